@@ -1,0 +1,64 @@
+"""SAD histograms of each validation, in TensorBoard (the paper's Fig. 9 over time)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.callbacks.tensorboard import writers
+from pneumo_ad.data.datamodule import VAL_KINDS
+
+# Geometric edges resolve 0.05 grey levels and the whole range alike; fixed, so that epochs and ranks add up.
+_EDGES = np.concatenate([[0.0], np.geomspace(0.05, 255.0, 255)])
+
+
+class SADHistograms(L.Callback):
+    """Counts the SAD of each validation patch and writes one histogram per kind: `sad/normal_lung`, `sad/normal`,
+    `sad/pneumonia`.
+
+    Only counts are kept, so that cost and event files do not grow with the number of patches.
+
+    Args:
+        every_n_epochs: Write each so many epochs.
+    """  # noqa: D205
+
+    def __init__(self, every_n_epochs: int = 1) -> None:
+        self.every_n_epochs = every_n_epochs
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start to count."""
+        self._counts = {kind: np.zeros(len(_EDGES) - 1, dtype=np.int64) for kind in VAL_KINDS}
+        self._moments = {kind: np.zeros(4) for kind in VAL_KINDS}  # least, largest, sum, sum of squares
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count a batch."""
+        kind = VAL_KINDS[dataloader_idx]
+        sad: npt.NDArray[np.float64] = outputs["sad"].float().cpu().numpy().astype(np.float64)
+        first = not self._counts[kind].any()
+        self._counts[kind] += np.histogram(np.minimum(sad, _EDGES[-1]), _EDGES)[0]
+        least, largest, total, squares = self._moments[kind]
+        self._moments[kind] = np.array(
+            [sad.min() if first else min(least, sad.min()), max(largest, sad.max()), total + sad.sum(), squares + sad @ sad]
+        )
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write."""
+        if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs:
+            return
+        for writer in writers(trainer):
+            for kind, count in self._counts.items():
+                if not count.any():
+                    continue
+                least, largest, total, squares = self._moments[kind].tolist()
+                filled = np.flatnonzero(count)
+                shown = slice(max(filled[0] - 1, 0), filled[-1] + 1)
+                writer.add_histogram_raw(
+                    f"sad/{kind}", least, largest, int(count.sum()), total, squares,
+                    _EDGES[1:][shown].tolist(), count[shown].tolist(), global_step=trainer.global_step,
+                )

@@ -1,0 +1,151 @@
+"""`pneumo-ad COMMAND [overrides]`: picks a composition root; nothing heavy is imported before it must be."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+USAGE = """\
+pneumo-ad COMMAND [overrides]
+
+  train        train a patch autoencoder on normal lung and evaluate it   (Hydra: experiment=paper, -m for sweeps)
+  evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
+  train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
+  store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
+
+`pneumo-ad COMMAND --help` explains a command, its groups and its keys.
+PNEUMO_AD_CACHE names the folder of stores; PNEUMO_AD_TRACEBACK=1 shows where in the code an error arose.
+"""
+
+EVALUATE = """\
+pneumo-ad evaluate run=RUN [key=value] ...
+
+Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv and
+figures/ into the run folder.
+
+  run=RUN              a folder written by `pneumo-ad train`
+  output=DIR           where to write (default: the run folder; its evaluation/ where the data are others)
+  subset=SPLIT         train, val, test or all (default: test; all where the data are others)
+  checkpoint=NAME      best (default), last, or a file
+
+Everything the weights do not depend on may change, as on `pneumo-ad train`:
+
+  data=GROUP data.root=DIR   {data}
+  lungs=GROUP                {lungs}
+  score=GROUP                {score}
+  threshold=GROUP            {threshold}
+  stride=N cover=full        other windows
+  image_size=N fit=pad       another fit
+  trainer=GROUP              {trainer}
+"""
+
+STORE = """\
+pneumo-ad store [clear=KEY] [clear=all]
+
+Lists the stores of decoded, resized radiographs, the last used first, or deletes one or all of them.
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the command line; exits with 2 for a mistake that is the user's to mend."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return
+    if argv[0] in ("-V", "--version"):
+        import pneumo_ad
+
+        print(pneumo_ad.__version__)
+        return
+    commands: dict[str, Callable[[list[str]], None]] = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "train-lungs": _train_lungs,
+        "store": _store,
+    }
+    if argv[0] not in commands:
+        import difflib
+
+        near = difflib.get_close_matches(argv[0], commands, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        _fail(f"unknown command {argv[0]!r}{hint} Commands: {', '.join(commands)}")
+    _explained(lambda: commands[argv[0]](argv[1:]))
+
+
+def _explained(action: Callable[[], None]) -> None:
+    """Run; a `UserError` ends with its message alone and exit status 2."""
+    from pneumo_ad.errors import UserError
+
+    try:
+        action()
+    except UserError as reason:
+        if os.environ.get("PNEUMO_AD_TRACEBACK"):
+            raise
+        _fail(str(reason))
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _hydra(command: str, config_name: str, arguments: list[str], run: Callable[[], Callable[..., object]]) -> None:
+    """Hand over to Hydra, which parses overrides, makes the run folder and starts the task (or, with -m, the tasks)."""
+    import hydra
+    from omegaconf import DictConfig
+
+    @hydra.main(version_base="1.3", config_path="pkg://pneumo_ad.conf", config_name=config_name)
+    def task(config: DictConfig) -> None:
+        _explained(lambda: run()(config))
+
+    sys.argv = [f"pneumo-ad {command}", *arguments]
+    task()
+
+
+def _train(arguments: list[str]) -> None:
+    def load() -> Callable[..., object]:
+        from pneumo_ad.train import train
+
+        return train
+
+    _hydra("train", "train", arguments, load)
+
+
+def _train_lungs(arguments: list[str]) -> None:
+    def load() -> Callable[..., object]:
+        from pneumo_ad.train_lungs import train_lungs
+
+        return train_lungs
+
+    _hydra("train-lungs", "train_lungs", arguments, load)
+
+
+def _evaluate(arguments: list[str]) -> None:
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        print(EVALUATE.format(**{group: _choices(group) for group in ("data", "lungs", "score", "threshold", "trainer")}))
+        return
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from pneumo_ad.evaluate import evaluate
+    from pneumo_ad.summary import print_evaluation
+
+    output = evaluate(arguments)
+    print_evaluation(output, f"evaluation of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
+
+
+def _choices(group: str) -> str:
+    from importlib.resources import files
+
+    names = (entry.name for entry in (files("pneumo_ad.conf") / group).iterdir())
+    return ", ".join(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+def _store(arguments: list[str]) -> None:
+    if "--help" in arguments or "-h" in arguments:
+        print(STORE)
+        return
+    from pneumo_ad.stores import store
+
+    store(arguments)

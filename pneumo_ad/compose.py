@@ -1,0 +1,100 @@
+"""Configs become objects. The one place that calls `instantiate`, and that changes a saved config."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+
+from pneumo_ad.errors import ConfigError, UserError
+
+
+def build(node: DictConfig, **parts: Any) -> Any:
+    """Make what a node describes, with plain dicts and lists inside.
+
+    Raises:
+        UserError: As the object's constructor raised it, without Hydra's wrapping.
+        ConfigError: A value the user must give is missing (names the key), or the node cannot be made.
+    """
+    try:
+        return instantiate(node, _convert_="all", **parts)
+    except (MissingMandatoryValue, InterpolationToMissingValueError) as reason:
+        key = str(getattr(reason, "full_key", "") or reason)
+        raise ConfigError(f"{key} must be given: {key}=... on the command line ({str(reason).splitlines()[0]})") from reason
+    except InstantiationException as reason:
+        cause = reason.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, (MissingMandatoryValue, InterpolationToMissingValueError)):
+            raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
+        if isinstance(cause, (ValueError, TypeError)):
+            raise ConfigError(f"{reason}") from reason
+        raise
+
+
+def build_all(nodes: DictConfig | None) -> list[Any]:
+    """Make every named node of a group, leaving out those set to null."""
+    return [build(node) for node in (nodes or {}).values() if node is not None]
+
+
+def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose one of the configs of `pneumo_ad.conf`, as the command line does.
+
+    Raises:
+        ConfigError: Hydra's own message about an unknown override.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
+        try:
+            return compose(name, list(overrides))
+        except (HydraException, OmegaConfBaseException) as reason:
+            raise ConfigError(str(reason)) from reason
+
+
+def groups() -> set[str]:
+    """Names of the config groups that `train` offers."""
+    import pneumo_ad.conf
+
+    return {folder.name for folder in Path(next(iter(pneumo_ad.conf.__path__))).iterdir() if any(folder.glob("*.yaml"))}
+
+
+def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[str]) -> DictConfig:
+    """A saved config with overrides applied: `group=choice` replaces the group as a whole, `key=value` sets a value.
+
+    Args:
+        saved: The config of a finished run.
+        overrides: In Hydra's grammar.
+        fixed: Top-level keys that may not change, because the weights depend on them.
+
+    Raises:
+        ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.
+    """
+    config = OmegaConf.create(OmegaConf.to_container(saved))
+    assert isinstance(config, DictConfig)
+    OmegaConf.set_struct(config, True)
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        chosen = [item for item in parsed if item.key_or_group in groups()]
+        fresh = compose_config("train", [item.input_line or "" for item in chosen])
+        for item in parsed:
+            key = item.key_or_group
+            top = key.split(".")[0]
+            if top in fixed:
+                raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
+            if item.is_delete() or item.is_sweep_override() or key == "experiment":
+                raise ConfigError(f"{item.input_line}: only group=choice and key=value can be applied to a finished run")
+            if item in chosen:
+                OmegaConf.update(config, key, fresh[key], merge=False, force_add=True)
+            else:
+                OmegaConf.update(config, key, item.value(), merge=True, force_add=item.is_force_add())
+    except (HydraException, OmegaConfBaseException) as reason:
+        raise ConfigError(f"{reason}".splitlines()[0]) from reason
+    return config

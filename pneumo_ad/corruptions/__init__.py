@@ -1,0 +1,6 @@
+"""Corruptions of the training input, one per file: the net is asked for the clean patch."""
+
+from pneumo_ad.corruptions.coarse_noise import CoarseNoise
+from pneumo_ad.corruptions.none import Corruption, NoCorruption
+
+__all__ = ["CoarseNoise", "Corruption", "NoCorruption"]

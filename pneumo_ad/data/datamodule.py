@@ -1,0 +1,199 @@
+"""The data of an experiment: normal-lung patches to train on, every window of the others to look at."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch.utils.data import DataLoader
+
+from pneumo_ad.data.datasets import (
+    EpochShuffle,
+    ExhaustivePatches,
+    NormalLungPatches,
+    PatchBatch,
+    PatchDataset,
+    already_a_batch,
+)
+from pneumo_ad.data.fit import Fit
+from pneumo_ad.data.store import OnError, Store, open_store
+from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.lungs.fields import AutoFields, LungFields
+from pneumo_ad.patches import Cover, PatchGrid
+
+if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
+    from pneumo_ad.data.augment import Augment
+
+# What `val_dataloader` returns, in this order.
+VAL_KINDS = ("normal_lung", "normal", "pneumonia")
+
+
+class PatchDataModule(L.LightningDataModule):
+    """Opens the store and the lung fields of a table and cuts patches from it.
+
+    Batches are `PatchBatch`: uint8 patches and where they come from. Training sees normal-lung patches of the train
+    patients; validation has three loaders (`VAL_KINDS`): normal-lung patches, and every window of some normal and some
+    pneumonia radiographs of the val patients.
+
+    Args:
+        table: A table of radiographs (`sources`).
+        image_size: Side, or height and width, of the fitted radiographs in pixels.
+        fit: `squash` or `pad`.
+        patch: Side of a patch in pixels.
+        stride: Pixels from one window to the next.
+        cover: `inside` leaves an uncovered border, `full` adds windows flush to it.
+        lungs: Gives the lung fields; default: mask files where there are any, else the segmenter.
+        augment: Augmentation of whole training radiographs, new each epoch. Needs
+            `Trainer(reload_dataloaders_every_n_epochs=1)`.
+        batch_size: Patches in a batch.
+        per_epoch: Training patches drawn each epoch; None takes all.
+        val_images: Radiographs of each class whose windows are all scored in each validation.
+        on_error: `raise` or `skip` files that cannot be read.
+        seed: Fixes the order of batches.
+        num_workers: Processes that cut batches; 0 is fastest for patches of this size.
+
+    Raises:
+        DataError: See `check_table`, `open_store`, `NormalLungPatches`; also a class or split without a radiograph.
+        ConfigError: Options that do not work together.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        image_size: int | Sequence[int] = 256,
+        fit: Fit = "squash",
+        patch: int = 32,
+        stride: int = 20,
+        cover: Cover = "inside",
+        lungs: LungFields | None = None,
+        augment: Augment | None = None,
+        batch_size: int = 64,
+        per_epoch: int | None = None,
+        val_images: int = 12,
+        on_error: OnError = "raise",
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        if len(sides) != 2 or min(sides) < 1:
+            raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least 1")
+        if batch_size < 1 or val_images < 1:
+            raise ConfigError(f"batch_size={batch_size} and val_images={val_images} must be at least 1")
+        self.grid = PatchGrid((int(sides[0]), int(sides[1])), patch, stride, cover)
+        self.table = check_table(table)
+        self.fit: Fit = fit
+        self.lungs = lungs if lungs is not None else AutoFields()
+        self.augment = augment
+        self.batch_size = batch_size
+        self.per_epoch = per_epoch
+        self.val_images = val_images
+        self.on_error: OnError = on_error
+        self.seed = seed
+        self.num_workers = num_workers
+        self._store: Store | None = None
+        self._lung_fields: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def store(self) -> Store:
+        """The open store; built at first use."""
+        if self._store is None:
+            self._store = open_store(self.table, self.grid.image_size, self.fit, self.on_error)
+            if self._store.skipped:
+                shown = "; ".join(list(self._store.skipped.values())[:3])
+                warnings.warn(f"{len(self._store.skipped)} radiographs were skipped: {shown}", stacklevel=2)
+        return self._store
+
+    @property
+    def lung_fields(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1, row by row as in the store; computed at first use."""
+        if self._lung_fields is None:
+            self._lung_fields = self.lungs(self.store)
+        return self._lung_fields
+
+    def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
+        """Rows of the store in a split (None: all), of one label or of all."""
+        table = self.store.table
+        chosen = np.ones(len(table), dtype=bool) if split is None else (table["split"] == split).to_numpy()
+        return np.flatnonzero(chosen if label is None else chosen & (table["label"] == label).to_numpy())
+
+    def rows_without_lung(self) -> npt.NDArray[np.int64]:
+        """Rows in whose radiograph no lung was found."""
+        return np.flatnonzero(~self.lung_fields.any(axis=(1, 2)))
+
+    def prepare_data(self) -> None:
+        """Build the store and the lung fields, once per machine."""
+        _ = self.lung_fields
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open what `prepare_data` built and say what is missing."""
+        blind = self.rows_without_lung()
+        if len(blind):
+            names = ", ".join(self.store.table["image"].iloc[blind[:5]])
+            warnings.warn(f"no lung was found in {len(blind)} radiographs, for example {names}", stacklevel=2)
+        if stage == "fit":
+            for split in ("train", "val"):
+                self._some_rows(split, NORMAL)
+
+    def _some_rows(self, split: str, label: str) -> npt.NDArray[np.int64]:
+        rows = self.rows(split, label)
+        if not len(rows):
+            counts = self.store.table.groupby(["split", "label"]).size().to_dict()
+            counted = ", ".join(f"{key[0]}/{key[1]}: {count}" for key, count in counts.items())
+            raise DataError(f"no {label} radiograph in the {split} split; there are {counted}")
+        return rows
+
+    def normal_lung_patches(self, split: str) -> NormalLungPatches:
+        """Patches wholly inside the lungs of a split's normal radiographs."""
+        return NormalLungPatches(self.store.images, self.lung_fields, self._some_rows(split, NORMAL), self.grid)
+
+    def exhaustive_patches(self, split: str, label: str, images: int | None = None) -> ExhaustivePatches:
+        """Every window of a split's radiographs of one label, of at most `images` of them, evenly chosen."""
+        rows = self.rows(split, label)
+        if images is not None and images < len(rows):
+            rows = rows[np.linspace(0, len(rows) - 1, images).round().astype(int)]
+        return ExhaustivePatches(self.store.images, rows, self.grid)
+
+    def train_dataloader(self) -> DataLoader[PatchBatch]:
+        """Normal-lung patches of the train patients, in a new order (and augmentation) each epoch."""
+        rows = self._some_rows("train", NORMAL)
+        if self.augment is None:
+            dataset: PatchDataset = self.normal_lung_patches("train")
+        else:
+            epoch = self.trainer.current_epoch if self.trainer else 0
+            images, fields = self.augment.all(self.store.images[rows], self.lung_fields[rows], (self.seed, epoch))
+            dataset = NormalLungPatches(images, fields, np.arange(len(rows)), self.grid)
+        return self._loader(dataset, EpochShuffle(len(dataset), self.seed, self.per_epoch))
+
+    def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
+        """One loader per entry of `VAL_KINDS`; that of a class without a radiograph is empty."""
+        return [
+            self._loader(self.normal_lung_patches("val")),
+            self._loader(self.exhaustive_patches("val", NORMAL, self.val_images)),
+            self._loader(self.exhaustive_patches("val", PNEUMONIA, self.val_images)),
+        ]
+
+    def test_dataloader(self) -> list[DataLoader[PatchBatch]]:
+        """As `val_dataloader`, every window of every test radiograph."""
+        return [
+            self._loader(self.normal_lung_patches("test")),
+            self._loader(self.exhaustive_patches("test", NORMAL)),
+            self._loader(self.exhaustive_patches("test", PNEUMONIA)),
+        ]
+
+    def _loader(self, dataset: PatchDataset, sampler: EpochShuffle | None = None) -> DataLoader[PatchBatch]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=already_a_batch,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=False,
+        )

@@ -1,0 +1,151 @@
+"""Patches of radiographs as torch datasets: indices over shared images, nothing copied until a batch is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.patches import PatchGrid, PatchIndex, gather, largest_patch_inside
+
+_CHUNK = 128  # images whose integral images are held at once
+
+
+class PatchBatch(TypedDict):
+    """A batch of patches and where they come from."""
+
+    patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255
+    where: Tensor  # (B, 3) int64: row of the store, top, left
+
+
+class PatchDataset(Dataset[PatchBatch]):
+    """Windows of some images, chosen by a `PatchIndex`.
+
+    `dataset[i]` is one sample without batch axis; `dataset.__getitems__(numbers)` cuts a whole batch at once, which
+    `DataLoader(..., collate_fn=already_a_batch)` does by itself.
+
+    Args:
+        images: (N, H, W) uint8, may be memory-mapped.
+        rows: (R,) rows of `images`; the index counts in these.
+        index: Windows chosen.
+    """
+
+    def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], index: PatchIndex) -> None:
+        self.images = images
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.index = index
+
+    @property
+    def grid(self) -> PatchGrid:
+        """Geometry of the windows."""
+        return self.index.grid
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitems__(self, numbers: Sequence[int] | npt.NDArray[np.integer]) -> PatchBatch:
+        where = self.index.locate(np.asarray(numbers))
+        where[:, 0] = self.rows[where[:, 0]]
+        return {"patch": torch.from_numpy(gather(self.images, where, self.grid.patch)), "where": torch.from_numpy(where)}
+
+    def __getitem__(self, number: int) -> PatchBatch:
+        batch = self.__getitems__([range(len(self))[number]])  # range: negative numbers and IndexError as in a list
+        return {"patch": batch["patch"][0], "where": batch["where"][0]}
+
+
+class ExhaustivePatches(PatchDataset):
+    """Every window of the given rows, row by row (the paper's § 3.5).
+
+    >>> images = np.zeros((2, 256, 256), dtype=np.uint8)
+    >>> len(ExhaustivePatches(images, np.array([1]), PatchGrid((256, 256), patch=32, stride=20)))
+    144
+    """
+
+    def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], grid: PatchGrid) -> None:
+        super().__init__(images, rows, PatchIndex.every(grid, len(rows)))
+
+
+class NormalLungPatches(PatchDataset):
+    """Windows that hold no background pixel, that is, lie wholly inside the lung field (the paper's § 3.4).
+
+    Args:
+        images: (N, H, W) uint8.
+        lung_fields: (N, H, W) of 0 and 1.
+        rows: (R,) rows to take windows from.
+        grid: Candidate windows.
+
+    Raises:
+        DataError: No window fits into any lung field; names the largest patch that would.
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        lung_fields: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.integer],
+        grid: PatchGrid,
+    ) -> None:
+        rows = np.asarray(rows)
+        parts = []
+        for first in range(0, len(rows), _CHUNK):
+            inside = grid.window_sums(lung_fields[rows[first : first + _CHUNK]]) == grid.patch**2
+            parts.append(PatchIndex.where(grid, inside, first))
+        if not parts:
+            raise DataError("no normal radiograph to take lung patches from")
+        super().__init__(images, rows, PatchIndex.join(parts))
+        if not len(self):
+            largest = largest_patch_inside(lung_fields[rows[:_CHUNK]].astype(bool))
+            if not largest:
+                raise DataError(f"no lung was found in any of {len(rows)} normal radiographs; look at the lung fields")
+            raise DataError(
+                f"no window of {grid.patch} x {grid.patch} pixels lies wholly inside a lung field of {len(rows)} normal "
+                f"radiographs of {grid.image_size[0]} x {grid.image_size[1]}; the largest patch that fits is {largest} "
+                "(at stride 1): take a smaller patch or stride, or larger images"
+            )
+
+
+def already_a_batch(batch: PatchBatch) -> PatchBatch:
+    """Collate function for datasets that cut whole batches."""
+    return batch
+
+
+class EpochShuffle(Sampler[int]):
+    """A new order each epoch that depends on (seed, epoch) alone, so that a resumed run sees what it would have seen.
+
+    Args:
+        length: Number of samples.
+        seed: Fixes the orders.
+        per_epoch: Draw only so many, without replacement; None draws all.
+
+    >>> shuffle = EpochShuffle(5, seed=0)
+    >>> first = list(shuffle)
+    >>> shuffle.set_epoch(1); list(shuffle) == first
+    False
+    >>> shuffle.set_epoch(0); list(shuffle) == first
+    True
+    """
+
+    def __init__(self, length: int, seed: int, per_epoch: int | None = None) -> None:
+        if per_epoch is not None and per_epoch < 1:
+            raise ConfigError(f"per_epoch={per_epoch} must be at least 1, or null for all patches")
+        self.length = length
+        self.seed = seed
+        self.count = min(length, per_epoch or length)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        yield from order[: self.count].tolist()

@@ -1,0 +1,93 @@
+"""How a radiograph of any size becomes one of `image_size`, and how maps find the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pneumo_ad.errors import ConfigError
+
+Fit = Literal["squash", "pad"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the radiograph lies inside the fitted image, in fitted pixels; the rest is padding."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def place(size: tuple[int, int], image_size: tuple[int, int], fit: Fit) -> Placement:
+    """Where an image of `size` (height, width) comes to lie in `image_size`.
+
+    `squash` stretches both sides to fit (as the paper does); `pad` keeps the aspect ratio and centres.
+
+    Raises:
+        ConfigError: An unknown `fit`.
+
+    >>> place((100, 200), (256, 256), "pad")
+    Placement(top=64, left=0, height=128, width=256)
+    """
+    if fit == "squash":
+        return Placement(0, 0, *image_size)
+    if fit != "pad":
+        raise ConfigError(f"fit={fit!r} is not known; expected 'squash' or 'pad'")
+    scale = min(image_size[0] / size[0], image_size[1] / size[1])
+    height, width = (max(1, min(limit, round(side * scale))) for side, limit in zip(size, image_size, strict=True))
+    return Placement((image_size[0] - height) // 2, (image_size[1] - width) // 2, height, width)
+
+
+def fit_image(
+    pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8], image_size: tuple[int, int], fit: Fit
+) -> tuple[npt.NDArray[np.uint8], Placement]:
+    """Resize with antialiasing (bilinear) to 8 bit; padding is black.
+
+    Args:
+        pixels: (H, W), float32 in [0, 1] or uint8.
+        image_size: Height and width wanted.
+        fit: See `place`.
+
+    Returns:
+        (image_size) uint8 and where the radiograph lies in it.
+    """
+    placement = place(pixels.shape, image_size, fit)  # type: ignore[arg-type]
+    size = (placement.width, placement.height)
+    if pixels.dtype == np.uint8:
+        resized = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+    else:  # resized at full depth, rounded once
+        deep = Image.fromarray(pixels.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+        resized = np.rint(np.clip(np.asarray(deep), 0, 1) * 255).astype(np.uint8)
+    if fit == "squash":
+        return resized, placement
+    canvas = np.zeros(image_size, dtype=np.uint8)
+    canvas[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = resized
+    return canvas, placement
+
+
+def fit_mask(mask: npt.NDArray[np.bool_], image_size: tuple[int, int], fit: Fit) -> npt.NDArray[np.uint8]:
+    """(H, W) bool -> (image_size) uint8 of 0 and 1: a pixel is set where at least half of it was."""
+    return (fit_image(mask.astype(np.uint8) * 255, image_size, fit)[0] >= 128).astype(np.uint8)
+
+
+def unfit_map(
+    fitted: npt.NDArray[np.float32], placement: Placement, size: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Bring a map back to the radiograph's own pixels: padding cut away, then resized (nearest, so that NaN stays NaN).
+
+    Args:
+        fitted: (H, W) map in fitted pixels.
+        placement: As `fit_image` returned it.
+        size: Height and width of the radiograph.
+
+    >>> unfit_map(np.ones((4, 4), dtype=np.float32), place((4, 8), (4, 4), "pad"), (4, 8)).shape
+    (4, 8)
+    """
+    inner = fitted[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width]
+    return np.asarray(Image.fromarray(inner).resize((size[1], size[0]), Image.Resampling.NEAREST))

@@ -1,0 +1,55 @@
+"""From attenuation to an 8-bit picture: scatter, quantum noise, the detector's curve, collimation and enhancement."""
+
+import numpy as np
+
+from .noise import Array, blur, smooth_noise
+
+LUNG_LEVEL, TISSUE_LEVEL = 0.5, 1.15  # attenuation of usual lung and of the usual abdomen, in thickness of water
+DARKEST = 0.02  # attenuation read where the beam meets only air
+
+
+def expose(attenuation: Array, rng: np.random.Generator) -> Array:
+    """The grey values of a radiograph, (H, W) float32 in [0, 1], bright where dense.
+
+    Every choice is drawn here whatever the picture shows, so that none of them tells the classes apart.
+
+    Args:
+        attenuation: (H, W) float32 thickness of water along the ray.
+        rng: source of every choice.
+    """
+    reach = float(np.hypot(*attenuation.shape))
+    contrast = 2.2
+    # The anode's heel and a tube off centre: the beam is stronger on one side.
+    rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in attenuation.shape)
+    tilt = np.float32(rng.normal(0, 0.05)) * rows[:, None] + np.float32(rng.normal(0, 0.05)) * columns
+    beam = np.exp(-np.float32(contrast) * (attenuation + tilt * np.minimum(attenuation, 1)))
+    scatter = rng.uniform(0.02, 0.12)
+    signal = (1 - scatter) * beam + np.float32(scatter) * blur(beam, 0.06 * reach)
+    # Quantum noise: fewer quanta where the body is dense, so more noise there.
+    quanta = np.exp(rng.uniform(np.log(6000), np.log(60000)))
+    grain = smooth_noise(rng, attenuation.shape, rng.uniform(0.5, 0.9))
+    signal = signal + np.sqrt(signal / np.float32(quanta)) * grain
+    dense = -np.log(np.maximum(signal, 1e-3)) / np.float32(contrast)
+    dense = blur(dense, rng.uniform(0.35, 1.0) * reach / 410)
+    gain, fine = rng.uniform(0.0, 0.8), rng.uniform(0.012, 0.05)
+    dense = dense + np.float32(gain) * np.clip(dense - blur(dense, fine * reach), -0.15, 0.15)
+    # The window: where lung and abdomen come to lie among the grey values.
+    lung = np.clip(rng.normal(0.48, 0.13), 0.15, 0.75)
+    tissue = np.clip(lung + rng.normal(0.46, 0.07), lung + 0.18, 0.98)
+    slope = (tissue - lung) / (TISSUE_LEVEL - LUNG_LEVEL)
+    grey = lung + slope * (dense - LUNG_LEVEL)
+    # Film and display have a toe and a shoulder: softplus bends at both ends instead of clipping.
+    knee = rng.uniform(0.03, 0.09)
+    top = rng.uniform(0.88, 1.0)
+    grey = _soft_floor(grey, knee)
+    grey = top - _soft_floor(top - grey, knee)
+    air = _soft_floor(np.float32(lung - slope * LUNG_LEVEL), knee)
+    floor = rng.uniform(0.0, 0.08)
+    grey = (grey - min(float(air), 0.3) * rng.uniform(0.4, 1.0)) + floor
+    return np.clip(grey, 0, 1).astype(np.float32)
+
+
+def _soft_floor(grey: Array, knee: float) -> Array:
+    """The larger of ``grey`` and 0, with a bend of width ``knee`` in place of the corner."""
+    bent = np.minimum(grey / np.float32(knee), 60)  # past this the exponential would overflow and the bend is over
+    return np.asarray(np.float32(knee) * np.log(1 + np.exp(bent)))

@@ -1,0 +1,106 @@
+"""Phantoms as ordinary files: a folder of PNG pictures, masks and an index."""
+
+import csv
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .draw import draw_phantom
+
+INDEX = "index.csv"
+COLUMNS = ("image", "patient", "label", "finding", "width", "height", "seed")
+
+
+def write_phantoms(
+    folder: str | Path, *, normal: int = 240, pneumonia: int = 60, size: int = 320, seed: int = 0
+) -> Path:
+    """Write a data set of phantoms, or leave the one that is already there.
+
+    ``images/*.png`` are 8-bit grey, ``lung/*.png`` and ``opacity/*.png`` 1-bit masks with the stem of their image
+    (an opacity for the pneumonia ones alone); ``index.csv`` has one row an image. One patient has one image, and the
+    names carry the seed, so that sets of several seeds can lie together.
+
+    Everything is written beside ``folder`` and renamed when whole: a write that is killed leaves no half set, and of
+    two writers at once the first to finish wins and the other's work is dropped.
+
+    Args:
+        folder: where the data set goes; its parents are made.
+        normal: how many normal phantoms, >= 0.
+        pneumonia: how many with pneumonia, >= 0.
+        size: longest side in pixels, >= 64.
+        seed: of the whole set, >= 0.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: a count is negative, both are 0, ``size`` is below 64 or ``seed`` is negative.
+        FileExistsError: ``folder`` exists, is not empty and is no complete data set.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     made = write_phantoms(place + "/set", normal=2, pneumonia=1, size=64)
+    ...     sorted(path.name for path in (made / "images").iterdir())
+    ['s0-n0001.png', 's0-n0002.png', 's0-p0001.png']
+    """
+    if normal < 0 or pneumonia < 0 or normal + pneumonia == 0:
+        raise ValueError(f"normal={normal}, pneumonia={pneumonia}: counts must be >= 0 and one of them > 0")
+    if size < 64:
+        raise ValueError(f"size={size} must be at least 64 pixels")
+    if seed < 0:
+        raise ValueError(f"seed={seed} must be >= 0")
+    folder = Path(folder)
+    if (folder / INDEX).is_file():
+        return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and is no data set of phantoms: it has no {INDEX}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _write(aside, [(False, n + 1) for n in range(normal)] + [(True, n + 1) for n in range(pneumonia)], size, seed)
+        aside.chmod(0o755)  # mkdtemp makes folders that nobody else may read
+        _settle(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -> None:
+    """All files of a set, the index last."""
+    for kind in ("images", "lung", "opacity"):
+        (folder / kind).mkdir()
+
+    def one(job: tuple[bool, int]) -> dict[str, str | int]:
+        ill, number = job
+        own = int(np.random.SeedSequence([seed, number, int(ill)]).generate_state(1)[0])
+        phantom = draw_phantom(own, pneumonia=ill, size=size)
+        stem = f"s{seed}-{'p' if ill else 'n'}{number:04d}"
+        Image.fromarray(phantom.image).save(folder / "images" / f"{stem}.png")
+        Image.fromarray(phantom.lung).save(folder / "lung" / f"{stem}.png")
+        if ill:
+            Image.fromarray(phantom.opacity).save(folder / "opacity" / f"{stem}.png")
+        height, width = phantom.image.shape
+        label = "pneumonia" if ill else "normal"
+        return dict(zip(COLUMNS, (stem, stem, label, phantom.finding, width, height, own), strict=True))
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        rows = list(tqdm(pool.map(one, wanted), total=len(wanted), desc="phantoms", unit="image", leave=False))
+    with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _settle(aside: Path, folder: Path) -> None:
+    """Give a whole set its name; a set that another writer finished first stays."""
+    try:
+        aside.rename(folder)
+    except OSError:
+        if not (folder / INDEX).is_file():
+            raise

@@ -1,0 +1,348 @@
+"""Decoded, resized radiographs and masks as memory-mapped uint8 on disk: built once, shared by every run.
+
+A store is a folder `<cache>/stores/<key>` with `images.npy` (N, H, W), `lung.npy` and `opacity.npy` (N, H, W; 0 and 1),
+`table.csv` and `store.json`. Its key is a digest of the files (name, size, modification time), the image size and the
+fit. It is written aside and renamed when whole; a lock lets a second builder wait and then use the first one's.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from pneumo_ad.data.fit import Fit, Placement, fit_image, fit_mask, place
+from pneumo_ad.data.radiograph import apply_window, intensity_window, read_mask, read_pixels
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.paths import cache_dir
+
+OnError = Literal["raise", "skip"]
+
+_FORMAT = 1  # raise it when what the files hold changes: old stores are then left alone and new ones built
+_CHUNK = 256  # decoded images held in memory while the store is written
+_ASPECT_TOLERANCE = 0.02  # a mask may be smaller than its image, but must show the same picture
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store: row i of every array and of the table is the same radiograph.
+
+    Attributes:
+        images: (N, H, W) uint8, memory-mapped, grey levels 0-255.
+        lung: (N, H, W) uint8 of 0 and 1 from mask files; zeros where `table.has_lung` is false.
+        opacity: The same for opacities, with `table.has_opacity`.
+        table: The source's table for the images that could be read, with `height`, `width` (the file's own),
+            `window_low`, `window_high`, `top`, `left`, `fitted_height`, `fitted_width` (see `Placement`).
+        skipped: name -> reason for each file that was left out.
+        folder: Where it lies; `key` is the folder's name.
+    """
+
+    images: npt.NDArray[np.uint8]
+    lung: npt.NDArray[np.uint8]
+    opacity: npt.NDArray[np.uint8]
+    table: pd.DataFrame
+    skipped: dict[str, str]
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """Digest of what went in."""
+        return self.folder.name
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of every image in pixels."""
+        return self.images.shape[1], self.images.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def placement(self, row: int) -> Placement:
+        """Where radiograph `row` lies inside its fitted image."""
+        entry = self.table.iloc[row]
+        return Placement(*(int(entry[name]) for name in ("top", "left", "fitted_height", "fitted_width")))
+
+    def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
+        inside = np.zeros((len(rows), *self.image_size), dtype=np.uint8)
+        for mask, row in zip(inside, rows, strict=True):
+            p = self.placement(int(row))
+            mask[p.top : p.top + p.height, p.left : p.left + p.width] = 1
+        return inside
+
+
+def store_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit) -> str:
+    """Digest of the files behind a table and of what is made of them; labels and splits do not change it."""
+    digest = hashlib.sha256(json.dumps([_FORMAT, list(image_size), fit]).encode())
+    for row in table.sort_values("image")[["image", "path", "lung", "opacity"]].itertuples(index=False):
+        for path in row[1:]:
+            stat = Path(path).stat() if path else None
+            digest.update(repr((row[0], str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
+    return digest.hexdigest()[:16]
+
+
+def open_store(
+    table: pd.DataFrame,
+    image_size: tuple[int, int],
+    fit: Fit = "squash",
+    on_error: OnError = "raise",
+    cache: Path | None = None,
+) -> Store:
+    """Open the store of a table, building it where it is not there yet.
+
+    Args:
+        table: A checked table (`check_table`).
+        image_size: Height and width in pixels.
+        fit: See `place`.
+        on_error: What to do with a file that cannot be read: `raise`, or `skip` it by name with its reason.
+        cache: Folder of stores; default `cache_dir() / "stores"`.
+
+    Raises:
+        DataError: A file that cannot be read (`on_error=raise`), no file that can, or no room on the disk.
+        ConfigError: An unknown `on_error`.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error={on_error!r} is not known; expected 'raise' or 'skip'")
+    cache = cache if cache is not None else cache_dir() / "stores"
+    folder = cache / store_key(table, image_size, fit)
+    if not (folder / "store.json").is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "store.json").is_file():  # nobody built it while we waited
+                _build(table, image_size, fit, on_error, folder)
+    return _open(folder, table, on_error)
+
+
+def _open(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
+    about = json.loads((folder / "store.json").read_text())
+    skipped: dict[str, str] = about["skipped"]
+    if skipped and on_error == "raise":
+        raise _unreadable(skipped)
+    measured = pd.read_csv(folder / "table.csv", dtype={"image": str}, keep_default_na=False)
+    # Labels and splits come from today's table: they are not part of the key.
+    own = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
+    joined = measured.merge(own, on="image", how="left", validate="1:1")
+    images, lung, opacity = (
+        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "lung", "opacity")
+    )
+    os.utime(folder / "store.json")  # `pneumo-ad store` shows when a store was last used
+    return Store(images, lung, opacity, joined, skipped, folder)
+
+
+def _build(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, folder: Path) -> None:
+    aside = folder.with_suffix(".partial")
+    shutil.rmtree(aside, ignore_errors=True)  # of a builder that was killed: we hold the lock, so nobody writes it
+    needed = 3 * len(table) * image_size[0] * image_size[1]
+    free = shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise DataError(
+            f"the store needs {needed / 2**20:.0f} MiB and {folder.parent} has {free / 2**20:.0f} MiB free; "
+            "clear stores with `pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
+        )
+    try:
+        aside.mkdir()
+        skipped: dict[str, str] = {}
+        measured = []
+        writers = {name: _Rows(aside / f"{name}.npy", len(table), image_size) for name in ("images", "lung", "opacity")}
+        for entry, result in _decode_all(table, image_size, fit):
+            if isinstance(result, DataError):
+                skipped[entry["image"]] = str(result)
+                continue
+            arrays, facts = result
+            for name, array in arrays.items():
+                writers[name].write(array)
+            measured.append({"image": entry["image"], **facts})
+        if skipped and (on_error == "raise" or not measured):
+            raise _unreadable(skipped)
+        for writer in writers.values():
+            writer.close()
+        pd.DataFrame(measured).to_csv(aside / "table.csv", index=False)
+        about = {"format": _FORMAT, "image_size": image_size, "fit": fit, "images": len(measured), "skipped": skipped}
+        about["source"] = os.path.commonpath([str(Path(path).absolute().parent) for path in table["path"]])
+        (aside / "store.json").write_text(json.dumps(about, indent=1))
+        aside.rename(folder)
+    except OSError as reason:
+        shutil.rmtree(aside, ignore_errors=True)
+        if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DataError(
+                f"the disk of {folder.parent} is full ({reason.strerror}); nothing was kept. Clear stores with "
+                "`pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
+            ) from reason
+        raise
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _unreadable(skipped: dict[str, str]) -> DataError:
+    shown = "\n  ".join(list(skipped.values())[:10])
+    more = f"\n  ... and {len(skipped) - 10} more" if len(skipped) > 10 else ""
+    return DataError(
+        f"{len(skipped)} radiographs cannot be used (on_error=skip leaves them out, counted and named):\n  {shown}{more}"
+    )
+
+
+_Decoded = tuple[dict[str, npt.NDArray[np.uint8]], dict[str, float]]
+
+
+def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _Decoded:
+    pixels = read_pixels(entry["path"])
+    height, width = pixels.shape
+    if min(height, width) < 2:
+        raise DataError(f"{entry['path']}: {height} x {width} pixels are not a radiograph; expected at least 2 x 2")
+    window = intensity_window(pixels)
+    shallow = pixels if pixels.dtype == np.uint8 else apply_window(pixels, window)
+    image, placement = fit_image(shallow, image_size, fit)  # type: ignore[arg-type]
+    arrays = {"images": image}
+    for kind in ("lung", "opacity"):
+        if entry[kind]:
+            mask = read_mask(entry[kind])
+            _check_mask(entry, kind, mask.shape, (height, width))  # type: ignore[arg-type]
+            arrays[kind] = fit_mask(_like(mask, (height, width), image_size, fit), image_size, fit)
+        else:
+            arrays[kind] = np.zeros(image_size, dtype=np.uint8)
+    facts = {"height": height, "width": width, "window_low": window[0], "window_high": window[1]}
+    facts |= {"top": placement.top, "left": placement.left}
+    facts |= {"fitted_height": placement.height, "fitted_width": placement.width}
+    return arrays, facts | {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"])}
+
+
+def _like(
+    mask: npt.NDArray[np.bool_], size: tuple[int, int], image_size: tuple[int, int], fit: Fit
+) -> npt.NDArray[np.bool_]:
+    """A mask of another scale, brought to the placement of its image (rounding may differ by a pixel otherwise)."""
+    if mask.shape == size or place(mask.shape, image_size, fit) == place(size, image_size, fit):  # type: ignore[arg-type]
+        return mask
+    return fit_image(mask.astype(np.uint8) * 255, size, "squash")[0] >= 128
+
+
+def _check_mask(entry: dict[str, str], kind: str, mask: tuple[int, int], image: tuple[int, int]) -> None:
+    # A mask at another resolution is welcome; another shape means another picture.
+    if abs(np.log((mask[0] / mask[1]) / (image[0] / image[1]))) > _ASPECT_TOLERANCE:
+        raise DataError(
+            f"{entry[kind]}: the {kind} mask is {mask[0]} x {mask[1]} pixels and its image {entry['path']} is "
+            f"{image[0]} x {image[1]}; expected the same size or the same aspect ratio"
+        )
+
+
+def _decode_all(
+    table: pd.DataFrame, image_size: tuple[int, int], fit: Fit
+) -> Iterator[tuple[dict[str, str], _Decoded | DataError]]:
+    entries: list[dict[str, str]] = table[["image", "path", "lung", "opacity"]].to_dict("records")  # type: ignore[assignment]
+
+    def attempt(entry: dict[str, str]) -> _Decoded | DataError:
+        try:
+            return _decode(entry, image_size, fit)
+        except DataError as reason:
+            return reason
+
+    # Threads, not processes: Pillow decodes and resizes outside the interpreter's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(entries), desc="store", unit="image") as bar:
+        for first in range(0, len(entries), _CHUNK):
+            chunk = entries[first : first + _CHUNK]
+            for entry, result in zip(chunk, pool.map(attempt, chunk), strict=True):
+                yield entry, result
+                bar.update()
+
+
+class _Rows:
+    """Writes an .npy file row by row through ordinary writes: a full disk is then an error and not a bus error."""
+
+    def __init__(self, path: Path, rows: int, shape: tuple[int, int]) -> None:
+        self._file = path.open("wb")
+        self._shape = shape
+        self._written = 0
+        self._header(rows)
+
+    def _header(self, rows: int) -> None:
+        # numpy pads the header so that the first axis may grow or shrink in place.
+        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def write(self, row: npt.NDArray[np.uint8]) -> None:
+        self._file.write(np.ascontiguousarray(row).tobytes())
+        self._written += 1
+
+    def close(self) -> None:
+        self._file.flush()
+        end = self._file.tell()
+        self._file.seek(0)
+        self._header(self._written)
+        assert end == self._file.tell() + self._written * self._shape[0] * self._shape[1]
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def cached_array(
+    store: Store, name: str, compute: Callable[[], npt.NDArray[np.uint8]]
+) -> npt.NDArray[np.uint8]:
+    """An array kept beside a store (for example lung fields), computed once, written aside and renamed when whole.
+
+    Args:
+        store: The store it belongs to.
+        name: File name without suffix; must tell apart whatever changes the result.
+        compute: Returns the array, one row per radiograph.
+
+    Returns:
+        The array, memory-mapped.
+    """
+    path = store.folder / f"{name}.npy"
+    if not path.is_file():
+        with FileLock(f"{path}.lock"):
+            if not path.is_file():
+                aside = path.with_suffix(".partial")
+                with aside.open("wb") as file:
+                    np.save(file, compute(), allow_pickle=False)
+                aside.rename(path)
+    array: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return array
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """A store on disk, as `pneumo-ad store` lists it."""
+
+    folder: Path
+    images: int
+    image_size: tuple[int, int]
+    fit: str
+    source: str
+    bytes: int
+    used: float
+
+
+def list_stores(cache: Path | None = None) -> list[StoreInfo]:
+    """Every whole store, the last used first."""
+    cache = cache if cache is not None else cache_dir() / "stores"
+    stores = []
+    for about_file in cache.glob("*/store.json"):
+        about = json.loads(about_file.read_text())
+        size = sum(file.stat().st_size for file in about_file.parent.iterdir())
+        image_size = (int(about["image_size"][0]), int(about["image_size"][1]))
+        stores.append(
+            StoreInfo(about_file.parent, about["images"], image_size, about["fit"], about["source"], size,
+                      about_file.stat().st_mtime)
+        )
+    return sorted(stores, key=lambda store: -store.used)
+
+
+def clear_store(folder: Path) -> None:
+    """Delete one store; whoever has it open keeps reading it until they close it (on POSIX)."""
+    gone = folder.with_suffix(".partial")
+    with FileLock(f"{folder}.lock"):
+        folder.rename(gone)  # one step: a store is either whole or not there
+        shutil.rmtree(gone)

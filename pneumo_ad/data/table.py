@@ -1,0 +1,111 @@
+"""The table of radiographs: what every source must deliver, checked once at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pneumo_ad.errors import ConfigError, DataError
+
+NORMAL, PNEUMONIA, OTHER = "normal", "pneumonia", "other"
+LABELS = (NORMAL, PNEUMONIA, OTHER)
+SPLITS = ("train", "val", "test")
+REQUIRED = ("image", "path", "patient", "label", "lung", "opacity", "split")
+
+PatientSplit = Literal["patient", "test"]
+
+
+def check_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Check a table of radiographs, one row each, and sort it by image name.
+
+    Columns: `image` (unique name), `path` (file), `patient`, `label` (normal, pneumonia or other), `lung` and
+    `opacity` (mask file, or "" where there is none), `split` (train, val or test). Further columns are kept.
+
+    Raises:
+        DataError: A missing column, an empty table, a doubled name, an unknown label or split, a patient in two splits,
+            or a file that does not exist; names the offending rows.
+    """
+    missing = [column for column in REQUIRED if column not in table.columns]
+    if missing:
+        raise DataError(f"the table lacks the columns {missing}; it has {list(table.columns)}")
+    if table.empty:
+        raise DataError("the table of radiographs is empty")
+    _refuse(table[table["image"].duplicated(keep=False)], "share their name with another")
+    _refuse(table[~table["label"].isin(LABELS)], f"have a label that is none of {LABELS}")
+    _refuse(table[~table["split"].isin(SPLITS)], f"have a split that is none of {SPLITS}")
+    splits = table.groupby("patient")["split"].transform("nunique")
+    _refuse(table[splits > 1], "belong to a patient who is in two splits")
+    for column in ("path", "lung", "opacity"):
+        absent = table[column].map(lambda path: path != "" and not Path(path).is_file())
+        _refuse(table[absent], f"name a file in column {column!r} that does not exist")
+    return table.sort_values("image", kind="stable").reset_index(drop=True)
+
+
+def _refuse(rows: pd.DataFrame, what: str) -> None:
+    if len(rows):
+        shown = ", ".join(map(str, rows["image"].head(5)))
+        raise DataError(f"{len(rows)} radiographs {what}: {shown}{', ...' if len(rows) > 5 else ''}")
+
+
+def map_labels(labels: pd.Series, mapping: Mapping[str, str] | None) -> pd.Series:
+    """Bring a source's words to normal, pneumonia or other; words that are neither of the first two become other.
+
+    Args:
+        labels: Any words.
+        mapping: From a source's word (any case) to one of ours; None takes the words as they are.
+
+    Raises:
+        ConfigError: The mapping leads to a word that is not ours.
+
+    >>> map_labels(pd.Series(["NORMAL", "tuberculosis"]), None).tolist()
+    ['normal', 'other']
+    """
+    lowered = {str(key).lower(): value for key, value in (mapping or {}).items()}
+    unknown = sorted(set(lowered.values()) - set(LABELS))
+    if unknown:
+        raise ConfigError(f"labels lead to {unknown}; expected some of {LABELS}")
+    words = labels.astype(str).str.strip().str.lower()
+    return words.map(lambda word: lowered.get(word, word if word in LABELS else OTHER))
+
+
+def split_by_patient(
+    table: pd.DataFrame, split: PatientSplit = "patient", val: float = 0.1, test: float = 0.2, seed: int = 0
+) -> pd.Series:
+    """Deal patients to train, val and test, the same shares of those with pneumonia and of those without.
+
+    Args:
+        table: With columns `patient` and `label`.
+        split: `patient` deals; `test` puts everybody in test (data that no training sees).
+        val: Share of patients in val.
+        test: Share of patients in test.
+        seed: Fixes who goes where, whatever the order of rows.
+
+    Returns:
+        One of train, val, test per row.
+
+    Raises:
+        ConfigError: An unknown `split`, or shares that leave nothing to train on.
+    """
+    if split == "test":
+        return pd.Series("test", index=table.index)
+    if split != "patient":
+        raise ConfigError(f"split={split!r} is not known here; expected 'patient' or 'test'")
+    if not (0 <= val and 0 <= test and val + test < 1):
+        raise ConfigError(f"val={val} and test={test} must not be negative and must leave a share for training")
+    dealt: dict[str, str] = {}
+    sick = table.assign(sick=table["label"] == PNEUMONIA).groupby("patient")["sick"].any()
+    for stratum in (False, True):
+        patients = np.sort(sick.index[sick == stratum].to_numpy(dtype=str))
+        order = np.random.default_rng([seed, int(stratum)]).permutation(len(patients))
+        # At least one patient each, where there are three or more: a class must not vanish from a small data set.
+        counts = [round(share * len(patients)) for share in (val, test)]
+        if len(patients) >= 3:
+            counts = [max(count, int(share > 0)) for count, share in zip(counts, (val, test), strict=True)]
+        for place, index in enumerate(order):
+            name = "val" if place < counts[0] else "test" if place < sum(counts) else "train"
+            dealt[patients[index]] = name
+    return table["patient"].map(dealt)

@@ -1,0 +1,377 @@
+"""`pneumo-ad evaluate`: what a trained run finds, with every figure beside that of mean brightness."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import nn
+
+from pneumo_ad import figures
+from pneumo_ad.compose import build
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, image_scores, sad_medians
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN, true_kinds
+from pneumo_ad.runs import Run, load_run, write_json
+from pneumo_ad.scores import SAD, Brightness, Score
+from pneumo_ad.scoring import MapOf, score_radiographs
+from pneumo_ad.thresholds import Threshold, Thresholds
+
+log = logging.getLogger(__name__)
+
+_THRESHOLD_IMAGES = 100  # validation radiographs of each class on which thresholds are fitted
+_SHOWN = 4  # radiographs in a figure
+
+
+def evaluate(overrides: Sequence[str]) -> Path:
+    """The command. `run=RUN` and optionally `output=DIR`, `subset=`, `checkpoint=`, and overrides of the run's config.
+
+    Returns:
+        The folder that holds `metrics.json`, `patches.csv`, `images.csv` and `figures/`.
+
+    Raises:
+        ConfigError: No `run=`, or an override that cannot be applied.
+        DataError: A run folder without checkpoint, or data that cannot be evaluated.
+    """
+    own = {"run": "", "output": "", "subset": "", "checkpoint": "best"}
+    rest = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key in own:
+            own[key] = value
+        else:
+            rest.append(override)
+    if not own["run"]:
+        raise ConfigError("run=RUN_FOLDER must be given: pneumo-ad evaluate run=runs/paper/2026-01-31_12-00-00")
+    run = load_run(own["run"], rest, own["checkpoint"])
+    default = run.folder / ("evaluation" if run.data_changed else ".")
+    return evaluate_run(run, Path(own["output"]) if own["output"] else default, own["subset"] or None)
+
+
+def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
+    """Evaluate an opened run.
+
+    Args:
+        run: From `load_run`.
+        output: Folder to write to; made where it is not there.
+        subset: Split to evaluate: train, val, test or all; default: test of the run's own data, all of other data.
+
+    Returns:
+        `output`.
+    """
+    data, config = run.datamodule, run.config
+    subset = subset or ("all" if run.data_changed else "test")
+    if subset not in ("train", "val", "test", "all"):
+        raise ConfigError(f"subset={subset} is not known; expected train, val, test or all")
+    rows = data.rows(None if subset == "all" else subset)
+    rows, seen = _leave_out_seen(run, data, rows)
+    if not len(rows):
+        raise DataError(f"nothing to evaluate: no radiograph in subset={subset}")
+    net = run.module.net.to(_device(config.trainer.accelerator)).eval()
+    precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
+    scoring = Scoring(net, run.module.score, config.map_of, config.eval_batch_size, precision)
+    thresholds = fit_thresholds(run, scoring, build(config.threshold))
+    log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
+    result = examine(scoring, data, rows)
+    metrics, omitted = _measure(result, thresholds)
+    metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.store.skipped)}
+    metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
+    output.mkdir(parents=True, exist_ok=True)
+    _write_tables(output, data, result, thresholds)
+    _draw(output / "figures", run, data, result, thresholds)
+    about = {
+        "metrics": metrics,
+        "omitted": omitted,
+        "thresholds": {name: list(value) for name, value in thresholds.items()},
+        "score": type(run.module.score).__name__,
+        "unit": run.module.score.unit,
+        "subset": subset,
+        "store": data.store.key,
+        "checkpoint": str(run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint),
+        "skipped": data.store.skipped,
+    }
+    write_json(output / "metrics.json", about)
+    return output
+
+
+def _device(accelerator: str) -> torch.device:
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError("trainer=gpu needs a CUDA device and none was found; use trainer=cpu or trainer=auto")
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _leave_out_seen(
+    run: Run, data: PatchDataModule, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """On other data than the run's own, patients whom training or validation saw are left out, and counted."""
+    split = run.folder / "split.csv"
+    if not run.data_changed or not split.is_file():
+        return rows, 0
+    own = pd.read_csv(split, dtype=str, keep_default_na=False)
+    known = set(own.loc[own["split"] != "test", "patient"])
+    new = ~data.store.table["patient"].iloc[rows].isin(known).to_numpy()
+    if not new.all():
+        log.warning("%d radiographs of patients whom the run saw in training are left out", int((~new).sum()))
+    return rows[new], int((~new).sum())
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How radiographs are scored: net, the run's score, and what its maps are made of."""
+
+    net: nn.Module
+    score: Score
+    map_of: MapOf
+    batch_size: int
+    precision: torch.dtype
+
+    def scores(self) -> dict[str, Score]:
+        """The run's score, SAD, and brightness as the baseline, from one pass."""
+        return {"score": self.score, "sad": SAD(), "brightness": Brightness()}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Scored radiographs with what is known of them."""
+
+    rows: npt.NDArray[np.int64]
+    evidence: Evidence
+    window: dict[str, npt.NDArray[np.float32]]  # by score, (I, N)
+    pixel: dict[str, dict[int, npt.NDArray[np.float32]]]  # by score, by position in `rows`
+    maps: dict[int, npt.NDArray[np.float32]]  # of the run's score, those that figures show
+
+
+def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
+    """Score every window of some radiographs and gather what their masks and labels tell."""
+    evidence = gather_evidence(data, rows)
+    shown = set(_shown(evidence))
+    window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in scoring.scores()}
+    pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {"score": {}, "brightness": {}}
+    maps: dict[int, npt.NDArray[np.float32]] = {}
+    place = 0
+    for part in score_radiographs(
+        scoring.net, scoring.scores(), data.store.images, rows, data.grid, scoring.batch_size, scoring.map_of,
+        scoring.precision, progress="scoring",
+    ):
+        for name, values in part.scores.items():
+            window[name].append(values)
+        for i in range(len(part.rows)):
+            if place + i in evidence.pixel_truth:
+                known = _known_pixels(data, part.rows[i])
+                for name, kept in pixel.items():
+                    kept[place + i] = part.maps[name][i][known]
+            if place + i in shown:
+                maps[place + i] = part.maps["score"][i]
+        place += len(part.rows)
+    return Examination(rows, evidence, {name: np.concatenate(parts) for name, parts in window.items()}, pixel, maps)
+
+
+def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evidence:
+    """Labels, patients, true kinds of windows and true pixels of some radiographs."""
+    store, grid = data.store, data.grid
+    table = store.table.iloc[rows]
+    kind = np.full((len(rows), len(grid)), UNKNOWN, dtype=np.int8)
+    lung_share = np.empty((len(rows), len(grid)))
+    pixel_truth = {}
+    has_lung = table["has_lung"].to_numpy(dtype=bool)
+    # A radiograph labelled normal has no opacity; otherwise only a mask file tells.
+    has_opacity = table["has_opacity"].to_numpy(dtype=bool) | (table["label"] == NORMAL).to_numpy()
+    for i, row in enumerate(rows):
+        one = slice(row, row + 1)
+        lung_share[i] = grid.window_shares(data.lung_fields[one])[0]
+        if has_lung[i] and has_opacity[i]:
+            content = grid.window_shares(store.content(rows[i : i + 1]))[0]
+            opacity = grid.window_shares(store.opacity[one])[0]
+            kind[i] = true_kinds(grid.window_shares(store.lung[one])[0], opacity, content)
+            truth = np.where(store.opacity[row] == 1, 2, store.lung[row]).astype(np.uint8)
+            pixel_truth[i] = truth[_known_pixels(data, row)]
+    return Evidence(
+        patient=table["patient"].to_numpy(dtype=str),
+        normal=(table["label"] == NORMAL).to_numpy(),
+        pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
+        kind=kind,
+        lung_share=lung_share,
+        pixel_truth=pixel_truth,
+    )
+
+
+def _known_pixels(data: PatchDataModule, row: int) -> npt.NDArray[np.bool_]:
+    return data.grid.covered & (data.store.content(np.array([row]))[0] == 1)
+
+
+def fit_thresholds(run: Run, scoring: Scoring, rule: Threshold) -> dict[str, Thresholds]:
+    """Thresholds of each score, from the validation patients of the run's own data; empty where they cannot be fitted.
+
+    The scores of validation windows are kept in the run folder and used again while nothing they depend on changed.
+    """
+    scores = validation_scores(run, scoring)
+    fitted = {}
+    for name in ("score", "brightness"):
+        try:
+            fitted[name] = rule.fit(scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"])
+        except DataError as reason:
+            log.warning("no thresholds for %s: %s", name, reason)
+    return fitted
+
+
+def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.float32]]:
+    """Scores of validation windows: `<score>_normal_lung` (wholly inside the lungs of normals) and `<score>_pneumonia`."""
+    folder = run.folder / "validation_scores"
+    own = load_run(run.folder, [], str(run.checkpoint)) if run.data_changed else run
+    state = json.dumps([str(run.config.score), str(own.config.datamodule), str(own.config.data), run.checkpoint.stat().st_mtime_ns])
+    about = folder / "about.json"
+    names = [f"{score}_{group}" for score in ("score", "brightness") for group in ("normal_lung", "pneumonia")]
+    if about.is_file() and json.loads(about.read_text()).get("state") == state:
+        return {name: np.load(folder / f"{name}.npy") for name in names}
+    data = own.datamodule
+    groups = {
+        "normal_lung": data.exhaustive_patches("val", NORMAL, _THRESHOLD_IMAGES).rows,
+        "pneumonia": data.exhaustive_patches("val", PNEUMONIA, _THRESHOLD_IMAGES).rows,
+    }
+    log.info("scoring %d validation radiographs for thresholds", sum(map(len, groups.values())))
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for group, rows in groups.items():
+        parts = list(
+            score_radiographs(
+                scoring.net, scoring.scores(), data.store.images, rows, data.grid, scoring.batch_size,
+                precision=scoring.precision, progress="validation",
+            )
+        )
+        inside = np.ones((len(rows), len(data.grid)), dtype=bool)
+        for i, row in enumerate(rows):
+            mask = data.lung_fields[row : row + 1] if group == "normal_lung" else data.store.content(rows[i : i + 1])
+            inside[i] = data.grid.window_shares(mask)[0] == 1
+        for score in ("score", "brightness"):
+            values = [part.scores[score] for part in parts]
+            found[f"{score}_{group}"] = np.concatenate(values)[inside] if values else np.zeros(0, dtype=np.float32)
+    folder.mkdir(exist_ok=True)
+    about.unlink(missing_ok=True)  # first, so that a killed run leaves no old promise beside new scores
+    for name, scores in found.items():
+        np.save(folder / f"{name}.npy", scores, allow_pickle=False)
+    write_json(about, {"state": state})
+    return found
+
+
+def _measure(result: Examination, thresholds: dict[str, Thresholds]) -> tuple[dict[str, float], dict[str, str]]:
+    metrics: dict[str, float] = {}
+    omitted: dict[str, str] = {}
+    for name, prefix in (("score", ""), ("brightness", "brightness/")):
+        window = result.window[name]
+        kind = thresholds[name].classify(window) if name in thresholds else None
+        found, missing = headline(result.evidence, Measured(window, kind, result.pixel[name]))
+        metrics |= {prefix + key: value for key, value in found.items()}
+        omitted |= {prefix + key: reason for key, reason in missing.items()}
+    medians, missing = sad_medians(result.window["sad"], result.evidence)
+    return metrics | medians | counts(result.evidence), omitted | missing
+
+
+def _write_tables(
+    output: Path, data: PatchDataModule, result: Examination, thresholds: dict[str, Thresholds]
+) -> None:
+    table, evidence = data.store.table.iloc[result.rows], result.evidence
+    windows = len(data.grid)
+    known = np.array(KINDS)
+    predicted = thresholds["score"].classify(result.window["score"]) if "score" in thresholds else None
+    true = np.where(evidence.kind == UNKNOWN, "", known[evidence.kind])
+    patches = pd.DataFrame(
+        {
+            "image": np.repeat(table["image"].to_numpy(), windows),
+            "top": np.tile(data.grid.positions[:, 0], len(table)),
+            "left": np.tile(data.grid.positions[:, 1], len(table)),
+            "sad": result.window["sad"].ravel(),
+            "score": result.window["score"].ravel(),
+            "brightness": result.window["brightness"].ravel(),
+            "lung_share": evidence.lung_share.ravel().round(4),
+            "kind_predicted": "" if predicted is None else known[predicted].ravel(),
+            "kind_true": true.ravel(),
+        }
+    )
+    columns = ["image", "path", "patient", "label", "split", "height", "width", "window_low", "window_high"]
+    images = table[columns].reset_index(drop=True)
+    images["score"] = image_scores(result.window["score"], evidence.lung_share)
+    images["sad"] = image_scores(result.window["sad"], evidence.lung_share)
+    images["brightness"] = image_scores(result.window["brightness"], evidence.lung_share)
+    images["windows_mostly_lung"] = (evidence.lung_share > 0.5).sum(axis=1)
+    images["lung_area"] = [float(data.lung_fields[row].mean()) for row in result.rows]
+    for kind in (HEALTHY, OPACITY, OUTSIDE):
+        images[f"windows_{KINDS[kind]}"] = 0 if predicted is None else (predicted == kind).sum(axis=1)
+    for name, frame in (("patches", patches), ("images", images)):
+        aside = output / f"{name}.csv.partial"
+        frame.to_csv(aside, index=False, float_format="%.6g")
+        aside.rename(output / f"{name}.csv")
+
+
+def _shown(evidence: Evidence) -> list[int]:
+    """Places of the radiographs that figures show: pneumonia first, those with truth before those without."""
+    chosen: list[int] = []
+    for group in (evidence.pneumonia, evidence.normal):
+        with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]
+        places = with_truth or np.flatnonzero(group).tolist()
+        chosen += [int(places[i]) for i in np.linspace(0, len(places) - 1, min(_SHOWN, len(places))).round().astype(int)]
+    return sorted(set(chosen), key=chosen.index) or list(range(min(_SHOWN, len(evidence.patient))))
+
+
+def _draw(
+    folder: Path, run: Run, data: PatchDataModule, result: Examination, thresholds: dict[str, Thresholds]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    evidence, window = result.evidence, result.window
+    cuts = tuple(thresholds.get("score", ()))
+    name, unit = type(run.module.score).__name__, run.module.score.unit
+    normal_lung = evidence.normal[:, None] & (evidence.lung_share == 1)
+    groups = {"normal_lung": normal_lung, "pneumonia": np.broadcast_to(evidence.pneumonia[:, None], normal_lung.shape)}
+    kinds = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
+    drawn = {
+        "fig07_normal_patches": _panel(run, data, result, normal_lung, "normal lung"),
+        "fig08_pneumonia_patches": _panel(run, data, result, groups["pneumonia"], "pneumonia radiographs"),
+        "fig09_histogram": figures.score_histogram(
+            {key: window["score"][chosen] for key, chosen in groups.items()}, cuts, f"{name} ({unit})"
+        ),
+        "fig09_histogram_by_kind": figures.score_histogram(
+            {key: window["score"][chosen] for key, chosen in kinds.items()}, cuts, f"{name} ({unit})"
+        ),
+    }
+    shown = _shown(evidence)
+    images = [np.asarray(data.store.images[result.rows[i]]) for i in shown]
+    opacities = [np.asarray(data.store.opacity[result.rows[i]]) for i in shown]
+    table = data.store.table.iloc[result.rows]
+    names = [f"{table['image'].iloc[i]}\n{table['label'].iloc[i]}" for i in shown]
+    scores = window["score"]
+    low, high = cuts or np.quantile(scores, [1 / 3, 2 / 3])
+    ranges = [(float(scores.min()), low), (low, high), (high, float("inf"))]
+    frames = figures.red_frames(images, scores[shown], data.grid, ranges, names, name, opacities)
+    drawn["fig10_red_frames"] = frames
+    maps = [result.maps[i] for i in shown]
+    drawn["anomaly_maps"] = figures.anomaly_maps(images, maps, names, f"{name}\n({unit})", opacities)
+    for title, figure in drawn.items():
+        if figure is not None:
+            figure.savefig(folder / f"{title}.png", dpi=200)
+
+
+def _panel(
+    run: Run, data: PatchDataModule, result: Examination, chosen: npt.NDArray[np.bool_], title: str
+) -> figures.Figure | None:
+    """Eight windows at evenly spaced ranks of SAD, so that a panel shows the range and not a choice."""
+    places = np.argwhere(chosen)
+    if not len(places):
+        return None
+    order = np.argsort(result.window["sad"][chosen], kind="stable")
+    picked = places[order[np.linspace(0, len(order) - 1, min(8, len(order))).round().astype(int)]]
+    where = np.column_stack([result.rows[picked[:, 0]], data.grid.positions[picked[:, 1]]])
+    p = data.grid.patch
+    patches = np.stack([data.store.images[row, top : top + p, left : left + p] for row, top, left in where])
+    device = next(run.module.net.parameters()).device
+    with torch.inference_mode():
+        examined = run.module.examine(torch.from_numpy(patches)[:, None].to(device).float() / 255)
+    x, y = (examined[key][:, 0].cpu().numpy() for key in ("x", "reconstruction"))  # type: ignore[literal-required]
+    ranks = "at evenly spaced ranks of SAD"
+    return figures.reconstruction_panel(x, y, examined["sad"].cpu().numpy(), f"{title}, {len(places):,} patches, {ranks}")

@@ -1,0 +1,6 @@
+"""Lung fields: the trained segmenter, and masks from files."""
+
+from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields, SegmenterFields, WholeImage
+from pneumo_ad.lungs.segmenter import LungSegmenter
+
+__all__ = ["AutoFields", "FileFields", "LungFields", "LungSegmenter", "SegmenterFields", "WholeImage"]

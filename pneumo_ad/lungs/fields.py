@@ -1,0 +1,86 @@
+"""Where the lungs are in every radiograph of a store: from mask files, from the segmenter, or everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.store import Store, cached_array
+from pneumo_ad.errors import DataError
+from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter, file_digest
+
+
+class LungFields(Protocol):
+    """What a datamodule asks for: a store in, (N, H, W) uint8 of 0 and 1 out."""
+
+    def __call__(self, store: Store) -> npt.NDArray[np.uint8]: ...
+
+
+class WholeImage:
+    """Takes everything that is radiograph (and not padding) for lung: the lungs are not looked for."""
+
+    def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1."""
+        return store.content(np.arange(len(store)))
+
+
+class FileFields:
+    """Lung fields from the source's mask files.
+
+    Raises:
+        DataError: A radiograph without a lung mask; says how many and which to use instead.
+    """
+
+    def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1."""
+        missing = store.table.loc[~store.table["has_lung"], "image"]
+        if len(missing):
+            raise DataError(
+                f"lungs=files needs a lung mask for every radiograph; {len(missing)} of {len(store)} have none, for "
+                f"example {missing.iloc[0]}. lungs=auto takes the segmenter for those, lungs=segmenter for all"
+            )
+        return store.lung
+
+
+class SegmenterFields:
+    """Lung fields from the trained segmenter, computed once and kept beside the store.
+
+    Args:
+        weights: A safetensors file written by `pneumo-ad train-lungs`; default: the one that ships.
+        batch_size: Radiographs segmented at once.
+    """
+
+    def __init__(self, weights: str | Path = WEIGHTS, batch_size: int = 16) -> None:
+        self.weights = Path(weights)
+        self.batch_size = batch_size
+
+    def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1."""
+        return cached_array(store, f"lungs-{file_digest(self.weights)}", lambda: self._segment(store))
+
+    def _segment(self, store: Store) -> npt.NDArray[np.uint8]:
+        segmenter = LungSegmenter.from_file(self.weights)
+        return segmenter.segment_all(store.images, self.batch_size)
+
+
+class AutoFields:
+    """Mask files where the source has them, the segmenter for the rest.
+
+    Args:
+        weights: See `SegmenterFields`.
+        batch_size: See `SegmenterFields`.
+    """
+
+    def __init__(self, weights: str | Path = WEIGHTS, batch_size: int = 16) -> None:
+        self.segmenter = SegmenterFields(weights, batch_size)
+
+    def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1."""
+        has_lung = store.table["has_lung"].to_numpy(dtype=bool)
+        if has_lung.all():
+            return store.lung
+        fields = self.segmenter(store)
+        return np.where(has_lung[:, None, None], store.lung, fields) if has_lung.any() else fields

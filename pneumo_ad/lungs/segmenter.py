@@ -1,0 +1,132 @@
+"""The lung segmenter: a radiograph in, its lung field out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from scipy import ndimage
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.nets.unet import UNet
+
+WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
+_LEAST_SHARE = 0.01  # of the image: a smaller component is no lung
+
+
+def standardise(images: Tensor) -> Tensor:
+    """(B, 1, H, W) -> float32 with mean 0 and standard deviation 1 per image: exposure does not matter."""
+    x = images.float()
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return (x - mean) / x.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
+
+
+def clean_field(field: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Keep the two largest components of at least 1 % of the image and fill their holes: (H, W) -> (H, W) of 0 and 1."""
+    labels, count = ndimage.label(field)
+    if not count:
+        return np.zeros(field.shape, dtype=np.uint8)
+    sizes = np.bincount(labels.ravel())[1:]
+    kept = [i + 1 for i in np.argsort(-sizes)[:2] if sizes[i] >= _LEAST_SHARE * field.size]
+    return ndimage.binary_fill_holes(np.isin(labels, kept)).astype(np.uint8)
+
+
+class LungSegmenter(nn.Module):
+    """A U-net that marks the lung field of frontal chest radiographs, opaque parts included.
+
+    Args:
+        width: Channels of the first level of its `UNet`.
+        depth: Poolings.
+        image_size: Side in pixels at which it works; others are resized to it and back.
+    """
+
+    def __init__(self, width: int = 16, depth: int = 4, image_size: int = 256) -> None:
+        super().__init__()
+        self.options = {"width": width, "depth": depth, "image_size": image_size}
+        self.image_size = image_size
+        self.unet = UNet(width, depth, convs=2, norm="batch")
+
+    @classmethod
+    def from_file(cls, path: str | Path = WEIGHTS) -> LungSegmenter:
+        """Load weights that `save` wrote.
+
+        Raises:
+            DataError: The file is missing or is not what `save` writes.
+        """
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                segmenter = cls(**json.loads(file.metadata()["options"]))
+                weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            segmenter.load_state_dict(weights)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as reason:
+            raise DataError(f"{path}: not the weights of a lung segmenter ({reason})") from reason
+        return segmenter.eval()
+
+    def save(self, path: str | Path) -> None:
+        """Write weights (float16: half the size, Dice unchanged to four digits) and options as safetensors."""
+        weights = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in self.state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
+        aside = Path(path).with_suffix(".partial")
+        save_file({k: v.contiguous().cpu() for k, v in weights.items()}, aside, {"options": json.dumps(self.options)})
+        aside.rename(path)
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+        """As `nn.Module`, except that the step counters of batch norm, which inference does not read, may be missing."""
+        counters = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
+        return super().load_state_dict(counters | dict(state_dict), strict, assign)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, S, S) of any range, S = `image_size` -> (B, 1, S, S) logits."""
+        return self.unet(standardise(images))
+
+    @torch.inference_mode()
+    def probability(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) of any size and range -> (B, 1, H, W) probability of lung."""
+        resize = nn.functional.interpolate
+        side = (self.image_size, self.image_size)
+        size = tuple(images.shape[-2:])
+        x = images.float()
+        small = x if size == side else resize(x, side, mode="bilinear", antialias=True)
+        probability = self(small.contiguous(memory_format=torch.channels_last)).sigmoid()
+        return probability if size == side else resize(probability, size, mode="bilinear")
+
+    def segment_all(self, images: npt.NDArray[np.uint8], batch_size: int = 16) -> npt.NDArray[np.uint8]:
+        """Segment many radiographs, on CUDA where there is one.
+
+        Args:
+            images: (N, H, W) uint8.
+            batch_size: Radiographs at once.
+
+        Returns:
+            (N, H, W) uint8 of 0 and 1, cleaned by `clean_field`; all 0 where no lung is found.
+        """
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        fields = np.zeros(images.shape, dtype=np.uint8)
+        for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch"):
+            batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
+            found = (self.probability(batch) > 0.5)[:, 0].cpu().numpy()
+            fields[first : first + batch_size] = [clean_field(field) for field in found]
+        return fields
+
+
+def file_digest(path: Path) -> str:
+    """First 12 hexadecimal digits of a file's SHA-256.
+
+    Raises:
+        DataError: The file is missing.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected weights written by `pneumo-ad train-lungs`")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

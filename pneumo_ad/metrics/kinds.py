@@ -1,0 +1,52 @@
+"""The three kinds of patch of the paper's Table 1, from truth masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import f1_score
+
+HEALTHY, OPACITY, OUTSIDE, MIXED, PADDING, UNKNOWN = range(6)
+KINDS = ("healthy", "opacity", "outside", "mixed", "padding", "unknown")
+
+_OPACITY_SHARE = 0.5
+_LUNG_SHARE = 0.9
+_OUTSIDE_SHARE = 0.05
+
+
+def true_kinds(
+    lung: npt.NDArray[np.floating], opacity: npt.NDArray[np.floating], content: npt.NDArray[np.floating] | None = None
+) -> npt.NDArray[np.int8]:
+    """Kind of each window from the shares of its pixels.
+
+    *opacity*: more than half is opacity; *healthy lung*: more than 90 % is lung and none is opacity; *outside*: less than
+    5 % is lung; *mixed*: the rest; *padding*: not wholly inside the radiograph.
+
+    Args:
+        lung: Share of lung, in [0, 1], any shape.
+        opacity: Share of opacity.
+        content: Share that is radiograph and not padding; None where nothing is padded.
+
+    Returns:
+        int8, the same shape.
+
+    >>> [KINDS[k] for k in true_kinds(np.array([1, 1, 0.0, 0.5]), np.array([0, 0.6, 0, 0]))]
+    ['healthy', 'opacity', 'outside', 'mixed']
+    """
+    kinds = np.full(lung.shape, MIXED, dtype=np.int8)
+    kinds[lung < _OUTSIDE_SHARE] = OUTSIDE
+    kinds[(lung > _LUNG_SHARE) & (opacity == 0)] = HEALTHY
+    kinds[opacity > _OPACITY_SHARE] = OPACITY
+    if content is not None:
+        kinds[content < 1] = PADDING
+    return kinds
+
+
+def macro_f1(true: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) -> float:
+    """Mean of the F1 scores of healthy, opacity and outside over patches that truly are one of them; in [0, 1].
+
+    A kind that is never predicted counts 0.
+    """
+    known = true <= OUTSIDE
+    labels = [HEALTHY, OPACITY, OUTSIDE]
+    return float(f1_score(true[known], predicted[known], labels=labels, average="macro", zero_division=0))

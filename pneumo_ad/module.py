@@ -1,0 +1,112 @@
+"""The experiment as a LightningModule: net, corruption, loss, score and optimizer put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypedDict
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from pneumo_ad.corruptions import Corruption, NoCorruption
+from pneumo_ad.data.datamodule import VAL_KINDS
+from pneumo_ad.data.datasets import PatchBatch
+from pneumo_ad.nets.output import Output
+from pneumo_ad.scores import SAD, Score
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class Examined(TypedDict):
+    """What `validation_step` returns for callbacks: inputs, reconstructions (B, 1, p, p) and scores (B,)."""
+
+    x: Tensor
+    reconstruction: Tensor
+    sad: Tensor
+    score: Tensor
+
+
+def to_unit(patches: Tensor) -> Tensor:
+    """Grey levels as uint8 -> float32 in [0, 1]; floating point is taken to be in [0, 1] already."""
+    return patches.float().div_(255) if patches.dtype == torch.uint8 else patches
+
+
+class PatchAutoencoder(L.LightningModule):
+    """Learns to reconstruct normal-lung patches; what it reconstructs badly is anomalous.
+
+    Logs `train/loss`, `train/sad`, and for the loaders of `PatchDataModule` `val/loss` (normal lung, under the training
+    corruption) and `val/sad_<kind>` (mean grey levels per pixel, uncorrupted input).
+
+    Args:
+        net: (B, 1, p, p) in [0, 1] -> `Output`.
+        loss: (target, `Output`) -> scalar.
+        optimizer: Parameters -> optimizer, for example `functools.partial(torch.optim.Adam, lr=1e-3)`.
+        score: Turns input and output into residual map and score; default `SAD()`.
+        corruption: Of the training input; default none.
+        seed: Fixes the corruption of each (epoch, batch).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: nn.Module,
+        optimizer: OptimizerFactory,
+        score: Score | None = None,
+        corruption: Corruption | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        # channels_last: on the CPU these nets run about three times as fast as in the default layout.
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = loss
+        self.optimizer_factory = optimizer
+        self.score = score if score is not None else SAD()
+        self.corruption = corruption if corruption is not None else NoCorruption()
+        self.seed = seed
+        self._sad = SAD()
+
+    def forward(self, x: Tensor) -> Output:
+        """(B, 1, p, p) in [0, 1], or uint8 grey levels -> `Output`."""
+        return self.net(to_unit(x).contiguous(memory_format=torch.channels_last))
+
+    def _corrupted_loss(self, x: Tensor, epoch: int, batch_idx: int) -> tuple[Tensor, Output]:
+        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
+        mixed = torch.tensor([self.seed, epoch, batch_idx, self.global_rank], dtype=torch.int64)
+        key = int((mixed * torch.tensor([1_000_003, 7_368_787, 2_147_483_629, 97])).sum()) % 2**63
+        generator = torch.Generator(device=x.device).manual_seed(key)
+        output: Output = self(self.corruption(x, generator))
+        loss = self.loss(x, output)
+        return (loss if output.penalty is None else loss + output.penalty), output
+
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
+        """Scalar loss of a batch of normal-lung patches."""
+        x = to_unit(batch["patch"])
+        loss, output = self._corrupted_loss(x, self.current_epoch, batch_idx)
+        size = len(x)
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
+        with torch.no_grad():
+            sad = self._sad.score(x, output).mean()
+        self.log("train/sad", sad, on_step=False, on_epoch=True, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> Examined:
+        """Scores a batch of one of the `VAL_KINDS`."""
+        kind = VAL_KINDS[dataloader_idx]
+        x = to_unit(batch["patch"])
+        examined = self.examine(x)
+        if kind == "normal_lung":
+            loss, _ = self._corrupted_loss(x, 0, batch_idx)
+            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=len(x))
+        self.log(f"val/sad_{kind}", examined["sad"].mean(), add_dataloader_idx=False, batch_size=len(x))
+        return examined
+
+    def examine(self, x: Tensor) -> Examined:
+        """Reconstruct and score uncorrupted patches, (B, 1, p, p) in [0, 1]."""
+        output = self(x)
+        sad, score = self._sad.score(x, output), self.score.score(x, output)
+        return {"x": x, "reconstruction": output.reconstruction, "sad": sad, "score": score}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """What the factory makes of the net's parameters."""
+        return self.optimizer_factory(self.net.parameters())

@@ -1,0 +1,123 @@
+"""U-net after Fig. 6 of the paper (Nagamura et al. 2019; Ronneberger et al. 2015, MICCAI)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.nets.output import Output
+
+Norm = Literal["none", "batch"]
+
+
+class ConvBlock(nn.Sequential):
+    """`convs` 3 x 3 convolutions with zero padding, each followed by an optional norm and ReLU: size is kept."""
+
+    def __init__(self, in_channels: int, out_channels: int, convs: int, norm: Norm) -> None:
+        layers: list[nn.Module] = []
+        for i in range(convs):
+            first = in_channels if i == 0 else out_channels
+            layers.append(nn.Conv2d(first, out_channels, 3, padding=1, bias=norm == "none"))
+            if norm == "batch":
+                layers.append(nn.BatchNorm2d(out_channels))
+            layers.append(nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+def upsample(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, 2H, 2W) by copying each pixel into a 2 x 2 square (nearest neighbour)."""
+    return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class UNet(nn.Module):
+    """Encoder, decoder and, at each level, a skip connection: (B, 1, H, W) -> (B, 1, H, W) without an activation.
+
+    Channels double after each pooling and halve after each upsampling.
+
+    Args:
+        width: Channels of the first level.
+        depth: Number of poolings; the sides must be divisible by 2 ** depth.
+        convs: Convolutions per level.
+        skips: Whether each decoder level sees the encoder level of its size.
+        norm: `none` (the paper's net) or `batch`.
+
+    Raises:
+        ConfigError: A number below 1 or an unknown norm.
+    """
+
+    def __init__(self, width: int = 32, depth: int = 2, convs: int = 1, skips: bool = True, norm: Norm = "none") -> None:
+        super().__init__()
+        if min(width, depth, convs) < 1:
+            raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
+        if norm not in ("none", "batch"):
+            raise ConfigError(f"norm={norm!r} is not known; expected 'none' or 'batch'")
+        self.depth = depth
+        self.skips = skips
+        channels = [width * 2**level for level in range(depth + 1)]
+        sources = [1, *channels[:-1]]
+        self.encoder = nn.ModuleList(ConvBlock(a, b, convs, norm) for a, b in zip(sources, channels, strict=True))
+        self.pool = nn.MaxPool2d(2)
+        self.decoder = nn.ModuleList(
+            ConvBlock(channels[level + 1] + (channels[level] if skips else 0), channels[level], convs, norm)
+            for level in reversed(range(depth))
+        )
+        self.head = nn.Conv2d(width, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_divisible(x, self.depth)
+        kept = []
+        for level, block in enumerate(self.encoder):
+            x = block(self.pool(x) if level else x)
+            kept.append(x)
+        for level, block in zip(reversed(range(self.depth)), self.decoder, strict=True):
+            x = upsample(x)
+            x = block(torch.cat([x, kept[level]], dim=1) if self.skips else x)
+        return self.head(x)
+
+
+def check_divisible(x: Tensor, depth: int) -> None:
+    """Refuse sides that `depth` poolings cannot halve.
+
+    Raises:
+        ConfigError: Names the side, the divisor and the nearest sides that work.
+    """
+    factor = 2**depth
+    for side in x.shape[-2:]:
+        if side % factor:
+            below, above = side // factor * factor, -(-side // factor) * factor
+            nearest = f"{below} or {above}" if below else f"{above}"
+            raise ConfigError(
+                f"a net of depth {depth} needs sides divisible by {factor}; got {side}, the nearest that work: {nearest}"
+            )
+
+
+class UNetAutoencoder(nn.Module):
+    """The paper's net: a U-net whose output is a picture in [0, 1] (sigmoid).
+
+    With skip connections at full resolution it can copy its input, which is the paper's trouble; `skips=False` makes it
+    a plain convolutional autoencoder.
+
+    Args:
+        width: See `UNet`.
+        depth: See `UNet`.
+        convs: See `UNet`.
+        skips: See `UNet`.
+        norm: See `UNet`.
+
+    Raises:
+        ConfigError: See `UNet`; on a patch whose side is not divisible by 2 ** depth.
+
+    >>> UNetAutoencoder(width=4)(torch.rand(2, 1, 32, 32)).reconstruction.shape
+    torch.Size([2, 1, 32, 32])
+    """
+
+    def __init__(self, width: int = 32, depth: int = 2, convs: int = 1, skips: bool = True, norm: Norm = "none") -> None:
+        super().__init__()
+        self.unet = UNet(width, depth, convs, skips, norm)
+
+    def forward(self, x: Tensor) -> Output:
+        """(B, 1, p, p) in [0, 1] -> `Output`."""
+        return Output(torch.sigmoid(self.unet(x)))

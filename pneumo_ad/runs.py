@@ -1,0 +1,105 @@
+"""A finished run as ready objects: the one door for evaluation, notebooks and other projects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.compose import build, change_saved
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.errors import DataError
+from pneumo_ad.module import PatchAutoencoder
+
+# The weights depend on these.
+FIXED = ("net", "loss", "corruption", "optimizer", "module", "seed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, opened.
+
+    Attributes:
+        folder: The run folder.
+        config: Its config, with the overrides that were asked for.
+        module: The trained module, in evaluation mode, on the CPU.
+        datamodule: Its data; the store is opened at first use.
+        checkpoint: The file the weights came from.
+        data_changed: Whether the overrides replaced the data the run was trained on.
+    """
+
+    folder: Path
+    config: DictConfig
+    module: PatchAutoencoder
+    datamodule: PatchDataModule
+    checkpoint: Path
+    data_changed: bool
+
+
+def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Run:
+    """Rebuild a run from its folder.
+
+    Args:
+        run_dir: Written by `pneumo-ad train`.
+        overrides: Changes to its config, for example `["data=masks", "data.root=/radiographs"]`.
+        checkpoint: `best`, `last`, or the path of a checkpoint file.
+
+    Raises:
+        DataError: Not a run folder, or no checkpoint in it (says what is there).
+        ConfigError: See `change_saved`.
+    """
+    folder = Path(run_dir)
+    config = saved_config(folder)
+    changed = change_saved(config, overrides, FIXED)
+    weights = find_checkpoint(folder, checkpoint)
+    module: PatchAutoencoder = build(changed.module)
+    state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as reason:
+        raise DataError(f"{weights}: not the weights of the net that {folder}/.hydra/config.yaml describes ({reason})") from reason
+    datamodule: PatchDataModule = build(changed.datamodule)
+    return Run(folder, changed, module.eval(), datamodule, weights, changed.data != config.data)
+
+
+def saved_config(folder: Path) -> DictConfig:
+    """The config that a run was started with.
+
+    Raises:
+        DataError: Not a run folder.
+    """
+    file = folder / ".hydra" / "config.yaml"
+    if not file.is_file():
+        found = sorted(path.parent.parent for path in folder.glob("*/.hydra")) if folder.is_dir() else []
+        hint = f"; runs below it: {', '.join(map(str, found[:5]))}" if found else ""
+        raise DataError(f"{folder}: not a run folder (no .hydra/config.yaml){hint}")
+    config = OmegaConf.load(file)
+    assert isinstance(config, DictConfig)
+    config.run_dir = str(folder)
+    return config
+
+
+def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
+    """The file of a checkpoint.
+
+    Raises:
+        DataError: It is not there; lists those that are.
+    """
+    path = folder / "checkpoints" / f"{checkpoint}.ckpt"
+    path = path if path.is_file() else Path(checkpoint)
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in folder.glob("checkpoints/*.ckpt"))) or "none: did the training finish?"
+        raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there}")
+    return path
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write aside and rename, so that the file is whole or not there."""
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n")
+    aside.rename(path)

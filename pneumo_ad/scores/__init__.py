@@ -1,0 +1,7 @@
+"""Scores, one idea per file: (input, `Output`) -> residual map and one number per patch, higher is more anomalous."""
+
+from pneumo_ad.scores.brightness import Brightness
+from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
+from pneumo_ad.scores.score import Score
+
+__all__ = ["SAD", "Brightness", "SADContrast", "SADSum", "Score"]

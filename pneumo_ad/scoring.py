@@ -1,0 +1,110 @@
+"""Every window of every radiograph through a net: window scores and anomaly maps, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pneumo_ad.nets.output import Output
+from pneumo_ad.patches import PatchGrid, gather
+from pneumo_ad.scores import Score
+
+# What a pixel's value in an anomaly map is the mean of, over the windows that cover the pixel: their residual at the
+# pixel, or their scores.
+MapOf = Literal["residual", "score"]
+
+_GROUP = 32  # radiographs whose windows share batches
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A few radiographs, scored.
+
+    Attributes:
+        rows: (b,) rows of the store.
+        scores: By name of score, (b, N) float32, windows in the order of `PatchGrid.positions`.
+        maps: By name of score, (b, H, W) float32 anomaly maps, NaN where no window lies; empty unless asked for.
+    """
+
+    rows: npt.NDArray[np.int64]
+    scores: dict[str, npt.NDArray[np.float32]]
+    maps: dict[str, npt.NDArray[np.float32]]
+
+
+@torch.inference_mode()
+def score_radiographs(
+    net: nn.Module,
+    scores: Mapping[str, Score],
+    images: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.integer],
+    grid: PatchGrid,
+    batch_size: int = 256,
+    map_of: MapOf | None = None,
+    precision: torch.dtype = torch.float32,
+    progress: str | None = None,
+) -> Iterator[Scored]:
+    """Score every window of some radiographs, batched across radiographs.
+
+    Args:
+        net: (B, 1, p, p) in [0, 1] -> `Output`; used as it is (mode, device).
+        scores: Scores to take, by name.
+        images: (N, H, W) uint8, may be memory-mapped.
+        rows: (R,) rows to score.
+        grid: The windows.
+        batch_size: Windows per forward pass.
+        map_of: Also stitch anomaly maps, of this; None skips the work.
+        precision: dtype of autocast; float32 switches it off.
+        progress: Caption of a progress bar; None shows none.
+
+    Yields:
+        `Scored` for up to 32 radiographs at a time, in the order of `rows`.
+    """
+    device = next(net.parameters(), torch.empty(0)).device
+    positions = grid.positions
+    groups = [rows[first : first + _GROUP] for first in range(0, len(rows), _GROUP)]
+    for group in tqdm(groups, desc=progress, unit="group", disable=progress is None, leave=False):
+        found = {name: np.empty((len(group), len(grid)), dtype=np.float32) for name in scores}
+        totals = {
+            name: torch.zeros(len(group), *grid.image_size, device=device) for name in scores if map_of == "residual"
+        }
+        for first in range(0, len(group) * len(grid), batch_size):
+            number = np.arange(first, min(first + batch_size, len(group) * len(grid)))
+            image, window = number // len(grid), number % len(grid)
+            where = np.column_stack([np.asarray(group)[image], positions[window]])
+            patches = torch.from_numpy(gather(images, where, grid.patch)).to(device, non_blocking=True)
+            x = patches.float().div_(255)
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                output: Output = net(x.contiguous(memory_format=torch.channels_last))
+            output = Output(*(part.float() if part is not None else None for part in output))  # type: ignore[arg-type]
+            for name, score in scores.items():
+                found[name].ravel()[number] = score.score(x, output).cpu().numpy()
+                if map_of == "residual":
+                    _add(totals[name], score.residual_map(x, output), image, positions[window])
+        yield Scored(group, found, _maps(found, totals, grid, map_of))
+
+
+def _add(total: Tensor, residual: Tensor, image: npt.NDArray[np.int64], position: npt.NDArray[np.int64]) -> None:
+    """Add (B, 1, p, p) windows to (b, H, W) totals in place, in one operation."""
+    height, width = total.shape[1:]
+    side = torch.arange(residual.shape[-1], device=total.device)
+    corner = torch.from_numpy((image * height + position[:, 0]) * width + position[:, 1]).to(total.device)
+    index = corner[:, None, None] + side[:, None] * width + side
+    total.view(-1).index_add_(0, index.view(-1), residual.reshape(-1))
+
+
+def _maps(
+    found: dict[str, npt.NDArray[np.float32]], totals: dict[str, Tensor], grid: PatchGrid, map_of: MapOf | None
+) -> dict[str, npt.NDArray[np.float32]]:
+    if map_of is None:
+        return {}
+    if map_of == "score":
+        return {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in found.items()}
+    count = torch.from_numpy(grid.windows_per_pixel)
+    return {name: (total.cpu() / count).numpy().astype(np.float32) for name, total in totals.items()}

@@ -1,0 +1,77 @@
+"""What a command prints when it ends: where things lie and the headline table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+HEADLINE = {
+    "patch/auroc_outside_vs_healthy": "patch: outside vs healthy lung, AUROC",
+    "patch/auroc_opacity_vs_healthy": "patch: opacity vs healthy lung, AUROC",
+    "patch/macro_f1": "patch: three kinds, macro F1",
+    "patch/auroc_pneumonia_vs_normal": "patch: from pneumonia vs normal, AUROC",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "  the same, in the lung",
+    "pixel/auroc": "pixel: opacity vs rest, AUROC",
+    "pixel/auroc_in_lung": "  the same, in the lung",
+    "pixel/average_precision": "pixel: opacity vs rest, average precision",
+    "image/auroc": "image: pneumonia vs normal, AUROC",
+    "image/average_precision": "image: pneumonia vs normal, average precision",
+}
+MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
+
+
+def _cell(metrics: dict[str, float], key: str) -> str:
+    if key not in metrics:
+        return "–"
+    interval = f" [dim]({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})[/dim]" if key + "_low" in metrics else ""
+    return f"{metrics[key]:.3f}{interval}"
+
+
+def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Table:
+    """The headline metrics of one or more runs, a column each, and the brightness baseline of the first.
+
+    Args:
+        evaluations: By name, the `metrics` of a `metrics.json`.
+        title: Above the table.
+    """
+    table = Table(title=title, title_justify="left", caption="in brackets: 95 % bootstrap interval by patient")
+    table.add_column("metric")
+    for name in evaluations:
+        table.add_column(name)
+    first = next(iter(evaluations.values()))
+    table.add_column("brightness alone")
+    for key, words in HEADLINE.items():
+        if any(key in metrics for metrics in evaluations.values()):
+            cells = [_cell(metrics, key) for metrics in evaluations.values()]
+            table.add_row(words, *cells, _cell(first, f"brightness/{key}"))
+    table.add_section()
+    for kind in MEDIANS:
+        key = f"patch/sad_median_{kind}"
+        if any(key in metrics for metrics in evaluations.values()):
+            cells = [f"{metrics[key]:.2f}" if key in metrics else "–" for metrics in evaluations.values()]
+            table.add_row(f"median SAD, {kind.replace('_', ' ')}", *cells, "")
+    return table
+
+
+def print_evaluation(output: Path, title: str) -> None:
+    """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies."""
+    about = json.loads((output / "metrics.json").read_text())
+    console = Console(highlight=False)
+    console.print(headline_table({about["score"]: about["metrics"]}, title))
+    found = about["metrics"]
+    console.print(
+        f"{found['counts/images']} radiographs ({found['counts/images_normal']} normal, "
+        f"{found['counts/images_pneumonia']} pneumonia, {found['counts/images_other']} other) of "
+        f"{found['counts/patients']} patients; {found['counts/patches']:,} patches, "
+        f"{found['counts/patches_mixed']:,} of them mixed and left out of the patch metrics"
+    )
+    for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
+        if found.get(f"counts/{key}"):
+            console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
+    for key, reason in about["omitted"].items():
+        if not key.startswith("brightness/"):
+            console.print(f"[yellow]left out: {key}: {reason}[/yellow]")
+    console.print(f"tables and figures: {output}")
