@@ -182,15 +182,15 @@ class LungSegmentation(L.LightningModule):
 
 
 def field_metrics(
-    found: npt.NDArray[np.uint8], store: Store
+    found: npt.NDArray[np.uint8], store: Store, rows: npt.NDArray[np.integer]
 ) -> dict[str, float]:
-    """Compare lung fields with a store's masks, each figure a mean over images that have a lung mask.
+    """Compare lung fields with a store's masks, each figure a mean over those of `rows` that have a lung mask.
 
     Returns:
         `dice`, `precision`, `recall` in [0, 1]; `images`; and, where there are opacity masks, `opacity_inside`: the
         share of opacity pixels that lie inside the found field (mean over images with an opacity).
     """
-    rows = np.flatnonzero(store.table["has_lung"])
+    rows = rows[store.table["has_lung"].to_numpy(dtype=bool)[rows]]
     f, t = found[rows].astype(bool), store.lung[rows].astype(bool)
     both, n_found, n_true = ((a.sum(axis=(1, 2))) for a in (f & t, f, t))
     metrics = {
@@ -199,7 +199,7 @@ def field_metrics(
         "precision": float(np.mean(both / np.maximum(n_found, 1))),
         "recall": float(np.mean(both / np.maximum(n_true, 1))),
     }
-    sick = np.flatnonzero(store.opacity.any(axis=(1, 2)))
+    sick = rows[store.opacity[rows].any(axis=(1, 2))]
     if len(sick):
         opaque = store.opacity[sick].astype(bool)
         inside = (opaque & found[sick].astype(bool)).sum(axis=(1, 2)) / opaque.sum(axis=(1, 2))

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .build import draw_build
 from .exposure import expose
 from .frame import draw_frame
 from .marks import draw_leads, stamp
 from .noise import Array, blur, smooth_noise
 from .opacity import draw_shape
 from .skeleton import skeleton
-from .thorax import LUNG_DENSITY, chest, draw_build
+from .thorax import LUNG_DENSITY, chest
 from .vessels import vessels
 
 PARENCHYMA = 0.02  # deviation of the lung's own fine texture, in thickness of water

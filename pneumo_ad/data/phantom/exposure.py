@@ -43,7 +43,7 @@ def expose(attenuation: Array, rng: np.random.Generator) -> Array:
     top = rng.uniform(0.88, 1.0)
     grey = _soft_floor(grey, knee)
     grey = top - _soft_floor(top - grey, knee)
-    air = _soft_floor(np.float32(lung - slope * LUNG_LEVEL), knee)
+    air = _soft_floor(np.array(lung - slope * LUNG_LEVEL, np.float32), knee)
     floor = rng.uniform(0.0, 0.08)
     grey = (grey - min(float(air), 0.3) * rng.uniform(0.4, 1.0)) + floor
     return np.clip(grey, 0, 1).astype(np.float32)

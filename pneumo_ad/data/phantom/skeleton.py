@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from .build import Build, arm, head
 from .frame import Frame, project
 from .noise import Array, smooth_noise
-from .thorax import Build, arm, head
 
 RIBS = 11
 RIB_DENSITY = 0.18  # of one crossing of a rib that lies flat in the picture, in thickness of water

@@ -6,10 +6,9 @@ from functools import cache
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from .build import Build, Point, arm, head
 from .frame import Frame
 from .noise import Array, resize, smooth_noise
-
-Point = tuple[float, float]
 
 LUNG_DENSITY = 0.27  # an inflated lung is about a quarter water
 LUNG_DEPTH = 0.74  # of the chest's depth; the rest is its wall
@@ -37,24 +36,6 @@ _DEPTH = ((-0.5, 0.6), (-0.2, 0.58), (-0.05, 0.68), (0.12, 0.83), (0.4, 0.96), (
 
 
 @dataclass(frozen=True)
-class Build:
-    """What differs from one body to the next; lengths in body units."""
-
-    childlike: float  # 0 adult .. 1 small child
-    fat: float  # thickness of the wall beside the chest, 1 usual
-    heart: float  # size of the heart, 1 usual
-    domes: tuple[float, float]  # share of the height where the right and left diaphragm domes stand
-    knob: float  # how far the aortic arch bulges to the left
-    trunk: float  # how far the pulmonary trunk does
-    middle: float  # width of the mediastinum, 1 usual
-    arms: float  # angle of the arms to the horizontal in radians, > 0 raised
-    bent: float  # amplitude of the spine's curve
-    bone: float  # density of the bones, 1 usual
-    vessels: float  # prominence of the vessels, 1 usual
-    turned: float  # rotation about the long axis: moves the heart and the clavicles to a side
-
-
-@dataclass(frozen=True)
 class Chest:
     """The soft parts of one body.
 
@@ -69,27 +50,6 @@ class Chest:
     depth: Array
     lung: Array
     inside: Array
-
-
-def draw_build(rng: np.random.Generator) -> Build:
-    """A random body."""
-    child = float(np.clip(rng.normal(0.55, 0.4), 0, 1))
-    right = float(np.clip(rng.normal(0.8, 0.035), 0.7, 0.87))
-    raised = rng.random() < 0.25 + 0.5 * child
-    return Build(
-        childlike=child,
-        fat=float(np.clip(np.exp(0.18 * rng.standard_normal()), 0.7, 1.5)),
-        heart=float(np.clip(rng.normal(0.99 + 0.09 * child, 0.1), 0.78, 1.35)),
-        domes=(right, float(np.clip(right + rng.normal(0.03, 0.025), 0.7, 0.9))),
-        knob=float(np.clip(rng.normal(0.085 - 0.07 * child, 0.02), 0.0, 0.13)),
-        trunk=float(np.clip(rng.normal(0.03, 0.025), 0.0, 0.09)),
-        middle=float(np.clip(rng.normal(1.0 + 0.1 * child, 0.13), 0.75, 1.5)),
-        arms=float(rng.normal(0.8, 0.25) if raised else rng.normal(-1.2, 0.12)),
-        bent=float(rng.normal(0.0, 0.02)),
-        bone=float(np.clip(rng.normal(1.0, 0.2), 0.6, 1.5)),
-        vessels=float(np.clip(rng.normal(1.0, 0.25), 0.5, 1.6)),
-        turned=float(rng.normal(0.0, 0.03)),
-    )
 
 
 @cache
@@ -130,18 +90,6 @@ def _limb(x: Array, y: Array, start: Point, end: Point, radii: Point) -> Array:
     along = np.clip((px * vx + py * vy) / (vx * vx + vy * vy), 0, 1)
     radius = np.float32(radii[0]) + np.float32(radii[1] - radii[0]) * along
     return 2 * np.sqrt(np.maximum(radius * radius - (px - along * vx) ** 2 - (py - along * vy) ** 2, 0))
-
-
-def arm(build: Build, side: int) -> tuple[Point, Point]:
-    """Shoulder joint and elbow of one arm in body coordinates."""
-    shoulder = (side * (1.06 + 0.08 * build.fat), 0.06 if build.arms < 0 else -0.08)
-    reach = 1.7
-    return shoulder, (shoulder[0] + side * reach * np.cos(build.arms), shoulder[1] - reach * np.sin(build.arms))
-
-
-def head(build: Build) -> Point:
-    """Middle of the head in body coordinates; a child's neck is short."""
-    return 4 * build.turned + build.bent, -(0.92 - 0.14 * build.childlike)
 
 
 def chest(frame: Frame, build: Build, rng: np.random.Generator) -> Chest:

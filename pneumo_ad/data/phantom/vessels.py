@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from .build import Build
 from .frame import Frame, project
 from .noise import Array
-from .thorax import Build
 
 GENERATIONS = 5
 ROOTS = 11  # vessels that leave each hilum
