@@ -288,17 +288,17 @@ def gather(images: npt.NDArray[np.uint8], where: npt.NDArray[np.int64], patch: i
     return windows[where[:, 0], where[:, 1], where[:, 2]][:, None]
 
 
-def largest_patch_inside(masks: npt.NDArray[np.bool_]) -> int:
-    """Side of the largest square, at any position, without a background pixel in (B, H, W) masks."""
+def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:
+    """Side of the largest window at `stride` without a background pixel in (B, H, W) masks; 0 where there is none."""
     best = 0
     for mask in masks:
-        low, high = 0, min(mask.shape)
-        while low < high:  # a square of side n holds one of side n - 1, so bisection is right
+        low, high = best, min(mask.shape)
+        while low < high:  # a window of side n holds the one of side n - 1 at its corner, so bisection is right
             middle = (low + high + 1) // 2
-            grid = PatchGrid(mask.shape, middle, 1)
+            grid = PatchGrid(mask.shape, middle, stride)
             if (grid.window_sums(mask[None]) == middle**2).any():
                 low = middle
             else:
                 high = middle - 1
-        best = max(best, low)
+        best = low
     return best

@@ -6,7 +6,6 @@ import logging
 import time
 
 import lightning as L
-import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo_ad.compose import build, build_all
-from pneumo_ad.data.store import Store, open_store
+from pneumo_ad.data.store import open_store
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
 from pneumo_ad.runs import write_json
@@ -43,11 +42,14 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     module.load_state_dict(best["state_dict"])
     module.segmenter.save(run_dir / "lung_unet.safetensors")
     segmenter = LungSegmenter.from_file(run_dir / "lung_unet.safetensors")  # measured as it ships
-    metrics = _prefixed("held_out", _measure(segmenter, datamodule.store, datamodule.rows("test")))
-    side = (config.segmenter.image_size,) * 2
-    for name, node in config.also_measure_on.items():
-        table: pd.DataFrame = build(node)
-        metrics |= _prefixed(name, _measure(segmenter, open_store(table, side, "squash", config.on_error), None))
+    own = datamodule.table
+    tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
+    tables |= {name: build(node) for name, node in config.also_measure_on.items()}
+    metrics: dict[str, float] = {}
+    for name, table in tables.items():
+        store = open_store(table, (config.measure_size,) * 2, "squash", config.on_error)
+        figures = field_metrics(segmenter.segment_all(store.images), store)
+        metrics |= {f"{name}/{key}": value for key, value in figures.items()}
     write_json(run_dir / "metrics.json", metrics)
     story = record(config, run_dir) | {"seconds": round(time.perf_counter() - started, 1), "epoch": best["epoch"]}
     write_json(run_dir / "run.json", story)
@@ -56,23 +58,13 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     return metrics
 
 
-def _measure(segmenter: LungSegmenter, store: Store, rows: np.ndarray | None) -> dict[str, float]:
-    rows = np.arange(len(store)) if rows is None else rows
-    found = np.zeros(store.images.shape, dtype=np.uint8)
-    found[rows] = segmenter.segment_all(store.images[rows])
-    return field_metrics(found, store, rows)
-
-
-def _prefixed(name: str, metrics: dict[str, float]) -> dict[str, float]:
-    return {f"{name}/{key}": value for key, value in metrics.items()}
-
-
 def _print(metrics: dict[str, float]) -> None:
     table = Table(title="lung fields, mean over radiographs never trained on", title_justify="left")
     figures = ("images", "dice", "precision", "recall", "opacity_inside")
     for column in ("set", *figures):
         table.add_column(column)
     for name in dict.fromkeys(key.split("/")[0] for key in metrics):
-        cells = [metrics.get(f"{name}/{figure}") for figure in figures]
-        table.add_row(name, *("–" if value is None else f"{value:.0f}" if value > 1 else f"{value:.4f}" for value in cells))
+        shown = {key: "{:.0f}" if key == "images" else "{:.4f}" for key in figures}
+        row = {key: metrics.get(f"{name}/{key}") for key in figures}
+        table.add_row(name, *("–" if value is None else shown[key].format(value) for key, value in row.items()))
     Console(highlight=False).print(table)

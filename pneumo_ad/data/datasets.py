@@ -100,13 +100,16 @@ class NormalLungPatches(PatchDataset):
             raise DataError("no normal radiograph to take lung patches from")
         super().__init__(images, rows, PatchIndex.join(parts))
         if not len(self):
-            largest = largest_patch_inside(lung_fields[rows[:_CHUNK]].astype(bool))
-            if not largest:
+            fields = lung_fields[rows].astype(bool)
+            anywhere = largest_patch_inside(fields)
+            if not anywhere:
                 raise DataError(f"no lung was found in any of {len(rows)} normal radiographs; look at the lung fields")
+            here = largest_patch_inside(fields, grid.stride)
+            at_stride = f"{here} at stride {grid.stride}, " if here else ""
             raise DataError(
                 f"no window of {grid.patch} x {grid.patch} pixels lies wholly inside a lung field of {len(rows)} normal "
-                f"radiographs of {grid.image_size[0]} x {grid.image_size[1]}; the largest patch that fits is {largest} "
-                "(at stride 1): take a smaller patch or stride, or larger images"
+                f"radiographs of {grid.image_size[0]} x {grid.image_size[1]}; the largest patch that fits is {at_stride}"
+                f"{anywhere} at stride 1: take a smaller patch or stride, or larger images"
             )
 
 

@@ -166,7 +166,7 @@ def masks(
     for kind, given in (("lung", lung_dir), ("opacity", opacity_dir)):
         where = _folder(given) if given is not None else root / kind
         found = {file.stem: str(file) for file in _images(where)} if where.is_dir() else {}
-        table[kind] = table["image"].map(found).fillna("")
+        table[kind] = [found.get(Path(path).stem, "") for path in table["path"]]
         if given is not None and not (table[kind] != "").any():
             raise DataError(f"{where}: no mask has the stem of an image in {folder} (for example {table['image'][0]})")
     if only_with_masks:
@@ -215,11 +215,11 @@ def _finish(
     test: float,
     seed: int,
 ) -> pd.DataFrame:
-    if "label" not in table.columns:
-        table["label"] = default_label
-    table["label"] = map_labels(table["label"].fillna(default_label), labels)
-    table["patient"] = table["patient"].fillna(table["image"]) if "patient" in table.columns else table["image"]
-    table["patient"] = table["patient"].astype(str)
+    # A blank cell of the csv is what the csv does not give; blank patients are not one person.
+    for column, default in (("label", default_label), ("patient", table["image"])):
+        given = table[column].astype(str).str.strip() if column in table.columns else pd.Series("", index=table.index)
+        table[column] = given.where(given != "", default)
+    table["label"] = map_labels(table["label"], labels)
     table["split"] = split_by_patient(table, split, val, test, seed)
     return check_table(table)
 
@@ -241,11 +241,23 @@ def _files_and_csv(folder: Path, csv: str | Path | None, recursive: bool = False
         raise DataError(f"{csv}: cannot be read as csv ({reason})") from reason
     if "image" not in listed.columns:
         raise DataError(f"{csv}: expected a column 'image', found {list(listed.columns)}")
-    known = {key: name for file, name in zip(files, names, strict=True) for key in (file.stem, file.name, name)}
-    absent = [name for name in listed["image"] if name not in known and str(Path(name).with_suffix("")) not in known]
+    meant: dict[str, set[str]] = {}
+    for file, name in zip(files, names, strict=True):
+        path = file.relative_to(folder)
+        for key in (file.stem, file.name, path.as_posix(), path.with_suffix("").as_posix()):
+            meant.setdefault(key, set()).add(name)
+    meant |= {name: {name} for name in names}  # a full name means its own image, whatever others are called
+    found = [meant.get(name) or meant.get(str(Path(name).with_suffix("")), set()) for name in listed["image"]]
+    absent = [name for name, images in zip(listed["image"], found, strict=True) if not images]
     if absent:
         raise DataError(f"{csv} lists {len(absent)} images that are not in {folder}, for example {absent[0]}")
-    listed["image"] = [known.get(name) or known[str(Path(name).with_suffix(""))] for name in listed["image"]]
+    double = [name for name, images in zip(listed["image"], found, strict=True) if len(images) > 1]
+    if double:
+        raise DataError(
+            f"{csv} lists {len(double)} names that more than one image in {folder} has, for example {double[0]}; give "
+            "their paths below that folder"
+        )
+    listed["image"] = [next(iter(images)) for images in found]
     return table.merge(listed.drop(columns=["path"], errors="ignore"), on="image", how="inner")
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -153,10 +155,23 @@ def _build(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error:
             "clear stores with `pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
         )
     try:
-        aside.mkdir()
-        skipped: dict[str, str] = {}
-        measured = []
-        writers = {name: _Rows(aside / f"{name}.npy", len(table), image_size) for name in ("images", "lung", "opacity")}
+        with _full_disk_named(folder.parent):
+            aside.mkdir()
+            _write(table, image_size, fit, on_error, aside)
+            aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _write(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, aside: Path) -> None:
+    skipped: dict[str, str] = {}
+    measured = []
+    with ExitStack() as files:
+        writers = {
+            name: files.enter_context(_Rows(aside / f"{name}.npy", len(table), image_size))
+            for name in ("images", "lung", "opacity")
+        }
         for entry, result in _decode_all(table, image_size, fit):
             if isinstance(result, DataError):
                 skipped[entry["image"]] = str(result)
@@ -168,23 +183,25 @@ def _build(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error:
         if skipped and (on_error == "raise" or not measured):
             raise _unreadable(skipped)
         for writer in writers.values():
-            writer.close()
-        pd.DataFrame(measured).to_csv(aside / "table.csv", index=False)
-        about = {"format": _FORMAT, "image_size": image_size, "fit": fit, "images": len(measured), "skipped": skipped}
-        about["source"] = os.path.commonpath([str(Path(path).absolute().parent) for path in table["path"]])
-        (aside / "store.json").write_text(json.dumps(about, indent=1))
-        aside.rename(folder)
+            writer.finish()
+    pd.DataFrame(measured).to_csv(aside / "table.csv", index=False)
+    about = {"format": _FORMAT, "image_size": image_size, "fit": fit, "images": len(measured), "skipped": skipped}
+    about["source"] = os.path.commonpath([str(Path(path).absolute().parent) for path in table["path"]])
+    (aside / "store.json").write_text(json.dumps(about, indent=1))
+
+
+@contextmanager
+def _full_disk_named(folder: Path) -> Iterator[None]:
+    """Turns the system's error about a full disk into one that says what to do."""
+    try:
+        yield
     except OSError as reason:
-        shutil.rmtree(aside, ignore_errors=True)
-        if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DataError(
-                f"the disk of {folder.parent} is full ({reason.strerror}); nothing was kept. Clear stores with "
-                "`pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
-            ) from reason
-        raise
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+        if reason.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DataError(
+            f"the disk of {folder} is full ({reason.strerror}); nothing was kept. Clear stores with "
+            "`pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
+        ) from reason
 
 
 def _unreadable(skipped: dict[str, str]) -> DataError:
@@ -262,29 +279,40 @@ class _Rows:
     """Writes an .npy file row by row through ordinary writes: a full disk is then an error and not a bus error."""
 
     def __init__(self, path: Path, rows: int, shape: tuple[int, int]) -> None:
-        self._file = path.open("wb")
+        # Unbuffered: nothing is left to be written, and to fail, when the file is closed.
+        self._file = path.open("wb", buffering=0)
         self._shape = shape
         self._written = 0
         self._header(rows)
 
+    def __enter__(self) -> _Rows:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._file.close()
+
     def _header(self, rows: int) -> None:
         # numpy pads the header so that the first axis may grow or shrink in place.
         header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self._shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        buffer = io.BytesIO()
+        np.lib.format.write_array_header_1_0(buffer, header)
+        self._all(buffer.getbuffer())
+
+    def _all(self, content: memoryview) -> None:
+        while content:  # an unbuffered write may stop in the middle
+            content = content[self._file.write(content) :]
 
     def write(self, row: npt.NDArray[np.uint8]) -> None:
-        self._file.write(np.ascontiguousarray(row).tobytes())
+        self._all(np.ascontiguousarray(row).data.cast("B"))
         self._written += 1
 
-    def close(self) -> None:
-        self._file.flush()
+    def finish(self) -> None:
+        """Give the header the number of rows that were written, and wait for the disk."""
         end = self._file.tell()
         self._file.seek(0)
         self._header(self._written)
         assert end == self._file.tell() + self._written * self._shape[0] * self._shape[1]
-        self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
 
 
 def cached_array(
@@ -304,12 +332,18 @@ def cached_array(
     if not path.is_file():
         with FileLock(f"{path}.lock"):
             if not path.is_file():
+                array = compute()
                 aside = path.with_suffix(".partial")
-                with aside.open("wb") as file:
-                    np.save(file, compute(), allow_pickle=False)
-                aside.rename(path)
-    array: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return array
+                try:
+                    with _full_disk_named(path.parent), _Rows(aside, len(array), array.shape[1:]) as rows:
+                        for row in array:
+                            rows.write(row)
+                        rows.finish()
+                    aside.rename(path)
+                finally:
+                    aside.unlink(missing_ok=True)
+    kept: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return kept
 
 
 @dataclass(frozen=True)

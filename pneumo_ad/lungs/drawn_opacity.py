@@ -7,24 +7,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-import albumentations as A  # noqa: E402
+import albumentations as A
 
-from pneumo_ad.data.phantom import add_opacity  # noqa: E402
+from pneumo_ad.data.phantom import add_opacity
+
+Array = npt.NDArray[np.float32]
 
 
 class DrawnOpacity(A.ImageOnlyTransform):
-    """Albumentations transform that draws an opacity inside the lung mask; the mask stays as it is.
+    """Albumentations transform that draws opacities inside the lung mask; the mask stays as it is.
 
     Args:
         times: At most so many opacities, one upon the other.
-        p: Probability.
+        white_out: Share of the opacities in [0, 1] that are white-outs (`white_out`) and not those of the phantoms.
+        p: Probability that any is drawn.
     """
 
-    def __init__(self, times: int = 2, p: float = 0.5) -> None:
+    def __init__(self, times: int = 2, white_out: float = 0.4, p: float = 0.5) -> None:
         super().__init__(p=p)
         self.times = times
+        self.white_out = white_out
 
     @property
     def targets_as_params(self) -> list[str]:
@@ -32,17 +37,54 @@ class DrawnOpacity(A.ImageOnlyTransform):
         return ["mask"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw: returns what is to be added to the image, in [-1, 1]."""
-        image = data["image"].astype(np.float32) / 255
-        drawn, lung = image, data["mask"].astype(bool)
-        for _ in range(int(self.random_generator.integers(1, self.times + 1))):
-            drawn, _ = add_opacity(drawn, lung, self.random_generator)
+        """Draw: returns what is to be added to the image, (H, W) float32 in [-1, 1]."""
+        image, lung = data["image"].astype(np.float32) / 255, data["mask"].astype(bool)
+        rng, drawn = self.random_generator, image
+        for _ in range(int(rng.integers(1, self.times + 1))):
+            white = rng.random() < self.white_out
+            drawn = white_out(drawn, lung, rng) if white else add_opacity(drawn, lung, rng)[0]
         return {"difference": drawn - image}
 
-    def apply(self, img: npt.NDArray[np.uint8], difference: npt.NDArray[np.float32], **_: Any) -> npt.NDArray[np.uint8]:
+    def apply(self, img: npt.NDArray[np.uint8], difference: Array, **_: Any) -> npt.NDArray[np.uint8]:
         """(H, W) uint8 with the opacities."""
         return np.rint(np.clip(img.astype(np.float32) + 255 * difference, 0, 255)).astype(np.uint8)
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:
         """Names that albumentations shows."""
-        return ("times",)
+        return ("times", "white_out")
+
+
+def white_out(radiograph: Array, lung: npt.NDArray[np.bool_], rng: np.random.Generator) -> Array:
+    """Draw a part of the lungs nearly as bright as the tissue about them, so that their border vanishes.
+
+    A pleural effusion, a collapse or an opaque lung: one lung or both, from a soft, wavy line in any direction on. The
+    veil reaches a little over the lung's border, as no border is seen between an opaque lung and what it touches.
+
+    Args:
+        radiograph: (H, W) float32 in [0, 1], bright where dense.
+        lung: (H, W) bool, the lung field.
+        rng: Source of every choice.
+
+    Returns:
+        (H, W) float32 in [0, 1]; the radiograph itself where the lung is empty.
+    """
+    pieces, count = ndimage.label(lung)
+    if not count:
+        return radiograph
+    chosen = lung if rng.random() < 0.4 else pieces == rng.integers(1, count + 1)
+    rows, columns = np.nonzero(chosen)
+    side = float(np.sqrt(lung.size))
+    # How far each pixel lies beyond the line, in standard deviations of the chosen lung about its middle.
+    y, x = np.ogrid[: lung.shape[0], : lung.shape[1]]
+    angle = rng.uniform(0, 2 * np.pi)
+    down, right = (y - rows.mean()) / (rows.std() + 1), (x - columns.mean()) / (columns.std() + 1)
+    along = np.sin(angle) * down + np.cos(angle) * right
+    wave = ndimage.gaussian_filter(rng.standard_normal(lung.shape), rng.uniform(0.03, 0.1) * side)
+    along = along + 0.6 * wave / wave.std() - rng.uniform(-2.5, 0.7)
+    veil = 1 / (1 + np.exp(-np.clip(along / rng.uniform(0.1, 0.5), -30, 30)))
+    over = ndimage.binary_dilation(chosen, np.ones((3, 3))).astype(np.float32)
+    over = ndimage.gaussian_filter(over, rng.uniform(0.005, 0.03) * side)
+    share = rng.uniform(0.5, 0.97) * veil * over
+    around = ndimage.binary_dilation(lung, iterations=max(1, round(0.06 * side))) & ~lung
+    tissue = np.quantile(radiograph[around] if around.any() else radiograph, rng.uniform(0.4, 0.95))
+    return np.clip(radiograph + share * (tissue - radiograph), 0, 1).astype(np.float32)

@@ -16,7 +16,9 @@ from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter, file_digest
 class LungFields(Protocol):
     """What a datamodule asks for: a store in, (N, H, W) uint8 of 0 and 1 out."""
 
-    def __call__(self, store: Store) -> npt.NDArray[np.uint8]: ...
+    def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1."""
+        ...
 
 
 class WholeImage:

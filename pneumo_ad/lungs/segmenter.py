@@ -20,6 +20,7 @@ from pneumo_ad.nets.unet import UNet
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
 _LEAST_SHARE = 0.01  # of the image: a smaller component is no lung
+_LEAST_CONTRAST = 1.0  # standard deviation in grey levels: a flatter image shows nothing
 
 
 def standardise(images: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ def standardise(images: Tensor) -> Tensor:
 
 
 def clean_field(field: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Keep the two largest components of at least 1 % of the image and fill their holes: (H, W) -> (H, W) of 0 and 1."""
+    """Keep the two largest components of at least 1 % of the image, holes filled: (H, W) -> (H, W) of 0 and 1."""
     labels, count = ndimage.label(field)
     if not count:
         return np.zeros(field.shape, dtype=np.uint8)
@@ -42,10 +43,13 @@ def clean_field(field: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
 class LungSegmenter(nn.Module):
     """A U-net that marks the lung field of frontal chest radiographs, opaque parts included.
 
+    Every 2 x 2 pixels go in as four channels and come out as four (Shi et al. 2016, CVPR): full resolution in and out
+    at a quarter of the work.
+
     Args:
         width: Channels of the first level of its `UNet`.
         depth: Poolings.
-        image_size: Side in pixels at which it works; others are resized to it and back.
+        image_size: Side in pixels at which it works, divisible by 2 ** (depth + 1); others are resized to it and back.
     """
 
     def __init__(self, width: int = 16, depth: int = 4, image_size: int = 256) -> None:
@@ -82,13 +86,13 @@ class LungSegmenter(nn.Module):
         aside.rename(path)
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-        """As `nn.Module`, except that the step counters of batch norm, which inference does not read, may be missing."""
+        """As `nn.Module`, but the step counters of batch norm, which inference does not read, may be missing."""
         counters = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
         return super().load_state_dict(counters | dict(state_dict), strict, assign)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, S, S) of any range, S = `image_size` -> (B, 1, S, S) logits."""
-        return self.unet(standardise(images))
+        return self.unet(standardise(images).contiguous(memory_format=torch.channels_last))
 
     @torch.inference_mode()
     def probability(self, images: Tensor) -> Tensor:
@@ -98,7 +102,7 @@ class LungSegmenter(nn.Module):
         size = tuple(images.shape[-2:])
         x = images.float()
         small = x if size == side else resize(x, side, mode="bilinear", antialias=True)
-        probability = self(small.contiguous(memory_format=torch.channels_last)).sigmoid()
+        probability = self(small).sigmoid()
         return probability if size == side else resize(probability, size, mode="bilinear")
 
     def segment_all(self, images: npt.NDArray[np.uint8], batch_size: int = 16) -> npt.NDArray[np.uint8]:
@@ -116,7 +120,8 @@ class LungSegmenter(nn.Module):
         fields = np.zeros(images.shape, dtype=np.uint8)
         for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch"):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
-            found = (self.probability(batch) > 0.5)[:, 0].cpu().numpy()
+            shows = batch.float().std(dim=(1, 2, 3), keepdim=True) >= _LEAST_CONTRAST
+            found = ((self.probability(batch) > 0.5) & shows)[:, 0].cpu().numpy()
             fields[first : first + batch_size] = [clean_field(field) for field in found]
         return fields
 

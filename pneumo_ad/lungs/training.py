@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -92,7 +93,7 @@ class LungDataModule(L.LightningDataModule):
         self.table = table[table["lung"] != ""].reset_index(drop=True)
         for split in ("train", "val"):
             if not (self.table["split"] == split).any():
-                raise DataError(f"no radiograph with a lung mask in the {split} split ({len(table)} radiographs in all)")
+                raise DataError(f"no radiograph with a lung mask in the {split} split ({len(table)} in all)")
         self.image_size = image_size
         self.augment = augment
         self.batch_size = batch_size
@@ -117,13 +118,15 @@ class LungDataModule(L.LightningDataModule):
         dataset = RadiographsWithLungs(self.store, self.rows("train"), self.augment, self.seed)
         sampler = NumberedEpochs(len(dataset), self.seed)
         return DataLoader(
-            dataset, self.batch_size, sampler=sampler, num_workers=self.num_workers, drop_last=len(dataset) > self.batch_size,
-            persistent_workers=self.num_workers > 0,
+            dataset, self.batch_size, sampler=sampler, num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0, drop_last=len(dataset) > self.batch_size,
         )
 
-    def val_dataloader(self) -> DataLoader[Pair]:
-        """As they are."""
-        return DataLoader(RadiographsWithLungs(self.store, self.rows("val")), self.batch_size)
+    def val_dataloader(self) -> list[DataLoader[Pair]]:
+        """As they are, and augmented: the same way in every epoch."""
+        plain = RadiographsWithLungs(self.store, self.rows("val"))
+        stressed = RadiographsWithLungs(self.store, self.rows("val"), self.augment, self.seed)
+        return [DataLoader(dataset, self.batch_size) for dataset in (plain, stressed)]
 
 
 def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
@@ -136,8 +139,17 @@ def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
     return crossed + 1 - dice.mean()
 
 
+def dice(found: Tensor, lung: Tensor) -> Tensor:
+    """Dice of two masks per image; 1 where both are empty: (B, 1, H, W) bool twice -> (B,) in [0, 1]."""
+    axes = (1, 2, 3)
+    return (2 * (found & lung).sum(axes) + 1) / (found.sum(axes) + lung.sum(axes) + 1)
+
+
 class LungSegmentation(L.LightningModule):
-    """Trains a `LungSegmenter`; logs `train/loss`, `val/loss` and `val/dice` (mean over images).
+    """Trains a `LungSegmenter`.
+
+    Logs `train/loss` and, as means over the validation radiographs, `val/loss` and `val/dice` as they are,
+    `val/loss_stressed` and `val/dice_stressed` augmented.
 
     Args:
         segmenter: The net.
@@ -152,27 +164,27 @@ class LungSegmentation(L.LightningModule):
         max_lr_epochs: int,
     ) -> None:
         super().__init__()
-        self.segmenter = segmenter
+        self.segmenter: LungSegmenter = segmenter.to(memory_format=torch.channels_last)
         self.optimizer_factory = optimizer
         self.max_lr_epochs = max_lr_epochs
 
     def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
         """Scalar loss."""
         images, lung = batch
-        loss = overlap_loss(self.segmenter(images.contiguous(memory_format=torch.channels_last)), lung)
+        loss = overlap_loss(self.segmenter(images), lung)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 
-    def validation_step(self, batch: Pair, batch_idx: int) -> None:
+    def validation_step(self, batch: Pair, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Logs loss and Dice."""
         images, lung = batch
         logits = self.segmenter(images)
-        found, truth = logits > 0, lung.bool()
-        dice = 2 * (found & truth).sum((1, 2, 3)) / (found.sum((1, 2, 3)) + truth.sum((1, 2, 3))).clamp_min(1)
-        self.log("val/loss", overlap_loss(logits, lung), batch_size=len(images))
-        self.log("val/dice", dice.float().mean(), prog_bar=True, batch_size=len(images))
+        kind = ("", "_stressed")[dataloader_idx]
+        agreed = dice(logits > 0, lung.bool()).mean()
+        figures = {f"val/loss{kind}": overlap_loss(logits, lung), f"val/dice{kind}": agreed}
+        self.log_dict(figures, batch_size=len(images), prog_bar=True, add_dataloader_idx=False)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer, its learning rate on a cosine."""
         optimizer = self.optimizer_factory(self.segmenter.parameters())
         return {
@@ -181,27 +193,28 @@ class LungSegmentation(L.LightningModule):
         }
 
 
-def field_metrics(
-    found: npt.NDArray[np.uint8], store: Store, rows: npt.NDArray[np.integer]
-) -> dict[str, float]:
-    """Compare lung fields with a store's masks, each figure a mean over those of `rows` that have a lung mask.
+def field_metrics(found: npt.NDArray[np.uint8], store: Store) -> dict[str, float]:
+    """Compare lung fields with a store's masks, each figure a mean over the radiographs that have a lung mask.
+
+    Args:
+        found: (N, H, W) of 0 and 1, a lung field for each radiograph of the store.
+        store: Has the lung masks.
 
     Returns:
         `dice`, `precision`, `recall` in [0, 1]; `images`; and, where there are opacity masks, `opacity_inside`: the
         share of opacity pixels that lie inside the found field (mean over images with an opacity).
     """
-    rows = rows[store.table["has_lung"].to_numpy(dtype=bool)[rows]]
-    f, t = found[rows].astype(bool), store.lung[rows].astype(bool)
-    both, n_found, n_true = ((a.sum(axis=(1, 2))) for a in (f & t, f, t))
+    masked = store.table["has_lung"].to_numpy(dtype=bool)
+    f, t, opaque = (array[masked].astype(bool) for array in (found, store.lung, store.opacity))
+    both, n_found, n_true = (array.sum(axis=(1, 2)) for array in (f & t, f, t))
     metrics = {
-        "images": float(len(rows)),
+        "images": float(len(f)),
         "dice": float(np.mean(2 * both / np.maximum(n_found + n_true, 1))),
         "precision": float(np.mean(both / np.maximum(n_found, 1))),
         "recall": float(np.mean(both / np.maximum(n_true, 1))),
     }
-    sick = rows[store.opacity[rows].any(axis=(1, 2))]
-    if len(sick):
-        opaque = store.opacity[sick].astype(bool)
-        inside = (opaque & found[sick].astype(bool)).sum(axis=(1, 2)) / opaque.sum(axis=(1, 2))
+    sick = opaque.any(axis=(1, 2))
+    if sick.any():
+        inside = (opaque & f)[sick].sum(axis=(1, 2)) / opaque[sick].sum(axis=(1, 2))
         metrics["opacity_inside"] = float(inside.mean())
     return metrics

@@ -1,0 +1,54 @@
+# Every verb does its own set-up: a fresh machine needs Python 3.11 or later and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUNS ?= runs/demo
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check doctest lint format types benchmark build clean
+
+help: ## Show the verbs
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Make .venv with the pinned versions and this project in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: $(STAMP) ## Train the paper's preset and a better one on drawn radiographs (about 4 minutes), print both
+	$(BIN)/pneumo-ad train experiment=demo_paper hydra.run.dir=$(RUNS)/paper
+	$(BIN)/pneumo-ad train experiment=demo_denoiser hydra.run.dir=$(RUNS)/denoiser
+	$(BIN)/python experiments/demo/compare.py $(RUNS)/paper $(RUNS)/denoiser
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: lint types doctest ## Run ruff, mypy and the examples in docstrings
+
+lint: $(STAMP) ## Run ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## Run mypy
+	$(BIN)/mypy
+
+doctest: $(STAMP) ## Run the examples in docstrings
+	$(BIN)/python -m pytest -q --doctest-modules pneumo_ad
+
+benchmark: $(STAMP) ## Print how close scoring and training come to the bare net (ratios)
+	$(BIN)/python experiments/performance/ratios.py
+
+build: $(STAMP) ## Build the wheel
+	$(BIN)/python -m build --wheel
+
+clean: ## Delete .venv and what was built; runs and stores stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,36 @@
+"""What every test gets: a cache folder of its own, one thread, and a clean Hydra."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# The same examples each time, and no deadline: a slow machine is not a failure.
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("steady")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    from pathlib import Path
+
+    root = os.environ.get("PNEUMO_AD_DATA")
+    if not root:
+        pytest.skip("PNEUMO_AD_DATA is not set: the real radiographs are not tested")
+    assert Path(root).is_dir(), f"PNEUMO_AD_DATA={root} is no folder"
+    return Path(root)

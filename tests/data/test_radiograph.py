@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumo_ad.data.radiograph import intensity_window, read_mask, read_pixels, read_radiograph
+from pneumo_ad.errors import DataError
+
+RAMP = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601-2
+
+
+def colours(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def saved(folder, image, name="file.png", **options):
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(folder / name, **options)
+    return folder / name
+
+
+def attempt(path):
+    """Pixels and "", or None and the words of the refusal; anything but a `DataError` passes through."""
+    try:
+        return read_pixels(path), ""
+    except DataError as refused:
+        return None, str(refused)
+
+
+def test_every_radiograph_is_one_channel_of_float32_in_unit_range(tmp_path):
+    for name, image in {
+        "grey.png": Image.fromarray(RAMP),
+        "colour.png": Image.fromarray(colours()),
+        "deep.png": Image.fromarray(RAMP.astype(np.uint16) * 16),
+        "grey.tif": Image.fromarray(RAMP.astype(np.float32) - 1000),
+        "grey.bmp": Image.fromarray(RAMP),
+        "grey.webp": Image.fromarray(RAMP),
+        "grey.jpg": Image.fromarray(RAMP),
+    }.items():
+        x = read_radiograph(saved(tmp_path, image, name))
+        assert x.dtype == np.float32
+        assert x.shape == (1, image.height, image.width)
+        assert 0 <= x.min() < x.max() <= 1
+
+
+def test_eight_bit_grey_keeps_its_levels(tmp_path):
+    assert np.array_equal(read_radiograph(saved(tmp_path, RAMP))[0], RAMP / np.float32(255))
+
+
+def test_colour_becomes_luminance(tmp_path):
+    rgb = colours()
+    found = read_pixels(saved(tmp_path, rgb)).astype(float)
+    assert np.abs(found - rgb @ LUMA).max() <= 1
+
+
+def test_opaque_alpha_changes_nothing_and_transparency_lies_over_black(tmp_path):
+    rgb, alpha = colours(), np.full((20, 30, 1), 255, dtype=np.uint8)
+    alpha[:, :15] = 0
+    found = read_pixels(saved(tmp_path, np.concatenate([rgb, alpha], axis=2))).astype(float)
+    assert np.abs(found[:, 15:] - (rgb @ LUMA)[:, 15:]).max() <= 1
+    assert (found[:, :15] == 0).all()
+
+
+def test_grey_with_alpha(tmp_path):
+    grey = np.stack([RAMP, np.full_like(RAMP, 128)], axis=2)
+    found = read_pixels(saved(tmp_path, Image.fromarray(grey, "LA"))).astype(float)
+    assert np.abs(found - RAMP * (128 / 255)).max() <= 1
+
+
+def test_cmyk_is_not_inverted(tmp_path):
+    # Little ink is bright; JPEG is the format that CMYK radiographs come in.
+    ink = np.zeros((32, 32, 4), dtype=np.uint8)
+    ink[:, 16:, 3] = 255
+    found = read_pixels(saved(tmp_path, Image.fromarray(ink, "CMYK"), "file.jpg", quality=100)).astype(float)
+    assert found[:, :14].mean() > 245
+    assert found[:, 18:].mean() < 10
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_palette_gives_the_colours_behind_the_numbers(tmp_path, transparent):
+    numbers = np.arange(4, dtype=np.uint8).repeat(8)[None].repeat(8, axis=0)
+    image = Image.fromarray(numbers, "P")
+    image.putpalette([250, 250, 250, 100, 100, 100, 30, 30, 30, 180, 180, 180])
+    path = saved(tmp_path, image, **({"transparency": 0} if transparent else {}))
+    levels = read_pixels(path)[0, ::8].tolist()
+    assert levels == [0 if transparent else 250, 100, 30, 180]
+
+
+def test_one_bit_becomes_black_and_white(tmp_path):
+    found = read_radiograph(saved(tmp_path, RAMP > 100))
+    assert np.array_equal(found[0], (RAMP > 100).astype(np.float32))
+
+
+def test_twelve_bits_in_sixteen_fill_the_range(tmp_path):
+    ramp = np.tile(np.arange(4096, dtype=np.uint16), (4, 1))
+    x = read_radiograph(saved(tmp_path, ramp))[0]
+    assert x.min() == 0
+    assert x.max() == 1
+    assert (np.diff(x[0]) >= 0).all()
+    assert len(np.unique(x)) > 4000  # the depth is kept: 256 levels would be 8 bit
+    assert np.abs(x[0] - np.linspace(0, 1, 4096)).max() < 0.01
+
+
+def test_a_few_hot_pixels_do_not_darken_a_deep_radiograph(tmp_path):
+    deep = np.tile(np.linspace(500, 1500, 200).astype(np.uint16), (100, 1))
+    deep[0, :3] = 65535
+    x = read_radiograph(saved(tmp_path, deep))[0]
+    assert np.median(x) == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_flat_deep_radiograph_is_finite(tmp_path):
+    x = read_radiograph(saved(tmp_path, np.full((8, 8), 700, dtype=np.uint16)))
+    assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(np.float32, "f.tif"), (np.int32, "i.tif"), (np.uint16, "u.tif")])
+def test_deep_tiff_is_stretched(tmp_path, dtype, name):
+    x = read_radiograph(saved(tmp_path, np.tile(np.arange(0, 3000, 3), (8, 1)).astype(dtype), name))[0]
+    assert np.abs(x[0] - np.linspace(0, 1, 1000)).max() < 0.01
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    path = saved(tmp_path, np.array([[0.0, np.nan]], dtype=np.float32), "nan.tif")
+    with pytest.raises(DataError, match=r"nan\.tif: holds values that are not finite"):
+        read_radiograph(path)
+
+
+def test_a_rotated_photograph_stands_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    x = read_radiograph(saved(tmp_path, RAMP, "turned.jpg", exif=exif, quality=95))[0]
+    assert x.shape == (256, 64)
+    assert np.abs(x - np.rot90(RAMP, -1) / 255).max() < 0.05
+
+
+def test_one_pixel_is_an_image(tmp_path):
+    assert read_radiograph(saved(tmp_path, np.array([[51]], dtype=np.uint8))).tolist() == [[[np.float32(0.2)]]]
+
+
+@pytest.mark.parametrize("content", [b"", b"this is text, not a picture", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+def test_what_is_no_image_is_named(tmp_path, content):
+    path = tmp_path / "strange.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"strange\.png: cannot be decoded as an image"):
+        read_radiograph(path)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"absent\.png: no such file"):
+        read_radiograph(tmp_path / "absent.png")
+    with pytest.raises(DataError, match="cannot be decoded"):
+        read_radiograph(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns of what it then refuses
+@pytest.mark.parametrize("name", ["cut.jpg", "cut.png", "cut.tif", "cut.bmp", "cut.webp"])
+def test_a_file_cut_anywhere_is_named_and_never_half_black(tmp_path, name):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    path = saved(tmp_path, grey, name)
+    whole, pixels = path.read_bytes(), read_pixels(path)
+    for length in np.linspace(0, len(whole) - 1, 60).astype(int):
+        path.write_bytes(whole[:length])
+        found, refusal = attempt(path)
+        assert found is not None or name in refusal
+        # Where it is read, only bytes behind the picture were lost.
+        assert found is None or np.array_equal(found, pixels), f"{length} of {len(whole)} bytes gave another picture"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damaged_files_raise_nothing_but_data_errors(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "a.jpg", "a.tif", "a.bmp", "a.webp"):
+        whole = np.frombuffer(saved(tmp_path, colours(), name).read_bytes(), dtype=np.uint8)
+        for _ in range(60):
+            damaged = whole.copy()
+            damaged[rng.integers(0, len(whole), 5)] = rng.integers(0, 256, 5)
+            (tmp_path / name).write_bytes(damaged.tobytes())
+            found, refusal = attempt(tmp_path / name)
+            assert found is not None or name in refusal
+
+
+def test_intensity_window_of_deep_files_is_recorded_in_their_own_levels():
+    low, high = intensity_window(np.tile(np.arange(4096, dtype=np.uint16), (4, 1)))
+    assert 0 <= low < 20
+    assert 4075 < high <= 4095
+
+
+@pytest.mark.parametrize("top", [1, 255])
+def test_masks_of_ones_or_of_255_are_the_same(tmp_path, top):
+    mask = RAMP > 100
+    assert np.array_equal(read_mask(saved(tmp_path, (mask * top).astype(np.uint8))), mask)
+
+
+def test_masks_survive_jpeg_and_empty_ones_stay_empty(tmp_path):
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[16:48, 8:40] = True
+    assert np.array_equal(read_mask(saved(tmp_path, (mask * 255).astype(np.uint8), "m.jpg", quality=90)), mask)
+    assert np.array_equal(read_mask(saved(tmp_path, mask, "m.png")), mask)
+    assert not read_mask(saved(tmp_path, np.zeros((5, 5), dtype=np.uint8), "e.png")).any()

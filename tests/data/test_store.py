@@ -1,0 +1,400 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import lung_mask, opacity_mask, radiograph, table_of, write_set
+from PIL import Image
+
+from pneumo_ad.data import sources, store
+from pneumo_ad.data.radiograph import read_radiograph
+from pneumo_ad.data.store import cached_array, clear_store, list_stores, open_store, store_key
+from pneumo_ad.errors import ConfigError, DataError
+
+SIZE = (48, 40)
+
+
+@pytest.fixture
+def table(tmp_path):
+    return sources.masks(write_set(tmp_path / "set", normal=4, pneumonia=4))
+
+
+def stores(cache):
+    """What lies in the folder of stores, locks aside."""
+    folder = cache / "stores"
+    return sorted(entry.name for entry in folder.iterdir() if entry.suffix != ".lock") if folder.is_dir() else []
+
+
+def spoil(path, content=b"\xff\xd8\xff\xe0 no picture"):
+    Path(path).write_bytes(content)
+
+
+def script(table_csv, body):
+    """A process of its own that opens the store of a table, reading slowly."""
+    code = f"""
+import time, sys, pandas as pd
+from pneumo_ad.data import store
+read = store.read_pixels
+def slow(path):
+    print("reading", flush=True)
+    time.sleep(0.15)
+    return read(path)
+store.read_pixels = slow
+table = pd.read_csv({str(table_csv)!r}, keep_default_na=False, dtype=str)
+{body}
+"""
+    return [sys.executable, "-c", code]
+
+
+def test_a_store_holds_what_the_files_hold(table):
+    opened = open_store(table, SIZE)
+    assert opened.images.shape == opened.lung.shape == opened.opacity.shape == (8, *SIZE)
+    assert opened.images.dtype == opened.lung.dtype == opened.opacity.dtype == np.uint8
+    assert opened.table["image"].tolist() == table["image"].tolist()
+    for row, entry in opened.table.iterrows():
+        with Image.open(entry["path"]) as file:
+            expected = np.asarray(file.resize(SIZE[::-1], Image.Resampling.BILINEAR), dtype=int)
+        assert np.abs(opened.images[row] - expected).max() <= 1
+        assert (opened.lung[row] == lung_mask(*SIZE)).mean() > 0.97
+        truth = opacity_mask(*SIZE) if entry["label"] == "pneumonia" else np.zeros(SIZE, dtype=bool)
+        assert (opened.opacity[row] == truth).mean() > 0.97
+        assert (entry["height"], entry["width"]) == (96, 80)
+        assert entry["has_lung"]
+        assert entry["has_opacity"] == (entry["label"] == "pneumonia")
+    assert set(np.unique(opened.lung)) == set(np.unique(opened.opacity)) == {0, 1}
+
+
+def test_images_are_memory_mapped_and_need_no_pickle(table):
+    opened = open_store(table, SIZE)
+    for name in ("images", "lung", "opacity"):
+        assert isinstance(getattr(opened, name), np.memmap)
+        loaded = np.load(opened.folder / f"{name}.npy", allow_pickle=False)
+        assert np.array_equal(loaded, getattr(opened, name))
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(opened, name)[0] = 0
+
+
+def test_a_store_is_built_once(table, monkeypatch):
+    first = open_store(table, SIZE)
+
+    def never(path):
+        raise AssertionError(f"{path} was decoded again")
+
+    monkeypatch.setattr(store, "read_pixels", never)
+    second = open_store(table, SIZE)
+    assert second.key == first.key
+    assert np.array_equal(second.images, first.images)
+    assert second.table.equals(first.table)
+
+
+def test_labels_and_splits_of_today_go_with_the_stored_images(table):
+    open_store(table, SIZE)
+    changed = table.assign(label="other", split="test", note="new")
+    assert store_key(changed, SIZE, "squash") == store_key(table, SIZE, "squash")
+    opened = open_store(changed, SIZE)
+    assert set(opened.table["label"]) == {"other"}
+    assert set(opened.table["split"]) == {"test"}
+    assert set(opened.table["note"]) == {"new"}
+
+
+def test_the_key_follows_files_size_and_fit_alone(table):
+    key = store_key(table, SIZE, "squash")
+    assert store_key(table.sample(frac=1, random_state=0), SIZE, "squash") == key
+    keys = {key, store_key(table, SIZE, "pad"), store_key(table, SIZE[::-1], "squash"), store_key(table[1:], SIZE, "squash")}
+    keys.add(store_key(table.assign(lung=""), SIZE, "squash"))
+    stat = os.stat(table["path"][0])
+    os.utime(table["path"][0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+    keys.add(store_key(table, SIZE, "squash"))
+    spoil(table["opacity"].iloc[-1], b"longer")
+    keys.add(store_key(table, SIZE, "squash"))
+    assert len(keys) == 7
+
+
+def test_a_changed_file_is_read_anew(table):
+    before = open_store(table, SIZE)
+    Image.fromarray(np.zeros((96, 80), dtype=np.uint8)).save(table["path"][0])
+    after = open_store(table, SIZE)
+    assert before.images[0].any()
+    assert not after.images[0].any()
+
+
+def test_deep_files_are_windowed_at_full_depth_and_the_window_is_recorded(tmp_path):
+    ramp = np.tile(np.arange(4096, dtype=np.uint16), (64, 1))
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    opened = open_store(table_of([tmp_path / "deep.png"]), (64, 256))
+    assert opened.images[0].min() <= 1
+    assert opened.images[0].max() >= 254
+    assert opened.table["window_high"][0] == pytest.approx(4091, abs=5)
+    expected = read_radiograph(tmp_path / "deep.png")[0].reshape(64, 256, 16).mean(axis=2) * 255
+    assert np.abs(opened.images[0] - expected).max() < 2
+
+
+def test_every_kind_of_file_goes_in(tmp_path):
+    grey = radiograph(0, 40, 40)
+    Image.fromarray(grey).convert("RGBA").save(tmp_path / "rgba.png")
+    Image.fromarray(grey).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(grey).resize((5, 5)).save(tmp_path / "smaller_than_a_patch.png")
+    opened = open_store(table_of(sorted(tmp_path.glob("*.*"))), (40, 40))
+    assert len(opened) == 5
+    for row, name in enumerate(opened.table["image"]):
+        correlation = np.corrcoef(opened.images[row].ravel(), grey.ravel())[0, 1]
+        assert correlation > (0.98 if "small" not in name else 0.5), name
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad"])
+def test_padding_is_known(tmp_path, fit):
+    Image.fromarray(np.full((30, 60), 200, dtype=np.uint8)).save(tmp_path / "wide.png")
+    opened = open_store(table_of([tmp_path / "wide.png"]), (32, 32), fit)
+    assert np.array_equal(opened.content(np.array([0]))[0] == 1, opened.images[0] == 200)
+    assert opened.content(np.array([0])).mean() == (1 if fit == "squash" else 0.5)
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad"])
+@pytest.mark.parametrize("size", [(48, 40), (192, 160), (95, 80), (33, 27)])
+def test_masks_of_another_size_and_the_same_shape_are_welcome(tmp_path, fit, size):
+    Image.fromarray(radiograph(0, 96, 80)).save(tmp_path / "image.png")
+    Image.fromarray(lung_mask(*size)).save(tmp_path / "lung.png")
+    opened = open_store(table_of([tmp_path / "image.png"], lung=str(tmp_path / "lung.png")), (64, 64), fit)
+    Image.fromarray(lung_mask(96, 80)).save(tmp_path / "exact.png")
+    exact = open_store(table_of([tmp_path / "image.png"], lung=str(tmp_path / "exact.png")), (64, 64), fit)
+    assert (opened.lung == exact.lung).mean() > 0.96
+
+
+@pytest.mark.parametrize("kind", ["lung", "opacity"])
+def test_masks_of_another_shape_are_refused_by_name(tmp_path, kind):
+    Image.fromarray(radiograph(0, 96, 80)).save(tmp_path / "image.png")
+    Image.fromarray(lung_mask(80, 96)).save(tmp_path / "turned.png")
+    table = table_of([tmp_path / "image.png"], **{kind: str(tmp_path / "turned.png")})
+    with pytest.raises(DataError) as refused:
+        open_store(table, SIZE)
+    assert f"turned.png: the {kind} mask is 80 x 96 pixels and its image" in str(refused.value)
+    assert "is 96 x 80; expected the same size or the same aspect ratio" in str(refused.value)
+
+
+def test_all_bad_files_are_named_at_once_and_nothing_is_left(table, cache):
+    spoil(table["path"][1])
+    spoil(table["path"][5], b"")
+    spoil(table["lung"][6])
+    with pytest.raises(DataError) as refused:
+        open_store(table, SIZE)
+    words = str(refused.value)
+    assert words.startswith("3 radiographs cannot be used (on_error=skip leaves them out")
+    for path in (table["path"][1], table["path"][5], table["lung"][6]):
+        assert path in words
+    assert stores(cache) == []
+
+
+def test_a_long_list_of_bad_files_is_cut(tmp_path):
+    paths = [tmp_path / f"{i:02d}.png" for i in range(13)]
+    for path in paths:
+        spoil(path)
+    with pytest.raises(DataError, match="and 3 more"):
+        open_store(table_of(paths), SIZE)
+
+
+def test_skipped_files_are_counted_and_named_and_the_rest_keeps_its_rows(table):
+    whole = open_store(table, SIZE)
+    spoil(table["path"][1])
+    Image.fromarray(np.array([[7]], dtype=np.uint8)).save(table["path"][4])
+    opened = open_store(table, SIZE, on_error="skip")
+    assert set(opened.skipped) == {table["image"][1], table["image"][4]}
+    assert table["path"][1] in opened.skipped[table["image"][1]]
+    assert "1 x 1 pixels are not a radiograph" in opened.skipped[table["image"][4]]
+    assert opened.table["image"].tolist() == [name for name in table["image"] if name not in opened.skipped]
+    assert len(opened) == len(opened.images) == len(opened.lung) == 6
+    for row, name in enumerate(opened.table["image"]):
+        before = whole.table.index[whole.table["image"] == name][0]
+        assert np.array_equal(opened.images[row], whole.images[before])
+        assert np.array_equal(opened.opacity[row], whole.opacity[before])
+
+
+def test_a_store_that_skipped_files_is_refused_to_who_wants_all(table):
+    spoil(table["path"][1])
+    open_store(table, SIZE, on_error="skip")
+    with pytest.raises(DataError, match="1 radiographs cannot be used"):
+        open_store(table, SIZE, on_error="raise")
+    assert len(open_store(table, SIZE, on_error="skip")) == 7
+
+
+def test_skipping_everything_is_refused(tmp_path, cache):
+    spoil(tmp_path / "a.png")
+    with pytest.raises(DataError, match="1 radiographs cannot be used"):
+        open_store(table_of([tmp_path / "a.png"]), SIZE, on_error="skip")
+    assert stores(cache) == []
+
+
+def test_an_unknown_on_error_is_refused(table):
+    with pytest.raises(ConfigError, match="on_error='ignore' is not known; expected 'raise' or 'skip'"):
+        open_store(table, SIZE, on_error="ignore")
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path):
+    for name in ("001", "1e5", "NA"):
+        Image.fromarray(radiograph(0)).save(tmp_path / f"{name}.png")
+    opened = open_store(table_of(sorted(tmp_path.glob("*.png"))), SIZE)
+    assert opened.table["image"].tolist() == ["001", "1e5", "NA"]
+    assert opened.table["path"].map(lambda path: Path(path).stem).tolist() == ["001", "1e5", "NA"]
+
+
+def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(table, tmp_path, cache):
+    table.to_csv(tmp_path / "table.csv", index=False)
+    body = f"store.open_store(table, {SIZE})"
+    process = subprocess.Popen(script(tmp_path / "table.csv", body), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout.readline() == b"reading\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert list_stores() == []
+    assert stores(cache) == [f"{store_key(table, SIZE, 'squash')}.partial"]  # it was killed in the middle
+    assert len(open_store(table, SIZE)) == 8
+    assert stores(cache) == [store_key(table, SIZE, "squash")]
+
+
+def test_an_interrupted_build_leaves_nothing(table, cache, monkeypatch):
+    read = store.read_pixels
+
+    def interrupted(path):
+        if path == table["path"][3]:
+            raise KeyboardInterrupt
+        return read(path)
+
+    monkeypatch.setattr(store, "read_pixels", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_store(table, SIZE)
+    assert stores(cache) == []
+
+
+def test_two_runs_that_build_at_once_share_one_store(table, tmp_path, cache):
+    table.to_csv(tmp_path / "table.csv", index=False)
+    body = f"""
+opened = store.open_store(table, {SIZE})
+import hashlib
+print("digest", opened.key, hashlib.sha256(opened.images.tobytes()).hexdigest())
+"""
+    command = script(tmp_path / "table.csv", body)
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    digests = {line for out, _ in outputs for line in out.splitlines() if line.startswith("digest")}
+    assert len(digests) == 1
+    assert sum(out.count("reading") for out, _ in outputs) == len(table)  # the second one waited
+    assert stores(cache) == [store_key(table, SIZE, "squash")]
+
+
+def test_threads_that_build_at_once_share_one_store(table, cache):
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: open_store(table, SIZE), range(4)))
+    assert len({one.key for one in opened}) == 1
+    assert all(np.array_equal(one.images, opened[0].images) for one in opened)
+    assert len(stores(cache)) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_up_is_named_and_nothing_is_left(table, cache, monkeypatch, number):
+    write = store._Rows.write
+
+    def full(self, row):
+        if self._written == 3:
+            raise OSError(number, os.strerror(number))
+        write(self, row)
+
+    monkeypatch.setattr(store._Rows, "write", full)
+    with pytest.raises(DataError, match=r"the disk of .*stores is full .*nothing was kept.*PNEUMO_AD_CACHE"):
+        open_store(table, SIZE)
+    assert stores(cache) == []
+    monkeypatch.undo()
+    os.environ["PNEUMO_AD_CACHE"] = str(cache)
+    assert len(open_store(table, SIZE, cache=cache / "stores")) == 8
+
+
+def test_too_small_a_disk_is_refused_before_anything_is_read(table, cache, monkeypatch):
+    usage = shutil.disk_usage(cache)._replace(free=1000)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(store, "read_pixels", lambda path: pytest.fail("was read"))
+    with pytest.raises(DataError, match=r"the store needs 0 MiB and .* has 0 MiB free; clear stores with"):
+        open_store(table, SIZE)
+    assert stores(cache) == []
+
+
+def test_a_really_full_disk(table, tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and not subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True
+    ).returncode
+    if not mounted:
+        pytest.skip("mounting a small disk needs root")
+    roomy = shutil.disk_usage(disk)._replace(free=2**30)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: roomy)  # as if another program filled it meanwhile
+    try:
+        with pytest.raises(DataError, match=r"disk of .* is full"):
+            open_store(table, (128, 128), cache=disk)
+        assert [entry for entry in disk.iterdir() if entry.suffix != ".lock"] == []
+        small = open_store(table, SIZE, cache=disk)
+        assert len(small) == 8
+        with pytest.raises(DataError, match=r"disk of .* is full"):
+            cached_array(small, "lungs", lambda: np.zeros((8, 256, 256), dtype=np.uint8))
+        assert {entry.suffix for entry in small.folder.iterdir()} <= {".npy", ".json", ".csv", ".lock"}
+        del small
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_cached_arrays_are_computed_once_and_whole(table):
+    opened = open_store(table, SIZE)
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return np.full((8, *SIZE), 1, dtype=np.uint8)
+
+    for _ in range(2):
+        assert cached_array(opened, "lungs-abc", compute).all()
+    assert len(calls) == 1
+
+    def dies():
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        cached_array(opened, "lungs-def", dies)
+    assert not (opened.folder / "lungs-def.npy").exists()
+    assert cached_array(opened, "lungs-def", compute).all()
+
+
+def test_stores_are_listed_last_used_first_and_cleared(table, cache):
+    assert list_stores() == []
+    small, large = open_store(table, SIZE), open_store(table, (64, 64), "pad")
+    old = time.time() - 1000
+    os.utime(small.folder / "store.json", (old, old))
+    listed = list_stores()
+    assert [one.folder.name for one in listed] == [large.key, small.key]
+    assert (listed[0].images, listed[0].image_size, listed[0].fit) == (8, (64, 64), "pad")
+    assert listed[0].bytes >= 3 * 8 * 64 * 64
+    assert listed[0].source == str(Path(table["path"][0]).parent)
+    open_store(table, SIZE)  # to use one is to bring it to the top
+    assert [one.folder.name for one in list_stores()] == [small.key, large.key]
+    clear_store(small.folder)
+    assert [one.folder.name for one in list_stores()] == [large.key]
+    assert small.images[0].any()  # who has it open keeps reading
+    assert len(open_store(table, SIZE)) == 8
+
+
+def test_a_store_says_what_it_is(table):
+    opened = open_store(table, SIZE, "pad")
+    about = json.loads((opened.folder / "store.json").read_text())
+    assert about["image_size"] == list(SIZE)
+    assert about["fit"] == "pad"
+    assert about["skipped"] == {}
+    measured = pd.read_csv(opened.folder / "table.csv")
+    assert {"height", "width", "window_low", "window_high", "fitted_height", "has_lung"} <= set(measured.columns)
