@@ -22,10 +22,10 @@ EVALUATE = """\
 pneumo-ad evaluate run=RUN [key=value] ...
 
 Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv and
-figures/ into the run folder.
+figures/.
 
   run=RUN              a folder written by `pneumo-ad train`
-  output=DIR           where to write (default: the run folder; its evaluation/ where the data are others)
+  output=DIR           where to write (default: the run folder, or its evaluations/<what was changed>)
   subset=SPLIT         train, val, test or all (default: test; all where the data are others)
   checkpoint=NAME      best (default), last, or a file
 
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     _explained(lambda: commands[argv[0]](argv[1:]))
 
 
-def _explained(action: Callable[[], None]) -> None:
+def _explained(action: Callable[[], object]) -> None:
     """Run; a `UserError` ends with its message alone and exit status 2."""
     from pneumo_ad.errors import UserError
 
@@ -123,7 +123,9 @@ def _train_lungs(arguments: list[str]) -> None:
 
 def _evaluate(arguments: list[str]) -> None:
     if not arguments or "--help" in arguments or "-h" in arguments:
-        print(EVALUATE.format(**{group: _choices(group) for group in ("data", "lungs", "score", "threshold", "trainer")}))
+        print(
+            EVALUATE.format(**{group: _choices(group) for group in ("data", "lungs", "score", "threshold", "trainer")})
+        )
         return
     import logging
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -28,7 +28,9 @@ def build(node: DictConfig, **parts: Any) -> Any:
         return instantiate(node, _convert_="all", **parts)
     except (MissingMandatoryValue, InterpolationToMissingValueError) as reason:
         key = str(getattr(reason, "full_key", "") or reason)
-        raise ConfigError(f"{key} must be given: {key}=... on the command line ({str(reason).splitlines()[0]})") from reason
+        raise ConfigError(
+            f"{key} must be given: {key}=... on the command line ({str(reason).splitlines()[0]})"
+        ) from reason
     except InstantiationException as reason:
         cause = reason.__cause__
         if isinstance(cause, UserError):
@@ -36,7 +38,7 @@ def build(node: DictConfig, **parts: Any) -> Any:
         if isinstance(cause, (MissingMandatoryValue, InterpolationToMissingValueError)):
             raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
         if isinstance(cause, (ValueError, TypeError)):
-            raise ConfigError(f"{reason}") from reason
+            raise ConfigError(f"{node.get('_target_')}: {cause}") from reason
         raise
 
 
@@ -61,9 +63,8 @@ def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
 
 def groups() -> set[str]:
     """Names of the config groups that `train` offers."""
-    import pneumo_ad.conf
-
-    return {folder.name for folder in Path(next(iter(pneumo_ad.conf.__path__))).iterdir() if any(folder.glob("*.yaml"))}
+    folders = [entry for entry in files("pneumo_ad.conf").iterdir() if entry.is_dir()]
+    return {folder.name for folder in folders if any(entry.name.endswith(".yaml") for entry in folder.iterdir())}
 
 
 def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[str]) -> DictConfig:
@@ -90,7 +91,9 @@ def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[st
             if top in fixed:
                 raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
             if item.is_delete() or item.is_sweep_override() or key == "experiment":
-                raise ConfigError(f"{item.input_line}: only group=choice and key=value can be applied to a finished run")
+                raise ConfigError(
+                    f"{item.input_line}: only group=choice and key=value can be applied to a finished run"
+                )
             if item in chosen:
                 OmegaConf.update(config, key, fresh[key], merge=False, force_add=True)
             else:

@@ -53,8 +53,19 @@ def evaluate(overrides: Sequence[str]) -> Path:
     if not own["run"]:
         raise ConfigError("run=RUN_FOLDER must be given: pneumo-ad evaluate run=runs/paper/2026-01-31_12-00-00")
     run = load_run(own["run"], rest, own["checkpoint"])
-    default = run.folder / ("evaluation" if run.data_changed else ".")
-    return evaluate_run(run, Path(own["output"]) if own["output"] else default, own["subset"] or None)
+    return evaluate_run(run, Path(own["output"] or default_output(run.folder, overrides)), own["subset"] or None)
+
+
+def default_output(folder: Path, overrides: Sequence[str]) -> Path:
+    """The run folder where nothing was changed; else a folder below it that says what was, so that nothing is lost.
+
+    >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()
+    'r/evaluations/data=masks,root=y'
+    """
+    changes = [override.partition("=") for override in overrides if not override.startswith(("run=", "output="))]
+    if not changes:
+        return folder
+    return folder / "evaluations" / ",".join(f"{key.split('.')[-1]}={Path(value).name}" for key, _, value in changes)
 
 
 def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
@@ -83,7 +94,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     result = examine(scoring, data, rows)
     metrics, omitted = _measure(result, thresholds)
-    metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.store.skipped)}
+    metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
     _write_tables(output, data, result, thresholds)
@@ -96,8 +107,10 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "unit": run.module.score.unit,
         "subset": subset,
         "store": data.store.key,
-        "checkpoint": str(run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint),
-        "skipped": data.store.skipped,
+        "checkpoint": str(
+            run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint
+        ),
+        "skipped": data.skipped,
     }
     write_json(output / "metrics.json", about)
     return output
@@ -109,9 +122,7 @@ def _device(accelerator: str) -> torch.device:
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _leave_out_seen(
-    run: Run, data: PatchDataModule, rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], int]:
+def _leave_out_seen(run: Run, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
     """On other data than the run's own, patients whom training or validation saw are left out, and counted."""
     split = run.folder / "split.csv"
     if not run.data_changed or not split.is_file():
@@ -159,8 +170,15 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     maps: dict[int, npt.NDArray[np.float32]] = {}
     place = 0
     for part in score_radiographs(
-        scoring.net, scoring.scores(), data.store.images, rows, data.grid, scoring.batch_size, scoring.map_of,
-        scoring.precision, progress="scoring",
+        scoring.net,
+        scoring.scores(),
+        data.store.images,
+        rows,
+        data.grid,
+        scoring.batch_size,
+        scoring.map_of,
+        scoring.precision,
+        progress="scoring",
     ):
         for name, values in part.scores.items():
             window[name].append(values)
@@ -224,10 +242,12 @@ def fit_thresholds(run: Run, scoring: Scoring, rule: Threshold) -> dict[str, Thr
 
 
 def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.float32]]:
-    """Scores of validation windows: `<score>_normal_lung` (wholly inside the lungs of normals) and `<score>_pneumonia`."""
+    """Scores of validation windows: `<score>_normal_lung` (wholly inside normal lungs) and `<score>_pneumonia`."""
     folder = run.folder / "validation_scores"
     own = load_run(run.folder, [], str(run.checkpoint)) if run.data_changed else run
-    state = json.dumps([str(run.config.score), str(own.config.datamodule), str(own.config.data), run.checkpoint.stat().st_mtime_ns])
+    state = json.dumps(
+        [str(run.config.score), str(own.config.datamodule), str(own.config.data), run.checkpoint.stat().st_mtime_ns]
+    )
     about = folder / "about.json"
     names = [f"{score}_{group}" for score in ("score", "brightness") for group in ("normal_lung", "pneumonia")]
     if about.is_file() and json.loads(about.read_text()).get("state") == state:
@@ -242,8 +262,14 @@ def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.fl
     for group, rows in groups.items():
         parts = list(
             score_radiographs(
-                scoring.net, scoring.scores(), data.store.images, rows, data.grid, scoring.batch_size,
-                precision=scoring.precision, progress="validation",
+                scoring.net,
+                scoring.scores(),
+                data.store.images,
+                rows,
+                data.grid,
+                scoring.batch_size,
+                precision=scoring.precision,
+                progress="validation",
             )
         )
         inside = np.ones((len(rows), len(data.grid)), dtype=bool)
@@ -274,9 +300,7 @@ def _measure(result: Examination, thresholds: dict[str, Thresholds]) -> tuple[di
     return metrics | medians | counts(result.evidence), omitted | missing
 
 
-def _write_tables(
-    output: Path, data: PatchDataModule, result: Examination, thresholds: dict[str, Thresholds]
-) -> None:
+def _write_tables(output: Path, data: PatchDataModule, result: Examination, thresholds: dict[str, Thresholds]) -> None:
     table, evidence = data.store.table.iloc[result.rows], result.evidence
     windows = len(data.grid)
     known = np.array(KINDS)
@@ -316,7 +340,9 @@ def _shown(evidence: Evidence) -> list[int]:
     for group in (evidence.pneumonia, evidence.normal):
         with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]
         places = with_truth or np.flatnonzero(group).tolist()
-        chosen += [int(places[i]) for i in np.linspace(0, len(places) - 1, min(_SHOWN, len(places))).round().astype(int)]
+        chosen += [
+            int(places[i]) for i in np.linspace(0, len(places) - 1, min(_SHOWN, len(places))).round().astype(int)
+        ]
     return sorted(set(chosen), key=chosen.index) or list(range(min(_SHOWN, len(evidence.patient))))
 
 
@@ -372,6 +398,8 @@ def _panel(
     device = next(run.module.net.parameters()).device
     with torch.inference_mode():
         examined = run.module.examine(torch.from_numpy(patches)[:, None].to(device).float() / 255)
-    x, y = (examined[key][:, 0].cpu().numpy() for key in ("x", "reconstruction"))  # type: ignore[literal-required]
+    x, y = (examined[key][:, 0].cpu().numpy() for key in ("x", "reconstruction"))
     ranks = "at evenly spaced ranks of SAD"
-    return figures.reconstruction_panel(x, y, examined["sad"].cpu().numpy(), f"{title}, {len(places):,} patches, {ranks}")
+    return figures.reconstruction_panel(
+        x, y, examined["sad"].cpu().numpy(), f"{title}, {len(places):,} patches, {ranks}"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -30,7 +31,12 @@ NAMES = {
     "opacity": "opacity",
     "outside": "outside the lung",
 }
-_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "white"}
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -91,15 +97,23 @@ def score_histogram(
         axis = figure.subplots()
         everything = np.concatenate(list(groups.values())) if groups else np.zeros(1)
         low, high = np.quantile(everything, [0, 0.995])
-        bins = np.linspace(min(low, 0) if low < 0 else 0, high if high > low else low + 1, 81)
+        bins = np.linspace(min(low, 0), high if high > low else low + 1, 81).tolist()
         for name, values in groups.items():
             axis.hist(
-                np.minimum(values, bins[-1]), bins=bins, weights=np.full(len(values), 100 / len(values)),
-                histtype="stepfilled", alpha=0.25, color=COLOURS.get(name, "0.5"),
+                np.minimum(values, bins[-1]),
+                bins=bins,
+                weights=np.full(len(values), 100 / len(values)),
+                histtype="stepfilled",
+                alpha=0.25,
+                color=COLOURS.get(name, "0.5"),
             )
             axis.hist(
-                np.minimum(values, bins[-1]), bins=bins, weights=np.full(len(values), 100 / len(values)),
-                histtype="step", linewidth=1.4, color=COLOURS.get(name, "0.5"),
+                np.minimum(values, bins[-1]),
+                bins=bins,
+                weights=np.full(len(values), 100 / len(values)),
+                histtype="step",
+                linewidth=1.4,
+                color=COLOURS.get(name, "0.5"),
                 label=f"{NAMES.get(name, name)} (n = {len(values):,})",
             )
         for value in thresholds:
@@ -159,7 +173,9 @@ def red_frames(
                         axis.contour(mask, levels=[0.5], colors=[COLOURS["opacity"]], linewidths=0.9)
                     axis.set_ylabel(names[row], fontsize=7)
                     if not row:
-                        axis.set_title("radiograph" + (", opacity outlined" if opacities is not None else ""), fontsize=9)
+                        axis.set_title(
+                            "radiograph" + (", opacity outlined" if opacities is not None else ""), fontsize=9
+                        )
     return figure
 
 

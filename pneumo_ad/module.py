@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypedDict
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -58,7 +59,7 @@ class PatchAutoencoder(L.LightningModule):
     ) -> None:
         super().__init__()
         # channels_last: on the CPU these nets run about three times as fast as in the default layout.
-        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = net.to(memory_format=torch.channels_last)
         self.loss = loss
         self.optimizer_factory = optimizer
         self.score = score if score is not None else SAD()
@@ -72,9 +73,8 @@ class PatchAutoencoder(L.LightningModule):
 
     def _corrupted_loss(self, x: Tensor, epoch: int, batch_idx: int) -> tuple[Tensor, Output]:
         # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
-        mixed = torch.tensor([self.seed, epoch, batch_idx, self.global_rank], dtype=torch.int64)
-        key = int((mixed * torch.tensor([1_000_003, 7_368_787, 2_147_483_629, 97])).sum()) % 2**63
-        generator = torch.Generator(device=x.device).manual_seed(key)
+        sequence = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank])
+        generator = torch.Generator(device=x.device).manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
         output: Output = self(self.corruption(x, generator))
         loss = self.loss(x, output)
         return (loss if output.penalty is None else loss + output.penalty), output

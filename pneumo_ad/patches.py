@@ -27,7 +27,7 @@ def starts(length: int, patch: int, stride: int, cover: Cover = "inside") -> npt
         length: Side of the image in pixels.
         patch: Side of a patch in pixels.
         stride: Pixels from one window to the next.
-        cover: `inside` keeps to the stride and may leave a border uncovered; `full` adds a last window flush to the end.
+        cover: `inside` keeps to the stride and may leave a border uncovered; `full` adds a window flush to the end.
 
     Raises:
         ConfigError: A stride below 1 or longer than the side, a patch that does not fit, or an unknown `cover`.
@@ -264,7 +264,7 @@ class PatchIndex:
             IndexError: A number outside [0, len).
         """
         numbers = np.asarray(numbers, dtype=np.int64)
-        if numbers.size and not (0 <= numbers.min() and numbers.max() < len(self)):
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
             raise IndexError(f"window {numbers.min()}..{numbers.max()} of an index of {len(self)} windows")
         run = np.searchsorted(self._ends, numbers, side="right")
         image, row, column, length = self._runs[run].T

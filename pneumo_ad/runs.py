@@ -62,7 +62,9 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     try:
         module.load_state_dict(state)
     except RuntimeError as reason:
-        raise DataError(f"{weights}: not the weights of the net that {folder}/.hydra/config.yaml describes ({reason})") from reason
+        raise DataError(
+            f"{weights}: not the weights of the net that {folder}/.hydra/config.yaml describes ({reason})"
+        ) from reason
     datamodule: PatchDataModule = build(changed.datamodule)
     return Run(folder, changed, module.eval(), datamodule, weights, changed.data != config.data)
 
@@ -93,7 +95,10 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
     path = path if path.is_file() else Path(checkpoint)
     if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in folder.glob("checkpoints/*.ckpt"))) or "none: did the training finish?"
+        there = (
+            ", ".join(sorted(file.stem for file in folder.glob("checkpoints/*.ckpt")))
+            or "none: did the training finish?"
+        )
         raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there}")
     return path
 

@@ -27,7 +27,9 @@ def store(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{argument!r} is not known; expected clear=KEY or clear=all")
         chosen = [one for one in stores if wanted in ("all", one.folder.name)]
         if not chosen and wanted != "all":
-            raise ConfigError(f"no store {wanted!r}; there are: {', '.join(one.folder.name for one in stores) or 'none'}")
+            raise ConfigError(
+                f"no store {wanted!r}; there are: {', '.join(one.folder.name for one in stores) or 'none'}"
+            )
         for one in chosen:
             clear_store(one.folder)
             console.print(f"cleared {one.folder.name} ({one.bytes / 2**20:.1f} MiB)")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 HEADLINE = {
-    "patch/auroc_outside_vs_healthy": "patch: outside vs healthy lung, AUROC",
-    "patch/auroc_opacity_vs_healthy": "patch: opacity vs healthy lung, AUROC",
-    "patch/macro_f1": "patch: three kinds, macro F1",
-    "patch/auroc_pneumonia_vs_normal": "patch: from pneumonia vs normal, AUROC",
-    "patch/auroc_pneumonia_vs_normal_in_lung": "  the same, in the lung",
-    "pixel/auroc": "pixel: opacity vs rest, AUROC",
-    "pixel/auroc_in_lung": "  the same, in the lung",
-    "pixel/average_precision": "pixel: opacity vs rest, average precision",
-    "image/auroc": "image: pneumonia vs normal, AUROC",
-    "image/average_precision": "image: pneumonia vs normal, average precision",
+    "patch/auroc_outside_vs_healthy": "patch AUROC outside / healthy lung",
+    "patch/auroc_opacity_vs_healthy": "patch AUROC opacity / healthy lung",
+    "patch/macro_f1": "patch macro F1 of the three kinds",
+    "patch/auroc_pneumonia_vs_normal": "patch AUROC pneumonia / normal origin",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "  in the lung",
+    "pixel/auroc": "pixel AUROC opacity / rest",
+    "pixel/auroc_in_lung": "  in the lung",
+    "pixel/average_precision": "pixel average precision",
+    "image/auroc": "image AUROC pneumonia / normal",
+    "image/average_precision": "image average precision",
 }
 MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
 
@@ -26,12 +27,14 @@ MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
 def _cell(metrics: dict[str, float], key: str) -> str:
     if key not in metrics:
         return "–"
-    interval = f" [dim]({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})[/dim]" if key + "_low" in metrics else ""
+    interval = (
+        f" [dim]({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})[/dim]" if key + "_low" in metrics else ""
+    )
     return f"{metrics[key]:.3f}{interval}"
 
 
 def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Table:
-    """The headline metrics of one or more runs, a column each, and the brightness baseline of the first.
+    """The headline metrics of one or more runs, each beside mean brightness on the same patches.
 
     Args:
         evaluations: By name, the `metrics` of a `metrics.json`.
@@ -41,18 +44,17 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     table.add_column("metric")
     for name in evaluations:
         table.add_column(name)
-    first = next(iter(evaluations.values()))
-    table.add_column("brightness alone")
+        table.add_column("brightness alone", style="dim")
     for key, words in HEADLINE.items():
         if any(key in metrics for metrics in evaluations.values()):
-            cells = [_cell(metrics, key) for metrics in evaluations.values()]
-            table.add_row(words, *cells, _cell(first, f"brightness/{key}"))
+            columns = ((_cell(metrics, key), _cell(metrics, f"brightness/{key}")) for metrics in evaluations.values())
+            table.add_row(words, *chain.from_iterable(columns))
     table.add_section()
     for kind in MEDIANS:
         key = f"patch/sad_median_{kind}"
         if any(key in metrics for metrics in evaluations.values()):
-            cells = [f"{metrics[key]:.2f}" if key in metrics else "–" for metrics in evaluations.values()]
-            table.add_row(f"median SAD, {kind.replace('_', ' ')}", *cells, "")
+            cells = ((f"{metrics[key]:.2f}" if key in metrics else "–", "") for metrics in evaluations.values())
+            table.add_row(f"median SAD, {kind.replace('_', ' ')}", *chain.from_iterable(cells))
     return table
 
 

@@ -1,4 +1,4 @@
-"""Two thresholds on a score split patches into three kinds (the paper's § 3.3, Table 1): healthy < opacity < outside."""
+"""Two thresholds split patches into three kinds (the paper's § 3.3, Table 1): healthy < opacity < outside."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Threshold(Protocol):
         pneumonia: (m,) every window of pneumonia radiographs.
     """
 
-    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds: ...
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """Scores of any shape -> thresholds."""
 
 
 def _check(scores: Scores, least: int, whose: str) -> Scores:

@@ -83,7 +83,9 @@ def record(config: DictConfig, run_dir: Path) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lightning": L.__version__,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
     }
 
@@ -94,7 +96,11 @@ def _commit() -> str | None:
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
-            cwd=here, capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"},
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"LC_ALL": "C"},
         )
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -109,6 +115,11 @@ def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
     normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
     log.info(
         "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
-        len(table), normals, patches, datamodule.grid.patch, datamodule.grid.patch, datamodule.grid.stride,
+        len(table),
+        normals,
+        patches,
+        datamodule.grid.patch,
+        datamodule.grid.patch,
+        datamodule.grid.stride,
         len(datamodule.grid),
     )

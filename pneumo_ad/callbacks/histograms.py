@@ -34,7 +34,12 @@ class SADHistograms(L.Callback):
         self._moments = {kind: np.zeros(4) for kind in VAL_KINDS}  # least, largest, sum, sum of squares
 
     def on_validation_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int,
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Count a batch."""
@@ -44,7 +49,12 @@ class SADHistograms(L.Callback):
         self._counts[kind] += np.histogram(np.minimum(sad, _EDGES[-1]), _EDGES)[0]
         least, largest, total, squares = self._moments[kind]
         self._moments[kind] = np.array(
-            [sad.min() if first else min(least, sad.min()), max(largest, sad.max()), total + sad.sum(), squares + sad @ sad]
+            [
+                sad.min() if first else min(least, sad.min()),
+                max(largest, sad.max()),
+                total + sad.sum(),
+                squares + sad @ sad,
+            ]
         )
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -59,6 +69,13 @@ class SADHistograms(L.Callback):
                 filled = np.flatnonzero(count)
                 shown = slice(max(filled[0] - 1, 0), filled[-1] + 1)
                 writer.add_histogram_raw(
-                    f"sad/{kind}", least, largest, int(count.sum()), total, squares,
-                    _EDGES[1:][shown].tolist(), count[shown].tolist(), global_step=trainer.global_step,
+                    f"sad/{kind}",
+                    least,
+                    largest,
+                    int(count.sum()),
+                    total,
+                    squares,
+                    _EDGES[1:][shown].tolist(),
+                    count[shown].tolist(),
+                    global_step=trainer.global_step,
                 )

@@ -37,11 +37,15 @@ class AnomalyMaps(L.Callback):
             return
         module = cast(PatchAutoencoder, pl_module)
         data = cast(PatchDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        rows = np.concatenate([data.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)])
+        rows = np.concatenate(
+            [data.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
+        )
         if not len(rows):
             return
         scored = list(
-            score_radiographs(module.net, {"score": module.score}, data.store.images, rows, data.grid, map_of="residual")
+            score_radiographs(
+                module.net, {"score": module.score}, data.store.images, rows, data.grid, map_of="residual"
+            )
         )
         scores = np.concatenate([part.scores["score"] for part in scored])
         maps = np.concatenate([part.maps["score"] for part in scored])

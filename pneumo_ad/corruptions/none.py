@@ -11,7 +11,8 @@ from torch import Tensor
 class Corruption(Protocol):
     """Clean patches (B, 1, p, p) in [0, 1] in, the net's training input of the same shape out."""
 
-    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor: ...
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """All randomness comes from the generator."""
 
 
 class NoCorruption:

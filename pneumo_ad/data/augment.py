@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 # albumentations asks the network for news at import unless told not to.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-import albumentations as A  # noqa: E402
+import albumentations as A
 
 
 class Augment:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do wit
 VAL_KINDS = ("normal_lung", "normal", "pneumonia")
 
 
+def _some(skipped: dict[str, str]) -> str:
+    return "; ".join(list(skipped.values())[:3]) + ("; ..." if len(skipped) > 3 else "")
+
+
 class PatchDataModule(L.LightningDataModule):
     """Opens the store and the lung fields of a table and cuts patches from it.
 
@@ -97,6 +101,7 @@ class PatchDataModule(L.LightningDataModule):
         self.on_error: OnError = on_error
         self.seed = seed
         self.num_workers = num_workers
+        self.skipped: dict[str, str] = {}  # name -> reason, known once the store is open
         self._store: Store | None = None
         self._lung_fields: npt.NDArray[np.uint8] | None = None
 
@@ -105,10 +110,24 @@ class PatchDataModule(L.LightningDataModule):
         """The open store; built at first use."""
         if self._store is None:
             self._store = open_store(self.table, self.grid.image_size, self.fit, self.on_error)
-            if self._store.skipped:
-                shown = "; ".join(list(self._store.skipped.values())[:3])
-                warnings.warn(f"{len(self._store.skipped)} radiographs were skipped: {shown}", stacklevel=2)
+            small = self._too_small(self._store)
+            self.skipped = self._store.skipped | small
+            if small and self.on_error == "raise":
+                raise DataError(
+                    f"{len(small)} radiographs cannot be used (on_error=skip leaves them out): {_some(small)}"
+                )
+            if self.skipped:
+                warnings.warn(f"{len(self.skipped)} radiographs were skipped: {_some(self.skipped)}", stacklevel=2)
         return self._store
+
+    def _too_small(self, store: Store) -> dict[str, str]:
+        """Radiographs smaller than a patch: enlarged, they would show nothing but interpolation."""
+        table = store.table[store.table[["height", "width"]].min(axis=1) < self.grid.patch]
+        return {
+            str(row["image"]): f"{row['path']}: {row['height']} x {row['width']} pixels, smaller than a patch of "
+            f"{self.grid.patch}"
+            for _, row in table.iterrows()
+        }
 
     @property
     def lung_fields(self) -> npt.NDArray[np.uint8]:
@@ -118,10 +137,13 @@ class PatchDataModule(L.LightningDataModule):
         return self._lung_fields
 
     def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
-        """Rows of the store in a split (None: all), of one label or of all."""
+        """Rows of the store in a split (None: all), of one label or of all; without those that were skipped."""
         table = self.store.table
-        chosen = np.ones(len(table), dtype=bool) if split is None else (table["split"] == split).to_numpy()
-        return np.flatnonzero(chosen if label is None else chosen & (table["label"] == label).to_numpy())
+        chosen = ~table["image"].isin(list(self.skipped)).to_numpy()
+        for column, wanted in (("split", split), ("label", label)):
+            if wanted is not None:
+                chosen = chosen & (table[column] == wanted).to_numpy()
+        return np.flatnonzero(chosen)
 
     def rows_without_lung(self) -> npt.NDArray[np.int64]:
         """Rows in whose radiograph no lung was found."""
@@ -144,8 +166,9 @@ class PatchDataModule(L.LightningDataModule):
     def _some_rows(self, split: str, label: str) -> npt.NDArray[np.int64]:
         rows = self.rows(split, label)
         if not len(rows):
-            counts = self.store.table.groupby(["split", "label"]).size().to_dict()
-            counted = ", ".join(f"{key[0]}/{key[1]}: {count}" for key, count in counts.items())
+            table = self.store.table
+            counts = (table["split"] + "/" + table["label"]).value_counts(sort=False)
+            counted = ", ".join(f"{name}: {count}" for name, count in counts.items())
             raise DataError(f"no {label} radiograph in the {split} split; there are {counted}")
         return rows
 

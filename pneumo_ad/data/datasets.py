@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,10 @@ class PatchDataset(Dataset[PatchBatch]):
     def __getitems__(self, numbers: Sequence[int] | npt.NDArray[np.integer]) -> PatchBatch:
         where = self.index.locate(np.asarray(numbers))
         where[:, 0] = self.rows[where[:, 0]]
-        return {"patch": torch.from_numpy(gather(self.images, where, self.grid.patch)), "where": torch.from_numpy(where)}
+        return {
+            "patch": torch.from_numpy(gather(self.images, where, self.grid.patch)),
+            "where": torch.from_numpy(where),
+        }
 
     def __getitem__(self, number: int) -> PatchBatch:
         batch = self.__getitems__([range(len(self))[number]])  # range: negative numbers and IndexError as in a list
@@ -106,15 +109,16 @@ class NormalLungPatches(PatchDataset):
                 raise DataError(f"no lung was found in any of {len(rows)} normal radiographs; look at the lung fields")
             here = largest_patch_inside(fields, grid.stride)
             at_stride = f"{here} at stride {grid.stride}, " if here else ""
+            height, width = grid.image_size
             raise DataError(
-                f"no window of {grid.patch} x {grid.patch} pixels lies wholly inside a lung field of {len(rows)} normal "
-                f"radiographs of {grid.image_size[0]} x {grid.image_size[1]}; the largest patch that fits is {at_stride}"
-                f"{anywhere} at stride 1: take a smaller patch or stride, or larger images"
+                f"no window of {grid.patch} x {grid.patch} pixels lies wholly inside a lung field of {len(rows)} "
+                f"normal radiographs of {height} x {width}; the largest patch that fits is {at_stride}{anywhere} at stride 1: "
+                "take a smaller patch or stride, or larger images"
             )
 
 
-def already_a_batch(batch: PatchBatch) -> PatchBatch:
-    """Collate function for datasets that cut whole batches."""
+def already_a_batch(batch: Any) -> Any:
+    """Collate function for datasets that cut whole batches: what `__getitems__` returned, as it is."""
     return batch
 
 

@@ -57,7 +57,7 @@ def fit_image(
     Returns:
         (image_size) uint8 and where the radiograph lies in it.
     """
-    placement = place(pixels.shape, image_size, fit)  # type: ignore[arg-type]
+    placement = place(pixels.shape, image_size, fit)
     size = (placement.width, placement.height)
     if pixels.dtype == np.uint8:
         resized = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
@@ -67,7 +67,9 @@ def fit_image(
     if fit == "squash":
         return resized, placement
     canvas = np.zeros(image_size, dtype=np.uint8)
-    canvas[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = resized
+    canvas[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = (
+        resized
+    )
     return canvas, placement
 
 
@@ -76,9 +78,7 @@ def fit_mask(mask: npt.NDArray[np.bool_], image_size: tuple[int, int], fit: Fit)
     return (fit_image(mask.astype(np.uint8) * 255, image_size, fit)[0] >= 128).astype(np.uint8)
 
 
-def unfit_map(
-    fitted: npt.NDArray[np.float32], placement: Placement, size: tuple[int, int]
-) -> npt.NDArray[np.float32]:
+def unfit_map(fitted: npt.NDArray[np.float32], placement: Placement, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Bring a map back to the radiograph's own pixels: padding cut away, then resized (nearest, so that NaN stays NaN).
 
     Args:

@@ -82,8 +82,8 @@ def chest_xray(
             folder = level / label.upper()
             if not folder.is_dir():
                 raise DataError(
-                    f"{level}: expected the folders NORMAL and PNEUMONIA (the Kaggle layout, with or without train/ and "
-                    f"test/ above them), found {_listing(level)}; for other layouts use data=folder or data=masks"
+                    f"{level}: expected the folders NORMAL and PNEUMONIA (the Kaggle layout, with or without train/ "
+                    f"and test/ above them), found {_listing(level)}; for other layouts use data=folder or data=masks"
                 )
             files = _images(folder)
             if not files:
@@ -99,8 +99,8 @@ def chest_xray(
     strange = parts["patient"].isna()
     if strange.any():
         warnings.warn(
-            f"{int(strange.sum())} file names do not tell the patient (expected person12_virus_46 or IM-0115-0001), for "
-            f"example {names[strange].iloc[0]}; each is taken as a patient of its own",
+            f"{int(strange.sum())} file names do not tell the patient (expected person12_virus_46 or IM-0115-0001), "
+            f"for example {names[strange].iloc[0]}; each is taken as a patient of its own",
             stacklevel=2,
         )
     table["patient"] = parts["patient"].fillna(names)
@@ -172,7 +172,9 @@ def masks(
     if only_with_masks:
         without = table["lung"] == ""
         if without.any():
-            warnings.warn(f"{int(without.sum())} of {len(table)} images have no lung mask and are left out", stacklevel=2)
+            warnings.warn(
+                f"{int(without.sum())} of {len(table)} images have no lung mask and are left out", stacklevel=2
+            )
         table = table[~without].reset_index(drop=True)
     return _finish(table, labels, default_label, split, val, test, seed)
 
@@ -227,7 +229,9 @@ def _finish(
 def _files_and_csv(folder: Path, csv: str | Path | None, recursive: bool = False) -> pd.DataFrame:
     files = _images(folder, recursive)
     if not files:
-        raise DataError(f"{folder}: no image found (looked for {', '.join(sorted(SUFFIXES))}); it holds {_listing(folder)}")
+        raise DataError(
+            f"{folder}: no image found (looked for {', '.join(sorted(SUFFIXES))}); it holds {_listing(folder)}"
+        )
     names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
     if len(set(names)) < len(names):  # a.png beside a.jpg
         names = [file.relative_to(folder).as_posix() for file in files]

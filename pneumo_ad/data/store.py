@@ -137,9 +137,7 @@ def _open(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     # Labels and splits come from today's table: they are not part of the key.
     own = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
     joined = measured.merge(own, on="image", how="left", validate="1:1")
-    images, lung, opacity = (
-        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "lung", "opacity")
-    )
+    images, lung, opacity = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "lung", "opacity"))
     os.utime(folder / "store.json")  # `pneumo-ad store` shows when a store was last used
     return Store(images, lung, opacity, joined, skipped, folder)
 
@@ -208,7 +206,7 @@ def _unreadable(skipped: dict[str, str]) -> DataError:
     shown = "\n  ".join(list(skipped.values())[:10])
     more = f"\n  ... and {len(skipped) - 10} more" if len(skipped) > 10 else ""
     return DataError(
-        f"{len(skipped)} radiographs cannot be used (on_error=skip leaves them out, counted and named):\n  {shown}{more}"
+        f"{len(skipped)} radiographs cannot be used (on_error=skip leaves them out, by name):\n  {shown}{more}"
     )
 
 
@@ -227,7 +225,7 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
     for kind in ("lung", "opacity"):
         if entry[kind]:
             mask = read_mask(entry[kind])
-            _check_mask(entry, kind, mask.shape, (height, width))  # type: ignore[arg-type]
+            _check_mask(entry, kind, mask.shape, (height, width))
             arrays[kind] = fit_mask(_like(mask, (height, width), image_size, fit), image_size, fit)
         else:
             arrays[kind] = np.zeros(image_size, dtype=np.uint8)
@@ -241,7 +239,7 @@ def _like(
     mask: npt.NDArray[np.bool_], size: tuple[int, int], image_size: tuple[int, int], fit: Fit
 ) -> npt.NDArray[np.bool_]:
     """A mask of another scale, brought to the placement of its image (rounding may differ by a pixel otherwise)."""
-    if mask.shape == size or place(mask.shape, image_size, fit) == place(size, image_size, fit):  # type: ignore[arg-type]
+    if mask.shape == size or place(mask.shape, image_size, fit) == place(size, image_size, fit):
         return mask
     return fit_image(mask.astype(np.uint8) * 255, size, "squash")[0] >= 128
 
@@ -315,9 +313,7 @@ class _Rows:
         os.fsync(self._file.fileno())
 
 
-def cached_array(
-    store: Store, name: str, compute: Callable[[], npt.NDArray[np.uint8]]
-) -> npt.NDArray[np.uint8]:
+def cached_array(store: Store, name: str, compute: Callable[[], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     """An array kept beside a store (for example lung fields), computed once, written aside and renamed when whole.
 
     Args:
@@ -368,8 +364,15 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
         size = sum(file.stat().st_size for file in about_file.parent.iterdir())
         image_size = (int(about["image_size"][0]), int(about["image_size"][1]))
         stores.append(
-            StoreInfo(about_file.parent, about["images"], image_size, about["fit"], about["source"], size,
-                      about_file.stat().st_mtime)
+            StoreInfo(
+                about_file.parent,
+                about["images"],
+                image_size,
+                about["fit"],
+                about["source"],
+                size,
+                about_file.stat().st_mtime,
+            )
         )
     return sorted(stores, key=lambda store: -store.used)
 

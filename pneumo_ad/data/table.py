@@ -94,7 +94,7 @@ def split_by_patient(
         return pd.Series("test", index=table.index)
     if split != "patient":
         raise ConfigError(f"split={split!r} is not known here; expected 'patient' or 'test'")
-    if not (0 <= val and 0 <= test and val + test < 1):
+    if not (val >= 0 and test >= 0 and val + test < 1):
         raise ConfigError(f"val={val} and test={test} must not be negative and must leave a share for training")
     dealt: dict[str, str] = {}
     sick = table.assign(sick=table["label"] == PNEUMONIA).groupby("patient")["sick"].any()

@@ -16,8 +16,8 @@ def dice_loss(x: Tensor, y: Tensor, form: DiceForm = "squared", smooth: float = 
     """-ln((2 sum(xy) + s) / (sum(x^2) + sum(y^2) + s)) per patch, or with sum(x) + sum(y) below (`linear`).
 
     The squared form has its only optimum, 0, at y = x (2xy <= x^2 + y^2). The linear form is equation 3 as printed; on
-    grey values its optimum is not y = x: every y is best pushed to 0 or 1. The smoothing term keeps black patches finite
-    and leaves the optimum where it is.
+    grey values its optimum is not y = x: every y is best pushed to 0 or 1. The smoothing term keeps black patches
+    finite and leaves the optimum where it is.
 
     Args:
         x: (B, 1, p, p) target in [0, 1].

@@ -31,7 +31,9 @@ class SSIMLoss(nn.Module):
         """
         reach = int(3.5 * self.sigma + 0.5)
         if min(x.shape[-2:]) <= reach:
-            raise ConfigError(f"SSIM with sigma={self.sigma} needs patches larger than {reach} pixels, got {x.shape[-1]}")
+            raise ConfigError(
+                f"SSIM with sigma={self.sigma} needs patches larger than {reach} pixels, got {x.shape[-1]}"
+            )
         similarity = structural_similarity_index_measure(output.reconstruction, x, sigma=self.sigma, data_range=1.0)
         assert isinstance(similarity, Tensor)
         return 1 - similarity

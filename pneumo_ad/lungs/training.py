@@ -118,8 +118,12 @@ class LungDataModule(L.LightningDataModule):
         dataset = RadiographsWithLungs(self.store, self.rows("train"), self.augment, self.seed)
         sampler = NumberedEpochs(len(dataset), self.seed)
         return DataLoader(
-            dataset, self.batch_size, sampler=sampler, num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0, drop_last=len(dataset) > self.batch_size,
+            dataset,
+            self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            drop_last=len(dataset) > self.batch_size,
         )
 
     def val_dataloader(self) -> list[DataLoader[Pair]]:

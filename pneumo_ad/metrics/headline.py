@@ -108,7 +108,12 @@ def headline(evidence: Evidence, measured: Measured) -> tuple[dict[str, float], 
     real = kind != PADDING
     for name, positive in (("opacity", OPACITY), ("outside", OUTSIDE)):
         ledger.rank(
-            f"patch/auroc_{name}_vs_healthy", score, kind == positive, kind == HEALTHY, image, evidence.patient,
+            f"patch/auroc_{name}_vs_healthy",
+            score,
+            kind == positive,
+            kind == HEALTHY,
+            image,
+            evidence.patient,
             (f"{name} patches", "healthy-lung patches"),
         )
     _add_f1(ledger, evidence, measured)
@@ -116,7 +121,12 @@ def headline(evidence: Evidence, measured: Measured) -> tuple[dict[str, float], 
     origin = ("pneumonia patches", "normal patches")
     ledger.rank("patch/auroc_pneumonia_vs_normal", score, sick, well, image, evidence.patient, origin)
     ledger.rank(
-        "patch/auroc_pneumonia_vs_normal_in_lung", score, sick & inside, well & inside, image, evidence.patient,
+        "patch/auroc_pneumonia_vs_normal_in_lung",
+        score,
+        sick & inside,
+        well & inside,
+        image,
+        evidence.patient,
         ("pneumonia patches in the lung", "normal patches in the lung"),
     )
     _add_pixels(ledger, evidence, measured)
@@ -124,8 +134,14 @@ def headline(evidence: Evidence, measured: Measured) -> tuple[dict[str, float], 
     seen = ~np.isnan(per_image)
     for key, precision in (("image/auroc", False), ("image/average_precision", True)):
         ledger.rank(
-            key, per_image, evidence.pneumonia & seen, evidence.normal & seen, np.arange(images), evidence.patient,
-            ("pneumonia (and a lung field)", "normal (and a lung field)"), precision,
+            key,
+            per_image,
+            evidence.pneumonia & seen,
+            evidence.normal & seen,
+            np.arange(images),
+            evidence.patient,
+            ("pneumonia (and a lung field)", "normal (and a lung field)"),
+            precision,
         )
     return ledger.metrics, ledger.omitted
 
@@ -153,14 +169,18 @@ def _add_pixels(ledger: _Ledger, evidence: Evidence, measured: Measured) -> None
     names = ("opacity pixels", "other pixels")
     ledger.rank("pixel/auroc", score, opaque, ~opaque, image, evidence.patient, names)
     ledger.rank(
-        "pixel/auroc_in_lung", score, opaque, healthy, image, evidence.patient, ("opacity pixels", "healthy lung pixels")
+        "pixel/auroc_in_lung",
+        score,
+        opaque,
+        healthy,
+        image,
+        evidence.patient,
+        ("opacity pixels", "healthy lung pixels"),
     )
     ledger.rank("pixel/average_precision", score, opaque, ~opaque, image, evidence.patient, names, precision=True)
 
 
-def sad_medians(
-    sad: npt.NDArray[np.floating], evidence: Evidence
-) -> tuple[dict[str, float], dict[str, str]]:
+def sad_medians(sad: npt.NDArray[np.floating], evidence: Evidence) -> tuple[dict[str, float], dict[str, str]]:
     """Median SAD in grey levels of each kind of window, of windows wholly inside normal lungs, of pneumonia windows.
 
     Returns:
@@ -174,7 +194,9 @@ def sad_medians(
     for name, chosen in groups.items():
         n = int(chosen.any(axis=1).sum())
         if n < LEAST_IMAGES:
-            omitted[f"patch/sad_median_{name}"] = f"{n} radiographs with such patches; at least {LEAST_IMAGES} are needed"
+            omitted[f"patch/sad_median_{name}"] = (
+                f"{n} radiographs with such patches; at least {LEAST_IMAGES} are needed"
+            )
         else:
             metrics[f"patch/sad_median_{name}"] = float(np.median(sad[chosen]))
     return metrics, omitted

@@ -19,8 +19,8 @@ def true_kinds(
 ) -> npt.NDArray[np.int8]:
     """Kind of each window from the shares of its pixels.
 
-    *opacity*: more than half is opacity; *healthy lung*: more than 90 % is lung and none is opacity; *outside*: less than
-    5 % is lung; *mixed*: the rest; *padding*: not wholly inside the radiograph.
+    *opacity*: more than half is opacity; *healthy lung*: more than 90 % is lung and none is opacity; *outside*: less
+    than 5 % is lung; *mixed*: the rest; *padding*: not wholly inside the radiograph.
 
     Args:
         lung: Share of lung, in [0, 1], any shape.

@@ -48,7 +48,9 @@ class UNet(nn.Module):
         ConfigError: A number below 1 or an unknown norm.
     """
 
-    def __init__(self, width: int = 32, depth: int = 2, convs: int = 1, skips: bool = True, norm: Norm = "none") -> None:
+    def __init__(
+        self, width: int = 32, depth: int = 2, convs: int = 1, skips: bool = True, norm: Norm = "none"
+    ) -> None:
         super().__init__()
         if min(width, depth, convs) < 1:
             raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
@@ -67,6 +69,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 1, H, W)."""
         check_divisible(x, self.depth)
         kept = []
         for level, block in enumerate(self.encoder):
@@ -90,7 +93,8 @@ def check_divisible(x: Tensor, depth: int) -> None:
             below, above = side // factor * factor, -(-side // factor) * factor
             nearest = f"{below} or {above}" if below else f"{above}"
             raise ConfigError(
-                f"a net of depth {depth} needs sides divisible by {factor}; got {side}, the nearest that work: {nearest}"
+                f"a net of depth {depth} needs sides divisible by {factor}; got {side}, the nearest that work: "
+                f"{nearest}"
             )
 
 
@@ -114,7 +118,9 @@ class UNetAutoencoder(nn.Module):
     torch.Size([2, 1, 32, 32])
     """
 
-    def __init__(self, width: int = 32, depth: int = 2, convs: int = 1, skips: bool = True, norm: Norm = "none") -> None:
+    def __init__(
+        self, width: int = 32, depth: int = 2, convs: int = 1, skips: bool = True, norm: Norm = "none"
+    ) -> None:
         super().__init__()
         self.unet = UNet(width, depth, convs, skips, norm)
 

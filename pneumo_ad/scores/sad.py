@@ -1,4 +1,4 @@
-"""Sum of absolute differences, the paper's score (§ 3.2), as a mean per pixel in grey levels, as its figures show it."""
+"""Sum of absolute differences, the paper's score (§ 3.2), as a mean per pixel, which is what its figures show."""
 
 from __future__ import annotations
 

@@ -21,8 +21,7 @@ def test_pad_keeps_the_aspect_to_a_pixel_and_stays_inside(height, width, to_heig
     assert abs(p.height - max(height * scale, 1)) <= 0.5
     assert abs(p.width - max(width * scale, 1)) <= 0.5
     assert p.height == to_height or p.width == to_width
-    assert 0 <= p.top
-    assert 0 <= p.left
+    assert min(p.top, p.left) >= 0
     assert p.top + p.height <= to_height
     assert p.left + p.width <= to_width
     assert abs((to_height - p.height) - 2 * p.top) <= 1  # centred

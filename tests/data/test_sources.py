@@ -110,7 +110,8 @@ def test_a_wrong_layout_says_what_was_found_and_what_was_expected(tmp_path):
     write_images(tmp_path, ["normal_lungs/a.png", "sick/b.png"])
     with pytest.raises(DataError) as refused:
         sources.chest_xray(tmp_path)
-    for words in (str(tmp_path), "expected the folders NORMAL and PNEUMONIA", "found normal_lungs/, sick/", "data=masks"):
+    expected = "expected the folders NORMAL and PNEUMONIA"
+    for words in (str(tmp_path), expected, "found normal_lungs/, sick/", "data=masks"):
         assert words in str(refused.value)
 
 
@@ -253,9 +254,8 @@ def test_folder_searches_below_and_takes_each_image_as_a_patient(tmp_path):
 
 def test_folder_with_csv_by_path_name_or_stem(tmp_path):
     root = write_images(tmp_path / "set", ["a.png", "deep/b.png", "deep/c.png"])
-    csv = write_csv(
-        tmp_path / "list.csv", image=["a", "b.png", "deep/c"], patient=["x", "x", "y"], label=["normal", "flu", "normal"]
-    )
+    names, labels = ["a", "b.png", "deep/c"], ["normal", "flu", "normal"]
+    csv = write_csv(tmp_path / "list.csv", image=names, patient=["x", "x", "y"], label=labels)
     table = sources.folder(root, csv, labels={"flu": "pneumonia"}).set_index("image")
     assert table["label"].to_dict() == {"a": "normal", "deep/b": "pneumonia", "deep/c": "normal"}
     assert table["patient"].to_dict() == {"a": "x", "deep/b": "x", "deep/c": "y"}

@@ -1,10 +1,11 @@
 import errno
+import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from pneumo_ad.data.store import cached_array, clear_store, list_stores, open_st
 from pneumo_ad.errors import ConfigError, DataError
 
 SIZE = (48, 40)
+FORK = multiprocessing.get_context("fork")  # a process of its own without the seconds that imports take
 
 
 @pytest.fixture
@@ -38,21 +40,18 @@ def spoil(path, content=b"\xff\xd8\xff\xe0 no picture"):
     Path(path).write_bytes(content)
 
 
-def script(table_csv, body):
-    """A process of its own that opens the store of a table, reading slowly."""
-    code = f"""
-import time, sys, pandas as pd
-from pneumo_ad.data import store
-read = store.read_pixels
-def slow(path):
-    print("reading", flush=True)
-    time.sleep(0.15)
-    return read(path)
-store.read_pixels = slow
-table = pd.read_csv({str(table_csv)!r}, keep_default_na=False, dtype=str)
-{body}
-"""
-    return [sys.executable, "-c", code]
+def build_slowly(table, results):
+    """The body of a process of its own: tells when it begins to read, and at the end what it opened."""
+    read = store.read_pixels
+
+    def slow(path):
+        results.put("reading")
+        time.sleep(0.05)
+        return read(path)
+
+    store.read_pixels = slow
+    opened = open_store(table, SIZE)
+    results.put((opened.key, hashlib.sha256(opened.images.tobytes()).hexdigest()))
 
 
 def test_a_store_holds_what_the_files_hold(table):
@@ -109,9 +108,9 @@ def test_labels_and_splits_of_today_go_with_the_stored_images(table):
 def test_the_key_follows_files_size_and_fit_alone(table):
     key = store_key(table, SIZE, "squash")
     assert store_key(table.sample(frac=1, random_state=0), SIZE, "squash") == key
-    keys = {key, store_key(table, SIZE, "pad"), store_key(table, SIZE[::-1], "squash"), store_key(table[1:], SIZE, "squash")}
-    keys.add(store_key(table.assign(lung=""), SIZE, "squash"))
-    stat = os.stat(table["path"][0])
+    keys = {key, store_key(table, SIZE, "pad"), store_key(table, SIZE[::-1], "squash")}
+    keys |= {store_key(changed, SIZE, "squash") for changed in (table[1:], table.assign(lung=""))}
+    stat = Path(table["path"][0]).stat()
     os.utime(table["path"][0], ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
     keys.add(store_key(table, SIZE, "squash"))
     spoil(table["opacity"].iloc[-1], b"longer")
@@ -247,14 +246,14 @@ def test_names_that_look_like_numbers_stay_names(tmp_path):
     assert opened.table["path"].map(lambda path: Path(path).stem).tolist() == ["001", "1e5", "NA"]
 
 
-def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(table, tmp_path, cache):
-    table.to_csv(tmp_path / "table.csv", index=False)
-    body = f"store.open_store(table, {SIZE})"
-    process = subprocess.Popen(script(tmp_path / "table.csv", body), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout.readline() == b"reading\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(table, cache):
+    results = FORK.Queue()
+    process = FORK.Process(target=build_slowly, args=(table, results))
+    process.start()
+    assert results.get(timeout=60) == "reading"
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     assert list_stores() == []
     assert stores(cache) == [f"{store_key(table, SIZE, 'squash')}.partial"]  # it was killed in the middle
     assert len(open_store(table, SIZE)) == 8
@@ -275,20 +274,19 @@ def test_an_interrupted_build_leaves_nothing(table, cache, monkeypatch):
     assert stores(cache) == []
 
 
-def test_two_runs_that_build_at_once_share_one_store(table, tmp_path, cache):
-    table.to_csv(tmp_path / "table.csv", index=False)
-    body = f"""
-opened = store.open_store(table, {SIZE})
-import hashlib
-print("digest", opened.key, hashlib.sha256(opened.images.tobytes()).hexdigest())
-"""
-    command = script(tmp_path / "table.csv", body)
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    digests = {line for out, _ in outputs for line in out.splitlines() if line.startswith("digest")}
-    assert len(digests) == 1
-    assert sum(out.count("reading") for out, _ in outputs) == len(table)  # the second one waited
+def test_two_runs_that_build_at_once_share_one_store(table, cache):
+    results = FORK.Queue()
+    processes = [FORK.Process(target=build_slowly, args=(table, results)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    told = [results.get(timeout=60) for _ in range(len(table) + 2)]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert told.count("reading") == len(table)  # the second one waited and read nothing
+    opened = [one for one in told if one != "reading"]
+    assert len(opened) == 2
+    assert opened[0] == opened[1]
     assert stores(cache) == [store_key(table, SIZE, "squash")]
 
 
