@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
 
@@ -27,7 +28,7 @@ def build(node: DictConfig, **parts: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **parts)
     except (MissingMandatoryValue, InterpolationToMissingValueError) as reason:
-        key = str(getattr(reason, "full_key", "") or reason)
+        key = _key_to_type(node, str(getattr(reason, "full_key", "") or reason))
         raise ConfigError(
             f"{key} must be given: {key}=... on the command line ({str(reason).splitlines()[0]})"
         ) from reason
@@ -37,9 +38,15 @@ def build(node: DictConfig, **parts: Any) -> Any:
             raise cause from None
         if isinstance(cause, (MissingMandatoryValue, InterpolationToMissingValueError)):
             raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
-        if isinstance(cause, (ValueError, TypeError)):
+        if isinstance(cause, (ValueError, TypeError, MisconfigurationException)):
             raise ConfigError(f"{node.get('_target_')}: {cause}") from reason
         raise
+
+
+def _key_to_type(node: DictConfig, key: str) -> str:
+    """`datamodule.table` points to `data`: a value missing below the one must be given below the other."""
+    missing = [name for name in OmegaConf.missing_keys(node._get_root()) if name.split(".")[-1] == key.split(".")[-1]]
+    return min(missing, key=len, default=key)
 
 
 def build_all(nodes: DictConfig | None) -> list[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from pneumo_ad import figures
@@ -245,9 +246,9 @@ def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.fl
     """Scores of validation windows: `<score>_normal_lung` (wholly inside normal lungs) and `<score>_pneumonia`."""
     folder = run.folder / "validation_scores"
     own = load_run(run.folder, [], str(run.checkpoint)) if run.data_changed else run
-    state = json.dumps(
-        [str(run.config.score), str(own.config.datamodule), str(own.config.data), run.checkpoint.stat().st_mtime_ns]
-    )
+    # Interpolations resolved: a stride or lung field that was changed stands elsewhere in the config.
+    made_of = OmegaConf.to_container(own.config.datamodule, resolve=True)
+    state = json.dumps([str(run.config.score), made_of, run.checkpoint.stat().st_mtime_ns], sort_keys=True)
     about = folder / "about.json"
     names = [f"{score}_{group}" for score in ("score", "brightness") for group in ("normal_lung", "pneumonia")]
     if about.is_file() and json.loads(about.read_text()).get("state") == state:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         checkpoint: `best`, `last`, or the path of a checkpoint file.
 
     Raises:
-        DataError: Not a run folder, or no checkpoint in it (says what is there).
+        DataError: Not a run folder, or no whole checkpoint in it (says what is there).
         ConfigError: See `change_saved`.
     """
     folder = Path(run_dir)
@@ -58,7 +59,10 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     changed = change_saved(config, overrides, FIXED)
     weights = find_checkpoint(folder, checkpoint)
     module: PatchAutoencoder = build(changed.module)
-    state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
+    except (RuntimeError, EOFError, KeyError, UnpicklingError) as reason:
+        raise DataError(f"{weights}: not a whole checkpoint ({str(reason).splitlines()[0]})") from reason
     try:
         module.load_state_dict(state)
     except RuntimeError as reason:

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.table import Table
 
-from pneumo_ad.data.store import clear_store, list_stores
+from pneumo_ad.data.store import clear_leftovers, clear_store, list_stores
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.paths import cache_dir
 
@@ -33,6 +33,8 @@ def store(arguments: Sequence[str]) -> None:
         for one in chosen:
             clear_store(one.folder)
             console.print(f"cleared {one.folder.name} ({one.bytes / 2**20:.1f} MiB)")
+        if wanted == "all" and (left := clear_leftovers()):
+            console.print(f"cleared what {left} killed builds left behind")
     if arguments:
         return
     table = Table(title=f"stores in {cache_dir() / 'stores'}", title_justify="left")

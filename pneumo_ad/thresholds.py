@@ -92,9 +92,11 @@ class GaussianMixture:
         """See `Threshold`.
 
         Raises:
-            DataError: Fewer than 30 scores.
+            DataError: Fewer than 30 scores, or than 3 different ones.
         """
         scores = np.log(np.maximum(_check(pneumonia, 30, "pneumonia"), 1e-6))
+        if len(np.unique(scores)) < 3:
+            raise DataError(f"no three classes in {len(scores)} pneumonia scores (fewer than 3 different ones)")
         mixture = _Mixture(3, random_state=self.seed, n_init=3).fit(scores[:, None])
         order = np.argsort(mixture.means_.ravel())
         # Between two means the likelier component changes once; a grid is exact enough and cannot fail to converge.

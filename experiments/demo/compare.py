@@ -18,8 +18,8 @@ def main(folders: list[Path]) -> None:
     console = Console(highlight=False)
     console.print(headline_table(evaluations, "drawn radiographs, test split: the paper's preset and a better one"))
     console.print(
-        "Read each column beside its own brightness: the presets' patches cover other shares of the chest, and patches of "
-        "different size do not compare."
+        "Read each column beside its own brightness: the presets' patches cover other shares of the chest, and patches "
+        "of different size do not compare."
     )
     console.print(f"figures: {', '.join(str(folder / 'figures') for folder in folders)}")
     console.print(f"TensorBoard: tensorboard --logdir {folders[0].parent}")

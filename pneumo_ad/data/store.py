@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from pneumo_ad.data.fit import Fit, Placement, fit_image, fit_mask, place
@@ -383,3 +383,17 @@ def clear_store(folder: Path) -> None:
     with FileLock(f"{folder}.lock"):
         folder.rename(gone)  # one step: a store is either whole or not there
         shutil.rmtree(gone)
+
+
+def clear_leftovers(cache: Path | None = None) -> int:
+    """Delete what killed builds left behind, and say how many; builds that are under way are left alone."""
+    cache = cache if cache is not None else cache_dir() / "stores"
+    cleared = 0
+    for left in cache.glob("*.partial"):
+        try:
+            with FileLock(left.with_suffix(".lock"), timeout=0):
+                shutil.rmtree(left)
+                cleared += 1
+        except Timeout:
+            continue
+    return cleared

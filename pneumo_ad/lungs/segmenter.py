@@ -15,7 +15,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.nets.unet import UNet
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
@@ -50,13 +50,20 @@ class LungSegmenter(nn.Module):
         width: Channels of the first level of its `UNet`.
         depth: Poolings.
         image_size: Side in pixels at which it works, divisible by 2 ** (depth + 1); others are resized to it and back.
+
+    Raises:
+        ConfigError: An image size that cannot be halved so often.
     """
 
     def __init__(self, width: int = 16, depth: int = 4, image_size: int = 256) -> None:
         super().__init__()
+        if image_size < 1 or image_size % 2 ** (depth + 1):
+            raise ConfigError(f"image_size={image_size} must be divisible by 2 ** (depth + 1) = {2 ** (depth + 1)}")
         self.options = {"width": width, "depth": depth, "image_size": image_size}
         self.image_size = image_size
         self.unet = UNet(width, depth, convs=2, norm="batch")
+        self.unet.encoder[0].add_module("0", nn.Conv2d(4, width, 3, padding=1, bias=False))  # in place of the first
+        self.unet.head = nn.Conv2d(width, 4, 1)
 
     @classmethod
     def from_file(cls, path: str | Path = WEIGHTS) -> LungSegmenter:
@@ -92,7 +99,8 @@ class LungSegmenter(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, S, S) of any range, S = `image_size` -> (B, 1, S, S) logits."""
-        return self.unet(standardise(images).contiguous(memory_format=torch.channels_last))
+        squares = nn.functional.pixel_unshuffle(standardise(images), 2)
+        return nn.functional.pixel_shuffle(self.unet(squares.contiguous(memory_format=torch.channels_last)), 2)
 
     @torch.inference_mode()
     def probability(self, images: Tensor) -> Tensor:

@@ -1,0 +1,487 @@
+"""The commands end to end on tiny phantoms."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from drawn import write_kaggle, write_set
+from hydra.core.global_hydra import GlobalHydra
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pneumo_ad import cli, runs
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.metrics import KINDS
+
+TINY = [
+    "data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
+    "batch_size=16", "trainer=cpu",
+]  # fmt: skip
+WINDOWS = 64
+COMMAND = [sys.executable, "-c", "from pneumo_ad.cli import main; main()"]
+
+
+class Said:
+    """What a command printed and how it ended."""
+
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err
+
+
+@pytest.fixture
+def command(monkeypatch, capfd, tmp_path):
+    """Runs a command in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["pneumo-ad"])
+        capfd.readouterr()
+        status = 0
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = end.code or 0
+        return Said(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of one epoch, trained in a process of its own, and the cache it filled."""
+    folder = tmp_path_factory.mktemp("trained")
+    environment = os.environ | {"PNEUMO_AD_CACHE": str(folder / "cache")}
+    done = subprocess.run(
+        [*COMMAND, "train", *TINY, "trainer.max_epochs=1", "name=tiny", "seed=3"],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (run,) = (folder / "runs" / "tiny").iterdir()
+    return run, folder / "cache", done.stdout
+
+
+@pytest.fixture
+def run(trained, tmp_path, monkeypatch):
+    """A copy of the run to work on, with its cache."""
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(trained[1]))
+    return Path(shutil.copytree(trained[0], tmp_path / "run"))
+
+
+@pytest.fixture
+def others(tmp_path):
+    """Another data set, with masks."""
+    return write_set(tmp_path / "others", normal=6, pneumonia=7)
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def patches_of(folder):
+    return pd.read_csv(folder / "patches.csv", keep_default_na=False)
+
+
+def test_a_run_folder_tells_its_story(trained):
+    run, _, out = trained
+    story = json.loads((run / "run.json").read_text())
+    assert story["seed"] == 3
+    assert story["epochs"] == 1
+    assert story["steps"] > 0
+    assert {"command", "commit", "pneumo_ad", "python", "torch", "lightning", "device", "store"} <= set(story)
+    assert "net.width=4" in story["command"]
+    assert (run / ".hydra" / "config.yaml").is_file()
+    assert {file.name for file in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list(run.glob("tensorboard/events.out.tfevents.*"))
+    assert str(run) in out
+    assert f"tensorboard --logdir {run}" in out
+    assert "AUROC" in out
+
+
+def test_the_split_is_kept_and_nobody_is_in_two(trained):
+    split = pd.read_csv(trained[0] / "split.csv", dtype=str)
+    assert len(split) == 44
+    assert split.groupby("patient")["split"].nunique().eq(1).all()
+    assert set(split["split"]) == {"train", "val", "test"}
+
+
+def test_tables_have_a_row_for_each_window_and_each_radiograph(trained):
+    run = trained[0]
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    expected = set(split.loc[split["split"] == "test", "image"])
+    images, patches = pd.read_csv(run / "images.csv"), patches_of(run)
+    assert set(images["image"]) == set(patches["image"]) == expected
+    assert len(images) == len(expected)
+    assert len(patches) == len(expected) * WINDOWS
+    assert patches.groupby(["image", "top", "left"]).size().eq(1).all()
+    assert set(patches["kind_predicted"]) <= set(KINDS[:3])
+    assert set(patches["kind_true"]) <= set(KINDS[:4])
+    assert patches["sad"].between(0, 255).all()
+    assert (patches["sad"] == patches["score"]).all()
+    in_lung = patches[patches["lung_share"] > 0.5].groupby("image")["score"].mean()
+    found, expected = images.set_index("image")["score"].dropna(), in_lung.reindex(images["image"]).dropna()
+    assert np.allclose(found, expected, rtol=1e-3)
+
+
+def test_metrics_hold_every_key_or_a_reason_and_the_baseline(trained):
+    about = metrics_of(trained[0])
+    metrics, omitted = about["metrics"], about["omitted"]
+    ranks = [
+        f"{prefix}{key}"
+        for prefix in ("", "brightness/")
+        for key in (
+            "patch/auroc_opacity_vs_healthy", "patch/auroc_outside_vs_healthy", "patch/auroc_pneumonia_vs_normal",
+            "patch/auroc_pneumonia_vs_normal_in_lung", "pixel/auroc", "pixel/auroc_in_lung", "image/auroc",
+        )
+    ]  # fmt: skip
+    plain = ["patch/macro_f1", "pixel/average_precision", "image/average_precision"]
+    plain += [f"brightness/{key}" for key in plain]
+    medians = [f"patch/sad_median_{name}" for name in ("healthy", "opacity", "outside", "normal_lung", "pneumonia")]
+    for key in [*ranks, *plain, *medians]:
+        assert (key in metrics) != (key in omitted), key
+    for key in ranks:
+        if key in metrics:
+            assert 0 <= metrics[f"{key}_low"] <= metrics[key] <= metrics[f"{key}_high"] <= 1
+    assert {"image/auroc", "patch/auroc_outside_vs_healthy"} <= set(metrics)
+    assert metrics["counts/patches"] == metrics["counts/images"] * WINDOWS
+    assert metrics["counts/pixels_uncovered_per_image"] == 0
+    assert about["thresholds"]["score"][0] < about["thresholds"]["score"][1]
+
+
+def test_figures_are_drawn(trained):
+    names = {file.stem for file in (trained[0] / "figures").glob("*.png")}
+    assert {"fig09_histogram", "fig10_red_frames", "anomaly_maps", "fig08_pneumonia_patches"} <= names
+
+
+def test_tensorboard_holds_histograms_with_the_right_counts_and_pictures(trained):
+    run, cache, _ = trained
+    os.environ["PNEUMO_AD_CACHE"] = str(cache)  # undone by the fixture that isolates it
+    kinds = ("scalars", "histograms", "images", "tensors", "compressedHistograms", "audio")
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance=dict.fromkeys(kinds, 0))
+    events.Reload()
+    tags = events.Tags()
+    assert {"sad/normal_lung", "sad/normal", "sad/pneumonia"} <= set(tags["histograms"])
+    assert {"train/loss_epoch", "train/sad", "val/loss", "val/sad_normal_lung"} <= set(tags["scalars"])
+    pictures = {"reconstruction/normal_lung", "reconstruction/pneumonia", "maps/anomaly", "maps/red_frames"}
+    assert pictures <= set(tags["images"])
+    loaders = runs.load_run(run).datamodule.val_dataloader()
+    for kind, loader in zip(("normal_lung", "normal", "pneumonia"), loaders, strict=True):
+        (written,) = events.Histograms(f"sad/{kind}")
+        value = written.histogram_value
+        assert value.num == len(loader.dataset) == sum(value.bucket)
+        (mean,) = (event.value for event in events.Scalars(f"val/sad_{kind}"))
+        assert value.sum / value.num == pytest.approx(mean, rel=1e-3)
+        assert value.min <= mean <= value.max
+
+
+def test_checkpoints_hold_weights_and_plain_numbers(trained):
+    for file in (trained[0] / "checkpoints").iterdir():
+        saved = torch.load(file, weights_only=True)
+        assert all(isinstance(value, torch.Tensor) for value in saved["state_dict"].values())
+
+
+def test_load_run_gives_ready_objects(run):
+    opened = runs.load_run(run)
+    assert not opened.module.training
+    assert not opened.data_changed
+    assert opened.checkpoint.name == "best.ckpt"
+    batch = next(iter(opened.datamodule.val_dataloader()[0]))
+    with torch.no_grad():
+        examined = opened.module.examine(batch["patch"].float() / 255)
+    assert examined["reconstruction"].shape == batch["patch"].shape
+    kept = pd.read_csv(run / "split.csv", dtype=str).set_index("image")["split"]
+    assert opened.datamodule.store.table.set_index("image")["split"].equals(kept)
+    assert runs.load_run(run, checkpoint="last").checkpoint.name == "last.ckpt"
+    state = torch.load(opened.checkpoint, weights_only=True)["state_dict"]
+    assert all(torch.equal(value, state[key]) for key, value in opened.module.state_dict().items())
+
+
+def test_evaluate_repeats_what_training_measured(command, run):
+    before, patches = metrics_of(run), patches_of(run)
+    (run / "metrics.json").unlink()
+    said = command("evaluate", f"run={run}")
+    assert said.status == 0, said.err
+    assert metrics_of(run) == before
+    assert patches_of(run).equals(patches)
+    assert "AUROC" in said.out
+
+
+def test_evaluate_on_other_data_writes_beside_and_measures_all_of_them(command, run, others):
+    before = (run / "metrics.json").read_bytes()
+    said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}")
+    assert said.status == 0, said.err
+    assert (run / "metrics.json").read_bytes() == before
+    output = run / "evaluations" / "data=masks,root=others"
+    metrics = metrics_of(output)["metrics"]
+    assert metrics["counts/images"] == 13
+    assert (metrics["counts/images_normal"], metrics["counts/images_pneumonia"]) == (6, 7)
+    assert "pixel/auroc" in metrics
+    assert len(patches_of(output)) == 13 * WINDOWS
+    assert metrics["brightness/pixel/auroc_in_lung"] > 0.9  # the disc that the test drew is bright
+
+
+def test_patients_seen_in_training_are_left_out_of_other_data_and_counted(command, run, others):
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    seen = split.loc[split["split"] == "train", "patient"].iloc[0]
+    index = pd.read_csv(others / "index.csv", dtype=str)
+    index.loc[index["patient"] == "patient0", "patient"] = seen
+    index.to_csv(others / "index.csv", index=False)
+    said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}", "output=out")
+    assert said.status == 0, said.err
+    metrics = metrics_of(Path("out"))["metrics"]
+    assert metrics["counts/images_seen_in_training"] == 2
+    assert metrics["counts/images"] == 11
+    assert "2 images seen in training" in said.out
+
+
+def test_evaluate_may_change_whatever_the_weights_do_not_depend_on(command, run):
+    changes = ["score=sad_contrast", "threshold=quantiles", "stride=16", "subset=val", "checkpoint=last"]
+    said = command("evaluate", f"run={run}", *changes, "output=out")
+    assert said.status == 0, said.err
+    about = metrics_of(Path("out"))
+    assert about["score"] == "SADContrast"
+    assert about["unit"] == "share of the patch's contrast"
+    assert about["subset"] == "val"
+    assert about["checkpoint"] == "checkpoints/last.ckpt"
+    patches = patches_of(Path("out"))
+    assert set(patches["top"]) == set(range(0, 64, 16))
+    assert (patches["sad"] != patches["score"]).any()
+
+
+@pytest.mark.parametrize("change", ["stride=16", "lungs=none", "image_size=48", "data.test=0.2", "score=brightness"])
+def test_thresholds_are_fitted_anew_when_what_they_depend_on_changes(command, run, change):
+    kept = run / "validation_scores"
+    before = {file.name: np.load(file) for file in kept.glob("*.npy")}
+    assert len(before) == 4
+    said = command("evaluate", f"run={run}", change, "subset=val", "output=out")
+    assert said.status == 0, said.err
+    after = {file.name: np.load(file) for file in kept.glob("*.npy")}
+    if change == "data.test=0.2":  # other data: thresholds stay those of the run's own validation
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+    else:
+        assert any(not np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_thresholds_are_kept_while_nothing_changes(command, run):
+    times = {file.name: file.stat().st_mtime_ns for file in (run / "validation_scores").iterdir()}
+    assert command("evaluate", f"run={run}", "threshold=mixture", "output=out").status == 0
+    assert {file.name: file.stat().st_mtime_ns for file in (run / "validation_scores").iterdir()} == times
+    changed = metrics_of(Path("out"))["thresholds"]
+    assert changed["score"] != metrics_of(run)["thresholds"]["score"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("net=autoencoder", "net cannot change after training: the run's weights depend on net"),
+        ("net.width=8", "net.width cannot change after training"),
+        ("loss=l1", "loss cannot change after training"),
+        ("seed=4", "seed cannot change after training"),
+        ("experiment=paper", "experiment=paper: only group=choice and key=value can be applied"),
+        ("strride=16", "strride"),
+        ("score=best", "best"),
+        ("stride=8,16", "only group=choice and key=value"),
+        ("~logger", "only group=choice and key=value"),
+        ("subset=half", "subset=half is not known; expected train, val, test or all"),
+        ("checkpoint=third", "no checkpoint 'third'; there are: best, last"),
+        ("stride=0", "stride=0 must lie between 1 and the image side, 64 pixels"),
+        ("patch=65", "a patch of 65 pixels does not fit a side of 64 pixels"),
+        ("data=chest_xray", "root"),
+    ],
+)
+def test_evaluate_refuses_by_name(command, run, override, words):
+    said = command("evaluate", f"run={run}", override)
+    assert said.status == 2
+    assert said.err.splitlines()[-1].startswith("error: ") or "error: " in said.err
+    assert words in said.err
+    assert "Traceback" not in said.err
+
+
+def test_no_run_and_no_run_folder_and_no_checkpoint(command, run, tmp_path):
+    said = command("evaluate", "stride=8")
+    assert (said.status, "run=RUN_FOLDER must be given" in said.err) == (2, True)
+    said = command("evaluate", f"run={tmp_path}")
+    assert said.status == 2
+    assert f"{tmp_path}: not a run folder (no .hydra/config.yaml); runs below it: {run}" in said.err
+    said = command("evaluate", f"run={tmp_path / 'nowhere'}")
+    assert "nowhere: not a run folder" in said.err
+    for file in (run / "checkpoints").iterdir():
+        file.unlink()
+    said = command("evaluate", f"run={run}")
+    assert said.status == 2
+    assert "no checkpoint 'best'; there are: none: did the training finish?" in said.err
+    assert "Traceback" not in said.err
+    with pytest.raises(DataError, match="no checkpoint 'best'"):
+        runs.load_run(run)
+    with pytest.raises(ConfigError, match="net cannot change"):
+        runs.load_run(run, ["net=autoencoder"])
+
+
+def test_a_checkpoint_that_was_cut_is_refused_by_name(command, run):
+    file = run / "checkpoints" / "best.ckpt"
+    file.write_bytes(file.read_bytes()[:1000])
+    said = command("evaluate", f"run={run}")
+    assert said.status == 2
+    assert "best.ckpt: " in said.err
+    assert "Traceback" not in said.err
+
+
+ALL_SICK = ["data=folder", "data.root=others", "data.default_label=pneumonia"]
+MISTAKES = {
+    "no root": (["data=chest_xray"], "data.root"),
+    "missing folder": (["data=masks", "data.root=nowhere"], "nowhere: no such folder"),
+    "empty folder": (["data=folder", "data.root=empty"], "empty: no image found"),
+    "wrong layout": (["data=chest_xray", "data.root=others"], "expected the folders NORMAL and PNEUMONIA"),
+    "not divisible": (["patch=10"], "needs sides divisible by 4; got 10, the nearest that work: 8 or 12"),
+    "deeper": (["net.depth=4"], "needs sides divisible by 16; got 8, the nearest that work: 16"),
+    "stride 0": (["stride=0"], "stride=0 must lie between 1 and the image side, 64 pixels"),
+    "stride too large": (["stride=65"], "stride=65 must lie between 1 and the image side, 64 pixels"),
+    "patch beyond the image": (["patch=80"], "the largest that works is 64"),
+    "patch beyond the lung": (["patch=48"], "the largest patch that fits is"),
+    "fit": (["fit=crop"], "fit='crop' is not known"),
+    "on_error": (["on_error=ignore"], "on_error='ignore' is not known"),
+    "score": (["score=sad_contrast", "score.floor=0"], "floor=0 must be positive"),
+    "phantoms": (["data.normal=-1"], "counts must be >= 0"),
+    "truncated": (["data=masks", "data.root=truncated"], "on_error=skip leaves them out"),
+    "one class": ([*ALL_SICK, "lungs=none"], "no normal radiograph in the train split; there are"),
+    "precision": (["trainer.precision=half"], "half"),
+    "gpu": (["trainer=gpu"], "lightning.Trainer: No supported gpu backend found"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name):
+    overrides, words = MISTAKES[name]
+    if name == "gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    (tmp_path / "empty").mkdir()
+    write_set(tmp_path / "others")
+    bad = write_set(tmp_path / "truncated") / "images" / "n003.png"
+    bad.write_bytes(bad.read_bytes()[:500])
+    phantoms = [] if overrides[0].startswith("data=") else TINY[:3]
+    said = command("train", *phantoms, *TINY[3:], "trainer.max_epochs=1", *overrides)
+    assert said.status == 2, said.err
+    assert words in said.err
+    assert "Traceback" not in said.err
+    assert list(tmp_path.glob("runs/*/*/checkpoints/*")) == []
+
+
+@pytest.mark.parametrize("override", ["patchh=8", "net=resnet", "net.widht=4", "nett=unet"])
+def test_an_unknown_override_is_refused_with_hydras_own_message(command, override):
+    said = command("train", *TINY, override)
+    assert said.status not in (0, None)
+    key = override.split("=")[0].split(".")[-1]
+    assert key in said.err or override.split("=")[1] in said.err
+    assert not Path("runs").exists()
+
+
+def test_train_on_radiographs_in_the_layout_of_kaggle_with_bad_files_left_out(command, tmp_path):
+    root = write_kaggle(tmp_path / "kaggle", ("train", "test"), normal=8, pneumonia=8)
+    bad = root / "train" / "NORMAL" / "IM-0000-0001.jpeg"
+    bad.write_bytes(bad.read_bytes()[:300])
+    options = ["data=chest_xray", f"data.root={root}", "data.split=official", "lungs=none", "on_error=skip", "fit=pad"]
+    with pytest.warns(UserWarning, match="1 radiographs were skipped"):
+        said = command("train", *TINY[3:], "trainer.max_epochs=1", "callbacks=minimal", *options, "hydra.run.dir=out")
+    assert said.status == 0, said.err
+    about = metrics_of(Path("out"))
+    assert about["metrics"]["counts/images_skipped"] == 1
+    assert list(about["skipped"]) == ["train/IM-0000-0001"]
+    assert "opacity pixels" in about["omitted"]["pixel/auroc"]
+    assert "image/auroc" in about["metrics"]
+    assert "1 images skipped" in said.out
+
+
+def test_train_with_augmentation_and_early_stopping(command):
+    options = ["augment=light", "callbacks=early_stopping", "logger=csv", "evaluate=false", "per_epoch=20"]
+    said = command("train", *TINY, "trainer.max_epochs=2", *options, "corruption=coarse_noise", "hydra.run.dir=out")
+    assert said.status == 0, said.err
+    assert not Path("out/metrics.json").exists()
+    assert json.loads(Path("out/run.json").read_text())["steps"] == 2 * 2
+    assert "val/loss" in Path("out/csv/metrics.csv").read_text()
+
+
+def test_stores_are_listed_and_cleared(command, others):
+    from pneumo_ad.data import open_store, sources
+
+    table = sources.masks(others)
+    keys = [open_store(table, size).key for size in ((32, 32), (48, 48))]
+    said = command("store")
+    assert said.status == 0
+    assert all(key in said.out.replace("\n", "") or key[:8] in said.out for key in keys)
+    assert "in 2 stores" in said.out
+    assert command("store", f"clear={keys[0]}").out.startswith(f"cleared {keys[0]}")
+    assert "in 1 stores" in command("store").out
+    said = command("store", "clear=abc")
+    assert said.status == 2
+    assert f"no store 'abc'; there are: {keys[1]}" in said.err
+    assert command("store", "clear=all").status == 0
+    assert "in 0 stores" in command("store").out
+    for wrong in ("clear", "clear=", "remove=all"):
+        said = command("store", wrong)
+        assert (said.status, "expected clear=KEY or clear=all" in said.err) == (2, True)
+
+
+def test_clearing_all_also_removes_what_a_killed_build_left(command, cache):
+    left = cache / "stores" / "0123456789abcdef.partial"
+    left.mkdir(parents=True)
+    (left / "images.npy").write_bytes(b"half")
+    assert command("store", "clear=all").status == 0
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["train", "train-lungs", "evaluate", "store"])
+def test_every_command_explains_itself(command, monkeypatch, name):
+    monkeypatch.setenv("PNEUMO_AD_DATA", "data")
+    said = command(name, "--help")
+    assert said.status == 0
+    assert f"pneumo-ad {name}" in said.out
+    if name != "store":
+        assert "data" in said.out
+        assert "trainer" in said.out
+    if name == "train":
+        assert all(word in said.out for word in ("net: autoencoder, unet", "loss: dice, l1, mse, ssim", "stride: 20"))
+    if name == "evaluate":
+        assert all(word in said.out for word in ("chest_xray", "sad_contrast", "quantiles", "run=RUN"))
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_without_a_command_the_commands_are_listed(command, words):
+    said = command(*words)
+    assert said.status == 0
+    assert all(name in said.out for name in ("train", "evaluate", "train-lungs", "store"))
+
+
+def test_an_unknown_command_hints_at_the_nearest(command):
+    said = command("trian")
+    assert said.status == 2
+    assert "unknown command 'trian'; did you mean 'train'?" in said.err
+    said = command("xyz")
+    assert said.status == 2
+    assert "Commands: train, evaluate, train-lungs, store" in said.err
+
+
+def test_help_comes_in_under_a_second():
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - started)
+    assert "pneumo-ad COMMAND" in done.stdout
+    assert min(seconds) < 1
+
+
+def test_the_installed_command_is_this_one():
+    installed = Path(sys.executable).with_name("pneumo-ad")
+    if not installed.exists():
+        pytest.skip("pneumo-ad is not installed beside this Python")
+    done = subprocess.run([installed, "--version"], capture_output=True, text=True)
+    import pneumo_ad
+
+    assert done.stdout.strip() == pneumo_ad.__version__
