@@ -81,7 +81,7 @@ def saved_config(folder: Path) -> DictConfig:
     """
     file = folder / ".hydra" / "config.yaml"
     if not file.is_file():
-        found = sorted(path.parent.parent for path in folder.glob("*/.hydra")) if folder.is_dir() else []
+        found = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
         hint = f"; runs below it: {', '.join(map(str, found[:5]))}" if found else ""
         raise DataError(f"{folder}: not a run folder (no .hydra/config.yaml){hint}")
     config = OmegaConf.load(file)

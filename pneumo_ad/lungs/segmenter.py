@@ -61,9 +61,7 @@ class LungSegmenter(nn.Module):
             raise ConfigError(f"image_size={image_size} must be divisible by 2 ** (depth + 1) = {2 ** (depth + 1)}")
         self.options = {"width": width, "depth": depth, "image_size": image_size}
         self.image_size = image_size
-        self.unet = UNet(width, depth, convs=2, norm="batch")
-        self.unet.encoder[0].add_module("0", nn.Conv2d(4, width, 3, padding=1, bias=False))  # in place of the first
-        self.unet.head = nn.Conv2d(width, 4, 1)
+        self.unet = UNet(width, depth, convs=2, norm="batch", channels=4)
 
     @classmethod
     def from_file(cls, path: str | Path = WEIGHTS) -> LungSegmenter:

@@ -33,7 +33,7 @@ def upsample(x: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """Encoder, decoder and, at each level, a skip connection: (B, 1, H, W) -> (B, 1, H, W) without an activation.
+    """Encoder, decoder and, at each level, a skip connection: (B, C, H, W) -> (B, C, H, W) without an activation.
 
     Channels double after each pooling and halve after each upsampling.
 
@@ -58,18 +58,18 @@ class UNet(nn.Module):
             raise ConfigError(f"norm={norm!r} is not known; expected 'none' or 'batch'")
         self.depth = depth
         self.skips = skips
-        channels = [width * 2**level for level in range(depth + 1)]
-        sources = [1, *channels[:-1]]
-        self.encoder = nn.ModuleList(ConvBlock(a, b, convs, norm) for a, b in zip(sources, channels, strict=True))
+        widths = [width * 2**level for level in range(depth + 1)]
+        sources = [channels, *widths[:-1]]
+        self.encoder = nn.ModuleList(ConvBlock(a, b, convs, norm) for a, b in zip(sources, widths, strict=True))
         self.pool = nn.MaxPool2d(2)
         self.decoder = nn.ModuleList(
-            ConvBlock(channels[level + 1] + (channels[level] if skips else 0), channels[level], convs, norm)
+            ConvBlock(widths[level + 1] + (widths[level] if skips else 0), widths[level], convs, norm)
             for level in reversed(range(depth))
         )
-        self.head = nn.Conv2d(width, 1, 1)
+        self.head = nn.Conv2d(width, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, 1, H, W)."""
+        """(B, C, H, W) -> (B, C, H, W)."""
         check_divisible(x, self.depth)
         kept = []
         for level, block in enumerate(self.encoder):

@@ -328,9 +328,12 @@ def test_too_small_a_disk_is_refused_before_anything_is_read(table, cache, monke
 def test_a_really_full_disk(table, tmp_path, monkeypatch):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = shutil.which("mount") and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True
-    ).returncode
+    mounted = (
+        shutil.which("mount")
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True
+        ).returncode
+    )
     if not mounted:
         pytest.skip("mounting a small disk needs root")
     roomy = shutil.disk_usage(disk)._replace(free=2**30)

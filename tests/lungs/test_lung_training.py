@@ -67,9 +67,9 @@ def test_radiographs_without_a_mask_are_not_used_and_a_split_must_have_some(tabl
 def test_training_lowers_the_loss(table, tmp_path):
     L.seed_everything(0, verbose=False)
     datamodule = LungDataModule(table, 32, Augment([A.HorizontalFlip(p=0.5)]), batch_size=4)
-    module = LungSegmentation(LungSegmenter(4, 2, 32), partial(torch.optim.AdamW, lr=1e-2), max_lr_epochs=12)
+    module = LungSegmentation(LungSegmenter(4, 2, 32), partial(torch.optim.AdamW, lr=1e-2), max_lr_epochs=25)
     trainer = L.Trainer(
-        max_epochs=12, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        max_epochs=25, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=tmp_path,
     )
     trainer.fit(module, datamodule)

@@ -61,10 +61,10 @@ def test_every_net_is_finite_on_black_and_white(name):
 @pytest.mark.parametrize(
     ("depth", "side", "words"),
     [
-    (2, 30, "a net of depth 2 needs sides divisible by 4; got 30, the nearest that work: 28 or 32"),
-    (3, 33, "needs sides divisible by 8; got 33, the nearest that work: 32 or 40"),
-    (4, 8, "needs sides divisible by 16; got 8, the nearest that work: 16"),
-    (5, 100, "needs sides divisible by 32; got 100, the nearest that work: 96 or 128"),
+        (2, 30, "a net of depth 2 needs sides divisible by 4; got 30, the nearest that work: 28 or 32"),
+        (3, 33, "needs sides divisible by 8; got 33, the nearest that work: 32 or 40"),
+        (4, 8, "needs sides divisible by 16; got 8, the nearest that work: 16"),
+        (5, 100, "needs sides divisible by 32; got 100, the nearest that work: 96 or 128"),
     ],
 )
 def test_a_side_that_cannot_be_halved_is_refused_and_those_it_names_work(depth, side, words):

@@ -1,0 +1,182 @@
+"""Every yaml is a test by itself: a new one is found by the glob."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pneumo_ad.conf
+import pytest
+import torch
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.compose import build, build_all, change_saved, compose_config, groups
+from pneumo_ad.errors import ConfigError
+
+CONF = Path(next(iter(pneumo_ad.conf.__path__)))
+CHOICES = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name != "experiment")
+EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
+LUNG_CHOICES = {("augment", "lungs")}  # that belong to `train_lungs`
+LUNG_EXPERIMENTS = {"lungs"}
+# What each group's node is, once made; the others need data, a folder or a device.
+OFFERS = {
+    "net": ("forward",),
+    "loss": ("forward",),
+    "score": ("score", "residual_map"),
+    "corruption": ("__call__",),
+    "threshold": ("fit",),
+    "optimizer": ("__call__",),
+    "lungs": ("__call__",),
+}
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch):
+    monkeypatch.setenv("PNEUMO_AD_DATA", "data")
+    yield
+    GlobalHydra.instance().clear()
+
+
+def composed(group, choice):
+    config = compose_config("train_lungs" if (group, choice) in LUNG_CHOICES else "train", [f"{group}={choice}"])
+    config.run_dir = "run"
+    return config
+
+
+def test_the_globs_find_something():
+    assert {group for group, _ in CHOICES} >= {*OFFERS, "data", "augment", "callbacks", "logger", "trainer"}
+    assert {"paper", "paper_420", "lungs"} <= set(EXPERIMENTS)
+    assert groups() >= {group for group, _ in CHOICES}
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_and_all_its_values_resolve(group, choice):
+    config = composed(group, choice)
+    missing = OmegaConf.missing_keys(config)
+    assert missing <= {"data.root"}
+    for key in missing:
+        OmegaConf.update(config, key, "somewhere")
+    OmegaConf.to_container(config, resolve=True)
+
+
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] in OFFERS])
+def test_every_choice_makes_what_its_group_promises(group, choice):
+    made = build(composed(group, choice)[group])
+    assert all(callable(getattr(made, name)) for name in OFFERS[group])
+
+
+@pytest.mark.parametrize("choice", [choice for group, choice in CHOICES if group == "optimizer"])
+def test_every_optimizer_optimises(choice):
+    parameter = torch.nn.Parameter(torch.ones(1))
+    optimizer = build(composed("optimizer", choice).optimizer)([parameter])
+    parameter.square().sum().backward()
+    optimizer.step()
+    assert parameter.item() < 1
+
+
+@pytest.mark.parametrize("choice", [choice for group, choice in CHOICES if group == "callbacks"])
+def test_every_choice_of_callbacks_makes_callbacks(choice):
+    import lightning as L
+
+    made = build_all(composed("callbacks", choice).callbacks)
+    assert made
+    assert all(isinstance(callback, L.Callback) for callback in made)
+
+
+@pytest.mark.parametrize("choice", [choice for group, choice in CHOICES if group == "augment" and choice != "none"])
+def test_every_augmentation_changes_a_radiograph(choice):
+    import numpy as np
+    from drawn import lung_mask, radiograph
+
+    augment = build(composed("augment", choice).datamodule.augment)
+    image, lung = radiograph(0, 64, 64), lung_mask(64, 64).astype(np.uint8)
+    changed = [augment(image, lung, seed)[0] for seed in range(5)]
+    assert all(one.dtype == np.uint8 for one in changed)
+    assert any(one.shape != image.shape or not np.array_equal(one, image) for one in changed)
+
+
+@pytest.mark.parametrize("choice", [choice for group, choice in CHOICES if group == "data"])
+def test_every_source_has_exactly_the_arguments_of_its_yaml(choice):
+    import inspect
+
+    from hydra.utils import get_method
+
+    node = OmegaConf.to_container(compose_config("train", [f"data={choice}"]).data)
+    accepted = inspect.signature(get_method(node.pop("_target_"))).parameters
+    assert set(node) == set(accepted)
+    # One default for one thing: what the yaml says is what a caller in Python gets.
+    own = {key: value.default for key, value in accepted.items() if value.default is not inspect.Parameter.empty}
+    assert {key: node[key] for key in own} == own
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes_with_its_command_and_its_parts_fit(name):
+    config = compose_config("train_lungs" if name in LUNG_EXPERIMENTS else "train", [f"experiment={name}"])
+    config.run_dir = "run"
+    assert config.name == name
+    assert OmegaConf.missing_keys(config) == set()
+    OmegaConf.to_container(config, resolve=True)
+    module = build(config.module)
+    if name not in LUNG_EXPERIMENTS:
+        side = config.patch
+        with torch.no_grad():
+            assert module(torch.zeros(1, 1, side, side)).reconstruction.shape == (1, 1, side, side)
+
+
+def test_the_paper_is_the_papers():
+    config = compose_config("train", ["experiment=paper"])
+    assert (config.image_size, config.patch, config.stride, config.net.depth) == (256, 32, 20, 2)
+    assert config.loss == {"_target_": "pneumo_ad.losses.DiceLoss", "form": "squared", "smooth": 1.0}
+    assert config.optimizer._target_ == "torch.optim.Adam"
+    assert config.corruption._target_.endswith("NoCorruption")
+    from pneumo_ad.patches import PatchGrid
+
+    other = compose_config("train", ["experiment=paper_420"])
+    assert len(PatchGrid(tuple(other.image_size), other.patch, other.stride)) == 420
+    assert other.loss == config.loss
+
+
+@pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda file: str(file.relative_to(CONF)))
+def test_every_file_ships_and_says_what_it_is(file):
+    assert (files("pneumo_ad.conf") / file.relative_to(CONF).as_posix()).is_file()
+    assert isinstance(yaml.safe_load(file.read_text()), dict)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("net=resnet", "resnet"),
+        ("nett=unet", "nett"),
+        ("net.widht=8", "widht"),
+        ("patch", "patch"),
+        ("patch=[", "no viable alternative"),
+    ],
+)
+def test_an_unknown_override_is_refused_with_hydras_words(override, words):
+    with pytest.raises(ConfigError, match=words):
+        compose_config("train", [override])
+
+
+def test_a_saved_config_takes_groups_and_keys():
+    saved = compose_config("train", ["net.width=4", "threshold=mixture", "seed=5"])
+    changed = change_saved(saved, ["score=sad_contrast", "score.floor=3", "stride=7", "data.normal=3"], ["net"])
+    assert changed.score == {"_target_": "pneumo_ad.scores.SADContrast", "floor": 3}
+    assert (changed.stride, changed.datamodule.stride, changed.data.normal) == (7, 7, 3)
+    assert changed.net.width == 4
+    assert saved.stride == 20  # the saved one is left alone
+    fresh = change_saved(saved, ["threshold=otsu", "threshold=mixture"], [])
+    assert fresh.threshold.seed == 5  # interpolations live on
+    replaced = change_saved(saved, ["data=folder", "data.root=x"], [])
+    assert "normal" not in replaced.data
+    assert replaced.datamodule.table.root == "x"
+
+
+def test_build_passes_on_the_error_of_the_part_itself():
+    config = compose_config("train", ["loss.form=cubic"])
+    config.run_dir = "run"
+    with pytest.raises(ConfigError, match=r"^form='cubic' is not known"):
+        build(config.module)
+
+
+def test_build_gives_plain_containers():
+    assert isinstance(build(DictConfig({"_target_": "builtins.dict", "a": [1, {"b": 2}]}))["a"], list)

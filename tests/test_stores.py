@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from pneumo_ad.data.store import clear_leftovers
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.stores import store
+
+
+def left(cache, name):
+    folder = cache / "stores" / f"{name}.partial"
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", np.zeros(3))
+    return folder
+
+
+def test_leftovers_of_killed_builds_are_cleared_and_builds_under_way_are_left_alone(cache):
+    dead, alive = left(cache, "dead"), left(cache, "alive")
+    with FileLock(alive.with_suffix(".lock")):
+        assert clear_leftovers() == 1
+    assert not dead.exists()
+    assert (alive / "images.npy").is_file()
+
+
+def test_clearing_one_that_is_not_there_names_what_is(cache):
+    with pytest.raises(ConfigError, match="no store 'abc'; there are: none"):
+        store(["clear=abc"])
+    store(["clear=all"])  # nothing to clear is no mistake
+
+
+def test_what_is_no_argument_is_refused():
+    with pytest.raises(ConfigError, match="'purge=all' is not known; expected clear=KEY or clear=all"):
+        store(["purge=all"])
