@@ -316,7 +316,10 @@ def test_no_run_and_no_run_folder_and_no_checkpoint(command, run, tmp_path):
     said = command("evaluate", f"run={tmp_path}")
     assert said.status == 2
     assert f"{tmp_path}: not a run folder (no .hydra/config.yaml); runs below it: {run}" in said.err
-    assert f"runs below it: {run}" in command("evaluate", f"run={tmp_path.parent}").err
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    deep = run.rename(tmp_path / "runs" / "tiny" / "1")
+    assert f"runs below it: {deep}" in command("evaluate", f"run={tmp_path / 'runs'}").err
+    run = deep
     said = command("evaluate", f"run={tmp_path / 'nowhere'}")
     assert "nowhere: not a run folder" in said.err
     for file in (run / "checkpoints").iterdir():

@@ -43,13 +43,20 @@ class UNet(nn.Module):
         convs: Convolutions per level.
         skips: Whether each decoder level sees the encoder level of its size.
         norm: `none` (the paper's net) or `batch`.
+        channels: Of input and output.
 
     Raises:
         ConfigError: A number below 1 or an unknown norm.
     """
 
     def __init__(
-        self, width: int = 32, depth: int = 2, convs: int = 1, skips: bool = True, norm: Norm = "none"
+        self,
+        width: int = 32,
+        depth: int = 2,
+        convs: int = 1,
+        skips: bool = True,
+        norm: Norm = "none",
+        channels: int = 1,
     ) -> None:
         super().__init__()
         if min(width, depth, convs) < 1:
