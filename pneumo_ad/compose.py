@@ -13,7 +13,12 @@ from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from pneumo_ad.errors import ConfigError, UserError
 
@@ -27,6 +32,8 @@ def build(node: DictConfig, **parts: Any) -> Any:
     """
     try:
         return instantiate(node, _convert_="all", **parts)
+    except InterpolationResolutionError as reason:
+        raise ConfigError(f"{node.get('_target_')}: {str(reason).splitlines()[0]}") from reason
     except (MissingMandatoryValue, InterpolationToMissingValueError) as reason:
         key = _key_to_type(node, str(getattr(reason, "full_key", "") or reason))
         raise ConfigError(
@@ -92,7 +99,7 @@ def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[st
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         chosen = [item for item in parsed if item.key_or_group in groups()]
         fresh = compose_config("train", [item.input_line or "" for item in chosen])
-        for item in parsed:
+        for item in sorted(parsed, key=lambda item: item not in chosen):  # choices first, then the values within them
             key = item.key_or_group
             top = key.split(".")[0]
             if top in fixed:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
+import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from omegaconf import OmegaConf
 from torch import nn
 
 from pneumo_ad import figures
-from pneumo_ad.compose import build
+from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, image_scores, sad_medians
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN, true_kinds
-from pneumo_ad.runs import Run, load_run, write_json
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, UNKNOWN, true_kinds
+from pneumo_ad.runs import FIXED, Run, load_run, saved_config, write_json
 from pneumo_ad.scores import SAD, Brightness, Score
 from pneumo_ad.scoring import MapOf, score_radiographs
 from pneumo_ad.thresholds import Threshold, Thresholds
@@ -61,12 +63,17 @@ def default_output(folder: Path, overrides: Sequence[str]) -> Path:
     """The run folder where nothing was changed; else a folder below it that says what was, so that nothing is lost.
 
     >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()
-    'r/evaluations/data=masks,root=y'
+    'r/evaluations/data=masks,root=y-d40a5c'
     """
-    changes = [override.partition("=") for override in overrides if not override.startswith(("run=", "output="))]
+    changes = [override for override in overrides if not override.startswith(("run=", "output="))]
     if not changes:
         return folder
-    return folder / "evaluations" / ",".join(f"{key.split('.')[-1]}={Path(value).name}" for key, _, value in changes)
+    parts = (change.partition("=") for change in changes)
+    words = ",".join(
+        f"{key.split('.')[-1]}={re.sub(r'[^A-Za-z0-9_.,-]', '', Path(value).name)}" for key, _, value in parts
+    )
+    # The digest tells apart what the words do not: /a/images and /b/images.
+    return folder / "evaluations" / f"{words[:100]}-{hashlib.sha256(repr(changes).encode()).hexdigest()[:6]}"
 
 
 def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
@@ -98,10 +105,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
-    _write_tables(output, data, result, thresholds)
-    _draw(output / "figures", run, data, result, thresholds)
     about = {
-        "metrics": metrics,
         "omitted": omitted,
         "thresholds": {name: list(value) for name, value in thresholds.items()},
         "score": type(run.module.score).__name__,
@@ -111,9 +115,13 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "checkpoint": str(
             run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint
         ),
+        "precision": str(precision),
+        "overrides": list(run.overrides),
         "skipped": data.skipped,
     }
-    write_json(output / "metrics.json", about)
+    write_json(output / "metrics.json", metrics | {"about": about})
+    _write_tables(output, data, result, thresholds)
+    _draw(output / "figures", run, data, result, thresholds)
     return output
 
 
@@ -147,8 +155,9 @@ class Scoring:
     precision: torch.dtype
 
     def scores(self) -> dict[str, Score]:
-        """The run's score, SAD, and brightness as the baseline, from one pass."""
-        return {"score": self.score, "sad": SAD(), "brightness": Brightness()}
+        """The run's score, brightness as the baseline and, where it is not the score itself, SAD, from one pass."""
+        scores: dict[str, Score] = {"score": self.score, "brightness": Brightness()}
+        return scores if type(self.score) is SAD else scores | {"sad": SAD()}
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,8 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
             if place + i in shown:
                 maps[place + i] = part.maps["score"][i]
         place += len(part.rows)
-    return Examination(rows, evidence, {name: np.concatenate(parts) for name, parts in window.items()}, pixel, maps)
+    scores = {name: np.concatenate(parts) for name, parts in window.items()}
+    return Examination(rows, evidence, {"sad": scores["score"]} | scores, pixel, maps)
 
 
 def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evidence:
@@ -208,13 +218,14 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evide
         one = slice(row, row + 1)
         lung_share[i] = grid.window_shares(data.lung_fields[one])[0]
         if has_lung[i] and has_opacity[i]:
-            content = grid.window_shares(store.content(rows[i : i + 1]))[0]
-            opacity = grid.window_shares(store.opacity[one])[0]
-            kind[i] = true_kinds(grid.window_shares(store.lung[one])[0], opacity, content)
+            kind[i] = true_kinds(grid.window_shares(store.lung[one])[0], grid.window_shares(store.opacity[one])[0])
             truth = np.where(store.opacity[row] == 1, 2, store.lung[row]).astype(np.uint8)
             pixel_truth[i] = truth[_known_pixels(data, row)]
+        # A window with padding in it is no patch of a radiograph, whatever its masks say.
+        padded = grid.window_shares(store.content(rows[i : i + 1]))[0] < 1
+        kind[i][padded], lung_share[i][padded] = PADDING, 0
     return Evidence(
-        patient=table["patient"].to_numpy(dtype=str),
+        patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
         normal=(table["label"] == NORMAL).to_numpy(),
         pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
         kind=kind,
@@ -228,32 +239,31 @@ def _known_pixels(data: PatchDataModule, row: int) -> npt.NDArray[np.bool_]:
 
 
 def fit_thresholds(run: Run, scoring: Scoring, rule: Threshold) -> dict[str, Thresholds]:
-    """Thresholds of each score, from the validation patients of the run's own data; empty where they cannot be fitted.
-
-    The scores of validation windows are kept in the run folder and used again while nothing they depend on changed.
-    """
-    scores = validation_scores(run, scoring)
+    """Thresholds of each score, from the validation patients of the run's own data; empty where none can be fitted."""
     fitted = {}
-    for name in ("score", "brightness"):
-        try:
+    try:
+        scores = validation_scores(run, scoring)
+        for name in ("score", "brightness"):
             fitted[name] = rule.fit(scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"])
-        except DataError as reason:
-            log.warning("no thresholds for %s: %s", name, reason)
+    except DataError as reason:
+        log.warning("no thresholds, and so no kinds of patch: %s", reason)
     return fitted
 
 
 def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.float32]]:
-    """Scores of validation windows: `<score>_normal_lung` (wholly inside normal lungs) and `<score>_pneumonia`."""
-    folder = run.folder / "validation_scores"
-    own = load_run(run.folder, [], str(run.checkpoint)) if run.data_changed else run
-    # Interpolations resolved: a stride or lung field that was changed stands elsewhere in the config.
-    made_of = OmegaConf.to_container(own.config.datamodule, resolve=True)
-    state = json.dumps([str(run.config.score), made_of, run.checkpoint.stat().st_mtime_ns], sort_keys=True)
-    about = folder / "about.json"
-    names = [f"{score}_{group}" for score in ("score", "brightness") for group in ("normal_lung", "pneumonia")]
-    if about.is_file() and json.loads(about.read_text()).get("state") == state:
-        return {name: np.load(folder / f"{name}.npy") for name in names}
-    data = own.datamodule
+    """Scores of validation windows: `<score>_normal_lung` (wholly inside normal lungs) and `<score>_pneumonia`.
+
+    Of the run's own data, under whatever else the overrides changed. They are kept in the run folder by a digest of what
+    they depend on, so that data elsewhere can be judged where the run's own are not at hand.
+    """
+    overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
+    own = change_saved(saved_config(run.folder), overrides, FIXED)
+    depends = [str(own.score), str(own.datamodule), str(own.data), str(scoring.precision), file_digest(run.checkpoint)]
+    depends.append(file_digest(Path(own.lungs.get("weights") or WEIGHTS)))
+    kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
+    if kept.is_file():
+        return dict(np.load(kept, allow_pickle=False))
+    data = load_run(run.folder, overrides, str(run.checkpoint)).datamodule if run.data_changed else run.datamodule
     groups = {
         "normal_lung": data.exhaustive_patches("val", NORMAL, _THRESHOLD_IMAGES).rows,
         "pneumonia": data.exhaustive_patches("val", PNEUMONIA, _THRESHOLD_IMAGES).rows,
@@ -280,11 +290,10 @@ def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.fl
         for score in ("score", "brightness"):
             values = [part.scores[score] for part in parts]
             found[f"{score}_{group}"] = np.concatenate(values)[inside] if values else np.zeros(0, dtype=np.float32)
-    folder.mkdir(exist_ok=True)
-    about.unlink(missing_ok=True)  # first, so that a killed run leaves no old promise beside new scores
-    for name, scores in found.items():
-        np.save(folder / f"{name}.npy", scores, allow_pickle=False)
-    write_json(about, {"state": state})
+    kept.parent.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".partial", delete=False) as file:
+        np.savez(file, **found)  # type: ignore[arg-type]
+    Path(file.name).rename(kept)
     return found
 
 
@@ -328,7 +337,7 @@ def _write_tables(output: Path, data: PatchDataModule, result: Examination, thre
     images["windows_mostly_lung"] = (evidence.lung_share > 0.5).sum(axis=1)
     images["lung_area"] = [float(data.lung_fields[row].mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):
-        images[f"windows_{KINDS[kind]}"] = 0 if predicted is None else (predicted == kind).sum(axis=1)
+        images[f"windows_{KINDS[kind]}"] = "" if predicted is None else (predicted == kind).sum(axis=1)
     for name, frame in (("patches", patches), ("images", images)):
         aside = output / f"{name}.csv.partial"
         frame.to_csv(aside, index=False, float_format="%.6g")

@@ -105,7 +105,9 @@ def score_histogram(
             counts, _ = np.histogram(np.minimum(values, bins[-1]), bins=bins)
             share, colour = 100 * counts / len(values), COLOURS.get(name, "0.5")
             axis.stairs(share, bins, fill=True, alpha=0.25, color=colour)
-            axis.stairs(share, bins, color=colour, linewidth=1.4, label=f"{NAMES.get(name, name)} (n = {len(values):,})")
+            axis.stairs(
+                share, bins, color=colour, linewidth=1.4, label=f"{NAMES.get(name, name)} (n = {len(values):,})"
+            )
         for value in thresholds:
             axis.axvline(min(value, bins[-1]), color="black", linestyle="--", linewidth=1)
         if len(thresholds):

@@ -9,6 +9,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,7 +19,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.module import PatchAutoencoder
 
 # The weights depend on these.
-FIXED = ("net", "loss", "corruption", "optimizer", "module", "seed")
+FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Run:
         datamodule: Its data; the store is opened at first use.
         checkpoint: The file the weights came from.
         data_changed: Whether the overrides replaced the data the run was trained on.
+        overrides: As they were asked for.
     """
 
     folder: Path
@@ -40,6 +42,7 @@ class Run:
     datamodule: PatchDataModule
     checkpoint: Path
     data_changed: bool
+    overrides: tuple[str, ...]
 
 
 def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Run:
@@ -69,8 +72,33 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         raise DataError(
             f"{weights}: not the weights of the net that {folder}/.hydra/config.yaml describes ({reason})"
         ) from reason
+    data_changed = changed.data != config.data
     datamodule: PatchDataModule = build(changed.datamodule)
-    return Run(folder, changed, module.eval(), datamodule, weights, changed.data != config.data)
+    if not data_changed:
+        keep_split(datamodule, folder)
+    return Run(folder, changed, module.eval(), datamodule, weights, data_changed, tuple(overrides))
+
+
+def keep_split(datamodule: PatchDataModule, folder: Path) -> None:
+    """Put everybody where the run had them: a split dealt again after a file came or went would move patients.
+
+    Raises:
+        DataError: The data hold radiographs that the run never dealt, or lack some that it did.
+    """
+    file = folder / "split.csv"
+    if not file.is_file():
+        return
+    dealt = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")["split"]
+    table = datamodule.table
+    now = set(table["image"]) - set(datamodule.skipped)
+    new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
+    if gone or (new and datamodule.on_error == "raise"):
+        raise DataError(
+            f"the data of {folder} changed since it was trained: {len(gone)} radiographs are gone "
+            f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
+            "evaluate the new data as others: data.root=... data.split=test output=..."
+        )
+    table["split"] = table["image"].map(dealt).fillna("train")  # what the run never dealt is never evaluated
 
 
 def saved_config(folder: Path) -> DictConfig:

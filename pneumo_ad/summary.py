@@ -60,10 +60,10 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
 
 def print_evaluation(output: Path, title: str) -> None:
     """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies."""
-    about = json.loads((output / "metrics.json").read_text())
+    found = json.loads((output / "metrics.json").read_text())
+    about = found["about"]
     console = Console(highlight=False)
-    console.print(headline_table({about["score"]: about["metrics"]}, title))
-    found = about["metrics"]
+    console.print(headline_table({about["score"]: found}, title))
     console.print(
         f"{found['counts/images']} radiographs ({found['counts/images_normal']} normal, "
         f"{found['counts/images_pneumonia']} pneumonia, {found['counts/images_other']} other) of "

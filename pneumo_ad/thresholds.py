@@ -120,7 +120,7 @@ class NormalQuantiles:
         ConfigError: Quantiles that do not rise within [0, 1].
     """
 
-    def __init__(self, low: float = 0.95, high: float = 0.999) -> None:
+    def __init__(self, low: float = 0.95, high: float = 0.99) -> None:
         if not 0 <= low < high <= 1:
             raise ConfigError(f"low={low} and high={high} must rise within [0, 1]")
         self.low, self.high = low, high
@@ -132,7 +132,7 @@ class NormalQuantiles:
             DataError: Too few scores for the upper quantile.
         """
         # With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise.
-        least = int(np.ceil(1 / (1 - self.low))) if self.low < 1 else 2
+        least = int(np.ceil(1 / (1 - self.high) - 1e-9)) if self.high < 1 else 2
         scores = _check(normal_lung, least, "normal-lung")
         low, high = np.quantile(scores, [self.low, self.high])
         return Thresholds(float(low), float(high))

@@ -44,13 +44,16 @@ def train(config: DictConfig) -> dict[str, object]:
         logger=build_all(config.logger),
         reload_dataloaders_every_n_epochs=int(datamodule.augment is not None),
     )
+    _try_out(module, datamodule.grid.patch)
     started = time.perf_counter()
     datamodule.prepare_data()
     _describe(datamodule, run_dir)
-    module(torch.zeros(1, 1, datamodule.grid.patch, datamodule.grid.patch))  # a patch that does not fit fails by name
+    prepared = time.perf_counter()
     trainer.fit(module, datamodule)
     story = record(config, run_dir) | {
-        "seconds_training": round(time.perf_counter() - started, 1),
+        "seconds_preparing": round(prepared - started, 1),
+        "seconds_training": round(time.perf_counter() - prepared, 1),
+        "device": str(trainer.strategy.root_device),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "store": datamodule.store.key,
@@ -61,6 +64,14 @@ def train(config: DictConfig) -> dict[str, object]:
         print_evaluation(run_dir, f"{config.name}: test split")
     print(f"run: {run_dir}\nTensorBoard: tensorboard --logdir {run_dir}")
     return {"datamodule": datamodule, "module": module, "trainer": trainer, "run_dir": run_dir}
+
+
+@torch.no_grad()
+def _try_out(module: PatchAutoencoder, patch: int) -> None:
+    """A patch that does not fit the net fails here, by name, before any file is decoded."""
+    module.eval()
+    module(torch.zeros(1, 1, patch, patch))
+    module.train()
 
 
 def prepare_run(config: DictConfig) -> Path:
@@ -83,7 +94,7 @@ def record(config: DictConfig, run_dir: Path) -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "lightning": L.__version__,
-        "device": torch.cuda.get_device_name()
+        "machine": torch.cuda.get_device_name()
         if torch.cuda.is_available()
         else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
@@ -93,6 +104,8 @@ def record(config: DictConfig, run_dir: Path) -> dict[str, object]:
 def _commit() -> str | None:
     """Commit of the source tree that runs, with `+` where it has changes; None for an installed wheel."""
     here = Path(pneumo_ad.__file__).parent
+    if not (here.parent / ".git").exists():  # installed: a repository further up is somebody else's
+        return None
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],

@@ -36,15 +36,15 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     datamodule: LungDataModule = build(config.datamodule)
     module: LungSegmentation = build(config.module)
     trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=build_all(config.logger))
+    own = datamodule.table
+    tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
+    tables |= {name: build(node) for name, node in config.also_measure_on.items()}  # a missing folder fails now
     started = time.perf_counter()
     trainer.fit(module, datamodule)
     best = torch.load(run_dir / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     module.segmenter.save(run_dir / "lung_unet.safetensors")
     segmenter = LungSegmenter.from_file(run_dir / "lung_unet.safetensors")  # measured as it ships
-    own = datamodule.table
-    tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
-    tables |= {name: build(node) for name, node in config.also_measure_on.items()}
     metrics: dict[str, float] = {}
     for name, table in tables.items():
         store = open_store(table, (config.measure_size,) * 2, "squash", config.on_error)

@@ -138,7 +138,7 @@ def test_tables_have_a_row_for_each_window_and_each_radiograph(trained):
 
 def test_metrics_hold_every_key_or_a_reason_and_the_baseline(trained):
     about = metrics_of(trained[0])
-    metrics, omitted = about["metrics"], about["omitted"]
+    metrics, omitted = about, about["about"]["omitted"]
     ranks = [
         f"{prefix}{key}"
         for prefix in ("", "brightness/")
@@ -158,7 +158,7 @@ def test_metrics_hold_every_key_or_a_reason_and_the_baseline(trained):
     assert {"image/auroc", "patch/auroc_outside_vs_healthy"} <= set(metrics)
     assert metrics["counts/patches"] == metrics["counts/images"] * WINDOWS
     assert metrics["counts/pixels_uncovered_per_image"] == 0
-    assert about["thresholds"]["score"][0] < about["thresholds"]["score"][1]
+    assert about["about"]["thresholds"]["score"][0] < about["about"]["thresholds"]["score"][1]
 
 
 def test_figures_are_drawn(trained):
@@ -225,7 +225,7 @@ def test_evaluate_on_other_data_writes_beside_and_measures_all_of_them(command, 
     assert said.status == 0, said.err
     assert (run / "metrics.json").read_bytes() == before
     output = run / "evaluations" / "data=masks,root=others"
-    metrics = metrics_of(output)["metrics"]
+    metrics = metrics_of(output)
     assert metrics["counts/images"] == 13
     assert (metrics["counts/images_normal"], metrics["counts/images_pneumonia"]) == (6, 7)
     assert "pixel/auroc" in metrics
@@ -241,7 +241,7 @@ def test_patients_seen_in_training_are_left_out_of_other_data_and_counted(comman
     index.to_csv(others / "index.csv", index=False)
     said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}", "output=out")
     assert said.status == 0, said.err
-    metrics = metrics_of(Path("out"))["metrics"]
+    metrics = metrics_of(Path("out"))
     assert metrics["counts/images_seen_in_training"] == 2
     assert metrics["counts/images"] == 11
     assert "2 images seen in training" in said.out
@@ -279,8 +279,8 @@ def test_thresholds_are_kept_while_nothing_changes(command, run, undrawn):
     times = {file.name: file.stat().st_mtime_ns for file in (run / "validation_scores").iterdir()}
     assert command("evaluate", f"run={run}", "threshold=mixture", "output=out").status == 0
     assert {file.name: file.stat().st_mtime_ns for file in (run / "validation_scores").iterdir()} == times
-    changed = metrics_of(Path("out"))["thresholds"]
-    assert changed["score"] != metrics_of(run)["thresholds"]["score"]
+    changed = metrics_of(Path("out"))["about"]["thresholds"]
+    assert changed["score"] != metrics_of(run)["about"]["thresholds"]["score"]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_train_on_radiographs_in_the_layout_of_kaggle_with_bad_files_left_out(co
         said = command("train", *TINY[3:], "trainer.max_epochs=1", "callbacks=minimal", *options, "hydra.run.dir=out")
     assert said.status == 0, said.err
     about = metrics_of(Path("out"))
-    assert about["metrics"]["counts/images_skipped"] == 1
+    assert about["counts/images_skipped"] == 1
     assert list(about["skipped"]) == ["train/IM-0000-0001"]
     assert "opacity pixels" in about["omitted"]["pixel/auroc"]
     assert "image/auroc" in about["metrics"]

@@ -14,7 +14,7 @@ def main(folders: list[Path]) -> None:
     evaluations = {}
     for folder in folders:
         name = json.loads((folder / "run.json").read_text())["name"]
-        evaluations[name] = json.loads((folder / "metrics.json").read_text())["metrics"]
+        evaluations[name] = json.loads((folder / "metrics.json").read_text())
     console = Console(highlight=False)
     console.print(headline_table(evaluations, "drawn radiographs, test split: the paper's preset and a better one"))
     console.print(

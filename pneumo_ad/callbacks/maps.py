@@ -32,7 +32,7 @@ class AnomalyMaps(L.Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw, where it is due."""
         last = trainer.current_epoch + 1 == trainer.max_epochs
-        due = last or not trainer.current_epoch % self.every_n_epochs
+        due = last or not (trainer.current_epoch + 1) % self.every_n_epochs
         if trainer.sanity_checking or not due or not writers(trainer):
             return
         module = cast(PatchAutoencoder, pl_module)

@@ -27,7 +27,7 @@ class PatchBatch(TypedDict):
 class PatchDataset(Dataset[PatchBatch]):
     """Windows of some images, chosen by a `PatchIndex`.
 
-    `dataset[i]` is one sample without batch axis; `dataset.__getitems__(numbers)` cuts a whole batch at once, which
+    `dataset[i]` is one sample without batch axis; `dataset.cut(numbers)` cuts a whole batch at once, which
     `DataLoader(..., collate_fn=already_a_batch)` does by itself.
 
     Args:
@@ -49,7 +49,12 @@ class PatchDataset(Dataset[PatchBatch]):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitems__(self, numbers: Sequence[int] | npt.NDArray[np.integer]) -> PatchBatch:
+    def cut(self, numbers: Sequence[int] | npt.NDArray[np.integer]) -> PatchBatch:
+        """Cut the windows of these numbers: one vectorised read.
+
+        Raises:
+            IndexError: A number outside [0, len).
+        """
         where = self.index.locate(np.asarray(numbers))
         where[:, 0] = self.rows[where[:, 0]]
         return {
@@ -57,8 +62,11 @@ class PatchDataset(Dataset[PatchBatch]):
             "where": torch.from_numpy(where),
         }
 
+    def __getitems__(self, numbers: Sequence[int]) -> PatchBatch:
+        return self.cut(numbers)
+
     def __getitem__(self, number: int) -> PatchBatch:
-        batch = self.__getitems__([range(len(self))[number]])  # range: negative numbers and IndexError as in a list
+        batch = self.cut([range(len(self))[number]])  # range: negative numbers and IndexError as in a list
         return {"patch": batch["patch"][0], "where": batch["where"][0]}
 
 
@@ -112,8 +120,8 @@ class NormalLungPatches(PatchDataset):
             height, width = grid.image_size
             raise DataError(
                 f"no window of {grid.patch} x {grid.patch} pixels lies wholly inside a lung field of {len(rows)} "
-                f"normal radiographs of {height} x {width}; the largest patch that fits is {at_stride}{anywhere} at stride 1: "
-                "take a smaller patch or stride, or larger images"
+                f"normal radiographs of {height} x {width}; the largest patch that fits is {at_stride}{anywhere} "
+                "at stride 1: take a smaller patch or stride, or larger images"
             )
 
 
@@ -155,4 +163,5 @@ class EpochShuffle(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        yield from order[: self.count].tolist()
+        for first in range(0, self.count, 2**16):  # a list of all would take eight times the memory
+            yield from order[first : min(first + 2**16, self.count)].tolist()

@@ -85,12 +85,12 @@ def read_radiograph(path: str | Path) -> npt.NDArray[np.float32]:
 
 
 def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
-    """(H, W) bool: whatever lies above half of the brightest value.
+    """(H, W) bool: whatever is not 0; in masks of bright grey values whatever lies above half of the brightest.
 
-    Masks come as 0/1, 0/255 and as JPEG with ringing; an empty mask stays empty.
+    Masks come as 0/1, as labels 0/1/2, as 0/255 and as JPEG with ringing; an empty mask stays empty.
 
     Raises:
         DataError: The file cannot be read; names it and the reason.
     """
     pixels = np.asarray(read_pixels(path), dtype=np.float64)
-    return pixels > max(pixels.max() / 2, 0.0)
+    return pixels > (pixels.max() / 2 if pixels.max() >= 128 else 0)

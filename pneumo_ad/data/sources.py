@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.phantom import write_phantoms
+from pneumo_ad.data.phantom import DRAWING, write_phantoms
 from pneumo_ad.data.radiograph import SUFFIXES
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, PatientSplit, check_table, map_labels, split_by_patient
 from pneumo_ad.errors import ConfigError, DataError
@@ -43,7 +43,7 @@ def phantom(
     Raises:
         ValueError: Numbers that cannot be drawn.
     """
-    folder = cache_dir() / "phantoms" / f"normal{normal}-pneumonia{pneumonia}-size{size}-seed{seed}"
+    folder = cache_dir() / "phantoms" / f"v{DRAWING}-normal{normal}-pneumonia{pneumonia}-size{size}-seed{seed}"
     write_phantoms(folder, normal=normal, pneumonia=pneumonia, size=size, seed=seed)
     return masks(folder, split=split, val=val, test=test, seed=seed)
 
@@ -217,8 +217,10 @@ def _finish(
     test: float,
     seed: int,
 ) -> pd.DataFrame:
+    # Without a csv a file name that tells the patient, as those of the Kaggle set do, is believed.
+    told = table["image"].map(lambda name: Path(name).name).str.extract(_KERMANY)["patient"].fillna(table["image"])
     # A blank cell of the csv is what the csv does not give; blank patients are not one person.
-    for column, default in (("label", default_label), ("patient", table["image"])):
+    for column, default in (("label", default_label), ("patient", told)):
         given = table[column].astype(str).str.strip() if column in table.columns else pd.Series("", index=table.index)
         table[column] = given.where(given != "", default)
     table["label"] = map_labels(table["label"], labels)

@@ -55,8 +55,8 @@ class SegmenterFields:
         batch_size: Radiographs segmented at once.
     """
 
-    def __init__(self, weights: str | Path = WEIGHTS, batch_size: int = 16) -> None:
-        self.weights = Path(weights)
+    def __init__(self, weights: str | Path | None = None, batch_size: int = 16) -> None:
+        self.weights = Path(weights) if weights is not None else WEIGHTS
         self.batch_size = batch_size
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
@@ -76,7 +76,7 @@ class AutoFields:
         batch_size: See `SegmenterFields`.
     """
 
-    def __init__(self, weights: str | Path = WEIGHTS, batch_size: int = 16) -> None:
+    def __init__(self, weights: str | Path | None = None, batch_size: int = 16) -> None:
         self.segmenter = SegmenterFields(weights, batch_size)
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:

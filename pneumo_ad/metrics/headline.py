@@ -18,17 +18,16 @@ class Evidence:
     """What is known about I radiographs of N windows each.
 
     Attributes:
-        patient: (I,) whose radiograph.
+        patient: (I,) number of the patient.
         normal: (I,) bool, labelled normal.
         pneumonia: (I,) bool, labelled pneumonia.
         kind: (I, N) true kinds of windows (`kinds`); UNKNOWN where masks are missing.
         lung_share: (I, N) share of each window inside the lung field.
         pixel_truth: By row, (M,) uint8 of the covered pixels inside a radiograph whose masks are known: 0 outside the
             lung, 1 healthy lung, 2 opacity.
-        notes: Further reasons to show beside what is left out.
     """
 
-    patient: npt.NDArray[np.str_]
+    patient: npt.NDArray[np.integer]
     normal: npt.NDArray[np.bool_]
     pneumonia: npt.NDArray[np.bool_]
     kind: npt.NDArray[np.int8]
@@ -76,7 +75,7 @@ class _Ledger:
         positive: npt.NDArray[np.bool_],
         negative: npt.NDArray[np.bool_],
         image: npt.NDArray[np.integer],
-        patient: npt.NDArray[np.str_],
+        patient: npt.NDArray[np.integer],
         names: tuple[str, str],
         precision: bool = False,
     ) -> None:

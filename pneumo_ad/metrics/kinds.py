@@ -14,18 +14,15 @@ _LUNG_SHARE = 0.9
 _OUTSIDE_SHARE = 0.05
 
 
-def true_kinds(
-    lung: npt.NDArray[np.floating], opacity: npt.NDArray[np.floating], content: npt.NDArray[np.floating] | None = None
-) -> npt.NDArray[np.int8]:
+def true_kinds(lung: npt.NDArray[np.floating], opacity: npt.NDArray[np.floating]) -> npt.NDArray[np.int8]:
     """Kind of each window from the shares of its pixels.
 
     *opacity*: more than half is opacity; *healthy lung*: more than 90 % is lung and none is opacity; *outside*: less
-    than 5 % is lung; *mixed*: the rest; *padding*: not wholly inside the radiograph.
+    than 5 % is lung; *mixed*: the rest.
 
     Args:
         lung: Share of lung, in [0, 1], any shape.
         opacity: Share of opacity.
-        content: Share that is radiograph and not padding; None where nothing is padded.
 
     Returns:
         int8, the same shape.
@@ -37,8 +34,6 @@ def true_kinds(
     kinds[lung < _OUTSIDE_SHARE] = OUTSIDE
     kinds[(lung > _LUNG_SHARE) & (opacity == 0)] = HEALTHY
     kinds[opacity > _OPACITY_SHARE] = OPACITY
-    if content is not None:
-        kinds[content < 1] = PADDING
     return kinds
 
 

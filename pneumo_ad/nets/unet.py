@@ -85,7 +85,8 @@ class UNet(nn.Module):
         for level, block in zip(reversed(range(self.depth)), self.decoder, strict=True):
             x = upsample(x)
             x = block(torch.cat([x, kept[level]], dim=1) if self.skips else x)
-        return self.head(x)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the picture to whole grey levels
+            return self.head(x.float())
 
 
 def check_divisible(x: Tensor, depth: int) -> None:

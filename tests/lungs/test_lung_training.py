@@ -69,8 +69,14 @@ def test_training_lowers_the_loss(table, tmp_path):
     datamodule = LungDataModule(table, 32, Augment([A.HorizontalFlip(p=0.5)]), batch_size=4)
     module = LungSegmentation(LungSegmenter(4, 2, 32), partial(torch.optim.AdamW, lr=1e-2), max_lr_epochs=25)
     trainer = L.Trainer(
-        max_epochs=25, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0, default_root_dir=tmp_path,
+        max_epochs=25,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
     )
     trainer.fit(module, datamodule)
     logged = trainer.callback_metrics

@@ -19,6 +19,8 @@ VEIL = 0.5  # share of the contrast of bones that is lost over a lung without an
 # What each stream of random numbers is for: the class must not shift the numbers of the body or of the exposure.
 BODY, OPACITY, EXPOSURE = range(3)
 
+DRAWING = 1  # raise it when the pictures change: phantoms on disk are named by it
+
 
 @dataclass(frozen=True)
 class Phantom:
