@@ -239,7 +239,7 @@ def _known_pixels(data: PatchDataModule, row: int) -> npt.NDArray[np.bool_]:
 
 
 def fit_thresholds(run: Run, scoring: Scoring, rule: Threshold) -> dict[str, Thresholds]:
-    """Thresholds of each score, from the validation patients of the run's own data; empty where none can be fitted."""
+    """Thresholds of each score, from validation patients of the run's own data; empty where none can be fitted."""
     fitted = {}
     try:
         scores = validation_scores(run, scoring)
