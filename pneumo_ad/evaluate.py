@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 import tempfile
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from pneumo_ad import figures
@@ -62,8 +64,8 @@ def evaluate(overrides: Sequence[str]) -> Path:
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:
     """The run folder where nothing was changed; else a folder below it that says what was, so that nothing is lost.
 
-    >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()
-    'r/evaluations/data=masks,root=y-d40a5c'
+    >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()  # doctest: +ELLIPSIS
+    'r/evaluations/data=masks,root=y-...'
     """
     changes = [override for override in overrides if not override.startswith(("run=", "output="))]
     if not changes:
@@ -253,12 +255,14 @@ def fit_thresholds(run: Run, scoring: Scoring, rule: Threshold) -> dict[str, Thr
 def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.float32]]:
     """Scores of validation windows: `<score>_normal_lung` (wholly inside normal lungs) and `<score>_pneumonia`.
 
-    Of the run's own data, under whatever else the overrides changed. They are kept in the run folder by a digest of what
-    they depend on, so that data elsewhere can be judged where the run's own are not at hand.
+    Of the run's own data, under whatever else the overrides changed. They are kept in the run folder by a digest of
+    what they depend on, so that data elsewhere can be judged where the run's own are not at hand.
     """
     overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
     own = change_saved(saved_config(run.folder), overrides, FIXED)
-    depends = [str(own.score), str(own.datamodule), str(own.data), str(scoring.precision), file_digest(run.checkpoint)]
+    # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
+    made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule)]
+    depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), file_digest(run.checkpoint)]
     depends.append(file_digest(Path(own.lungs.get("weights") or WEIGHTS)))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
     if kept.is_file():
