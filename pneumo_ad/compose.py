@@ -45,7 +45,7 @@ def build(node: DictConfig, **parts: Any) -> Any:
             raise cause from None
         if isinstance(cause, (MissingMandatoryValue, InterpolationToMissingValueError)):
             raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
-        if isinstance(cause, (ValueError, TypeError, MisconfigurationException)):
+        if isinstance(cause, (ValueError, TypeError, OSError, MisconfigurationException)):
             raise ConfigError(f"{node.get('_target_')}: {cause}") from reason
         raise
 
@@ -104,14 +104,14 @@ def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[st
             top = key.split(".")[0]
             if top in fixed:
                 raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
-            if item.is_delete() or item.is_sweep_override() or key == "experiment":
+            if item.is_delete() or item.is_add() or item.is_sweep_override() or key == "experiment":
                 raise ConfigError(
                     f"{item.input_line}: only group=choice and key=value can be applied to a finished run"
                 )
             if item in chosen:
                 OmegaConf.update(config, key, fresh[key], merge=False, force_add=True)
             else:
-                OmegaConf.update(config, key, item.value(), merge=True, force_add=item.is_force_add())
+                OmegaConf.update(config, key, item.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as reason:
         raise ConfigError(f"{reason}".splitlines()[0]) from reason
     return config

@@ -78,11 +78,14 @@ def test_training_lowers_the_loss(table, tmp_path):
         num_sanity_val_steps=0,
         default_root_dir=tmp_path,
     )
+    before = trainer.validate(module, datamodule, verbose=False)
+    untrained = {name: value for result in before for name, value in result.items()}
     trainer.fit(module, datamodule)
     logged = trainer.callback_metrics
     assert set(logged) == {"train/loss", "val/loss", "val/dice", "val/loss_stressed", "val/dice_stressed"}
-    assert logged["val/dice"] > 0.85
-    assert logged["val/dice_stressed"] > 0.85
+    for name in ("val/loss", "val/loss_stressed"):
+        assert logged[name] < 0.75 * untrained[name]
+    assert logged["val/dice"] > max(0.7, untrained["val/dice"] + 0.2)
 
 
 def test_field_metrics_by_hand(table):
