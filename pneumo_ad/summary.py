@@ -73,7 +73,10 @@ def print_evaluation(output: Path, title: str) -> None:
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):
             console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
+    by_reason: dict[str, list[str]] = {}
     for key, reason in about["omitted"].items():
         if not key.startswith("brightness/"):
-            console.print(f"[yellow]left out: {key}: {reason}[/yellow]")
+            by_reason.setdefault(reason, []).append(key)
+    for reason, keys in by_reason.items():
+        console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
     console.print(f"tables and figures: {output}")
