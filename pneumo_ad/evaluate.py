@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, ima
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, UNKNOWN, true_kinds
 from pneumo_ad.runs import FIXED, Run, load_run, saved_config, write_json
 from pneumo_ad.scores import SAD, Brightness, Score
-from pneumo_ad.scoring import MapOf, score_radiographs
+from pneumo_ad.scoring import MapOf, Scored, score_radiographs
 from pneumo_ad.thresholds import Threshold, Thresholds
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         raise DataError(f"nothing to evaluate: no radiograph in subset={subset}")
     net = run.module.net.to(_device(config.trainer.accelerator)).eval()
     precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
-    scoring = Scoring(net, run.module.score, config.map_of, config.eval_batch_size, precision)
+    scoring = Scoring(net, run.module.score, config.map_of, config.eval_batch_size, precision, config.get("relative"))
     thresholds = fit_thresholds(run, scoring, build(config.threshold))
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     result = examine(scoring, data, rows)
@@ -111,7 +111,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "omitted": omitted,
         "thresholds": {name: list(value) for name, value in thresholds.items()},
         "score": type(run.module.score).__name__,
-        "unit": run.module.score.unit,
+        "unit": scoring.unit,
         "subset": subset,
         "store": data.store.key,
         "checkpoint": str(
@@ -123,7 +123,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     }
     write_json(output / "metrics.json", metrics | {"about": about})
     _write_tables(output, data, result, thresholds)
-    _draw(output / "figures", run, data, result, thresholds)
+    _draw(output / "figures", run, data, result, thresholds, scoring.unit)
     return output
 
 
@@ -148,18 +148,62 @@ def _leave_out_seen(run: Run, data: PatchDataModule, rows: npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scoring:
-    """How radiographs are scored: net, the run's score, and what its maps are made of."""
+    """How radiographs are scored.
+
+    Attributes:
+        net: Trained.
+        score: The run's score.
+        map_of: What anomaly maps are made of.
+        batch_size: Windows per forward pass.
+        precision: dtype of autocast.
+        relative: Quantile of a radiograph's own scores by which they are divided, or None. Exposure and build change
+            SAD more between radiographs than an opacity does within one.
+    """
 
     net: nn.Module
     score: Score
     map_of: MapOf
     batch_size: int
     precision: torch.dtype
+    relative: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.relative is not None and not 0 < self.relative <= 1:
+            raise ConfigError(f"relative={self.relative} must be a quantile in (0, 1], or null")
 
     def scores(self) -> dict[str, Score]:
         """The run's score, brightness as the baseline and, where it is not the score itself, SAD, from one pass."""
         scores: dict[str, Score] = {"score": self.score, "brightness": Brightness()}
-        return scores if type(self.score) is SAD else scores | {"sad": SAD()}
+        return scores if type(self.score) is SAD and self.relative is None else scores | {"sad": SAD()}
+
+    @property
+    def unit(self) -> str:
+        """Of the run's score."""
+        if self.relative is None:
+            return self.score.unit
+        return f"times the radiograph's own {self.relative:.0%} quantile"
+
+    def __call__(
+        self, data: PatchDataModule, rows: npt.NDArray[np.int64], progress: str, maps: bool = False
+    ) -> Iterator[Scored]:
+        """Score some radiographs, a few at a time."""
+        for part in score_radiographs(
+            self.net,
+            self.scores(),
+            data.store.images,
+            rows,
+            data.grid,
+            self.batch_size,
+            self.map_of if maps else None,
+            self.precision,
+            progress,
+        ):
+            if self.relative is not None:
+                own = np.quantile(part.scores["score"], self.relative, axis=1).clip(1e-6)
+                part.scores["score"] /= own[:, None]
+                if maps:
+                    part.maps["score"] /= own[:, None, None]
+            yield part
 
 
 @dataclass(frozen=True)
@@ -181,17 +225,7 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {"score": {}, "brightness": {}}
     maps: dict[int, npt.NDArray[np.float32]] = {}
     place = 0
-    for part in score_radiographs(
-        scoring.net,
-        scoring.scores(),
-        data.store.images,
-        rows,
-        data.grid,
-        scoring.batch_size,
-        scoring.map_of,
-        scoring.precision,
-        progress="scoring",
-    ):
+    for part in scoring(data, rows, "scoring", maps=True):
         for name, values in part.scores.items():
             window[name].append(values)
         for i in range(len(part.rows)):
@@ -262,7 +296,8 @@ def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.fl
     own = change_saved(saved_config(run.folder), overrides, FIXED)
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
     made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule)]
-    depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), file_digest(run.checkpoint)]
+    depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative)]
+    depends.append(file_digest(run.checkpoint))
     depends.append(file_digest(Path(own.lungs.get("weights") or WEIGHTS)))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
     if kept.is_file():
@@ -275,18 +310,7 @@ def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.fl
     log.info("scoring %d validation radiographs for thresholds", sum(map(len, groups.values())))
     found: dict[str, npt.NDArray[np.float32]] = {}
     for group, rows in groups.items():
-        parts = list(
-            score_radiographs(
-                scoring.net,
-                scoring.scores(),
-                data.store.images,
-                rows,
-                data.grid,
-                scoring.batch_size,
-                precision=scoring.precision,
-                progress="validation",
-            )
-        )
+        parts = list(scoring(data, rows, "validation"))
         inside = np.ones((len(rows), len(data.grid)), dtype=bool)
         for i, row in enumerate(rows):
             mask = data.lung_fields[row : row + 1] if group == "normal_lung" else data.store.content(rows[i : i + 1])
@@ -361,12 +385,12 @@ def _shown(evidence: Evidence) -> list[int]:
 
 
 def _draw(
-    folder: Path, run: Run, data: PatchDataModule, result: Examination, thresholds: dict[str, Thresholds]
+    folder: Path, run: Run, data: PatchDataModule, result: Examination, thresholds: dict[str, Thresholds], unit: str
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     evidence, window = result.evidence, result.window
     cuts = tuple(thresholds.get("score", ()))
-    name, unit = type(run.module.score).__name__, run.module.score.unit
+    name = type(run.module.score).__name__
     normal_lung = evidence.normal[:, None] & (evidence.lung_share == 1)
     groups = {"normal_lung": normal_lung, "pneumonia": np.broadcast_to(evidence.pneumonia[:, None], normal_lung.shape)}
     kinds = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
