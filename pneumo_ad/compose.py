@@ -99,6 +99,9 @@ def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[st
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         chosen = [item for item in parsed if item.key_or_group in groups()]
         fresh = compose_config("train", [item.input_line or "" for item in chosen])
+        for key in fresh:
+            if key not in config:  # a run of an older version takes today's default
+                OmegaConf.update(config, str(key), fresh[key], force_add=True)
         for item in sorted(parsed, key=lambda item: item not in chosen):  # choices first, then the values within them
             key = item.key_or_group
             top = key.split(".")[0]
