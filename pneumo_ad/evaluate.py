@@ -181,7 +181,7 @@ class Scoring:
         """Of the run's score."""
         if self.relative is None:
             return self.score.unit
-        return f"times the radiograph's own {self.relative:.0%} quantile"
+        return f"of the radiograph's {self.relative:.0%} quantile"
 
     def __call__(
         self, data: PatchDataModule, rows: npt.NDArray[np.int64], progress: str, maps: bool = False

@@ -201,5 +201,5 @@ def anomaly_maps(
                 mask = opacities[column] if opacities is not None else None
                 if mask is not None and mask.any():
                     axes[row, column].contour(mask, levels=[0.5], colors=[colour], linewidths=0.9)
-        figure.colorbar(shown, ax=axes[1, :].tolist(), label=unit, shrink=0.9)
+        figure.colorbar(shown, ax=axes[1, :].tolist(), shrink=0.9).set_label(unit, fontsize=7)
     return figure
