@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import lightning as L
 import numpy as np
+from torch.utils.tensorboard import SummaryWriter
 
 from pneumo_ad import figures
-from pneumo_ad.callbacks.tensorboard import writers
+from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.module import PatchAutoencoder
@@ -17,8 +16,8 @@ from pneumo_ad.scoring import score_radiographs
 _QUANTILES = (0.5, 0.9)  # of the shown radiographs' scores; between them and beyond are the ranges of the red frames
 
 
-class AnomalyMaps(L.Callback):
-    """Scores a few whole radiographs and draws their anomaly maps and, by range of SAD, red frames.
+class AnomalyMaps(PeriodicDrawing):
+    """Scores a few whole radiographs and draws their anomaly maps and, by range of the score, red frames.
 
     Args:
         radiographs: Of each class; the same ones each time.
@@ -26,20 +25,15 @@ class AnomalyMaps(L.Callback):
     """
 
     def __init__(self, radiographs: int = 3, every_n_epochs: int = 5) -> None:
+        super().__init__(every_n_epochs)
         self.radiographs = radiographs
-        self.every_n_epochs = every_n_epochs
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw, where it is due."""
-        last = trainer.current_epoch + 1 == trainer.max_epochs
-        due = last or not (trainer.current_epoch + 1) % self.every_n_epochs
-        if trainer.sanity_checking or not due or not writers(trainer):
-            return
-        module = cast(PatchAutoencoder, pl_module)
-        data = cast(PatchDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        rows = np.concatenate(
-            [data.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
-        )
+    def draw(
+        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
+    ) -> None:
+        """Maps and frames of the same radiographs."""
+        shown = [data.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
+        rows = np.concatenate(shown)
         if not len(rows):
             return
         scored = list(
@@ -55,7 +49,7 @@ class AnomalyMaps(L.Callback):
         middle, high = np.quantile(scores, _QUANTILES)
         ranges = [(float(scores.min()), middle), (middle, high), (high, float("inf"))]
         name = type(module.score).__name__
-        for writer in writers(trainer):
+        for writer in listening:
             step = trainer.global_step
             writer.add_figure(
                 "maps/anomaly", figures.anomaly_maps(images, list(maps), names, module.score.unit, opacities), step

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import lightning as L
 import numpy as np
+from torch.utils.tensorboard import SummaryWriter
 
 from pneumo_ad import figures
-from pneumo_ad.callbacks.tensorboard import writers
+from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import PatchDataset
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.module import PatchAutoencoder, to_unit
 
 
-class ReconstructionPanels(L.Callback):
+class ReconstructionPanels(PeriodicDrawing):
     """Draws some patches of normal lung and of pneumonia radiographs: the same patches each time.
 
     Args:
@@ -24,16 +23,13 @@ class ReconstructionPanels(L.Callback):
     """
 
     def __init__(self, patches: int = 8, every_n_epochs: int = 5) -> None:
+        super().__init__(every_n_epochs)
         self.patches = patches
-        self.every_n_epochs = every_n_epochs
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw, where it is due."""
-        last = trainer.current_epoch + 1 == trainer.max_epochs
-        due = last or not (trainer.current_epoch + 1) % self.every_n_epochs
-        if trainer.sanity_checking or not due or not writers(trainer):
-            return
-        module, data = cast(PatchAutoencoder, pl_module), cast(PatchDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+    def draw(
+        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
+    ) -> None:
+        """One panel per origin."""
         datasets: dict[str, PatchDataset] = {
             "normal_lung": data.normal_lung_patches("val"),
             "pneumonia": data.exhaustive_patches("val", PNEUMONIA, data.val_images),
@@ -46,7 +42,6 @@ class ReconstructionPanels(L.Callback):
             examined = module.examine(to_unit(dataset.cut(numbers)["patch"].to(module.device)))
             x, y = (examined[name][:, 0].float().cpu().numpy() for name in ("x", "reconstruction"))
             sad = examined["sad"].float().cpu().numpy()
-            title = f"{figures.NAMES[kind]}, epoch {trainer.current_epoch}"
-            for writer in writers(trainer):
-                panel = figures.reconstruction_panel(x, y, sad, title)
+            for writer in listening:
+                panel = figures.reconstruction_panel(x, y, sad, f"{figures.NAMES[kind]}, epoch {trainer.current_epoch}")
                 writer.add_figure(f"reconstruction/{kind}", panel, global_step=trainer.global_step)
