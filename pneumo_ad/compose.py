@@ -100,7 +100,8 @@ def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[st
         chosen = [item for item in parsed if item.key_or_group in groups()]
         fresh = compose_config("train", [item.input_line or "" for item in chosen])
         for key in fresh:
-            if key not in config:  # a run of an older version takes today's default
+            # A run of an older version takes today's default for what it does not have.
+            if key not in config and not OmegaConf.is_missing(fresh, key):
                 OmegaConf.update(config, str(key), fresh[key], force_add=True)
         for item in sorted(parsed, key=lambda item: item not in chosen):  # choices first, then the values within them
             key = item.key_or_group

@@ -247,6 +247,16 @@ def test_patients_seen_in_training_are_left_out_of_other_data_and_counted(comman
     assert "2 images seen in training" in said.out
 
 
+def test_relative_scores_are_shares_of_the_radiographs_own_quantile(command, run, undrawn):
+    said = command("evaluate", f"run={run}", "relative=0.5", "output=out")
+    assert said.status == 0, said.err
+    patches = patches_of(Path("out"))
+    for _, windows in patches.groupby("image"):
+        expected = windows["sad"] / np.quantile(windows["sad"], 0.5)
+        np.testing.assert_allclose(windows["score"], expected, rtol=1e-4)
+    assert command("evaluate", f"run={run}", "relative=1.5", "output=out").status == 2
+
+
 def test_evaluate_may_change_whatever_the_weights_do_not_depend_on(command, run, undrawn):
     changes = ["score=sad_contrast", "threshold=quantiles", "stride=16", "subset=val", "checkpoint=last"]
     said = command("evaluate", f"run={run}", *changes, "output=out")
