@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, UNKNOWN, macro_f1
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, macro_f1
 from pneumo_ad.metrics.ranking import auroc_with_interval, average_precision
 
 LEAST_IMAGES = 5  # of each class; with fewer a metric is left out and named
@@ -214,6 +214,3 @@ def counts(evidence: Evidence) -> dict[str, int]:
         "counts/patches": evidence.kind.size,
     }
     return found | {f"counts/patches_{name}": int((evidence.kind == kind).sum()) for kind, name in enumerate(KINDS)}
-
-
-__all__ = ["UNKNOWN", "Evidence", "Measured", "counts", "headline", "image_scores", "sad_medians"]
