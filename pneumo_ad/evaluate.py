@@ -23,10 +23,11 @@ from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.jobs import write_json
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, image_scores, sad_medians
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, UNKNOWN, true_kinds
-from pneumo_ad.runs import FIXED, Run, load_run, saved_config, write_json
+from pneumo_ad.runs import FIXED, Run, load_run, saved_config
 from pneumo_ad.scores import SAD, Brightness, Score
 from pneumo_ad.scoring import MapOf, Scored, score_radiographs
 from pneumo_ad.thresholds import Threshold, Thresholds

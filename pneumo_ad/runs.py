@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import pandas as pd
 import torch
@@ -133,10 +131,3 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
         )
         raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there}")
     return path
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write aside and rename, so that the file is whole or not there."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n")
-    aside.rename(path)

@@ -16,7 +16,7 @@ from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.store import open_store
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
-from pneumo_ad.runs import write_json
+from pneumo_ad.jobs import write_json
 from pneumo_ad.train import prepare_run, record
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,208 @@
+"""One Hydra job and its run folder: claimed, its recipe kept, how it ended recorded.
+
+The same job started again does only what is left to do: nothing where it had finished, the rest where it was killed.
+Nothing heavy is imported here, so that a sweep passes over its finished runs in no time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.errors import ConfigError, UserError
+
+log = logging.getLogger(__name__)
+
+Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
+Work = Callable[[DictConfig], object]
+
+INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
+
+
+class Busy(UserError):
+    """Another process is at a run."""
+
+
+class Status(NamedTuple):
+    """How a run stands.
+
+    Attributes:
+        word: `finished`; `failed`; `interrupted` (it was told to end, and saved); `running`; `unfinished` (it was
+            killed, or never began).
+        reason: Why it failed, else empty.
+    """
+
+    word: Word
+    reason: str = ""
+
+
+def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
+    """Do a job in the folder that Hydra gave it, unless that is done already.
+
+    In a sweep a job that fails does not end the others: the reason stands in its `run.json` and in the leaderboard.
+
+    Args:
+        config: Of this job; its `run_dir` is filled in.
+        load: Gives the work; called only where there is something to do, as it imports what the work needs.
+
+    Raises:
+        UserError: The folder holds a run of another recipe. Outside a sweep also the work's own, and `Busy`.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        with claim(folder):
+            keep_recipe(folder, config)
+            if read_story(folder).get("status") == "finished":
+                log.info("finished already: %s", folder)
+                return
+            config.run_dir = str(folder)
+            try:
+                with recorded(folder):
+                    load()(config)
+            except UserError as reason:
+                if not in_sweep:
+                    raise
+                log.error("%s failed: %s", folder.name, reason)  # noqa: TRY400 - the reason says it all
+            except Exception:
+                if not in_sweep:
+                    raise
+                log.exception("%s failed", folder.name)
+    except Busy as reason:
+        if not in_sweep:  # in a sweep the other process is a worker like this one
+            raise
+        log.warning("%s", reason)
+
+
+def status(folder: Path) -> Status:
+    """How the run in a folder stands."""
+    story = read_story(folder)
+    word = story.get("status", "unfinished")
+    if word == "running":
+        try:
+            with FileLock(folder / ".lock", timeout=0):
+                word = "unfinished"  # nobody is at it: it was killed
+        except Timeout:
+            pass
+    return Status(word, story.get("reason", ""))
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """Hold a run folder, so that two processes never write it at once; released by the system when a process dies.
+
+    Raises:
+        Busy: Another process is at it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=1):
+            yield
+    except Timeout:
+        raise Busy(f"{folder}: another process is at this run; it is left to it") from None
+
+
+def keep_recipe(folder: Path, config: DictConfig) -> None:
+    """Save a job's config and overrides as `.hydra/config.yaml` and `.hydra/overrides.yaml`.
+
+    Hydra would do so before the job begins, over whatever lies there; here a folder that holds another recipe is refused.
+
+    Raises:
+        ConfigError: The folder holds a run of another config; names what differs.
+    """
+    file = folder / ".hydra" / "config.yaml"
+    if file.is_file():
+        saved = OmegaConf.load(file)
+        assert isinstance(saved, DictConfig)
+        changed = differences(saved, config)
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run of another config, and a run cannot change once it has begun: "
+                f"{'; '.join(changed[:5])}{' ...' if len(changed) > 5 else ''}. Give the same values, or another "
+                "folder: hydra.run.dir=DIR (hydra.sweep.dir=DIR for a sweep)"
+            )
+        return
+    file.parent.mkdir(exist_ok=True)
+    overrides = OmegaConf.create(list(HydraConfig.get().overrides.task))
+    write_text(file.with_name("overrides.yaml"), OmegaConf.to_yaml(overrides))
+    write_text(file, OmegaConf.to_yaml(config))  # last: where it stands, the rest does
+
+
+def differences(saved: DictConfig, config: DictConfig) -> list[str]:
+    """`key: saved value -> new value` for every key of two configs that differs, interpolations as they are written.
+
+    >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
+    ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
+    """
+    before, after = (flatten(OmegaConf.to_container(one)) for one in (saved, config))
+    absent = "(absent)"
+    return [
+        f"{key}: {before.get(key, absent)} -> {after.get(key, absent)}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key, absent) != after.get(key, absent)
+    ]
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, by dotted key; an empty dict is a value.
+
+    >>> flatten({"a": {"b": 1, "c": {}}, "d": [2]})
+    {'a.b': 1, 'a.c': {}, 'd': [2]}
+    """
+    if not isinstance(node, dict) or (not node and prefix):
+        return {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[None]:
+    """Write into `run.json` that a job runs and how it ends."""
+    tell(folder, status="running", reason="")
+    try:
+        yield
+    except UserError as reason:
+        tell(folder, status="failed", reason=str(reason))
+        raise
+    except Exception as reason:
+        tell(folder, status="failed", reason="".join(traceback.format_exception_only(reason)).strip())
+        raise
+    except SystemExit as end:
+        tell(folder, status="interrupted" if end.code == INTERRUPTED else "failed", reason=f"exit status {end.code}")
+        raise
+    tell(folder, status="finished")
+
+
+def read_story(folder: Path) -> dict[str, Any]:
+    """What `run.json` tells; empty where there is none."""
+    file = folder / "run.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def tell(folder: Path, **facts: Any) -> None:
+    """Add facts to `run.json`."""
+    write_json(folder / "run.json", read_story(folder) | facts)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write aside and rename, so that the file is whole or not there."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write aside and rename, so that the file is whole or not there."""
+    aside = path.with_name(path.name + ".partial")
+    aside.write_text(text)
+    aside.rename(path)
