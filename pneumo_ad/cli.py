@@ -90,16 +90,24 @@ def _fail(message: str) -> None:
     raise SystemExit(2)
 
 
-def _hydra(command: str, config_name: str, arguments: list[str], run: Callable[[], Callable[..., object]]) -> None:
+def _hydra(command: str, config_name: str, arguments: list[str], load: Callable[[], Callable[..., object]]) -> None:
     """Hand over to Hydra, which parses overrides, makes the run folder and starts the task (or, with -m, the tasks)."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
     from omegaconf import DictConfig
+
+    from pneumo_ad.jobs import run_job
+    from pneumo_ad.sweeps import complete
 
     @hydra.main(version_base="1.3", config_path="pkg://pneumo_ad.conf", config_name=config_name)
     def task(config: DictConfig) -> None:
-        _explained(lambda: run()(config))
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            run_job(config, load)  # an error waits until all jobs are through; an exit would end them
+        else:
+            _explained(lambda: run_job(config, load))
 
-    sys.argv = [f"pneumo-ad {command}", *arguments]
+    sys.argv = [f"pneumo-ad {command}", *complete(config_name, arguments)]
     task()
 
 

@@ -29,7 +29,7 @@ Work = Callable[[DictConfig], object]
 INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
 
 
-class Busy(UserError):
+class BusyError(UserError):
     """Another process is at a run."""
 
 
@@ -56,7 +56,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
         load: Gives the work; called only where there is something to do, as it imports what the work needs.
 
     Raises:
-        UserError: The folder holds a run of another recipe. Outside a sweep also the work's own, and `Busy`.
+        UserError: The folder holds a run of another recipe. Outside a sweep also the work's own, and `BusyError`.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -73,12 +73,12 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
             except UserError as reason:
                 if not in_sweep:
                     raise
-                log.error("%s failed: %s", folder.name, reason)  # noqa: TRY400 - the reason says it all
+                log.error("%s failed: %s", folder.name, reason)
             except Exception:
                 if not in_sweep:
                     raise
                 log.exception("%s failed", folder.name)
-    except Busy as reason:
+    except BusyError as reason:
         if not in_sweep:  # in a sweep the other process is a worker like this one
             raise
         log.warning("%s", reason)
@@ -102,20 +102,20 @@ def claim(folder: Path) -> Iterator[None]:
     """Hold a run folder, so that two processes never write it at once; released by the system when a process dies.
 
     Raises:
-        Busy: Another process is at it.
+        BusyError: Another process is at it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=1):
             yield
     except Timeout:
-        raise Busy(f"{folder}: another process is at this run; it is left to it") from None
+        raise BusyError(f"{folder}: another process is at this run; it is left to it") from None
 
 
 def keep_recipe(folder: Path, config: DictConfig) -> None:
     """Save a job's config and overrides as `.hydra/config.yaml` and `.hydra/overrides.yaml`.
 
-    Hydra would do so before the job begins, over whatever lies there; here a folder that holds another recipe is refused.
+    Hydra would do so before the job begins, over whatever lies there; here a folder with another recipe is refused.
 
     Raises:
         ConfigError: The folder holds a run of another config; names what differs.
@@ -144,13 +144,23 @@ def differences(saved: DictConfig, config: DictConfig) -> list[str]:
     >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
     ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
     """
-    before, after = (flatten(OmegaConf.to_container(one)) for one in (saved, config))
+    # A recipe's axes are not part of a run's own recipe: a sweep may grow.
+    before, after = (
+        flatten({key: value for key, value in _plain(one).items() if key not in ("run_dir", "sweep")})
+        for one in (saved, config)
+    )
     absent = "(absent)"
     return [
         f"{key}: {before.get(key, absent)} -> {after.get(key, absent)}"
         for key in dict.fromkeys([*before, *after])
         if before.get(key, absent) != after.get(key, absent)
     ]
+
+
+def _plain(config: DictConfig) -> dict[Any, Any]:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return plain
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -179,8 +189,8 @@ def recorded(folder: Path) -> Iterator[None]:
     except Exception as reason:
         tell(folder, status="failed", reason="".join(traceback.format_exception_only(reason)).strip())
         raise
-    except SystemExit as end:
-        tell(folder, status="interrupted" if end.code == INTERRUPTED else "failed", reason=f"exit status {end.code}")
+    except (SystemExit, KeyboardInterrupt):
+        tell(folder, status="interrupted")
         raise
     tell(folder, status="finished")
 

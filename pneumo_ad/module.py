@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import lightning as L
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pneumo_ad.corruptions import Corruption, NoCorruption
 from pneumo_ad.data.datamodule import VAL_KINDS
 from pneumo_ad.data.datasets import PatchBatch
+from pneumo_ad.errors import DataError
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores import SAD, Score
 
@@ -84,10 +85,10 @@ class PatchAutoencoder(L.LightningModule):
         x = to_unit(batch["patch"])
         loss, output = self._corrupted_loss(x, self.current_epoch, batch_idx)
         size = len(x)
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
         with torch.no_grad():
             sad = self._sad.score(x, output).mean()
-        self.log("train/sad", sad, on_step=False, on_epoch=True, batch_size=size)
+        self.log("train/sad", sad, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> Examined:
@@ -97,8 +98,9 @@ class PatchAutoencoder(L.LightningModule):
         examined = self.examine(x)
         if kind == "normal_lung":
             loss, _ = self._corrupted_loss(x, 0, batch_idx)
-            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=len(x))
-        self.log(f"val/sad_{kind}", examined["sad"].mean(), add_dataloader_idx=False, batch_size=len(x))
+            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=len(x), sync_dist=True)
+        sad = examined["sad"].mean()
+        self.log(f"val/sad_{kind}", sad, add_dataloader_idx=False, batch_size=len(x), sync_dist=True)
         return examined
 
     def examine(self, x: Tensor) -> Examined:
@@ -110,3 +112,23 @@ class PatchAutoencoder(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """What the factory makes of the net's parameters."""
         return self.optimizer_factory(self.net.parameters())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the net."""
+        checkpoint["net"] = type(self.net).__name__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See that the weights are those of this net.
+
+        Raises:
+            DataError: They are another net's; names both and the first weight that differs.
+        """
+        given = {key: tuple(value.shape) for key, value in checkpoint["state_dict"].items()}
+        own = {key: tuple(value.shape) for key, value in self.state_dict().items()}
+        if given != own:
+            first = next(key for key in [*own, *given] if own.get(key) != given.get(key))
+            raise DataError(
+                f"the checkpoint holds the weights of another net: {checkpoint.get('net', 'a net')} with {first} "
+                f"{given.get(first, 'absent')}, the config describes {type(self.net).__name__} with "
+                f"{own.get(first, 'absent')}"
+            )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import pandas as pd
-import torch
 from omegaconf import DictConfig, OmegaConf
 
+from pneumo_ad.checkpoints import read_checkpoint
 from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
@@ -52,7 +51,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         checkpoint: `best`, `last`, or the path of a checkpoint file.
 
     Raises:
-        DataError: Not a run folder, or no whole checkpoint in it (says what is there).
+        DataError: Not a run folder, no whole checkpoint in it (says what is there), or that of another net.
         ConfigError: See `change_saved`.
     """
     folder = Path(run_dir)
@@ -60,16 +59,9 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     changed = change_saved(config, overrides, FIXED)
     weights = find_checkpoint(folder, checkpoint)
     module: PatchAutoencoder = build(changed.module)
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
-    except (RuntimeError, EOFError, KeyError, UnpicklingError) as reason:
-        raise DataError(f"{weights}: not a whole checkpoint ({str(reason).splitlines()[0]})") from reason
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as reason:
-        raise DataError(
-            f"{weights}: not the weights of the net that {folder}/.hydra/config.yaml describes ({reason})"
-        ) from reason
+    checkpoint_held = read_checkpoint(weights)
+    module.on_load_checkpoint(checkpoint_held)
+    module.load_state_dict(checkpoint_held["state_dict"])
     data_changed = changed.data != config.data
     datamodule: PatchDataModule = build(changed.datamodule)
     if not data_changed:

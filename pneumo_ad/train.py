@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -12,58 +13,117 @@ from pathlib import Path
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 import pneumo_ad
+from pneumo_ad.callbacks.tensorboard import write_hparams
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluate import evaluate_run
+from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell
 from pneumo_ad.module import PatchAutoencoder
-from pneumo_ad.runs import load_run, write_json
-from pneumo_ad.summary import print_evaluation
+from pneumo_ad.processes import count_processes, launch
+from pneumo_ad.runs import load_run
+from pneumo_ad.summary import HEADLINE, print_evaluation
 
 log = logging.getLogger(__name__)
 
+# What a run is made of, for TensorBoard's table of runs.
+_VARIED = (
+    "seed",
+    "image_size",
+    "fit",
+    "patch",
+    "stride",
+    "batch_size",
+    "per_epoch",
+    "net",
+    "corruption",
+    "loss",
+    "score",
+)
+
 
 def train(config: DictConfig) -> dict[str, object]:
-    """Train and evaluate what a config describes.
+    """Train and evaluate what a config describes, in its `run_dir`, from its last checkpoint on if there is one.
 
     Returns:
-        What was built, so that a test can look inside: `datamodule`, `module`, `trainer`, `run_dir`.
+        What was built, so that a test can look inside: `datamodule`, `module`, `run_dir`.
 
     Raises:
         UserError: Something the config asks for cannot work.
     """
-    run_dir = prepare_run(config)
+    # Its greetings would come twice, through its own handler and through Hydra's.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    run_dir = Path(config.run_dir)
+    tell(run_dir, **record(config))
+    datamodule, module = build_parts(config)
+    _try_out(module, datamodule.grid.patch)
+    started = time.perf_counter()
+    datamodule.prepare_data()
+    _describe(datamodule, run_dir)
+    processes = count_processes(config.trainer)
+    datamodule.check_processes(processes)
+    prepared = time.perf_counter()
+    before = read_story(run_dir).get("seconds_training", 0)
+    if processes > 1:
+        launch(run_dir, processes)
+    else:
+        fit(config, datamodule, module)
+    fitted = time.perf_counter()
+    tell(
+        run_dir,
+        seconds_preparing=round(prepared - started, 1),
+        seconds_training=round(before + fitted - prepared, 1),
+        store=datamodule.store.key,
+    )
+    if config.evaluate:
+        evaluate_run(load_run(run_dir), run_dir)
+        print_evaluation(run_dir, f"{config.name}: test split")
+        tell(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
+        log_outcome(config, run_dir)
+    print(f"run: {run_dir}\nTensorBoard: tensorboard --logdir {run_dir}")
+    return {"datamodule": datamodule, "module": module, "run_dir": run_dir}
+
+
+def build_parts(config: DictConfig) -> tuple[PatchDataModule, PatchAutoencoder]:
+    """Data and module; a seed gives the same weights."""
     L.seed_everything(config.seed, workers=True, verbose=False)
-    datamodule: PatchDataModule = build(config.datamodule)
-    module: PatchAutoencoder = build(config.module)
+    return build(config.datamodule), build(config.module)
+
+
+def fit(config: DictConfig, datamodule: PatchDataModule, module: PatchAutoencoder) -> None:
+    """Train in this process, which may be one of several.
+
+    Raises:
+        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
+    """
+    run_dir = Path(config.run_dir)
     trainer: L.Trainer = build(
         config.trainer,
         callbacks=build_all(config.callbacks),
         logger=build_all(config.logger),
         reload_dataloaders_every_n_epochs=int(datamodule.augment is not None),
     )
-    _try_out(module, datamodule.grid.patch)
-    started = time.perf_counter()
-    datamodule.prepare_data()
-    _describe(datamodule, run_dir)
-    prepared = time.perf_counter()
-    trainer.fit(module, datamodule)
-    story = record(config, run_dir) | {
-        "seconds_preparing": round(prepared - started, 1),
-        "seconds_training": round(time.perf_counter() - prepared, 1),
-        "device": str(trainer.strategy.root_device),
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-        "store": datamodule.store.key,
-    }
-    write_json(run_dir / "run.json", story)
-    if config.evaluate:
-        evaluate_run(load_run(run_dir), run_dir)
-        print_evaluation(run_dir, f"{config.name}: test split")
-    print(f"run: {run_dir}\nTensorBoard: tensorboard --logdir {run_dir}")
-    return {"datamodule": datamodule, "module": module, "trainer": trainer, "run_dir": run_dir}
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        log.info("going on from %s", last)
+    try:
+        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
+    except SIGTERMException:
+        log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
+        raise SystemExit(INTERRUPTED) from None
+    if trainer.is_global_zero:
+        tell(
+            run_dir,
+            device=str(trainer.strategy.root_device),
+            processes=trainer.world_size,
+            threads=torch.get_num_threads(),
+            epochs=trainer.current_epoch,
+            steps=trainer.global_step,
+            parameters=sum(parameter.numel() for parameter in module.net.parameters()),
+        )
 
 
 @torch.no_grad()
@@ -74,17 +134,23 @@ def _try_out(module: PatchAutoencoder, patch: int) -> None:
     module.train()
 
 
-def prepare_run(config: DictConfig) -> Path:
-    """Fill in the run folder."""
-    # Its greetings would come twice, through its own handler and through Hydra's.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
-    config.run_dir = str(run_dir)
-    return run_dir
+def log_outcome(config: DictConfig, run_dir: Path) -> None:
+    """Write what the run was made of, and its headline metrics, where TensorBoard's HParams page finds them."""
+    folder = run_dir / "tensorboard"
+    if not folder.is_dir():
+        return
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    whole = flatten(OmegaConf.to_container(config, resolve=True))
+    made_of = {key.removesuffix("._target_"): value for key, value in whole.items() if key.split(".")[0] in _VARIED}
+    write_hparams(
+        folder,
+        {key: value.split(".")[-1] if isinstance(value, str) else value for key, value in made_of.items()},
+        {key: metrics[key] for key in HEADLINE if key in metrics},
+    )
 
 
-def record(config: DictConfig, run_dir: Path) -> dict[str, object]:
-    """Commit, versions, device, seed and command line of a run."""
+def record(config: DictConfig) -> dict[str, object]:
+    """Commit, versions, machine, seed and command line of a run."""
     return {
         "command": OmegaConf.to_container(HydraConfig.get().overrides.task),
         "name": config.name,
@@ -97,7 +163,6 @@ def record(config: DictConfig, run_dir: Path) -> dict[str, object]:
         "machine": torch.cuda.get_device_name()
         if torch.cuda.is_available()
         else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 import lightning as L
 import pandas as pd
@@ -14,10 +15,10 @@ from rich.table import Table
 
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.store import open_store
+from pneumo_ad.jobs import tell, write_json
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
-from pneumo_ad.jobs import write_json
-from pneumo_ad.train import prepare_run, record
+from pneumo_ad.train import record
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     Raises:
         UserError: Something the config asks for cannot work.
     """
-    run_dir = prepare_run(config)
+    run_dir = Path(config.run_dir)
+    tell(run_dir, **record(config))
     L.seed_everything(config.seed, workers=True, verbose=False)
     datamodule: LungDataModule = build(config.datamodule)
     module: LungSegmentation = build(config.module)
@@ -51,8 +53,7 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
         figures = field_metrics(segmenter.segment_all(store.images), store)
         metrics |= {f"{name}/{key}": value for key, value in figures.items()}
     write_json(run_dir / "metrics.json", metrics)
-    story = record(config, run_dir) | {"seconds": round(time.perf_counter() - started, 1), "epoch": best["epoch"]}
-    write_json(run_dir / "run.json", story)
+    tell(run_dir, seconds=round(time.perf_counter() - started, 1), epoch=best["epoch"])
     _print(metrics)
     print(f"run: {run_dir}\nweights: {run_dir / 'lung_unet.safetensors'}")
     return metrics

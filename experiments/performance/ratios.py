@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from pneumo_ad.data.datasets import EpochShuffle, ExhaustivePatches, PatchDataset, already_a_batch
+from pneumo_ad.data.datasets import ExhaustivePatches, PatchDataset, already_a_batch
+from pneumo_ad.data.sampling import EpochShuffle
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.module import PatchAutoencoder, to_unit
 from pneumo_ad.nets import UNetAutoencoder

@@ -1,7 +1,8 @@
-"""What is written to TensorBoard while a run trains."""
+"""What happens beside the training: pictures and histograms for TensorBoard, a checkpoint when told to end."""
 
 from pneumo_ad.callbacks.histograms import SADHistograms
 from pneumo_ad.callbacks.maps import AnomalyMaps
 from pneumo_ad.callbacks.panels import ReconstructionPanels
+from pneumo_ad.callbacks.termination import SaveOnTermination
 
-__all__ = ["AnomalyMaps", "ReconstructionPanels", "SADHistograms"]
+__all__ = ["AnomalyMaps", "ReconstructionPanels", "SADHistograms", "SaveOnTermination"]

@@ -13,7 +13,6 @@ import pandas as pd
 from torch.utils.data import DataLoader
 
 from pneumo_ad.data.datasets import (
-    EpochShuffle,
     ExhaustivePatches,
     NormalLungPatches,
     PatchBatch,
@@ -21,6 +20,7 @@ from pneumo_ad.data.datasets import (
     already_a_batch,
 )
 from pneumo_ad.data.fit import Fit
+from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.store import OnError, Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
 from pneumo_ad.errors import ConfigError, DataError
@@ -55,7 +55,7 @@ class PatchDataModule(L.LightningDataModule):
         lungs: Gives the lung fields; default: mask files where there are any, else the segmenter.
         augment: Augmentation of whole training radiographs, new each epoch. Needs
             `Trainer(reload_dataloaders_every_n_epochs=1)`.
-        batch_size: Patches in a batch.
+        batch_size: Patches in a batch, of all processes together.
         per_epoch: Training patches drawn each epoch; None takes all.
         val_images: Radiographs of each class whose windows are all scored in each validation.
         on_error: `raise` or `skip` files that cannot be read.
@@ -162,6 +162,7 @@ class PatchDataModule(L.LightningDataModule):
         if stage == "fit":
             for split in ("train", "val"):
                 self._some_rows(split, NORMAL)
+            self.check_processes(self._rank()[1])
 
     def _some_rows(self, split: str, label: str) -> npt.NDArray[np.int64]:
         rows = self.rows(split, label)
@@ -192,31 +193,63 @@ class PatchDataModule(L.LightningDataModule):
             epoch = self.trainer.current_epoch if self.trainer else 0
             images, fields = self.augment.all(self.store.images[rows], self.lung_fields[rows], (self.seed, epoch))
             dataset = NormalLungPatches(images, fields, np.arange(len(rows)), self.grid)
-        return self._loader(dataset, EpochShuffle(len(dataset), self.seed, self.per_epoch))
+        rank, ranks = self._rank()
+        shuffle = EpochShuffle(len(dataset), self.seed, self.per_epoch, rank, ranks)
+        return ResumableLoader(dataset, self.batch_size // ranks, shuffle, self.num_workers)
 
     def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
         """One loader per entry of `VAL_KINDS`; that of a class without a radiograph is empty."""
-        return [
-            self._loader(self.normal_lung_patches("val")),
-            self._loader(self.exhaustive_patches("val", NORMAL, self.val_images)),
-            self._loader(self.exhaustive_patches("val", PNEUMONIA, self.val_images)),
-        ]
+        return [self._in_order(part) for part in self._val_parts()]
 
     def test_dataloader(self) -> list[DataLoader[PatchBatch]]:
         """As `val_dataloader`, every window of every test radiograph."""
         return [
-            self._loader(self.normal_lung_patches("test")),
-            self._loader(self.exhaustive_patches("test", NORMAL)),
-            self._loader(self.exhaustive_patches("test", PNEUMONIA)),
+            self._in_order(self.normal_lung_patches("test")),
+            self._in_order(self.exhaustive_patches("test", NORMAL)),
+            self._in_order(self.exhaustive_patches("test", PNEUMONIA)),
         ]
 
-    def _loader(self, dataset: PatchDataset, sampler: EpochShuffle | None = None) -> DataLoader[PatchBatch]:
+    def check_processes(self, processes: int) -> None:
+        """See that the training's patches go round among several processes.
+
+        Raises:
+            ConfigError: A batch that cannot be dealt out evenly; names the nearest that can.
+            DataError: Fewer patches than processes.
+        """
+        if processes == 1:
+            return
+        if self.batch_size % processes:
+            below, above = (self.batch_size // processes + i for i in (0, 1))
+            nearest = f"{below * processes} or {above * processes}" if below else f"{above * processes}"
+            raise ConfigError(
+                f"batch_size={self.batch_size} is the batch of all processes together and cannot be dealt out evenly "
+                f"to {processes}; the nearest that can: {nearest}"
+            )
+        drawn = len(self.normal_lung_patches("train"))
+        parts = {"training": min(drawn, self.per_epoch or drawn)}
+        parts |= {f"validation {kind}": len(part) for kind, part in zip(VAL_KINDS, self._val_parts(), strict=True)}
+        for name, length in parts.items():
+            if 0 < length < processes:
+                raise DataError(f"{processes} processes and only {length} {name} patches: take fewer devices")
+
+    def _rank(self) -> tuple[int, int]:
+        """Which process this is, and of how many."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _val_parts(self) -> list[PatchDataset]:
+        return [
+            self.normal_lung_patches("val"),
+            self.exhaustive_patches("val", NORMAL, self.val_images),
+            self.exhaustive_patches("val", PNEUMONIA, self.val_images),
+        ]
+
+    def _in_order(self, dataset: PatchDataset) -> DataLoader[PatchBatch]:
+        rank, ranks = self._rank()
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
+            batch_size=self.batch_size // ranks,
+            sampler=Share(len(dataset), rank, ranks),
             collate_fn=already_a_batch,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=False,
         )

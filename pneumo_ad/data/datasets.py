@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid, PatchIndex, gather, largest_patch_inside
 
 _CHUNK = 128  # images whose integral images are held at once
@@ -128,40 +128,3 @@ class NormalLungPatches(PatchDataset):
 def already_a_batch(batch: Any) -> Any:
     """Collate function for datasets that cut whole batches: what `__getitems__` returned, as it is."""
     return batch
-
-
-class EpochShuffle(Sampler[int]):
-    """A new order each epoch that depends on (seed, epoch) alone, so that a resumed run sees what it would have seen.
-
-    Args:
-        length: Number of samples.
-        seed: Fixes the orders.
-        per_epoch: Draw only so many, without replacement; None draws all.
-
-    >>> shuffle = EpochShuffle(5, seed=0)
-    >>> first = list(shuffle)
-    >>> shuffle.set_epoch(1); list(shuffle) == first
-    False
-    >>> shuffle.set_epoch(0); list(shuffle) == first
-    True
-    """
-
-    def __init__(self, length: int, seed: int, per_epoch: int | None = None) -> None:
-        if per_epoch is not None and per_epoch < 1:
-            raise ConfigError(f"per_epoch={per_epoch} must be at least 1, or null for all patches")
-        self.length = length
-        self.seed = seed
-        self.count = min(length, per_epoch or length)
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        for first in range(0, self.count, 2**16):  # a list of all would take eight times the memory
-            yield from order[first : min(first + 2**16, self.count)].tolist()

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from pneumo_ad.data.datasets import EpochShuffle
+from pneumo_ad.data.sampling import EpochShuffle
 from pneumo_ad.data.store import OnError, Store, open_store
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import LungSegmenter

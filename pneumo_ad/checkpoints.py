@@ -1,0 +1,50 @@
+"""Checkpoints that are whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from pneumo_ad.errors import DataError
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it.
+
+    Lightning's own way goes through the system's temporary folder: where that is another disk, the last step is a copy,
+    and a process killed in the midst of it leaves half a checkpoint in the place of a whole one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Save to `path`, a local file."""
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_name(file.name + ".partial")
+        torch.save(checkpoint, aside)
+        aside.rename(file)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Load plain weights and numbers; nothing in a checkpoint is run.
+
+        Raises:
+            DataError: Not a whole checkpoint.
+        """
+        return read_checkpoint(Path(path), map_location)
+
+
+def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """What a checkpoint holds.
+
+    Raises:
+        DataError: Not a whole checkpoint.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(file, map_location=map_location, weights_only=True)
+        _ = checkpoint["state_dict"]
+    except (RuntimeError, EOFError, KeyError, TypeError, UnpicklingError) as reason:
+        raise DataError(f"{file}: not a whole checkpoint ({str(reason).splitlines()[0]})") from reason
+    return checkpoint

@@ -1,0 +1,115 @@
+"""Which patches come when: orders that depend on (seed, epoch) alone, shares of several processes, exact resumption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import DataLoader, DistributedSampler
+
+from pneumo_ad.data.datasets import PatchBatch, PatchDataset, already_a_batch
+from pneumo_ad.errors import ConfigError
+
+
+class EpochShuffle(DistributedSampler[int]):
+    """A new order each epoch that depends on (seed, epoch) alone, so that a resumed run sees what it would have seen.
+
+    Of several processes each takes every n-th patch of the one order: n batches of B / n patches, side by side, hold
+    the patches of one process's batch of B. A rest that does not go round is left out of the epoch. It is a
+    `DistributedSampler` so that Lightning leaves it as it is.
+
+    Args:
+        length: Number of samples.
+        seed: Fixes the orders.
+        per_epoch: Draw only so many, without replacement; None draws all.
+        rank: Which process this is.
+        ranks: Number of processes.
+
+    Raises:
+        ConfigError: `per_epoch` below 1.
+
+    >>> shuffle = EpochShuffle(5, seed=0)
+    >>> first = list(shuffle)
+    >>> shuffle.set_epoch(1); list(shuffle) == first
+    False
+    >>> shuffle.set_epoch(0); list(shuffle) == first
+    True
+    >>> first[1:4:2] == list(EpochShuffle(5, seed=0, rank=1, ranks=2))
+    True
+    """
+
+    def __init__(self, length: int, seed: int, per_epoch: int | None = None, rank: int = 0, ranks: int = 1) -> None:
+        if per_epoch is not None and per_epoch < 1:
+            raise ConfigError(f"per_epoch={per_epoch} must be at least 1, or null for all patches")
+        super().__init__(range(length), num_replicas=ranks, rank=rank, seed=seed)  # type: ignore[arg-type]
+        self.length = length
+        self.count = min(length, per_epoch or length) // ranks
+        self.first = 0  # samples of this rank to pass over, once
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        mine = order[self.rank : self.count * self.num_replicas : self.num_replicas]
+        begin, self.first = self.first, 0
+        for first in range(begin, self.count, 2**16):  # a list of all would take eight times the memory
+            yield from mine[first : first + 2**16].tolist()
+
+
+class Share(DistributedSampler[int]):
+    """Every n-th sample in order, none twice and none left out: shares may differ by one in length.
+
+    The usual `DistributedSampler` repeats samples until all shares are alike, and metrics count them twice.
+
+    >>> [list(Share(5, rank, ranks=2)) for rank in (0, 1)]
+    [[0, 2, 4], [1, 3]]
+    """
+
+    def __init__(self, length: int, rank: int = 0, ranks: int = 1) -> None:
+        super().__init__(range(length), num_replicas=ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
+        self.mine = range(rank, length, ranks)
+
+    def __len__(self) -> int:
+        return len(self.mine)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.mine)
+
+
+class ResumableLoader(DataLoader[PatchBatch]):
+    """Batches of training patches that go on where a checkpoint within an epoch left off.
+
+    Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader passes over them.
+    """
+
+    def __init__(self, dataset: PatchDataset, batch_size: int, shuffle: EpochShuffle, num_workers: int = 0) -> None:
+        super().__init__(
+            dataset,
+            batch_size=batch_size,
+            sampler=shuffle,
+            collate_fn=already_a_batch,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+        )
+        self.shuffle = shuffle
+        self._place = {"epoch": 0, "batches": 0}  # how far it came
+        self._resumed = {"epoch": -1, "batches": 0}
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and how many of its batches were given."""
+        return self._place
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Pass over the batches that were given, if that epoch comes again."""
+        self._resumed = state
+
+    def __iter__(self) -> Iterator[PatchBatch]:  # type: ignore[override]
+        assert self.batch_size is not None
+        epoch, resumed = self.shuffle.epoch, self._resumed
+        begin = resumed["batches"] if resumed["epoch"] == epoch else 0
+        self.shuffle.first = begin * self.batch_size
+        for number, batch in enumerate(super().__iter__(), begin + 1):
+            self._place = {"epoch": epoch, "batches": number}
+            yield batch
+        self._resumed = {"epoch": -1, "batches": 0}

@@ -1,0 +1,136 @@
+"""What the command line adds to Hydra's multirun: recipes that hold their axes, names, resumption, a report at the end.
+
+Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.jobs import status
+
+
+def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, with what a recipe or a run folder adds to them.
+
+    - `resume=RUN`: the overrides of that run, in its folder.
+    - A recipe with axes (`sweep:`): those that were not given, and `--multirun`.
+    - A multirun: its runs are named by what varies, its folder by what was set for all of them, so that the same
+      command finds its runs again and another command does not touch them.
+
+    Args:
+        config_name: Of the command.
+        arguments: As typed.
+
+    Raises:
+        DataError: `resume=` names no run folder.
+    """
+    options = [one for one in arguments if one.startswith("-")]
+    typed = [one for one in arguments if not one.startswith("-")]
+    resumed = [one for one in typed if one.startswith("resume=")]
+    if resumed:
+        folder = Path(resumed[-1].removeprefix("resume="))
+        return [*options, *_of_run(folder, [one for one in typed if one not in resumed])]
+    try:
+        # Typed twice, the last counts, as in a single run; a multirun would take both for axes.
+        last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
+        typed = list(last.values())
+        parsed = OverridesParser.create().parse_overrides(typed)
+        axes = _axes(config_name, parsed)
+    except (HydraException, OmegaConfBaseException):
+        return list(arguments)  # Hydra says what is wrong with them
+    if axes and "hydra.mode=RUN" not in typed:
+        given = {one.key_or_group for one in parsed}
+        typed = [*(f"{key}={values}" for key, values in axes.items() if key not in given), *typed]
+        parsed = OverridesParser.create().parse_overrides(typed)
+        options = [*options, *(["--multirun"] if not {"-m", "--multirun"} & set(options) else [])]
+    return [*options, *typed, *_names(parsed)]
+
+
+def _axes(config_name: str, parsed: Sequence[Override]) -> dict[str, Any]:
+    """The `sweep` of the chosen recipe, by key."""
+    choosing = [one.input_line or "" for one in parsed if one.key_or_group in ("experiment", "hydra.searchpath")]
+    if not any(one.key_or_group == "experiment" for one in parsed):
+        return {}
+    GlobalHydra.instance().clear()
+    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
+        axes = compose(config_name, choosing).get("sweep")
+    return {} if axes is None else OmegaConf.to_container(axes)  # type: ignore[return-value]
+
+
+def _names(parsed: Sequence[Override]) -> list[str]:
+    """Overrides that name the folders of a multirun."""
+    swept = [one for one in parsed if one.is_sweep_override()]
+    ours = [one for one in parsed if not one.key_or_group.startswith("hydra")]
+    fixed = [one for one in ours if one not in swept and one.key_or_group not in ("experiment", "name")]
+    names = []
+    if swept:
+        unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
+        names.append(f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]")
+    if not any(one.key_or_group == "hydra.sweep.dir" for one in parsed):
+        folder = folder_name([one.input_line or "" for one in fixed]) if fixed else "default"
+        names.append(f"hydra.sweep.dir='sweeps/${{name}}/{folder}'")
+    return names
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """A folder's name that says what was set, and tells apart what its words do not.
+
+    >>> folder_name(["data=masks", "data.root=/x/y"])  # doctest: +ELLIPSIS
+    'data=masks,root=y-...'
+    """
+    parts = (override.partition("=") for override in overrides)
+    words = ",".join(
+        f"{key.split('.')[-1]}={re.sub(r'[^A-Za-z0-9_.,-]', '', Path(value).name)}" for key, _, value in parts
+    )
+    return f"{words[:100]}-{hashlib.sha256(repr(list(overrides)).encode()).hexdigest()[:6]}"
+
+
+def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
+    """Overrides that start a run again in its folder; a value typed anew takes the place of the saved one."""
+    file = folder / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        found = sorted(str(path.parent) for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
+        hint = f"; runs below it: {', '.join(found[:5])}" if found else ""
+        raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){hint}")
+    given = {one.partition("=")[0] for one in more}
+    kept = [str(one) for one in OmegaConf.load(file) if str(one).partition("=")[0] not in given]
+    # The recipe may be a sweep: this is one of its runs.
+    return [*kept, *more, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
+
+
+def run_folders(sweep: Path) -> list[Path]:
+    """Run folders below a folder, however deep, sorted."""
+    return sorted(file.parent.parent for file in sweep.rglob(".hydra/overrides.yaml"))
+
+
+class SweepReport(Callback):
+    """Says when a multirun ends how its runs stand; exit status 1 if any failed."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Print."""
+        sweep = Path(config.hydra.sweep.dir)
+        found = {folder: status(folder) for folder in run_folders(sweep)}
+        counted = Counter(one.word for one in found.values())
+        print(f"sweep: {sweep} ({', '.join(f'{count} {word}' for word, count in counted.items())})")
+        for folder, one in found.items():
+            if one.word == "failed":
+                print(f"failed: {folder.relative_to(sweep)}: {one.reason}")
+        print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
+        if counted["failed"]:
+            raise SystemExit(1)
