@@ -46,7 +46,7 @@ class PatchAutoencoder(L.LightningModule):
         optimizer: Parameters -> optimizer, for example `functools.partial(torch.optim.Adam, lr=1e-3)`.
         score: Turns input and output into residual map and score; default `SAD()`.
         corruption: Of the training input; default none.
-        seed: Fixes the corruption of each (epoch, batch).
+        seed: Fixes the corruption, and the noise a net draws, of each (epoch, batch).
     """
 
     def __init__(
@@ -75,8 +75,13 @@ class PatchAutoencoder(L.LightningModule):
     def _corrupted_loss(self, x: Tensor, epoch: int, batch_idx: int) -> tuple[Tensor, Output]:
         # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
         sequence = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank])
-        generator = torch.Generator(device=x.device).manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
-        output: Output = self(self.corruption(x, generator))
+        for_corruption, for_net = (int(state) for state in sequence.generate_state(2, np.uint64))
+        generator = torch.Generator(device=x.device).manual_seed(for_corruption)
+        corrupted = self.corruption(x, generator)
+        # A net that draws noise draws it from torch's global generator, whose state no checkpoint holds.
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            torch.manual_seed(for_net)
+            output: Output = self(corrupted)
         loss = self.loss(x, output)
         return (loss if output.penalty is None else loss + output.penalty), output
 

@@ -13,7 +13,7 @@ from pneumo_ad.data import VAL_KINDS, PatchDataModule, sources
 from pneumo_ad.losses import DiceLoss, L1Loss, MSELoss
 from pneumo_ad.lungs import FileFields
 from pneumo_ad.module import PatchAutoencoder, to_unit
-from pneumo_ad.nets import Output, UNetAutoencoder
+from pneumo_ad.nets import VAE, Output, UNetAutoencoder
 from pneumo_ad.scores import SADContrast
 
 
@@ -183,18 +183,45 @@ def test_checkpoints_load_as_plain_weights(table, tmp_path):
     assert digest(other) == digest(module)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(table, tmp_path):
-    whole = module_of(corruption=CoarseNoise(0.2, 4))
+NETS = {"unet": UNetAutoencoder, "vae": lambda width: VAE(patch=8, latent=4, width=width)}  # the vae draws noise
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_resumed_run_equals_an_uninterrupted_one(table, tmp_path, net):
+    def fresh():
+        torch.manual_seed(0)
+        adam = functools.partial(torch.optim.Adam, lr=1e-2)
+        return PatchAutoencoder(NETS[net](width=4), L1Loss(), adam, corruption=CoarseNoise(0.2, 4))
+
+    whole, first, resumed = fresh(), fresh(), fresh()
     fit(whole, data_of(table), epochs=3)
-    first = module_of(corruption=CoarseNoise(0.2, 4))
     fit(first, data_of(table), epochs=1).save_checkpoint(tmp_path / "one.ckpt")
-    resumed = module_of(seed=0, corruption=CoarseNoise(0.2, 4))
+    torch.manual_seed(99)  # another process starts elsewhere
     trainer = L.Trainer(
         max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     trainer.fit(resumed, data_of(table), ckpt_path=tmp_path / "one.ckpt")
     assert digest(resumed) == digest(whole)
+
+
+def test_the_noise_a_net_draws_is_a_function_of_seed_epoch_and_batch_and_nothing_else_moves():
+    class Noisy(UNetAutoencoder):
+        def forward(self, x):
+            drawn.append(torch.randn(8))
+            return super().forward(x)
+
+    drawn, x = [], torch.rand(2, 1, 8, 8)
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    for seed, epoch, batch in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)):
+        torch.manual_seed(3)
+        module = PatchAutoencoder(Noisy(width=1), L1Loss(), torch.optim.Adam, seed=seed, corruption=CoarseNoise())
+        torch.manual_seed(3)
+        module._corrupted_loss(x, epoch, batch)
+        assert torch.equal(torch.rand(1), expected)  # the global generator is left as it was
+    assert torch.equal(drawn[0], drawn[-1])
+    assert all(not torch.equal(a, b) for i, a in enumerate(drawn[:-1]) for b in drawn[:i])
 
 
 def test_histograms_count_every_patch_of_every_epoch(table):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -77,7 +78,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        check_divisible(x, self.depth)
+        check_divisible(x.shape[-2:], self.depth)
         kept = []
         for level, block in enumerate(self.encoder):
             x = block(self.pool(x) if level else x)
@@ -89,14 +90,14 @@ class UNet(nn.Module):
             return self.head(x.float())
 
 
-def check_divisible(x: Tensor, depth: int) -> None:
+def check_divisible(sides: Sequence[int], depth: int) -> None:
     """Refuse sides that `depth` poolings cannot halve.
 
     Raises:
         ConfigError: Names the side, the divisor and the nearest sides that work.
     """
     factor = 2**depth
-    for side in x.shape[-2:]:
+    for side in sides:
         if side % factor:
             below, above = side // factor * factor, -(-side // factor) * factor
             nearest = f"{below} or {above}" if below else f"{above}"

@@ -3,5 +3,6 @@
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
 from pneumo_ad.scores.score import Score
+from pneumo_ad.scores.uncertainty import UncertaintyScore
 
-__all__ = ["SAD", "Brightness", "SADContrast", "SADSum", "Score"]
+__all__ = ["SAD", "Brightness", "SADContrast", "SADSum", "Score", "UncertaintyScore"]

@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.losses import DiceLoss, L1Loss, MSELoss, SSIMLoss, dice_loss
+from pneumo_ad.losses import DiceLoss, L1Loss, MSELoss, SSIMLoss, UncertaintyLoss, dice_loss, uncertainty_loss
 from pneumo_ad.nets import Output
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
@@ -24,16 +24,21 @@ def loss_of(words):
     return build(compose_config("train", [f"loss={choice}", *overrides]).loss)
 
 
+def answer(y):
+    """With a predicted variance of 1, for the losses that read it."""
+    return Output(y, log_variance=torch.zeros_like(y))
+
+
 def pairs(seed=0, batch=3, size=16):
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(2, batch, 1, size, size, generator=generator)
 
 
 @pytest.mark.parametrize("words", FORMS)
-@pytest.mark.parametrize(("target", "answer"), [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.5), (0.5, 0.5)])
-def test_every_loss_is_finite_on_flat_patches_with_a_finite_gradient(words, target, answer):
-    y = torch.full((2, 1, 16, 16), answer, requires_grad=True)
-    loss = loss_of(words)(torch.full((2, 1, 16, 16), target), Output(y))
+@pytest.mark.parametrize(("target", "grey"), [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.5), (0.5, 0.5)])
+def test_every_loss_is_finite_on_flat_patches_with_a_finite_gradient(words, target, grey):
+    y = torch.full((2, 1, 16, 16), grey, requires_grad=True)
+    loss = loss_of(words)(torch.full((2, 1, 16, 16), target), answer(y))
     loss.backward()
     assert loss.shape == ()
     assert loss.isfinite()
@@ -44,18 +49,18 @@ def test_every_loss_is_finite_on_flat_patches_with_a_finite_gradient(words, targ
 def test_identity_costs_nothing_and_anything_else_something(words):
     loss = loss_of(words)
     x, y = pairs()
-    assert loss(x, Output(x)).abs() < 1e-5
-    assert loss(x, Output(y)) > 0.01
-    slightly = loss(x, Output(x + 0.05 * (y - x)))
-    assert 0 < slightly < loss(x, Output(y))
+    assert loss(x, answer(x)).abs() < 1e-5
+    assert loss(x, answer(y)) > 0.01
+    slightly = loss(x, answer(x + 0.05 * (y - x)))
+    assert 0 < slightly < loss(x, answer(y))
 
 
 @pytest.mark.parametrize("words", FORMS)
 def test_a_loss_is_the_mean_over_its_patches(words):
     loss = loss_of(words)
     x, y = pairs()
-    alone = torch.stack([loss(x[i : i + 1], Output(y[i : i + 1])) for i in range(len(x))])
-    assert torch.allclose(loss(x, Output(y)), alone.mean(), atol=1e-6)
+    alone = torch.stack([loss(x[i : i + 1], answer(y[i : i + 1])) for i in range(len(x))])
+    assert torch.allclose(loss(x, answer(y)), alone.mean(), atol=1e-6)
 
 
 @given(st.integers(0, 2**31), st.sampled_from(["squared", "linear"]), st.floats(0.01, 10))
@@ -156,3 +161,27 @@ def test_ssim_names_the_size_it_needs_and_that_size_works():
 def test_options_that_cannot_work_are_refused(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
+
+
+def test_the_uncertainty_loss_is_twice_torchs_gaussian_likelihood():
+    x, y = pairs()
+    log_variance = 3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) - 5
+    theirs = torch.nn.GaussianNLLLoss(full=False, eps=1e-12)(y, x, log_variance.exp())
+    assert UncertaintyLoss()(x, Output(y, log_variance)).item() == pytest.approx(2 * theirs.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("residual", [0.01, 0.1, 0.7])
+def test_the_uncertainty_loss_is_least_where_the_variance_is_the_squared_residual(residual):
+    log_variance = torch.linspace(-11, 0, 2201)
+    loss = uncertainty_loss(torch.tensor(residual), torch.tensor(0.0), log_variance)
+    assert log_variance[loss.argmin()].item() == pytest.approx(2 * np.log(residual), abs=0.01)
+    means = torch.linspace(0, 1, 101)
+    assert means[uncertainty_loss(torch.tensor(residual), means, torch.tensor(-4.0)).argmin()].item() == pytest.approx(
+        residual, abs=1e-6
+    )
+
+
+def test_the_uncertainty_loss_names_the_net_it_needs():
+    x, y = pairs()
+    with pytest.raises(ConfigError, match="this one gives none; net=uncertainty_autoencoder does"):
+        UncertaintyLoss()(x, Output(y))

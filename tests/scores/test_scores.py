@@ -8,7 +8,7 @@ import torch
 from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets import Output
-from pneumo_ad.scores import SAD, Brightness, SADContrast, SADSum, Score
+from pneumo_ad.scores import SAD, Brightness, SADContrast, SADSum, Score, UncertaintyScore
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 SCORES = sorted(file.stem for file in (CONF / "score").glob("*.yaml"))
@@ -16,6 +16,11 @@ SCORES = sorted(file.stem for file in (CONF / "score").glob("*.yaml"))
 
 def score_of(name):
     return build(compose_config("train", [f"score={name}"]).score)
+
+
+def answer(y):
+    """With a predicted spread of 0.1, for the scores that read it."""
+    return Output(y, log_variance=torch.full_like(y, 2 * np.log(0.1)))
 
 
 def pairs(seed=0, batch=4, size=16):
@@ -28,18 +33,18 @@ def test_every_score_has_a_map_a_number_per_patch_and_a_unit(name):
     x, y = pairs()
     assert isinstance(score, Score)
     assert score.unit
-    assert score.residual_map(x, Output(y)).shape == x.shape
-    assert score.score(x, Output(y)).shape == (4,)
-    assert (score.score(x, Output(y)) >= 0).all()
+    assert score.residual_map(x, answer(y)).shape == x.shape
+    assert score.score(x, answer(y)).shape == (4,)
+    assert (score.score(x, answer(y)) >= 0).all()
 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_a_score_is_the_mean_of_its_map_or_where_its_unit_says_so_the_sum(name):
     score = score_of(name)
     x, y = pairs()
-    residual = score.residual_map(x, Output(y))
+    residual = score.residual_map(x, answer(y))
     expected = residual.sum(dim=(1, 2, 3)) if score.unit.endswith("per patch") else residual.mean(dim=(1, 2, 3))
-    assert torch.allclose(score.score(x, Output(y)), expected)
+    assert torch.allclose(score.score(x, answer(y)), expected)
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -47,8 +52,8 @@ def test_every_score_treats_each_patch_by_itself_and_is_finite_on_flat_ones(name
     score = score_of(name)
     x, y = pairs()
     x[0], y[0], x[1], y[1] = 0, 0, 1, 0
-    together = score.score(x, Output(y))
-    alone = torch.cat([score.score(x[i : i + 1], Output(y[i : i + 1])) for i in range(4)])
+    together = score.score(x, answer(y))
+    alone = torch.cat([score.score(x[i : i + 1], answer(y[i : i + 1])) for i in range(4)])
     assert together.isfinite().all()
     assert torch.allclose(together, alone)
 
@@ -61,7 +66,7 @@ def test_every_score_rises_with_the_contrast_of_a_lesion_that_is_not_reconstruct
     for contrast in (0.0, 0.1, 0.2, 0.4):
         sick = healthy.clone()
         sick[..., 8:20, 8:20] += contrast
-        scores.append(score_of(name).score(sick, Output(healthy)).item())
+        scores.append(score_of(name).score(sick, answer(healthy)).item())
     assert scores == sorted(scores)
     assert scores[-1] > scores[0]
 
@@ -115,3 +120,27 @@ def test_brightness_does_not_look_at_the_reconstruction():
     x, y = pairs()
     assert torch.equal(Brightness().score(x, Output(y)), Brightness().score(x, Output(x)))
     assert torch.allclose(Brightness().score(x, Output(y)), x.mean(dim=(1, 2, 3)) * 255)
+
+
+def test_uncertainty_is_the_mean_squared_residual_over_the_predicted_variance():
+    x, y = pairs()
+    log_variance = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) - 4
+    expected = ((x - y).numpy() ** 2 / np.exp(log_variance.numpy())).mean(axis=(1, 2, 3))
+    assert np.allclose(UncertaintyScore().score(x, Output(y, log_variance)).numpy(), expected, rtol=1e-5)
+    assert (UncertaintyScore().score(x, Output(x, log_variance)) == 0).all()
+
+
+def test_uncertainty_falls_where_the_net_expected_to_err():
+    x, y = pairs()
+    log_variance = torch.full_like(x, -4.0)
+    log_variance[..., 8:] = -2.0
+    residual = UncertaintyScore().residual_map(x, Output(y, log_variance))
+    sure = UncertaintyScore().residual_map(x, Output(y, torch.full_like(x, -4.0)))
+    assert torch.equal(residual[..., :8], sure[..., :8])
+    assert torch.allclose(residual[..., 8:], sure[..., 8:] * np.exp(-2))
+
+
+def test_uncertainty_names_the_net_it_needs():
+    x, y = pairs()
+    with pytest.raises(ConfigError, match="this one gives none; net=uncertainty_autoencoder does"):
+        UncertaintyScore().score(x, Output(y))

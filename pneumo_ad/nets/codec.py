@@ -1,0 +1,75 @@
+"""Encoder and decoder of convolutions: the halves of nets without skip connections."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.nets.unet import ConvBlock, Norm, check_divisible, upsample
+
+
+class Encoder(nn.Module):
+    """(B, 1, H, W) -> (B, channels, H / 2 ** depth, W / 2 ** depth); channels double after each pooling.
+
+    Args:
+        width: Channels of the first level.
+        depth: Number of poolings; the sides must be divisible by 2 ** depth.
+        convs: Convolutions per level.
+        norm: `none` or `batch`.
+
+    Attributes:
+        channels: width * 2 ** depth.
+
+    Raises:
+        ConfigError: A number below 1 or an unknown norm; on a side not divisible by 2 ** depth.
+
+    >>> Encoder(width=4, depth=3)(torch.rand(2, 1, 32, 32)).shape
+    torch.Size([2, 32, 4, 4])
+    """
+
+    def __init__(self, width: int, depth: int, convs: int = 1, norm: Norm = "none") -> None:
+        super().__init__()
+        if min(width, depth, convs) < 1:
+            raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
+        if norm not in ("none", "batch"):
+            raise ConfigError(f"norm={norm!r} is not known; expected 'none' or 'batch'")
+        self.depth = depth
+        self.channels = width * 2**depth
+        widths = [1, *(width * 2**level for level in range(depth + 1))]
+        self.blocks = nn.ModuleList(ConvBlock(a, b, convs, norm) for a, b in pairwise(widths))
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, H, W) in [0, 1] -> features, 0 or more."""
+        check_divisible(x.shape[-2:], self.depth)
+        for level, block in enumerate(self.blocks):
+            x = block(self.pool(x) if level else x)
+        return x
+
+
+class Decoder(nn.Module):
+    """The encoder's mirror image: (B, width * 2 ** depth, h, w) -> (B, pictures, h * 2 ** depth, w * 2 ** depth).
+
+    Args:
+        width: Channels of the last level.
+        depth: Number of upsamplings.
+        convs: Convolutions per level.
+        norm: `none` or `batch`.
+        pictures: Channels of the output.
+    """
+
+    def __init__(self, width: int, depth: int, convs: int = 1, norm: Norm = "none", pictures: int = 1) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in reversed(range(depth + 1))]
+        self.blocks = nn.ModuleList(ConvBlock(a, b, convs, norm) for a, b in pairwise(widths))
+        self.head = nn.Conv2d(width, pictures, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features -> float32, without an activation."""
+        for block in self.blocks:
+            features = block(upsample(features))
+        with torch.autocast(features.device.type, enabled=False):  # as in `UNet`: bfloat16 would round grey levels
+            return self.head(features.float())
