@@ -22,6 +22,11 @@ from omegaconf.errors import (
 
 from pneumo_ad.errors import ConfigError, UserError
 
+# `${share:${image_size},8}`: an eighth of the (shorter) side, in whole pixels.
+OmegaConf.register_new_resolver(
+    "share", lambda size, parts: (size if isinstance(size, int) else min(size)) // parts, replace=True
+)
+
 
 def build(node: DictConfig, **parts: Any) -> Any:
     """Make what a node describes, with plain dicts and lists inside.
