@@ -62,7 +62,14 @@ def _key_to_type(node: DictConfig, key: str) -> str:
 
 
 def build_all(nodes: DictConfig | None) -> list[Any]:
-    """Make every named node of a group, leaving out those set to null."""
+    """Make every named node of a group, leaving out those set to null.
+
+    Raises:
+        ConfigError: A node that does not say what it is, as where a value is set within one that is null.
+    """
+    for name, node in (nodes or {}).items():
+        if node is not None and "_target_" not in node:
+            raise ConfigError(f"{name} has values but no _target_: it is null in the chosen group, or misspelt ({node})")
     return [build(node) for node in (nodes or {}).values() if node is not None]
 
 

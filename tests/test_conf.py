@@ -102,8 +102,11 @@ def test_every_source_has_exactly_the_arguments_of_its_yaml(choice):
     from hydra.utils import get_method
 
     node = OmegaConf.to_container(compose_config("train", [f"data={choice}"]).data)
-    accepted = inspect.signature(get_method(node.pop("_target_"))).parameters
+    source = get_method(node.pop("_target_"))
+    accepted = inspect.signature(source).parameters
     assert set(node) == set(accepted)
+    if choice != source.__name__:  # a preset of another yaml
+        return
     # One default for one thing: what the yaml says is what a caller in Python gets.
     own = {key: value.default for key, value in accepted.items() if value.default is not inspect.Parameter.empty}
     assert {key: node[key] for key in own} == own

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from pneumo_ad.data.datasets import EpochShuffle, ExhaustivePatches, NormalLungPatches, already_a_batch
+from pneumo_ad.data.datasets import ExhaustivePatches, NormalLungPatches, already_a_batch
+from pneumo_ad.data.sampling import EpochShuffle
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.patches import PatchGrid
 
