@@ -15,10 +15,10 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 FLOORS = [
     {"errors", "paths", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring"},
-    {"module", "data", "lungs", "figures", "sampled_maps", "same_pixels", "comparison_figures"},
+    {"module", "data", "lungs", "figures", "sampled_maps", "paired", "comparison_figures"},
     {"callbacks"},
 ]
-HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweep", "compare", "cli"}
+HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweep", "compare", "comparison_drawing", "cli"}
 TOP = HYDRA | {"stores", "summary", "leaderboard"}
 
 
