@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pneumo_ad.compare import Comparison, Group, summary_of
+from pneumo_ad.comparison import DEFAULT_SORTS, Comparison, Group
 from pneumo_ad.sweep import described
 
 _COLOURS = {"failed": "red", "interrupted": "yellow", "running": "cyan", "unfinished": "yellow"}
@@ -22,22 +22,21 @@ def leaderboard(found: Comparison) -> Table:
     if key:
         table.add_column(key, justify="right")
         table.add_column("difference to reference", justify="right")
-    beside = [other for other in ("image/auroc",) if other != key and other in found.rows]
+    beside = [other for other in DEFAULT_SORTS if other != key and other in found.rows]
     for other in beside:
         table.add_column(other, justify="right")
     table.add_column("seeds", justify="right")
     for group in found.groups:
         cells = [escape(value) for value in group.axes.values()] or ["all alike"]
         if key:
-            cells += [_value(summary_of(group, key)), _difference(group, found)]
-        cells += [_value(summary_of(group, other)) for other in beside]
+            cells += [_value(group.of(key)), _difference(group, found)]
+        cells += [_value(group.of(other)) for other in beside]
         table.add_row(*cells, str(len(group.runs)), style="bold" if group is found.reference else "")
-    if found.brightness is not None:
+    if not np.isnan(found.baseline(key)):
         table.add_section()
         blank = [""] * (max(len(found.axes), 1) - 1)
-        finest = found.rows.set_index("run").loc[found.finest]
-        own = [_number(finest.get(f"brightness/{other}", np.nan)) for other in beside]
-        table.add_row("brightness alone", *blank, _number(found.brightness), "", *own, "", style="dim")
+        own = [_number(found.baseline(other)) for other in beside]
+        table.add_row("brightness alone", *blank, _number(found.baseline(key)), "", *own, "", style="dim")
     return table
 
 

@@ -97,7 +97,7 @@ def find_runs(sweep: Path) -> list[Path]:
     if (sweep / ".hydra").is_dir():
         raise DataError(f"{sweep} is a run, not a folder of runs; compare {sweep.resolve().parent}")
     if not found:
-        deep = sorted({mark.parent.parent for mark in sweep.glob("*/*/*/.hydra")})
+        deep = sorted({mark.parent.parent for level in (3, 4) for mark in sweep.glob("*/" * level + ".hydra")})
         there = ", ".join(sorted(path.name for path in sweep.iterdir())[:8]) or "nothing"
         hint = f"; sweeps further down: {', '.join(map(str, deep[:5]))}" if deep else ""
         raise DataError(f"{sweep}: no run below it (a folder with .hydra and run.json); it holds {there}{hint}")
@@ -126,7 +126,7 @@ def _read_run(folder: Path, sweep: Path) -> SweptRun:
         config = loaded if isinstance(loaded, DictConfig) else None
     file = folder / ".hydra" / "overrides.yaml"
     listed = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else []
-    parts = [str(override).lstrip("+~").partition("=") for override in listed or []]  # type: ignore[union-attr]
+    parts = [str(override).lstrip("+~").partition("=") for override in listed or []]
     overrides = {key: value for key, _, value in parts}
     return SweptRun(folder, str(folder.relative_to(sweep)), status(folder), read_story(folder), config, overrides)
 

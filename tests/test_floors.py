@@ -18,8 +18,8 @@ FLOORS = [
     {"module", "data", "lungs", "figures", "sampled_maps", "paired", "comparison_figures"},
     {"callbacks"},
 ]
-HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweep", "compare", "comparison_drawing", "cli"}
-TOP = HYDRA | {"stores", "summary", "leaderboard"}
+HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweep", "compare", "comparison", "cli"}
+TOP = HYDRA | {"stores", "summary", "leaderboard", "comparison_drawing"}
 
 
 def name_of(file):
