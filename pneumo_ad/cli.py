@@ -55,7 +55,7 @@ and writes leaderboard.csv, groups.csv and figures/. Failed and unfinished runs 
 With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, where it is not yet:
 
   data=GROUP data.root=DIR   {data}
-  subset=SPLIT checkpoint=NAME score=GROUP stride=N ...
+  subset=SPLIT checkpoint=NAME score=GROUP stride=N trainer=GROUP ...
 """
 
 STORE = """\
@@ -79,9 +79,9 @@ def main(argv: list[str] | None = None) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
         "evaluate": _evaluate,
-        "compare": _compare,
         "train-lungs": _train_lungs,
         "store": _store,
+        "compare": _compare,
     }
     if argv[0] not in commands:
         import difflib

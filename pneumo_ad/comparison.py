@@ -121,6 +121,7 @@ def measure(found: Comparison, overrides: Sequence[str]) -> None:
             if found.pixels:
                 seen = found.pixels.own_brightness.items()
                 row |= {f"brightness/{key}": by_run[run.name] for key, by_run in seen if run.name in by_run}
+                row |= {"same_pixels/lung_covered": found.pixels.covered_by.get(run.name)}
         row |= own | {key: value for key, value in run.story.items() if key.startswith("seconds_")}
         row |= {"parameters": _parameters(run)} if own else {}
         rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
@@ -285,7 +286,7 @@ def _choose_reference(found: Comparison, groups: Sequence[Group], asked: str) ->
             and all(_equal(key, run.config, defaults) for key in group.axes)
         ):
             return group, "the recipe's defaults"
-    return in_order[0], "the first; none equals the recipe's defaults"
+    return in_order[0], "the first, as none is the recipe's defaults"
 
 
 def _alike(one: str, other: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -63,6 +63,7 @@ def metric_by_axis(
     lines = list(dict.fromkeys(point.line for point in points))
     span = max(places.values()) - min(places.values()) or 1.0
     gap = _least_gap(places) or 1.0
+    to_scale = _numbers(places) is not None
     with mpl.rc_context(_STYLE):
         columns = min(len(panels), 3)
         rows = -(-len(panels) // columns)
@@ -73,8 +74,9 @@ def metric_by_axis(
             for number, line in enumerate(lines):
                 own = [point for point in points if (point.panel, point.line) == (panel, line)]
                 own.sort(key=lambda point: places[point.at])
-                shift = (number - (len(lines) - 1) / 2) * min(0.012 * span * 4, 0.5 * gap / len(lines))
-                _draw_line(ax, own, [places[point.at] + shift for point in own], number, line, _is_scale(places))
+                apart = min(0.05 * span, 0.5 * gap / len(lines)) if to_scale else 0.5 * gap / len(lines)
+                shift = (number - (len(lines) - 1) / 2) * apart
+                _draw_line(ax, own, [places[point.at] + shift for point in own], number, line, to_scale)
             if not np.isnan(brightness):
                 ax.axhline(brightness, color="0.35", linestyle="--", linewidth=1, label="brightness alone")
             ax.set_xticks(list(places.values()), list(places))
@@ -110,18 +112,20 @@ def axis_places(values: Sequence[str]) -> dict[str, float]:
     >>> axis_places(["unet", "autoencoder"])
     {'unet': 0.0, 'autoencoder': 1.0}
     """
-    unique = list(dict.fromkeys(values))
-    try:
-        numbers = {value: float(value) for value in unique}
-    except ValueError:
-        return {value: float(i) for i, value in enumerate(unique)}
+    numbers = _numbers(values)
+    if numbers is None:
+        return {value: float(i) for i, value in enumerate(dict.fromkeys(values))}
     wide = min(numbers.values()) > 0 and max(numbers.values()) >= _RATIO * min(numbers.values())
     placed = {value: float(np.log2(number)) if wide else number for value, number in numbers.items()}
     return dict(sorted(placed.items(), key=lambda item: item[1]))
 
 
-def _is_scale(places: Mapping[str, float]) -> bool:
-    return all(value.replace(".", "", 1).replace("-", "", 1).replace("e", "", 1).isdigit() for value in places)
+def _numbers(values: Iterable[str]) -> dict[str, float] | None:
+    """The values as numbers; None where one is a word."""
+    try:
+        return {value: float(value) for value in values}
+    except ValueError:
+        return None
 
 
 def _least_gap(places: Mapping[str, float]) -> float:
@@ -232,13 +236,16 @@ def map_rows(
             for row in range(rows):
                 ax = axes[row, column]
                 if (truth[column] == 2).any():
-                    colour = COLOURS["opacity"] if not row else "white"
+                    colour = COLOURS["opacity"] if not row else "#00d5ff"
                     y, x = ((np.arange(128) + 0.5) / 128 * side for side in (height, width))
                     ax.contour(x, y, truth[column] == 2, levels=[0.5], colors=[colour], linewidths=0.8)
-                ax.set(xticks=[], yticks=[])
+                ax.set(xticks=[], yticks=[], facecolor="0.8")  # grey where no window lies
                 ax.spines[:].set_visible(False)
         for row, name in enumerate(["radiograph", *maps]):
             axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5)
-        title = "Anomaly maps of the same radiographs, opacity outlined; a row has its own colour scale, over its lungs"
+        title = (
+            "Anomaly maps of the same radiographs, opacity outlined\n"
+            "a row has its own colour scale, over its lungs; grey: no window"
+        )
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure

@@ -10,12 +10,13 @@ from rich.table import Table
 from pneumo_ad.comparison import DEFAULT_SORTS, Comparison, Group
 from pneumo_ad.sweep import described
 
+_MUCH = 0.9  # of the lung; where less is common to all runs, a line says whose windows are few
 _COLOURS = {"failed": "red", "interrupted": "yellow", "running": "cyan", "unfinished": "yellow"}
 
 
 def leaderboard(found: Comparison) -> Table:
     """The groups, sorted; brightness as the last line."""
-    table = Table(title=f"{found.sweep}: sorted by {found.sort or 'nothing'}", title_justify="left")
+    table = Table(title=f"{escape(str(found.sweep))}: sorted by {found.sort or 'nothing'}", title_justify="left")
     for axis in found.axes or ["runs"]:
         table.add_column(escape(axis))
     key = found.sort or ""
@@ -46,9 +47,8 @@ def print_comparison(found: Comparison) -> None:
     if found.groups:
         console.print(leaderboard(found))
     if found.sort and found.reference:
-        console.print(
-            "mean ± standard deviation over seeds; brackets: 95 % interval by patient, the same resamples for all"
-        )
+        words = "mean ± standard deviation over seeds; brackets: 95 % interval by patient, the same resamples for all"
+        console.print(words, soft_wrap=True)
         console.print(f"reference: {escape(described(found.reference.axes))} ({found.reference_is})", soft_wrap=True)
     if found.pixels and found.pixels.paired:
         console.print(
@@ -56,6 +56,10 @@ def print_comparison(found: Comparison) -> None:
             f"is covered by every run; truth and brightness as {escape(found.pixels.finest)} sees them",
             soft_wrap=True,
         )
+        least = min(found.pixels.covered_by.items(), key=lambda item: item[1])
+        if found.pixels.covered < _MUCH:
+            few = f"{escape(least[0])} covers the least, {least[1]:.1%}: a smaller stride, or cover=full, gives more"
+            console.print(few, style="yellow", soft_wrap=True)
     for run in found.runs:
         if run.status.word != "finished":
             colour, reason = _COLOURS[run.status.word], f": {run.status.reason}" if run.status.reason else ""

@@ -62,6 +62,7 @@ class SamePixels:
         images: Columns `image` and `patient`: the radiographs that every run has.
         finest: The run whose masks are the truth and whose brightness is the baseline.
         covered: Share of the lung's points that every run's windows cover.
+        covered_by: By run, the share that its own do.
         points: How many points every run covers.
         paired: `same_pixels/auroc_in_lung` (opacity against healthy lung) and `same_pixels/auroc` (against all else).
         own_brightness: By metric and run, brightness as that run's windows see it.
@@ -71,6 +72,7 @@ class SamePixels:
     images: pd.DataFrame
     finest: str
     covered: float = 0.0
+    covered_by: dict[str, float] = field(default_factory=dict)
     points: int = 0
     paired: dict[str, Paired] = field(default_factory=dict)
     own_brightness: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -98,7 +100,9 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
         return found
     seen = np.ones(truth.shape, dtype=bool)
     for name, one in maps.items():
-        seen &= ~np.isnan(one.score[places[name]])
+        own = ~np.isnan(one.score[places[name]])
+        found.covered_by[name] = float(own[truth > 0].mean())
+        seen &= own
     found.covered, found.points = float(seen[truth > 0].mean()), int(seen.sum())
     reason = _too_few(np.where(seen, truth, 0))
     if reason:
@@ -112,8 +116,8 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
         paired, opaque = Paired(), kind[chosen] == 2
         for name, one in maps.items():
             paired.add(name, one.score[places[name]][seen][chosen], opaque, owner[chosen], weights)
-            own = auroc(one.brightness[places[name]][seen][chosen], opaque)
-            found.own_brightness.setdefault(key, {})[name] = own
+            brightness = one.brightness[places[name]][seen][chosen]
+            found.own_brightness.setdefault(key, {})[name] = auroc(brightness, opaque)
         brightness = maps[finest].brightness[places[finest]][seen][chosen]
         paired.add(BRIGHTNESS, brightness, opaque, owner[chosen], weights)
         found.paired[key] = paired

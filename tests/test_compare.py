@@ -370,7 +370,7 @@ def test_a_sweep_end_to_end_and_other_data_are_evaluated_once(trained, tmp_path,
     assert first.output.name.startswith("comparison-data=masks,root=others-")
     assert len(first.pixels.images) == 14
     assert first.sort == IN_LUNG
-    assert first.baseline(IN_LUNG) > 0.9  # the disc that the test drew is bright
+    assert first.baseline(IN_LUNG) > 0.8  # the disc that the test drew is bright
     second = compare([str(sweep), *changes])
     assert len(evaluated) == 2
     assert second.rows.equals(first.rows)
@@ -382,7 +382,7 @@ def test_maps_of_pad_and_squash_lie_in_the_same_frame(trained, tmp_path, monkeyp
     sweep, cache = trained
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(cache))
     others = write_set(tmp_path / "others", normal=1, pneumonia=6, height=64, width=120)
-    changes = ["data=masks", f"data.root={others}", "stride=4"]
+    changes = ["data=masks", f"data.root={others}", "image_size=96", "stride=2"]
     runs = {fit: compare([str(sweep), *changes, f"fit={fit}"]).evaluations["0"] for fit in ("squash", "pad")}
     squash, pad = (read_maps(runs[fit] / "maps") for fit in ("squash", "pad"))
     assert list(squash.images["image"]) == list(pad.images["image"])
