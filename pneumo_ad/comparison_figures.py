@@ -64,6 +64,8 @@ def metric_by_axis(
     span = max(places.values()) - min(places.values()) or 1.0
     gap = _least_gap(places) or 1.0
     to_scale = _numbers(places) is not None
+    apart = min(0.05 * span if to_scale else gap, 0.5 * gap / len(lines))  # so that bars do not hide each other
+    margin = 0.1 * span + apart * len(lines) / 2
     with mpl.rc_context(_STYLE):
         columns = min(len(panels), 3)
         rows = -(-len(panels) // columns)
@@ -74,7 +76,6 @@ def metric_by_axis(
             for number, line in enumerate(lines):
                 own = [point for point in points if (point.panel, point.line) == (panel, line)]
                 own.sort(key=lambda point: places[point.at])
-                apart = min(0.05 * span, 0.5 * gap / len(lines)) if to_scale else 0.5 * gap / len(lines)
                 shift = (number - (len(lines) - 1) / 2) * apart
                 _draw_line(ax, own, [places[point.at] + shift for point in own], number, line, to_scale)
             if not np.isnan(brightness):
@@ -83,7 +84,7 @@ def metric_by_axis(
             if sum(map(len, places)) > 28:
                 ax.tick_params("x", rotation=30)
                 ax.set_xticks(list(places.values()), list(places), ha="right")
-            ax.set_xlim(min(places.values()) - 0.12 * span, max(places.values()) + 0.12 * span)
+            ax.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
             ax.grid(axis="y", color="0.92", linewidth=0.8)
             ax.set_axisbelow(True)
             ax.set_title(panel, fontsize=8)

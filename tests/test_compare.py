@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_ad import compare as command
 from pneumo_ad.compare import compare
+from pneumo_ad.comparison_figures import Point, metric_by_axis
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.jobs import tell
 from pneumo_ad.leaderboard import print_comparison
@@ -327,6 +328,19 @@ def test_figures_are_drawn_for_every_axis_even_without_the_radiographs(tmp_path)
     found = compare([str(tmp_path)])
     names = {file.name for file in (found.output / "figures").iterdir()}
     assert names == {"metric_by_patch.png", "metric_by_net.png", "sad_histograms.png", "anomaly_maps.png"}
+
+
+@pytest.mark.parametrize("values", [["8", "16", "32"], ["unet", "autoencoder"], ["0.1"]])
+def test_no_point_lies_outside_a_figure(values):
+    points = [Point(at, f"line {i}", "", (0.1 * i, 0.2)) for at in values for i in range(8)]
+    figure = metric_by_axis(points, "axis", "metric", 0.5)
+    (ax,) = figure.axes
+    low, high = ax.get_xlim()
+    drawn = [x for line in ax.lines for x in line.get_xdata() if line.get_marker() != "None"]
+    assert len(drawn) == 8 * len(values)
+    assert low < min(drawn)
+    assert max(drawn) < high
+    assert len(set(np.round(drawn, 6))) == len(drawn)
 
 
 TINY = [
