@@ -11,6 +11,7 @@ pneumo-ad COMMAND [overrides]
 
   train        train a patch autoencoder on normal lung and evaluate it   (Hydra: experiment=paper, -m for sweeps)
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
+  compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
   store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
 
@@ -40,6 +41,23 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   trainer=GROUP              {trainer}
 """
 
+COMPARE = """\
+pneumo-ad compare SWEEP_DIR [key=value] ...
+
+Measures the runs below a folder on the same pixels of the same radiographs, groups those that differ in the seed alone,
+and writes leaderboard.csv, groups.csv and figures/. Failed and unfinished runs are listed with their reason.
+
+  sort=METRIC          a column of leaderboard.csv (default: same_pixels/auroc_in_lung, or image/auroc without masks)
+  reference=KEY=VALUE  the group that differences are taken to, for example patch=32,net=unet (default: that of the
+                       recipe's defaults, or the first)
+  output=DIR           where to write (default: SWEEP_DIR/comparison, or SWEEP_DIR/comparison-<what was changed>)
+
+With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, where it is not yet:
+
+  data=GROUP data.root=DIR   {data}
+  subset=SPLIT checkpoint=NAME score=GROUP stride=N trainer=GROUP ...
+"""
+
 STORE = """\
 pneumo-ad store [clear=KEY] [clear=all]
 
@@ -63,6 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         "evaluate": _evaluate,
         "train-lungs": _train_lungs,
         "store": _store,
+        "compare": _compare,
     }
     if argv[0] not in commands:
         import difflib
@@ -143,6 +162,19 @@ def _evaluate(arguments: list[str]) -> None:
 
     output = evaluate(arguments)
     print_evaluation(output, f"evaluation of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
+
+
+def _compare(arguments: list[str]) -> None:
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        print(COMPARE.format(data=_choices("data")))
+        return
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from pneumo_ad.compare import compare
+    from pneumo_ad.leaderboard import print_comparison
+
+    print_comparison(compare(arguments))
 
 
 def _choices(group: str) -> str:

@@ -28,6 +28,7 @@ from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, image_scores, sad_medians
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, UNKNOWN, true_kinds
 from pneumo_ad.runs import FIXED, Run, load_run, saved_config
+from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.scores import SAD, Brightness, Score
 from pneumo_ad.scoring import MapOf, Scored, score_radiographs
 from pneumo_ad.thresholds import Threshold, Thresholds
@@ -42,7 +43,7 @@ def evaluate(overrides: Sequence[str]) -> Path:
     """The command. `run=RUN` and optionally `output=DIR`, `subset=`, `checkpoint=`, and overrides of the run's config.
 
     Returns:
-        The folder that holds `metrics.json`, `patches.csv`, `images.csv` and `figures/`.
+        The folder that holds `metrics.json`, `patches.csv`, `images.csv`, `maps/` and `figures/`.
 
     Raises:
         ConfigError: No `run=`, or an override that cannot be applied.
@@ -122,8 +123,9 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "overrides": list(run.overrides),
         "skipped": data.skipped,
     }
-    write_json(output / "metrics.json", metrics | {"about": about})
+    write_maps(output / "maps", result.sampled)
     _write_tables(output, data, result, thresholds)
+    write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
     _draw(output / "figures", run, data, result, thresholds, scoring.unit)
     return output
 
@@ -216,6 +218,7 @@ class Examination:
     window: dict[str, npt.NDArray[np.float32]]  # by score, (I, N)
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]]  # by score, by position in `rows`
     maps: dict[int, npt.NDArray[np.float32]]  # of the run's score, those that figures show
+    sampled: SampledMaps  # of those whose masks are known
 
 
 def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
@@ -225,6 +228,9 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in scoring.scores()}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {"score": {}, "brightness": {}}
     maps: dict[int, npt.NDArray[np.float32]] = {}
+    known_places = sorted(evidence.pixel_truth)
+    number = {known: n for n, known in enumerate(known_places)}
+    sampled = {name: np.empty((len(known_places), POINTS, POINTS), dtype=np.float32) for name in pixel}
     place = 0
     for part in scoring(data, rows, "scoring", maps=True):
         for name, values in part.scores.items():
@@ -234,11 +240,24 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
                 known = _known_pixels(data, part.rows[i])
                 for name, kept in pixel.items():
                     kept[place + i] = part.maps[name][i][known]
+                    placement = data.store.placement(part.rows[i])
+                    sampled[name][number[place + i]] = sample(part.maps[name][i], placement)
             if place + i in shown:
                 maps[place + i] = part.maps["score"][i]
         place += len(part.rows)
     scores = {name: np.concatenate(parts) for name, parts in window.items()}
-    return Examination(rows, evidence, {"sad": scores["score"]} | scores, pixel, maps)
+    kept_maps = _with_truth(data, rows[known_places], sampled)
+    return Examination(rows, evidence, {"sad": scores["score"]} | scores, pixel, maps, kept_maps)
+
+
+def _with_truth(
+    data: PatchDataModule, rows: npt.NDArray[np.int64], sampled: dict[str, npt.NDArray[np.float32]]
+) -> SampledMaps:
+    images = data.store.table.iloc[rows][["image", "patient"]].reset_index(drop=True)
+    truth = np.empty((len(rows), POINTS, POINTS), dtype=np.uint8)
+    for i, row in enumerate(rows):
+        truth[i] = sample(_pixel_truth(data, row), data.store.placement(row))
+    return SampledMaps(images, sampled["score"], sampled["brightness"], truth)
 
 
 def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evidence:
@@ -256,8 +275,7 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evide
         lung_share[i] = grid.window_shares(data.lung_fields[one])[0]
         if has_lung[i] and has_opacity[i]:
             kind[i] = true_kinds(grid.window_shares(store.lung[one])[0], grid.window_shares(store.opacity[one])[0])
-            truth = np.where(store.opacity[row] == 1, 2, store.lung[row]).astype(np.uint8)
-            pixel_truth[i] = truth[_known_pixels(data, row)]
+            pixel_truth[i] = _pixel_truth(data, row)[_known_pixels(data, row)]
         # A window with padding in it is no patch of a radiograph, whatever its masks say.
         padded = grid.window_shares(store.content(rows[i : i + 1]))[0] < 1
         kind[i][padded], lung_share[i][padded] = PADDING, 0
@@ -269,6 +287,11 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evide
         lung_share=lung_share,
         pixel_truth=pixel_truth,
     )
+
+
+def _pixel_truth(data: PatchDataModule, row: int) -> npt.NDArray[np.uint8]:
+    """(H, W): 0 outside the lung, 1 healthy lung, 2 opacity."""
+    return np.where(data.store.opacity[row] == 1, 2, data.store.lung[row]).astype(np.uint8)
 
 
 def _known_pixels(data: PatchDataModule, row: int) -> npt.NDArray[np.bool_]:

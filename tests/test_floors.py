@@ -15,11 +15,11 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 FLOORS = [
     {"errors", "paths", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring"},
-    {"module", "data", "lungs", "figures"},
+    {"module", "data", "lungs", "figures", "sampled_maps", "paired", "comparison_figures"},
     {"callbacks"},
 ]
-HYDRA = {"compose", "runs", "train", "train_lungs", "evaluate", "cli"}
-TOP = HYDRA | {"stores", "summary"}
+HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweep", "compare", "comparison", "cli"}
+TOP = HYDRA | {"stores", "summary", "leaderboard", "comparison_drawing"}
 
 
 def name_of(file):

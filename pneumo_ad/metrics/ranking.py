@@ -53,20 +53,51 @@ def auroc_with_interval(
     >>> auroc_with_interval(s, s >= 50, np.arange(100))
     Interval(value=1.0, low=1.0, high=1.0)
     """
+    _, owner = np.unique(patients, return_inverse=True)
+    weights = resamples_of(int(owner.max()) + 1, resamples, seed)
+    return Interval(auroc(scores, truth), *interval_of(resampled_aurocs(scores, truth, owner, weights)))
+
+
+def resamples_of(patients: int, resamples: int = 1000, seed: int = 0) -> npt.NDArray[np.float32]:
+    """(resamples, patients) how often each patient is drawn: one draw serves all that is to be compared in pairs."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(patients, np.full(patients, 1 / patients), size=resamples).astype(np.float32)
+
+
+def resampled_aurocs(
+    scores: npt.NDArray[np.floating],
+    truth: npt.NDArray[np.bool_],
+    owner: npt.NDArray[np.integer],
+    weights: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float64]:
+    """AUROC of every resample of the patients.
+
+    Args:
+        scores: (n,) higher is more anomalous.
+        truth: (n,) bool.
+        owner: (n,) number of the patient whose sample it is, the column of `weights`.
+        weights: (R, P) from `resamples_of`.
+
+    Returns:
+        (R,) in [0, 1]; NaN for a resample without both classes.
+    """
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, _BINS + 1)[1:-1]))
     bins = np.searchsorted(edges, scores, side="right")
-    _, owner = np.unique(patients, return_inverse=True)
-    n_bins, n_patients = len(edges) + 1, int(owner.max()) + 1
+    n_bins, n_patients = len(edges) + 1, weights.shape[1]
     histograms = [
         np.bincount(owner[chosen] * n_bins + bins[chosen], minlength=n_patients * n_bins).reshape(n_patients, n_bins)
         for chosen in (truth, ~truth)
     ]
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=resamples).astype(np.float32)
     positive, negative = (weights @ histogram.astype(np.float32) for histogram in histograms)
     below = np.cumsum(negative, axis=1, dtype=np.float64) - negative / 2
     pairs = positive.sum(axis=1, dtype=np.float64) * negative.sum(axis=1, dtype=np.float64)
-    values = (positive * below).sum(axis=1)[pairs > 0] / pairs[pairs > 0]
+    with np.errstate(invalid="ignore"):
+        return (positive * below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan)
+
+
+def interval_of(values: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """Low and high end of the 95 % percentile interval; resamples that are NaN are left out."""
     tail = (1 - _LEVEL) / 2
-    low, high = np.quantile(values, [tail, 1 - tail]) if len(values) else (0.0, 1.0)
-    return Interval(auroc(scores, truth), float(low), float(high))
+    known = values[~np.isnan(values)]
+    low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (0.0, 1.0)
+    return float(low), float(high)

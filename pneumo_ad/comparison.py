@@ -1,0 +1,310 @@
+"""What the runs of a sweep say about each other: a row per run, groups of replicates, differences to a reference."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.compose import build, compose_config
+from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
+from pneumo_ad.sampled_maps import SampledMaps, read_maps
+from pneumo_ad.sweep import SweptRun, described
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SORTS = (PIXEL_KEYS[0], "image/auroc")
+_LESS_IS_BETTER = ("seconds_", "parameters")
+_GEOMETRY = ("image_size", "patch", "stride", "fit")  # what changes the windows that patch metrics are made of
+
+
+@dataclass(frozen=True)
+class Group:
+    """Replicates: runs that are equal on every swept axis but the seed.
+
+    Attributes:
+        axes: Swept key -> value.
+        runs: Names of those that were measured, one of each seed.
+        summary: By metric, mean and standard deviation over the runs (NaN of a single one).
+        interval: 95 % interval of the mean of the sorting metric, over patients; None where it cannot be had.
+        difference: Of that metric to the reference with its interval, None of the reference itself; the interval is
+            NaN where the metric cannot be resampled in pairs.
+    """
+
+    axes: dict[str, str]
+    runs: tuple[str, ...]
+    summary: dict[str, tuple[float, float]]
+    interval: tuple[float, float] | None = None
+    difference: tuple[float, float, float] | None = None
+
+    def of(self, key: str) -> tuple[float, float]:
+        """Mean and standard deviation of a metric; NaN where the group has none."""
+        return self.summary.get(key, (np.nan, np.nan))
+
+
+@dataclass
+class Comparison:
+    """What is known of a sweep.
+
+    Attributes:
+        sweep: The folder.
+        output: Where tables and figures lie.
+        runs: All of them, in natural order of their folders.
+        evaluations: By run, the folder of the evaluation that is compared; of those measured only.
+        rows: A row per run: `leaderboard.csv`.
+        groups: Sorted by the metric, the best first.
+        sort: The metric, or None where no run has any.
+        reference: The group that differences are taken to.
+        reference_is: Why that one.
+        finest: The run whose brightness and masks stand for all.
+        pixels: What the runs say about the same pixels; None where no run keeps maps.
+        paired: Metrics that were resampled in pairs.
+        notes: Sentences that a reader must not miss.
+    """
+
+    sweep: Path
+    output: Path
+    runs: list[SweptRun]
+    evaluations: dict[str, Path]
+    rows: pd.DataFrame
+    groups: list[Group] = field(default_factory=list)
+    sort: str | None = None
+    reference: Group | None = None
+    reference_is: str = ""
+    finest: str = ""
+    pixels: SamePixels | None = None
+    paired: dict[str, Paired] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def axes(self) -> list[str]:
+        """Swept keys."""
+        return list(self.runs[0].axes)
+
+    def baseline(self, key: str) -> float:
+        """A metric of brightness alone: as the finest run sees it, the same for every run; NaN where there is none."""
+        if key in self.paired:
+            return self.paired[key].value.get(BRIGHTNESS, np.nan)
+        of_finest = self.rows.set_index("run").to_dict("index").get(self.finest, {})
+        return float(of_finest.get(f"brightness/{key}", np.nan))
+
+
+def measure(found: Comparison, overrides: Sequence[str]) -> None:
+    """Fill in a row per run: how it stands, its axes and seed, every metric, seconds, parameters."""
+    metrics: dict[str, dict[str, Any]] = {}
+    for name, place in found.evaluations.items():
+        told = json.loads((place / "metrics.json").read_text())
+        metrics[name] = {key: value for key, value in told.items() if isinstance(value, int | float)}
+    if found.evaluations:
+        _measure_in_pairs(found, overrides)
+    rows = []
+    for run in found.runs:
+        row: dict[str, Any] = {"run": run.name, "status": run.status.word, "reason": run.status.reason}
+        row |= run.axes | {"seed": run.seed}
+        own = metrics.get(run.name, {})
+        if own:
+            for key, paired in found.paired.items():
+                if key in PIXEL_KEYS and run.name in paired.value:
+                    mean, low, high = paired.mean([run.name])
+                    row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
+            if found.pixels:
+                seen = found.pixels.own_brightness.items()
+                row |= {f"brightness/{key}": by_run[run.name] for key, by_run in seen if run.name in by_run}
+                row |= {"same_pixels/lung_covered": found.pixels.covered_by.get(run.name)}
+        row |= own | {key: value for key, value in run.story.items() if key.startswith("seconds_")}
+        row |= {"parameters": _parameters(run)} if own else {}
+        rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
+    found.rows = pd.DataFrame(rows)
+
+
+def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
+    measured = [run for run in found.runs if run.name in found.evaluations]
+    found.finest = min(measured, key=lambda run: _coarseness(run, overrides)).name
+    maps = {name: kept for name, place in found.evaluations.items() if (kept := read_maps(place / "maps")) is not None}
+    known: dict[str, SampledMaps] = {name: one for name, one in maps.items() if len(one)}
+    if known and len(known) < len(measured):
+        blind = ", ".join(run.name for run in measured if run.name not in known)
+        found.notes.append(f"same_pixels/... leaves out runs without radiographs whose masks are known: {blind}")
+    if known:
+        finest = min((run for run in measured if run.name in known), key=lambda run: _coarseness(run, overrides)).name
+        found.pixels = same_pixels(known, finest)
+        found.paired |= found.pixels.paired
+    tables = {
+        name: pd.read_csv(
+            place / "images.csv", dtype={"image": str, "patient": str}, keep_default_na=False, na_values=""
+        )
+        for name, place in found.evaluations.items()
+    }
+    images, paired = same_images(tables, found.finest)
+    if paired is not None:
+        found.paired["image/auroc"] = paired
+        most = max(len(table[table["label"].isin(["normal", "pneumonia"])]) for table in tables.values())
+        if len(images) < most:
+            found.notes.append(
+                f"differences of image/auroc are of the {len(images)} radiographs (of {most}) that all score"
+            )
+
+
+def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
+    """Sorts the run of the largest images first, then of the smallest stride and patch."""
+    changed = dict(override.split("=", 1) for override in overrides)
+    size, stride, patch = (changed.get(key, run.value(key)) for key in ("image_size", "stride", "patch"))
+    sides = [float(side) for side in re.findall(r"\d+", size)] or [0.0]
+    numbers = [float(word) if word.isdigit() else np.inf for word in (stride, patch)]
+    return -sides[0] * sides[-1], *numbers
+
+
+def _parameters(run: SweptRun) -> int | None:
+    if run.config is None or "net" not in run.config:
+        return None
+    try:
+        return sum(parameter.numel() for parameter in build(run.config.net).parameters())
+    except (UserError, HydraException) as reason:  # a net of somebody's that is not installed here
+        log.warning("%s: its parameters cannot be counted: %s", run.name, str(reason).splitlines()[0])
+        return None
+
+
+def choose_sort(found: Comparison, asked: str) -> str | None:
+    """The metric to sort by.
+
+    Raises:
+        ConfigError: The one asked for is not there; names the nearest, or why it was left out.
+    """
+    there = [
+        str(key)
+        for key in found.rows.select_dtypes("number").columns
+        if key not in found.axes and not str(key).endswith(("_low", "_high")) and found.rows[key].notna().any()
+    ]
+    if asked and asked not in there:
+        omitted = _omitted(found)
+        if asked in omitted:
+            raise ConfigError(f"sort={asked}: no run has it: {omitted[asked]}")
+        near = difflib.get_close_matches(asked, there, n=4, cutoff=0.4) or there[:4]
+        raise ConfigError(
+            f"sort={asked} is not known; the nearest: {', '.join(near) or 'none, as no run was measured'}"
+        )
+    if asked:
+        return asked
+    for key in DEFAULT_SORTS:
+        if key in there:
+            return key
+        if found.evaluations:
+            found.notes.append(f"{key} is missing: {_omitted(found).get(key, 'no run has it')}")
+    return None
+
+
+def _omitted(found: Comparison) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    for place in found.evaluations.values():
+        reasons |= json.loads((place / "metrics.json").read_text()).get("about", {}).get("omitted", {})
+    nothing = dict.fromkeys(PIXEL_KEYS, "no run was evaluated on radiographs whose masks are known")
+    return reasons | (found.pixels.omitted if found.pixels else nothing)
+
+
+def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
+    """Fill in the groups, sorted, with their differences to the reference."""
+    members: dict[tuple[str, ...], dict[str, SweptRun]] = {}
+    for run in found.runs:
+        if run.name not in found.evaluations:
+            continue
+        seeds = members.setdefault(run.point, {})
+        if run.seed in seeds:
+            found.notes.append(f"{run.name} is {seeds[run.seed].name} once more, seed included: it counts once")
+        seeds.setdefault(run.seed, run)
+    table = found.rows.set_index("run").drop(columns=[*found.axes, "seed"], errors="ignore").select_dtypes("number")
+    groups = []
+    for seeds in members.values():
+        first, names = next(iter(seeds.values())), tuple(run.name for run in seeds.values())
+        own = table.loc[list(names)]
+        mean, sd = own.mean(), own.std(ddof=1)
+        known = [str(key) for key in table.columns if own[str(key)].notna().any()]
+        groups.append(Group(first.axes, names, {key: (float(mean[key]), float(sd[key])) for key in known}))
+    if not groups:
+        return
+    lowest_first = bool(found.sort) and str(found.sort).startswith(_LESS_IS_BETTER)
+    if found.sort:
+        key, sign = found.sort, 1 if lowest_first else -1
+        groups.sort(key=lambda group: (bool(np.isnan(group.of(key)[0])), sign * group.of(key)[0]))
+    chosen, found.reference_is = _choose_reference(found, groups, reference)
+    found.groups = [_compared(found, group, chosen) for group in groups]
+    found.reference = next(group for group in found.groups if group.runs == chosen.runs)
+    settings = {key: {run.value(key) for run in found.runs} for key in _GEOMETRY}
+    differing = [key for key, values in settings.items() if len(values) > 1]
+    if differing:
+        found.notes.append(
+            f"patch/... metrics of runs that differ in {', '.join(differing)} do not compare: their patches are not "
+            "the same pieces of lung. same_pixels/... and image/... do"
+        )
+
+
+def _compared(found: Comparison, group: Group, reference: Group) -> Group:
+    key = found.sort
+    if key is None or key not in group.summary:
+        return group
+    paired = found.paired.get(key)
+    own, others = ([name for name in one.runs if paired and name in paired.value] for one in (group, reference))
+    interval = paired.mean(own)[1:] if paired and own else None
+    difference = None
+    if group.runs != reference.runs and key in reference.summary:
+        plain = (group.summary[key][0] - reference.summary[key][0], np.nan, np.nan)
+        difference = paired.difference(own, others) if paired and own and others else plain
+    return Group(group.axes, group.runs, group.summary, interval, difference)
+
+
+def _choose_reference(found: Comparison, groups: Sequence[Group], asked: str) -> tuple[Group, str]:
+    if asked:
+        wanted = dict(part.split("=", 1) for part in re.split(r",(?![^\[]*\])", asked) if "=" in part)
+        unknown = [key for key in wanted if key not in found.axes]
+        if unknown or not wanted:
+            axes = ", ".join(found.axes) or "none: nothing was swept"
+            raise ConfigError(f"reference={asked}: {', '.join(unknown) or asked} is no swept axis; the axes: {axes}")
+        fitting = [group for group in groups if wanted.items() <= group.axes.items()]
+        if not fitting:
+            points = sorted((described(group.axes) for group in groups), key=lambda point: -_alike(point, asked))
+            raise ConfigError(f"reference={asked}: no measured group is so; the nearest: {'; '.join(points[:4])}")
+        among = f", the best of {len(fitting)} that fit" if len(fitting) > 1 else ""
+        return fitting[0], f"asked for{among}"
+    order = [run.point for run in found.runs]
+    in_order = sorted(groups, key=lambda group: order.index(tuple(group.axes.values())))
+    defaults = _recipe_defaults(found)
+    for group in in_order:
+        run = next(run for run in found.runs if run.name == group.runs[0])
+        if (
+            defaults is not None
+            and run.config is not None
+            and all(_equal(key, run.config, defaults) for key in group.axes)
+        ):
+            return group, "the recipe's defaults"
+    return in_order[0], "the first, as none is the recipe's defaults"
+
+
+def _alike(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def _recipe_defaults(found: Comparison) -> DictConfig | None:
+    """What `train` would do with the overrides that all runs share, and nothing else."""
+    told = [run.overrides for run in found.runs if run.overrides]
+    shared = set.intersection(*(set(one.items()) for one in told)) if told else set()
+    try:
+        return compose_config("train", [f"{key}={value}" for key, value in sorted(shared)])
+    except ConfigError as reason:
+        log.info("the recipe's defaults are not known: %s", str(reason).splitlines()[0])
+        return None
+
+
+def _equal(key: str, one: DictConfig, other: DictConfig) -> bool:
+    missing = object()
+    mine, theirs = (OmegaConf.select(config, key, default=missing) for config in (one, other))
+    return mine is not missing and mine == theirs

@@ -1,0 +1,166 @@
+"""What the figures of a comparison are made of: read from the runs' tables and maps, handed to `comparison_figures`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pneumo_ad.comparison import Comparison, Group
+from pneumo_ad.comparison_figures import LINES, Point, map_rows, metric_by_axis, score_histograms
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.errors import UserError
+from pneumo_ad.runs import load_run
+from pneumo_ad.sampled_maps import read_maps
+from pneumo_ad.sweep import natural
+
+log = logging.getLogger(__name__)
+
+_MOST_GROUPS = 12  # in a figure
+_MOST_PANELS = 6
+_COLUMNS = 4  # radiographs whose maps are shown
+
+
+def draw(found: Comparison, overrides: Sequence[str]) -> None:
+    """Write every figure that can be drawn into `figures/` of the comparison."""
+    folder = found.output / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn: dict[str, Figure | None] = {f"metric_by_{axis}": _metric(found, axis) for axis in found.axes if found.sort}
+    drawn["sad_histograms"] = _histograms(found)
+    drawn["anomaly_maps"] = _maps(found, overrides)
+    for name, figure in drawn.items():
+        path = folder / f"{name.replace('/', '.')}.png"
+        path.unlink(missing_ok=True)  # of an earlier comparison
+        if figure is not None:
+            figure.savefig(path, dpi=170)
+
+
+def _metric(found: Comparison, axis: str) -> Figure | None:
+    key = str(found.sort)
+    groups = [group for group in found.groups if key in group.summary]
+    others = [other for other in found.axes if other != axis]
+    # The axis of most values makes the lines, the others the panels.
+    counts = {other: len({group.axes[other] for group in groups}) for other in others}
+    line = max((other for other in others if counts[other] <= LINES), key=lambda other: counts[other], default="")
+    values = found.rows.set_index("run")[key]
+    points = []
+    for group in sorted(groups, key=lambda group: [natural(value) for value in group.axes.values()]):
+        panel = ", ".join(f"{other}={group.axes[other]}" for other in others if other != line)
+        of_line = f"{line}={group.axes[line]}" if line else ""
+        seeds = tuple(float(values[name]) for name in group.runs if not np.isnan(values[name]))
+        points.append(Point(group.axes[axis], of_line, panel, seeds, group.interval))
+    panels = list(dict.fromkeys(point.panel for point in points))
+    left_out = len(panels) - _MOST_PANELS
+    shown = [point for point in points if point.panel in panels[:_MOST_PANELS]]
+    note = f"{left_out} of {len(panels)} panels left out: groups.csv has all" if left_out > 0 else ""
+    return metric_by_axis(shown, axis, key, found.baseline(key), note) if shown else None
+
+
+def _first(found: Comparison) -> tuple[list[Group], str]:
+    left_out = len(found.groups) - _MOST_GROUPS
+    note = f"the best {_MOST_GROUPS} of {len(found.groups)} groups; {left_out} left out" if left_out > 0 else ""
+    return found.groups[:_MOST_GROUPS], note
+
+
+def _title(found: Comparison, group: Group) -> str:
+    """`net=unet, patch=16`, a line per axis where they are many, and the metric."""
+    words = [f"{key}={value}" for key, value in group.axes.items()] or ["all runs"]
+    lines = [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
+    score = f"\n{found.sort.split('/')[-1]} {group.summary[found.sort][0]:.3f}" if found.sort in group.summary else ""
+    return "\n".join(lines) + score
+
+
+def _histograms(found: Comparison) -> Figure | None:
+    groups, note = _first(found)
+    panels: dict[str, dict[str, npt.NDArray[np.floating]]] = {}
+    for group in groups:
+        tables = [_patches(found, name) for name in group.runs]
+        kinds = list(dict.fromkeys(kind for table in tables for kind in table))
+        panels[_title(found, group)] = {
+            kind: np.concatenate([t.get(kind, np.zeros(0)) for t in tables]) for kind in kinds
+        }
+    return score_histograms(panels, "SAD (grey levels per pixel)", note)
+
+
+def _patches(found: Comparison, name: str) -> dict[str, npt.NDArray[np.floating]]:
+    """SAD by true kind where masks tell it, else by origin."""
+    place = found.evaluations[name]
+    patches = pd.read_csv(
+        place / "patches.csv",
+        usecols=["image", "sad", "lung_share", "kind_true"],
+        keep_default_na=False,
+        dtype={"image": str},
+    )
+    truth = ("outside", "healthy", "opacity")
+    by_kind = {kind: patches.loc[patches["kind_true"] == kind, "sad"].to_numpy() for kind in truth}
+    if len(by_kind["healthy"]) and len(by_kind["opacity"]):
+        return by_kind
+    labels = pd.read_csv(place / "images.csv", dtype=str, keep_default_na=False).set_index("image")["label"]
+    label = patches["image"].map(labels)
+    normal_lung = (label == "normal") & (patches["lung_share"] == 1)
+    return {
+        "normal_lung": patches.loc[normal_lung, "sad"].to_numpy(),
+        "pneumonia": patches.loc[label == "pneumonia", "sad"].to_numpy(),
+    }
+
+
+def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
+    if found.pixels is None or not len(found.pixels.images):
+        return None
+    finest = found.pixels.finest
+    names = list(found.pixels.images["image"])
+    kept = {name: maps for name, place in found.evaluations.items() if (maps := read_maps(place / "maps"))}
+    place = {image: i for i, image in enumerate(kept[finest].images["image"])}
+    truth = {image: np.asarray(kept[finest].truth[place[image]]) for image in names}
+    shown = _shown(truth)
+    groups, note = _first(found)
+    rows = {}
+    seeds = {run.name: run.seed for run in found.runs}
+    for group in groups:
+        own = next((name for name in group.runs if name in kept and len(kept[name])), None)
+        if own is not None:
+            at = {image: i for i, image in enumerate(kept[own].images["image"])}
+            seed = f"\nseed {seeds[own]}" if len(group.runs) > 1 else ""
+            rows[_title(found, group) + seed] = [kept[own].score[at[image]] for image in shown]
+    rows["brightness alone"] = [kept[finest].brightness[place[image]] for image in shown]
+    about = pd.read_csv(found.evaluations[finest] / "images.csv", dtype={"image": str})
+    rows_of = about.set_index("image").to_dict("index")
+    shapes = [(float(rows_of[image]["height"]), float(rows_of[image]["width"])) for image in shown]
+    titles = [f"{image}\n{rows_of[image]['label']}" for image in shown]
+    return map_rows(
+        _radiographs(found, shown, overrides), [truth[image] for image in shown], rows, titles, shapes, note
+    )
+
+
+def _shown(truth: dict[str, npt.NDArray[np.uint8]]) -> list[str]:
+    """Radiographs at evenly spaced ranks of their opacity's size, so that figures show the range, and one without."""
+    size = {image: int((one == 2).sum()) for image, one in truth.items()}
+    sick = sorted((image for image in truth if size[image]), key=lambda image: size[image])
+    well = [image for image in truth if not size[image]][:1]
+    wanted = min(_COLUMNS - len(well), len(sick))
+    ranks = (np.arange(wanted) + 0.5) / max(wanted, 1) * len(sick)
+    return [sick[int(rank)] for rank in ranks] + well
+
+
+def _radiographs(
+    found: Comparison, shown: Sequence[str], overrides: Sequence[str]
+) -> list[npt.NDArray[np.uint8] | None]:
+    """Pixels of radiographs, padding cut away; None for all where the data are not at hand."""
+    finest = found.pixels.finest if found.pixels else found.finest
+    run = next(run for run in found.runs if run.name == finest)
+    changes = [override for override in overrides if not override.startswith(("subset=", "checkpoint="))]
+    try:
+        data: PatchDataModule = load_run(run.folder, changes).datamodule
+        rows = {image: row for row, image in enumerate(data.store.table["image"])}
+    except UserError as reason:
+        log.warning("figures go without the radiographs: %s", reason)
+        return [None] * len(shown)
+    pictures: list[npt.NDArray[np.uint8] | None] = []
+    for image in shown:
+        p = data.store.placement(rows[image])
+        pictures.append(np.asarray(data.store.images[rows[image]])[p.top : p.top + p.height, p.left : p.left + p.width])
+    return pictures

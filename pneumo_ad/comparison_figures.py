@@ -1,0 +1,252 @@
+"""Figures of several runs beside each other, from arrays: nothing here reads a file, a run or a config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pneumo_ad.figures import COLOURS, NAMES
+
+_LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
+_MARKERS = "osD^vPX*"
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
+LINES = len(_LINES)  # that one panel tells apart
+_RATIO = 4  # of the largest to the smallest value, from which an axis is drawn in powers of 2
+
+
+@dataclass(frozen=True)
+class Point:
+    """One group in a figure of a metric against an axis.
+
+    Attributes:
+        at: Its value on the axis.
+        line: What is the same all along its line.
+        panel: What is the same all over its panel.
+        values: The metric, one value per seed.
+        interval: 95 % interval of their mean, or None.
+    """
+
+    at: str
+    line: str
+    panel: str
+    values: tuple[float, ...]
+    interval: tuple[float, float] | None = None
+
+
+def metric_by_axis(
+    points: Sequence[Point], axis: str, metric: str, brightness: float = np.nan, note: str = ""
+) -> Figure:
+    """A metric against a swept axis: a small ring per seed, a marker for their mean, a bar for its interval.
+
+    Args:
+        points: In the order in which categories shall stand.
+        axis: Name of the swept key; drawn to scale where every value is a number.
+        metric: Its name.
+        brightness: The baseline, as a dashed line; NaN draws none.
+        note: Below the title.
+    """
+    places = axis_places([point.at for point in points])
+    panels = list(dict.fromkeys(point.panel for point in points))
+    lines = list(dict.fromkeys(point.line for point in points))
+    span = max(places.values()) - min(places.values()) or 1.0
+    gap = _least_gap(places) or 1.0
+    to_scale = _numbers(places) is not None
+    apart = min(0.05 * span if to_scale else gap, 0.5 * gap / len(lines))  # so that bars do not hide each other
+    margin = 0.1 * span + apart * len(lines) / 2
+    with mpl.rc_context(_STYLE):
+        columns = min(len(panels), 3)
+        rows = -(-len(panels) // columns)
+        legend = len(lines) > 1
+        figure = Figure(figsize=(max(4.6, 3.3 * columns) + 2.2 * legend, 3.3 * rows + 0.4), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for panel, ax in zip(panels, axes.flat, strict=False):
+            for number, line in enumerate(lines):
+                own = [point for point in points if (point.panel, point.line) == (panel, line)]
+                own.sort(key=lambda point: places[point.at])
+                shift = (number - (len(lines) - 1) / 2) * apart
+                _draw_line(ax, own, [places[point.at] + shift for point in own], number, line, to_scale)
+            if not np.isnan(brightness):
+                ax.axhline(brightness, color="0.35", linestyle="--", linewidth=1, label="brightness alone")
+            ax.set_xticks(list(places.values()), list(places))
+            if sum(map(len, places)) > 28:
+                ax.tick_params("x", rotation=30)
+                ax.set_xticks(list(places.values()), list(places), ha="right")
+            ax.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
+            ax.grid(axis="y", color="0.92", linewidth=0.8)
+            ax.set_axisbelow(True)
+            ax.set_title(panel, fontsize=8)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        for ax in axes[:, 0]:
+            ax.set_ylabel(metric)
+        figure.supxlabel(axis, fontsize=9)
+        handles, names = axes[0, 0].get_legend_handles_labels()
+        unique = dict(zip(names, handles, strict=True))
+        unique = {name: handle for name, handle in unique.items() if name}
+        if legend:
+            figure.legend(unique.values(), unique.keys(), loc="outside right upper", frameon=False, fontsize=8)
+        elif unique:
+            axes[0, 0].legend(unique.values(), unique.keys(), frameon=False, fontsize=8, loc="best")
+        title = f"{metric} against {axis}\nsmall rings: seeds; bar: 95 % interval over patients"
+        figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
+    return figure
+
+
+def axis_places(values: Sequence[str]) -> dict[str, float]:
+    """Where the values of an axis lie: to scale if all are numbers (log2 over a wide range), else one beside the other.
+
+    >>> axis_places(["8", "32", "16"])
+    {'8': 3.0, '16': 4.0, '32': 5.0}
+    >>> axis_places(["unet", "autoencoder"])
+    {'unet': 0.0, 'autoencoder': 1.0}
+    """
+    numbers = _numbers(values)
+    if numbers is None:
+        return {value: float(i) for i, value in enumerate(dict.fromkeys(values))}
+    wide = min(numbers.values()) > 0 and max(numbers.values()) >= _RATIO * min(numbers.values())
+    placed = {value: float(np.log2(number)) if wide else number for value, number in numbers.items()}
+    return dict(sorted(placed.items(), key=lambda item: item[1]))
+
+
+def _numbers(values: Iterable[str]) -> dict[str, float] | None:
+    """The values as numbers; None where one is a word."""
+    try:
+        return {value: float(value) for value in values}
+    except ValueError:
+        return None
+
+
+def _least_gap(places: Mapping[str, float]) -> float:
+    ordered = sorted(places.values())
+    return min((b - a for a, b in pairwise(ordered)), default=0.0)
+
+
+def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, line: str, scale: bool) -> None:
+    colour, marker = _LINES[number % LINES], _MARKERS[number % len(_MARKERS)]
+    means = [float(np.mean(point.values)) for point in own]
+    # Between categories there is nothing for a line to lead through.
+    ax.plot(x, means, color=colour, linewidth=1.2 if scale else 0, marker=marker, markersize=6, label=line, zorder=3)
+    for at, point in zip(x, own, strict=True):
+        if len(point.values) > 1:
+            ax.scatter(
+                [at] * len(point.values),
+                point.values,
+                s=18,
+                facecolors="none",
+                edgecolors=colour,
+                zorder=2,
+                linewidths=0.8,
+            )
+        if point.interval is not None:
+            ax.vlines(at, *point.interval, color=colour, linewidth=1.2, alpha=0.7, zorder=1)
+
+
+def score_histograms(
+    groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "", columns: int = 3
+) -> Figure:
+    """How the SAD of patches is spread, a panel per group and an outline per kind; one scale for all.
+
+    Args:
+        groups: By name of the group and of the kind (`COLOURS`), scores of any number.
+        unit: Of the scores.
+        note: Below the title.
+        columns: Panels beside each other.
+    """
+    everything = [values for kinds in groups.values() for values in kinds.values() if len(values)]
+    top = max((float(np.quantile(values, 0.995)) for values in everything), default=1.0) or 1.0
+    bins = np.linspace(0, top, 61)
+    columns = min(columns, len(groups))
+    rows = -(-len(groups) // columns)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(max(3.1 * columns, 5.0), 1.9 * rows + 1.3), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for (name, kinds), ax in zip(groups.items(), axes.flat, strict=False):
+            for kind, values in kinds.items():
+                if len(values):
+                    share = 100 * np.histogram(np.minimum(values, top), bins=bins)[0] / len(values)
+                    colour = COLOURS.get(kind, "0.5")
+                    ax.stairs(share, bins, fill=True, alpha=0.2, color=colour)
+                    ax.stairs(share, bins, color=colour, linewidth=1.2, label=NAMES.get(kind, kind))
+                    ax.axvline(min(float(np.median(values)), top), color=colour, linestyle=":", linewidth=1)
+            ax.set_title(name, fontsize=8)
+            ax.set_xlim(0, top)
+        for ax in axes.flat[len(groups) :]:
+            ax.set_visible(False)
+        for column in range(columns):
+            lowest = axes[(len(groups) - 1 - column) // columns, column]
+            lowest.tick_params(labelbottom=True)
+            lowest.set_xlabel(unit)
+        figure.supylabel("share of the kind's patches (%)", fontsize=9)
+        named = {n: h for ax in axes.flat for h, n in zip(*ax.get_legend_handles_labels(), strict=True)}
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        title = "SAD of patches, one scale for all (the last bar holds all above; dotted: medians)"
+        figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
+    return figure
+
+
+def map_rows(
+    radiographs: Sequence[npt.NDArray[np.uint8] | None],
+    truth: Sequence[npt.NDArray[np.uint8]],
+    maps: Mapping[str, Sequence[npt.NDArray[np.floating]]],
+    names: Sequence[str],
+    shapes: Sequence[tuple[float, float]],
+    note: str = "",
+) -> Figure:
+    """A column per radiograph: its picture above, then a row of anomaly maps per run; opacities outlined.
+
+    Args:
+        radiographs: (H, W) uint8 each, padding cut away; None where the pixels cannot be had.
+        truth: (128, 128) each: 0 outside the lung, 1 healthy lung, 2 opacity.
+        maps: By run, (128, 128) each, NaN where no window lies; every row has a colour scale of its own, over
+            what lies in the lungs.
+        names: Of the radiographs.
+        shapes: Height and width of the radiographs, to draw all in their own aspect.
+        note: Below the title.
+    """
+    rows = 1 + len(maps)
+    tallest = max(height / width for height, width in shapes)
+    cell = 1.7
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(cell * len(names) + 2.2, cell * tallest * rows + 0.9), layout="constrained")
+        axes = figure.subplots(rows, len(names), squeeze=False)
+        for column, (height, width) in enumerate(shapes):
+            extent = (0.0, width, height, 0.0)
+            if radiographs[column] is not None:
+                axes[0, column].imshow(radiographs[column], cmap="gray", vmin=0, vmax=255, extent=extent)
+            else:
+                axes[0, column].imshow(truth[column] > 0, cmap="gray", vmin=0, vmax=3, extent=extent)
+            axes[0, column].set_title(names[column], fontsize=7)
+            for row, (_, own) in enumerate(maps.items(), start=1):
+                lungs = [one[~np.isnan(one) & (kind > 0)] for one, kind in zip(own, truth, strict=True)]
+                seen = np.concatenate(lungs)
+                low, high = np.quantile(seen, [0.005, 0.995]) if len(seen) else (0.0, 1.0)
+                axes[row, column].imshow(own[column], cmap="inferno", vmin=low, vmax=high, extent=extent)
+            for row in range(rows):
+                ax = axes[row, column]
+                if (truth[column] == 2).any():
+                    colour = COLOURS["opacity"] if not row else "#00d5ff"
+                    y, x = ((np.arange(128) + 0.5) / 128 * side for side in (height, width))
+                    ax.contour(x, y, truth[column] == 2, levels=[0.5], colors=[colour], linewidths=0.8)
+                ax.set(xticks=[], yticks=[], facecolor="0.8")  # grey where no window lies
+                ax.spines[:].set_visible(False)
+        for row, name in enumerate(["radiograph", *maps]):
+            axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5)
+        title = (
+            "Anomaly maps of the same radiographs, opacity outlined\n"
+            "a row has its own colour scale, over its lungs; grey: no window"
+        )
+        figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
+    return figure

@@ -1,0 +1,92 @@
+"""What `pneumo-ad compare` prints: a line per group, then every run that was not measured, then what to mind."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pneumo_ad.comparison import DEFAULT_SORTS, Comparison, Group
+from pneumo_ad.sweep import described
+
+_MUCH = 0.9  # of the lung; where less is common to all runs, a line says whose windows are few
+_COLOURS = {"failed": "red", "interrupted": "yellow", "running": "cyan", "unfinished": "yellow"}
+
+
+def leaderboard(found: Comparison) -> Table:
+    """The groups, sorted; brightness as the last line."""
+    table = Table(title=f"{escape(str(found.sweep))}: sorted by {found.sort or 'nothing'}", title_justify="left")
+    for axis in found.axes or ["runs"]:
+        table.add_column(escape(axis))
+    key = found.sort or ""
+    if key:
+        table.add_column(key, justify="right")
+        table.add_column("difference to reference", justify="right")
+    beside = [other for other in DEFAULT_SORTS if other != key and other in found.rows]
+    for other in beside:
+        table.add_column(other, justify="right")
+    table.add_column("seeds", justify="right")
+    for group in found.groups:
+        cells = [escape(value) for value in group.axes.values()] or ["all alike"]
+        if key:
+            cells += [_value(group.of(key)), _difference(group, found)]
+        cells += [_value(group.of(other)) for other in beside]
+        table.add_row(*cells, str(len(group.runs)), style="bold" if group is found.reference else "")
+    if not np.isnan(found.baseline(key)):
+        table.add_section()
+        blank = [""] * (max(len(found.axes), 1) - 1)
+        own = [_number(found.baseline(other)) for other in beside]
+        table.add_row("brightness alone", *blank, _number(found.baseline(key)), "", *own, "", style="dim")
+    return table
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print the leaderboard and all that a reader must know to read it."""
+    console = Console(highlight=False)
+    if found.groups:
+        console.print(leaderboard(found))
+    if found.sort and found.reference:
+        words = "mean ± standard deviation over seeds; brackets: 95 % interval by patient, the same resamples for all"
+        console.print(words, soft_wrap=True)
+        console.print(f"reference: {escape(described(found.reference.axes))} ({found.reference_is})", soft_wrap=True)
+    if found.pixels and found.pixels.paired:
+        console.print(
+            f"same_pixels: {len(found.pixels.images)} radiographs with masks, {found.pixels.covered:.1%} of their lung "
+            f"is covered by every run; truth and brightness as {escape(found.pixels.finest)} sees them",
+            soft_wrap=True,
+        )
+        least = min(found.pixels.covered_by.items(), key=lambda item: item[1])
+        if found.pixels.covered < _MUCH:
+            few = f"{escape(least[0])} covers the least, {least[1]:.1%}: a smaller stride, or cover=full, gives more"
+            console.print(few, style="yellow", soft_wrap=True)
+    for run in found.runs:
+        if run.status.word != "finished":
+            colour, reason = _COLOURS[run.status.word], f": {run.status.reason}" if run.status.reason else ""
+            console.print(f"[{colour}]{run.status.word}[/{colour}] {escape(run.name + reason)}", soft_wrap=True)
+    if not found.groups:
+        console.print(f"no run of {len(found.runs)} was measured", style="yellow")
+    for note in found.notes:
+        console.print(escape(note), style="yellow", soft_wrap=True)
+    console.print(f"tables and figures: {escape(str(found.output))}", soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _value(summary: tuple[float, float]) -> str:
+    mean, sd = summary
+    return _number(mean) if np.isnan(sd) else f"{_number(mean)} ± {_number(sd)}"
+
+
+def _difference(group: Group, found: Comparison) -> str:
+    if group is found.reference:
+        return "reference"
+    if group.difference is None:
+        return "–"
+    value, low, high = group.difference
+    interval = "" if np.isnan(low) else f" ({low:+.3f} to {high:+.3f})"
+    return f"{value:+.3f}{interval}"

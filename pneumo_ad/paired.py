@@ -1,0 +1,197 @@
+"""Runs measured on what they have in common: the same pixels of the same radiographs, in the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.metrics.headline import LEAST_IMAGES
+from pneumo_ad.metrics.ranking import auroc, interval_of, resampled_aurocs, resamples_of
+from pneumo_ad.sampled_maps import SampledMaps
+
+BRIGHTNESS = "brightness"  # stands beside the names of runs
+_SAME_PICTURE = 0.5  # overlap (intersection over union) of two runs' lungs below which they are of other radiographs
+
+
+@dataclass
+class Paired:
+    """One metric of several runs on the same samples.
+
+    Attributes:
+        value: By run, and of `BRIGHTNESS`.
+        resampled: By run, (R,): resample r draws the same patients for every run.
+    """
+
+    value: dict[str, float] = field(default_factory=dict)
+    resampled: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+
+    def add(
+        self,
+        name: str,
+        scores: npt.NDArray[np.floating],
+        truth: npt.NDArray[np.bool_],
+        owner: npt.NDArray[np.integer],
+        weights: npt.NDArray[np.float32],
+    ) -> None:
+        """AUROC of one more run."""
+        self.value[name] = auroc(scores, truth)
+        self.resampled[name] = resampled_aurocs(scores, truth, owner, weights)
+
+    def mean(self, names: Sequence[str]) -> tuple[float, float, float]:
+        """Mean over some runs, and its 95 % interval over patients (not over runs)."""
+        return float(np.mean([self.value[name] for name in names])), *interval_of(self._mean(names))
+
+    def difference(self, names: Sequence[str], reference: Sequence[str]) -> tuple[float, float, float]:
+        """Mean of some runs less that of others and its 95 % interval; of runs with themselves exactly 0."""
+        value = self.mean(names)[0] - self.mean(reference)[0]
+        return value, *interval_of(self._mean(names) - self._mean(reference))
+
+    def _mean(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
+        return np.mean([self.resampled[name] for name in names], axis=0)
+
+
+@dataclass
+class SamePixels:
+    """What several runs say about the same points of the same radiographs.
+
+    Attributes:
+        images: Columns `image` and `patient`: the radiographs that every run has.
+        finest: The run whose masks are the truth and whose brightness is the baseline.
+        covered: Share of the lung's points that every run's windows cover.
+        covered_by: By run, the share that its own do.
+        points: How many points every run covers.
+        paired: `same_pixels/auroc_in_lung` (opacity against healthy lung) and `same_pixels/auroc` (against all else).
+        own_brightness: By metric and run, brightness as that run's windows see it.
+        omitted: Metric -> why it was left out.
+    """
+
+    images: pd.DataFrame
+    finest: str
+    covered: float = 0.0
+    covered_by: dict[str, float] = field(default_factory=dict)
+    points: int = 0
+    paired: dict[str, Paired] = field(default_factory=dict)
+    own_brightness: dict[str, dict[str, float]] = field(default_factory=dict)
+    omitted: dict[str, str] = field(default_factory=dict)
+
+
+PIXEL_KEYS = ("same_pixels/auroc_in_lung", "same_pixels/auroc")
+
+
+def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1000) -> SamePixels:
+    """Measure runs on the points that all of them cover, in the radiographs that all of them have.
+
+    Args:
+        maps: By run.
+        finest: The run whose masks are the truth for all: the one of the largest images.
+        resamples: Of the bootstrap by patient.
+    """
+    images = _in_common([one.images for one in maps.values()])
+    found = SamePixels(images, finest)
+    places = {name: _places(one.images, images) for name, one in maps.items()}
+    truth = np.asarray(maps[finest].truth)[places[finest]]
+    reason = _too_few(truth) or _other_radiographs(maps, places, truth, images, finest)
+    if reason:
+        found.omitted = dict.fromkeys(PIXEL_KEYS, reason)
+        return found
+    seen = np.ones(truth.shape, dtype=bool)
+    for name, one in maps.items():
+        own = ~np.isnan(one.score[places[name]])
+        found.covered_by[name] = float(own[truth > 0].mean())
+        seen &= own
+    found.covered, found.points = float(seen[truth > 0].mean()), int(seen.sum())
+    reason = _too_few(np.where(seen, truth, 0))
+    if reason:
+        found.omitted = dict.fromkeys(PIXEL_KEYS, f"of the pixels that every run covers, {reason}")
+        return found
+    number = np.unique(images["patient"].to_numpy(dtype=str), return_inverse=True)[1]
+    weights = resamples_of(int(number.max()) + 1, resamples)
+    owner = np.repeat(number, seen.sum(axis=(1, 2)))
+    kind = truth[seen]
+    for key, chosen in zip(PIXEL_KEYS, (kind > 0, np.ones(kind.shape, dtype=bool)), strict=True):
+        paired, opaque = Paired(), kind[chosen] == 2
+        for name, one in maps.items():
+            paired.add(name, one.score[places[name]][seen][chosen], opaque, owner[chosen], weights)
+            brightness = one.brightness[places[name]][seen][chosen]
+            found.own_brightness.setdefault(key, {})[name] = auroc(brightness, opaque)
+        brightness = maps[finest].brightness[places[finest]][seen][chosen]
+        paired.add(BRIGHTNESS, brightness, opaque, owner[chosen], weights)
+        found.paired[key] = paired
+    return found
+
+
+def same_images(
+    tables: Mapping[str, pd.DataFrame], finest: str, resamples: int = 1000
+) -> tuple[pd.DataFrame, Paired | None]:
+    """Image AUROC of runs on the radiographs that all of them score.
+
+    Args:
+        tables: By run, `images.csv`: `image`, `patient`, `label`, `score`, `brightness`.
+        finest: The run whose brightness is the baseline.
+        resamples: Of the bootstrap by patient.
+
+    Returns:
+        The radiographs, and the metric; None with fewer than 5 of a label.
+    """
+    keys = ["image", "patient", "label"]
+    scored = {
+        name: table[table["label"].isin(["normal", "pneumonia"]) & table["score"].notna()]
+        for name, table in tables.items()
+    }
+    images = _in_common([table[keys] for table in scored.values()])
+    sick = (images["label"] == "pneumonia").to_numpy()
+    if min(int(sick.sum()), int((~sick).sum())) < LEAST_IMAGES:
+        return images, None
+    owner = np.unique(images["patient"].to_numpy(dtype=str), return_inverse=True)[1]
+    weights = resamples_of(int(owner.max()) + 1, resamples)
+    paired = Paired()
+    for name, table in scored.items():
+        chosen = _places(table[keys], images)
+        paired.add(name, table["score"].to_numpy()[chosen], sick, owner, weights)
+        if name == finest:
+            paired.add(BRIGHTNESS, table["brightness"].to_numpy()[chosen], sick, owner, weights)
+    return images, paired
+
+
+def _in_common(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    common = tables[0]
+    for table in tables[1:]:
+        common = common.merge(table, on=list(common.columns), how="inner")
+    return common.sort_values("image", ignore_index=True)
+
+
+def _places(own: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Row of each wanted radiograph among a run's own."""
+    place = {image: i for i, image in enumerate(own["image"])}
+    return np.array([place[image] for image in wanted["image"]], dtype=np.int64)
+
+
+def _too_few(truth: npt.NDArray[np.uint8]) -> str | None:
+    for kind, words in ((2, "opacity"), (1, "healthy lung")):
+        n = int((truth == kind).any(axis=(1, 2)).sum()) if len(truth) else 0
+        if n < LEAST_IMAGES:
+            return f"{n} radiographs with {words} are in every run; at least {LEAST_IMAGES} are needed"
+    return None
+
+
+def _other_radiographs(
+    maps: Mapping[str, SampledMaps],
+    places: Mapping[str, npt.NDArray[np.int64]],
+    truth: npt.NDArray[np.uint8],
+    images: pd.DataFrame,
+    finest: str,
+) -> str | None:
+    """Why the runs cannot be compared, where a name stands for another radiograph in one of them."""
+    for name, one in maps.items():
+        own = np.asarray(one.truth)[places[name]] > 0
+        either = (own | (truth > 0)).sum(axis=(1, 2)).clip(1)
+        overlap = (own & (truth > 0)).sum(axis=(1, 2)) / either
+        lung = own.any(axis=(1, 2)) | (truth > 0).any(axis=(1, 2))
+        if (lung & (overlap < _SAME_PICTURE)).any():
+            image = images["image"].iloc[int(np.argmax(lung & (overlap < _SAME_PICTURE)))]
+            return f"{image} of {name} is not the radiograph of that name in {finest}: its lungs lie elsewhere"
+    return None

@@ -1,0 +1,148 @@
+"""A folder of runs: which there are, how each stands, and on which axes they differ."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.jobs import Status, differences, flatten, read_story, status
+
+DEFAULT = "default"  # value of an axis in a run that was not told any
+_ABSENT = "absent"  # from a run's config
+_NO_AXES = ("seed", "run_dir")  # replicates differ in the one, all runs in the other
+
+
+@dataclass(frozen=True)
+class SweptRun:
+    """A run of a sweep.
+
+    Attributes:
+        folder: Where it lies.
+        name: The folder below the sweep's.
+        status: How it stands.
+        story: What its `run.json` tells.
+        config: As it was saved; None where the job ended before.
+        overrides: Key -> value, as they were asked for.
+        axes: Swept key -> this run's value.
+    """
+
+    folder: Path
+    name: str
+    status: Status
+    story: dict[str, Any]
+    config: DictConfig | None
+    overrides: dict[str, str]
+    axes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> str:
+        """In which replicates differ."""
+        return self.value("seed")
+
+    @property
+    def point(self) -> tuple[str, ...]:
+        """Its values on the axes: what replicates have in common."""
+        return tuple(self.axes.values())
+
+    def value(self, key: str) -> str:
+        """Of a key: the config's, so that a default equals the same value asked for; of a group, the choice."""
+        values = flatten(OmegaConf.to_container(self.config)) if self.config is not None else {}
+        if key in values and not isinstance(values[key], dict):
+            return _word(values[key])
+        return self.overrides.get(key, DEFAULT)
+
+
+def read_sweep(sweep: Path) -> list[SweptRun]:
+    """Every run below a folder, or below the folders in it, with the axes on which they differ.
+
+    Raises:
+        DataError: The folder is not there, is a run itself, or holds no run; says what it holds.
+    """
+    runs = [_read_run(folder, sweep) for folder in find_runs(sweep)]
+    axes = [
+        key
+        for key in dict.fromkeys(key for run in runs for key in run.overrides)
+        if key not in _NO_AXES and len({run.value(key) for run in runs}) > 1
+    ]
+    for run in runs:
+        run.axes.update({key: run.value(key) for key in axes})
+    # Equal overrides, other configs: two sweeps with a changed default between them.
+    for key in _silent_differences(runs):
+        for run in runs:
+            values = flatten(OmegaConf.to_container(run.config)) if run.config is not None else {}
+            run.axes[key] = _word(values[key]) if key in values else _ABSENT
+    return runs
+
+
+def find_runs(sweep: Path) -> list[Path]:
+    """Run folders one or two levels below a folder, in natural order (8 before 16).
+
+    Raises:
+        DataError: See `read_sweep`.
+    """
+    if not sweep.is_dir():
+        near = sorted(path.name for path in sweep.parent.glob("*/")) if sweep.parent.is_dir() else []
+        beside = f"; beside it: {', '.join(near[:8])}" if near else ""
+        raise DataError(f"{sweep}: no such folder{beside}")
+    marks = [
+        mark for level in ("*", "*/*") for name in (".hydra", "run.json") for mark in sweep.glob(f"{level}/{name}")
+    ]
+    found = sorted({mark.parent for mark in marks}, key=lambda path: natural(str(path.relative_to(sweep))))
+    if (sweep / ".hydra").is_dir():
+        raise DataError(f"{sweep} is a run, not a folder of runs; compare {sweep.resolve().parent}")
+    if not found:
+        deep = sorted({mark.parent.parent for level in (3, 4) for mark in sweep.glob("*/" * level + ".hydra")})
+        there = ", ".join(sorted(path.name for path in sweep.iterdir())[:8]) or "nothing"
+        hint = f"; sweeps further down: {', '.join(map(str, deep[:5]))}" if deep else ""
+        raise DataError(f"{sweep}: no run below it (a folder with .hydra and run.json); it holds {there}{hint}")
+    return found
+
+
+def natural(text: str) -> list[tuple[int, float, str]]:
+    """Sorts numbers in a text by value.
+
+    >>> sorted(["patch=16", "patch=8"], key=natural)
+    ['patch=8', 'patch=16']
+    """
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [(0, float(part), "") if part[:1].isdigit() else (1, 0.0, part) for part in parts if part]
+
+
+def described(axes: dict[str, str]) -> str:
+    """`net=unet,patch=16`; `all alike` where nothing was swept."""
+    return ",".join(f"{key}={value}" for key, value in axes.items()) or "all alike"
+
+
+def _read_run(folder: Path, sweep: Path) -> SweptRun:
+    config = None
+    if (folder / ".hydra" / "config.yaml").is_file():
+        loaded = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        config = loaded if isinstance(loaded, DictConfig) else None
+    file = folder / ".hydra" / "overrides.yaml"
+    listed = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else []
+    parts = [str(override).lstrip("+~").partition("=") for override in listed or []]
+    overrides = {key: value for key, _, value in parts}
+    return SweptRun(folder, str(folder.relative_to(sweep)), status(folder), read_story(folder), config, overrides)
+
+
+def _silent_differences(runs: list[SweptRun]) -> list[str]:
+    first: dict[tuple[str, ...], SweptRun] = {}
+    keys: dict[str, None] = {}
+    for run in runs:
+        if run.config is None:
+            continue
+        other = first.setdefault((*run.point, run.seed), run)
+        assert other.config is not None
+        changed = (line.partition(": ")[0] for line in differences(other.config, run.config))
+        keys |= dict.fromkeys(key for key in changed if key not in _NO_AXES)
+    return list(keys)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
