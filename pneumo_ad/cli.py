@@ -172,7 +172,7 @@ def _compare(arguments: list[str]) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     from pneumo_ad.compare import compare
-    from pneumo_ad.leaderboard import print_comparison
+    from pneumo_ad.leaderboard.table import print_comparison
 
     print_comparison(compare(arguments))
 

@@ -15,11 +15,11 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 FLOORS = [
     {"errors", "paths", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring"},
-    {"module", "data", "lungs", "figures", "sampled_maps", "paired", "comparison_figures"},
+    {"checkpoints", "module", "data", "lungs", "figures", "sampled_maps"},
     {"callbacks"},
 ]
-HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweep", "compare", "comparison", "cli"}
-TOP = HYDRA | {"stores", "summary", "leaderboard", "comparison_drawing"}
+HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweeps", "compare", "leaderboard", "processes", "cli"}
+TOP = HYDRA | {"stores", "summary"}
 
 
 def name_of(file):

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pneumo_ad.comparison import Comparison, Group
-from pneumo_ad.comparison_figures import LINES, Point, map_rows, metric_by_axis, score_histograms
+from pneumo_ad.leaderboard.groups import Comparison, Group
+from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import UserError
 from pneumo_ad.runs import load_run
 from pneumo_ad.sampled_maps import read_maps
-from pneumo_ad.sweep import natural
+from pneumo_ad.leaderboard.gather import natural
 
 log = logging.getLogger(__name__)
 
