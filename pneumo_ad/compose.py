@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
@@ -50,6 +51,8 @@ def build(node: DictConfig, **parts: Any) -> Any:
             raise cause from None
         if isinstance(cause, (MissingMandatoryValue, InterpolationToMissingValueError)):
             raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
+        if isinstance(cause, ImportError):
+            raise ConfigError(f"{node.get('_target_')}: {' '.join(str(cause).splitlines())}") from reason
         if isinstance(cause, (ValueError, TypeError, OSError, MisconfigurationException)):
             raise ConfigError(f"{node.get('_target_')}: {cause}") from reason
         raise
@@ -65,16 +68,23 @@ def build_all(nodes: DictConfig | None) -> list[Any]:
     """Make every named node of a group, leaving out those set to null.
 
     Raises:
-        ConfigError: A node that does not say what it is, as where a value is set within one that is null.
+        ConfigError: See `build`; a node that says how but not what, as an experiment's settings of a callback that
+            `callbacks=minimal` took away.
     """
-    for name, node in (nodes or {}).items():
+    for node in (nodes or {}).values():
         if node is not None and "_target_" not in node:
-            raise ConfigError(f"{name} has values but no _target_: it is null in the chosen group, or misspelt ({node})")
+            key, settings = node._get_full_key(""), ", ".join(map(str, node))
+            raise ConfigError(f"{key} has settings ({settings}) but no _target_; {key}=null leaves it out")
     return [build(node) for node in (nodes or {}).values() if node is not None]
 
 
-def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+def compose_config(name: str, overrides: Sequence[str] = (), search_path: Sequence[str] = ()) -> DictConfig:
     """Compose one of the configs of `pneumo_ad.conf`, as the command line does.
+
+    Args:
+        name: Of the config.
+        overrides: In Hydra's grammar.
+        search_path: Further places of yaml, as in `hydra.searchpath`: `pkg://their_package.conf`, `file:///folder`.
 
     Raises:
         ConfigError: Hydra's own message about an unknown override.
@@ -82,24 +92,54 @@ def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         try:
-            return compose(name, list(overrides))
+            return compose(name, [*_as_override(search_path), *overrides])
         except (HydraException, OmegaConfBaseException) as reason:
             raise ConfigError(str(reason)) from reason
 
 
-def groups() -> set[str]:
-    """Names of the config groups that `train` offers."""
-    folders = [entry for entry in files("pneumo_ad.conf").iterdir() if entry.is_dir()]
-    return {folder.name for folder in folders if any(entry.name.endswith(".yaml") for entry in folder.iterdir())}
+def groups(search_path: Sequence[str] = ()) -> set[str]:
+    """Names of the config groups of `pneumo_ad.conf` and of a search path."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
+        options, where = GlobalHydra.instance().config_loader().get_group_options, _as_override(search_path)
+        folders = set(options("", ObjectType.GROUP, "train", where)) - {"hydra"}
+        return {folder for folder in folders if options(folder, ObjectType.CONFIG, "train", where)}
 
 
-def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[str]) -> DictConfig:
+def saved_search_path(folder: Path) -> list[str]:
+    """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
+
+    Args:
+        folder: The run folder; Hydra noted in it where it looked.
+    """
+    file = folder / ".hydra" / "hydra.yaml"
+    if not file.is_file():
+        return []
+    runtime = OmegaConf.load(file).hydra.runtime
+    found = []
+    for source in runtime.config_sources:
+        if source.schema == "file":  # a relative folder was relative to where the run was started
+            found.append(f"file://{Path(runtime.cwd, source.path)}")
+        elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
+            found.append(f"pkg://{source.path}")
+    return found
+
+
+def _as_override(search_path: Sequence[str]) -> list[str]:
+    quoted = ",".join("'" + place.replace("'", "\\'") + "'" for place in search_path)
+    return [f"hydra.searchpath=[{quoted}]"] if quoted else []
+
+
+def change_saved(
+    saved: DictConfig, overrides: Sequence[str], fixed: Sequence[str], search_path: Sequence[str] = ()
+) -> DictConfig:
     """A saved config with overrides applied: `group=choice` replaces the group as a whole, `key=value` sets a value.
 
     Args:
         saved: The config of a finished run.
-        overrides: In Hydra's grammar.
+        overrides: In Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
         fixed: Top-level keys that may not change, because the weights depend on them.
+        search_path: See `compose_config`; that of the run is `saved_search_path`.
 
     Raises:
         ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.
@@ -109,8 +149,12 @@ def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[st
     OmegaConf.set_struct(config, True)
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        chosen = [item for item in parsed if item.key_or_group in groups()]
-        fresh = compose_config("train", [item.input_line or "" for item in chosen])
+        where = [item for item in parsed if item.key_or_group == "hydra.searchpath"]
+        search_path = [*search_path, *(place for item in where for place in _places(item.value()))]
+        parsed = [item for item in parsed if item not in where]
+        offered = groups(search_path)
+        chosen = [item for item in parsed if item.key_or_group in offered]
+        fresh = compose_config("train", [item.input_line or "" for item in chosen], search_path)
         for key in fresh:
             # A run of an older version takes today's default for what it does not have.
             if key not in config and not OmegaConf.is_missing(fresh, key):
@@ -131,3 +175,9 @@ def change_saved(saved: DictConfig, overrides: Sequence[str], fixed: Sequence[st
     except (HydraException, OmegaConfBaseException) as reason:
         raise ConfigError(f"{reason}".splitlines()[0]) from reason
     return config
+
+
+def _places(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(place, str) for place in value):
+        raise ConfigError(f"hydra.searchpath={value} must be a list, for example [pkg://their_package.conf]")
+    return value

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from pneumo_ad import figures
-from pneumo_ad.compose import build, change_saved
+from pneumo_ad.compose import build, change_saved, saved_search_path
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
@@ -317,7 +317,7 @@ def validation_scores(run: Run, scoring: Scoring) -> dict[str, npt.NDArray[np.fl
     what they depend on, so that data elsewhere can be judged where the run's own are not at hand.
     """
     overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
-    own = change_saved(saved_config(run.folder), overrides, FIXED)
+    own = change_saved(saved_config(run.folder), overrides, FIXED, saved_search_path(run.folder))
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
     made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule)]
     depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative)]

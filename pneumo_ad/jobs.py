@@ -113,7 +113,7 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 def keep_recipe(folder: Path, config: DictConfig) -> None:
-    """Save a job's config and overrides as `.hydra/config.yaml` and `.hydra/overrides.yaml`.
+    """Save a job's config, its overrides and Hydra's own config in `.hydra`.
 
     Hydra would do so before the job begins, over whatever lies there; here a folder with another recipe is refused.
 
@@ -135,6 +135,7 @@ def keep_recipe(folder: Path, config: DictConfig) -> None:
     file.parent.mkdir(exist_ok=True)
     overrides = OmegaConf.create(list(HydraConfig.get().overrides.task))
     write_text(file.with_name("overrides.yaml"), OmegaConf.to_yaml(overrides))
+    write_text(file.with_name("hydra.yaml"), OmegaConf.to_yaml(HydraConfig.instance().cfg))
     write_text(file, OmegaConf.to_yaml(config))  # last: where it stands, the rest does
 
 

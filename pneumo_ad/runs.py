@@ -10,7 +10,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.checkpoints import read_checkpoint
-from pneumo_ad.compose import build, change_saved
+from pneumo_ad.compose import build, change_saved, saved_search_path
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
 from pneumo_ad.module import PatchAutoencoder
@@ -56,7 +56,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     """
     folder = Path(run_dir)
     config = saved_config(folder)
-    changed = change_saved(config, overrides, FIXED)
+    changed = change_saved(config, overrides, FIXED, saved_search_path(folder))
     weights = find_checkpoint(folder, checkpoint)
     module: PatchAutoencoder = build(changed.module)
     checkpoint_held = read_checkpoint(weights)

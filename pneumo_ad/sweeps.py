@@ -110,8 +110,10 @@ def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
         raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){hint}")
     given = {one.partition("=")[0] for one in more}
     kept = [str(one) for one in OmegaConf.load(file) if str(one).partition("=")[0] not in given]
+    hydra = OmegaConf.load(file.with_name("hydra.yaml")).hydra
+    paths = [one for one in hydra.overrides.hydra if one.startswith("hydra.searchpath=")]
     # The recipe may be a sweep: this is one of its runs.
-    return [*kept, *more, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
+    return [*kept, *more, *paths, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
 
 
 def run_folders(sweep: Path) -> list[Path]:

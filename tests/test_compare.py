@@ -14,13 +14,13 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_ad import compare as command
 from pneumo_ad.compare import compare
-from pneumo_ad.leaderboard.figures import Point, metric_by_axis
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.jobs import tell
-from pneumo_ad.leaderboard.table import print_comparison
-from pneumo_ad.leaderboard.paired import same_pixels
-from pneumo_ad.sampled_maps import POINTS, SampledMaps, read_maps, write_maps
+from pneumo_ad.leaderboard.figures import Point, metric_by_axis
 from pneumo_ad.leaderboard.gather import read_sweep
+from pneumo_ad.leaderboard.paired import same_pixels
+from pneumo_ad.leaderboard.table import print_comparison
+from pneumo_ad.sampled_maps import POINTS, SampledMaps, read_maps, write_maps
 
 IN_LUNG, WHOLE = "same_pixels/auroc_in_lung", "same_pixels/auroc"
 IMAGES = 12

@@ -10,7 +10,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.compose import build, build_all, change_saved, compose_config, groups
+from pneumo_ad.compose import build, build_all, change_saved, compose_config, groups, saved_search_path
 from pneumo_ad.errors import ConfigError
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
@@ -180,11 +180,68 @@ def test_a_run_of_an_older_version_takes_the_default_of_a_key_it_lacks():
     assert change_saved(saved, ["relative=0.2"], []).relative == 0.2
 
 
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Yaml of another project: a score, and a group that `train` does not have."""
+    folder = tmp_path / "somebody's own"
+    for name, line in (("score/theirs", "_target_: pneumo_ad.scores.SADSum"), ("dye/red", "shade: 3")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.yaml").write_text(line)
+    return folder
+
+
+def test_a_saved_config_takes_groups_of_another_project(elsewhere):
+    saved, where = compose_config("train", ["seed=5"]), [f"file://{elsewhere}"]
+    assert change_saved(saved, ["score=theirs"], [], where).score == {"_target_": "pneumo_ad.scores.SADSum"}
+    with pytest.raises(ConfigError, match="theirs"):
+        change_saved(saved, ["score=theirs"], [])
+    assert groups(where) == groups() | {"dye"}
+    assert "hydra" not in groups()
+    with pytest.raises(ConfigError, match="dye"):  # refused, not taken for a value
+        change_saved(saved, ["dye=red"], [], where)
+
+
+def test_evaluation_can_add_to_the_search_path(elsewhere):
+    saved, override = compose_config("train"), f'hydra.searchpath=["file://{elsewhere}"]'
+    changed = change_saved(saved, ["score=theirs", override], [])
+    assert changed.score == {"_target_": "pneumo_ad.scores.SADSum"}
+    assert "hydra" not in changed
+    with pytest.raises(ConfigError, match="must be a list"):
+        change_saved(saved, [f"hydra.searchpath={elsewhere.parent}"], [])
+
+
+def test_a_run_folder_says_where_its_yaml_came_from(tmp_path):
+    assert saved_search_path(tmp_path) == []  # Hydra was told to note nothing
+    sources = [("pkg", "hydra.conf"), ("pkg", "pneumo_ad.conf"), ("pkg", "their.conf"), ("file", "conf")]
+    sources += [("file", "/far/conf"), ("structured", "")]
+    noted = {"cwd": "/start", "config_sources": [{"schema": schema, "path": path} for schema, path in sources]}
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save({"hydra": {"runtime": noted}}, tmp_path / ".hydra" / "hydra.yaml")
+    assert saved_search_path(tmp_path) == ["pkg://their.conf", "file:///start/conf", "file:///far/conf"]
+
+
+def test_build_names_the_package_that_is_not_installed():
+    with pytest.raises(ConfigError, match=r"no_such_package\.Net: .*is installed"):
+        build(DictConfig({"_target_": "no_such_package.Net"}))
+    with pytest.raises(ConfigError, match="no_such_package"):
+        build(DictConfig({"_target_": "builtins.dict", "net": {"_target_": "no_such_package.Net"}}))
+
+
 def test_build_passes_on_the_error_of_the_part_itself():
     config = compose_config("train", ["loss.form=cubic"])
     config.run_dir = "run"
     with pytest.raises(ConfigError, match=r"^form='cubic' is not known"):
         build(config.module)
+
+
+def test_settings_of_a_callback_that_is_not_there_are_refused_by_name():
+    config = compose_config("train", ["experiment=demo_paper", "callbacks=minimal"])
+    with pytest.raises(ConfigError, match=r"callbacks\.panels has settings \(every_n_epochs\).*callbacks\.panels=null"):
+        build_all(config.callbacks)
+    left_out = ["callbacks.panels=null", "callbacks.maps=null"]
+    config = compose_config("train", ["experiment=demo_paper", "callbacks=minimal", *left_out])
+    config.run_dir = "run"
+    assert len(build_all(config.callbacks)) == 3
 
 
 def test_build_gives_plain_containers():

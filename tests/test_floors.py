@@ -18,7 +18,19 @@ FLOORS = [
     {"checkpoints", "module", "data", "lungs", "figures", "sampled_maps"},
     {"callbacks"},
 ]
-HYDRA = {"compose", "jobs", "runs", "train", "train_lungs", "evaluate", "sweeps", "compare", "leaderboard", "processes", "cli"}
+HYDRA = {
+    "compose",
+    "jobs",
+    "runs",
+    "train",
+    "train_lungs",
+    "evaluate",
+    "sweeps",
+    "compare",
+    "leaderboard",
+    "processes",
+    "cli",
+}
 TOP = HYDRA | {"stores", "summary"}
 
 

@@ -27,10 +27,20 @@ import pandas as pd
 import torch
 import yaml
 
-TINY = (
-    "data.normal=30 data.pneumonia=20 data.size=96 image_size=96 patch=16 stride=2 net.width=8 corruption=coarse_noise "
-    "trainer=cpu trainer.max_epochs=6 callbacks=minimal name=killed"
-).split()
+TINY = [
+    "data.normal=30",
+    "data.pneumonia=20",
+    "data.size=96",
+    "image_size=96",
+    "patch=16",
+    "stride=2",
+    "net.width=8",
+    "corruption=coarse_noise",
+    "trainer=cpu",
+    "trainer.max_epochs=6",
+    "callbacks=minimal",
+    "name=killed",
+]
 COMMANDS = {
     "run": [*TINY, "hydra.run.dir={folder}"],
     "sweep": [*TINY, "--multirun", "seed=0,1", "trainer.max_epochs=3", "hydra.sweep.dir={folder}"],

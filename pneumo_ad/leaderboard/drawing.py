@@ -1,4 +1,4 @@
-"""What the figures of a comparison are made of: read from the runs' tables and maps, handed to `comparison_figures`."""
+"""What the figures of a comparison are made of: read from the runs' tables and maps, handed to `figures`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pneumo_ad.leaderboard.groups import Comparison, Group
-from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import UserError
+from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
+from pneumo_ad.leaderboard.gather import natural
+from pneumo_ad.leaderboard.groups import Comparison, Group
 from pneumo_ad.runs import load_run
 from pneumo_ad.sampled_maps import read_maps
-from pneumo_ad.leaderboard.gather import natural
 
 log = logging.getLogger(__name__)
 

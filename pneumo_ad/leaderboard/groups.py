@@ -18,9 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
 from pneumo_ad.sampled_maps import SampledMaps, read_maps
-from pneumo_ad.leaderboard.gather import SweptRun, described
 
 log = logging.getLogger(__name__)
 

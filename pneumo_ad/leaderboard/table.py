@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pneumo_ad.leaderboard.groups import DEFAULT_SORTS, Comparison, Group
 from pneumo_ad.leaderboard.gather import described
+from pneumo_ad.leaderboard.groups import DEFAULT_SORTS, Comparison, Group
 
 _MUCH = 0.9  # of the lung; where less is common to all runs, a line says whose windows are few
 _COLOURS = {"failed": "red", "interrupted": "yellow", "running": "cyan", "unfinished": "yellow"}
