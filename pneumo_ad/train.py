@@ -79,8 +79,8 @@ def train(config: DictConfig) -> dict[str, object]:
         store=datamodule.store.key,
     )
     if config.evaluate:
-        evaluate_run(load_run(run_dir), run_dir)
-        print_evaluation(run_dir, f"{config.name}: test split")
+        evaluate_run(load_run(run_dir), run_dir, config.evaluate)
+        print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
         tell(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
         log_outcome(config, run_dir)
     print(f"run: {run_dir}\nTensorBoard: tensorboard --logdir {run_dir}")

@@ -31,7 +31,7 @@ HYDRA = {
     "processes",
     "cli",
 }
-TOP = HYDRA | {"stores", "summary"}
+TOP = HYDRA | {"stores", "summary", "__main__"}
 
 
 def name_of(file):
