@@ -12,8 +12,8 @@ from pneumo_ad.tune import distributions, tune
 
 TINY = [
     "experiment=hpo_unet", "data.normal=40", "data.pneumonia=60", "data.size=96", "image_size=64", "patch=8",
-    "stride=8", "batch_size=16", "per_epoch=64", "trainer=cpu", "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1",
-    "callbacks=minimal", "tune.space.net.depth.high=2",
+    "stride=8", "batch_size=16", "per_epoch=64", "trainer=cpu", "trainer.max_epochs=1",
+    "trainer.check_val_every_n_epoch=1", "callbacks=minimal", "tune.space.net.depth.high=2",
 ]  # fmt: skip
 
 
