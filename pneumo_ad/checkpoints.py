@@ -24,8 +24,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         aside = file.with_name(file.name + ".partial")
-        torch.save(checkpoint, aside)
-        aside.rename(file)
+        try:
+            torch.save(checkpoint, aside)
+            aside.rename(file)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Load plain weights and numbers; nothing in a checkpoint is run.

@@ -6,8 +6,10 @@ Nothing heavy is imported here, so that a sweep passes over its finished runs in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,26 @@ Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
+
+
+def run_name(overrides: str) -> str:
+    """The folder of a run within its sweep: what varies, as far as a file system takes it.
+
+    >>> run_name("net.width=4,seed=1")
+    'net.width=4,seed=1'
+    >>> run_name("data.root=/x/y,seed=1")
+    'data.root=xy,seed=1-6450a5'
+    """
+    return overrides if re.fullmatch(r"[A-Za-z0-9_.,=+@-]{0,120}", overrides) else short(overrides, overrides)
+
+
+def short(words: str, whole: str) -> str:
+    """Words that any file system takes, and a digest that tells apart what they do not."""
+    return f"{re.sub(r'[^A-Za-z0-9_.,=+@-]', '', words)[:100]}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
+
+
+# Here, where every process of a sweep comes by before Hydra asks for the folder.
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 class BusyError(UserError):

@@ -29,6 +29,7 @@ HYDRA = {
     "compare",
     "leaderboard",
     "processes",
+    "search_path",
     "cli",
 }
 TOP = HYDRA | {"stores", "summary"}
