@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -49,6 +48,7 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = torch.load(file, map_location=map_location, weights_only=True)
         _ = checkpoint["state_dict"]
-    except (RuntimeError, EOFError, KeyError, TypeError, UnpicklingError) as reason:
-        raise DataError(f"{file}: not a whole checkpoint ({str(reason).splitlines()[0]})") from reason
+    except Exception as reason:  # half a file can fail in any way
+        words = f"{reason}".partition("\n")[0] or type(reason).__name__
+        raise DataError(f"{file}: not a whole checkpoint ({words})") from reason
     return checkpoint

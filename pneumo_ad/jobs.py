@@ -32,14 +32,16 @@ INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
 
 
 def run_name(overrides: str) -> str:
-    """The folder of a run within its sweep: what varies, as far as a file system takes it.
+    """The folder of a run within its sweep: what varies, as far as a file system takes it; `run` where nothing does.
 
     >>> run_name("net.width=4,seed=1")
     'net.width=4,seed=1'
     >>> run_name("data.root=/x/y,seed=1")
     'data.root=xy,seed=1-6450a5'
     """
-    return overrides if re.fullmatch(r"[A-Za-z0-9_.,=+@-]{0,120}", overrides) else short(overrides, overrides)
+    if not overrides:
+        return "run"
+    return overrides if re.fullmatch(r"[A-Za-z0-9_.,=+@-]{1,120}", overrides) else short(overrides, overrides)
 
 
 def short(words: str, whole: str) -> str:

@@ -102,10 +102,8 @@ def _names(config_name: str, parsed: Sequence[Override]) -> list[str]:
     ours = [one for one in parsed if not one.key_or_group.startswith("hydra")]
     told_by_name = {"name"} if any(one.key_or_group == "name" for one in ours) else {"experiment"}
     fixed = [one for one in ours if one not in swept and one.key_or_group not in told_by_name]
-    names = []
-    if swept:
-        unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
-        names.append(f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]")
+    unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
+    names = [f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]"]
     if not any(one.key_or_group == "hydra.sweep.dir" for one in parsed):
         folder = folder_name([one.input_line or "" for one in fixed]) if fixed else "default"
         # One folder for all runs, even where they are not of one study.

@@ -23,6 +23,8 @@ VARIANTS = {
     "vae": ["net=vae", "net.width=4", "net.latent=4"],
     "augment": ["augment=light"],
     "workers": ["datamodule.num_workers=1"],
+    "seldom": ["trainer.check_val_every_n_epoch=2"],
+    "accumulated": ["trainer.check_val_every_n_epoch=2", "+trainer.accumulate_grad_batches=2"],
 }
 
 
@@ -196,11 +198,26 @@ def test_sigterm_saves_and_resumption_ends_with_the_weights_of_an_uninterrupted_
     assert weights("run") == uninterrupted("noise")
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "noise"])
+@pytest.mark.parametrize("variant", ["vae", "augment", "workers"])
 def test_whatever_draws_by_chance_goes_on_where_it_was(at, uninterrupted, variant):
     stop(at, STOPS["within a later epoch"], *VARIANTS[variant])
     assert start("train", *NOISY, *VARIANTS[variant], "hydra.run.dir=run") == 0  # the command, as well as resume=
     assert weights("run") == uninterrupted(variant)
+
+
+@pytest.mark.parametrize("name", ["within the first epoch", "at the last batch", "at the end of an epoch"])
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_epochs_without_a_validation_are_resumed_as_well(at, uninterrupted, name, epoch):
+    hook, _, batch, _ = STOPS[name]
+    stop(at, (hook, epoch, batch, None), *VARIANTS["seldom"])
+    assert start("train", "resume=run") == 0
+    assert weights("run") == uninterrupted("seldom")
+
+
+def test_gradients_that_were_gathered_are_not_lost(at, uninterrupted):
+    stop(at, ("on_train_batch_end", 1, 1, None), *VARIANTS["accumulated"])
+    assert start("train", "resume=run") == 0
+    assert weights("run") == uninterrupted("accumulated")
 
 
 def test_a_run_may_be_interrupted_again_and_again(at, uninterrupted):
