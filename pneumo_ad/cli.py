@@ -113,7 +113,7 @@ def _hydra(command: str, config_name: str, arguments: list[str], load: Callable[
     """Hand over to Hydra, which parses overrides, makes the run folder and starts the task (or, with -m, the tasks)."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import HydraException
+    from hydra.errors import CompactHydraException
     from hydra.types import RunMode
     from omegaconf import DictConfig
 
@@ -127,7 +127,7 @@ def _hydra(command: str, config_name: str, arguments: list[str], load: Callable[
             try:
                 run_job(config, load)
             except UserError as reason:  # told when all jobs are through; an exit would end them
-                raise HydraException(f"error: {reason}") from None
+                raise CompactHydraException(f"error: {reason}") from None
         else:
             _explained(lambda: run_job(config, load))
 

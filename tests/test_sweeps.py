@@ -80,7 +80,7 @@ def test_a_run_that_fails_fails_alone_with_its_reason(capfd):
     said = "".join(capfd.readouterr())
     assert "failed: patch=30: " in said
     assert "Traceback" not in said
-    assert "(1 finished, 2 failed)" in said
+    assert "(2 failed, 1 finished)" in said
 
 
 def test_an_unexpected_error_fails_alone_too(capfd, monkeypatch):
