@@ -12,6 +12,7 @@ pneumo-ad COMMAND [overrides]
   train        train a patch autoencoder on normal lung and evaluate it   (Hydra: experiment=paper, -m for sweeps)
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
+  tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
   store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
 
@@ -58,6 +59,20 @@ With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, 
   subset=SPLIT checkpoint=NAME score=GROUP stride=N trainer=GROUP ...
 """
 
+TUNE = """\
+pneumo-ad tune experiment=hpo_unet [key=value] ...
+
+Searches the space of a recipe (`tune:`) with Optuna, by a metric on validation. Each trial is a run of `pneumo-ad
+train`; all lie in sweeps/<name>/<what was set> beside study.db. The same command goes on with a study that was stopped
+or killed, and started several times it has several workers.
+
+  tune.trials=N           trials of all workers together
+  tune.metric=KEY         any key of metrics.json;  tune.direction=minimize
+  +tune.space.KEY=[A,B]   one more choice;  '+tune.space.KEY={low:1,high:4}' a range;  '~tune.space.KEY' leaves one out
+
+Needs Optuna: pip install "pneumo_ad[tune]"
+"""
+
 STORE = """\
 pneumo-ad store [clear=KEY] [clear=all]
 
@@ -79,6 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
         "evaluate": _evaluate,
+        "tune": _tune,
         "train-lungs": _train_lungs,
         "store": _store,
         "compare": _compare,
@@ -187,6 +203,21 @@ def _choices(group: str) -> str:
 
     names = (entry.name for entry in (files("pneumo_ad.conf") / group).iterdir())
     return ", ".join(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+def _tune(arguments: list[str]) -> None:
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        print(TUNE)
+        return
+    import logging
+    from importlib.util import find_spec
+
+    if find_spec("optuna") is None:
+        _fail('pneumo-ad tune needs Optuna: pip install "pneumo_ad[tune]"')
+    logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    from pneumo_ad.tune import tune
+
+    tune(arguments)
 
 
 def _store(arguments: list[str]) -> None:

@@ -169,9 +169,9 @@ def differences(saved: DictConfig, config: DictConfig) -> list[str]:
     >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
     ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
     """
-    # A recipe's axes are not part of a run's own recipe: a sweep may grow.
+    # A recipe's axes are not part of a run's own recipe: a sweep or a search may grow.
     before, after = (
-        flatten({key: value for key, value in _plain(one).items() if key not in ("run_dir", "sweep")})
+        flatten({key: value for key, value in _plain(one).items() if key not in ("run_dir", "sweep", "tune")})
         for one in (saved, config)
     )
     absent = "(absent)"

@@ -13,6 +13,7 @@ from pathlib import Path
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
@@ -30,6 +31,9 @@ from pneumo_ad.summary import HEADLINE, print_evaluation
 
 log = logging.getLogger(__name__)
 
+_DECISIVE = (
+    "pixel/auroc_in_lung", "patch/auroc_outside_vs_healthy", "patch/auroc_opacity_vs_healthy", "image/auroc",
+)  # fmt: skip
 # What a run is made of, for TensorBoard's table of runs.
 _VARIED = (
     "seed",
@@ -80,8 +84,8 @@ def train(config: DictConfig) -> dict[str, object]:
         store=datamodule.store.key,
     )
     if config.evaluate:
-        evaluate_run(load_run(run_dir), run_dir)
-        print_evaluation(run_dir, f"{config.name}: test split")
+        evaluate_run(load_run(run_dir), run_dir, config.evaluate)
+        print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
         tell(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
         log_outcome(config, run_dir)
     print(f"run: {run_dir}\nTensorBoard: tensorboard --logdir {run_dir}")
@@ -137,18 +141,27 @@ def _try_out(module: PatchAutoencoder, patch: int) -> None:
 
 
 def log_outcome(config: DictConfig, run_dir: Path) -> None:
-    """Write what the run was made of, and its headline metrics, where TensorBoard's HParams page finds them."""
-    folder = run_dir / "tensorboard"
-    if not folder.is_dir():
+    """Write what the run was made of, and its headline metrics, where TensorBoard's HParams page compares runs."""
+    if "tensorboard" not in (config.logger or {}):
         return
     metrics = json.loads((run_dir / "metrics.json").read_text())
+    # The page shows the first five: those by which runs compare come first.
+    keys = [*_DECISIVE, *(key for key in HEADLINE if key not in _DECISIVE)]
+    write_hparams(run_dir, _made_of(config), {key: metrics[key] for key in keys if key in metrics})
+
+
+def _made_of(config: DictConfig) -> dict[str, object]:
+    """What varies, in a sweep: the page shows few columns. Else the parts that a sweep might vary."""
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        same = set(hydra.job.config.override_dirname.exclude_keys)
+        swept = (override.lstrip("+").partition("=") for override in hydra.overrides.task)
+        words = {key: value for key, _, value in swept if key not in same}
+        values = {key: OmegaConf.select(config, key) for key in words}
+        return {key: words[key] if OmegaConf.is_config(value) else value for key, value in values.items()}
     whole = flatten(OmegaConf.to_container(config, resolve=True))
-    made_of = {key.removesuffix("._target_"): value for key, value in whole.items() if key.split(".")[0] in _VARIED}
-    write_hparams(
-        folder,
-        {key: value.split(".")[-1] if isinstance(value, str) else value for key, value in made_of.items()},
-        {key: metrics[key] for key in HEADLINE if key in metrics},
-    )
+    parts = {key.removesuffix("._target_"): value for key, value in whole.items() if key.split(".")[0] in _VARIED}
+    return {key: value.split(".")[-1] if isinstance(value, str) else value for key, value in parts.items()}
 
 
 def record(config: DictConfig) -> dict[str, object]:

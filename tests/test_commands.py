@@ -105,7 +105,7 @@ def test_a_run_folder_tells_its_story(trained):
     assert "net.width=4" in story["command"]
     assert (run / ".hydra" / "config.yaml").is_file()
     assert {file.name for file in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-    assert list(run.glob("tensorboard/events.out.tfevents.*"))
+    assert list(run.glob("events.out.tfevents.*"))
     assert str(run) in out
     assert f"tensorboard --logdir {run}" in out
     assert "AUROC" in out
@@ -170,7 +170,7 @@ def test_tensorboard_holds_histograms_with_the_right_counts_and_pictures(trained
     run, cache, _ = trained
     os.environ["PNEUMO_AD_CACHE"] = str(cache)  # undone by the fixture that isolates it
     kinds = ("scalars", "histograms", "images", "tensors", "compressedHistograms", "audio")
-    events = EventAccumulator(str(run / "tensorboard"), size_guidance=dict.fromkeys(kinds, 0))
+    events = EventAccumulator(str(run), size_guidance=dict.fromkeys(kinds, 0))
     events.Reload()
     tags = events.Tags()
     assert {"sad/normal_lung", "sad/normal", "sad/pneumonia"} <= set(tags["histograms"])

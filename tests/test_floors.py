@@ -32,7 +32,7 @@ HYDRA = {
     "search_path",
     "cli",
 }
-TOP = HYDRA | {"stores", "summary"}
+TOP = HYDRA | {"stores", "summary", "__main__"}
 
 
 def name_of(file):

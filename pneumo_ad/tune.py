@@ -1,0 +1,183 @@
+"""`pneumo-ad tune`: Optuna chooses what to try next; each trial is a run of `pneumo-ad train` in a process of its own.
+
+The study lies in a file beside its runs: the same command goes on with it, and started several times it has several
+workers. Hydra's Optuna sweeper is not used: it is bound to a version whose storage no longer works.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from pneumo_ad.compose import compose_config
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.jobs import read_story
+from pneumo_ad.sweeps import folder_name
+
+log = logging.getLogger(__name__)
+
+_HOPELESS = 3  # trials that fail one after the other, the first ones of a worker: then it is not the parameters
+
+
+def tune(overrides: Sequence[str]) -> Path:
+    """The command: tries until `tune.trials` have ended, this worker's and the others'.
+
+    Args:
+        overrides: As for `train`; a recipe with `tune` among them, for example `experiment=hpo_unet`.
+
+    Returns:
+        The folder of the study: `study.db` and a run folder for each trial.
+
+    Raises:
+        ConfigError: No recipe with `tune`, or a space that cannot be searched.
+        DataError: The first trials all failed; gives the reason of the last.
+    """
+    config = compose_config("train", overrides)
+    if config.tune is None:
+        raise ConfigError("nothing says what to tune: take a recipe that does (experiment=hpo_unet), or write `tune:`")
+    space = distributions(OmegaConf.to_container(config.tune.space))
+    fixed = [one for one in overrides if not one.startswith(("experiment=", "name=", "tune.trials="))]
+    folder = Path("sweeps") / config.name / (folder_name(fixed) if fixed else "default")
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=f"sqlite:///{folder / 'study.db'}",
+        study_name=config.name,
+        direction=config.tune.direction,
+        load_if_exists=True,
+    )
+    worker = folder / "workers" / uuid.uuid4().hex
+    worker.parent.mkdir(exist_ok=True)
+    with FileLock(worker):  # held as long as this process lives: by it the others see that its trial goes on
+        _work(study, config.tune, space, list(overrides), folder, worker.name)
+    _report(study, config.tune, folder)
+    return folder
+
+
+def distributions(space: Any, prefix: str = "") -> dict[str, BaseDistribution]:
+    """What may be chosen, by dotted key.
+
+    Args:
+        space: Nested as the config is. A list is a choice; `low` and `high` are a range, of whole numbers where both
+            are; `log: true` for a log scale.
+        prefix: Dotted key of `space`.
+
+    Raises:
+        ConfigError: None of these; names the key.
+
+    >>> distributions({"net": {"width": [8, 16]}})
+    {'net.width': CategoricalDistribution(choices=(8, 16))}
+    """
+    try:
+        if isinstance(space, list):
+            return {prefix: CategoricalDistribution(space)}
+        if "low" in space or "high" in space:
+            whole = isinstance(space["low"], int) and isinstance(space["high"], int)
+            return {prefix: (IntDistribution if whole else FloatDistribution)(**space)}
+        nested = (distributions(node, f"{prefix}.{key}".strip(".")) for key, node in space.items())
+        return {key: one for part in nested for key, one in part.items()}
+    except (TypeError, KeyError, ValueError, AttributeError) as reason:
+        raise ConfigError(
+            f"tune.space.{prefix}={space}: expected a list of choices, or low and high (and log: true) ({reason})"
+        ) from reason
+
+
+def _work(
+    study: optuna.Study,
+    wanted: DictConfig,
+    space: Mapping[str, BaseDistribution],
+    overrides: list[str],
+    folder: Path,
+    worker: str,
+) -> None:
+    failed = 0
+    while (ended := _ended(study)) < wanted.trials:
+        _take_over(study, folder)
+        # A seed of its own for each trial: several workers with one seed would all try the same.
+        study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
+        trial = study.ask(dict(space))
+        trial.set_user_attr("worker", worker)
+        chosen = [f"{key}={value}" for key, value in trial.params.items()]
+        run = folder / folder_name(chosen)
+        trial.set_user_attr("folder", run.name)
+        log.info("trial %d (%d of %d ended): %s", trial.number, ended, wanted.trials, run.name)
+        value = _run([*overrides, *chosen, f"hydra.run.dir='{run}'", "hydra.mode=RUN"], run, wanted.metric)
+        if isinstance(value, float):
+            study.tell(trial, value)
+            failed = -wanted.trials  # the recipe works
+            log.info("  %s = %.4f", wanted.metric, value)
+            continue
+        trial.set_user_attr("reason", value)
+        study.tell(trial, state=TrialState.FAIL)
+        failed += 1
+        log.warning("  failed: %s", value)
+        if failed >= _HOPELESS:
+            raise DataError(f"the first {failed} trials failed; the last: {value}")
+
+
+def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
+    """Train; the metric, or the reason why there is none."""
+    with (folder.parent / f"{folder.name}.log").open("ab") as output:
+        status = subprocess.call(
+            [sys.executable, "-m", "pneumo_ad", "train", *overrides], stdout=output, stderr=subprocess.STDOUT
+        )
+    if status:
+        return read_story(folder).get("reason") or f"exit status {status}, see {folder}.log"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    if metric not in metrics:
+        why = metrics["about"]["omitted"].get(metric, f"there are {', '.join(key for key in metrics if '/' in key)}")
+        return f"no {metric}: {why}"
+    return float(metrics[metric])
+
+
+def _ended(study: optuna.Study) -> int:
+    return sum(trial.state.is_finished() and not trial.user_attrs.get("taken_over") for trial in study.trials)
+
+
+def _take_over(study: optuna.Study, folder: Path) -> None:
+    """Trials of workers that were killed are asked again; their runs go on where they stopped."""
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        if _alive(trial, folder):
+            continue
+        log.info("trial %d was killed; it goes on", trial.number)
+        study.enqueue_trial(trial.params)
+        study._storage.set_trial_user_attr(trial._trial_id, "taken_over", True)
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _alive(trial: FrozenTrial, folder: Path) -> bool:
+    name = trial.user_attrs.get("worker")
+    if name is None:  # asked this moment
+        return True
+    try:
+        with FileLock(folder / "workers" / name, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _report(study: optuna.Study, wanted: DictConfig, folder: Path) -> None:
+    if not study.get_trials(states=[TrialState.COMPLETE]):
+        raise DataError(f"all {_ended(study)} trials failed; the last: {study.trials[-1].user_attrs.get('reason')}")
+    best = study.best_trial
+    run = folder / best.user_attrs["folder"]
+    print(f"best of {_ended(study)} trials, {wanted.metric} = {best.value:.4f}: {best.params}")
+    print(f"measured on validation, where it was chosen; on the test split: pneumo-ad evaluate 'run={run}' subset=test")
+    print(f"leaderboard: pneumo-ad compare {folder}")
