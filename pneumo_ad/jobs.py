@@ -9,10 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import multiprocessing
+import os
 import re
+import signal
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -82,6 +88,8 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     Raises:
         UserError: The folder holds a run of another recipe. Outside a sweep also the work's own, and `BusyError`.
     """
+    if multiprocessing.current_process().name != "MainProcess":
+        end_with_parent()
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -106,6 +114,21 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
         if not in_sweep:  # in a sweep the other process is a worker like this one
             raise
         log.warning("%s", reason)
+
+
+@cache
+def end_with_parent() -> None:
+    """Watch from a launcher's worker that who started it is there: joblib's workers would otherwise train on alone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)  # a training saves and ends
+        time.sleep(30)
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def status(folder: Path) -> Status:

@@ -247,6 +247,26 @@ def test_a_killed_run_goes_on_from_its_last_epoch(uninterrupted, shared):
     assert weights("run") == uninterrupted("noise")
 
 
+def test_a_worker_ends_with_the_process_that_started_it(tmp_path):
+    (tmp_path / "workers.py").write_text(
+        "import multiprocessing, os, time\n"
+        "def work():\n"
+        "    from pneumo_ad.jobs import end_with_parent\n"
+        "    end_with_parent()\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    multiprocessing.get_context('spawn').Process(target=work).start()\n"
+        "    time.sleep(60)\n"
+    )
+    first = subprocess.Popen([sys.executable, "workers.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert first.stdout is not None
+    assert first.stdout.readline().strip().isdigit()
+    first.kill()
+    first.wait()
+    assert first.stdout.read() == b""  # comes back when nobody is left to write
+
+
 def test_the_folders_of_runs_are_names_that_any_file_system_takes():
     assert run_name("net=unet,net.width=4") == "net=unet,net.width=4"
     long = ",".join(f"key{number}.of.some.length={number}" for number in range(40))

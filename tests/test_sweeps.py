@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from running import TINY, start, story, times, weights
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.sweeps import complete, folder_name, run_folders
 
 SHORT = [*TINY, "trainer.max_epochs=1", "trainer.limit_val_batches=1"]
@@ -94,6 +96,19 @@ def test_an_unexpected_error_fails_alone_too(capfd, monkeypatch):
         "seed=1": "finished",
     }
     assert "failed: seed=0: ZeroDivisionError: division by zero" in capfd.readouterr().out
+
+
+def test_sigterm_ends_the_sweep_and_the_same_command_does_the_rest(monkeypatch):
+    def stop(module, *_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sweep = ["train", "--multirun", *SHORT, "seed=0,1,2", "hydra.sweep.dir=sweep"]
+    with monkeypatch.context() as told:
+        told.setattr(PatchAutoencoder, "on_train_batch_end", stop)
+        assert start(*sweep) == 143
+    assert {name: run["status"] for name, run in runs("sweep").items()} == {"seed=0": "interrupted"}
+    assert start(*sweep) == 0
+    assert [run["status"] for run in runs("sweep").values()] == ["finished"] * 3
 
 
 @pytest.mark.parametrize("wrong", ["net=unet,resnet", "experiment=ablate_los", "net.widht=4,8", "seed=0,,1"])
