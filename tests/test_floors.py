@@ -30,6 +30,7 @@ HYDRA = {
     "leaderboard",
     "processes",
     "search_path",
+    "tune",
     "cli",
 }
 TOP = HYDRA | {"stores", "summary", "__main__"}
