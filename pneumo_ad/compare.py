@@ -12,10 +12,11 @@ import pandas as pd
 
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluate import default_output, evaluate_run
-from pneumo_ad.jobs import claim
+from pneumo_ad.jobs import claim, write_text
 from pneumo_ad.leaderboard.drawing import draw
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, choose_sort, measure, rank
+from pneumo_ad.leaderboard.table import as_markdown
 from pneumo_ad.runs import load_run
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _evaluated(folder: Path, place: Path) -> bool:
 
 
 def write_tables(found: Comparison) -> None:
-    """`leaderboard.csv`, a row per run, and `groups.csv`, a row per group; sorted alike."""
+    """`leaderboard.csv`, a row per run; `groups.csv`, a row per group; `leaderboard.md`, for a page; sorted alike."""
     rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
     rows = found.rows.assign(_rank=[rank_of.get(name, len(rank_of)) for name in found.rows["run"]])
     rows = rows.sort_values("_rank", kind="stable").drop(columns="_rank")
@@ -120,6 +121,7 @@ def write_tables(found: Comparison) -> None:
         groups.append(row)
     _write_csv(found.output / "leaderboard.csv", rows)
     _write_csv(found.output / "groups.csv", pd.DataFrame(groups))
+    write_text(found.output / "leaderboard.md", as_markdown(found))
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -36,18 +36,8 @@ _DECISIVE = (
 )  # fmt: skip
 # What a run is made of, for TensorBoard's table of runs.
 _VARIED = (
-    "seed",
-    "image_size",
-    "fit",
-    "patch",
-    "stride",
-    "batch_size",
-    "per_epoch",
-    "net",
-    "corruption",
-    "loss",
-    "score",
-)
+    "seed", "image_size", "fit", "patch", "stride", "batch_size", "per_epoch", "net", "corruption", "loss", "score",
+)  # fmt: skip
 
 
 def train(config: DictConfig) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
@@ -11,33 +13,51 @@ from pneumo_ad.leaderboard.gather import described
 from pneumo_ad.leaderboard.groups import DEFAULT_SORTS, Comparison, Group
 
 _MUCH = 0.9  # of the lung; where less is common to all runs, a line says whose windows are few
+_ON_A_PAGE = ("patch/auroc_opacity_vs_healthy", "patch/auroc_outside_vs_healthy", "patch/sad_median_healthy")
 _COLOURS = {"failed": "red", "interrupted": "yellow", "running": "cyan", "unfinished": "yellow"}
 
 
-def leaderboard(found: Comparison) -> Table:
-    """The groups, sorted; brightness as the last line."""
-    table = Table(title=f"{escape(str(found.sweep))}: sorted by {found.sort or 'nothing'}", title_justify="left")
-    for axis in found.axes or ["runs"]:
-        table.add_column(escape(axis))
+def leaderboard(found: Comparison, more: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the leaderboard: the groups, sorted; brightness as the last line where it was measured.
+
+    Args:
+        found: The comparison.
+        more: Metrics to show beside the sorting one, where any run has them.
+    """
     key = found.sort or ""
-    if key:
-        table.add_column(key, justify="right")
-        table.add_column("difference to reference", justify="right")
-    beside = [other for other in DEFAULT_SORTS if other != key and other in found.rows]
-    for other in beside:
-        table.add_column(other, justify="right")
-    table.add_column("seeds", justify="right")
+    beside = [one for one in dict.fromkeys([*DEFAULT_SORTS, *more]) if one != key and one in found.rows]
+    head = [*(found.axes or ["runs"]), *([key, "difference to reference"] if key else []), *beside, "seeds"]
+    lines = []
     for group in found.groups:
-        cells = [escape(value) for value in group.axes.values()] or ["all alike"]
+        line = list(group.axes.values()) or ["all alike"]
         if key:
-            cells += [_value(group.of(key)), _difference(group, found)]
-        cells += [_value(group.of(other)) for other in beside]
-        table.add_row(*cells, str(len(group.runs)), style="bold" if group is found.reference else "")
+            line += [_value(group.of(key)), _difference(group, found)]
+        lines.append([*line, *(_value(group.of(other)) for other in beside), str(len(group.runs))])
     if not np.isnan(found.baseline(key)):
-        table.add_section()
         blank = [""] * (max(len(found.axes), 1) - 1)
         own = [_number(found.baseline(other)) for other in beside]
-        table.add_row("brightness alone", *blank, _number(found.baseline(key)), "", *own, "", style="dim")
+        lines.append(["brightness alone", *blank, _number(found.baseline(key)), "", *own, ""])
+    return head, lines
+
+
+def as_markdown(found: Comparison) -> str:
+    """The leaderboard as a Markdown table, with the patch metrics beside, for a page."""
+    head, lines = leaderboard(found, _ON_A_PAGE)
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def _table(found: Comparison) -> Table:
+    head, lines = leaderboard(found)
+    table = Table(title=f"{escape(str(found.sweep))}: sorted by {found.sort or 'nothing'}", title_justify="left")
+    for number, name in enumerate(head):
+        table.add_column(escape(name), justify="left" if number < max(len(found.axes), 1) else "right")
+    for number, line in enumerate(lines):
+        reference = number < len(found.groups) and found.groups[number] is found.reference
+        if number == len(found.groups):
+            table.add_section()
+        style = "bold" if reference else "dim" if number == len(found.groups) else ""
+        table.add_row(*map(escape, line), style=style)
     return table
 
 
@@ -45,7 +65,7 @@ def print_comparison(found: Comparison) -> None:
     """Print the leaderboard and all that a reader must know to read it."""
     console = Console(highlight=False)
     if found.groups:
-        console.print(leaderboard(found))
+        console.print(_table(found))
     if found.sort and found.reference:
         words = "mean ± standard deviation over seeds; brackets: 95 % interval by patient, the same resamples for all"
         console.print(words, soft_wrap=True)
