@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -24,8 +23,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         aside = file.with_name(file.name + ".partial")
-        torch.save(checkpoint, aside)
-        aside.rename(file)
+        try:
+            torch.save(checkpoint, aside)
+            aside.rename(file)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Load plain weights and numbers; nothing in a checkpoint is run.
@@ -45,6 +48,7 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
     try:
         checkpoint: dict[str, Any] = torch.load(file, map_location=map_location, weights_only=True)
         _ = checkpoint["state_dict"]
-    except (RuntimeError, EOFError, KeyError, TypeError, UnpicklingError) as reason:
-        raise DataError(f"{file}: not a whole checkpoint ({str(reason).splitlines()[0]})") from reason
+    except Exception as reason:  # half a file can fail in any way
+        words = f"{reason}".partition("\n")[0] or type(reason).__name__
+        raise DataError(f"{file}: not a whole checkpoint ({words})") from reason
     return checkpoint

@@ -129,16 +129,21 @@ def _hydra(command: str, config_name: str, arguments: list[str], load: Callable[
     """Hand over to Hydra, which parses overrides, makes the run folder and starts the task (or, with -m, the tasks)."""
     import hydra
     from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import CompactHydraException
     from hydra.types import RunMode
     from omegaconf import DictConfig
 
+    from pneumo_ad.errors import UserError
     from pneumo_ad.jobs import run_job
     from pneumo_ad.sweeps import complete
 
     @hydra.main(version_base="1.3", config_path="pkg://pneumo_ad.conf", config_name=config_name)
     def task(config: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            run_job(config, load)  # an error waits until all jobs are through; an exit would end them
+            try:
+                run_job(config, load)
+            except UserError as reason:  # told when all jobs are through; an exit would end them
+                raise CompactHydraException(f"error: {reason}") from None
         else:
             _explained(lambda: run_job(config, load))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -22,6 +21,7 @@ from omegaconf.errors import (
 )
 
 from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.search_path import as_override
 
 # `${share:${image_size},8}`: an eighth of the (shorter) side, in whole pixels.
 OmegaConf.register_new_resolver(
@@ -92,7 +92,7 @@ def compose_config(name: str, overrides: Sequence[str] = (), search_path: Sequen
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         try:
-            return compose(name, [*_as_override(search_path), *overrides])
+            return compose(name, [*as_override(search_path), *overrides])
         except (HydraException, OmegaConfBaseException) as reason:
             raise ConfigError(str(reason)) from reason
 
@@ -101,33 +101,9 @@ def groups(search_path: Sequence[str] = ()) -> set[str]:
     """Names of the config groups of `pneumo_ad.conf` and of a search path."""
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
-        options, where = GlobalHydra.instance().config_loader().get_group_options, _as_override(search_path)
+        options, where = GlobalHydra.instance().config_loader().get_group_options, as_override(search_path)
         folders = set(options("", ObjectType.GROUP, "train", where)) - {"hydra"}
         return {folder for folder in folders if options(folder, ObjectType.CONFIG, "train", where)}
-
-
-def saved_search_path(folder: Path) -> list[str]:
-    """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
-
-    Args:
-        folder: The run folder; Hydra noted in it where it looked.
-    """
-    file = folder / ".hydra" / "hydra.yaml"
-    if not file.is_file():
-        return []
-    runtime = OmegaConf.load(file).hydra.runtime
-    found = []
-    for source in runtime.config_sources:
-        if source.schema == "file":  # a relative folder was relative to where the run was started
-            found.append(f"file://{Path(runtime.cwd, source.path)}")
-        elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
-            found.append(f"pkg://{source.path}")
-    return found
-
-
-def _as_override(search_path: Sequence[str]) -> list[str]:
-    quoted = ",".join("'" + place.replace("'", "\\'") + "'" for place in search_path)
-    return [f"hydra.searchpath=[{quoted}]"] if quoted else []
 
 
 def change_saved(
@@ -139,7 +115,7 @@ def change_saved(
         saved: The config of a finished run.
         overrides: In Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
         fixed: Top-level keys that may not change, because the weights depend on them.
-        search_path: See `compose_config`; that of the run is `saved_search_path`.
+        search_path: See `compose_config`; that of the run is `search_path.saved_search_path`.
 
     Raises:
         ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from pneumo_ad import figures
-from pneumo_ad.compose import build, change_saved, saved_search_path
+from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
@@ -31,6 +31,7 @@ from pneumo_ad.runs import FIXED, Run, load_run, saved_config
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.scores import SAD, Brightness, Score
 from pneumo_ad.scoring import MapOf, Scored, score_radiographs
+from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.thresholds import Threshold, Thresholds
 
 log = logging.getLogger(__name__)

@@ -6,11 +6,19 @@ Nothing heavy is imported here, so that a sweep passes over its finished runs in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +35,28 @@ Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
+
+
+def run_name(overrides: str) -> str:
+    """The folder of a run within its sweep: what varies, as far as a file system takes it; `run` where nothing does.
+
+    >>> run_name("net.width=4,seed=1")
+    'net.width=4,seed=1'
+    >>> run_name("data.root=/x/y,seed=1")
+    'data.root=xy,seed=1-6450a5'
+    """
+    if not overrides:
+        return "run"
+    return overrides if re.fullmatch(r"[A-Za-z0-9_.,=+@-]{1,120}", overrides) else short(overrides, overrides)
+
+
+def short(words: str, whole: str) -> str:
+    """Words that any file system takes, and a digest that tells apart what they do not."""
+    return f"{re.sub(r'[^A-Za-z0-9_.,=+@-]', '', words)[:100]}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
+
+
+# Here, where every process of a sweep comes by before Hydra asks for the folder.
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 class BusyError(UserError):
@@ -58,6 +88,8 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     Raises:
         UserError: The folder holds a run of another recipe. Outside a sweep also the work's own, and `BusyError`.
     """
+    if multiprocessing.current_process().name != "MainProcess":
+        end_with_parent()
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -82,6 +114,21 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
         if not in_sweep:  # in a sweep the other process is a worker like this one
             raise
         log.warning("%s", reason)
+
+
+@cache
+def end_with_parent() -> None:
+    """Watch from a launcher's worker that who started it is there: joblib's workers would otherwise train on alone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)  # a training saves and ends
+        time.sleep(30)
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def status(folder: Path) -> Status:

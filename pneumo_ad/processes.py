@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from omegaconf import DictConfig
 
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.jobs import INTERRUPTED, write_text
-from pneumo_ad.runs import saved_config
 
 _FAILED = ".failed_process"
 
@@ -63,10 +63,10 @@ def launch(run_dir: Path, processes: int) -> None:
     (run_dir / _FAILED).unlink(missing_ok=True)
     # A scheduler's variables describe this process, not those it starts.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // processes)))
-    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, "-m", *torchrun, "-m", "pneumo_ad.processes", str(run_dir)]
-    child = subprocess.Popen(command, env=environment)
+    environment["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // processes))
+    command = [sys.executable, "-m", "pneumo_ad.processes", str(run_dir), str(processes)]
+    # A pipe that nothing is written to: its end tells the processes that this one is gone, however it was killed.
+    child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
     told = threading.Event()
 
     def pass_on(number: int, frame: object) -> None:
@@ -93,11 +93,31 @@ def launch(run_dir: Path, processes: int) -> None:
         raise RuntimeError(f"one of {processes} processes failed with exit status {status}; see above")
 
 
-def main(run_dir: Path) -> None:
+def start(run_dir: Path, processes: int) -> None:
+    """Start the processes with torchrun and wait; what one of them has said need not be said again."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        run.main(["--standalone", f"--nproc-per-node={processes}", "-m", "pneumo_ad.processes", str(run_dir)])
+    except ChildFailedError:
+        raise SystemExit(1) from None
+    except SignalException:
+        raise SystemExit(INTERRUPTED) from None
+
+
+def train_one_of_several(run_dir: Path) -> None:
     """One of the processes."""
+    threading.Thread(target=_end_with_first, daemon=True).start()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if os.environ["RANK"] != "0":
+        warnings.simplefilter("ignore")  # the first process says the same
+    from pneumo_ad.runs import saved_config
     from pneumo_ad.train import build_parts, fit
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     config = saved_config(run_dir)
     try:
         fit(config, *build_parts(config))
@@ -106,5 +126,13 @@ def main(run_dir: Path) -> None:
         raise SystemExit(2) from None
 
 
+def _end_with_first() -> None:
+    os.read(0, 1)  # comes back when the process that called `launch` is gone
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if len(sys.argv) == 3:
+        start(Path(sys.argv[1]), int(sys.argv[2]))
+    else:
+        train_one_of_several(Path(sys.argv[1]))

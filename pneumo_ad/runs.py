@@ -10,10 +10,11 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.checkpoints import read_checkpoint
-from pneumo_ad.compose import build, change_saved, saved_search_path
+from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
 from pneumo_ad.module import PatchAutoencoder
+from pneumo_ad.search_path import saved_search_path
 
 # The weights depend on these.
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed")

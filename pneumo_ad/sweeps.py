@@ -5,8 +5,7 @@ Nothing heavy is imported here.
 
 from __future__ import annotations
 
-import hashlib
-import re
+import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +20,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pneumo_ad.errors import DataError
-from pneumo_ad.jobs import status
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.jobs import short, status
+from pneumo_ad.search_path import as_override, saved_search_path
+
+# With these Hydra shows something and starts nothing.
+_SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
 
 
 def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
@@ -39,19 +42,22 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
 
     Raises:
         DataError: `resume=` names no run folder.
+        ConfigError: Several recipes, one of which holds axes.
     """
-    options = [one for one in arguments if one.startswith("-")]
-    typed = [one for one in arguments if not one.startswith("-")]
+    typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
+    options = [one for one in arguments if one not in typed]
     resumed = [one for one in typed if one.startswith("resume=")]
     if resumed:
         folder = Path(resumed[-1].removeprefix("resume="))
         return [*options, *_of_run(folder, [one for one in typed if one not in resumed])]
+    if {one.partition("=")[0] for one in options} & _SHOWS:
+        return list(arguments)
     try:
         # Typed twice, the last counts, as in a single run; a multirun would take both for axes.
         last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
         typed = list(last.values())
         parsed = OverridesParser.create().parse_overrides(typed)
-        axes = _axes(config_name, parsed)
+        axes = _axes(config_name, parsed, options)
     except (HydraException, OmegaConfBaseException):
         return list(arguments)  # Hydra says what is wrong with them
     if axes and "hydra.mode=RUN" not in typed:
@@ -59,32 +65,50 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         typed = [*(f"{key}={values}" for key, values in axes.items() if key not in given), *typed]
         parsed = OverridesParser.create().parse_overrides(typed)
         options = [*options, *(["--multirun"] if not {"-m", "--multirun"} & set(options) else [])]
-    return [*options, *typed, *_names(parsed)]
+    return [*options, *typed, *_names(config_name, parsed)]
 
 
-def _axes(config_name: str, parsed: Sequence[Override]) -> dict[str, Any]:
-    """The `sweep` of the chosen recipe, by key."""
-    choosing = [one.input_line or "" for one in parsed if one.key_or_group in ("experiment", "hydra.searchpath")]
-    if not any(one.key_or_group == "experiment" for one in parsed):
+def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) -> dict[str, Any]:
+    """The `sweep` of the chosen recipe, by key.
+
+    Raises:
+        ConfigError: Several recipes at once, one of which holds axes.
+    """
+    chosen = next((one for one in parsed if one.key_or_group == "experiment"), None)
+    if chosen is None:
         return {}
+    folder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    folder.add_argument("--config-dir", "-cd", type=lambda text: f"file://{Path(text).resolve()}")
+    places = [folder.parse_known_args(options)[0].config_dir]
+    places += [str(place) for one in parsed if one.key_or_group == "hydra.searchpath" for place in one.value()]  # type: ignore[union-attr]
+    where = as_override([place for place in places if place])
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
-        axes = compose(config_name, choosing).get("sweep")
+        if chosen.is_sweep_override():
+            for name in chosen.sweep_string_iterator():
+                if compose(config_name, [f"experiment={name}", *where]).get("sweep"):
+                    raise ConfigError(
+                        f"{chosen.input_line}: {name} holds axes of its own (sweep:), and a command takes the axes of "
+                        f"one recipe: experiment={name}"
+                    )
+            return {}
+        axes = compose(config_name, [chosen.input_line or "", *where]).get("sweep")
     return {} if axes is None else OmegaConf.to_container(axes)  # type: ignore[return-value]
 
 
-def _names(parsed: Sequence[Override]) -> list[str]:
+def _names(config_name: str, parsed: Sequence[Override]) -> list[str]:
     """Overrides that name the folders of a multirun."""
     swept = [one for one in parsed if one.is_sweep_override()]
     ours = [one for one in parsed if not one.key_or_group.startswith("hydra")]
-    fixed = [one for one in ours if one not in swept and one.key_or_group not in ("experiment", "name")]
-    names = []
-    if swept:
-        unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
-        names.append(f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]")
+    told_by_name = {"name"} if any(one.key_or_group == "name" for one in ours) else {"experiment"}
+    fixed = [one for one in ours if one not in swept and one.key_or_group not in told_by_name]
+    unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
+    names = [f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]"]
     if not any(one.key_or_group == "hydra.sweep.dir" for one in parsed):
         folder = folder_name([one.input_line or "" for one in fixed]) if fixed else "default"
-        names.append(f"hydra.sweep.dir='sweeps/${{name}}/{folder}'")
+        # One folder for all runs, even where they are not of one study.
+        study = config_name if {"experiment", "name"} & {one.key_or_group for one in swept} else "${name}"
+        names.append(f"hydra.sweep.dir='sweeps/{study}/{folder}'")
     return names
 
 
@@ -95,10 +119,8 @@ def folder_name(overrides: Sequence[str]) -> str:
     'data=masks,root=y-...'
     """
     parts = (override.partition("=") for override in overrides)
-    words = ",".join(
-        f"{key.split('.')[-1]}={re.sub(r'[^A-Za-z0-9_.,-]', '', Path(value).name)}" for key, _, value in parts
-    )
-    return f"{words[:100]}-{hashlib.sha256(repr(list(overrides)).encode()).hexdigest()[:6]}"
+    words = ",".join(f"{key.split('.')[-1]}={Path(value).name}" for key, _, value in parts)
+    return short(words, repr(list(overrides)))
 
 
 def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
@@ -108,12 +130,16 @@ def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
         found = sorted(str(path.parent) for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
         hint = f"; runs below it: {', '.join(found[:5])}" if found else ""
         raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){hint}")
-    given = {one.partition("=")[0] for one in more}
-    kept = [str(one) for one in OmegaConf.load(file) if str(one).partition("=")[0] not in given]
-    hydra = OmegaConf.load(file.with_name("hydra.yaml")).hydra
-    paths = [one for one in hydra.overrides.hydra if one.startswith("hydra.searchpath=")]
+    given = {_key(one) for one in more}
+    kept = [str(one) for one in OmegaConf.load(file) if _key(str(one)) not in given]
+    paths = as_override(saved_search_path(folder)) if "hydra.searchpath" not in given else []
+    quoted = str(folder).replace("'", "\\'")
     # The recipe may be a sweep: this is one of its runs.
-    return [*kept, *more, *paths, f"hydra.run.dir='{folder}'", "hydra.mode=RUN"]
+    return [*kept, *more, *paths, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def run_folders(sweep: Path) -> list[Path]:

@@ -26,6 +26,7 @@ from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.runs import load_run
+from pneumo_ad.search_path import as_override, saved_search_path
 from pneumo_ad.summary import HEADLINE, print_evaluation
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: PatchAutoencode
     try:
         trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
     except SIGTERMException:
-        log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
+        if trainer.is_global_zero:
+            log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
         raise SystemExit(INTERRUPTED) from None
     if trainer.is_global_zero:
         tell(
@@ -155,7 +157,10 @@ def _made_of(config: DictConfig) -> dict[str, object]:
 def record(config: DictConfig) -> dict[str, object]:
     """Commit, versions, machine, seed and command line of a run."""
     return {
-        "command": OmegaConf.to_container(HydraConfig.get().overrides.task),
+        "command": [
+            *HydraConfig.get().overrides.task,
+            *as_override(saved_search_path(Path(config.run_dir))),
+        ],
         "name": config.name,
         "seed": config.seed,
         "commit": _commit(),

@@ -430,7 +430,7 @@ def test_train_with_augmentation_and_early_stopping(command):
     assert said.status == 0, said.err
     assert not Path("out/metrics.json").exists()
     assert json.loads(Path("out/run.json").read_text())["steps"] == 2 * 2
-    assert "val/loss" in Path("out/csv/metrics.csv").read_text()
+    assert "val/loss" in Path("out/csv/version_0/metrics.csv").read_text()
 
 
 def test_stores_are_listed_and_cleared(command, others):

@@ -29,6 +29,8 @@ HYDRA = {
     "compare",
     "leaderboard",
     "processes",
+    "search_path",
+    "tune",
     "cli",
 }
 TOP = HYDRA | {"stores", "summary", "__main__"}

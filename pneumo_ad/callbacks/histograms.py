@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pneumo_ad.callbacks.tensorboard import writers
 from pneumo_ad.data.datamodule import VAL_KINDS
@@ -31,7 +32,8 @@ class SADHistograms(L.Callback):
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start to count."""
         self._counts = {kind: np.zeros(len(_EDGES) - 1, dtype=np.int64) for kind in VAL_KINDS}
-        self._moments = {kind: np.zeros(4) for kind in VAL_KINDS}  # least, largest, sum, sum of squares
+        # least, largest, sum, sum of squares
+        self._moments = {kind: np.array([np.inf, -np.inf, 0.0, 0.0]) for kind in VAL_KINDS}
 
     def on_validation_batch_end(
         self,
@@ -45,22 +47,18 @@ class SADHistograms(L.Callback):
         """Count a batch."""
         kind = VAL_KINDS[dataloader_idx]
         sad: npt.NDArray[np.float64] = outputs["sad"].float().cpu().numpy().astype(np.float64)
-        first = not self._counts[kind].any()
         self._counts[kind] += np.histogram(np.minimum(sad, _EDGES[-1]), _EDGES)[0]
         least, largest, total, squares = self._moments[kind]
         self._moments[kind] = np.array(
-            [
-                sad.min() if first else min(least, sad.min()),
-                max(largest, sad.max()),
-                total + sad.sum(),
-                squares + sad @ sad,
-            ]
+            [min(least, sad.min()), max(largest, sad.max()), total + sad.sum(), squares + sad @ sad]
         )
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write."""
+        """Write what all processes counted."""
         if trainer.sanity_checking or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
+        if trainer.world_size > 1:
+            self._add_up(trainer)
         for writer in writers(trainer):
             for kind, count in self._counts.items():
                 if not count.any():
@@ -79,3 +77,17 @@ class SADHistograms(L.Callback):
                     count[shown].tolist(),
                     global_step=trainer.global_step,
                 )
+
+    def _add_up(self, trainer: L.Trainer) -> None:
+        def over_processes(values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:
+            reduced = trainer.strategy.reduce(
+                torch.as_tensor(values, device=trainer.strategy.root_device), reduce_op=how
+            )
+            return reduced.cpu().numpy()
+
+        for kind in VAL_KINDS:
+            self._counts[kind] = over_processes(self._counts[kind], "sum")
+            least, largest, *sums = self._moments[kind]
+            # The largest of -least is -(the least): one call less.
+            extremes = over_processes(np.array([-least, largest]), "max")
+            self._moments[kind] = np.array([-extremes[0], extremes[1], *over_processes(np.array(sums), "sum")])

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from pneumo_ad.data.datasets import ExhaustivePatches, NormalLungPatches, already_a_batch
-from pneumo_ad.data.sampling import EpochShuffle
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid
 
 GRID = PatchGrid((64, 48), 8, 3)
@@ -90,15 +89,6 @@ def test_a_dataloader_delivers_each_patch_once(images, workers):
     assert batches[0]["patch"].shape == (50, 1, 8, 8)
 
 
-def test_a_dataloader_with_a_shuffle_delivers_each_patch_once(images):
-    data = ExhaustivePatches(images, np.arange(3), GRID)
-    loader = DataLoader(data, batch_size=32, sampler=EpochShuffle(len(data), seed=0), collate_fn=already_a_batch)
-    found = torch.cat([batch["where"] for batch in loader]).tolist()
-    expected = data.__getitems__(range(len(data)))["where"].tolist()
-    assert found != expected
-    assert sorted(found) == sorted(expected)
-
-
 def test_patches_of_stride_1_on_500_radiographs_open_without_materialising():
     images = np.broadcast_to(np.uint8(7), (500, 128, 128))  # memory of one pixel
     data = ExhaustivePatches(images, np.arange(500), PatchGrid((128, 128), 32, 1))
@@ -135,34 +125,3 @@ def test_more_radiographs_than_are_held_at_once(monkeypatch, images, fields):
     pieces = NormalLungPatches(images, fields, np.arange(5), GRID)
     every = range(len(whole))
     assert torch.equal(whole.__getitems__(every)["where"], pieces.__getitems__(every)["where"])
-
-
-@given(st.integers(1, 60), st.integers(0, 99), st.integers(0, 9), st.one_of(st.none(), st.integers(1, 80)))
-def test_the_order_is_a_function_of_seed_and_epoch(length, seed, epoch, per_epoch):
-    def order(seed, epoch):
-        shuffle = EpochShuffle(length, seed, per_epoch)
-        shuffle.set_epoch(epoch)
-        assert len(shuffle) == len(list(shuffle))
-        return list(shuffle)
-
-    found = order(seed, epoch)
-    assert found == order(seed, epoch)
-    assert len(found) == len(set(found)) == min(length, per_epoch or length)  # without replacement
-    assert set(found) <= set(range(length))
-    if length > 20 and (per_epoch or length) > 10:
-        assert found != order(seed, epoch + 1)
-        assert found != order(seed + 1, epoch)
-
-
-def test_epochs_of_few_patches_come_to_see_them_all():
-    shuffle = EpochShuffle(30, seed=0, per_epoch=10)
-    seen = set()
-    for epoch in range(20):
-        shuffle.set_epoch(epoch)
-        seen |= set(shuffle)
-    assert seen == set(range(30))
-
-
-def test_an_epoch_of_no_patch_is_refused():
-    with pytest.raises(ConfigError, match="per_epoch=0 must be at least 1, or null for all"):
-        EpochShuffle(10, 0, per_epoch=0)
