@@ -22,7 +22,7 @@ from pneumo_ad.callbacks.tensorboard import write_hparams
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluate import evaluate_run
-from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell
+from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell, write_text
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.runs import load_run
@@ -196,7 +196,7 @@ def _commit() -> str | None:
 def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
     """Say what will be trained on, and keep the split with the run."""
     table = datamodule.store.table
-    table[["image", "patient", "label", "split"]].to_csv(run_dir / "split.csv", index=False)
+    write_text(run_dir / "split.csv", table[["image", "patient", "label", "split"]].to_csv(index=False))
     patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
     log.info(
