@@ -9,7 +9,7 @@ from collections.abc import Callable
 USAGE = """\
 pneumo-ad COMMAND [overrides]
 
-  train        train a patch autoencoder on normal lung and evaluate it   (Hydra: experiment=paper; -m sweeps; resume=RUN)
+  train        train a patch autoencoder on normal lung and evaluate it   (experiment=paper; -m sweeps; resume=RUN)
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
   tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]

@@ -2,9 +2,9 @@
 
     python experiments/performance/sweeps.py [--runs 4] [--epochs 20]
 
-The same sweep twice, each process with one thread: one run after the other, and two at a time (joblib). Of the first, wall
-time over the sum of its runs' own training and evaluation; of the second, wall time over that of the first. Weights and
-metrics of both must be the same to the bit. The machine should have nothing else to do.
+The same sweep twice, each process with one thread: one run after the other, and two at a time (joblib). Of the first,
+wall time over the sum of its runs' own training and evaluation; of the second, wall time over that of the first.
+Weights and metrics of both must be the same to the bit. The machine should have nothing else to do.
 """
 
 from __future__ import annotations
