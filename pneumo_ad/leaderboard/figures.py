@@ -99,7 +99,7 @@ def metric_by_axis(
         if legend:
             figure.legend(unique.values(), unique.keys(), loc="outside right upper", frameon=False, fontsize=8)
         elif unique:
-            axes[0, 0].legend(unique.values(), unique.keys(), frameon=False, fontsize=8, loc="best")
+            figure.legend(unique.values(), unique.keys(), loc="outside lower center", frameon=False, fontsize=8)
         title = f"{metric} against {axis}\nsmall rings: seeds; bar: 95 % interval over patients"
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure
