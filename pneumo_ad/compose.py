@@ -20,13 +20,9 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.search_path import as_override
-
-# `${share:${image_size},8}`: an eighth of the (shorter) side, in whole pixels.
-OmegaConf.register_new_resolver(
-    "share", lambda size, parts: (size if isinstance(size, int) else min(size)) // parts, replace=True
-)
 
 
 def build(node: DictConfig, **parts: Any) -> Any:

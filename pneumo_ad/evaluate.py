@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from pneumo_ad import figures
@@ -37,6 +37,7 @@ from pneumo_ad.thresholds import Threshold, Thresholds
 log = logging.getLogger(__name__)
 
 _THRESHOLD_IMAGES = 100  # validation radiographs of each class on which thresholds are fitted
+_SUBSETS = ("train", "val", "test", "all")
 _SHOWN = 4  # radiographs in a figure
 
 
@@ -94,8 +95,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     """
     data, config = run.datamodule, run.config
     subset = subset or ("all" if run.data_changed else "test")
-    if subset not in ("train", "val", "test", "all"):
-        raise ConfigError(f"subset={subset} is not known; expected train, val, test or all")
+    if subset not in _SUBSETS:
+        raise ConfigError(f"subset={subset} is not known; expected {', '.join(_SUBSETS)}")
     rows = data.rows(None if subset == "all" else subset)
     rows, seen = _leave_out_seen(run, data, rows)
     if not len(rows):
@@ -129,6 +130,26 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
     _draw(output / "figures", run, data, result, thresholds, scoring.unit)
     return output
+
+
+def check_evaluation(config: DictConfig) -> None:
+    """See that what is asked of an evaluation can be done, before hours of training.
+
+    Raises:
+        ConfigError: An unknown split, or a `relative`, threshold or device that cannot be.
+    """
+    if config.evaluate is None or config.evaluate is False:
+        return
+    if config.evaluate not in _SUBSETS:
+        raise ConfigError(f"evaluate={config.evaluate} is not known; expected {', '.join(_SUBSETS)}, or null for none")
+    _check_relative(config.get("relative"))
+    _device(config.trainer.accelerator)
+    build(config.threshold)
+
+
+def _check_relative(relative: float | None) -> None:
+    if relative is not None and not 0 < relative <= 1:
+        raise ConfigError(f"relative={relative} must be a quantile in (0, 1], or null")
 
 
 def _device(accelerator: str) -> torch.device:
@@ -172,8 +193,7 @@ class Scoring:
     relative: float | None = None
 
     def __post_init__(self) -> None:
-        if self.relative is not None and not 0 < self.relative <= 1:
-            raise ConfigError(f"relative={self.relative} must be a quantile in (0, 1], or null")
+        _check_relative(self.relative)
 
     def scores(self) -> dict[str, Score]:
         """The run's score, brightness as the baseline and, where it is not the score itself, SAD, from one pass."""

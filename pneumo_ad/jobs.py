@@ -6,12 +6,10 @@ Nothing heavy is imported here, so that a sweep passes over its finished runs in
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import multiprocessing
 import os
-import re
 import signal
 import threading
 import time
@@ -27,6 +25,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.errors import ConfigError, UserError
 
 log = logging.getLogger(__name__)
@@ -35,28 +34,6 @@ Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
-
-
-def run_name(overrides: str) -> str:
-    """The folder of a run within its sweep: what varies, as far as a file system takes it; `run` where nothing does.
-
-    >>> run_name("net.width=4,seed=1")
-    'net.width=4,seed=1'
-    >>> run_name("data.root=/x/y,seed=1")
-    'data.root=xy,seed=1-6450a5'
-    """
-    if not overrides:
-        return "run"
-    return overrides if re.fullmatch(r"[A-Za-z0-9_.,=+@-]{1,120}", overrides) else short(overrides, overrides)
-
-
-def short(words: str, whole: str) -> str:
-    """Words that any file system takes, and a digest that tells apart what they do not."""
-    return f"{re.sub(r'[^A-Za-z0-9_.,=+@-]', '', words)[:100]}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
-
-
-# Here, where every process of a sweep comes by before Hydra asks for the folder.
-OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 class BusyError(UserError):
@@ -93,7 +70,8 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        with claim(folder):
+        # Workers of a process that was killed may hold the folder for some seconds more.
+        with claim(folder, wait=1 if in_sweep else 10):
             keep_recipe(folder, config)
             if read_story(folder).get("status") == "finished":
                 log.info("finished already: %s", folder)
@@ -145,18 +123,26 @@ def status(folder: Path) -> Status:
 
 
 @contextmanager
-def claim(folder: Path) -> Iterator[None]:
+def claim(folder: Path, wait: float = 1) -> Iterator[None]:
     """Hold a run folder, so that two processes never write it at once; released by the system when a process dies.
+
+    Args:
+        folder: The run folder.
+        wait: Seconds to wait for another process to leave.
 
     Raises:
         BusyError: Another process is at it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=wait)
     try:
-        with FileLock(folder / ".lock", timeout=1):
-            yield
+        lock.acquire()
     except Timeout:
         raise BusyError(f"{folder}: another process is at this run; it is left to it") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def keep_recipe(folder: Path, config: DictConfig) -> None:

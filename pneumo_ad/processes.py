@@ -122,7 +122,8 @@ def train_one_of_several(run_dir: Path) -> None:
     try:
         fit(config, *build_parts(config))
     except UserError as reason:
-        write_text(run_dir / _FAILED, str(reason))
+        if os.environ["RANK"] == "0":  # all of them fail alike
+            write_text(run_dir / _FAILED, str(reason))
         raise SystemExit(2) from None
 
 

@@ -6,6 +6,7 @@ Nothing heavy is imported here.
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import short, status
+from pneumo_ad.jobs import status
+from pneumo_ad.resolvers import short
 from pneumo_ad.search_path import as_override, saved_search_path
 
 # With these Hydra shows something and starts nothing.
@@ -105,7 +107,7 @@ def _names(config_name: str, parsed: Sequence[Override]) -> list[str]:
     unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
     names = [f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]"]
     if not any(one.key_or_group == "hydra.sweep.dir" for one in parsed):
-        folder = folder_name([one.input_line or "" for one in fixed]) if fixed else "default"
+        folder = folder_name(sorted(one.input_line or "" for one in fixed)) if fixed else "default"
         # One folder for all runs, even where they are not of one study.
         study = config_name if {"experiment", "name"} & {one.key_or_group for one in swept} else "${name}"
         names.append(f"hydra.sweep.dir='sweeps/{study}/{folder}'")
@@ -124,13 +126,15 @@ def folder_name(overrides: Sequence[str]) -> str:
 
 
 def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
-    """Overrides that start a run again in its folder; a value typed anew takes the place of the saved one."""
+    """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there."""
     file = folder / ".hydra" / "overrides.yaml"
     if not file.is_file():
         found = sorted(str(path.parent) for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
         hint = f"; runs below it: {', '.join(found[:5])}" if found else ""
         raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){hint}")
     given = {_key(one) for one in more}
+    if "hydra.run.dir" in given:
+        raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
     kept = [str(one) for one in OmegaConf.load(file) if _key(str(one)) not in given]
     paths = as_override(saved_search_path(folder)) if "hydra.searchpath" not in given else []
     quoted = str(folder).replace("'", "\\'")
@@ -148,7 +152,11 @@ def run_folders(sweep: Path) -> list[Path]:
 
 
 class SweepReport(Callback):
-    """Says when a multirun ends how its runs stand; exit status 1 if any failed."""
+    """Says when a multirun ends how its runs stand; exit status 1 if any of them failed."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Note the time: what failed before was another command's."""
+        self._began = time.time() - 2  # a file system's clock may be a little behind
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print."""
@@ -160,5 +168,6 @@ class SweepReport(Callback):
             if one.word == "failed":
                 print(f"failed: {folder.relative_to(sweep)}: {one.reason}")
         print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
-        if counted["failed"]:
+        now = [folder for folder in found if (folder / "run.json").is_file()]
+        if any(found[one].word == "failed" and (one / "run.json").stat().st_mtime > self._began for one in now):
             raise SystemExit(1)

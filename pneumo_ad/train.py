@@ -21,11 +21,11 @@ import pneumo_ad
 from pneumo_ad.callbacks.tensorboard import write_hparams
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.evaluate import evaluate_run
+from pneumo_ad.evaluate import check_evaluation, evaluate_run
 from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell, write_text
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.processes import count_processes, launch
-from pneumo_ad.runs import load_run
+from pneumo_ad.runs import keep_split, load_run
 from pneumo_ad.search_path import as_override, saved_search_path
 from pneumo_ad.summary import HEADLINE, print_evaluation
 
@@ -44,7 +44,8 @@ def train(config: DictConfig) -> dict[str, object]:
     """Train and evaluate what a config describes, in its `run_dir`, from its last checkpoint on if there is one.
 
     Returns:
-        What was built, so that a test can look inside: `datamodule`, `module`, `run_dir`.
+        What was built, so that a test can look inside: `datamodule`, `module` (trained where it was trained in this
+        process), `run_dir`.
 
     Raises:
         UserError: Something the config asks for cannot work.
@@ -55,24 +56,23 @@ def train(config: DictConfig) -> dict[str, object]:
     tell(run_dir, **record(config))
     datamodule, module = build_parts(config)
     _try_out(module, datamodule.grid.patch)
+    check_evaluation(config)
     started = time.perf_counter()
     datamodule.prepare_data()
     _describe(datamodule, run_dir)
     processes = count_processes(config.trainer)
     datamodule.check_processes(processes)
     prepared = time.perf_counter()
-    before = read_story(run_dir).get("seconds_training", 0)
-    if processes > 1:
-        launch(run_dir, processes)
-    else:
-        fit(config, datamodule, module)
-    fitted = time.perf_counter()
-    tell(
-        run_dir,
-        seconds_preparing=round(prepared - started, 1),
-        seconds_training=round(before + fitted - prepared, 1),
-        store=datamodule.store.key,
-    )
+    tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
+    before = read_story(run_dir).get("seconds_training", 0)  # of a run that goes on
+    try:
+        if processes > 1:
+            launch(run_dir, processes)
+        else:
+            fit(config, datamodule, module)
+    finally:
+        fitted = time.perf_counter()
+        tell(run_dir, seconds_training=round(before + fitted - prepared, 1))
     if config.evaluate:
         evaluate_run(load_run(run_dir), run_dir, config.evaluate)
         print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
@@ -83,9 +83,11 @@ def train(config: DictConfig) -> dict[str, object]:
 
 
 def build_parts(config: DictConfig) -> tuple[PatchDataModule, PatchAutoencoder]:
-    """Data and module; a seed gives the same weights."""
+    """Data and module; a seed gives the same weights, and a run that goes on has the split that it began with."""
     L.seed_everything(config.seed, workers=True, verbose=False)
-    return build(config.datamodule), build(config.module)
+    datamodule: PatchDataModule = build(config.datamodule)
+    keep_split(datamodule, Path(config.run_dir))
+    return datamodule, build(config.module)
 
 
 def fit(config: DictConfig, datamodule: PatchDataModule, module: PatchAutoencoder) -> None:
@@ -148,7 +150,9 @@ def _made_of(config: DictConfig) -> dict[str, object]:
         swept = (override.lstrip("+").partition("=") for override in hydra.overrides.task)
         words = {key: value for key, _, value in swept if key not in same}
         values = {key: OmegaConf.select(config, key) for key in words}
-        return {key: words[key] if OmegaConf.is_config(value) else value for key, value in values.items()}
+        return {
+            key: words[key] if value is None or OmegaConf.is_config(value) else value for key, value in values.items()
+        }
     whole = flatten(OmegaConf.to_container(config, resolve=True))
     parts = {key.removesuffix("._target_"): value for key, value in whole.items() if key.split(".")[0] in _VARIED}
     return {key: value.split(".")[-1] if isinstance(value, str) else value for key, value in parts.items()}
@@ -199,6 +203,7 @@ def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
     write_text(run_dir / "split.csv", table[["image", "patient", "label", "split"]].to_csv(index=False))
     patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
+    tell(run_dir, patches_train=patches["train"], patches_val=patches["val"])
     log.info(
         "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
         len(table),

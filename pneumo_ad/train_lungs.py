@@ -9,15 +9,18 @@ from pathlib import Path
 import lightning as L
 import pandas as pd
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.store import open_store
-from pneumo_ad.jobs import tell, write_json
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.jobs import INTERRUPTED, tell, write_json
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
+from pneumo_ad.processes import count_processes
 from pneumo_ad.train import record
 
 log = logging.getLogger(__name__)
@@ -41,8 +44,14 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     own = datamodule.table
     tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
     tables |= {name: build(node) for name, node in config.also_measure_on.items()}  # a missing folder fails now
+    if count_processes(config.trainer) > 1:
+        raise ConfigError("train-lungs trains on one device: trainer.devices=1")
     started = time.perf_counter()
-    trainer.fit(module, datamodule)
+    last = run_dir / "checkpoints" / "last.ckpt"
+    try:
+        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
+    except SIGTERMException:
+        raise SystemExit(INTERRUPTED) from None
     best = torch.load(run_dir / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     module.segmenter.save(run_dir / "lung_unet.safetensors")

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,9 +30,10 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from pneumo_ad.cli import main
 from pneumo_ad.compose import compose_config
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import read_story
+from pneumo_ad.jobs import INTERRUPTED, read_story, status
 from pneumo_ad.sweeps import folder_name
 
 log = logging.getLogger(__name__)
@@ -50,9 +55,8 @@ def tune(overrides: Sequence[str]) -> Path:
         DataError: The first trials all failed; gives the reason of the last.
     """
     config = compose_config("train", overrides)
-    if config.tune is None:
-        raise ConfigError("nothing says what to tune: take a recipe that does (experiment=hpo_unet), or write `tune:`")
-    space = distributions(OmegaConf.to_container(config.tune.space))
+    wanted = _checked(config)
+    space = distributions(OmegaConf.to_container(wanted.space))
     fixed = [one for one in overrides if not one.startswith(("experiment=", "name=", "tune.trials="))]
     folder = Path("sweeps") / config.name / (folder_name(fixed) if fixed else "default")
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,15 +64,42 @@ def tune(overrides: Sequence[str]) -> Path:
     study = optuna.create_study(
         storage=f"sqlite:///{folder / 'study.db'}",
         study_name=config.name,
-        direction=config.tune.direction,
+        direction=wanted.direction,
         load_if_exists=True,
     )
+    _keep_question(study, {"metric": wanted.metric, "direction": wanted.direction, "space": space}, folder)
     worker = folder / "workers" / uuid.uuid4().hex
     worker.parent.mkdir(exist_ok=True)
     with FileLock(worker):  # held as long as this process lives: by it the others see that its trial goes on
-        _work(study, config.tune, space, list(overrides), folder, worker.name)
-    _report(study, config.tune, folder)
+        _work(study, wanted, space, list(overrides), folder, worker.name)
+    _report(study, wanted, folder)
     return folder
+
+
+def _checked(config: DictConfig) -> DictConfig:
+    """The `tune` of a config."""
+    if config.tune is None:
+        raise ConfigError("nothing says what to tune: take a recipe that does (experiment=hpo_unet), or write `tune:`")
+    if config.evaluate != "val":
+        raise ConfigError(f"evaluate={config.evaluate}: a search chooses on validation, evaluate=val")
+    if config.tune.direction not in ("maximize", "minimize"):
+        raise ConfigError(f"tune.direction={config.tune.direction} is not known; expected maximize or minimize")
+    if not isinstance(config.tune.trials, int) or config.tune.trials < 1:
+        raise ConfigError(f"tune.trials={config.tune.trials} must be a whole number, at least 1")
+    return config.tune
+
+
+def _keep_question(study: optuna.Study, asked: dict[str, Any], folder: Path) -> None:
+    """A study answers one question: with another metric or space its values would not compare."""
+    now = {key: repr(value) for key, value in asked.items()}
+    before = study.user_attrs.get("asked")
+    if before is None:
+        study.set_user_attr("asked", now)
+    elif before != now:
+        changed = "; ".join(f"{key}: {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key])
+        raise ConfigError(
+            f"{folder} holds a search with other settings ({changed}); give this one its own name: name=..."
+        )
 
 
 def distributions(space: Any, prefix: str = "") -> dict[str, BaseDistribution]:
@@ -107,39 +138,52 @@ def _work(
     folder: Path,
     worker: str,
 ) -> None:
-    failed = 0
-    while (ended := _ended(study)) < wanted.trials:
-        _take_over(study, folder)
-        # A seed of its own for each trial: several workers with one seed would all try the same.
-        study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
-        trial = study.ask(dict(space))
-        trial.set_user_attr("worker", worker)
-        chosen = [f"{key}={value}" for key, value in trial.params.items()]
-        run = folder / folder_name(chosen)
-        trial.set_user_attr("folder", run.name)
+    failed, works = 0, False
+    while True:
+        with FileLock(folder / ".ask"):  # one worker at a time: nobody takes over or asks what another is about to
+            _take_over(study, folder)
+            ended = _ended(study)
+            going_on = len(study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
+            if ended + going_on >= wanted.trials:
+                break
+            # A seed of its own for each trial: several workers with one seed would all try the same.
+            study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
+            trial = study.ask(dict(space))
+            chosen = [f"{key}={'null' if value is None else value}" for key, value in trial.params.items()]
+            run = folder / folder_name(chosen)
+            twin = status(run).word == "running"  # in a small space another worker is at the same
+            trial.set_user_attr("worker", worker)
+            trial.set_user_attr("folder", run.name)
+            if twin:
+                study.tell(trial, state=TrialState.PRUNED)
+        if twin:
+            time.sleep(1)
+            continue
         log.info("trial %d (%d of %d ended): %s", trial.number, ended, wanted.trials, run.name)
         value = _run([*overrides, *chosen, f"hydra.run.dir='{run}'", "hydra.mode=RUN"], run, wanted.metric)
         if isinstance(value, float):
             study.tell(trial, value)
-            failed = -wanted.trials  # the recipe works
+            works = True
             log.info("  %s = %.4f", wanted.metric, value)
             continue
         trial.set_user_attr("reason", value)
         study.tell(trial, state=TrialState.FAIL)
         failed += 1
         log.warning("  failed: %s", value)
-        if failed >= _HOPELESS:
+        if failed >= _HOPELESS and not works:
             raise DataError(f"the first {failed} trials failed; the last: {value}")
 
 
 def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
     """Train; the metric, or the reason why there is none."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("ab") as output:
-        status = subprocess.call(
-            [sys.executable, "-m", "pneumo_ad", "train", *overrides], stdout=output, stderr=subprocess.STDOUT
-        )
-    if status:
-        return read_story(folder).get("reason") or f"exit status {status}, see {folder}.log"
+        # The pipe's end tells the trial that this worker is gone; another worker goes on with it.
+        command = [sys.executable, "-m", "pneumo_ad.tune", *overrides]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT) as child:
+            ended = child.wait()
+    if ended:
+        return read_story(folder).get("reason") or f"exit status {ended}, see {folder}.log"
     metrics = json.loads((folder / "metrics.json").read_text())
     if metric not in metrics:
         why = metrics["about"]["omitted"].get(metric, f"there are {', '.join(key for key in metrics if '/' in key)}")
@@ -147,8 +191,27 @@ def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
     return float(metrics[metric])
 
 
+def _try_one(overrides: Sequence[str]) -> None:
+    """A trial, in its own process: it ends with the worker that started it."""
+
+    def watch() -> None:
+        os.read(0, 1)  # comes back when the worker is gone
+        os.kill(os.getpid(), signal.SIGTERM)  # a training saves and ends
+        time.sleep(30)
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
+    main(["train", *overrides])
+
+
 def _ended(study: optuna.Study) -> int:
-    return sum(trial.state.is_finished() and not trial.user_attrs.get("taken_over") for trial in study.trials)
+    """Trials that were tried to their end, well or not."""
+    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.FAIL])
+    return sum(trial.number not in _taken_over(study) for trial in trials)
+
+
+def _taken_over(study: optuna.Study) -> list[int]:
+    return study.user_attrs.get("taken_over", [])
 
 
 def _take_over(study: optuna.Study, folder: Path) -> None:
@@ -158,16 +221,14 @@ def _take_over(study: optuna.Study, folder: Path) -> None:
             continue
         log.info("trial %d was killed; it goes on", trial.number)
         study.enqueue_trial(trial.params)
-        study._storage.set_trial_user_attr(trial._trial_id, "taken_over", True)
+        study.set_user_attr("taken_over", [*_taken_over(study), trial.number])
         study.tell(trial.number, state=TrialState.FAIL)
 
 
 def _alive(trial: FrozenTrial, folder: Path) -> bool:
-    name = trial.user_attrs.get("worker")
-    if name is None:  # asked this moment
-        return True
+    """Whether its worker is there; one that died between asking and noting its name left none."""
     try:
-        with FileLock(folder / "workers" / name, timeout=0):
+        with FileLock(folder / "workers" / trial.user_attrs.get("worker", "nobody"), timeout=0):
             return False
     except Timeout:
         return True
@@ -181,3 +242,7 @@ def _report(study: optuna.Study, wanted: DictConfig, folder: Path) -> None:
     print(f"best of {_ended(study)} trials, {wanted.metric} = {best.value:.4f}: {best.params}")
     print(f"measured on validation, where it was chosen; on the test split: pneumo-ad evaluate 'run={run}' subset=test")
     print(f"leaderboard: pneumo-ad compare {folder}")
+
+
+if __name__ == "__main__":
+    _try_one(sys.argv[1:])

@@ -19,6 +19,7 @@ FLOORS = [
     {"callbacks"},
 ]
 HYDRA = {
+    "resolvers",
     "compose",
     "jobs",
     "runs",

@@ -21,11 +21,12 @@ from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
 from pneumo_ad.sampled_maps import SampledMaps, read_maps
+from pneumo_ad.search_path import saved_search_path
 
 log = logging.getLogger(__name__)
 
 DEFAULT_SORTS = (PIXEL_KEYS[0], "image/auroc")
-_LESS_IS_BETTER = ("seconds_", "parameters")
+_LESS_IS_BETTER = ("seconds_", "steps", "parameters")
 _GEOMETRY = ("image_size", "patch", "stride", "fit")  # what changes the windows that patch metrics are made of
 
 
@@ -70,6 +71,7 @@ class Comparison:
         finest: The run whose brightness and masks stand for all.
         pixels: What the runs say about the same pixels; None where no run keeps maps.
         paired: Metrics that were resampled in pairs.
+        subset: The split that was measured.
         notes: Sentences that a reader must not miss.
     """
 
@@ -85,6 +87,7 @@ class Comparison:
     finest: str = ""
     pixels: SamePixels | None = None
     paired: dict[str, Paired] = field(default_factory=dict)
+    subset: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -103,11 +106,18 @@ class Comparison:
 def measure(found: Comparison, overrides: Sequence[str]) -> None:
     """Fill in a row per run: how it stands, its axes and seed, every metric, seconds, parameters."""
     metrics: dict[str, dict[str, Any]] = {}
-    for name, place in found.evaluations.items():
-        told = json.loads((place / "metrics.json").read_text())
+    told_by = {name: json.loads((place / "metrics.json").read_text()) for name, place in found.evaluations.items()}
+    for name, told in told_by.items():
         metrics[name] = {key: value for key, value in told.items() if isinstance(value, int | float)}
     if found.evaluations:
         _measure_in_pairs(found, overrides)
+        subsets = sorted({told["about"]["subset"] for told in told_by.values()})
+        found.subset = " and ".join(subsets)
+        if len(subsets) > 1:
+            found.notes.append(f"the runs were measured on {found.subset}: their metrics do not compare")
+    steps = {int(run.story["steps"]) for run in found.runs if run.name in found.evaluations and "steps" in run.story}
+    if len(steps) > 1:
+        found.notes.append(f"the runs trained for {min(steps)} to {max(steps)} steps (leaderboard.csv)")
     rows = []
     for run in found.runs:
         row: dict[str, Any] = {"run": run.name, "status": run.status.word, "reason": run.status.reason}
@@ -122,7 +132,11 @@ def measure(found: Comparison, overrides: Sequence[str]) -> None:
                 seen = found.pixels.own_brightness.items()
                 row |= {f"brightness/{key}": by_run[run.name] for key, by_run in seen if run.name in by_run}
                 row |= {"same_pixels/lung_covered": found.pixels.covered_by.get(run.name)}
-        row |= own | {key: value for key, value in run.story.items() if key.startswith("seconds_")}
+        row |= own | {key: value for key, value in run.story.items() if key.startswith(("seconds_", "steps"))}
+        if "image/auroc" in found.paired and run.name in found.paired["image/auroc"].value:
+            # Of the radiographs that all runs score, as the differences and intervals are.
+            mean, low, high = found.paired["image/auroc"].mean([run.name])
+            row |= {"image/auroc": mean, "image/auroc_low": low, "image/auroc_high": high}
         row |= {"parameters": _parameters(run)} if own else {}
         rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
     found.rows = pd.DataFrame(rows)
@@ -151,9 +165,7 @@ def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
         found.paired["image/auroc"] = paired
         most = max(len(table[table["label"].isin(["normal", "pneumonia"])]) for table in tables.values())
         if len(images) < most:
-            found.notes.append(
-                f"differences of image/auroc are of the {len(images)} radiographs (of {most}) that all score"
-            )
+            found.notes.append(f"image/auroc is of the {len(images)} radiographs (of {most}) that all runs score")
 
 
 def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
@@ -298,7 +310,8 @@ def _recipe_defaults(found: Comparison) -> DictConfig | None:
     told = [run.overrides for run in found.runs if run.overrides]
     shared = set.intersection(*(set(one.items()) for one in told)) if told else set()
     try:
-        return compose_config("train", [f"{key}={value}" for key, value in sorted(shared)])
+        places = saved_search_path(found.runs[0].folder)
+        return compose_config("train", [f"{key}={value}" for key, value in sorted(shared)], places)
     except ConfigError as reason:
         log.info("the recipe's defaults are not known: %s", str(reason).splitlines()[0])
         return None

@@ -49,7 +49,8 @@ def as_markdown(found: Comparison) -> str:
 
 def _table(found: Comparison) -> Table:
     head, lines = leaderboard(found)
-    table = Table(title=f"{escape(str(found.sweep))}: sorted by {found.sort or 'nothing'}", title_justify="left")
+    title = f"{escape(str(found.sweep))} ({found.subset}): sorted by {found.sort or 'nothing'}"
+    table = Table(title=title, title_justify="left")
     for number, name in enumerate(head):
         table.add_column(escape(name), justify="left" if number < max(len(found.axes), 1) else "right")
     for number, line in enumerate(lines):
