@@ -12,8 +12,9 @@ import torch
 from filelock import FileLock
 from running import TINY, start, story, times, weights
 
-from pneumo_ad.jobs import Status, read_story, run_name, status, tell
+from pneumo_ad.jobs import Status, read_story, status, tell
 from pneumo_ad.module import PatchAutoencoder
+from pneumo_ad.resolvers import run_name
 from pneumo_ad.search_path import saved_search_path
 
 EPOCHS, BATCHES = 3, 4

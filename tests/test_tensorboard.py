@@ -43,7 +43,7 @@ def tensorboard(sweep):
 @pytest.fixture(scope="module")
 def page():
     if BROWSER is None:
-        pytest.skip("no chromium on this machine: TensorBoard's pages are not looked at")
+        pytest.skip("no chromium was found: TensorBoard's pages are not looked at")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -38,7 +38,7 @@ COMMANDS = {
 
 
 def start(name: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a process group of its own."""
+    """Start a command."""
     arguments = [one.format(folder=folder) for one in COMMANDS[name]]
     code = "from pneumo_ad.cli import main; main()"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -116,21 +116,23 @@ def main() -> None:
             kills: Counter[str] = Counter()
             statuses: Counter[int] = Counter()
             halves: list[str] = []
+            same = True
             while True:
                 child = start(name, killed)
                 try:
                     status = child.wait(timeout=rng.uniform(least, length) if kills.total() < given.kills else None)
                     if status == 0 and kills.total() >= given.kills:
                         break
-                    if status == 0:  # finished too soon: begin anew, the count goes on
-                        bad += outcome(killed) != outcome(whole)
-                        killed = killed.with_name(f"{name}-killed-{kills.total()}")
+                    if status != 0:
+                        sys.exit(f"the {name} ended by itself with {status}: {killed.parent / killed.name}.log")
+                    same &= outcome(killed) == outcome(whole)  # finished too soon: begin anew, the count goes on
+                    killed = killed.with_name(f"{name}-killed-{kills.total()}")
                 except subprocess.TimeoutExpired:
                     child.send_signal(number)
                     statuses[child.wait()] += 1
                     kills[doing(killed)] += 1
                     halves += broken(killed)
-            same = outcome(killed) == outcome(whole)
+            same &= outcome(killed) == outcome(whole)
             bad += not same or bool(halves)
             print(
                 f"{name}: {kills.total()} times SIG{given.signal} ({dict(kills)}), exit statuses {dict(statuses)}; "

@@ -32,8 +32,9 @@ class VAE(nn.Module):
 
     The penalty is beta times the KL divergence in nats per pixel (the mean over the batch, divided by patch ** 2), to
     stand beside losses that are means per pixel. With the mean squared error this is the evidence lower bound for a
-    Gaussian of variance beta / 2 about the picture; with L1, for a Laplacian of scale beta. beta=1 would take whole
-    patches for noise, and the latent would collapse. Noise comes from torch's global generator.
+    Gaussian of variance beta / 2 about the picture; with L1, for a Laplacian of scale beta. (Squared Dice is about the
+    squared error over twice the mean square of the patch, so there beta weighs less.) beta=1 would take whole patches
+    for noise, and the latent would collapse. Noise comes from torch's global generator.
 
     Args:
         patch: Side of the patches in pixels, divisible by 2 ** depth; it takes no other.
