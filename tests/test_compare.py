@@ -75,7 +75,7 @@ def write_run(folder, overrides=(), maps=None, status="finished", reason="", ima
         {"image": "i00", "sad": noise(1, 90) ** 2, "lung_share": 1.0, "kind_true": kinds[np.arange(90) % 3]}
     ).to_csv(folder / "patches.csv", index=False)
     metrics = {"image/auroc": roc_auc_score(sick, scores), "patch/macro_f1": 0.4, "brightness/image/auroc": 1.0}
-    about = {"omitted": {"patch/sad_median_opacity": "2 radiographs with such patches"}}
+    about = {"subset": "test", "omitted": {"patch/sad_median_opacity": "2 radiographs with such patches"}}
     (folder / "metrics.json").write_text(json.dumps(metrics | {"about": about}))
     return folder
 

@@ -1,6 +1,7 @@
 """The search: what is tried, what goes on after a kill, what is said when nothing works."""
 
 import json
+from pathlib import Path
 
 import optuna
 import pytest
@@ -38,6 +39,11 @@ def tried(monkeypatch):
 
 def study_of(folder):
     return optuna.load_study(study_name="hpo_unet", storage=f"sqlite:///{folder / 'study.db'}")
+
+
+def storage_of(name):
+    (file,) = Path("sweeps", name).glob("*/study.db")
+    return f"sqlite:///{file}"
 
 
 def test_a_trial_is_a_run_measured_on_validation(capfd):
@@ -90,8 +96,33 @@ def test_a_trial_of_a_living_worker_is_left_alone(tried):
     space = distributions(OmegaConf.to_container(module.compose_config("train", TINY).tune.space))
     study_of(folder).ask(space).set_user_attr("worker", "alive")
     with FileLock(folder / "workers" / "alive"):
-        tune([*TINY, "tune.trials=2"])
+        tune([*TINY, "tune.trials=2"])  # the other worker is at the second
+        assert [trial.state.name for trial in study_of(folder).trials] == ["COMPLETE", "RUNNING"]
+        tune([*TINY, "tune.trials=3"])
     assert [trial.state.name for trial in study_of(folder).trials] == ["COMPLETE", "RUNNING", "COMPLETE"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("evaluate=test", "evaluate=val"),
+        ("tune.direction=up", "maximize or minimize"),
+        ("tune.trials=many", "whole number"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(change, words):
+    with pytest.raises(ConfigError, match=words):
+        tune([*TINY, change])
+
+
+def test_a_study_keeps_its_question(tried):
+    tune([*TINY, "tune.trials=1", "name=kept"])
+    with pytest.raises(ConfigError, match=r"metric: 'pixel/auroc_in_lung' -> 'image/auroc'.*name="):
+        module._keep_question(
+            optuna.load_study(study_name="kept", storage=storage_of("kept")),
+            {"metric": "image/auroc"},
+            "sweeps/kept",
+        )
 
 
 def test_where_nothing_works_it_stops_and_says_why(monkeypatch):
