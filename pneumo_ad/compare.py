@@ -21,6 +21,8 @@ from pneumo_ad.runs import load_run
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 600  # seconds that another comparison may take over the same run
+
 
 def compare(arguments: Sequence[str]) -> Comparison:
     """The command. `SWEEP_DIR`, and optionally `sort=`, `reference=`, `output=`, and what `evaluate` takes.
@@ -79,7 +81,7 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
         if not _evaluated(run.folder, place):
             log.info("evaluating run %d of %d: %s", number, len(finished), run.name)
             try:
-                with claim(run.folder):
+                with claim(run.folder, wait=_PATIENCE):
                     if not _evaluated(run.folder, place):  # nobody did while we waited
                         opened = load_run(run.folder, changes, settings.get("checkpoint", "best"))
                         evaluate_run(opened, place, settings.get("subset"))
