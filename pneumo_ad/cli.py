@@ -94,10 +94,10 @@ def main(argv: list[str] | None = None) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
         "evaluate": _evaluate,
+        "compare": _compare,
         "tune": _tune,
         "train-lungs": _train_lungs,
         "store": _store,
-        "compare": _compare,
     }
     if argv[0] not in commands:
         import difflib

@@ -96,7 +96,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     data, config = run.datamodule, run.config
     subset = subset or ("all" if run.data_changed else "test")
     if subset not in _SUBSETS:
-        raise ConfigError(f"subset={subset} is not known; expected {', '.join(_SUBSETS)}")
+        raise ConfigError(f"subset={subset} is not known; expected train, val, test or all")
     rows = data.rows(None if subset == "all" else subset)
     rows, seen = _leave_out_seen(run, data, rows)
     if not len(rows):
@@ -141,7 +141,7 @@ def check_evaluation(config: DictConfig) -> None:
     if config.evaluate is None or config.evaluate is False:
         return
     if config.evaluate not in _SUBSETS:
-        raise ConfigError(f"evaluate={config.evaluate} is not known; expected {', '.join(_SUBSETS)}, or null for none")
+        raise ConfigError(f"evaluate={config.evaluate} is not known; expected train, val, test or all; null for none")
     _check_relative(config.get("relative"))
     _device(config.trainer.accelerator)
     build(config.threshold)

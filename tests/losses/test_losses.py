@@ -45,7 +45,8 @@ def test_every_loss_is_finite_on_flat_patches_with_a_finite_gradient(words, targ
     assert y.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("words", LOSSES)
+# The linear form of Dice has its optimum elsewhere; see below.
+@pytest.mark.parametrize("words", [words for words in LOSSES if words != "dice_linear"])
 def test_identity_costs_nothing_and_anything_else_something(words):
     loss = loss_of(words)
     x, y = pairs()
