@@ -1,6 +1,6 @@
 """Kill a run and a sweep at random moments, again and again, and see that nothing is lost: prints the count.
 
-    python experiments/kills/kill.py [--kills 20] [--signal KILL|TERM] [--seed 0]
+    python experiments/kills/kill.py [run] [sweep] [--kills 20] [--signal KILL|TERM] [--seed 0]
 
 An uninterrupted run and sweep come first. Then the same commands are killed at moments drawn evenly over their length,
 imports left out, and started again, until each was killed so many times and has finished. After every kill each file
@@ -95,6 +95,7 @@ def doing(folder: Path) -> str:
 def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("what", nargs="*", help="run, sweep; default: both")
     options.add_argument("--kills", type=int, default=20)
     options.add_argument("--signal", choices=("KILL", "TERM"), default="KILL")
     options.add_argument("--seed", type=int, default=0)
@@ -104,7 +105,7 @@ def main() -> None:
     bad = 0
     with tempfile.TemporaryDirectory() as there:
         os.environ.setdefault("PNEUMO_AD_CACHE", f"{there}/cache")
-        for name in COMMANDS:
+        for name in given.what or COMMANDS:
             whole, killed = Path(there) / f"{name}-whole", Path(there) / f"{name}-killed"
             assert start(name, whole).wait() == 0, (Path(there) / f"{whole.name}.log").read_text()
             imports = time.perf_counter()
@@ -116,7 +117,7 @@ def main() -> None:
             kills: Counter[str] = Counter()
             statuses: Counter[int] = Counter()
             halves: list[str] = []
-            same = True
+            same, rounds = True, 0
             while True:
                 child = start(name, killed)
                 try:
@@ -126,7 +127,8 @@ def main() -> None:
                     if status != 0:
                         sys.exit(f"the {name} ended by itself with {status}: {killed.parent / killed.name}.log")
                     same &= outcome(killed) == outcome(whole)  # finished too soon: begin anew, the count goes on
-                    killed = killed.with_name(f"{name}-killed-{kills.total()}")
+                    rounds += 1
+                    killed = killed.with_name(f"{name}-killed-{rounds}")
                 except subprocess.TimeoutExpired:
                     child.send_signal(number)
                     statuses[child.wait()] += 1
