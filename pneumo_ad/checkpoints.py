@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pneumo_ad.errors import DataError
+from pneumo_ad.files import whole
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -22,13 +23,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Save to `path`, a local file."""
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(file.name + ".partial")
-        try:
+        with whole(file) as aside:
             torch.save(checkpoint, aside)
-            aside.rename(file)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Load plain weights and numbers; nothing in a checkpoint is run.

@@ -12,7 +12,8 @@ import pandas as pd
 
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluate import default_output, evaluate_run
-from pneumo_ad.jobs import claim, write_text
+from pneumo_ad.files import whole, write_text
+from pneumo_ad.jobs import claim
 from pneumo_ad.leaderboard.drawing import draw
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, choose_sort, measure, rank
@@ -127,6 +128,5 @@ def write_tables(found: Comparison) -> None:
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    aside = path.with_name(f"{path.name}.partial")
-    frame.to_csv(aside, index=False, float_format="%.6g")
-    aside.rename(path)
+    with whole(path) as aside:
+        frame.to_csv(aside, index=False, float_format="%.6g")

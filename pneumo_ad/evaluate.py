@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import write_json
+from pneumo_ad.files import whole, write_json
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, image_scores, sad_medians
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, UNKNOWN, true_kinds
@@ -32,6 +31,7 @@ from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.scores import SAD, Brightness, Score
 from pneumo_ad.scoring import MapOf, Scored, score_radiographs
 from pneumo_ad.search_path import saved_search_path
+from pneumo_ad.sweeps import folder_name
 from pneumo_ad.thresholds import Threshold, Thresholds
 
 log = logging.getLogger(__name__)
@@ -74,12 +74,7 @@ def default_output(folder: Path, overrides: Sequence[str]) -> Path:
     changes = [override for override in overrides if not override.startswith(("run=", "output="))]
     if not changes:
         return folder
-    parts = (change.partition("=") for change in changes)
-    words = ",".join(
-        f"{key.split('.')[-1]}={re.sub(r'[^A-Za-z0-9_.,-]', '', Path(value).name)}" for key, _, value in parts
-    )
-    # The digest tells apart what the words do not: /a/images and /b/images.
-    return folder / "evaluations" / f"{words[:100]}-{hashlib.sha256(repr(changes).encode()).hexdigest()[:6]}"
+    return folder / "evaluations" / folder_name(changes)
 
 
 def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
@@ -412,9 +407,8 @@ def _write_tables(output: Path, data: PatchDataModule, result: Examination, thre
     for kind in (HEALTHY, OPACITY, OUTSIDE):
         images[f"windows_{KINDS[kind]}"] = "" if predicted is None else (predicted == kind).sum(axis=1)
     for name, frame in (("patches", patches), ("images", images)):
-        aside = output / f"{name}.csv.partial"
-        frame.to_csv(aside, index=False, float_format="%.6g")
-        aside.rename(output / f"{name}.csv")
+        with whole(output / f"{name}.csv") as aside:
+            frame.to_csv(aside, index=False, float_format="%.6g")
 
 
 def _shown(evidence: Evidence) -> list[int]:

@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.files import write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +100,29 @@ def end_with_parent() -> None:
     """Watch from a launcher's worker that who started it is there: joblib's workers would otherwise train on alone."""
     parent = os.getppid()
 
-    def watch() -> None:
+    def gone() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)  # a training saves and ends
+
+    end_after(gone)
+
+
+def end_after(gone: Callable[[], object]) -> None:
+    """End this process once `gone` returns, in a thread beside the work: a training saves first, as at SIGTERM."""
+
+    def watch() -> None:
+        gone()
+        os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(30)
         os._exit(INTERRUPTED)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def runs_below(folder: Path) -> str:
+    """A hint for who named a folder of runs instead of a run; empty where there is none."""
+    found = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
+    return f"; runs below it: {', '.join(map(str, found[:5]))}" if found else ""
 
 
 def status(folder: Path) -> Status:
@@ -238,15 +254,3 @@ def read_story(folder: Path) -> dict[str, Any]:
 def tell(folder: Path, **facts: Any) -> None:
     """Add facts to `run.json`."""
     write_json(folder / "run.json", read_story(folder) | facts)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write aside and rename, so that the file is whole or not there."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write aside and rename, so that the file is whole or not there."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_text(text)
-    aside.rename(path)

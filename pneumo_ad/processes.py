@@ -21,7 +21,8 @@ import torch
 from omegaconf import DictConfig
 
 from pneumo_ad.errors import ConfigError, UserError
-from pneumo_ad.jobs import INTERRUPTED, write_text
+from pneumo_ad.files import write_text
+from pneumo_ad.jobs import INTERRUPTED
 
 _FAILED = ".failed_process"
 

@@ -13,6 +13,7 @@ from pneumo_ad.checkpoints import read_checkpoint
 from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
+from pneumo_ad.jobs import runs_below
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.search_path import saved_search_path
 
@@ -100,9 +101,7 @@ def saved_config(folder: Path) -> DictConfig:
     """
     file = folder / ".hydra" / "config.yaml"
     if not file.is_file():
-        found = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
-        hint = f"; runs below it: {', '.join(map(str, found[:5]))}" if found else ""
-        raise DataError(f"{folder}: not a run folder (no .hydra/config.yaml){hint}")
+        raise DataError(f"{folder}: not a run folder (no .hydra/config.yaml){runs_below(folder)}")
     config = OmegaConf.load(file)
     assert isinstance(config, DictConfig)
     config.run_dir = str(folder)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.fit import Placement, unfit_map
+from pneumo_ad.files import whole
 
 POINTS = 128  # to a side: the rectangle of the radiograph, padding cut away, whatever its aspect
 _ARRAYS = ("score", "brightness", "truth")
@@ -55,13 +56,10 @@ def write_maps(folder: Path, maps: SampledMaps) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "images.csv").unlink(missing_ok=True)
     for name in _ARRAYS:
-        aside = folder / f"{name}.npy.partial"
-        with aside.open("wb") as file:
+        with whole(folder / f"{name}.npy") as aside, aside.open("wb") as file:
             np.save(file, getattr(maps, name), allow_pickle=False)
-        aside.rename(folder / f"{name}.npy")
-    aside = folder / "images.csv.partial"
-    maps.images.to_csv(aside, index=False)
-    aside.rename(folder / "images.csv")
+    with whole(folder / "images.csv") as aside:
+        maps.images.to_csv(aside, index=False)
 
 
 def read_maps(folder: Path) -> SampledMaps | None:

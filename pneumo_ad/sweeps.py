@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import status
+from pneumo_ad.jobs import runs_below, status
 from pneumo_ad.resolvers import short
 from pneumo_ad.search_path import as_override, saved_search_path
 
@@ -129,9 +129,7 @@ def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
     """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there."""
     file = folder / ".hydra" / "overrides.yaml"
     if not file.is_file():
-        found = sorted(str(path.parent) for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
-        hint = f"; runs below it: {', '.join(found[:5])}" if found else ""
-        raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){hint}")
+        raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){runs_below(folder)}")
     given = {_key(one) for one in more}
     if "hydra.run.dir" in given:
         raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")

@@ -22,7 +22,8 @@ from pneumo_ad.callbacks.tensorboard import write_hparams
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluate import check_evaluation, evaluate_run
-from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell, write_text
+from pneumo_ad.files import write_text
+from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.runs import keep_split, load_run

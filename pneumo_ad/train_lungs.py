@@ -17,7 +17,8 @@ from rich.table import Table
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.store import open_store
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.jobs import INTERRUPTED, tell, write_json
+from pneumo_ad.files import write_json
+from pneumo_ad.jobs import INTERRUPTED, tell
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
 from pneumo_ad.processes import count_processes

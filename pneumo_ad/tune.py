@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -33,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pneumo_ad.cli import main
 from pneumo_ad.compose import compose_config
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import INTERRUPTED, read_story, status
+from pneumo_ad.jobs import end_after, read_story, status
 from pneumo_ad.sweeps import folder_name
 
 log = logging.getLogger(__name__)
@@ -193,14 +191,7 @@ def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
 
 def _try_one(overrides: Sequence[str]) -> None:
     """A trial, in its own process: it ends with the worker that started it."""
-
-    def watch() -> None:
-        os.read(0, 1)  # comes back when the worker is gone
-        os.kill(os.getpid(), signal.SIGTERM)  # a training saves and ends
-        time.sleep(30)
-        os._exit(INTERRUPTED)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_after(lambda: os.read(0, 1))  # comes back when the worker is gone
     main(["train", *overrides])
 
 

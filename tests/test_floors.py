@@ -13,7 +13,7 @@ PACKAGE = Path(pneumo_ad.__file__).parent
 FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.relative_to(PACKAGE).parts[:1])
 # From the lowest floor up; a name stands for a module or for a package with all that is in it.
 FLOORS = [
-    {"errors", "paths", "__init__"},
+    {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring"},
     {"checkpoints", "module", "data", "lungs", "figures", "sampled_maps"},
     {"callbacks"},

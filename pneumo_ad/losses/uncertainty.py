@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
 
 
@@ -36,9 +35,5 @@ class UncertaintyLoss(nn.Module):
         Raises:
             ConfigError: The net gives no log-variance.
         """
-        if output.log_variance is None:
-            raise ConfigError(
-                "loss=uncertainty needs a net that predicts a log-variance, and this one gives none; "
-                "net=uncertainty_autoencoder does"
-            )
-        return uncertainty_loss(x, output.reconstruction, output.log_variance).mean()
+        log_variance = output.needed_log_variance(by="loss=uncertainty")
+        return uncertainty_loss(x, output.reconstruction, log_variance).mean()

@@ -7,8 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.errors import ConfigError
-from pneumo_ad.nets.unet import ConvBlock, Norm, check_divisible, upsample
+from pneumo_ad.nets.unet import ConvBlock, Norm, check_divisible, check_sizes, upsample
 
 
 class Encoder(nn.Module):
@@ -32,10 +31,7 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int, depth: int, convs: int = 1, norm: Norm = "none") -> None:
         super().__init__()
-        if min(width, depth, convs) < 1:
-            raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
-        if norm not in ("none", "batch"):
-            raise ConfigError(f"norm={norm!r} is not known; expected 'none' or 'batch'")
+        check_sizes(width, depth, convs, norm)
         self.depth = depth
         self.channels = width * 2**depth
         widths = [1, *(width * 2**level for level in range(depth + 1))]

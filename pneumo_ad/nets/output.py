@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from pneumo_ad.errors import ConfigError
+
 
 class Output(NamedTuple):
     """A net's answer to a batch of patches.
@@ -19,3 +21,19 @@ class Output(NamedTuple):
     reconstruction: Tensor
     log_variance: Tensor | None = None
     penalty: Tensor | None = None
+
+    def needed_log_variance(self, by: str) -> Tensor:
+        """The log-variance, for what cannot do without.
+
+        Args:
+            by: Who needs it, as it is chosen: `loss=uncertainty`.
+
+        Raises:
+            ConfigError: The net gives none; names one that does.
+        """
+        if self.log_variance is None:
+            raise ConfigError(
+                f"{by} needs a net that predicts a log-variance, and this one gives none; "
+                "net=uncertainty_autoencoder does"
+            )
+        return self.log_variance

@@ -60,10 +60,7 @@ class UNet(nn.Module):
         channels: int = 1,
     ) -> None:
         super().__init__()
-        if min(width, depth, convs) < 1:
-            raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
-        if norm not in ("none", "batch"):
-            raise ConfigError(f"norm={norm!r} is not known; expected 'none' or 'batch'")
+        check_sizes(width, depth, convs, norm)
         self.depth = depth
         self.skips = skips
         widths = [width * 2**level for level in range(depth + 1)]
@@ -88,6 +85,18 @@ class UNet(nn.Module):
             x = block(torch.cat([x, kept[level]], dim=1) if self.skips else x)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the picture to whole grey levels
             return self.head(x.float())
+
+
+def check_sizes(width: int, depth: int, convs: int, norm: str) -> None:
+    """Refuse what no net of `ConvBlock`s can be made of.
+
+    Raises:
+        ConfigError: A number below 1 or an unknown norm.
+    """
+    if min(width, depth, convs) < 1:
+        raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
+    if norm not in ("none", "batch"):
+        raise ConfigError(f"norm={norm!r} is not known; expected 'none' or 'batch'")
 
 
 def check_divisible(sides: Sequence[int], depth: int) -> None:

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores.score import Score
 
@@ -27,9 +26,5 @@ class UncertaintyScore(Score):
         Raises:
             ConfigError: The net gives no log-variance.
         """
-        if output.log_variance is None:
-            raise ConfigError(
-                "score=uncertainty needs a net that predicts a log-variance, and this one gives none; "
-                "net=uncertainty_autoencoder does"
-            )
-        return (x - output.reconstruction).square() * (-output.log_variance).exp()
+        log_variance = output.needed_log_variance(by="score=uncertainty")
+        return (x - output.reconstruction).square() * (-log_variance).exp()
