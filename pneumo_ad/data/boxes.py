@@ -41,14 +41,14 @@ def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, 
     listed = read_listing(csv, ["image", *_SIDES], renamed={"patientId": "image"})
     listed["image"] = match_names(listed["image"], files, folder, csv)
     blank = (listed[_SIDES].apply(lambda column: column.str.strip()) == "").all(axis=1)
-    numbers = listed[_SIDES].apply(pd.to_numeric, errors="coerce")
+    numbers = listed[_SIDES].apply(pd.to_numeric, errors="coerce").astype(float)
     _refuse(csv, listed[~blank & ~np.isfinite(numbers).all(axis=1)], "hold something that is not a number")
     _refuse(csv, listed[(numbers[["width", "height"]] <= 0).any(axis=1)], "have a width or height that is not above 0")
     both = set(listed.loc[blank, "image"]) & set(listed.loc[~blank, "image"])
     _refuse(csv, listed[blank & listed["image"].isin(both)], "are blank (no opacity), while other rows give boxes,")
     boxes: dict[str, set[Box]] = {image: set() for image in listed["image"]}
-    for image, *sides in numbers[~blank].assign(image=listed["image"])[["image", *_SIDES]].itertuples(index=False):
-        boxes[image].add((sides[0], sides[1], sides[2], sides[3]))
+    for image, x, y, width, height in numbers.assign(image=listed["image"])[~blank][["image", *_SIDES]].to_numpy():
+        boxes[image].add((x, y, width, height))
     return {image: json.dumps(sorted(found)) for image, found in boxes.items()}
 
 
@@ -107,7 +107,7 @@ def draw_boxes(boxes: Iterable[Box], size: tuple[int, int]) -> npt.NDArray[np.bo
         if out > _ROUNDING:
             raise DataError(
                 f"the box x={x:g}, y={y:g}, width={width:g}, height={height:g} leaves its image of {size[1]} pixels in "
-                f"width and {size[0]} in height by {out:g}; boxes count in pixels of the file, from its upper left corner"
+                f"width and {size[0]} in height by {out:g}; boxes are in pixels of the file, from its upper left corner"
             )
         mask[_pixels(y, height, size[0]), _pixels(x, width, size[1])] = True
     return mask

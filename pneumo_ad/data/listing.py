@@ -11,7 +11,9 @@ import pandas as pd
 from pneumo_ad.errors import DataError
 
 
-def read_listing(csv: str | Path, columns: Iterable[str] = ("image",), renamed: dict[str, str] | None = None) -> pd.DataFrame:
+def read_listing(
+    csv: str | Path, columns: Iterable[str] = ("image",), renamed: dict[str, str] | None = None
+) -> pd.DataFrame:
     """Every cell of a csv as text; a blank cell is "".
 
     Args:

@@ -256,7 +256,8 @@ def _files_and_csv(
         table = files.merge(listed.drop(columns=["path"], errors="ignore"), on="image", how="inner")
     if boxes is not None:
         # Whatever lies in the folder may have boxes, also where the csv of images leaves it out.
-        table["boxes"] = table["image"].map(read_boxes(boxes, files, folder)).fillna("")
+        found = read_boxes(boxes, files, folder)
+        table["boxes"] = [found.get(image, "") for image in table["image"]]
         if not (table["boxes"] != "").any():
             raise DataError(f"{boxes}: tells nothing of the {len(table)} images (for example {table['image'].iloc[0]})")
     return table

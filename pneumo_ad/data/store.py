@@ -1,8 +1,8 @@
 """Decoded, resized radiographs and masks as memory-mapped uint8 on disk: built once, shared by every run.
 
 A store is a folder `<cache>/stores/<key>` with `images.npy` (N, H, W), `lung.npy` and `opacity.npy` (N, H, W; 0 and 1),
-`table.csv` and `store.json`. Its key is a digest of the files (name, size, modification time), the boxes, the image size
-and the fit. It is written aside and renamed when whole; a lock lets a second builder wait and then use the first one's.
+`table.csv` and `store.json`. Its key is a digest of the files (name, size, modification time), boxes, image size and
+fit. It is written aside and renamed when whole; a lock lets a second builder wait and then use the first one's.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def open_store(
         cache: Folder of stores; default `cache_dir() / "stores"`.
 
     Raises:
-        DataError: A file that cannot be read, or a box outside its image (`on_error=raise`), no file that can be used, or
-            no room on the disk.
+        DataError: A file that cannot be read or a box outside its image (`on_error=raise`), no file that can be used,
+            or no room on the disk.
         ConfigError: An unknown `on_error`.
     """
     if on_error not in ("raise", "skip"):

@@ -24,9 +24,9 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
     """Check a table of radiographs, one row each, and sort it by image name.
 
     Columns: `image` (unique name), `path` (file), `patient`, `label` (normal, pneumonia or other), `lung` and
-    `opacity` (mask file, or "" where there is none), `split` (train, val or test). Optional: `boxes`, opacities as JSON
-    text `[[x, y, width, height], ...]` in pixels of the file, "[]" where there are known to be none, "" where nothing is
-    known. Further columns are kept.
+    `opacity` (mask file, or "" where there is none), `split` (train, val or test). Optional: `boxes`, opacities as
+    JSON text `[[x, y, width, height], ...]` in pixels of the file, "[]" where there are known to be none, "" where
+    nothing is known. Further columns are kept.
 
     Raises:
         DataError: A missing column, an empty table, a doubled name, an unknown label or split, a patient in two splits,
@@ -47,7 +47,7 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
         _refuse(table[absent], f"name a file in column {column!r} that does not exist")
     if "boxes" in table.columns:
         wrong = ~table["boxes"].map(_holds_boxes)
-        _refuse(table[wrong], "have boxes that are not JSON [[x, y, width, height], ...], or \"\" where unknown")
+        _refuse(table[wrong], 'have boxes that are not JSON [[x, y, width, height], ...], or "" where unknown')
         both = (table["boxes"] != "") & (table["opacity"] != "")
         _refuse(table[both], "have both an opacity mask and boxes (which one is the truth? leave one of them out)")
     return table.sort_values("image", kind="stable").reset_index(drop=True)
