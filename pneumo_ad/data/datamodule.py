@@ -23,8 +23,9 @@ from pneumo_ad.data.fit import Fit
 from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.store import OnError, Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
+from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.lungs.fields import AutoFields, LungFields
+from pneumo_ad.lungs.fields import AutoFields, LungFields, WholeImage
 from pneumo_ad.patches import Cover, PatchGrid
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
@@ -135,6 +136,11 @@ class PatchDataModule(L.LightningDataModule):
         if self._lung_fields is None:
             self._lung_fields = self.lungs(self.store)
         return self._lung_fields
+
+    @property
+    def truth(self) -> PixelTruth:
+        """What is known of the pixels; with the lungs not looked for (`WholeImage`), of lungs only what files tell."""
+        return PixelTruth(self.store, None if isinstance(self.lungs, WholeImage) else self.lung_fields)
 
     def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
         """Rows of the store in a split (None: all), of one label or of all; without those that were skipped."""
