@@ -19,6 +19,8 @@ def share_with_interval(
     percentile bootstrap collapses to [0, 0] where nothing was found and is too narrow near it; this one does not.
     With one sample from each patient it is Clopper-Pearson's. Where all values are 0, or all 1, they do not say how
     alike a patient's samples are, and each patient counts as one (Kish 1965 where their numbers of samples differ).
+    It covers less than it says (in simulations four times in five) where the share is near 0 and made by one or two
+    patients very unlike the rest: no interval can know of the patient that was not drawn.
 
     Args:
         values: (n,) in [0, 1], at least one.
