@@ -19,7 +19,7 @@ from pneumo_ad.metrics.ranking import Interval, interval_of, resamples_of
 from pneumo_ad.metrics.shares import share_with_interval
 
 _OPACITY = 2
-_BINS = 2048  # thresholds at quantiles of opacity pixels, and as many of the others
+_CUTS = 2048  # thresholds at quantiles of opacity pixels, and as many of the others
 _POOLED = 1 << 20  # pixels from which the quantiles are taken
 
 Maps = Sequence[npt.NDArray[np.floating]]
@@ -36,12 +36,11 @@ class PointingGame(NamedTuple):
     chance: float
 
 
-class _Overlaps(NamedTuple):
-    """Of I radiographs, by bin of the score, highest bin first."""
+class _Found(NamedTuple):
+    """What scores at least each of K falling thresholds, the last of which is below everything."""
 
-    negatives: npt.NDArray[np.float64]  # (I, K) searched pixels that are no opacity
+    alarms: npt.NDArray[np.float64]  # (I, K) searched pixels that are no opacity
     overlap: npt.NDArray[np.float64]  # (I, K) share of a region's pixels, summed over the radiograph's regions
-    regions: npt.NDArray[np.float64]  # (I,)
 
 
 def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: bool = False) -> float:
@@ -70,8 +69,8 @@ def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: 
     >>> round(per_region_overlap([np.zeros((1, 4))], [truth]), 3)
     0.15
     """
-    found = _overlaps(maps, truths, limit, in_lung)
-    return float(_areas(np.ones((1, len(found.regions))), found, limit)[0])
+    found = _found(maps, truths, limit, in_lung)
+    return float(_areas(np.ones((1, len(maps))), found, limit)[0])
 
 
 def per_region_overlap_with_interval(
@@ -98,10 +97,10 @@ def per_region_overlap_with_interval(
         DataError: No opacity in any truth, nothing else in any, or shapes that do not match.
         ConfigError: A limit outside (0, 1].
     """
-    found = _overlaps(maps, truths, limit, in_lung)
+    found = _found(maps, truths, limit, in_lung)
     _, owner = np.unique(patients, return_inverse=True)
     weights = resamples_of(int(owner.max()) + 1, resamples, seed)[:, owner]
-    value = float(_areas(np.ones((1, len(owner))), found, limit)[0])
+    value = float(_areas(np.ones((1, len(maps))), found, limit)[0])
     return Interval(value, *interval_of(_areas(weights, found, limit)))
 
 
@@ -166,52 +165,52 @@ def _searched(values: npt.NDArray[np.floating], truth: npt.NDArray[np.integer], 
     return ~np.isnan(values) & (truth > 0) if in_lung else ~np.isnan(values)
 
 
-def _overlaps(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Overlaps:
+def _found(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Found:
     if not 0 < limit <= 1:
         raise ConfigError(f"limit={limit} is no false-positive rate in (0, 1]")
     pairs = _pairs(maps, truths)
-    edges = _edges(pairs, in_lung)
-    n_bins = len(edges) + 1
-    negatives, overlap, regions = np.zeros((len(pairs), n_bins)), np.zeros((len(pairs), n_bins)), np.zeros(len(pairs))
+    thresholds = _thresholds(pairs, in_lung)
+    found = _Found(*np.zeros((2, len(pairs), len(thresholds))))
     for i, (values, truth) in enumerate(pairs):
         searched = _searched(values, truth, in_lung)
-        components, _ = label(truth == _OPACITY, structure=np.ones((3, 3)))
-        region = components[searched]
-        bins = n_bins - 1 - np.searchsorted(edges, values[searched], side="right")
-        negatives[i] = np.bincount(bins[region == 0], minlength=n_bins)
-        sizes = np.bincount(region)
-        regions[i] = np.count_nonzero(sizes[1:])
-        opaque = region > 0
-        overlap[i] = np.bincount(bins[opaque], weights=1 / sizes[region[opaque]], minlength=n_bins)
-    for amount, name in ((regions, "opacity"), (negatives, "pixel other than opacity")):
-        if not amount.any():
+        components, regions = label(truth == _OPACITY, structure=np.ones((3, 3)))
+        found.alarms[i] = _at_least(thresholds, values[searched & (components == 0)])
+        for region in range(1, regions + 1):
+            own = values[searched & (components == region)]
+            if own.size:  # one that no window covers can be neither found nor missed
+                found.overlap[i] += _at_least(thresholds, own) / own.size
+    for amount, name in ((found.overlap, "opacity"), (found.alarms, "pixel other than opacity")):
+        if not amount[:, -1].any():
             raise DataError(f"no {name} in any of {len(pairs)} truth masks: per-region overlap needs both")
-    return _Overlaps(negatives, overlap, regions)
+    return found
 
 
-def _edges(
+def _at_least(thresholds: npt.NDArray[np.floating], values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    return len(values) - np.searchsorted(np.sort(values), thresholds)
+
+
+def _thresholds(
     pairs: list[tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]], in_lung: bool
 ) -> npt.NDArray[np.floating]:
-    """Thresholds that are values of the maps themselves, so that a monotone transform moves them along."""
+    """Falling values of the maps themselves, so that a monotone transform moves them along, and minus infinity."""
     step = -(-sum(values.size for values, _ in pairs) // _POOLED)
-    edges = []
+    cuts = []
     for opaque in (True, False):
         chosen = (_searched(values, truth, in_lung) & ((truth == _OPACITY) == opaque) for values, truth in pairs)
         pooled = np.concatenate([values[own][::step].copy() for (values, _), own in zip(pairs, chosen, strict=True)])
         distinct = np.unique(pooled)
-        few = len(distinct) <= _BINS
-        edges.append(distinct if few else np.quantile(pooled, np.linspace(0, 1, _BINS), method="lower"))
-    return np.unique(np.concatenate(edges))
+        few = len(distinct) <= _CUTS
+        cuts.append(distinct if few else np.quantile(pooled, np.linspace(0, 1, _CUTS), method="lower"))
+    falling = np.unique(np.concatenate(cuts))[::-1]
+    return np.append(falling, falling.dtype.type(-np.inf))
 
 
-def _areas(weights: npt.NDArray[np.floating], found: _Overlaps, limit: float) -> npt.NDArray[np.float64]:
+def _areas(weights: npt.NDArray[np.floating], found: _Found, limit: float) -> npt.NDArray[np.float64]:
     """(R, I) how often each radiograph counts -> (R,) normalised areas; NaN without a region or a negative."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        rate = np.cumsum(weights @ found.negatives, axis=1)
-        rate = rate / rate[:, -1:]
-        overlap = np.cumsum(weights @ found.overlap, axis=1) / (weights @ found.regions)[:, None]
-        rate, overlap = (np.pad(curve, ((0, 0), (1, 0))) for curve in (rate, overlap))  # from (0, 0)
+        rate, overlap = weights @ found.alarms, weights @ found.overlap
+        rate, overlap = (np.pad(curve / curve[:, -1:], ((0, 0), (1, 0))) for curve in (rate, overlap))  # from (0, 0)
         width = np.diff(rate.clip(max=limit), axis=1)
-        # The part of a step that lies below the limit ends where its straight line is cut.
+        # A step that crosses the limit is cut there, on its straight line.
         end = overlap[:, :-1] + np.diff(overlap, axis=1) * np.nan_to_num(width / np.diff(rate, axis=1))
-        return (width * (overlap[:, :-1] + end) / 2).sum(axis=1) / limit
+        return ((width * (overlap[:, :-1] + end) / 2).sum(axis=1) / limit).clip(max=1)  # sums of shares round
