@@ -120,7 +120,7 @@ def test_the_parts_of_floor_1_are_usable_without_lightning_and_hydra():
     code = (
         "import sys\n"
         "import pneumo_ad.nets, pneumo_ad.losses, pneumo_ad.scores, pneumo_ad.metrics, pneumo_ad.thresholds\n"
-        "import pneumo_ad.patches, pneumo_ad.corruptions, pneumo_ad.scoring\n"
+        "import pneumo_ad.patches, pneumo_ad.corruptions, pneumo_ad.scoring, pneumo_ad.aggregates\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
