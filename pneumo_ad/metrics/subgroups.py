@@ -13,7 +13,7 @@ from pneumo_ad.metrics.headline import LEAST_IMAGES, Evidence, Measured
 from pneumo_ad.metrics.kinds import HEALTHY, OPACITY
 from pneumo_ad.metrics.ranking import auroc_with_interval
 
-MOST_VALUES = 12  # of a column, the commonest; the rest is one row
+MOST_VALUES = 12  # of a column, the commonest; the rest, and those of fewer than LEAST_IMAGES, are one row
 METRICS = ("image/auroc", "pixel/auroc_in_lung", "patch/auroc_opacity_vs_healthy")
 SAME, ALL_NORMAL = "normal of the same value", "all normal"
 
@@ -78,14 +78,12 @@ def subgroups(
             skipped[column] = f"{counted.index[0]!r} is the value of all radiographs"
             continue
         shared = set(words[evidence.normal]) & set(words[evidence.pneumonia]) - {""}
-        for value, members in _groups(words, list(map(str, counted.index))):
+        for value, members in _groups(words, counted):
             chosen = members if shared else members | evidence.normal
-            images, normal, pneumonia = (
-                int((members & m).sum()) for m in (members, evidence.normal, evidence.pneumonia)
-            )
+            normal, pneumonia = (int((members & label).sum()) for label in (evidence.normal, evidence.pneumonia))
             found = _within(chosen, evidence, measured, image_score)
             against = SAME if shared else ALL_NORMAL
-            rows.append(Subgroup(column, value, images, normal, pneumonia, against, *found))
+            rows.append(Subgroup(column, value, int(members.sum()), normal, pneumonia, against, *found))
     return rows, skipped
 
 
@@ -101,12 +99,14 @@ def subgroup_table(rows: Sequence[Subgroup]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _groups(words: npt.NDArray[np.str_], values: list[str]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+def _groups(words: npt.NDArray[np.str_], counted: pd.Series) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     """Name and (I,) members of each value (the commonest first), of the rarer ones together, and of blanks."""
-    groups = [(value, words == value) for value in values[:MOST_VALUES]]
-    rarer = values[MOST_VALUES:]
+    frequent = int((counted.iloc[:MOST_VALUES] >= LEAST_IMAGES).sum())
+    rarer = list(counted.index[frequent:])
+    groups = [(str(value), words == value) for value in counted.index[:frequent]]
     if rarer:
-        groups.append((f"others ({len(rarer)} values)", np.isin(words, rarer)))
+        name = f"others ({len(rarer)} values)" if len(rarer) > 1 else rarer[0]
+        groups.append((name, np.isin(words, rarer)))
     blank = words == ""
     return [*groups, ("not given", blank)] if blank.any() else groups
 

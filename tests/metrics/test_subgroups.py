@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.metrics.headline import Evidence, Measured, headline
 from pneumo_ad.metrics.kinds import HEALTHY, MIXED, OPACITY, UNKNOWN
-from pneumo_ad.metrics.subgroups import ALL_NORMAL, METRICS, MOST_VALUES, SAME, subgroup_table, subgroups
+from pneumo_ad.metrics.subgroups import ALL_NORMAL, METRICS, SAME, subgroup_table, subgroups
 
 NORMALS, SICK, OTHERS = 24, 36, 4
 IMAGES = NORMALS + SICK + OTHERS
@@ -112,8 +112,7 @@ def test_the_only_subgroup_that_differs_is_found(scored):
     assert 0.2 < found["virus"].metrics["image/auroc"] < 0.8
 
 
-def test_everybody_in_one_of_two_values_gives_the_headline(scored):
-    """A subgroup that holds all but a few radiographs without label or truth has the figures of the whole."""
+def test_a_subgroup_of_all_that_is_known_has_the_figures_of_the_headline(scored):
     evidence, measured, image_score = scored
     evidence.kind[-OTHERS:] = UNKNOWN
     for i in range(IMAGES - OTHERS, IMAGES):
@@ -161,18 +160,24 @@ def test_without_masks_only_the_image_level_is_left(scored):
         assert "image/auroc" in row.metrics
 
 
-def test_rarer_values_are_one_row_and_counted(scored):
-    names = [f"site{i:02d}" for i in range(MOST_VALUES + 3)]
-    column = pd.Series([names[0]] * 20 + [names[i % len(names)] for i in range(IMAGES - 20)])
+def test_the_commonest_values_have_rows_and_the_rest_is_counted(scored, monkeypatch):
+    monkeypatch.setattr("pneumo_ad.metrics.subgroups.MOST_VALUES", 3)
+    sizes = {"f": 20, "e": 14, "d": 9, "c": 8, "b": 7, "a": 6}
+    assert sum(sizes.values()) == IMAGES
+    column = np.random.default_rng(0).permutation(np.repeat(list(sizes), list(sizes.values())))
     rows, _ = subgroups(pd.DataFrame({"site": column}), *scored)
-    assert len(rows) == MOST_VALUES + 1
-    assert rows[0].value == "site00"
-    assert rows[-1].value == "others (3 values)"
-    kept = {row.value for row in rows[:-1]}
-    assert rows[-1].images == (~column.isin(kept)).sum()
-    assert sum(row.images for row in rows) == IMAGES
-    least = min(row.images for row in rows[:-1])
-    assert all((column == name).sum() <= least for name in set(names) - kept)
+    assert [(row.value, row.images) for row in rows] == [("f", 20), ("e", 14), ("d", 9), ("others (3 values)", 21)]
+
+
+def test_values_of_too_few_radiographs_are_put_together(scored):
+    column = pd.Series(["common"] * (IMAGES - 9) + ["x"] * 4 + ["y"] * 3 + ["z"] * 2)
+    rows, _ = subgroups(pd.DataFrame({"site": column}), *scored)
+    assert [(row.value, row.images) for row in rows] == [("common", IMAGES - 9), ("others (3 values)", 9)]
+    rows, _ = subgroups(pd.DataFrame({"site": column.replace({"y": "x", "z": "x"})}), *scored)
+    assert [row.value for row in rows] == ["common", "x"]
+    rows, _ = subgroups(pd.DataFrame({"site": column.replace({"y": "common", "z": "common"})}), *scored)
+    assert [row.value for row in rows] == ["common", "x"]  # alone: it keeps its name
+    assert rows[1].metrics == {}
 
 
 def test_columns_that_divide_nothing_are_named(scored):
