@@ -50,7 +50,7 @@ def laplacian(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
     return x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
 
 
-def inner_field(field: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+def inner_field(field: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """(H, W) of 0 and 1 -> (H - 2, W - 2) bool: the pixels whose four neighbours lie in the field too.
 
     There, and nowhere else, the Laplacian sees nothing but lung.
@@ -154,6 +154,7 @@ def shortcut_aurocs(
     positive: npt.NDArray[np.bool_],
     negative: npt.NDArray[np.bool_],
     patient: npt.NDArray[np.integer] | npt.NDArray[np.str_],
+    classes: tuple[str, str] = ("pneumonia", "normal"),
 ) -> tuple[dict[str, Interval], dict[str, str]]:
     """How well each shortcut alone ranks the positives above the negatives.
 
@@ -162,6 +163,7 @@ def shortcut_aurocs(
         positive: (I,) bool.
         negative: (I,) bool; those that are neither are left out.
         patient: (I,) whose radiograph it is.
+        classes: What positives and negatives are called in the reasons.
 
     Returns:
         Name -> AUROC with its 95 % interval, above 0.5 where the positives have higher values; and name -> reason for
@@ -171,10 +173,11 @@ def shortcut_aurocs(
     omitted: dict[str, str] = {}
     for name, value in values.items():
         known = (positive | negative) & ~np.isnan(value)
-        counts = {"positive": int((positive & known).sum()), "negative": int((negative & known).sum())}
-        few = min(counts, key=lambda side: counts[side])
-        if counts[few] < LEAST_IMAGES:
-            omitted[name] = f"{counts[few]} {few} radiographs; at least {LEAST_IMAGES} are needed"
+        count, few = min(
+            (int((side & known).sum()), word) for side, word in zip((positive, negative), classes, strict=True)
+        )
+        if count < LEAST_IMAGES:
+            omitted[name] = f"{count} {few} radiographs; at least {LEAST_IMAGES} are needed"
         elif np.ptp(value[known]) == 0:
             omitted[name] = "the same for every radiograph"
         else:
