@@ -14,7 +14,8 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 # From the lowest floor up; a name stands for a module or for a package with all that is in it.
 FLOORS = [
     {"errors", "paths", "files", "__init__"},
-    {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"},
+    {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
+    | {"shortcuts", "matching"},
     {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"},
     {"callbacks"},
 ]
