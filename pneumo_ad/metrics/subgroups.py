@@ -145,9 +145,9 @@ def _within(
 
 def _lung_pixels(
     chosen: npt.NDArray[np.bool_], evidence: Evidence, measured: Measured
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Truth (1 or 2), score and owner of every known pixel inside the lungs of the chosen radiographs."""
-    truth, score, owner = [np.zeros(0, np.uint8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
+    truth, score, owner = [np.zeros(0, np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
     for row in sorted(evidence.pixel_truth):
         if chosen[row]:
             inside = evidence.pixel_truth[row] > 0

@@ -53,7 +53,9 @@ class Output(NamedTuple):
             ConfigError: The net gives none; names one that does.
         """
         if self.anomaly is None:
-            raise ConfigError(f"{by} needs a net that judges by itself, as net=feature_gaussian does; this one does not")
+            raise ConfigError(
+                f"{by} needs a net that judges by itself, as net=feature_gaussian does; this one does not"
+            )
         return self.anomaly
 
     def needed_kinds(self, by: str) -> Tensor:

@@ -2,17 +2,13 @@
 
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
-<<<<<<< HEAD
 from pneumo_ad.scores.judgement import Judgement
-=======
->>>>>>> wt-shortcuts
 from pneumo_ad.scores.kinds import ExpectedKind, OpacityChance
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
 from pneumo_ad.scores.score import Score
 from pneumo_ad.scores.sharpness import Sharpness
 from pneumo_ad.scores.uncertainty import UncertaintyScore
 
-<<<<<<< HEAD
 __all__ = [
     "SAD",
     "Brightness",
@@ -26,6 +22,3 @@ __all__ = [
     "Sharpness",
     "UncertaintyScore",
 ]
-=======
-__all__ = ["SAD", "Brightness", "Contrast", "SADContrast", "SADSum", "Score", "Sharpness", "UncertaintyScore"]
->>>>>>> wt-shortcuts
