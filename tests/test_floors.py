@@ -15,10 +15,11 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "shortcuts", "matching"},
-    {"checkpoints", "module", "data", "lungs", "figures", "sampled_maps"},
+    {"checkpoints", "module", "data", "lungs", "figures", "sampled_maps", "auditing"},
     {"callbacks"},
 ]
 HYDRA = {
+    "audit",
     "resolvers",
     "compose",
     "jobs",
