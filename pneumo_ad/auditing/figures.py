@@ -68,9 +68,8 @@ def class_distributions(
                 axis.stairs(share, bins, fill=True, alpha=0.3, color=COLOURS[label])
                 axis.stairs(share, bins, linewidth=1.2, color=COLOURS[label], label=f"{label} (n = {len(own):,})")
             interval = aurocs[name]
-            heading = name.replace("_", " ").replace("jpeg size", "file size")
             axis.set_title(
-                f"{heading}\nAUROC {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})", fontsize=9
+                f"{spoken(name)}\nAUROC {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})", fontsize=9
             )
             axis.set(xlabel=_AXES[name], yticks=[], xlim=(bins[0], bins[-1]))
             axis.set_ylim(bottom=0)
