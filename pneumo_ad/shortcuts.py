@@ -28,7 +28,7 @@ WORDS = {
     "brightness": "mean grey level of the radiograph",
     "contrast": "standard deviation of its grey levels",
     "sharpness": "mean absolute Laplacian, grey levels",
-    "sharpness_centre": "the same, central half of both sides",
+    "sharpness_centre": "mean absolute Laplacian of the central half of both sides",
     "border_blackness": f"share of pixels up to grey level {_BLACK} in the outer 1/16 of each side",
     "native_resolution": "square root of the file's height × width, pixels",
     "aspect_ratio": "width / height of the file",
@@ -212,7 +212,16 @@ def best_shortcut(aurocs: Mapping[str, float]) -> Shortcut | None:
         return None
     name = max(aurocs, key=lambda key: strength(aurocs[key]))
     direction = "higher" if aurocs[name] >= 0.5 else "lower"
-    return Shortcut(name, aurocs[name], f"{direction} {name.replace('_', ' ').replace('jpeg', 'JPEG')}")
+    return Shortcut(name, aurocs[name], f"{direction} {spoken(name)}")
+
+
+def spoken(name: str) -> str:
+    """The name of a shortcut for a reader.
+
+    >>> spoken("jpeg_size")
+    'JPEG size'
+    """
+    return name.replace("_", " ").replace("jpeg", "JPEG")
 
 
 def _rows(rows: npt.NDArray[np.integer] | None, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.integer]:

@@ -50,6 +50,27 @@ def _check(scores: Scores, least: int, whose: str) -> Scores:
     return scores
 
 
+class Fixed:
+    """Thresholds that are known beforehand, for scores with a scale of their own (`score=expected_kind`).
+
+    Args:
+        low: Above it a patch is an opacity.
+        high: Above it a patch is outside the lung.
+
+    Raises:
+        ConfigError: They do not rise.
+    """
+
+    def __init__(self, low: float = 0.5, high: float = 1.5) -> None:
+        if not low < high:
+            raise ConfigError(f"low={low} must lie below high={high}")
+        self.low, self.high = low, high
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`; nothing is fitted."""
+        return Thresholds(self.low, self.high)
+
+
 class MultiOtsu:
     """Three classes of least variance within (Otsu 1979; Liao et al. 2001) on the scores of pneumonia patches.
 

@@ -16,10 +16,11 @@ FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
     | {"shortcuts", "matching"},
-    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"},
+    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps", "auditing"},
     {"callbacks"},
 ]
 HYDRA = {
+    "audit",
     "resolvers",
     "compose",
     "jobs",
