@@ -43,7 +43,9 @@ class RadiographCNN(nn.Module):
         for before, after in zip([1, *widths], widths, strict=False):
             blocks += [nn.Conv2d(before, after, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         self.divisor = 2 ** len(widths)
-        self.features = nn.Sequential(*blocks)  # what Grad-CAM looks at: (B, widths[-1], H / divisor, W / divisor)
+        self.features = nn.Sequential(*blocks)
+        # What Grad-CAM looks at: (B, widths[-1], H / divisor, W / divisor), the last maps with their level taken out.
+        # Before the norm each map is mostly its own constant level, and so is what Grad-CAM makes of them.
         self.norm = nn.BatchNorm2d(widths[-1])
         self.cells = nn.AdaptiveAvgPool2d(cells)
         self.decide = nn.Sequential(

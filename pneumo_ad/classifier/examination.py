@@ -60,7 +60,7 @@ def examine(classifier: RadiographClassifier, datamodule: RadiographDataModule, 
         x = pixels.to(classifier.device).float() / 255
         with torch.inference_mode():
             probability = net(x).float().sigmoid().cpu().numpy()
-        return probability, grad_cam(net, net.features, x)
+        return probability, grad_cam(net, net.norm, x)
 
     parts = []
     for batch in tqdm(datamodule.in_order(rows), desc="Grad-CAM", unit="batch", leave=False):
