@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -25,7 +26,7 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import INTERRUPTED, claim, read_story, recorded, tell
 from pneumo_ad.processes import count_processes
-from pneumo_ad.runs import keep_split, saved_config
+from pneumo_ad.runs import find_checkpoint, keep_split, saved_config
 from pneumo_ad.train import record
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def classify(config: DictConfig) -> dict[str, float]:
 
 
 def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
-    """The classifier of a run's own radiographs, at its image size and on its split, in `run_dir/classifier`.
+    """The classifier of a run's own radiographs, at its image size and on its split, in `run_dir/figures/classifier`.
 
     Trained at the first call; one that was killed goes on; a finished one is left as it is.
 
@@ -63,7 +64,8 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
     Raises:
         DataError: Not a run folder, or data without both classes in each split.
     """
-    saved, folder = saved_config(run_dir), run_dir / "classifier"
+    # Deep enough for `compare` not to take it for a run of a sweep.
+    saved, folder = saved_config(run_dir), run_dir / "figures" / "classifier"
     with claim(folder, wait=10):
         if read_story(folder).get("status") == "finished":
             return folder
@@ -72,7 +74,8 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
             config[key] = saved[key]
         config.trainer.accelerator = saved.trainer.accelerator
         config.run_dir = str(folder)
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
+        (folder / ".hydra").mkdir(exist_ok=True)
+        write_text(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(config))
         with recorded(folder):
             tell(folder, name=config.name, seed=config.seed)
             run_classifier(config, split_of=run_dir)
@@ -145,8 +148,7 @@ def fit(config: DictConfig, datamodule: RadiographDataModule) -> RadiographClass
     except SIGTERMException:
         log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
         raise SystemExit(INTERRUPTED) from None
-    best = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
-    classifier.load_state_dict(best["state_dict"])
+    best = _load_best(classifier, run_dir)
     tell(
         run_dir,
         device=str(trainer.strategy.root_device),
@@ -158,6 +160,26 @@ def fit(config: DictConfig, datamodule: RadiographDataModule) -> RadiographClass
         class_weights=list(classifier.class_weights),
     )
     return classifier.to(trainer.strategy.root_device).eval()
+
+
+def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographDataModule]:
+    """A finished classifier, in evaluation mode on the CPU, and its data on the split that it was trained on.
+
+    Raises:
+        DataError: Not a run folder, or no whole checkpoint in it.
+    """
+    config = saved_config(run_dir)
+    datamodule: RadiographDataModule = build(config.datamodule)
+    keep_split(datamodule, run_dir)  # type: ignore[arg-type]  # needs table, skipped and on_error alone
+    classifier: RadiographClassifier = build(config.module)
+    _load_best(classifier, run_dir)
+    return classifier.eval(), datamodule
+
+
+def _load_best(classifier: RadiographClassifier, run_dir: Path) -> dict[str, Any]:
+    checkpoint = read_checkpoint(find_checkpoint(run_dir))
+    classifier.load_state_dict(checkpoint["state_dict"])
+    return checkpoint
 
 
 def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.floating]]:

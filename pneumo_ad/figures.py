@@ -224,7 +224,7 @@ def grad_cam_panel(
     """
     with mpl.rc_context(_STYLE):
         height, width = images[0].shape
-        figure = _figure(1.75 * len(images) + 0.8, 2 * 1.75 * height / width + 0.95)
+        figure = _figure(1.75 * len(images) + 0.8, 2 * 1.7 * height / width + 0.7)
         axes = figure.subplots(2, len(images), squeeze=False)
         for column, (image, cam, field, share) in enumerate(zip(images, cams, lung_fields, shares, strict=True)):
             for axis in axes[:, column]:
@@ -242,7 +242,7 @@ def grad_cam_panel(
             axes[1, column].set_xlabel(f"Grad-CAM: {share_words}\n{of_area}", fontsize=6.5)
         axes[0, 0].set_ylabel("radiograph, lung field outlined", fontsize=7)
         axes[1, 0].set_ylabel("with Grad-CAM of pneumonia", fontsize=7)
-        bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=axes[1, :].tolist(), shrink=0.9)
+        bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=axes[1, :].tolist(), shrink=0.9, pad=0.01)
         bar.set_label("share of its own maximum", fontsize=7)
         bar.ax.tick_params(labelsize=6.5)
     return figure
