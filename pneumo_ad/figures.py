@@ -224,7 +224,7 @@ def grad_cam_panel(
     """
     with mpl.rc_context(_STYLE):
         height, width = images[0].shape
-        figure = _figure(1.75 * len(images) + 0.8, 2 * 1.7 * height / width + 0.7)
+        figure = _figure(1.75 * len(images) + 0.8, 2 * 1.7 * height / width + 0.8)
         axes = figure.subplots(2, len(images), squeeze=False)
         for column, (image, cam, field, share) in enumerate(zip(images, cams, lung_fields, shares, strict=True)):
             for axis in axes[:, column]:
