@@ -1,8 +1,9 @@
-"""What a share of Grad-CAM in the lung is worth: by layer and method, of an untrained net, and with pixels painted over.
+"""What a share of Grad-CAM in the lung is worth: by layer and method, of an untrained net, with pixels painted over.
 
     python experiments/classifier/controls.py RUN ...
 
-An untrained net has nothing to show: what its map shows is the method's own (Adebayo et al. 2018, NeurIPS). HiResCAM (Draelos and Carin 2020) weighs each place by its own gradient, where Grad-CAM takes the map's mean.
+An untrained net has nothing to show: what its map shows is the method's own (Adebayo et al. 2018, NeurIPS). HiResCAM
+(Draelos and Carin 2020) weighs each place by its own gradient, where Grad-CAM takes the map's mean.
 """
 
 import sys
