@@ -16,7 +16,7 @@ FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
     | {"shortcuts", "matching"},
-    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps", "auditing"},
+    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"} | {"auditing", "classifier"},
     {"callbacks"},
 ]
 HYDRA = {
@@ -27,6 +27,7 @@ HYDRA = {
     "runs",
     "train",
     "train_lungs",
+    "classify",
     "evaluate",
     "evaluation",
     "sweeps",
