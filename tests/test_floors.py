@@ -14,8 +14,8 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 # From the lowest floor up; a name stands for a module or for a package with all that is in it.
 FLOORS = [
     {"errors", "paths", "files", "__init__"},
-    {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring"},
-    {"checkpoints", "module", "data", "lungs", "figures", "sampled_maps"},
+    {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "residuals"},
+    {"checkpoints", "module", "data", "lungs", "figures", "cluster_figures", "sampled_maps"},
     {"callbacks"},
 ]
 HYDRA = {
@@ -26,6 +26,7 @@ HYDRA = {
     "train",
     "train_lungs",
     "evaluate",
+    "cluster",
     "sweeps",
     "compare",
     "leaderboard",
