@@ -35,7 +35,7 @@ HYDRA = {
     "tune",
     "cli",
 }
-TOP = HYDRA | {"stores", "summary", "__main__"}
+TOP = HYDRA | {"stores", "summary", "cluster_summary", "__main__"}
 
 
 def name_of(file):

@@ -46,8 +46,8 @@ def fit_clusters(
     """Cluster windows into three, without labels.
 
     Features are standardised by median and interquartile range, and clustered by k-means (Lloyd 1982) or by a mixture
-    of Gaussians of free covariance (Dempster et al. 1977), the best of ten starts. Clusters are numbered by rising mean
-    SAD: read as kinds, that is the paper's rule (healthy lung < opacity < outside) on clusters in place of thresholds.
+    of Gaussians of free covariance (Dempster et al. 1977), the best of several starts. Clusters are numbered by rising
+    mean SAD: read as kinds, that is the paper's rule (healthy lung < opacity < outside) on clusters, not on thresholds.
 
     Args:
         features: (n, d) of the windows to fit on.
@@ -72,7 +72,7 @@ def fit_clusters(
         found = KMeans(CLUSTERS, n_init=10, random_state=seed)
     else:
         # Starts by k-means; without the floor a cluster of equal windows would have no spread at all.
-        found = GaussianMixture(CLUSTERS, n_init=10, reg_covar=1e-4, random_state=seed)
+        found = GaussianMixture(CLUSTERS, n_init=3, reg_covar=1e-4, random_state=seed)
     model = make_pipeline(RobustScaler(), found).fit(features)
     own = model.predict(features)
     means = [sad[own == cluster].mean() if (own == cluster).any() else np.inf for cluster in range(CLUSTERS)]
