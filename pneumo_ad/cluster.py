@@ -43,6 +43,7 @@ _FIT_WINDOWS = 20_000  # of these, evenly chosen: all of them at the paper's str
 _SUBSETS = ("train", "val", "test", "all")
 _SHOWN_PATCHES = 8
 _DRAWN = "residual_plain"
+_WORDS = {"kmeans": "k-means", "mixture": "Gaussian mixture"}
 
 Clusters = dict[str, npt.NDArray[np.int8]]  # by `<description>/<method>`, (windows,)
 Match = dict[str, tuple[int, ...]]
@@ -249,12 +250,12 @@ def _draw(
     by_kmeans = drawn[f"{_DRAWN}/kmeans"]
     words = [f"matched to {KINDS[kind]}" if match else f"{('least', 'middle', 'most')[kind]} SAD" for kind in range(3)]
     groupings = {
-        f"clusters by {method}": {words[c]: drawn[f"{_DRAWN}/{method}"] == c for c in range(CLUSTERS)}
+        f"clusters by {_WORDS[method]}": {words[c]: drawn[f"{_DRAWN}/{method}"] == c for c in range(CLUSTERS)}
         for method in METHODS
     }
     if match:
         kind = evidence.kind.ravel()
-        groupings["true kinds"] = {KINDS[one]: kind == one for one in (HEALTHY, OPACITY, OUTSIDE)}
+        groupings["true kinds, mixed left out"] = {KINDS[one]: kind == one for one in (HEALTHY, OPACITY, OUTSIDE)}
     standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
     title = "Difference images in the plane of their plain features"
     figures = {"projection": cluster_figures.projection(standardised, groupings, FEATURES, title)}
@@ -268,7 +269,7 @@ def _draw(
     rows = dataset.rows[shown]
     table = data.store.table.iloc[rows]
     shapes = {
-        f"{name.replace('_', ', ')}\n({method})": drawn[f"{name}/{method}"].reshape(-1, len(data.grid))[shown]
+        f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(-1, len(data.grid))[shown]
         for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
     }
     figures["where_clusters_lie"] = cluster_figures.where_clusters_lie(

@@ -16,10 +16,11 @@ from matplotlib.patches import Patch
 from pneumo_ad.figures import COLOURS
 from pneumo_ad.patches import PatchGrid
 
-_OF_RANK = ("healthy", "opacity", "outside")
-CLUSTER_COLOURS = tuple(COLOURS[kind] for kind in _OF_RANK)  # of clusters 0, 1, 2, which rise in SAD
+# Of healthy lung, opacity and outside; the grey of outside would not be seen on a radiograph.
+CLUSTER_COLOURS = (COLOURS["healthy"], COLOURS["opacity"], COLOURS["normal"])
 _STYLE: dict[Any, Any] = {"font.size": 9, "figure.facecolor": "white", "legend.frameon": False}
 _POINTS = 3000
+_TELLING = 0.35  # loading from which a component is named after a feature
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -38,9 +39,9 @@ def projection(
 
     Args:
         features: (n, d) standardised; the plane is theirs, so that panels differ in colour alone.
-        groupings: By caption of the panel, by name of the group, (n,) which windows belong to it. The groups of a panel
-            have the colours of healthy lung, opacity and outside, in this order.
-        names: (d,) of the features, drawn as arrows.
+        groupings: By caption of the panel, by name of the group, (n,) which windows belong to it. The three groups of
+            a panel have the `CLUSTER_COLOURS`, in this order.
+        names: (d,) of the features; the axes say which of them they are made of.
         title: Above the figure.
         seed: Draws the 3000 windows that are shown where there are more, the same in each panel.
     """
@@ -64,32 +65,19 @@ def projection(
             # One scatter in random order: no group hides another by being drawn last.
             panel.scatter(*plane[visible].T, s=4, c=colour[visible], alpha=0.5, linewidths=0)
             panel.set_title(caption, fontsize=9)
-            panel.set_xlabel(f"first component ({explained[0]:.0%} of variance)")
+            panel.set_xlabel(f"first component, {explained[0]:.0%} of variance\n{_made_of(axes[0], names)}", fontsize=8)
             panel.spines[["top", "right"]].set_visible(False)
-            panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1, handletextpad=0.2)
-        panels[0].set_ylabel(f"second component ({explained[1]:.0%})")
+            panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=1, handletextpad=0.2)
+        panels[0].set_ylabel(f"second component, {explained[1]:.0%}\n{_made_of(axes[1], names)}", fontsize=8)
         panels[0].set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
-        _arrows(panels[-1], axes[:2].T, names, low, high)
         figure.suptitle(title, fontsize=10)
     return figure
 
 
-def _arrows(
-    panel: mpl.axes.Axes,
-    loadings: npt.NDArray[np.floating],
-    names: Sequence[str],
-    low: npt.NDArray[np.floating],
-    high: npt.NDArray[np.floating],
-) -> None:
-    """Where each feature points, on the last panel."""
-    centre = (low + high) / 2
-    reach = 0.42 * (high - low).min() / max(np.linalg.norm(loadings, axis=1).max(), 1e-9)
-    for name, loading in zip(names, loadings, strict=True):
-        if np.linalg.norm(loading) * reach < 0.08 * (high - low).min():
-            continue  # a feature that this plane hardly shows
-        tip = centre + reach * loading
-        panel.annotate("", tip, centre, arrowprops={"arrowstyle": "->", "color": "black", "linewidth": 0.8})
-        panel.annotate(name, tip, fontsize=7, ha="center", va="center", bbox={"fc": "white", "alpha": 0.7, "lw": 0})
+def _made_of(loadings: npt.NDArray[np.floating], names: Sequence[str]) -> str:
+    """The features that a component holds most of, signed, the strongest first."""
+    order = [i for i in np.argsort(-np.abs(loadings)) if abs(loadings[i]) >= _TELLING]
+    return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {names[i]}" for i in order)
 
 
 def difference_images(
@@ -106,7 +94,7 @@ def difference_images(
     everything = np.concatenate([part.ravel() for part in residuals])
     reach = max(float(np.quantile(np.abs(everything), 0.99)), 1e-3) if everything.size else 1.0
     with mpl.rc_context(_STYLE):
-        figure = _figure(0.95 * columns + 1.9, 2.05 * len(patches) + 0.4)
+        figure = _figure(0.95 * columns + 1.9, 1.95 * len(patches) + 0.2)
         axes = figure.subplots(2 * len(patches), columns, squeeze=False)
         for axis in axes.ravel():
             axis.set(xticks=[], yticks=[])
@@ -159,7 +147,7 @@ def where_clusters_lie(
             for row, found in enumerate(clusters.values(), start=1):
                 of_windows = torch.from_numpy(np.eye(len(palette))[found[column]]).permute(1, 0)
                 share = grid.paint(of_windows)[:, 0].numpy()  # (3, H, W)
-                painted = 0.55 * grey + 0.45 * palette[np.nan_to_num(share).argmax(axis=0)]
+                painted = 0.6 * grey + 0.4 * palette[np.nan_to_num(share).argmax(axis=0)]
                 axes[row, column].imshow(np.where(grid.covered[..., None], painted, grey))
             outline = outlines[column]
             for axis in axes[:, column]:

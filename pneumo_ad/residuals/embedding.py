@@ -46,7 +46,7 @@ class Embedding:
 
 
 def train_embedding(
-    pictures: Tensor, latent: int = 8, width: int = 8, steps: int = 600, lr: float = 2e-3, seed: int = 0
+    pictures: Tensor, latent: int = 8, width: int = 8, steps: int = 400, lr: float = 2e-3, seed: int = 0
 ) -> Embedding:
     """Train an autoencoder of pictures on their squared error (Hinton & Salakhutdinov 2006, Science); no label is seen.
 
