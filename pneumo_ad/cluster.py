@@ -258,6 +258,7 @@ def _draw(
         groupings["true kinds, mixed left out"] = {KINDS[one]: kind == one for one in (HEALTHY, OPACITY, OUTSIDE)}
     standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
     title = "Difference images in the plane of their plain features"
+    title += ", clusters coloured by their best match" if match else ""
     figures = {"projection": cluster_figures.projection(standardised, groupings, FEATURES, title)}
     patches = [_at_ranks(dataset, by_kmeans == c, features["sad"][:, 0]) for c in range(CLUSTERS)]
     residuals = [difference_images(describe.net, part).cpu().numpy()[:, 0] for part in patches]

@@ -25,7 +25,9 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
         if metric == "adjusted_rand":
             by_sad = f"{name}/macro_f1_by_sad"
             cells = [_cell(found, f"{name}/{one}") for one in ("adjusted_rand", "best_match_macro_f1")]
-            table.add_row(name, *cells, f"{found[by_sad]:.3f}" if by_sad in found else "–")
+            table.add_row(
+                name.replace("_", " ").replace("/", ",\n"), *cells, f"{found[by_sad]:.3f}" if by_sad in found else "–"
+            )
     table.add_section()
     for key, value in found.items():
         if key.startswith("thresholds"):
@@ -34,7 +36,7 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
 
 
 def _cell(found: dict[str, float], key: str) -> str:
-    return f"{found[key]:.3f} [dim]({found[key + '_low']:.3f}–{found[key + '_high']:.3f})[/dim]"
+    return f"{found[key]:.3f}\n[dim]({found[key + '_low']:.3f}–{found[key + '_high']:.3f})[/dim]"
 
 
 def print_clusters(output: Path, title: str) -> None:

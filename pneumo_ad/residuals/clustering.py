@@ -17,6 +17,8 @@ from pneumo_ad.metrics.clusters import CLUSTERS
 Method = Literal["kmeans", "mixture"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
+# Robust to tails, yet wide: the quartiles may both lie in one of three clusters and then tell its spread alone.
+_RANGE = (5.0, 95.0)
 LEAST_WINDOWS = 100  # a mixture in 8 dimensions has 134 free numbers
 
 
@@ -36,7 +38,7 @@ class Clustering:
         return self._number[self._model.predict(np.asarray(features, dtype=np.float64))].astype(np.int8)
 
     def standardised(self, features: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """(n, d) features as the clusters see them: less the median, over the interquartile range."""
+        """(n, d) features as the clusters see them: less the median, over the range from 5th to 95th percentile."""
         return self._model[0].transform(np.asarray(features, dtype=np.float64))
 
 
@@ -45,9 +47,9 @@ def fit_clusters(
 ) -> Clustering:
     """Cluster windows into three, without labels.
 
-    Features are standardised by median and interquartile range, and clustered by k-means (Lloyd 1982) or by a mixture
-    of Gaussians of free covariance (Dempster et al. 1977), the best of several starts. Clusters are numbered by rising
-    mean SAD: read as kinds, that is the paper's rule (healthy lung < opacity < outside) on clusters, not on thresholds.
+    Features are standardised by median and range (5th to 95th percentile) and clustered by k-means (Lloyd 1982) or by
+    a mixture of Gaussians of free covariance (Dempster et al. 1977), the best of several starts. Clusters are numbered
+    by rising mean SAD: read as kinds, that is the paper's rule (healthy lung < opacity < outside) on clusters.
 
     Args:
         features: (n, d) of the windows to fit on.
@@ -73,7 +75,7 @@ def fit_clusters(
     else:
         # Starts by k-means; without the floor a cluster of equal windows would have no spread at all.
         found = GaussianMixture(CLUSTERS, n_init=3, reg_covar=1e-4, random_state=seed)
-    model = make_pipeline(RobustScaler(), found).fit(features)
+    model = make_pipeline(RobustScaler(quantile_range=_RANGE), found).fit(features)
     own = model.predict(features)
     means = [sad[own == cluster].mean() if (own == cluster).any() else np.inf for cluster in range(CLUSTERS)]
     return Clustering(model, np.argsort(np.argsort(means, kind="stable")))
