@@ -17,7 +17,9 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import _device, _leave_out_seen, _shown, default_output, gather_evidence
+from pneumo_ad.evaluate import chosen_rows, default_output, scoring_of
+from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.examination import _shown
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
 from pneumo_ad.metrics.headline import LEAST_IMAGES, Evidence, counts
@@ -40,7 +42,6 @@ log = logging.getLogger(__name__)
 CHANCE = "chance"  # clusters drawn at random: what a match by the truth makes of nothing
 _FIT_IMAGES = 100  # validation pneumonia radiographs, as for thresholds
 _FIT_WINDOWS = 20_000  # of these, evenly chosen: all of them at the paper's stride, bounded memory at stride 1
-_SUBSETS = ("train", "val", "test", "all")
 _SHOWN_PATCHES = 8
 _DRAWN = "residual_plain"
 _WORDS = {"kmeans": "k-means", "mixture": "Gaussian mixture"}
@@ -91,17 +92,22 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
         `output`.
     """
     data, seed = run.datamodule, int(run.config.seed)
-    subset = _check_subset(run, subset)
-    rows, seen = _leave_out_seen(run, data, data.rows(None if subset == "all" else subset))
-    if not len(rows):
-        raise DataError(f"nothing to cluster: no radiograph in subset={subset}")
+    if data.view != "patch":
+        raise ConfigError(
+            f"clusters are of difference images, and the net of {run.folder} reconstructs none; module=autoencoder "
+            "trains nets that do"
+        )
+    if not run.data_changed and subset in ("val", "all"):
+        raise ConfigError(
+            f"subset={subset} holds the validation radiographs that clusters are fitted on; expected test or train"
+        )
+    rows, subset, seen = chosen_rows(run, subset)
     windows = _windows_to_fit_on(run)
     log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
-    net = run.module.net.to(_device(run.config.trainer.accelerator)).eval()
-    describe, explained = train_description(net, windows, seed)
+    describe, explained = train_description(scoring_of(run).net, windows, seed)
     models = _fit(describe, windows, seed)
     log.info("describing %d radiographs of %d windows each", len(rows), len(data.grid))
-    dataset = ExhaustivePatches(data.store.images, rows, data.grid)
+    dataset = ExhaustivePatches(data.images, rows, data.grid)
     features = describe.every(dataset, run.config.eval_batch_size, "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
     evidence = gather_evidence(data, rows)
@@ -126,17 +132,6 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     write_json(output / "clusters.json", metrics | {"about": about})  # after the table: where it stands, that does
     _draw(output / "figures", dataset, data, evidence, describe, features, found, models, match)
     return output
-
-
-def _check_subset(run: Run, subset: str | None) -> str:
-    subset = subset or ("all" if run.data_changed else "test")
-    if subset not in _SUBSETS:
-        raise ConfigError(f"subset={subset} is not known; expected {', '.join(_SUBSETS)}")
-    if not run.data_changed and subset in ("val", "all"):
-        raise ConfigError(
-            f"subset={subset} holds the validation radiographs that clusters are fitted on; expected test or train"
-        )
-    return subset
 
 
 def _windows_to_fit_on(run: Run) -> torch.Tensor:
@@ -203,10 +198,14 @@ def measure(evidence: Evidence, found: Clusters, seed: int = 0) -> tuple[dict[st
 
 
 def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[str, float], dict[str, str]]:
-    """Macro-F1 of the run's thresholds and of those on brightness, from the evaluation of the same radiographs."""
+    """Macro-F1 of thresholds on the run's score (and the best by the truth) and on brightness, as evaluated."""
     file = evaluation / "metrics.json" if evaluation is not None else None
     metrics = json.loads(file.read_text()) if file is not None and file.is_file() else None
-    keys = {"thresholds/macro_f1": "patch/macro_f1", "thresholds_of_brightness/macro_f1": "brightness/patch/macro_f1"}
+    keys = {
+        "thresholds/macro_f1": "patch/macro_f1",
+        "thresholds_by_truth/macro_f1": "oracle/macro_f1",
+        "thresholds_of_brightness/macro_f1": "brightness/patch/macro_f1",
+    }
     if metrics is None or (metrics["about"]["subset"], metrics["about"]["store"]) != (subset, store):
         reason = "these radiographs were not evaluated yet: pneumo-ad evaluate with the same arguments"
         return {}, dict.fromkeys(keys, reason)
@@ -267,24 +266,19 @@ def _draw(
         [part.numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in _shown(evidence) if evidence.pneumonia[i]] or _shown(evidence)
-    rows = dataset.rows[shown]
+    rows, truth = dataset.rows[shown], evidence.pixel_truth
     table = data.store.table.iloc[rows]
     shapes = {
         f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(-1, len(data.grid))[shown]
         for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
     }
     figures["where_clusters_lie"] = cluster_figures.where_clusters_lie(
-        [np.asarray(data.store.images[row]) for row in rows],
+        [np.asarray(data.images[row]) for row in rows],
         shapes,
         data.grid,
         [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)],
         words,
-        [
-            (np.asarray(data.store.lung[row]), np.asarray(data.store.opacity[row]))
-            if i in evidence.pixel_truth
-            else None
-            for i, row in zip(shown, rows, strict=True)
-        ],
+        [(truth[i] > 0, truth[i] == 2) if i in truth else None for i in shown],
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)

@@ -121,7 +121,7 @@ def where_clusters_lie(
     grid: PatchGrid,
     names: Sequence[str],
     cluster_names: Sequence[str],
-    outlines: Sequence[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None],
+    outlines: Sequence[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None],
 ) -> Figure:
     """Radiographs painted in the colours of the clusters; a row per clustering.
 
@@ -155,7 +155,9 @@ def where_clusters_lie(
                 axis.spines[:].set_visible(False)
                 for mask, style in zip(outline or (), (":", "-"), strict=outline is not None):
                     if mask.any():
-                        axis.contour(mask, levels=[0.5], colors=["white"], linewidths=0.9, linestyles=style)
+                        axis.contour(
+                            mask.astype(np.uint8), levels=[0.5], colors=["white"], linewidths=0.9, linestyles=style
+                        )
         for row, name in enumerate(["radiograph", *clusters]):
             axes[row, 0].set_ylabel(name, fontsize=8)
         handles = [Patch(color=hue, label=name) for hue, name in zip(CLUSTER_COLOURS, cluster_names, strict=True)]

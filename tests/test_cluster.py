@@ -177,13 +177,15 @@ def test_without_masks_clusters_are_written_and_scores_named(run, tmp_path, caps
 
 def test_thresholds_of_the_same_radiographs_stand_beside(run, undrawn):
     def evaluated(**about):
-        content = {"patch/macro_f1": 0.5, "brightness/patch/macro_f1": 0.25, "about": about | {"omitted": {}}}
+        omitted = {"oracle/macro_f1": "no truth"}
+        content = {"patch/macro_f1": 0.5, "brightness/patch/macro_f1": 0.25, "about": about | {"omitted": omitted}}
         (run / "metrics.json").write_text(json.dumps(content))
         return found_in(cluster([f"run={run}"]))[0]
 
     store = load_run(run).datamodule.store.key
     found = evaluated(subset="test", store=store)
     assert (found["thresholds/macro_f1"], found["thresholds_of_brightness/macro_f1"]) == (0.5, 0.25)
+    assert found["about"]["omitted"] == {"thresholds_by_truth/macro_f1": "no truth"}
     for about in ({"subset": "train", "store": store}, {"subset": "test", "store": "another"}):
         found = evaluated(**about)
         assert "thresholds/macro_f1" not in found
@@ -197,8 +199,15 @@ def test_what_clusters_are_fitted_on_is_not_clustered(run, subset):
 
 
 def test_an_unknown_subset_is_refused(run):
-    with pytest.raises(ConfigError, match="subset=tset is not known; expected train, val, test, all"):
+    with pytest.raises(ConfigError, match="subset=tset is not known; expected train, val, test or all"):
         cluster([f"run={run}", "subset=tset"])
+
+
+def test_a_net_that_does_not_reconstruct_is_refused(run):
+    opened = load_run(run)
+    opened.datamodule.view = "radiograph"
+    with pytest.raises(ConfigError, match="reconstructs none; module=autoencoder"):
+        cluster_run(opened, run / "clusters")
 
 
 def test_a_run_must_be_given():

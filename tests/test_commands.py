@@ -84,7 +84,7 @@ def others(tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures cost most of an evaluation's time and are looked at elsewhere."""
-    monkeypatch.setattr("pneumo_ad.evaluate._draw", lambda *arguments: None)
+    monkeypatch.setattr("pneumo_ad.evaluate.draw", lambda *arguments: None)
 
 
 def metrics_of(folder):

@@ -83,7 +83,7 @@ def write_run(folder, overrides=(), maps=None, status="finished", reason="", ima
 @pytest.fixture
 def undrawn(monkeypatch):
     monkeypatch.setattr(command, "draw", lambda *arguments: None)
-    monkeypatch.setattr("pneumo_ad.evaluate._draw", lambda *arguments: None)
+    monkeypatch.setattr("pneumo_ad.evaluate.draw", lambda *arguments: None)
 
 
 @pytest.fixture

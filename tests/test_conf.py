@@ -26,6 +26,7 @@ OFFERS = {
     "score": ("score", "residual_map"),
     "corruption": ("__call__",),
     "threshold": ("fit",),
+    "aggregate": ("__call__",),
     "optimizer": ("__call__",),
     "lungs": ("__call__",),
 }

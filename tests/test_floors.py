@@ -14,11 +14,13 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 # From the lowest floor up; a name stands for a module or for a package with all that is in it.
 FLOORS = [
     {"errors", "paths", "files", "__init__"},
-    {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "residuals"},
-    {"checkpoints", "module", "data", "lungs", "figures", "cluster_figures", "sampled_maps"},
+    {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
+    | {"shortcuts", "matching", "residuals"},
+    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "cluster_figures", "sampled_maps", "auditing"},
     {"callbacks"},
 ]
 HYDRA = {
+    "audit",
     "resolvers",
     "compose",
     "jobs",
@@ -27,6 +29,7 @@ HYDRA = {
     "train_lungs",
     "evaluate",
     "cluster",
+    "evaluation",
     "sweeps",
     "compare",
     "leaderboard",
@@ -96,7 +99,7 @@ def test_every_file_has_a_floor():
 def test_imports_are_found_however_they_are_written():
     folder = PACKAGE / "data" / "phantom"
     assert "pneumo_ad.data.phantom.draw" in set(imports_of(folder / "files.py"))
-    assert "figures" in ours(PACKAGE / "evaluate.py")
+    assert "figures" in ours(PACKAGE / "evaluation" / "pictures.py")
     assert "torch" in set(imports_of(PACKAGE / "scoring.py"))
     assert "pneumo_ad.train" in set(imports_of(PACKAGE / "cli.py"))  # inside a function
     assert "data" not in ours(PACKAGE / "data" / "augment.py")
@@ -120,7 +123,7 @@ def test_the_parts_of_floor_1_are_usable_without_lightning_and_hydra():
     code = (
         "import sys\n"
         "import pneumo_ad.nets, pneumo_ad.losses, pneumo_ad.scores, pneumo_ad.metrics, pneumo_ad.thresholds\n"
-        "import pneumo_ad.patches, pneumo_ad.corruptions, pneumo_ad.scoring\n"
+        "import pneumo_ad.patches, pneumo_ad.corruptions, pneumo_ad.scoring, pneumo_ad.aggregates\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

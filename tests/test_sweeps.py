@@ -205,7 +205,7 @@ def outcome(sweep):
 def test_parallel_jobs_give_what_they_give_one_after_the_other(shared, launcher, monkeypatch, capfd):
     if launcher[0] == "joblib":
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # it shares out the cores by itself
-    monkeypatch.setattr("pneumo_ad.evaluate._draw", lambda *_: None)
+    monkeypatch.setattr("pneumo_ad.evaluate.draw", lambda *_: None)
     command = ["train", "--multirun", *EVALUATED, "patch=8,30"]
     serial = shared / "serial"
     if not serial.is_dir():

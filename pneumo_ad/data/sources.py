@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from pneumo_ad.data.boxes import read_boxes
+from pneumo_ad.data.listing import match_names, read_listing
 from pneumo_ad.data.phantom import DRAWING, write_phantoms
 from pneumo_ad.data.radiograph import SUFFIXES
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, PatientSplit, check_table, map_labels, split_by_patient
@@ -132,6 +134,7 @@ def masks(
     lung_dir: str | Path | None = None,
     opacity_dir: str | Path | None = None,
     index: str | Path | None = None,
+    boxes: str | Path | None = None,
     labels: Mapping[str, str] | None = None,
     default_label: str = "other",
     only_with_masks: bool = False,
@@ -148,6 +151,7 @@ def masks(
         opacity_dir: Folder of opacity masks; default root/opacity.
         index: csv with `image` (stem) and any of patient, label, view, finding, ...; default root/index.csv if there.
             Only the images it lists are used.
+        boxes: csv of opacities as boxes, for images without an opacity mask (`read_boxes`).
         labels: From the csv's words to normal, pneumonia or other.
         default_label: Label where the csv gives none.
         only_with_masks: Leave out images without a lung mask (counted in a warning) instead of keeping them.
@@ -157,12 +161,12 @@ def masks(
         seed: Fixes the split.
 
     Raises:
-        DataError: No image, a mask folder that is named but absent or that matches no image, or a csv that lists
-            images that are not there.
+        DataError: No image, a mask folder that is named but absent or that matches no image, a csv that lists
+            images that are not there, or an image with both an opacity mask and boxes.
     """
     root = _folder(root)
     folder = root / "images" if (root / "images").is_dir() else root
-    table = _files_and_csv(folder, index or (root / "index.csv" if (root / "index.csv").is_file() else None))
+    table = _files_and_csv(folder, index or (root / "index.csv" if (root / "index.csv").is_file() else None), boxes)
     for kind, given in (("lung", lung_dir), ("opacity", opacity_dir)):
         where = _folder(given) if given is not None else root / kind
         found = {file.stem: str(file) for file in _images(where)} if where.is_dir() else {}
@@ -182,6 +186,7 @@ def masks(
 def folder(
     root: str | Path,
     csv: str | Path | None = None,
+    boxes: str | Path | None = None,
     labels: Mapping[str, str] | None = None,
     default_label: str = "normal",
     split: PatientSplit = "patient",
@@ -194,6 +199,7 @@ def folder(
     Args:
         root: Folder.
         csv: Table with column `image`: path below root, file name or stem.
+        boxes: csv of opacities as boxes (`read_boxes`).
         labels: From the csv's words to normal, pneumonia or other.
         default_label: Label of every image where no csv gives one.
         split: See `split_by_patient`; without a csv each image is a patient of its own.
@@ -204,7 +210,7 @@ def folder(
     Raises:
         DataError: No image, or a csv that lists images that are not there.
     """
-    table = _files_and_csv(_folder(root), csv, recursive=True)
+    table = _files_and_csv(_folder(root), csv, boxes, recursive=True)
     return _finish(table.assign(lung="", opacity=""), labels, default_label, split, val, test, seed)
 
 
@@ -228,7 +234,7 @@ def _finish(
     return check_table(table)
 
 
-def _files_and_csv(folder: Path, csv: str | Path | None, recursive: bool = False) -> pd.DataFrame:
+def _files(folder: Path, recursive: bool = False) -> pd.DataFrame:
     files = _images(folder, recursive)
     if not files:
         raise DataError(
@@ -237,34 +243,24 @@ def _files_and_csv(folder: Path, csv: str | Path | None, recursive: bool = False
     names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
     if len(set(names)) < len(names):  # a.png beside a.jpg
         names = [file.relative_to(folder).as_posix() for file in files]
-    table = pd.DataFrame({"image": names, "path": [str(file) for file in files]})
-    if csv is None:
-        return table
-    csv = Path(csv)
-    try:
-        listed = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as reason:
-        raise DataError(f"{csv}: cannot be read as csv ({reason})") from reason
-    if "image" not in listed.columns:
-        raise DataError(f"{csv}: expected a column 'image', found {list(listed.columns)}")
-    meant: dict[str, set[str]] = {}
-    for file, name in zip(files, names, strict=True):
-        path = file.relative_to(folder)
-        for key in (file.stem, file.name, path.as_posix(), path.with_suffix("").as_posix()):
-            meant.setdefault(key, set()).add(name)
-    meant |= {name: {name} for name in names}  # a full name means its own image, whatever others are called
-    found = [meant.get(name) or meant.get(str(Path(name).with_suffix("")), set()) for name in listed["image"]]
-    absent = [name for name, images in zip(listed["image"], found, strict=True) if not images]
-    if absent:
-        raise DataError(f"{csv} lists {len(absent)} images that are not in {folder}, for example {absent[0]}")
-    double = [name for name, images in zip(listed["image"], found, strict=True) if len(images) > 1]
-    if double:
-        raise DataError(
-            f"{csv} lists {len(double)} names that more than one image in {folder} has, for example {double[0]}; give "
-            "their paths below that folder"
-        )
-    listed["image"] = [next(iter(images)) for images in found]
-    return table.merge(listed.drop(columns=["path"], errors="ignore"), on="image", how="inner")
+    return pd.DataFrame({"image": names, "path": [str(file) for file in files]})
+
+
+def _files_and_csv(
+    folder: Path, csv: str | Path | None, boxes: str | Path | None, recursive: bool = False
+) -> pd.DataFrame:
+    table = files = _files(folder, recursive)
+    if csv is not None:
+        listed = read_listing(csv)
+        listed["image"] = match_names(listed["image"], files, folder, csv)
+        table = files.merge(listed.drop(columns=["path"], errors="ignore"), on="image", how="inner")
+    if boxes is not None:
+        # Whatever lies in the folder may have boxes, also where the csv of images leaves it out.
+        found = read_boxes(boxes, files, folder)
+        table["boxes"] = [found.get(image, "") for image in table["image"]]
+        if not (table["boxes"] != "").any():
+            raise DataError(f"{boxes}: tells nothing of the {len(table)} images (for example {table['image'].iloc[0]})")
+    return table
 
 
 def _folder(path: str | Path) -> Path:

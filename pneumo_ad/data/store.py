@@ -1,7 +1,7 @@
 """Decoded, resized radiographs and masks as memory-mapped uint8 on disk: built once, shared by every run.
 
 A store is a folder `<cache>/stores/<key>` with `images.npy` (N, H, W), `lung.npy` and `opacity.npy` (N, H, W; 0 and 1),
-`table.csv` and `store.json`. Its key is a digest of the files (name, size, modification time), the image size and the
+`table.csv` and `store.json`. Its key is a digest of the files (name, size, modification time), boxes, image size and
 fit. It is written aside and renamed when whole; a lock lets a second builder wait and then use the first one's.
 """
 
@@ -26,6 +26,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
+from pneumo_ad.data.boxes import draw_boxes, parse_boxes
 from pneumo_ad.data.fit import Fit, Placement, fit_image, fit_mask, place
 from pneumo_ad.data.radiograph import apply_window, intensity_window, read_mask, read_pixels
 from pneumo_ad.errors import ConfigError, DataError
@@ -45,9 +46,10 @@ class Store:
     Attributes:
         images: (N, H, W) uint8, memory-mapped, grey levels 0-255.
         lung: (N, H, W) uint8 of 0 and 1 from mask files; zeros where `table.has_lung` is false.
-        opacity: The same for opacities, with `table.has_opacity`.
+        opacity: The same for opacities, from mask files or boxes, with `table.has_opacity`.
         table: The source's table for the images that could be read, with `height`, `width` (the file's own),
-            `window_low`, `window_high`, `top`, `left`, `fitted_height`, `fitted_width` (see `Placement`).
+            `window_low`, `window_high`, `top`, `left`, `fitted_height`, `fitted_width` (see `Placement`), and `truth`:
+            "mask" or "boxes" where that tells of opacities, else "".
         skipped: name -> reason for each file that was left out.
         folder: Where it lies; `key` is the folder's name.
     """
@@ -89,11 +91,20 @@ class Store:
 def store_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit) -> str:
     """Digest of the files behind a table and of what is made of them; labels and splits do not change it."""
     digest = hashlib.sha256(json.dumps([_FORMAT, list(image_size), fit]).encode())
-    for row in table.sort_values("image")[["image", "path", "lung", "opacity"]].itertuples(index=False):
-        for path in row[1:]:
+    for entry in _entries(table.sort_values("image")):
+        for path in (entry["path"], entry["lung"], entry["opacity"]):
             stat = Path(path).stat() if path else None
-            digest.update(repr((row[0], str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
+            digest.update(repr((entry["image"], str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
+        if entry["boxes"]:
+            digest.update(repr((entry["image"], entry["boxes"])).encode())
     return digest.hexdigest()[:16]
+
+
+def _entries(table: pd.DataFrame) -> list[dict[str, str]]:
+    """What a store is made of, by radiograph."""
+    table = table if "boxes" in table.columns else table.assign(boxes="")
+    entries: list[dict[str, str]] = table[["image", "path", "lung", "opacity", "boxes"]].to_dict("records")  # type: ignore[assignment]
+    return entries
 
 
 def open_store(
@@ -113,7 +124,8 @@ def open_store(
         cache: Folder of stores; default `cache_dir() / "stores"`.
 
     Raises:
-        DataError: A file that cannot be read (`on_error=raise`), no file that can, or no room on the disk.
+        DataError: A file that cannot be read or a box outside its image (`on_error=raise`), no file that can be used,
+            or no room on the disk.
         ConfigError: An unknown `on_error`.
     """
     if on_error not in ("raise", "skip"):
@@ -137,6 +149,9 @@ def _open(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     # Labels and splits come from today's table: they are not part of the key.
     own = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
     joined = measured.merge(own, on="image", how="left", validate="1:1")
+    # The key holds the boxes: those of today's table are those that were drawn.
+    kinds = ["boxes" if entry["boxes"] else "mask" if entry["opacity"] else "" for entry in _entries(joined)]
+    joined["truth"] = kinds
     images, lung, opacity = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "lung", "opacity"))
     os.utime(folder / "store.json")  # `pneumo-ad store` shows when a store was last used
     return Store(images, lung, opacity, joined, skipped, folder)
@@ -229,10 +244,16 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
             arrays[kind] = fit_mask(_like(mask, (height, width), image_size, fit), image_size, fit)
         else:
             arrays[kind] = np.zeros(image_size, dtype=np.uint8)
+    if entry["boxes"]:
+        try:
+            drawn = draw_boxes(parse_boxes(entry["boxes"]), (height, width))
+        except DataError as reason:
+            raise DataError(f"{entry['path']}: {reason}") from None
+        arrays["opacity"] = fit_mask(drawn, image_size, fit)
     facts = {"height": height, "width": width, "window_low": window[0], "window_high": window[1]}
     facts |= {"top": placement.top, "left": placement.left}
     facts |= {"fitted_height": placement.height, "fitted_width": placement.width}
-    return arrays, facts | {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"])}
+    return arrays, facts | {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"] or entry["boxes"])}
 
 
 def _like(
@@ -256,7 +277,7 @@ def _check_mask(entry: dict[str, str], kind: str, mask: tuple[int, int], image: 
 def _decode_all(
     table: pd.DataFrame, image_size: tuple[int, int], fit: Fit
 ) -> Iterator[tuple[dict[str, str], _Decoded | DataError]]:
-    entries: list[dict[str, str]] = table[["image", "path", "lung", "opacity"]].to_dict("records")  # type: ignore[assignment]
+    entries = _entries(table)
 
     def attempt(entry: dict[str, str]) -> _Decoded | DataError:
         try:

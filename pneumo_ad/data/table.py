@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from pneumo_ad.data.boxes import parse_boxes
 from pneumo_ad.errors import ConfigError, DataError
 
 NORMAL, PNEUMONIA, OTHER = "normal", "pneumonia", "other"
@@ -23,11 +24,13 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
     """Check a table of radiographs, one row each, and sort it by image name.
 
     Columns: `image` (unique name), `path` (file), `patient`, `label` (normal, pneumonia or other), `lung` and
-    `opacity` (mask file, or "" where there is none), `split` (train, val or test). Further columns are kept.
+    `opacity` (mask file, or "" where there is none), `split` (train, val or test). Optional: `boxes`, opacities as
+    JSON text `[[x, y, width, height], ...]` in pixels of the file, "[]" where there are known to be none, "" where
+    nothing is known. Further columns are kept.
 
     Raises:
         DataError: A missing column, an empty table, a doubled name, an unknown label or split, a patient in two splits,
-            or a file that does not exist; names the offending rows.
+            a file that does not exist, boxes that are none, or boxes beside an opacity mask; names the offending rows.
     """
     missing = [column for column in REQUIRED if column not in table.columns]
     if missing:
@@ -42,13 +45,35 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
     for column in ("path", "lung", "opacity"):
         absent = table[column].map(lambda path: path != "" and not Path(path).is_file())
         _refuse(table[absent], f"name a file in column {column!r} that does not exist")
+    if "boxes" in table.columns:
+        wrong = ~table["boxes"].map(_holds_boxes)
+        _refuse(table[wrong], 'have boxes that are not JSON [[x, y, width, height], ...], or "" where unknown')
+        both = (table["boxes"] != "") & (table["opacity"] != "")
+        _refuse(table[both], "have both an opacity mask and boxes (which one is the truth? leave one of them out)")
     return table.sort_values("image", kind="stable").reset_index(drop=True)
+
+
+def _holds_boxes(text: object) -> bool:
+    try:
+        return text == "" or (isinstance(text, str) and parse_boxes(text) is not None)
+    except DataError:
+        return False
 
 
 def _refuse(rows: pd.DataFrame, what: str) -> None:
     if len(rows):
         shown = ", ".join(map(str, rows["image"].head(5)))
         raise DataError(f"{len(rows)} radiographs {what}: {shown}{', ...' if len(rows) > 5 else ''}")
+
+
+def describing_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that describe radiographs in words: view, finding, ..., but no required one, no boxes, no numbers.
+
+    >>> describing_columns(pd.DataFrame({"image": ["a"], "view": ["PA"], "height": [512]})).columns.tolist()
+    ['view']
+    """
+    own = table.drop(columns=[*REQUIRED, "boxes"], errors="ignore")
+    return own.select_dtypes(exclude=["number", "bool"])
 
 
 def map_labels(labels: pd.Series, mapping: Mapping[str, str] | None) -> pd.Series:

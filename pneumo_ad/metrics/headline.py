@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,10 @@ from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, m
 from pneumo_ad.metrics.ranking import auroc_with_interval, average_precision
 
 LEAST_IMAGES = 5  # of each class; with fewer a metric is left out and named
+MOSTLY_LUNG = 0.5
+NOT_KNOWN = -1  # a pixel of `Evidence.pixel_truth` that no metric counts: padding, or covered by no window
+
+Samples = Literal["patch", "pixel", "image"]
 
 
 @dataclass
@@ -23,8 +29,8 @@ class Evidence:
         pneumonia: (I,) bool, labelled pneumonia.
         kind: (I, N) true kinds of windows (`kinds`); UNKNOWN where masks are missing.
         lung_share: (I, N) share of each window inside the lung field.
-        pixel_truth: By row, (M,) uint8 of the covered pixels inside a radiograph whose masks are known: 0 outside the
-            lung, 1 healthy lung, 2 opacity.
+        pixel_truth: By row, (H, W) int8 for a radiograph whose opacities are known: 0 outside the lung, 1 healthy lung,
+            2 opacity, `NOT_KNOWN`.
     """
 
     patient: npt.NDArray[np.integer]
@@ -32,7 +38,12 @@ class Evidence:
     pneumonia: npt.NDArray[np.bool_]
     kind: npt.NDArray[np.int8]
     lung_share: npt.NDArray[np.float64]
-    pixel_truth: dict[int, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    pixel_truth: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict)
+
+    @property
+    def in_lung(self) -> npt.NDArray[np.bool_]:
+        """(I, N) whether a window is mostly lung."""
+        return self.lung_share > MOSTLY_LUNG
 
 
 @dataclass
@@ -42,15 +53,141 @@ class Measured:
     Attributes:
         window: (I, N) score of each window.
         kind: (I, N) predicted kinds, or None where no thresholds could be fitted.
-        pixel: By row, (M,) anomaly map at the pixels of `Evidence.pixel_truth`.
+        pixel: By row, (H, W) anomaly map of the radiographs of `Evidence.pixel_truth`.
+        image: (I,) score of each radiograph.
     """
 
     window: npt.NDArray[np.float32]
     kind: npt.NDArray[np.int8] | None
     pixel: dict[int, npt.NDArray[np.float32]]
+    image: npt.NDArray[np.float64]
 
 
-MOSTLY_LUNG = 0.5
+@dataclass(frozen=True)
+class Question:
+    """Do these samples score above those?
+
+    Attributes:
+        key: Of its AUROC.
+        level: What `shortcut/<level>/<name>` calls the same samples.
+        of: Which samples the masks count.
+        positive: (n,) bool.
+        negative: (n,) bool.
+        names: Of the two, for the reason why there is no answer.
+    """
+
+    key: str
+    level: str
+    of: Samples
+    positive: npt.NDArray[np.bool_]
+    negative: npt.NDArray[np.bool_]
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked of every score of the same radiographs.
+
+    Attributes:
+        each: One for each AUROC.
+        image: By kind of sample, (n,) the radiograph each belongs to.
+        patient: (I,) number of the patient.
+    """
+
+    each: tuple[Question, ...]
+    image: dict[Samples, npt.NDArray[np.int64]]
+    patient: npt.NDArray[np.integer]
+
+    @classmethod
+    def about(cls, evidence: Evidence) -> Questions:
+        """All that the evidence may answer."""
+        images, windows = evidence.kind.shape
+        of_window = np.repeat(np.arange(images), windows)
+        kind, inside = evidence.kind.ravel(), evidence.in_lung.ravel()
+        real = kind != PADDING
+        sick, well = evidence.pneumonia[of_window] & real, evidence.normal[of_window] & real
+        truth, of_pixel = _known_pixels(evidence)
+        seen = evidence.in_lung.any(axis=1)
+        origin = ("pneumonia patches", "normal patches")
+        opaque, of_lung = truth == 2, truth == 1
+        each = (
+            _kinds("patch/auroc_opacity_vs_healthy", "patch", kind, OPACITY),
+            _kinds("patch/auroc_outside_vs_healthy", "patch_outside", kind, OUTSIDE),
+            Question("patch/auroc_pneumonia_vs_normal", "patch_origin", "patch", sick, well, origin),
+            Question(
+                "patch/auroc_pneumonia_vs_normal_in_lung",
+                "patch_origin_in_lung",
+                "patch",
+                sick & inside,
+                well & inside,
+                (f"{origin[0]} in the lung", f"{origin[1]} in the lung"),
+            ),
+            Question("pixel/auroc", "pixel", "pixel", opaque, ~opaque, ("opacity pixels", "other pixels")),
+            Question(
+                "pixel/auroc_in_lung", "pixel_in_lung", "pixel", opaque, of_lung,
+                ("opacity pixels", "healthy lung pixels"),
+            ),
+            Question(
+                "image/auroc", "image", "image", evidence.pneumonia & seen, evidence.normal & seen,
+                ("pneumonia (and a lung field)", "normal (and a lung field)"),
+            ),
+        )  # fmt: skip
+        return cls(each, {"patch": of_window, "pixel": of_pixel, "image": np.arange(images)}, evidence.patient)
+
+    def unanswerable(self, question: Question) -> str | None:
+        """The reason, where too few radiographs hold positives or negatives."""
+        for chosen, name in zip((question.positive, question.negative), question.names, strict=True):
+            n = len(np.unique(self.image[question.of][chosen]))
+            if n < LEAST_IMAGES:
+                return f"{n} radiographs with {name}; at least {LEAST_IMAGES} are needed"
+        return None
+
+    def aurocs(
+        self, values: Mapping[Samples, npt.NDArray[np.floating]], names: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """AUROC of each question whose samples have values, with `_low` and `_high`.
+
+        Args:
+            values: By kind of sample, (n,) scores.
+            names: From a question's key to the one it gets here; default its own.
+
+        Returns:
+            Metrics, and for those left out the reason.
+        """
+        metrics: dict[str, float] = {}
+        omitted: dict[str, str] = {}
+        for question in self.each:
+            if question.of not in values:
+                continue
+            key = names[question.key] if names else question.key
+            if reason := self.unanswerable(question):
+                omitted[key] = reason
+                continue
+            both = question.positive | question.negative
+            scores, owner = values[question.of][both], self.patient[self.image[question.of][both]]
+            interval = auroc_with_interval(scores, question.positive[both], owner)
+            metrics |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+        return metrics, omitted
+
+
+def _kinds(key: str, level: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
+    names = (f"{KINDS[positive]} patches", "healthy-lung patches")
+    return Question(key, level, "patch", kind == positive, kind == HEALTHY, names)
+
+
+def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+    """Truth of all known pixels of all radiographs, one after the other, and whose they are."""
+    rows = sorted(evidence.pixel_truth)
+    known = [evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
+    truth = np.concatenate(known) if rows else np.zeros(0, dtype=np.int8)
+    return truth, np.repeat(np.array(rows, dtype=np.int64), [len(part) for part in known])
+
+
+def pixel_values(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """(n,) values of (H, W) maps at the known pixels, in the order of the questions about pixels."""
+    rows = sorted(evidence.pixel_truth)
+    parts = [maps[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 
 def image_scores(window: npt.NDArray[np.floating], lung_share: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -61,122 +198,52 @@ def image_scores(window: npt.NDArray[np.floating], lung_share: npt.NDArray[np.fl
         return total / inside.sum(axis=1)
 
 
-class _Ledger:
-    """Collects metrics, and for those that the data do not allow the reason why."""
-
-    def __init__(self) -> None:
-        self.metrics: dict[str, float] = {}
-        self.omitted: dict[str, str] = {}
-
-    def rank(
-        self,
-        key: str,
-        scores: npt.NDArray[np.floating],
-        positive: npt.NDArray[np.bool_],
-        negative: npt.NDArray[np.bool_],
-        image: npt.NDArray[np.integer],
-        patient: npt.NDArray[np.integer],
-        names: tuple[str, str],
-        precision: bool = False,
-    ) -> None:
-        """AUROC (or average precision) of positives above negatives; `image` tells whose each score is."""
-        for chosen, name in ((positive, names[0]), (negative, names[1])):
-            n = len(np.unique(image[chosen]))
-            if n < LEAST_IMAGES:
-                self.omitted[key] = f"{n} radiographs with {name}; at least {LEAST_IMAGES} are needed"
-                return
-        both = positive | negative
-        if precision:
-            self.metrics[key] = average_precision(scores[both], positive[both])
-            return
-        interval = auroc_with_interval(scores[both], positive[both], patient[image[both]])
-        self.metrics |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
-
-
-def headline(evidence: Evidence, measured: Measured) -> tuple[dict[str, float], dict[str, str]]:
+def headline(
+    evidence: Evidence, measured: Measured, questions: Questions | None = None
+) -> tuple[dict[str, float], dict[str, str]]:
     """Every metric that the data allow, and the reason for each that they do not.
+
+    Args:
+        evidence: What is known.
+        measured: What a score says.
+        questions: About the same evidence, where they are asked of several scores.
 
     Returns:
         `metrics` with the keys `patch/...`, `pixel/...` and `image/...`, each AUROC with `_low` and `_high`; and
         `omitted`, key -> reason.
     """
-    ledger = _Ledger()
-    images, windows = measured.window.shape
-    image = np.repeat(np.arange(images), windows)
-    score, kind, inside = measured.window.ravel(), evidence.kind.ravel(), evidence.lung_share.ravel() > MOSTLY_LUNG
-    real = kind != PADDING
-    for name, positive in (("opacity", OPACITY), ("outside", OUTSIDE)):
-        ledger.rank(
-            f"patch/auroc_{name}_vs_healthy",
-            score,
-            kind == positive,
-            kind == HEALTHY,
-            image,
-            evidence.patient,
-            (f"{name} patches", "healthy-lung patches"),
-        )
-    _add_f1(ledger, evidence, measured)
-    sick, well = evidence.pneumonia[image] & real, evidence.normal[image] & real
-    origin = ("pneumonia patches", "normal patches")
-    ledger.rank("patch/auroc_pneumonia_vs_normal", score, sick, well, image, evidence.patient, origin)
-    ledger.rank(
-        "patch/auroc_pneumonia_vs_normal_in_lung",
-        score,
-        sick & inside,
-        well & inside,
-        image,
-        evidence.patient,
-        ("pneumonia patches in the lung", "normal patches in the lung"),
-    )
-    _add_pixels(ledger, evidence, measured)
-    per_image = image_scores(measured.window, evidence.lung_share)
-    seen = ~np.isnan(per_image)
-    for key, precision in (("image/auroc", False), ("image/average_precision", True)):
-        ledger.rank(
-            key,
-            per_image,
-            evidence.pneumonia & seen,
-            evidence.normal & seen,
-            np.arange(images),
-            evidence.patient,
-            ("pneumonia (and a lung field)", "normal (and a lung field)"),
-            precision,
-        )
-    return ledger.metrics, ledger.omitted
+    questions = questions or Questions.about(evidence)
+    values: dict[Samples, npt.NDArray[np.floating]] = {
+        "patch": measured.window.ravel(),
+        "pixel": pixel_values(evidence, measured.pixel),
+        "image": measured.image,
+    }
+    metrics, omitted = questions.aurocs(values)
+    for question in questions.each:
+        if question.key not in ("pixel/auroc", "image/auroc"):
+            continue
+        key = f"{question.of}/average_precision"
+        if question.key in omitted:
+            omitted[key] = omitted[question.key]
+        else:
+            both = question.positive | question.negative
+            metrics[key] = average_precision(values[question.of][both], question.positive[both])
+    if reason := missing_kind(evidence):
+        omitted["patch/macro_f1"] = reason
+    elif measured.kind is None:
+        omitted["patch/macro_f1"] = "no thresholds: validation holds no scores to fit them on"
+    else:
+        metrics["patch/macro_f1"] = macro_f1(evidence.kind.ravel(), measured.kind.ravel())
+    return metrics, omitted
 
 
-def _add_f1(ledger: _Ledger, evidence: Evidence, measured: Measured) -> None:
-    key = "patch/macro_f1"
+def missing_kind(evidence: Evidence) -> str | None:
+    """The reason, where too few radiographs hold windows of one of the three kinds."""
     for kind in (HEALTHY, OPACITY, OUTSIDE):
         n = int((evidence.kind == kind).any(axis=1).sum())
         if n < LEAST_IMAGES:
-            ledger.omitted[key] = f"{n} radiographs with {KINDS[kind]} patches; at least {LEAST_IMAGES} are needed"
-            return
-    if measured.kind is None:
-        ledger.omitted[key] = "no thresholds: validation holds no scores to fit them on"
-        return
-    ledger.metrics[key] = macro_f1(evidence.kind.ravel(), measured.kind.ravel())
-
-
-def _add_pixels(ledger: _Ledger, evidence: Evidence, measured: Measured) -> None:
-    rows = sorted(evidence.pixel_truth)
-    empty = np.zeros(0)
-    truth = np.concatenate([evidence.pixel_truth[row] for row in rows]) if rows else empty
-    score = np.concatenate([measured.pixel[row] for row in rows]) if rows else empty
-    image = np.repeat(rows, [len(evidence.pixel_truth[row]) for row in rows]).astype(np.int64)
-    opaque, healthy = truth == 2, truth == 1
-    names = ("opacity pixels", "other pixels")
-    ledger.rank("pixel/auroc", score, opaque, ~opaque, image, evidence.patient, names)
-    ledger.rank(
-        "pixel/auroc_in_lung",
-        score,
-        opaque,
-        healthy,
-        image,
-        evidence.patient,
-        ("opacity pixels", "healthy lung pixels"),
-    )
-    ledger.rank("pixel/average_precision", score, opaque, ~opaque, image, evidence.patient, names, precision=True)
+            return f"{n} radiographs with {KINDS[kind]} patches; at least {LEAST_IMAGES} are needed"
+    return None
 
 
 def sad_medians(sad: npt.NDArray[np.floating], evidence: Evidence) -> tuple[dict[str, float], dict[str, str]]:
@@ -208,7 +275,7 @@ def counts(evidence: Evidence) -> dict[str, int]:
         "counts/images_normal": int(evidence.normal.sum()),
         "counts/images_pneumonia": int(evidence.pneumonia.sum()),
         "counts/images_other": int((~evidence.normal & ~evidence.pneumonia).sum()),
-        "counts/images_without_lung": int((~(evidence.lung_share > MOSTLY_LUNG).any(axis=1)).sum()),
+        "counts/images_without_lung": int((~evidence.in_lung.any(axis=1)).sum()),
         "counts/images_with_truth": len(evidence.pixel_truth),
         "counts/patients": len(np.unique(evidence.patient)),
         "counts/patches": evidence.kind.size,

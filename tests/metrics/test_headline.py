@@ -24,7 +24,7 @@ def evidence(normal=8, pneumonia=8, other=0, masks=True):
     kind = np.tile([HEALTHY] * 4 + [OUTSIDE] * 4 + [MIXED] * 2 + [PADDING] * 2, (images, 1)).astype(np.int8)
     kind[sick, :2] = OPACITY
     lung_share = np.tile([1.0] * 4 + [0.0] * 4 + [0.6] * 2 + [0.0] * 2, (images, 1))
-    pixels = {i: np.array([0] * 6 + [1] * 3 + [2 if sick[i] else 1] * 3, dtype=np.uint8) for i in range(images)}
+    pixels = {i: np.array([0] * 6 + [1] * 3 + [2 if sick[i] else 1] * 3, dtype=np.int8) for i in range(images)}
     return Evidence(
         patient=np.array([f"p{i}" for i in range(images)]),
         normal=np.arange(images) < normal,
@@ -46,11 +46,13 @@ def measured(evidence, quality=1.0, seed=0):
         for row, truth in evidence.pixel_truth.items()
     }
     kind = np.where(evidence.kind <= OUTSIDE, evidence.kind, OPACITY).astype(np.int8)
-    return Measured(window.astype(np.float32), kind if quality else rng.integers(0, 3, kind.shape), pixel)
+    window = window.astype(np.float32)
+    kind = kind if quality else rng.integers(0, 3, kind.shape)
+    return Measured(window, kind, pixel, image_scores(window, evidence.lung_share))
 
 
 def measured_with(window, known):
-    return Measured(window, None, measured(known).pixel)
+    return Measured(window, None, measured(known).pixel, image_scores(window, known.lung_share))
 
 
 def test_every_key_is_there_when_the_data_allow():
@@ -70,7 +72,7 @@ def test_a_perfect_score_gives_1():
 def test_outside_and_opacity_are_measured_against_healthy_lung_alone():
     known = evidence()
     score = np.array([1, 2, 3, 9, 9, 9])[known.kind].astype(np.float32)  # mixed and padding far above
-    metrics, _ = headline(known, Measured(score, None, measured(known).pixel))
+    metrics, _ = headline(known, measured_with(score, known))
     assert metrics["patch/auroc_opacity_vs_healthy"] == 1
     assert metrics["patch/auroc_outside_vs_healthy"] == 1
 
@@ -88,7 +90,7 @@ def test_a_random_score_gives_about_one_half_and_its_interval_holds_it():
 def test_a_turned_score_gives_0():
     known = evidence()
     good = measured(known)
-    turned = Measured(-good.window, None, {row: -values for row, values in good.pixel.items()})
+    turned = Measured(-good.window, None, {row: -values for row, values in good.pixel.items()}, -good.image)
     metrics, _ = headline(known, turned)
     assert metrics["image/auroc"] == metrics["pixel/auroc"] == metrics["patch/auroc_opacity_vs_healthy"] == 0
 
@@ -135,7 +137,7 @@ def test_five_radiographs_are_enough():
 
 def test_without_masks_the_metrics_by_origin_remain():
     known = evidence(masks=False)
-    metrics, _ = headline(known, Measured(np.zeros((16, 12), np.float32), None, {}))
+    metrics, _ = headline(known, measured_with(np.zeros((16, 12), np.float32), known))
     assert {"image/auroc", "patch/auroc_pneumonia_vs_normal"} <= set(metrics)
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pneumo_ad.conf
 import pytest
 import torch
+from scipy import ndimage
 
 from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets import Output
-from pneumo_ad.scores import SAD, Brightness, SADContrast, SADSum, Score, UncertaintyScore
+from pneumo_ad.scores import SAD, Brightness, Contrast, SADContrast, SADSum, Score, Sharpness, UncertaintyScore
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 SCORES = sorted(file.stem for file in (CONF / "score").glob("*.yaml"))
@@ -116,10 +117,39 @@ def test_sad_contrast_has_a_floor():
         SADContrast(floor=0)
 
 
-def test_brightness_does_not_look_at_the_reconstruction():
+@pytest.mark.parametrize("score", [Brightness(), Contrast(), Sharpness()])
+def test_what_needs_no_net_does_not_look_at_the_reconstruction(score):
     x, y = pairs()
-    assert torch.equal(Brightness().score(x, Output(y)), Brightness().score(x, Output(x)))
+    assert torch.equal(score.residual_map(x, Output(y)), score.residual_map(x, Output(x)))
+    assert torch.equal(score.score(x, Output(y)), score.score(x, Output(x)))
+
+
+def test_brightness_is_the_mean_grey_level():
+    x, y = pairs()
     assert torch.allclose(Brightness().score(x, Output(y)), x.mean(dim=(1, 2, 3)) * 255)
+
+
+def test_contrast_is_the_standard_deviation_in_grey_levels():
+    x, y = pairs()
+    expected = x.numpy().reshape(4, -1).std(axis=1) * 255
+    assert np.allclose(Contrast().score(x, Output(y)).numpy(), expected, rtol=1e-5)
+    assert torch.allclose(Contrast().score(0.2 + 0.5 * x, Output(y)), 0.5 * Contrast().score(x, Output(y)), rtol=1e-4)
+
+
+def test_sharpness_is_the_mean_absolute_laplacian_of_scipy():
+    x, y = pairs()
+    expected = [np.abs(ndimage.laplace(one[0].astype(np.float64), mode="nearest")).mean() * 255 for one in x.numpy()]
+    assert np.allclose(Sharpness().score(x, Output(y)).numpy(), expected, rtol=1e-5)
+
+
+def test_sharpness_falls_with_every_blur_and_does_not_see_brightness():
+    x, y = pairs()
+    sharpness = Sharpness().score(x, Output(y))
+    assert torch.allclose(Sharpness().score(x + 0.3, Output(y)), sharpness, rtol=1e-4)
+    for sigma in (0.5, 1.0, 2.0):
+        dull = torch.from_numpy(ndimage.gaussian_filter(x.numpy(), (0, 0, sigma, sigma)))
+        assert (Sharpness().score(dull, Output(y)) < sharpness).all()
+        sharpness = Sharpness().score(dull, Output(y))
 
 
 def test_uncertainty_is_the_mean_squared_residual_over_the_predicted_variance():

@@ -1,0 +1,93 @@
+"""What held-out validation patients of a run's own data say before anything is judged: scores and thresholds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from omegaconf import OmegaConf
+
+from pneumo_ad.compose import change_saved
+from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
+from pneumo_ad.runs import FIXED, Run, load_run, saved_config
+from pneumo_ad.search_path import saved_search_path
+from pneumo_ad.thresholds import Threshold, Thresholds
+
+log = logging.getLogger(__name__)
+
+JUDGED = ("score", "brightness")  # the run's score and the baseline that goes through everything with it
+_IMAGES = 200  # validation radiographs of each class at most
+
+Calibration = dict[str, npt.NDArray[np.float32]]
+
+
+def fit_thresholds(scores: Calibration, rule: Threshold) -> dict[str, Thresholds]:
+    """Thresholds of each score from `validation_scores`; empty where none can be fitted."""
+    fitted = {}
+    try:
+        for name in JUDGED:
+            fitted[name] = rule.fit(scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"])
+    except DataError as reason:
+        log.warning("no thresholds, and so no kinds of patch: %s", reason)
+    return fitted
+
+
+def validation_scores(run: Run, scoring: Scoring) -> Calibration:
+    """Scores of validation windows and radiographs, of the run's own data, whatever else the overrides changed.
+
+    They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged where the
+    run's own are not at hand.
+
+    Returns:
+        For each of `JUDGED`: `<score>_normal_lung`, windows wholly inside normal lungs; `<score>_pneumonia`, every
+        window of pneumonia radiographs; `<score>_normal_images`, one score per normal radiograph with a lung field.
+    """
+    overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
+    own = change_saved(saved_config(run.folder), overrides, FIXED, saved_search_path(run.folder))
+    # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
+    made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule, own.aggregate)]
+    depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative), scoring.map_of]
+    depends += [str(_IMAGES), file_digest(run.checkpoint), file_digest(Path(own.lungs.get("weights") or WEIGHTS))]
+    kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
+    if kept.is_file():
+        return dict(np.load(kept, allow_pickle=False))
+    data = load_run(run.folder, overrides, str(run.checkpoint)).datamodule if run.data_changed else run.datamodule
+    groups = {
+        "normal_lung": data.exhaustive_patches("val", NORMAL, _IMAGES).rows,
+        "pneumonia": data.exhaustive_patches("val", PNEUMONIA, _IMAGES).rows,
+    }
+    log.info("scoring %d validation radiographs", sum(map(len, groups.values())))
+    found: Calibration = {}
+    for group, rows in groups.items():
+        normal = group == "normal_lung"
+        fields = data.lung_fields[rows]
+        shares = data.grid.window_shares(fields)
+        inside = (shares if normal else data.grid.window_shares(data.store.content(rows))) == 1
+        windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
+        images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
+        place = 0
+        for part in scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels"):
+            here = slice(place, place + len(part.rows))
+            for name in JUDGED:
+                windows[name].append(part.scores[name][inside[here]])
+                if normal:
+                    images[name].append(scoring.of_radiographs(part, name, shares[here], fields[here]))
+            place += len(part.rows)
+        for name in JUDGED:
+            found[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
+            if normal:
+                whole = np.concatenate(images[name]) if len(rows) else np.zeros(0)
+                found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
+    kept.parent.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".partial", delete=False) as file:
+        np.savez(file, **found)  # type: ignore[arg-type]
+    Path(file.name).rename(kept)
+    return found

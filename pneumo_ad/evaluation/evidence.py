@@ -1,0 +1,49 @@
+"""What masks, boxes and labels tell of some radiographs of a data module."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.metrics.headline import NOT_KNOWN, Evidence
+from pneumo_ad.metrics.kinds import PADDING, UNKNOWN, true_kinds
+
+
+def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evidence:
+    """Labels, patients, true kinds of windows and true pixels of some radiographs.
+
+    What is known of pixels tells `PixelTruth`; kinds need the lung to be known too.
+
+    Args:
+        data: With its store.
+        rows: (I,) rows of the store.
+    """
+    store, grid = data.store, data.grid
+    table = store.table.iloc[rows]
+    kind = np.full((len(rows), len(grid)), UNKNOWN, dtype=np.int8)
+    lung_share = np.empty((len(rows), len(grid)))
+    pixel_truth = {}
+    known, lung_known = data.truth.known[rows], data.truth.lung_known[rows]
+    for i, row in enumerate(rows):
+        one = slice(row, row + 1)
+        lung_share[i] = grid.window_shares(data.lung_fields[one])[0]
+        content = store.content(rows[i : i + 1])
+        if known[i]:
+            pixels = data.truth.pixels(row)
+            pixel_truth[i] = np.where(grid.covered & (content[0] == 1), pixels, NOT_KNOWN).astype(np.int8)
+        if known[i] and lung_known[i]:
+            lung, opacity = data.truth.lung(row), store.opacity[one]
+            kind[i] = true_kinds(grid.window_shares(lung[None])[0], grid.window_shares(opacity)[0])
+        # A window with padding in it is no patch of a radiograph, whatever its masks say.
+        padded = grid.window_shares(content)[0] < 1
+        kind[i][padded], lung_share[i][padded] = PADDING, 0
+    return Evidence(
+        patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
+        normal=(table["label"] == NORMAL).to_numpy(),
+        pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
+        kind=kind,
+        lung_share=lung_share,
+        pixel_truth=pixel_truth,
+    )

@@ -1,0 +1,232 @@
+"""Radiographs scored: every window, every map that truth can judge, every radiograph as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pneumo_ad.aggregates import Aggregate
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
+from pneumo_ad.nets.output import Output
+from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
+from pneumo_ad.scoring import MapOf, Scored, score_radiographs, score_whole_radiographs
+
+TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
+_SHOWN = 4  # radiographs of each class in a figure
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How radiographs are scored.
+
+    Attributes:
+        net: Trained.
+        score: The run's score.
+        map_of: What anomaly maps are made of.
+        batch_size: Windows per forward pass.
+        precision: dtype of autocast.
+        aggregate: What makes one score per radiograph of those within its lung field.
+        relative: Quantile of a radiograph's own scores by which they are divided, or None. Exposure and build change
+            SAD more between radiographs than an opacity does within one.
+    """
+
+    net: nn.Module
+    score: Score
+    map_of: MapOf
+    batch_size: int
+    precision: torch.dtype
+    aggregate: Aggregate
+    relative: float | None = None
+
+    def __post_init__(self) -> None:
+        check_relative(self.relative)
+
+    def names(self, data: PatchDataModule) -> list[str]:
+        """Of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
+        return ["score", *TRIVIAL, *(["sad"] if data.view == "patch" else [])]
+
+    @property
+    def unit(self) -> str:
+        """Of the run's score."""
+        if self.relative is None:
+            return self.score.unit
+        return f"of the radiograph's {self.relative:.0%} quantile"
+
+    def __call__(
+        self,
+        data: PatchDataModule,
+        rows: npt.NDArray[np.int64],
+        progress: str,
+        maps: bool = False,
+        images: npt.NDArray[np.uint8] | None = None,
+    ) -> Iterator[Scored]:
+        """Score some radiographs, a few at a time.
+
+        Args:
+            data: Whose radiographs.
+            rows: Of its store, or of `images`.
+            progress: Caption of the progress bar.
+            maps: Also stitch anomaly maps.
+            images: Other pictures of the same radiographs.
+        """
+        images = data.images if images is None else images
+        parts = self._patches if data.view == "patch" else self._whole
+        for part in parts(data, rows, progress, self.map_of if maps else None, images):
+            if self.relative is not None:
+                own = np.quantile(part.scores["score"], self.relative, axis=1).clip(1e-6)
+                part.scores["score"] /= own[:, None]
+                if maps:
+                    part.maps["score"] /= own[:, None, None]
+            yield part
+
+    def _patches(
+        self,
+        data: PatchDataModule,
+        rows: npt.NDArray[np.int64],
+        progress: str,
+        map_of: MapOf | None,
+        images: npt.NDArray[np.uint8],
+    ) -> Iterator[Scored]:
+        """All scores from one pass."""
+        scores = {"score": self.score} | trivial_scores() | {"sad": SAD()}
+        if type(self.score) is SAD:
+            del scores["sad"]  # the same once more
+        for part in score_radiographs(
+            self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress
+        ):
+            part.scores.setdefault("sad", part.scores["score"].copy())
+            yield part
+
+    def _whole(
+        self,
+        data: PatchDataModule,
+        rows: npt.NDArray[np.int64],
+        progress: str,
+        map_of: MapOf | None,
+        images: npt.NDArray[np.uint8],
+    ) -> Iterator[Scored]:
+        """The net sees whole radiographs, the trivial scores their windows."""
+        grid = data.grid
+        at_once = max(1, self.batch_size * grid.patch**2 // (grid.image_size[0] * grid.image_size[1]))
+        judged = score_whole_radiographs(self.net, self.score, images, rows, grid, at_once, self.precision, progress)
+        trivial = score_radiographs(_Nothing(), trivial_scores(), images, rows, grid, self.batch_size, map_of)
+        for one, other in zip(judged, trivial, strict=True):
+            yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps)
+
+    def of_radiographs(
+        self, part: Scored, name: str, lung_share: npt.NDArray[np.floating], lung_fields: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.float64]:
+        """(b,) one score per radiograph, NaN where it has no lung.
+
+        Args:
+            part: Scored, with maps where `aggregate.of` is pixels.
+            name: Of the score.
+            lung_share: (b, N) of its windows.
+            lung_fields: (b, H, W) of 0 and 1.
+        """
+        if self.aggregate.of == "patches":
+            return self.aggregate(part.scores[name], lung_share > MOSTLY_LUNG)
+        values = part.maps[name].reshape(len(part.rows), -1)
+        return self.aggregate(values, (lung_fields.reshape(values.shape) == 1) & ~np.isnan(values))
+
+
+class _Nothing(nn.Module):
+    """Where a score needs no net."""
+
+    def forward(self, x: torch.Tensor) -> Output:
+        return Output(x)
+
+
+def trivial_scores() -> dict[str, Score]:
+    """Scores of a patch that need no model, by name."""
+    return dict(zip(TRIVIAL, (Brightness(), Contrast(), Sharpness()), strict=True))
+
+
+def check_relative(relative: float | None) -> None:
+    """See that it is a quantile.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if relative is not None and not 0 < relative <= 1:
+        raise ConfigError(f"relative={relative} must be a quantile in (0, 1], or null")
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Scored radiographs with what is known of them.
+
+    Attributes:
+        rows: (I,) of the store.
+        evidence: What masks and labels tell.
+        window: By score, (I, N); `sad` where the net reconstructs patches.
+        image: By score, (I,).
+        pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph whose opacities are known.
+        maps: By place in `rows`, (H, W) map of the run's score of those that figures show.
+    """
+
+    rows: npt.NDArray[np.int64]
+    evidence: Evidence
+    window: dict[str, npt.NDArray[np.float32]]
+    image: dict[str, npt.NDArray[np.float64]]
+    pixel: dict[str, dict[int, npt.NDArray[np.float32]]]
+    maps: dict[int, npt.NDArray[np.float32]]
+
+    @property
+    def shown(self) -> list[int]:
+        """Places of the radiographs that figures show."""
+        return list(self.maps)
+
+
+def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
+    """Score every window of some radiographs and gather what their masks and labels tell."""
+    evidence = gather_evidence(data, rows)
+    names = scoring.names(data)
+    window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
+    image: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
+    pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
+    maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(_shown(evidence))
+    place = 0
+    for part in scoring(data, rows, "scoring", maps=True):
+        here = slice(place, place + len(part.rows))
+        for name, values in part.scores.items():
+            window[name].append(values)
+            fields = data.lung_fields[part.rows]
+            image[name].append(scoring.of_radiographs(part, name, evidence.lung_share[here], fields))
+        for i in range(len(part.rows)):
+            if place + i in evidence.pixel_truth:
+                for name, kept in pixel.items():
+                    kept[place + i] = part.maps[name][i].copy()
+            if place + i in maps:
+                maps[place + i] = part.maps["score"][i].copy()
+        place += len(part.rows)
+    windows = {name: np.concatenate(parts) for name, parts in window.items()}
+    images = {name: np.concatenate(parts) for name, parts in image.items()}
+    return Examination(
+        rows,
+        evidence,
+        windows,
+        images,
+        pixel,
+        {shown: found for shown, found in maps.items() if found is not None},
+    )
+
+
+def _shown(evidence: Evidence) -> list[int]:
+    """Pneumonia first, those with truth before those without."""
+    chosen: list[int] = []
+    for group in (evidence.pneumonia, evidence.normal):
+        with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]
+        places = with_truth or np.flatnonzero(group).tolist()
+        chosen += [
+            int(places[i]) for i in np.linspace(0, len(places) - 1, min(_SHOWN, len(places))).round().astype(int)
+        ]
+    return sorted(set(chosen), key=chosen.index) or list(range(min(_SHOWN, len(evidence.patient))))

@@ -1,0 +1,59 @@
+"""`patches.csv` and `images.csv`: what was measured of every window and every radiograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.evaluation.examination import Examination
+from pneumo_ad.files import whole
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.thresholds import Thresholds
+
+_OF_FILE = ("image", "path", "patient", "label", "split", "height", "width", "window_low", "window_high")
+
+
+def write_tables(output: Path, data: PatchDataModule, result: Examination, thresholds: Thresholds | None) -> None:
+    """Write both into `output`.
+
+    Args:
+        output: A folder.
+        data: Whose radiographs they are.
+        result: Scored.
+        thresholds: Of the run's score, or None where none could be fitted.
+    """
+    kinds = thresholds.classify(result.window["score"]) if thresholds is not None else None
+    for name, frame in (("patches", patches(data, result, kinds)), ("images", images(data, result, kinds))):
+        with whole(output / f"{name}.csv") as aside:
+            frame.to_csv(aside, index=False, float_format="%.6g")
+
+
+def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
+    """A row per window; `kinds` (I, N) are the predicted ones."""
+    names, evidence = data.store.table["image"].iloc[result.rows].to_numpy(), result.evidence
+    known = np.array(KINDS)
+    columns = {
+        "image": np.repeat(names, len(data.grid)),
+        "top": np.tile(data.grid.positions[:, 0], len(names)),
+        "left": np.tile(data.grid.positions[:, 1], len(names)),
+    }
+    columns |= {name: values.ravel() for name, values in result.window.items()}
+    columns["lung_share"] = evidence.lung_share.ravel().round(4)
+    columns["kind_predicted"] = "" if kinds is None else known[kinds].ravel()  # type: ignore[assignment]
+    columns["kind_true"] = np.where(evidence.kind == UNKNOWN, "", known[evidence.kind]).ravel()
+    return pd.DataFrame(columns)
+
+
+def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
+    """A row per radiograph."""
+    found = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
+    for name, values in result.image.items():
+        found[name] = values
+    found["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
+    found["lung_area"] = [float(data.lung_fields[row].mean()) for row in result.rows]
+    for kind in (HEALTHY, OPACITY, OUTSIDE):
+        found[f"windows_{KINDS[kind]}"] = "" if kinds is None else (kinds == kind).sum(axis=1)
+    return found
