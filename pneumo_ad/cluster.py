@@ -17,7 +17,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import chosen_rows, default_output, scoring_of
+from pneumo_ad.evaluate import _device, chosen_rows, default_output
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import _shown
 from pneumo_ad.files import whole, write_json
@@ -104,7 +104,8 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     rows, subset, seen = chosen_rows(run, subset)
     windows = _windows_to_fit_on(run)
     log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
-    describe, explained = train_description(scoring_of(run).net, windows, seed)
+    net = run.module.net.to(_device(run.config.trainer.accelerator)).eval()
+    describe, explained = train_description(net, windows, seed)
     models = _fit(describe, windows, seed)
     log.info("describing %d radiographs of %d windows each", len(rows), len(data.grid))
     dataset = ExhaustivePatches(data.images, rows, data.grid)
