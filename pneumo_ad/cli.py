@@ -16,6 +16,7 @@ pneumo-ad COMMAND [overrides]
   tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
   audit        what is in a data set: counts, duplicates, shortcuts       data=GROUP data.root=DIR [output=DIR]
+  classify     the paper's first try: a CNN on whole radiographs, Grad-CAM   (data=... data.root=...; resume=RUN)
   store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
 
 `pneumo-ad COMMAND --help` explains a command, its groups and its keys.
@@ -134,6 +135,7 @@ def main(argv: list[str] | None = None) -> None:
         "tune": _tune,
         "train-lungs": _train_lungs,
         "audit": _audit,
+        "classify": _classify,
         "store": _store,
     }
     if argv[0] not in commands:
@@ -204,6 +206,15 @@ def _train_lungs(arguments: list[str]) -> None:
         return train_lungs
 
     _hydra("train-lungs", "train_lungs", arguments, load)
+
+
+def _classify(arguments: list[str]) -> None:
+    def load() -> Callable[..., object]:
+        from pneumo_ad.classify import classify
+
+        return classify
+
+    _hydra("classify", "classify", arguments, load)
 
 
 def _evaluate(arguments: list[str]) -> None:

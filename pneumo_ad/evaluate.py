@@ -108,7 +108,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "skipped": data.skipped,
     }
     write_maps(output / "maps", _sampled_maps(data, result))
-    write_tables(output, data, result, thresholds.get("score"))
+    normals = calibration["score_normal_images"]
+    write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
     draw(output / "figures", run, result, thresholds.get("score"), scoring.unit)

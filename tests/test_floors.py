@@ -16,7 +16,8 @@ FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
     | {"shortcuts", "matching", "residuals"},
-    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "cluster_figures", "sampled_maps", "auditing"},
+    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"}
+    | {"auditing", "classifier", "cluster_figures"},
     {"callbacks"},
 ]
 HYDRA = {
@@ -27,6 +28,7 @@ HYDRA = {
     "runs",
     "train",
     "train_lungs",
+    "classify",
     "evaluate",
     "cluster",
     "evaluation",

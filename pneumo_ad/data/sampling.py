@@ -79,7 +79,7 @@ class Share(DistributedSampler[int]):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """Batches of training patches that go on where a checkpoint within an epoch left off.
+    """Training batches, cut whole by the dataset, that go on where a checkpoint within an epoch left off.
 
     Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader passes over them.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.calibration import Calibration
@@ -98,9 +97,3 @@ def oracles(result: Examination, name: str = "score") -> Found:
 
 def _interval(key: str, found: tuple[float, float, float]) -> dict[str, float]:
     return {key: found[0], f"{key}_low": found[1], f"{key}_high": found[2]}
-
-
-def called(scores: npt.NDArray[np.floating], metrics: dict[str, float]) -> npt.NDArray[np.bool_] | None:
-    """(I,) whether each radiograph lies above the conformal threshold; None where there is none."""
-    threshold = metrics.get("false_alarms/image_threshold")
-    return None if threshold is None else scores > threshold

@@ -19,6 +19,7 @@ from pneumo_ad.evaluation.examination import TRIVIAL, Examination
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.headline import (
     LEAST_IMAGES,
+    LEVELS,
     NOT_KNOWN,
     Evidence,
     Measured,
@@ -146,7 +147,7 @@ def shortcuts(data: PatchDataModule, result: Examination, questions: Questions) 
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     for name in TRIVIAL:
-        names = {question.key: f"shortcut/{question.level}/{name}" for question in questions.each}
+        names = {question.key: f"shortcut/{LEVELS[question.key]}/{name}" for question in questions.each}
         found = questions.aurocs(
             {"patch": result.window[name].ravel(), "pixel": pixel_values(evidence, result.pixel[name])}, names
         )
