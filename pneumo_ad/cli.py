@@ -12,6 +12,7 @@ pneumo-ad COMMAND [overrides]
   train        train a patch autoencoder on normal lung and evaluate it   (experiment=paper; -m sweeps; resume=RUN)
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
+  cluster      cluster a run's difference images into three                run=RUN [data=... data.root=...] [output=DIR]
   tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
   audit        what is in a data set: counts, duplicates, shortcuts       data=GROUP data.root=DIR [output=DIR]
@@ -59,6 +60,26 @@ With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, 
 
   data=GROUP data.root=DIR   {data}
   subset=SPLIT checkpoint=NAME score=GROUP stride=N trainer=GROUP ...
+"""
+
+CLUSTER = """\
+pneumo-ad cluster run=RUN [key=value] ...
+
+Clusters the difference images of a run into three, without labels, and where masks exist scores the clusters against
+the true kinds of patch, beside clusters of the patches themselves, of SAD and of brightness. Fitted on validation
+pneumonia radiographs of the run's own data, applied to its test split or to other data. Writes clusters.json,
+clusters.csv and figures/.
+
+  run=RUN              a folder written by `pneumo-ad train`
+  output=DIR           where to write (default: clusters/ in the folder where `pneumo-ad evaluate` writes)
+  subset=SPLIT         test (default) or train; of other data also val or all (default there)
+  checkpoint=NAME      best (default), last, or a file
+
+Everything the weights do not depend on may change, as on `pneumo-ad evaluate`:
+
+  data=GROUP data.root=DIR   {data}
+  stride=N cover=full        other windows
+  trainer=GROUP              {trainer}
 """
 
 TUNE = """\
@@ -110,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
         "train": _train,
         "evaluate": _evaluate,
         "compare": _compare,
+        "cluster": _cluster,
         "tune": _tune,
         "train-lungs": _train_lungs,
         "audit": _audit,
@@ -222,6 +244,20 @@ def _compare(arguments: list[str]) -> None:
     from pneumo_ad.leaderboard.table import print_comparison
 
     print_comparison(compare(arguments))
+
+
+def _cluster(arguments: list[str]) -> None:
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        print(CLUSTER.format(**{group: _choices(group) for group in ("data", "trainer")}))
+        return
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from pneumo_ad.cluster import cluster
+    from pneumo_ad.cluster_summary import print_clusters
+
+    output = cluster(arguments)
+    print_clusters(output, f"clusters of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
 
 
 def _choices(group: str) -> str:

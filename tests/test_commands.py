@@ -462,7 +462,7 @@ def test_clearing_all_also_removes_what_a_killed_build_left(command, cache):
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", ["train", "train-lungs", "classify", "evaluate", "store", "compare"])
+@pytest.mark.parametrize("name", ["train", "train-lungs", "classify", "evaluate", "store", "compare", "cluster"])
 def test_every_command_explains_itself(command, monkeypatch, name):
     monkeypatch.setenv("PNEUMO_AD_DATA", "data")
     said = command(name, "--help")
