@@ -17,9 +17,9 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import _device, chosen_rows, default_output
+from pneumo_ad.evaluate import chosen_rows, default_output, device_of
 from pneumo_ad.evaluation.evidence import gather_evidence
-from pneumo_ad.evaluation.examination import _shown
+from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
 from pneumo_ad.metrics.headline import LEAST_IMAGES, Evidence, counts
@@ -104,7 +104,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     rows, subset, seen = chosen_rows(run, subset)
     windows = _windows_to_fit_on(run)
     log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
-    net = run.module.net.to(_device(run.config.trainer.accelerator)).eval()
+    net = run.module.net.to(device_of(run.config.trainer.accelerator)).eval()
     describe, explained = train_description(net, windows, seed)
     models = _fit(describe, windows, seed)
     log.info("describing %d radiographs of %d windows each", len(rows), len(data.grid))
@@ -266,7 +266,7 @@ def _draw(
     figures["difference_images"] = cluster_figures.difference_images(
         [part.numpy()[:, 0] for part in patches], residuals, named
     )
-    shown = [i for i in _shown(evidence) if evidence.pneumonia[i]] or _shown(evidence)
+    shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
     rows, truth = dataset.rows[shown], evidence.pixel_truth
     table = data.store.table.iloc[rows]
     shapes = {
