@@ -26,8 +26,8 @@ PNEUMO_AD_CACHE names the folder of stores; PNEUMO_AD_TRACEBACK=1 shows where in
 EVALUATE = """\
 pneumo-ad evaluate run=RUN [key=value] ...
 
-Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv and
-figures/.
+Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv,
+subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model.
 
   run=RUN              a folder written by `pneumo-ad train`
   output=DIR           where to write (default: the run folder, or its evaluations/<what was changed>)
@@ -40,6 +40,9 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   lungs=GROUP                {lungs}
   score=GROUP                {score}
   threshold=GROUP            {threshold}
+  aggregate=GROUP            {aggregate}; aggregate.of=pixels takes the map's pixels instead of patches
+  false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
+  matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
   stride=N cover=full        other windows
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
@@ -219,9 +222,8 @@ def _classify(arguments: list[str]) -> None:
 
 def _evaluate(arguments: list[str]) -> None:
     if not arguments or "--help" in arguments or "-h" in arguments:
-        print(
-            EVALUATE.format(**{group: _choices(group) for group in ("data", "lungs", "score", "threshold", "trainer")})
-        )
+        groups = ("data", "lungs", "score", "threshold", "aggregate", "trainer")
+        print(EVALUATE.format(**{group: _choices(group) for group in groups}))
         return
     import logging
 

@@ -1,4 +1,7 @@
-"""Models and shortcuts on the same radiographs, as they are and matched: python experiments/shortcuts/table.py NAME=METRICS_JSON ..."""
+"""Models and shortcuts on the same radiographs, as they are and matched.
+
+python experiments/shortcuts/table.py NAME=METRICS_JSON ...
+"""
 
 import json
 import sys
@@ -28,9 +31,8 @@ def main(arguments: list[str]) -> None:
     ]
     for name in sorted(names, key=lambda name: -abs(first[LEVELS[0] + name] - 0.5)):
         print(f"| {name.replace('_', ' ')} | {' | '.join(cell(first, level + name) for level in LEVELS)} |")
-    print(
-        f"\nmatched: {first['counts/images_matched']:.0f} radiographs; {first['counts/images_unmatched']:.0f} could not be"
-    )
+    matched, not_matched = (first[f"counts/images_{word}"] for word in ("matched", "unmatched"))
+    print(f"\nmatched: {matched} radiographs; {not_matched} could not be")
 
 
 if __name__ == "__main__":
