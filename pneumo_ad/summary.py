@@ -49,7 +49,7 @@ def _shortcut(metrics: dict[str, float], key: str) -> str:
             if name.startswith(prefix) and not name.endswith(("_low", "_high"))
         }
     )
-    return f"{strength(best.auroc):.3f} [dim]{best.words}[/dim]" if best else ""
+    return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
 
 def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Table:
@@ -59,17 +59,18 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
         evaluations: By name, the `metrics` of a `metrics.json`.
         title: Above the table.
     """
-    caption = "in brackets: 95 % interval by patient; best shortcut: AUROC whichever way round"
+    caption = (
+        "in brackets: 95 % interval by patient; under each AUROC the best shortcut's, whichever way round it ranks"
+    )
     table = Table(title=title, title_justify="left", caption=caption)
     table.add_column("metric")
     for name in evaluations:
         table.add_column(name)
         table.add_column("brightness alone", style="dim")
-        table.add_column("best shortcut")
     for key, words in HEADLINE.items():
         if any(key in metrics for metrics in evaluations.values()):
             columns = (
-                (_cell(metrics, key), _cell(metrics, f"brightness/{key}"), _shortcut(metrics, key))
+                (_cell(metrics, key) + _shortcut(metrics, key), _cell(metrics, f"brightness/{key}"))
                 for metrics in evaluations.values()
             )
             table.add_row(words, *chain.from_iterable(columns))
@@ -77,7 +78,7 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     for kind in MEDIANS:
         key = f"patch/sad_median_{kind}"
         if any(key in metrics for metrics in evaluations.values()):
-            cells = ((f"{metrics[key]:.2f}" if key in metrics else "–", "", "") for metrics in evaluations.values())
+            cells = ((f"{metrics[key]:.2f}" if key in metrics else "–", "") for metrics in evaluations.values())
             table.add_row(f"median SAD, {kind.replace('_', ' ')}", *chain.from_iterable(cells))
     return table
 
