@@ -14,6 +14,7 @@ pneumo-ad COMMAND [overrides]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
   tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
+  classify     the paper's first try: a CNN on whole radiographs, Grad-CAM   (data=... data.root=...; resume=RUN)
   store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
 
 `pneumo-ad COMMAND --help` explains a command, its groups and its keys.
@@ -97,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
         "compare": _compare,
         "tune": _tune,
         "train-lungs": _train_lungs,
+        "classify": _classify,
         "store": _store,
     }
     if argv[0] not in commands:
@@ -167,6 +169,15 @@ def _train_lungs(arguments: list[str]) -> None:
         return train_lungs
 
     _hydra("train-lungs", "train_lungs", arguments, load)
+
+
+def _classify(arguments: list[str]) -> None:
+    def load() -> Callable[..., object]:
+        from pneumo_ad.classify import classify
+
+        return classify
+
+    _hydra("classify", "classify", arguments, load)
 
 
 def _evaluate(arguments: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
@@ -202,4 +203,46 @@ def anomaly_maps(
                 if mask is not None and mask.any():
                     axes[row, column].contour(mask, levels=[0.5], colors=[colour], linewidths=0.9)
         figure.colorbar(shown, ax=axes[1, :].tolist(), shrink=0.9).set_label(unit, fontsize=7)
+    return figure
+
+
+def grad_cam_panel(
+    images: Sequence[npt.NDArray[np.uint8]],
+    cams: Sequence[npt.NDArray[np.floating]],
+    lung_fields: Sequence[npt.NDArray[np.uint8]],
+    names: Sequence[str],
+    shares: Sequence[float],
+) -> Figure:
+    """Fig. 2: radiographs above the same with Grad-CAM laid over, the lung field outlined, its share printed below.
+
+    Args:
+        images: (H, W) uint8 each.
+        cams: (H, W) each, at least 0; each is drawn against its own largest value.
+        lung_fields: (H, W) of 0 and 1 each.
+        names: Of the radiographs.
+        shares: Share of each map's mass inside its lung field, in [0, 1]; NaN where the map is 0 everywhere.
+    """
+    with mpl.rc_context(_STYLE):
+        height, width = images[0].shape
+        figure = _figure(1.75 * len(images) + 0.8, 2 * 1.7 * height / width + 0.7)
+        axes = figure.subplots(2, len(images), squeeze=False)
+        for column, (image, cam, field, share) in enumerate(zip(images, cams, lung_fields, shares, strict=True)):
+            for axis in axes[:, column]:
+                axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+                if field.any():
+                    axis.contour(field, levels=[0.5], colors=["#56b4e9"], linewidths=0.9)
+            axes[0, column].set_title(names[column], fontsize=7)
+            strength = cam / (cam.max() or 1)
+            # What it does not look at stays as it is: see-through where the map is 0.
+            axes[1, column].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * np.sqrt(strength))
+            of_area = f"lung field: {field.mean():.0%} of the area"
+            share_words = "0 everywhere" if np.isnan(share) else f"{share:.0%} in the lung field"
+            axes[1, column].set_xlabel(f"Grad-CAM: {share_words}\n{of_area}", fontsize=6.5)
+        axes[0, 0].set_ylabel("radiograph, lung field outlined", fontsize=7)
+        axes[1, 0].set_ylabel("with Grad-CAM of pneumonia", fontsize=7)
+        bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=axes[1, :].tolist(), shrink=0.9, pad=0.01)
+        bar.set_label("share of its own maximum", fontsize=7)
+        bar.ax.tick_params(labelsize=6.5)
     return figure

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from pneumo_ad.data.datasets import PatchBatch, PatchDataset, already_a_batch
+from pneumo_ad.data.datasets import already_a_batch
 from pneumo_ad.errors import ConfigError
 
 
@@ -77,13 +78,13 @@ class Share(DistributedSampler[int]):
         return iter(self.mine)
 
 
-class ResumableLoader(DataLoader[PatchBatch]):
-    """Batches of training patches that go on where a checkpoint within an epoch left off.
+class ResumableLoader(DataLoader[Any]):
+    """Training batches, cut whole by the dataset, that go on where a checkpoint within an epoch left off.
 
     Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader passes over them.
     """
 
-    def __init__(self, dataset: PatchDataset, batch_size: int, shuffle: EpochShuffle, num_workers: int = 0) -> None:
+    def __init__(self, dataset: Dataset[Any], batch_size: int, shuffle: EpochShuffle, num_workers: int = 0) -> None:
         super().__init__(
             dataset,
             batch_size=batch_size,
@@ -104,7 +105,7 @@ class ResumableLoader(DataLoader[PatchBatch]):
         """Pass over the batches that were given, if that epoch comes again."""
         self._resumed = state
 
-    def __iter__(self) -> Iterator[PatchBatch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         assert self.batch_size is not None
         epoch, resumed = self.shuffle.epoch, self._resumed
         begin = resumed["batches"] if resumed["epoch"] == epoch else 0

@@ -1,0 +1,147 @@
+"""What a trained classifier says of held-out radiographs, where it looks, and what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from pneumo_ad import figures
+from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_inside
+from pneumo_ad.classifier.data import RadiographDataModule
+from pneumo_ad.classifier.module import RadiographClassifier
+from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.files import whole, write_json
+from pneumo_ad.metrics.decisions import decision_metrics
+from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
+
+FIGURE = "fig02_grad_cam"
+# Nagamura, Tokunaga and Okita 2019, § 3.1.
+PAPER = {"accuracy": 0.876, "comparable": False, "reason": "the paper does not say on which radiographs"}
+_SHOWN = {PNEUMONIA: 4, NORMAL: 2}  # radiographs in the figure
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Radiographs that were classified.
+
+    Attributes:
+        rows: (I,) of the store.
+        table: A row for each: `image`, `patient`, `label`, `split`, `probability` of pneumonia, `cam_share_in_lung`
+            (NaN where Grad-CAM is 0 everywhere) and `lung_share_of_area`.
+        shown: Places of those in the figure: evenly spaced by name within a class, so that they are no choice.
+        images: (n, H, W) uint8 of those in the figure.
+        cams: (n, H, W) float32 of the same, Grad-CAM of pneumonia.
+        lung_fields: (n, H, W) of 0 and 1 of the same.
+    """
+
+    rows: npt.NDArray[np.int64]
+    table: pd.DataFrame
+    shown: list[int]
+    images: npt.NDArray[np.uint8]
+    cams: npt.NDArray[np.float32]
+    lung_fields: npt.NDArray[np.uint8]
+
+
+def examine(classifier: RadiographClassifier, datamodule: RadiographDataModule, split: str = "test") -> Examination:
+    """Classify the radiographs of a split; Grad-CAM is that of the pneumonia logit, whatever their class."""
+    net, images, fields = classifier.net.eval(), datamodule.store.images, datamodule.lung_fields
+    rows = datamodule.rows(split)
+    table = datamodule.store.table.iloc[rows][["image", "patient", "label", "split"]].reset_index(drop=True)
+
+    def look(pixels: torch.Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        x = pixels.to(classifier.device).float() / 255
+        with torch.inference_mode():
+            probability = net(x).float().sigmoid().cpu().numpy()
+        return probability, grad_cam(net, net.norm, x)
+
+    parts = []
+    for batch in tqdm(datamodule.in_order(rows), desc="Grad-CAM", unit="batch", leave=False):
+        probability, cams = look(batch["image"])
+        own = np.asarray(fields[batch["row"].numpy()])
+        parts.append(np.stack([probability, share_inside(cams, own), own.mean(axis=(1, 2))]))
+    table[["probability", "cam_share_in_lung", "lung_share_of_area"]] = np.concatenate(parts, axis=1).T
+    shown = [place for label, count in _SHOWN.items() for place in _spread(table["label"] == label, count)]
+    pictures, outlines = np.asarray(images[rows[shown]]), np.asarray(fields[rows[shown]])
+    return Examination(rows, table, shown, pictures, look(torch.from_numpy(pictures)[:, None])[1], outlines)
+
+
+def _spread(chosen: pd.Series, count: int) -> list[int]:
+    places = np.flatnonzero(chosen)
+    return [int(places[i]) for i in np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)]
+
+
+def measure(
+    table: pd.DataFrame, shortcuts: Mapping[str, npt.NDArray[np.floating]]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Metrics of classified radiographs, each `<key>` with the ends of its 95 % interval, `<key>_low` and `<key>_high`.
+
+    Args:
+        table: See `Examination`.
+        shortcuts: By name, (I,) a trivial score of each radiograph, higher for pneumonia.
+
+    Returns:
+        The metrics, and what there is to say about them. `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`
+        (decided at 0.5, as trained) and `auroc`, beside `always_pneumonia/accuracy` and `shortcut/image/<name>` (AUROC
+        of the shortcut); `cam/share_in_lung`, `cam/lung_share_of_area`, `cam/difference` and `cam/ratio` over
+        radiographs with pneumonia, the same under `cam/normal/` over normal ones; `counts/...`.
+
+    Raises:
+        DataError: One class only.
+    """
+    truth = (table["label"] == PNEUMONIA).to_numpy()
+    patients = table["patient"].to_numpy(dtype=str)
+    found = decision_metrics(table["probability"].to_numpy(), truth, patients)
+    for name, values in shortcuts.items():
+        found[f"shortcut/image/{name}"] = auroc_with_interval(values, truth, patients)
+    looks_nowhere = table["cam_share_in_lung"].isna()
+    no_lung = table["lung_share_of_area"] == 0
+    for prefix, chosen in (("cam/", truth), ("cam/normal/", ~truth)):
+        part = table[chosen & ~looks_nowhere & ~no_lung]
+        if len(part):
+            shares, areas = (part[name].to_numpy() for name in ("cam_share_in_lung", "lung_share_of_area"))
+            compared = compare_with_area(shares, areas, part["patient"].to_numpy(dtype=str))
+            found |= {prefix + key: interval for key, interval in compared.items()}
+    metrics = _flat(found) | {
+        "always_pneumonia/balanced_accuracy": 0.5,
+        "counts/images": len(table),
+        "counts/images_normal": int((~truth).sum()),
+        "counts/images_pneumonia": int(truth.sum()),
+        "counts/patients": int(table["patient"].nunique()),
+        "counts/cam_zero_pneumonia": int((looks_nowhere & truth).sum()),
+        "counts/cam_zero_normal": int((looks_nowhere & ~truth).sum()),
+        "counts/images_without_lung": int(no_lung.sum()),
+    }
+    left_out = {
+        "Grad-CAM is 0 everywhere": table.loc[looks_nowhere, "image"].tolist(),
+        "no lung was found": table.loc[no_lung, "image"].tolist(),
+    }
+    return metrics, {"threshold": 0.5, "paper": PAPER, "left_out_of_cam": left_out}
+
+
+def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
+    ends = ("", "_low", "_high")
+    return {f"{key}{end}": value for key, interval in found.items() for end, value in zip(ends, interval, strict=True)}
+
+
+def write_examination(folder: Path, found: Examination, metrics: dict[str, float], about: dict[str, Any]) -> None:
+    """Write `images.csv`, `figures/fig02_grad_cam.png`, `.csv` with the numbers behind it, and last `metrics.json`."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    shown = found.table.iloc[found.shown]
+    for name, frame in (("images", found.table), (f"figures/{FIGURE}", shown)):
+        with whole(folder / f"{name}.csv") as aside:
+            frame.to_csv(aside, index=False, float_format="%.6g")
+    names = [f"{row['image']}\n{row['label']}, p = {row['probability']:.2f}" for _, row in shown.iterrows()]
+    drawn = figures.grad_cam_panel(
+        list(found.images), list(found.cams), list(found.lung_fields), names, shown["cam_share_in_lung"].tolist()
+    )
+    with whole(folder / "figures" / f"{FIGURE}.png") as aside:
+        drawn.savefig(aside, dpi=300, format="png")
+    write_json(folder / "metrics.json", metrics | {"about": about})  # last: where it stands, the rest does

@@ -1,0 +1,84 @@
+"""Accuracy of decisions with intervals by patient."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.metrics.ranking import Interval, auroc, interval_of, resampled_aurocs, resamples_of
+
+
+def decision_metrics(
+    probability: npt.NDArray[np.floating],
+    truth: npt.NDArray[np.bool_],
+    patients: npt.NDArray[np.str_] | npt.NDArray[np.integer],
+    threshold: float = 0.5,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """What a classifier decides, beside what it would cost to always say pneumonia.
+
+    Args:
+        probability: (n,) in [0, 1], of pneumonia.
+        truth: (n,) bool, both values present.
+        patients: (n,) whose radiograph it is; what the bootstrap draws.
+        threshold: From here on it is called pneumonia. Fixed beforehand, never chosen on these.
+        resamples: Number of bootstrap resamples.
+        seed: Fixes the resamples.
+
+    Returns:
+        `accuracy`, `sensitivity` (of pneumonia), `specificity`, `balanced_accuracy` (the mean of the two), `auroc` and
+        `always_pneumonia/accuracy`, all in [0, 1], higher is better, each with its 95 % percentile bootstrap interval
+        over the same resamples; those without both classes are left out of what needs them.
+
+    Raises:
+        DataError: One class only; names it.
+    """
+    if truth.all() or not truth.any():
+        only = "pneumonia" if truth.any() else "normal"
+        raise DataError(f"all {len(truth)} radiographs are {only}: AUROC and balanced accuracy need both classes")
+    _, owner = np.unique(patients, return_inverse=True)
+    weights = resamples_of(int(owner.max()) + 1, resamples, seed)
+    correct = (probability >= threshold) == truth
+
+    def mean(values: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """The mean itself, then those of the resamples."""
+        return np.array([values[chosen].mean(), *resampled_means(values[chosen], owner[chosen], weights)])
+
+    everything = np.ones_like(truth)
+    sensitivity, specificity = mean(correct, truth), mean(correct, ~truth)
+    found = {
+        "accuracy": mean(correct, everything),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "balanced_accuracy": (sensitivity + specificity) / 2,
+        "auroc": np.array([auroc(probability, truth), *resampled_aurocs(probability, truth, owner, weights)]),
+        "always_pneumonia/accuracy": mean(truth, everything),
+    }
+    return {name: Interval(float(values[0]), *interval_of(values[1:])) for name, values in found.items()}
+
+
+def resampled_means(
+    values: npt.NDArray[np.floating] | npt.NDArray[np.bool_],
+    owner: npt.NDArray[np.integer],
+    weights: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float64]:
+    """Mean of every resample of the patients.
+
+    Args:
+        values: (n,).
+        owner: (n,) number of the patient whose value it is, the column of `weights`.
+        weights: (R, P) from `resamples_of`.
+
+    Returns:
+        (R,); NaN for a resample that draws none of the values.
+
+    >>> resampled_means(np.array([0.0, 1.0, 1.0]), np.array([0, 1, 1]), np.array([[1, 1], [2, 0]], dtype=np.float32))
+    array([0.66666667, 0.        ])
+    """
+    patients = weights.shape[1]
+    drawn = weights.astype(np.float64)
+    total = drawn @ np.bincount(owner, values, minlength=patients)
+    count = drawn @ np.bincount(owner, minlength=patients)
+    return total / np.where(count > 0, count, np.nan)
