@@ -1,0 +1,188 @@
+"""One hump or several: the dip test and mixtures of one to four Gaussians."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.mixture import GaussianMixture
+
+from pneumo_ad.errors import DataError
+
+LEAST = 30  # values; a hump of fewer than ten is chance
+_TESTED = 1000  # values that the dip test compares with the uniform
+_FITTED = 5000  # values that mixtures are fitted to
+
+Values = npt.NDArray[np.floating]
+
+
+class DipTest(NamedTuple):
+    """`dip` in [0, 1/4], higher is further from one hump; `p` in (0, 1], small speaks against one hump."""
+
+    dip: float
+    p: float
+
+
+def modality(values: Values) -> dict[str, float]:
+    """How many humps a sample of scores has, as figures for `metrics.json`.
+
+    Args:
+        values: Scores, any shape, positive for the mixtures' sake.
+
+    Returns:
+        `dip`, `dip_p` (`dip_test`), `bic_1` to `bic_4` (`mixture_bics`) and `components`, the number of Gaussians of
+        the least BIC. The two need not agree: the dip counts humps of the scores as they are drawn in a histogram,
+        and two Gaussians close together, or one skewed hump, make a second component without a second hump.
+
+    Raises:
+        DataError: Fewer than 30 values, all equal, or some not finite.
+
+    >>> found = modality(np.exp(np.random.default_rng(0).normal([0, 3, 6], 0.3, (200, 3))))
+    >>> found["dip_p"] < 0.01, found["components"]
+    (True, 3)
+    """
+    tested, bics = dip_test(values), mixture_bics(values)
+    return {
+        "dip": tested.dip,
+        "dip_p": tested.p,
+        **{f"bic_{n}": bic for n, bic in bics.items()},
+        "components": min(bics, key=bics.__getitem__),
+    }
+
+
+def dip(values: Values) -> float:
+    """Largest distance between the empirical distribution and the nearest one with a single hump.
+
+    Hartigan & Hartigan (1985, Annals of Statistics): wherever the mode lies, the distribution function is convex below
+    it and concave above. The interval that holds the mode is narrowed between the greatest convex minorant and the
+    least concave majorant; what it has left behind says how far apart a single hump must stay. Values may be tied.
+
+    Args:
+        values: Any shape, at least two different ones.
+
+    Returns:
+        In [1 / (2n), 1/4], whatever the unit and origin of the values.
+
+    >>> float(dip(np.arange(10.0)))  # 1 / (2n), as even as ten values can be
+    0.05
+    >>> float(dip(np.repeat([0.0, 1.0], 50)))
+    0.25
+    """
+    x, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    until = np.cumsum(counts).astype(np.float64)  # values up to and with this one, so that sums are exact
+    before = until - counts
+    back = _links(x, before)
+    on = len(x) - 1 - _links(-x[::-1], -until[::-1])[::-1]  # a half-turn makes the majorant a minorant
+    low, high = 0, len(x) - 1
+    tube = 1.0  # twice the distance, in values
+    while True:
+        convex = _walk(back, high, low)[::-1]
+        concave = _walk(on, low, high)
+        touches = np.union1d(convex, concave)
+        above = np.interp(x[touches], x[concave], until[concave])
+        below = np.interp(x[touches], x[convex], before[convex])
+        widest = touches[np.argmax(above - below)]
+        inner_low = int(convex[convex <= widest][-1])
+        inner_high = int(concave[concave >= widest][0])
+        if (above - below).max() <= tube or (inner_low, inner_high) == (low, high):
+            return float(tube / (2 * until[-1]))
+        left, right = slice(low, inner_low), slice(inner_high + 1, high + 1)
+        outside = np.concatenate([
+            until[left] - np.interp(x[left], x[convex], before[convex]),
+            np.interp(x[right], x[concave], until[concave]) - before[right],
+        ])  # fmt: skip
+        tube = max(tube, outside.max())
+        low, high = inner_low, inner_high
+
+
+def dip_test(values: Values, resamples: int = 500, seed: int = 0) -> DipTest:
+    """Dip and the share of uniform samples that dip as far, the flattest single hump there is.
+
+    The test compares at most 1,000 order statistics at even ranks with uniform samples of the same number, while the
+    dip is that of all values. Windows of a radiograph overlap and are not independent: 150,000 of them would call
+    every ripple of a histogram a hump. Asked of 1,000, a small p means a hump that a reader can see.
+
+    Args:
+        values: Any shape.
+        resamples: Uniform samples; p is at least 1 / (resamples + 1).
+        seed: Of the uniform samples.
+
+    Raises:
+        DataError: Fewer than 30 values, all equal, or some not finite.
+    """
+    ordered = _ordered(values)
+    tested = _even_ranks(ordered, _TESTED)
+    by_chance = _uniform_dips(len(tested), resamples, seed)
+    return DipTest(dip(ordered), float((1 + (by_chance >= dip(tested)).sum()) / (1 + resamples)))
+
+
+def mixture_bics(values: Values, most: int = 4, seed: int = 0) -> dict[int, float]:
+    """Bayesian information criterion (Schwarz 1978) of mixtures of 1 to `most` Gaussians; lower is better.
+
+    Fitted to the logarithm of the scores, as `threshold=mixture` does: scores are positive with a long right tail,
+    which would get components of its own. At most 5,000 order statistics at even ranks are fitted: a criterion that
+    grows with the number of values would otherwise buy a component for every ripple of 150,000 overlapping windows.
+
+    Args:
+        values: Any shape; taken as at least 1e-6.
+        most: Number of components to go to.
+        seed: Of the k-means start.
+
+    Returns:
+        Number of components -> criterion; no more components than there are different values.
+
+    Raises:
+        DataError: Fewer than 30 values, all equal, or some not finite.
+    """
+    logs = log_scores(_even_ranks(_ordered(values), _FITTED))[:, None]
+    most = min(most, len(np.unique(logs)))  # k-means cannot start from fewer points than components
+    return {n: float(GaussianMixture(n, random_state=seed, n_init=3).fit(logs).bic(logs)) for n in range(1, most + 1)}
+
+
+def log_scores(scores: Values) -> npt.NDArray[np.float64]:
+    """Natural logarithm of scores, which count as at least 1e-6; the same shape."""
+    return np.log(np.maximum(scores, 1e-6))
+
+
+def _ordered(values: Values) -> npt.NDArray[np.float64]:
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=None)
+    if len(ordered) < LEAST:
+        raise DataError(f"{len(ordered)} values are too few to tell one hump from several; {LEAST} are needed")
+    if not np.isfinite(ordered).all():
+        raise DataError(f"{(~np.isfinite(ordered)).sum()} of {len(ordered)} values are not finite")
+    if ordered[0] == ordered[-1]:
+        raise DataError(f"all {len(ordered)} values are {ordered[0]:g}: one hump or several is asked of different ones")
+    return ordered
+
+
+def _even_ranks(ordered: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
+    """`most` of the ordered values, or all where there are fewer, the middle one of each group of equal size."""
+    n = min(most, len(ordered))
+    return ordered[((np.arange(n) + 0.5) * len(ordered) / n).astype(np.int64)]
+
+
+@lru_cache(maxsize=8)
+def _uniform_dips(n: int, resamples: int, seed: int) -> npt.NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    return np.array([dip(rng.random(n)) for _ in range(resamples)])
+
+
+def _links(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """For each point the one before it on the greatest convex minorant of the points up to it (Andrew 1979)."""
+    xs, ys = x.tolist(), y.tolist()  # lists, for a loop over single numbers
+    links = [0] * len(xs)
+    for k in range(1, len(xs)):
+        j = k - 1
+        while j and (ys[j] - ys[links[j]]) * (xs[k] - xs[j]) >= (ys[k] - ys[j]) * (xs[j] - xs[links[j]]):
+            j = links[j]
+        links[k] = j
+    return np.array(links)
+
+
+def _walk(links: npt.NDArray[np.int64], start: int, end: int) -> npt.NDArray[np.int64]:
+    steps = [start]
+    while steps[-1] != end:
+        steps.append(int(links[steps[-1]]))
+    return np.array(steps)
