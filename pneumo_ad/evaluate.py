@@ -190,7 +190,6 @@ def _sampled_maps(data: PatchDataModule, result: Examination) -> SampledMaps:
         for name, maps in found.items():
             maps[i] = sample(result.pixel[name][place], placement)
         # Not of the evidence, which leaves out what this run's windows do not cover.
-        lung = data.store.lung[row] if data.store.table["has_lung"].iloc[row] else data.lung_fields[row]
-        truth[i] = sample(np.where(data.store.opacity[row] == 1, 2, lung).astype(np.uint8), placement)
+        truth[i] = sample(data.truth.pixels(row), placement)
     images = data.store.table.iloc[result.rows[places]][["image", "patient"]].reset_index(drop=True)
     return SampledMaps(images, found["score"], found["brightness"], truth)

@@ -34,7 +34,54 @@ def to_unit(patches: Tensor) -> Tensor:
     return patches.float().div_(255) if patches.dtype == torch.uint8 else patches
 
 
-class PatchAutoencoder(L.LightningModule):
+class NetModule(L.LightningModule):
+    """What every trained net has in common: a score, and a checkpoint that knows whose weights it holds.
+
+    Args:
+        net: (B, 1, H, W) in [0, 1] -> `Output`.
+        score: Turns input and output into a map and a score.
+    """
+
+    def __init__(self, net: nn.Module, score: Score) -> None:
+        super().__init__()
+        # channels_last: on the CPU these nets run about three times as fast as in the default layout.
+        self.net = net.to(memory_format=torch.channels_last)
+        self.score = score
+
+    def forward(self, x: Tensor) -> Output:
+        """(B, 1, H, W) in [0, 1], or uint8 grey levels -> `Output`."""
+        return self.net(to_unit(x).contiguous(memory_format=torch.channels_last))
+
+    def try_out(self, x: Tensor) -> None:
+        """See that the net takes inputs of this size, (1, 1, H, W).
+
+        Raises:
+            ConfigError: It does not; says which sizes it takes.
+        """
+        self(x)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the net."""
+        checkpoint["net"] = type(self.net).__name__
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See that the weights are those of this net.
+
+        Raises:
+            DataError: They are another net's; names both and the first weight that differs.
+        """
+        given = {key: tuple(value.shape) for key, value in checkpoint["state_dict"].items()}
+        own = {key: tuple(value.shape) for key, value in self.state_dict().items()}
+        if given != own:
+            first = next(key for key in [*own, *given] if own.get(key) != given.get(key))
+            raise DataError(
+                f"the checkpoint holds the weights of another net: {checkpoint.get('net', 'a net')} with {first} "
+                f"{given.get(first, 'absent')}, the config describes {type(self.net).__name__} with "
+                f"{own.get(first, 'absent')}"
+            )
+
+
+class PatchAutoencoder(NetModule):
     """Learns to reconstruct normal-lung patches; what it reconstructs badly is anomalous.
 
     Logs `train/loss`, `train/sad`, and for the loaders of `PatchDataModule` `val/loss` (normal lung, under the training
@@ -58,19 +105,12 @@ class PatchAutoencoder(L.LightningModule):
         corruption: Corruption | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        # channels_last: on the CPU these nets run about three times as fast as in the default layout.
-        self.net = net.to(memory_format=torch.channels_last)
+        super().__init__(net, score if score is not None else SAD())
         self.loss = loss
         self.optimizer_factory = optimizer
-        self.score = score if score is not None else SAD()
         self.corruption = corruption if corruption is not None else NoCorruption()
         self.seed = seed
         self._sad = SAD()
-
-    def forward(self, x: Tensor) -> Output:
-        """(B, 1, p, p) in [0, 1], or uint8 grey levels -> `Output`."""
-        return self.net(to_unit(x).contiguous(memory_format=torch.channels_last))
 
     def _corrupted_loss(self, x: Tensor, epoch: int, batch_idx: int) -> tuple[Tensor, Output]:
         # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
@@ -117,23 +157,3 @@ class PatchAutoencoder(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """What the factory makes of the net's parameters."""
         return self.optimizer_factory(self.net.parameters())
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the net."""
-        checkpoint["net"] = type(self.net).__name__
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """See that the weights are those of this net.
-
-        Raises:
-            DataError: They are another net's; names both and the first weight that differs.
-        """
-        given = {key: tuple(value.shape) for key, value in checkpoint["state_dict"].items()}
-        own = {key: tuple(value.shape) for key, value in self.state_dict().items()}
-        if given != own:
-            first = next(key for key in [*own, *given] if own.get(key) != given.get(key))
-            raise DataError(
-                f"the checkpoint holds the weights of another net: {checkpoint.get('net', 'a net')} with {first} "
-                f"{given.get(first, 'absent')}, the config describes {type(self.net).__name__} with "
-                f"{own.get(first, 'absent')}"
-            )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -198,12 +198,24 @@ class PatchGrid:
         integral = np.zeros((len(masks), height + 1, width + 1), dtype=np.int64)
         np.cumsum(masks, axis=1, dtype=np.int64, out=integral[:, 1:, 1:])
         np.cumsum(integral[:, 1:, 1:], axis=2, out=integral[:, 1:, 1:])
-        t, le, p = self.tops[:, None], self.lefts[None, :], self.patch
-        return integral[:, t + p, le + p] - integral[:, t, le + p] - integral[:, t + p, le] + integral[:, t, le]
+        return self._differences(integral)
 
     def window_shares(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(B, N) share of each window that the (B, H, W) masks of 0 and 1 fill."""
         return self.window_sums(masks).reshape(len(masks), -1) / self.patch**2
+
+    def window_means(self, maps: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """(B, H, W) maps -> (B, N) mean of each window."""
+        height, width = self.image_size
+        integral = np.zeros((len(maps), height + 1, width + 1))
+        np.cumsum(maps, axis=1, dtype=np.float64, out=integral[:, 1:, 1:])
+        np.cumsum(integral[:, 1:, 1:], axis=2, out=integral[:, 1:, 1:])
+        return (self._differences(integral).reshape(len(maps), -1) / self.patch**2).astype(np.float32)
+
+    def _differences(self, integral: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(B, H + 1, W + 1) integral images -> (B, rows, columns) sum of each window."""
+        t, le, p = self.tops[:, None], self.lefts[None, :], self.patch
+        return integral[:, t + p, le + p] - integral[:, t, le + p] - integral[:, t + p, le] + integral[:, t, le]
 
 
 class PatchIndex:

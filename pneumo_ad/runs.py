@@ -14,11 +14,11 @@ from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
 from pneumo_ad.jobs import runs_below
-from pneumo_ad.module import PatchAutoencoder
+from pneumo_ad.module import NetModule
 from pneumo_ad.search_path import saved_search_path
 
 # The weights depend on these.
-FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed")
+FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", "view")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Run:
 
     folder: Path
     config: DictConfig
-    module: PatchAutoencoder
+    module: NetModule
     datamodule: PatchDataModule
     checkpoint: Path
     data_changed: bool
@@ -60,7 +60,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     config = saved_config(folder)
     changed = change_saved(config, overrides, FIXED, saved_search_path(folder))
     weights = find_checkpoint(folder, checkpoint)
-    module: PatchAutoencoder = build(changed.module)
+    module: NetModule = build(changed.module)
     checkpoint_held = read_checkpoint(weights)
     module.on_load_checkpoint(checkpoint_held)
     module.load_state_dict(checkpoint_held["state_dict"])

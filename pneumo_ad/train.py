@@ -24,7 +24,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluate import check_evaluation, evaluate_run
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell
-from pneumo_ad.module import PatchAutoencoder
+from pneumo_ad.module import NetModule
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.runs import keep_split, load_run
 from pneumo_ad.search_path import as_override, saved_search_path
@@ -56,7 +56,7 @@ def train(config: DictConfig) -> dict[str, object]:
     run_dir = Path(config.run_dir)
     tell(run_dir, **record(config))
     datamodule, module = build_parts(config)
-    _try_out(module, datamodule.grid.patch)
+    _try_out(module, datamodule)
     check_evaluation(config)
     started = time.perf_counter()
     datamodule.prepare_data()
@@ -83,7 +83,7 @@ def train(config: DictConfig) -> dict[str, object]:
     return {"datamodule": datamodule, "module": module, "run_dir": run_dir}
 
 
-def build_parts(config: DictConfig) -> tuple[PatchDataModule, PatchAutoencoder]:
+def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
     """Data and module; a seed gives the same weights, and a run that goes on has the split that it began with."""
     L.seed_everything(config.seed, workers=True, verbose=False)
     datamodule: PatchDataModule = build(config.datamodule)
@@ -91,7 +91,7 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, PatchAutoencoder]:
     return datamodule, build(config.module)
 
 
-def fit(config: DictConfig, datamodule: PatchDataModule, module: PatchAutoencoder) -> None:
+def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> None:
     """Train in this process, which may be one of several.
 
     Raises:
@@ -126,10 +126,11 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: PatchAutoencode
 
 
 @torch.no_grad()
-def _try_out(module: PatchAutoencoder, patch: int) -> None:
-    """A patch that does not fit the net fails here, by name, before any file is decoded."""
+def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
+    """A patch, or a radiograph, that does not fit the net fails here, by name, before any file is decoded."""
+    side = datamodule.grid.patch
     module.eval()
-    module(torch.zeros(1, 1, patch, patch))
+    module.try_out(torch.zeros(1, 1, *(datamodule.grid.image_size if datamodule.view == "image" else (side, side))))
     module.train()
 
 

@@ -15,7 +15,7 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"},
-    {"checkpoints", "module", "data", "lungs", "classifier", "figures", "sampled_maps"},
+    {"checkpoints", "module", "detectors", "data", "lungs", "classifier", "figures", "sampled_maps"},
     {"callbacks"},
 ]
 HYDRA = {

@@ -37,13 +37,11 @@ class AnomalyMaps(PeriodicDrawing):
         if not len(rows):
             return
         scored = list(
-            score_radiographs(
-                module.net, {"score": module.score}, data.store.images, rows, data.grid, map_of="residual"
-            )
+            score_radiographs(module.net, {"score": module.score}, data.images, rows, data.grid, map_of="residual")
         )
         scores = np.concatenate([part.scores["score"] for part in scored])
         maps = np.concatenate([part.maps["score"] for part in scored])
-        images = [np.asarray(data.store.images[row]) for row in rows]
+        images = [np.asarray(data.images[row]) for row in rows]
         opacities = [np.asarray(data.store.opacity[row]) for row in rows]
         names = [f"{data.store.table['image'][row]}\n{data.store.table['label'][row]}" for row in rows]
         middle, high = np.quantile(scores, _QUANTILES)

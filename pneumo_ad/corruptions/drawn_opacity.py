@@ -58,13 +58,24 @@ class DrawnOpacity:
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """(B, 1, p, p) in [0, 1] -> the same shape and range; the same values where no opacity lies."""
-        clean = x.float()
-        share = self.draw(x, generator)
+        return self.veil(x.float(), self.draw(x, generator), self.tissue).to(x.dtype)
+
+    def veil(self, clean: Tensor, share: Tensor, tissue: float | Tensor) -> Tensor:
+        """Move lung towards tissue.
+
+        Args:
+            clean: (B, 1, p, p) in [0, 1].
+            share: (B, 1, p, p) of the way, in [0, 1].
+            tissue: Grey value in [0, 1], or one per patch, (B, 1, 1, 1).
+
+        Returns:
+            (B, 1, p, p); the same values where the share is 0.
+        """
         near = nn.functional.avg_pool2d(clean, _NEAR, stride=1, padding=_NEAR // 2, count_include_pad=False)
         # Vessels lose contrast to their surroundings faster than the lung brightens.
         veiled = clean + (1.2 * share).clamp_max(0.85) * 0.6 * (near - clean)
-        dense = veiled + share * (self.tissue - veiled).clamp_min(0)
-        return torch.where(share > 0, dense, clean).to(x.dtype)
+        dense = veiled + share * (tissue - veiled).clamp_min(0)
+        return torch.where(share > 0, dense, clean)
 
     def draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Shares of the way to tissue for patches of the shape of x, (B, 1, p, p) float32 in [0, 1), mostly 0."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import lightning as L
 import numpy as np
@@ -17,9 +17,11 @@ from pneumo_ad.data.datasets import (
     NormalLungPatches,
     PatchBatch,
     PatchDataset,
+    WholeRadiographs,
     already_a_batch,
 )
 from pneumo_ad.data.fit import Fit
+from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.store import OnError, Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
@@ -31,6 +33,7 @@ from pneumo_ad.patches import Cover, PatchGrid
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
     from pneumo_ad.data.augment import Augment
 
+View = Literal["patch", "image"]
 # What `val_dataloader` returns, in this order.
 VAL_KINDS = ("normal_lung", "normal", "pneumonia")
 
@@ -54,6 +57,9 @@ class PatchDataModule(L.LightningDataModule):
         stride: Pixels from one window to the next.
         cover: `inside` leaves an uncovered border, `full` adds windows flush to it.
         lungs: Gives the lung fields; default: mask files where there are any, else the segmenter.
+        intensity: Makes grey levels comparable; default: as stored.
+        view: What the net sees: `patch`, or `image`: training and validation then have whole radiographs
+            (`WholeRadiographs`), normal ones to train on.
         augment: Augmentation of whole training radiographs, new each epoch. Needs
             `Trainer(reload_dataloaders_every_n_epochs=1)`.
         batch_size: Patches in a batch, of all processes together.
@@ -77,6 +83,8 @@ class PatchDataModule(L.LightningDataModule):
         stride: int = 20,
         cover: Cover = "inside",
         lungs: LungFields | None = None,
+        intensity: Intensity | None = None,
+        view: View = "patch",
         augment: Augment | None = None,
         batch_size: int = 64,
         per_epoch: int | None = None,
@@ -91,10 +99,14 @@ class PatchDataModule(L.LightningDataModule):
             raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least 1")
         if batch_size < 1 or val_images < 1:
             raise ConfigError(f"batch_size={batch_size} and val_images={val_images} must be at least 1")
+        if view not in ("patch", "image"):
+            raise ConfigError(f"view={view} is not known; expected patch or image")
         self.grid = PatchGrid((int(sides[0]), int(sides[1])), patch, stride, cover)
         self.table = check_table(table)
         self.fit: Fit = fit
         self.lungs = lungs if lungs is not None else AutoFields()
+        self.intensity = intensity if intensity is not None else AsStored()
+        self.view: View = view
         self.augment = augment
         self.batch_size = batch_size
         self.per_epoch = per_epoch
@@ -105,6 +117,7 @@ class PatchDataModule(L.LightningDataModule):
         self.skipped: dict[str, str] = {}  # name -> reason, known once the store is open
         self._store: Store | None = None
         self._lung_fields: npt.NDArray[np.uint8] | None = None
+        self._images: npt.NDArray[np.uint8] | None = None
 
     @property
     def store(self) -> Store:
@@ -138,6 +151,13 @@ class PatchDataModule(L.LightningDataModule):
         return self._lung_fields
 
     @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W) uint8 grey levels as nets see them, row by row as in the store; computed at first use."""
+        if self._images is None:
+            self._images = self.intensity(self.store, self.lung_fields)
+        return self._images
+
+    @property
     def truth(self) -> PixelTruth:
         """What is known of the pixels; with the lungs not looked for (`WholeImage`), of lungs only what files tell."""
         return PixelTruth(self.store, None if isinstance(self.lungs, WholeImage) else self.lung_fields)
@@ -156,8 +176,8 @@ class PatchDataModule(L.LightningDataModule):
         return np.flatnonzero(~self.lung_fields.any(axis=(1, 2)))
 
     def prepare_data(self) -> None:
-        """Build the store and the lung fields, once per machine."""
-        _ = self.lung_fields
+        """Build the store, the lung fields and the grey levels, once per machine."""
+        _ = self.images
 
     def setup(self, stage: str | None = None) -> None:
         """Open what `prepare_data` built and say what is missing."""
@@ -181,39 +201,35 @@ class PatchDataModule(L.LightningDataModule):
 
     def normal_lung_patches(self, split: str) -> NormalLungPatches:
         """Patches wholly inside the lungs of a split's normal radiographs."""
-        return NormalLungPatches(self.store.images, self.lung_fields, self._some_rows(split, NORMAL), self.grid)
+        return NormalLungPatches(self.images, self.lung_fields, self._some_rows(split, NORMAL), self.grid)
 
     def exhaustive_patches(self, split: str, label: str, images: int | None = None) -> ExhaustivePatches:
         """Every window of a split's radiographs of one label, of at most `images` of them, evenly chosen."""
         rows = self.rows(split, label)
         if images is not None and images < len(rows):
             rows = rows[np.linspace(0, len(rows) - 1, images).round().astype(int)]
-        return ExhaustivePatches(self.store.images, rows, self.grid)
+        return ExhaustivePatches(self.images, rows, self.grid)
 
     def train_dataloader(self) -> DataLoader[PatchBatch]:
         """Normal-lung patches of the train patients, in a new order (and augmentation) each epoch."""
         rows = self._some_rows("train", NORMAL)
-        if self.augment is None:
-            dataset: PatchDataset = self.normal_lung_patches("train")
-        else:
+        images, fields = self.images, self.lung_fields
+        if self.augment is not None:
             epoch = self.trainer.current_epoch if self.trainer else 0
-            images, fields = self.augment.all(self.store.images[rows], self.lung_fields[rows], (self.seed, epoch))
-            dataset = NormalLungPatches(images, fields, np.arange(len(rows)), self.grid)
+            images, fields = self.augment.all(images[rows], fields[rows], (self.seed, epoch))
+            rows = np.arange(len(rows))
+        dataset = self._normal_parts(images, fields, rows)
         rank, ranks = self._rank()
         shuffle = EpochShuffle(len(dataset), self.seed, self.per_epoch, rank, ranks)
         return ResumableLoader(dataset, self.batch_size // ranks, shuffle, self.num_workers)
 
     def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
         """One loader per entry of `VAL_KINDS`; that of a class without a radiograph is empty."""
-        return [self._in_order(part) for part in self._val_parts()]
+        return [self._in_order(part) for part in self._parts("val", self.val_images)]
 
     def test_dataloader(self) -> list[DataLoader[PatchBatch]]:
         """As `val_dataloader`, every window of every test radiograph."""
-        return [
-            self._in_order(self.normal_lung_patches("test")),
-            self._in_order(self.exhaustive_patches("test", NORMAL)),
-            self._in_order(self.exhaustive_patches("test", PNEUMONIA)),
-        ]
+        return [self._in_order(part) for part in self._parts("test")]
 
     def check_processes(self, processes: int) -> None:
         """See that the training's patches go round among several processes.
@@ -231,9 +247,13 @@ class PatchDataModule(L.LightningDataModule):
                 f"batch_size={self.batch_size} is the batch of all processes together and cannot be dealt out evenly "
                 f"to {processes}; the nearest that can: {nearest}"
             )
-        drawn = len(self.normal_lung_patches("train"))
+        rows = self._some_rows("train", NORMAL)
+        drawn = len(self._normal_parts(self.images, self.lung_fields, rows))
         parts = {"training": min(drawn, self.per_epoch or drawn)}
-        parts |= {f"validation {kind}": len(part) for kind, part in zip(VAL_KINDS, self._val_parts(), strict=True)}
+        parts |= {
+            f"validation {kind}": len(part)
+            for kind, part in zip(VAL_KINDS, self._parts("val", self.val_images), strict=True)
+        }
         for name, length in parts.items():
             if 0 < length < processes:
                 raise DataError(f"{processes} processes and only {length} {name} patches: take fewer devices")
@@ -242,14 +262,24 @@ class PatchDataModule(L.LightningDataModule):
         """Which process this is, and of how many."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
-    def _val_parts(self) -> list[PatchDataset]:
-        return [
-            self.normal_lung_patches("val"),
-            self.exhaustive_patches("val", NORMAL, self.val_images),
-            self.exhaustive_patches("val", PNEUMONIA, self.val_images),
-        ]
+    def _normal_parts(
+        self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer]
+    ) -> PatchDataset | WholeRadiographs:
+        """What is to be learnt: normal-lung patches, or the radiographs they are of."""
+        if self.view == "image":
+            return WholeRadiographs(images, fields, rows)
+        return NormalLungPatches(images, fields, rows, self.grid)
 
-    def _in_order(self, dataset: PatchDataset) -> DataLoader[PatchBatch]:
+    def _parts(self, split: str, images: int | None = None) -> list[PatchDataset | WholeRadiographs]:
+        """By `VAL_KINDS`; of the latter two at most `images` radiographs."""
+        everywhere = [self.exhaustive_patches(split, label, images) for label in (NORMAL, PNEUMONIA)]
+        normal = self._normal_parts(self.images, self.lung_fields, self._some_rows(split, NORMAL))
+        if self.view == "image":
+            whole = (WholeRadiographs(self.images, self.lung_fields, part.rows) for part in everywhere)
+            return [normal, *whole]
+        return [normal, *everywhere]
+
+    def _in_order(self, dataset: PatchDataset | WholeRadiographs) -> DataLoader[PatchBatch]:
         rank, ranks = self._rank()
         return DataLoader(
             dataset,

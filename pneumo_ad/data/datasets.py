@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ class PatchBatch(TypedDict):
 
     patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255
     where: Tensor  # (B, 3) int64: row of the store, top, left
+    lung: NotRequired[Tensor]  # (B, 1, H, W) uint8 of 0 and 1, with whole radiographs
 
 
 class PatchDataset(Dataset[PatchBatch]):
@@ -123,6 +124,40 @@ class NormalLungPatches(PatchDataset):
                 f"normal radiographs of {height} x {width}; the largest patch that fits is {at_stride}{anywhere} "
                 "at stride 1: take a smaller patch or stride, or larger images"
             )
+
+
+class WholeRadiographs(Dataset[PatchBatch]):
+    """Radiographs uncut, with their lung fields, for nets that see all of one.
+
+    Args:
+        images: (N, H, W) uint8, may be memory-mapped.
+        lung_fields: (N, H, W) of 0 and 1.
+        rows: (R,) rows to take.
+    """
+
+    def __init__(
+        self, images: npt.NDArray[np.uint8], lung_fields: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer]
+    ) -> None:
+        self.images = images
+        self.lung_fields = lung_fields
+        self.rows = np.asarray(rows, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, numbers: Sequence[int]) -> PatchBatch:
+        rows = self.rows[np.asarray(numbers)]
+        corner = np.zeros((len(rows), 3), dtype=np.int64)
+        corner[:, 0] = rows
+        return {
+            "patch": torch.from_numpy(np.asarray(self.images[rows])[:, None]),
+            "lung": torch.from_numpy(np.asarray(self.lung_fields[rows])[:, None]),
+            "where": torch.from_numpy(corner),
+        }
+
+    def __getitem__(self, number: int) -> PatchBatch:
+        batch = self.__getitems__([range(len(self))[number]])
+        return {key: value[0] for key, value in batch.items()}  # type: ignore[return-value, index]
 
 
 def already_a_batch(batch: Any) -> Any:

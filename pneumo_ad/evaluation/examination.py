@@ -15,8 +15,9 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
+from pneumo_ad.nets.output import Output
 from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
-from pneumo_ad.scoring import MapOf, Scored, score_radiographs
+from pneumo_ad.scoring import MapOf, Scored, score_radiographs, score_whole_radiographs
 
 TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
 _SHOWN = 4  # radiographs of each class in a figure
@@ -48,11 +49,9 @@ class Scoring:
     def __post_init__(self) -> None:
         check_relative(self.relative)
 
-    def scores(self) -> dict[str, Score]:
-        """The run's score, the trivial ones and, where it is not the score itself, SAD, from one pass."""
-        scores: dict[str, Score] = {"score": self.score}
-        scores |= zip(TRIVIAL, (Brightness(), Contrast(), Sharpness()), strict=True)
-        return scores if type(self.score) is SAD and self.relative is None else scores | {"sad": SAD()}
+    def names(self, data: PatchDataModule) -> list[str]:
+        """Of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
+        return ["score", *TRIVIAL, *(["sad"] if data.view == "patch" else [])]
 
     @property
     def unit(self) -> str:
@@ -78,17 +77,49 @@ class Scoring:
             maps: Also stitch anomaly maps.
             images: Other pictures of the same radiographs.
         """
-        images = data.store.images if images is None else images
-        map_of = self.map_of if maps else None
-        for part in score_radiographs(
-            self.net, self.scores(), images, rows, data.grid, self.batch_size, map_of, self.precision, progress
-        ):
+        images = data.images if images is None else images
+        parts = self._patches if data.view == "patch" else self._whole
+        for part in parts(data, rows, progress, self.map_of if maps else None, images):
             if self.relative is not None:
                 own = np.quantile(part.scores["score"], self.relative, axis=1).clip(1e-6)
                 part.scores["score"] /= own[:, None]
                 if maps:
                     part.maps["score"] /= own[:, None, None]
             yield part
+
+    def _patches(
+        self,
+        data: PatchDataModule,
+        rows: npt.NDArray[np.int64],
+        progress: str,
+        map_of: MapOf | None,
+        images: npt.NDArray[np.uint8],
+    ) -> Iterator[Scored]:
+        """All scores from one pass."""
+        scores = {"score": self.score} | trivial_scores() | {"sad": SAD()}
+        if type(self.score) is SAD:
+            del scores["sad"]  # the same once more
+        for part in score_radiographs(
+            self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress
+        ):
+            part.scores.setdefault("sad", part.scores["score"].copy())
+            yield part
+
+    def _whole(
+        self,
+        data: PatchDataModule,
+        rows: npt.NDArray[np.int64],
+        progress: str,
+        map_of: MapOf | None,
+        images: npt.NDArray[np.uint8],
+    ) -> Iterator[Scored]:
+        """The net sees whole radiographs, the trivial scores their windows."""
+        grid = data.grid
+        at_once = max(1, self.batch_size * grid.patch**2 // (grid.image_size[0] * grid.image_size[1]))
+        judged = score_whole_radiographs(self.net, self.score, images, rows, grid, at_once, self.precision, progress)
+        trivial = score_radiographs(_Nothing(), trivial_scores(), images, rows, grid, self.batch_size, map_of)
+        for one, other in zip(judged, trivial, strict=True):
+            yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps)
 
     def of_radiographs(
         self, part: Scored, name: str, lung_share: npt.NDArray[np.floating], lung_fields: npt.NDArray[np.uint8]
@@ -105,6 +136,18 @@ class Scoring:
             return self.aggregate(part.scores[name], lung_share > MOSTLY_LUNG)
         values = part.maps[name].reshape(len(part.rows), -1)
         return self.aggregate(values, (lung_fields.reshape(values.shape) == 1) & ~np.isnan(values))
+
+
+class _Nothing(nn.Module):
+    """Where a score needs no net."""
+
+    def forward(self, x: torch.Tensor) -> Output:
+        return Output(x)
+
+
+def trivial_scores() -> dict[str, Score]:
+    """Scores of a patch that need no model, by name."""
+    return dict(zip(TRIVIAL, (Brightness(), Contrast(), Sharpness()), strict=True))
 
 
 def check_relative(relative: float | None) -> None:
@@ -124,7 +167,7 @@ class Examination:
     Attributes:
         rows: (I,) of the store.
         evidence: What masks and labels tell.
-        window: By score, (I, N).
+        window: By score, (I, N); `sad` where the net reconstructs patches.
         image: By score, (I,).
         pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph whose opacities are known.
         maps: By place in `rows`, (H, W) map of the run's score of those that figures show.
@@ -146,7 +189,7 @@ class Examination:
 def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
     """Score every window of some radiographs and gather what their masks and labels tell."""
     evidence = gather_evidence(data, rows)
-    names = list(scoring.scores())
+    names = scoring.names(data)
     window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
     image: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
@@ -170,8 +213,8 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     return Examination(
         rows,
         evidence,
-        {"sad": windows["score"]} | windows,
-        {"sad": images["score"]} | images,
+        windows,
+        images,
         pixel,
         {shown: found for shown, found in maps.items() if found is not None},
     )

@@ -76,6 +76,7 @@ def measure(
         kind = thresholds[name].classify(result.window[name]) if name in thresholds else None
         measured = Measured(result.window[name], kind, result.pixel[name], result.image[name])
         findings.add(headline(evidence, measured, questions), "" if name == "score" else f"{name}/")
-    findings.add(sad_medians(result.window["sad"], evidence))
+    if "sad" in result.window:
+        findings.add(sad_medians(result.window["sad"], evidence))
     findings.metrics |= counts(evidence)
     return findings

@@ -11,6 +11,7 @@ import torch
 from pneumo_ad import figures
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.runs import Run
 from pneumo_ad.thresholds import Thresholds
 
@@ -32,9 +33,11 @@ def draw(folder: Path, run: Run, result: Examination, thresholds: Thresholds | N
     normal_lung = evidence.normal[:, None] & (evidence.lung_share == 1)
     groups = {"normal_lung": normal_lung, "pneumonia": np.broadcast_to(evidence.pneumonia[:, None], normal_lung.shape)}
     kinds = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
-    drawn = {
-        "fig07_normal_patches": _panel(run, result, normal_lung, "normal lung"),
-        "fig08_pneumonia_patches": _panel(run, result, groups["pneumonia"], "pneumonia radiographs"),
+    drawn: dict[str, figures.Figure | None] = {}
+    if isinstance(run.module, PatchAutoencoder):
+        drawn["fig07_normal_patches"] = _panel(run, result, normal_lung, "normal lung")
+        drawn["fig08_pneumonia_patches"] = _panel(run, result, groups["pneumonia"], "pneumonia radiographs")
+    drawn |= {
         "fig09_histogram": figures.score_histogram(
             {key: scores[chosen] for key, chosen in groups.items()}, cuts, f"{name} ({unit})"
         ),
@@ -43,7 +46,7 @@ def draw(folder: Path, run: Run, result: Examination, thresholds: Thresholds | N
         ),
     }
     shown = result.shown
-    images = [np.asarray(data.store.images[result.rows[i]]) for i in shown]
+    images = [np.asarray(data.images[result.rows[i]]) for i in shown]
     opacities = [np.asarray(data.store.opacity[result.rows[i]]) for i in shown]
     table = data.store.table.iloc[result.rows]
     names = [f"{table['image'].iloc[i]}\n{table['label'].iloc[i]}" for i in shown]
@@ -59,6 +62,7 @@ def draw(folder: Path, run: Run, result: Examination, thresholds: Thresholds | N
 
 def _panel(run: Run, result: Examination, chosen: npt.NDArray[np.bool_], title: str) -> figures.Figure | None:
     """Eight windows at evenly spaced ranks of SAD, so that a panel shows the range and not a choice."""
+    assert isinstance(run.module, PatchAutoencoder)
     data = run.datamodule
     places = np.argwhere(chosen)
     if not len(places):
@@ -67,7 +71,7 @@ def _panel(run: Run, result: Examination, chosen: npt.NDArray[np.bool_], title: 
     picked = places[order[np.linspace(0, len(order) - 1, min(8, len(order))).round().astype(int)]]
     where = np.column_stack([result.rows[picked[:, 0]], data.grid.positions[picked[:, 1]]])
     p = data.grid.patch
-    patches = np.stack([data.store.images[row, top : top + p, left : left + p] for row, top, left in where])
+    patches = np.stack([data.images[row, top : top + p, left : left + p] for row, top, left in where])
     device = next(run.module.net.parameters()).device
     with torch.inference_mode():
         examined = run.module.examine(torch.from_numpy(patches)[:, None].to(device).float() / 255)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.evaluation.examination import TRIVIAL, Examination
+from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
 from pneumo_ad.thresholds import Thresholds
@@ -40,7 +40,7 @@ def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None
         "top": np.tile(data.grid.positions[:, 0], len(names)),
         "left": np.tile(data.grid.positions[:, 1], len(names)),
     }
-    columns |= {name: result.window[name].ravel() for name in ("sad", "score", *TRIVIAL)}
+    columns |= {name: values.ravel() for name, values in result.window.items()}
     columns["lung_share"] = evidence.lung_share.ravel().round(4)
     columns["kind_predicted"] = "" if kinds is None else known[kinds].ravel()  # type: ignore[assignment]
     columns["kind_true"] = np.where(evidence.kind == UNKNOWN, "", known[evidence.kind]).ravel()
@@ -50,8 +50,8 @@ def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None
 def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
     """A row per radiograph."""
     found = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
-    for name in ("score", "sad", *TRIVIAL):
-        found[name] = result.image[name]
+    for name, values in result.image.items():
+        found[name] = values
     found["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
     found["lung_area"] = [float(data.lung_fields[row].mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):

@@ -21,7 +21,7 @@ _DOES = (
     ("Input", ("Input",)),
     ("join", ("Concatenate", "Add")),
     ("up", ("Upsample", "ConvTranspose", "PixelShuffle")),
-    ("pool", ("Pool",)),
+    ("pool", ("Pool", "PixelUnshuffle")),
     ("conv", ("Conv", "conv")),
     ("dense", ("Linear", "linear")),
     ("parameter", ("Parameter",)),

@@ -16,18 +16,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.nets.standardise import standardise
 from pneumo_ad.nets.unet import UNet
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
 _LEAST_SHARE = 0.01  # of the image: a smaller component is no lung
 _LEAST_CONTRAST = 1.0  # standard deviation in grey levels: a flatter image shows nothing
-
-
-def standardise(images: Tensor) -> Tensor:
-    """(B, 1, H, W) -> float32 with mean 0 and standard deviation 1 per image: exposure does not matter."""
-    x = images.float()
-    mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    return (x - mean) / x.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
 
 
 def clean_field(field: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

@@ -1,6 +1,9 @@
 """Architectures, one per file: (B, 1, p, p) in [0, 1] -> `Output`."""
 
 from pneumo_ad.nets.bottleneck_autoencoder import BottleneckAutoencoder
+from pneumo_ad.nets.feature_gaussian import FeatureGaussian
+from pneumo_ad.nets.kind_unet import KindUNet
+from pneumo_ad.nets.lite_features import LiteFeatures
 from pneumo_ad.nets.memory_autoencoder import MemoryAutoencoder
 from pneumo_ad.nets.output import Output
 from pneumo_ad.nets.uncertainty_autoencoder import UncertaintyAutoencoder
@@ -10,6 +13,9 @@ from pneumo_ad.nets.vae import VAE
 __all__ = [
     "VAE",
     "BottleneckAutoencoder",
+    "FeatureGaussian",
+    "KindUNet",
+    "LiteFeatures",
     "MemoryAutoencoder",
     "Output",
     "UNet",

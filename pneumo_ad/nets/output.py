@@ -16,11 +16,13 @@ class Output(NamedTuple):
         reconstruction: (B, 1, p, p) in [0, 1].
         log_variance: (B, 1, p, p) predicted log-variance per pixel, for nets that predict their own spread.
         penalty: Scalar that the net wants added to the loss (a prior, sparsity), mean per patch.
+        anomaly: (B, 1, p, p) the net's own judgement, higher is more anomalous, for nets that do not reconstruct.
     """
 
     reconstruction: Tensor
     log_variance: Tensor | None = None
     penalty: Tensor | None = None
+    anomaly: Tensor | None = None
 
     def needed_log_variance(self, by: str) -> Tensor:
         """The log-variance, for what cannot do without.
@@ -37,3 +39,19 @@ class Output(NamedTuple):
                 "net=uncertainty_autoencoder does"
             )
         return self.log_variance
+
+    def needed_anomaly(self, by: str) -> Tensor:
+        """The net's own judgement, for what cannot do without.
+
+        Args:
+            by: Who needs it, as it is chosen: `score=judgement`.
+
+        Raises:
+            ConfigError: The net gives none; names some that do.
+        """
+        if self.anomaly is None:
+            raise ConfigError(
+                f"{by} needs a net that judges pixels itself, and this one reconstructs; net=feature_gaussian and "
+                "net=kind_unet judge"
+            )
+        return self.anomaly

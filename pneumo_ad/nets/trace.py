@@ -1,4 +1,4 @@
-"""What a net is made of, layer by layer, as a patch passes through it."""
+"""What a net is made of, layer by layer, as a picture passes through it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _FUNCTIONS = {
     "interpolate": "Upsample",
     "max_pool2d": "MaxPool2d",
     "avg_pool2d": "AvgPool2d",
+    "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
+    "pixel_unshuffle": "PixelUnshuffle",
+    "pixel_shuffle": "PixelShuffle",
     "sigmoid": "Sigmoid",
+    "softmax": "Softmax",
     "tanh": "Tanh",
     "relu": "ReLU",
     "leaky_relu": "LeakyReLU",
@@ -57,22 +61,22 @@ class Layer:
         return self.channels, self.height, self.width
 
 
-def trace(net: nn.Module, patch: int) -> list[Layer]:
-    """The layers of a net in the order in which a patch passes them, the input first.
+def trace(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
+    """The layers of a net in the order in which a picture passes them, the input first.
 
     Modules of torch and modules without further ones inside are layers, seen through forward hooks; so are functions
     called between them that resize, join or activate. Parameters that nothing used come last, as kind `not used`: the
     rows' parameters add up to those of the net.
 
     Args:
-        net: (B, 1, p, p) -> anything; traced in evaluation mode and left in the mode that it was in.
-        patch: Side in pixels.
+        net: (B, 1, H, W) -> anything; traced in evaluation mode and left in the mode that it was in.
+        size: H and W in pixels.
 
-    >>> [(layer.kind, layer.shape) for layer in trace(nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2)), patch=8)]
+    >>> [(layer.kind, layer.shape) for layer in trace(nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2)), (8, 8))]
     [('Input', (1, 8, 8)), ('Conv2d', (4, 6, 6)), ('MaxPool2d', (4, 3, 3))]
     """
     device = next(net.parameters(), torch.empty(0)).device
-    x = torch.zeros(1, 1, patch, patch, device=device)
+    x = torch.zeros(1, 1, *size, device=device)
     modes = {module: module.training for module in net.modules()}
     recorder = _Recorder(net, x)
     try:

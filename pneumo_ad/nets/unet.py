@@ -44,7 +44,8 @@ class UNet(nn.Module):
         convs: Convolutions per level.
         skips: Whether each decoder level sees the encoder level of its size.
         norm: `none` (the paper's net) or `batch`.
-        channels: Of input and output.
+        channels: Of the input, and of the output unless `classes` says otherwise.
+        classes: Channels of the output.
 
     Raises:
         ConfigError: A number below 1 or an unknown norm.
@@ -58,6 +59,7 @@ class UNet(nn.Module):
         skips: bool = True,
         norm: Norm = "none",
         channels: int = 1,
+        classes: int | None = None,
     ) -> None:
         super().__init__()
         check_sizes(width, depth, convs, norm)
@@ -71,10 +73,10 @@ class UNet(nn.Module):
             ConvBlock(widths[level + 1] + (widths[level] if skips else 0), widths[level], convs, norm)
             for level in reversed(range(depth))
         )
-        self.head = nn.Conv2d(width, channels, 1)
+        self.head = nn.Conv2d(width, classes or channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
+        """(B, C, H, W) -> (B, C or classes, H, W)."""
         check_divisible(x.shape[-2:], self.depth)
         kept = []
         for level, block in enumerate(self.encoder):

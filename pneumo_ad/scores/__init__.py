@@ -2,9 +2,20 @@
 
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
+from pneumo_ad.scores.judgement import Judgement
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
 from pneumo_ad.scores.score import Score
 from pneumo_ad.scores.sharpness import Sharpness
 from pneumo_ad.scores.uncertainty import UncertaintyScore
 
-__all__ = ["SAD", "Brightness", "Contrast", "SADContrast", "SADSum", "Score", "Sharpness", "UncertaintyScore"]
+__all__ = [
+    "SAD",
+    "Brightness",
+    "Contrast",
+    "Judgement",
+    "SADContrast",
+    "SADSum",
+    "Score",
+    "Sharpness",
+    "UncertaintyScore",
+]

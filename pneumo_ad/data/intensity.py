@@ -1,0 +1,78 @@
+"""Grey levels made comparable between radiographs: exposure is a property of the machine, not of the lung."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.store import Store, cached_array
+from pneumo_ad.errors import ConfigError
+
+_GREYS = (48.0, 144.0)  # where the two quantiles go: room below for air and above for bone and opacities
+
+
+class Intensity(Protocol):
+    """What a datamodule asks for: a store and its lung fields in, (N, H, W) uint8 pictures out."""
+
+    def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) grey levels."""
+        ...
+
+
+class AsStored:
+    """The grey levels of the store, as the paper has them."""
+
+    def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) grey levels."""
+        return store.images
+
+
+class LungFieldIntensity:
+    """Brings two quantiles of the lung field of every radiograph to the same two grey levels, 48 and 144.
+
+    Linear in between and beyond, cut at 0 and 255; a radiograph without a lung field is measured as a whole. Computed
+    once and kept beside the store.
+
+    Args:
+        low: Lower quantile.
+        high: Upper quantile.
+
+    Raises:
+        ConfigError: Quantiles that do not rise within [0, 1].
+    """
+
+    def __init__(self, low: float = 0.05, high: float = 0.95) -> None:
+        if not 0 <= low < high <= 1:
+            raise ConfigError(f"low={low} and high={high} must rise within [0, 1]")
+        self.low, self.high = low, high
+
+    def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) grey levels."""
+        digest = hashlib.sha256(f"{self.low} {self.high} {_GREYS}".encode())
+        digest.update(np.ascontiguousarray(lung_fields).data)
+
+        def compute() -> npt.NDArray[np.uint8]:
+            whole = (store.content(np.array([row]))[0] for row in range(len(store)))
+            pictures = np.empty_like(store.images)
+            for picture, image, field, content in zip(pictures, store.images, lung_fields, whole, strict=True):
+                picture[:] = normalise(image, field if field.any() else content, self.low, self.high)
+            return pictures
+
+        return cached_array(store, f"intensity-{digest.hexdigest()[:12]}", compute)
+
+
+def normalise(
+    image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8], low: float, high: float
+) -> npt.NDArray[np.uint8]:
+    """One radiograph, (H, W), by the quantiles of its pixels `inside`; of one grey throughout, it is only shifted.
+
+    >>> image = np.array([[10, 20, 60]], dtype=np.uint8)
+    >>> normalise(image, np.array([[1, 1, 0]]), 0.0, 1.0)
+    array([[ 48, 144, 255]], dtype=uint8)
+    """
+    dark, bright = np.quantile(image[inside == 1], [low, high])
+    gain = (_GREYS[1] - _GREYS[0]) / (bright - dark) if bright > dark else 1.0
+    return np.clip(np.rint((image - dark) * gain + _GREYS[0]), 0, 255).astype(np.uint8)

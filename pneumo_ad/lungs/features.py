@@ -1,0 +1,51 @@
+"""Features of the lung segmenter that ships: trained on chest radiographs, without a label but the lungs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
+from pneumo_ad.nets.standardise import standardise
+
+
+class SegmenterFeatures(nn.Module):
+    """(B, 1, H, W) in [0, 1] -> a map per chosen level of the segmenter's encoder.
+
+    Args:
+        levels: Numbers of the levels; level n is at 1 / 2 ** (n + 1) of the resolution.
+        weights: A safetensors file written by `pneumo-ad train-lungs`; default: the one that ships.
+
+    Attributes:
+        channels: Of all maps together.
+
+    Raises:
+        ConfigError: A number that is no level.
+        DataError: Not the weights of a lung segmenter.
+    """
+
+    def __init__(self, levels: Sequence[int] = (0, 1, 2), weights: str | Path | None = None) -> None:
+        super().__init__()
+        unet = LungSegmenter.from_file(weights or WEIGHTS).unet
+        levels = sorted(set(levels))
+        if not levels or not 0 <= levels[0] <= levels[-1] <= unet.depth:
+            raise ConfigError(f"levels={list(levels)} must be some of 0 to {unet.depth}")
+        self.encoder = unet.encoder[: levels[-1] + 1]
+        self.pool = unet.pool
+        self.kept = levels
+        self.channels = sum(unet.encoder[level][0].out_channels for level in levels)  # type: ignore[index]
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """See the class."""
+        x = nn.functional.pixel_unshuffle(standardise(x), 2).contiguous(memory_format=torch.channels_last)
+        maps = []
+        for level, block in enumerate(self.encoder):
+            x = block(self.pool(x) if level else x)
+            if level in self.kept:
+                maps.append(x)
+        return maps

@@ -1,0 +1,118 @@
+"""A Gaussian of the features of normal lung (after PaDiM, Defard et al. 2021, ICPR)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.nets.output import Output
+
+_LEAST_LUNG = 0.9  # share of a cell inside the lung field for its features to be those of lung
+
+
+class FeatureGaussian(nn.Module):
+    """(B, 1, H, W) whole radiographs in [0, 1] -> `Output` whose anomaly is the Mahalanobis distance to normal lung.
+
+    PaDiM fits one Gaussian per position of aligned photographs; lungs are not aligned, so by default one is fitted to
+    all positions inside the lung fields of normal radiographs: what lies outside the lung is then far away, as the
+    paper's Table 1 wants it. It learns by counting (`observe`), not by gradient.
+
+    Args:
+        features: (B, 1, H, W) in [0, 1] -> list of (B, C, h, w) maps; frozen, with an attribute `channels`, their sum.
+        cells: Side of the grid on which features are compared.
+        pooled: One Gaussian for all cells; False: one per cell, as in PaDiM.
+        shrinkage: Weight in [0, 1] of the diagonal of equal variance that keeps the covariance invertible (Ledoit and
+            Wolf 2004, J. Multivariate Anal., with a fixed weight).
+
+    Raises:
+        ConfigError: A shrinkage outside (0, 1] or no cell.
+    """
+
+    count: Tensor
+    total: Tensor
+    products: Tensor
+
+    def __init__(self, features: nn.Module, cells: int = 16, pooled: bool = True, shrinkage: float = 0.01) -> None:
+        super().__init__()
+        if not 0 < shrinkage <= 1 or cells < 1:
+            raise ConfigError(f"shrinkage={shrinkage} must lie in (0, 1] and cells={cells} be at least 1")
+        self.features = features.requires_grad_(False).eval()
+        self.cells = cells
+        self.pooled = pooled
+        self.shrinkage = shrinkage
+        groups, channels = 1 if pooled else cells**2, int(features.channels)  # type: ignore[arg-type]
+        self.register_buffer("count", torch.zeros(groups, dtype=torch.float64))
+        self.register_buffer("total", torch.zeros(groups, channels, dtype=torch.float64))
+        self.register_buffer("products", torch.zeros(groups, channels, channels, dtype=torch.float64))
+
+    def train(self, mode: bool = True) -> FeatureGaussian:
+        """The features stay as they are."""
+        super().train(mode)
+        self.features.eval()
+        return self
+
+    def describe(self, x: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, cells, cells, C) features."""
+        maps = [self._to_cells(part.float()) for part in self.features(x)]
+        return torch.cat(maps, dim=1).permute(0, 2, 3, 1)
+
+    def _to_cells(self, part: Tensor) -> Tensor:
+        size = (self.cells, self.cells)
+        if min(part.shape[-2:]) >= self.cells:
+            return F.adaptive_avg_pool2d(part, size)
+        return F.interpolate(part, size, mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def observe(self, x: Tensor, lung: Tensor) -> None:
+        """Count normal lung in.
+
+        Args:
+            x: (B, 1, H, W) normal radiographs in [0, 1].
+            lung: (B, 1, H, W) of 0 and 1.
+        """
+        described = self.describe(x).flatten(1, 2).double()  # (B, cells ** 2, C)
+        inside = (F.adaptive_avg_pool2d(lung.float(), (self.cells, self.cells)) >= _LEAST_LUNG).flatten(1).double()
+        weighted = described * inside[..., None]
+        if self.pooled:
+            described, weighted, inside = (
+                described.flatten(0, 1)[:, None],
+                weighted.flatten(0, 1)[:, None],
+                inside.reshape(-1, 1),
+            )
+        self.count += inside.sum(0)
+        self.total += weighted.sum(0)
+        self.products += torch.einsum("ngc,ngd->gcd", weighted, described)
+
+    def gaussian(self) -> tuple[Tensor, Tensor]:
+        """Mean (G, C) and Cholesky factor (G, C, C) of the inverse covariance; a cell never seen takes what all saw.
+
+        Raises:
+            DataError: No lung was observed.
+        """
+        if not self.count.sum() > 1:
+            raise DataError(
+                "feature_gaussian saw no cell that is lung: train it on normal radiographs with lung fields"
+            )
+        seen = (self.count > self.total.shape[1])[:, None]
+        count = torch.where(seen[:, 0], self.count, self.count.sum())
+        total = torch.where(seen, self.total, self.total.sum(0))
+        products = torch.where(seen[..., None], self.products, self.products.sum(0))
+        mean = total / count[:, None]
+        covariance = products / count[:, None, None] - mean[:, :, None] * mean[:, None, :]
+        spread = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+        equal = torch.eye(mean.shape[1], dtype=mean.dtype, device=mean.device) * spread[:, None, None]
+        shrunk = (1 - self.shrinkage) * covariance + self.shrinkage * equal
+        return mean, torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(shrunk)))
+
+    def forward(self, x: Tensor) -> Output:
+        """See the class; the reconstruction is x itself. The distance is per feature: root of its mean square."""
+        mean, factor = self.gaussian()
+        described = self.describe(x).flatten(1, 2).double()
+        if self.pooled:
+            white = (described - mean) @ factor[0]
+        else:
+            white = torch.einsum("bgc,gcd->bgd", described - mean, factor)
+        distance = white.square().mean(-1).sqrt().reshape(len(x), 1, self.cells, self.cells).float()
+        return Output(x, anomaly=F.interpolate(distance, x.shape[-2:], mode="bilinear", align_corners=False))

@@ -1,0 +1,52 @@
+"""A U-net that says of every pixel which of the three kinds it is.
+
+Trained on normal radiographs with opacities drawn into them, as DRAEM's discriminator (Zavrtanik et al. 2021, ICCV) is
+on drawn defects; here nothing is reconstructed first, and what lies outside the lung is a kind of its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.nets.output import Output
+from pneumo_ad.nets.standardise import standardise
+from pneumo_ad.nets.unet import UNet, check_divisible
+
+
+class KindUNet(nn.Module):
+    """(B, 1, H, W) whole radiographs in [0, 1] -> `Output` whose anomaly is the expected kind, in [0, 2].
+
+    Healthy lung is 0, opacity 1, outside the lung 2 (`metrics.kinds`): the order of the paper's Table 1. Every 2 x 2
+    pixels go in as four channels (Shi et al. 2016, CVPR), as in the lung segmenter, whose U-net this is; it works at
+    half resolution.
+
+    Args:
+        width: Channels of the first level of its `UNet`.
+        depth: Poolings.
+
+    Raises:
+        ConfigError: See `UNet`; on a side that is not divisible by 2 ** (depth + 1).
+
+    >>> KindUNet(width=4, depth=2)(torch.rand(2, 1, 64, 64)).anomaly.shape
+    torch.Size([2, 1, 64, 64])
+    """
+
+    def __init__(self, width: int = 16, depth: int = 4) -> None:
+        super().__init__()
+        self.depth = depth
+        self.unet = UNet(width, depth, convs=2, norm="batch", channels=4, classes=3)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, 3, H / 2, W / 2), a channel per kind."""
+        check_divisible(x.shape[-2:], self.depth + 1)
+        squares = F.pixel_unshuffle(standardise(x), 2)
+        return self.unet(squares.contiguous(memory_format=torch.channels_last))
+
+    def forward(self, x: Tensor) -> Output:
+        """See the class; the reconstruction is x itself."""
+        chance = self.logits(x).softmax(dim=1)
+        kind = HEALTHY * chance[:, HEALTHY] + OPACITY * chance[:, OPACITY] + OUTSIDE * chance[:, OUTSIDE]
+        return Output(x, anomaly=F.interpolate(kind[:, None], x.shape[-2:], mode="bilinear", align_corners=False))
