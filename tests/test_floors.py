@@ -28,6 +28,7 @@ HYDRA = {
     "classify",
     "evaluate",
     "evaluation",
+    "paper_figures",
     "sweeps",
     "compare",
     "leaderboard",

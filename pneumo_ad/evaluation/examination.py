@@ -193,7 +193,7 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
     image: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
-    maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(_shown(evidence))
+    maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(shown(evidence))
     place = 0
     for part in scoring(data, rows, "scoring", maps=True):
         here = slice(place, place + len(part.rows))
@@ -220,13 +220,11 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     )
 
 
-def _shown(evidence: Evidence) -> list[int]:
-    """Pneumonia first, those with truth before those without."""
+def shown(evidence: Evidence, most: int = _SHOWN) -> list[int]:
+    """Places of radiographs to show, at most so many of each class: pneumonia first, those with truth if there are."""
     chosen: list[int] = []
     for group in (evidence.pneumonia, evidence.normal):
         with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]
         places = with_truth or np.flatnonzero(group).tolist()
-        chosen += [
-            int(places[i]) for i in np.linspace(0, len(places) - 1, min(_SHOWN, len(places))).round().astype(int)
-        ]
-    return sorted(set(chosen), key=chosen.index) or list(range(min(_SHOWN, len(evidence.patient))))
+        chosen += [int(places[i]) for i in np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
+    return sorted(set(chosen), key=chosen.index) or list(range(min(most, len(evidence.patient))))

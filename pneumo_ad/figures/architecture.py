@@ -153,8 +153,9 @@ def _draw_box(axis: Axes, box: _Box, before: _Box | None) -> None:
     left, bottom = box.x - box.width / 2, box.y - box.height / 2
     axis.add_patch(Rectangle((left, bottom), box.width, box.height, facecolor=_FILL, edgecolor="black", linewidth=0.6))
     if box.copied > 0:
-        share = box.width * box.copied / box.layer.channels
-        axis.add_patch(Rectangle((left, bottom), share, box.height, facecolor=_COPIED, edgecolor="black", linewidth=0.6))
+        brought = Rectangle((left, bottom), box.width * box.copied / box.layer.channels, box.height)
+        brought.set(facecolor=_COPIED, edgecolor="black", linewidth=0.6)
+        axis.add_patch(brought)
     words = f"{box.layer.channels}" + (f" (×{box.times})" if box.times > 1 else "")
     if before is None or before.level != box.level or before.layer.channels != box.layer.channels or box.times > 1:
         axis.text(box.x, box.y + box.height / 2 + 0.03, words, ha="center", va="bottom", fontsize=SMALL)

@@ -36,7 +36,7 @@ def anomaly_maps(
         for column, image in enumerate(images):
             show(axes[0, column], image)
             axes[0, column].set_title(names[column], size=SMALL)
-            show(axes[1, column], maps[column], cmap="inferno", vmax=top)
+            show(axes[1, column], maps[column], top, "inferno")
             for row, colour in ((0, COLOURS["opacity"]), (1, "white")):
                 outline(axes[row, column], opacities[column] if opacities is not None else None, colour)
         shown = axes[1, -1].images[0]

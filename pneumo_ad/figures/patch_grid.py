@@ -27,7 +27,7 @@ def patch_grid(patches: npt.NDArray[np.uint8], title: str) -> Figure:
         for axis in axes.flat[len(patches) :]:
             axis.set_axis_off()
         for axis, patch in zip(axes.flat, patches, strict=False):
-            show(axis, patch, interpolation="nearest")
+            show(axis, patch, sharp=True)
         figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # type: ignore[union-attr,call-arg]
         figure.suptitle(title)
     return figure

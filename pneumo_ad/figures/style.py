@@ -63,9 +63,17 @@ def cell(columns: int, rows: int, aspect: float, largest: float, beside: float =
     return min(largest, (PAGE_WIDTH - beside) / columns, (PAGE_HEIGHT - above) / (rows * aspect))
 
 
-def show(axis: Axes, image: npt.NDArray[Any], **options: Any) -> None:
-    """A picture without ticks and frame, grey levels 0-255 unless told."""
-    axis.imshow(image, **({"cmap": "gray", "vmin": 0, "vmax": 255} | options))
+def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gray", sharp: bool = False) -> None:
+    """A picture without ticks and frame.
+
+    Args:
+        axis: Where.
+        image: (H, W) from 0 to `top`, or (H, W, 3) in [0, 1].
+        top: What is brightest.
+        cmap: Colours.
+        sharp: Every pixel a square.
+    """
+    axis.imshow(image, cmap=cmap, vmin=0, vmax=top, interpolation="nearest" if sharp else None)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
