@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_p
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, write_text
 from pneumo_ad.jobs import read_story
+from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.runs import Run, load_run
 from pneumo_ad.thresholds import Thresholds
@@ -82,9 +84,8 @@ def draw_figures(overrides: Sequence[str]) -> pd.DataFrame:
 def print_index(index: pd.DataFrame) -> None:
     """What was drawn and what was not."""
     for _, row in index.iterrows():
-        print(
-            f"{row['figure']:8} {row['shows']}: {'left out: ' + row['left_out'] if row['left_out'] else row['files']}"
-        )
+        told = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
+        print(f"{row['figure']:8} {row['shows']}: {told}")
     print(f"figures (png, 300 dpi) and numbers (csv): {index.attrs['output']}")
 
 
@@ -116,13 +117,17 @@ class Material:
         return type(self.run.module.score).__name__
 
     @cached_property
+    def evidence(self) -> Evidence:
+        """What masks and labels tell."""
+        return gather_evidence(self.data, self.rows)
+
+    @cached_property
     def result(self) -> Examination:
         """Scores and evidence of every window; no maps."""
-        evidence = gather_evidence(self.data, self.rows)
         window = self._read_scores()
         if window is None:
             window = self._score()
-        return Examination(self.rows, evidence, window, {}, {}, {})
+        return Examination(self.rows, self.evidence, window, {}, {}, {})
 
     def _score(self) -> dict[str, npt.NDArray[np.float32]]:
         parts = [part.scores for part in self.scoring(self.data, self.rows, "scoring")]
@@ -217,9 +222,7 @@ def _fig02(material: Material) -> Parts:
 def _own_classifier(run_dir: Path) -> Path:
     beside = run_dir / "figures" / "classifier"
     if read_story(beside).get("status") != "finished":
-        log.info(
-            "Fig. 2: training the classifier of the paper's § 3.1 on the run's own radiographs, once, in %s", beside
-        )
+        log.info("Fig. 2: a classifier is trained on the run's own radiographs, once, in %s", beside)
     return classifier_beside(run_dir)
 
 
@@ -242,8 +245,8 @@ def _fig10(material: Material) -> Parts:
     by_threshold = threshold_ranges(scores, material.thresholds)
     names = ["as healthy lung", "as opacity", "as outside"] if material.thresholds else None
     bounds = [*np.quantile(scores[places], QUANTILES).tolist(), float("inf")]
-    by_quantile = list(zip(bounds[:-1], bounds[1:], strict=True))
-    ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in zip(QUANTILES, [*QUANTILES[1:], 1], strict=True)]
+    by_quantile = list(pairwise(bounds))
+    ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in pairwise([*QUANTILES, 1])]
     return {
         "fig10_red_frames": frames(data, result, places, by_threshold, name, names),
         "fig10_red_frames_by_quantile": frames(data, result, places, by_quantile, name, ends),
@@ -269,12 +272,12 @@ FIGURES = (
     PaperFigure(
         "Fig. 3",
         "patches of normal lung",
-        lambda m: {"fig03_normal_patches": sample_patches(m.data, m.rows, m.result.evidence, "normal_lung")},
+        lambda m: {"fig03_normal_patches": sample_patches(m.data, m.rows, m.evidence, "normal_lung")},
     ),
     PaperFigure(
         "Fig. 4",
         "patches of pneumonia radiographs",
-        lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.rows, m.result.evidence, "pneumonia")},
+        lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.rows, m.evidence, "pneumonia")},
     ),
     PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": lung_fields(m.data, m.rows)}),
     PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
@@ -341,8 +344,8 @@ def _checked_classifier(given: str) -> Path | str | None:
     folder = Path(given)
     if not all((folder / "figures" / f"{FIGURE}{suffix}").is_file() for suffix in (".png", ".csv")):
         raise DataError(
-            f"classifier={given}: no finished classifier there (no figures/{FIGURE}.png and .csv); `pneumo-ad classify` "
-            "trains one, classifier=none leaves Fig. 2 out"
+            f"classifier={given}: no finished classifier there (no figures/{FIGURE}.png and .csv); "
+            "`pneumo-ad classify` trains one, classifier=none leaves Fig. 2 out"
         )
     return folder
 

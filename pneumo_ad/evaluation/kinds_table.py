@@ -105,7 +105,7 @@ def draw_table(table: pd.DataFrame, unit: str) -> Drawn:
     header, rows = printed(table)
     notes = [order_words(table), *sorted(set(table["note"]) & {NOT_KNOWN})]
     notes += [
-        "Normal lung: windows wholly inside the lungs of normal radiographs. The kinds: windows of the other radiographs.",
+        "Normal lung: windows wholly inside the lungs of normal radiographs. Kinds: windows of the other radiographs.",
         "Background: outside the lung, more than half dark and connected with the border.",
     ]
     drawn = figures.printed_table(
