@@ -162,7 +162,9 @@ def _draw_box(axis: Axes, box: _Box, before: _Box | None) -> None:
     if before is None or before.level != box.level:
         height, width = box.layer.shape[1:]
         words = "vector" if (height, width) == (1, 1) else f"{height}×{width}"
-        axis.text(box.x, box.y - box.height / 2 - 0.03, words, ha="center", va="top", fontsize=SMALL, color="0.35")
+        rising = before is not None and box.level < before.level  # an arrow comes from the lower left
+        x, side = (box.x - box.width / 2 + 0.05, "left") if rising else (box.x, "center")
+        axis.text(x, box.y - box.height / 2 - 0.03, words, ha=side, va="top", fontsize=SMALL, color="0.35")
 
 
 def _arrow(axis: Axes, before: _Box, box: _Box) -> None:

@@ -38,8 +38,8 @@ def grad_cam_panel(
             for axis in axes[:, column]:
                 show(axis, image)
                 outline(axis, field, FIELD)
-            lines = names[column].split("\n")
-            axes[0, column].set_title("\n".join(fitting(line, side) for line in lines), size=SMALL)
+            name, *more = names[column].split("\n")
+            axes[0, column].set_title("\n".join([fitting(name, side), *more]), size=SMALL)
             strength = cam / (cam.max() or 1)
             # What it does not look at stays as it is: see-through where the map is 0.
             axes[1, column].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * np.sqrt(strength))

@@ -39,6 +39,7 @@ def red_frames(
         captions: Of the ranges, above their bounds.
     """
     with mpl.rc_context(STYLE):
+        line = 0.8 * min(1.0, (1.6 * grid.stride / grid.patch) ** 0.5)  # thin, where frames lie close
         aspect = grid.image_size[0] / grid.image_size[1]
         columns = len(ranges) + 1
         # Below each picture stands a line of words, above the first row two.
@@ -55,7 +56,7 @@ def red_frames(
                 inside = (scores[row] >= low) & (scores[row] < high)
                 corners = grid.positions[inside][:, None, ::-1] - 0.5 + _SQUARE * grid.patch
                 # One collection: thousands of single frames would take a minute to draw.
-                axis.add_collection(PolyCollection(corners, facecolors="none", edgecolors=RED, linewidths=0.7))
+                axis.add_collection(PolyCollection(corners, facecolors="none", edgecolors=RED, linewidths=line))
                 axis.set_xlabel(f"{int(inside.sum())} of {len(grid)} patches", size=SMALL, labelpad=2)
         axes[0, 0].set_title("radiograph" + ("\nopacity outlined" if outlined else ""), size=SMALL)
         for number, (axis, (low, high)) in enumerate(zip(axes[0, 1:], ranges, strict=True)):

@@ -66,7 +66,9 @@ def score_histogram(
         axis.set(xlabel=f"{unit}; the last bar holds all above", ylabel="share of the group's patches (%)", title=title)
         axis.set_xlim(edges[0], edges[-1])
         if counts:
-            legend = axis.legend(frameon=False, loc="upper right", title=words or None, alignment="left")
+            legend = axis.legend(
+                frameon=True, framealpha=0.9, edgecolor="none", loc="upper right", title=words or None, alignment="left"
+            )
             legend.get_title().set_fontsize(7.5)
             axis.set_ylim(top=axis.get_ylim()[1] * 1.05)
     return figure

@@ -31,7 +31,7 @@ def reconstruction_panel(
     n = len(x)
     side = min(1.0, (PAGE_WIDTH - 1.05) / n)
     with mpl.rc_context(STYLE):
-        figure = page(side * n + 1.05, 3.6 * side + 1.15)
+        figure = page(side * n + 1.05, 3.1 * side + 1.05)
         axes = figure.subplots(4, n, squeeze=False, gridspec_kw={"height_ratios": [1, 1, 0.55, 0.55]})
         for column in range(n):
             for row, picture in enumerate((x[column], reconstruction[column])):
