@@ -26,7 +26,7 @@ from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, Scoring, shown
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
-from pneumo_ad.evaluation.pictures import frames, histogram, reconstructions, threshold_ranges, true_groups
+from pneumo_ad.evaluation.pictures import BY_KIND, frames, histogram, reconstructions, threshold_ranges, true_groups
 from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, write_text
@@ -234,7 +234,7 @@ def _fig09(material: Material) -> Parts:
     parts: Parts = {"fig09_histogram": histogram(result, groups, material.thresholds, unit, material.modality)}
     kinds = true_groups(result)
     if any(chosen.any() for chosen in kinds.values()):
-        parts["fig09_histogram_by_kind"] = histogram(result, kinds, material.thresholds, unit)
+        parts["fig09_histogram_by_kind"] = histogram(result, kinds, material.thresholds, unit, title=BY_KIND)
     return parts
 
 

@@ -24,7 +24,7 @@ PAPER = {
     "outside: body": "not told apart",
     "outside: background": "not told apart",
 }
-NOT_KNOWN = "not known: no mask tells"
+NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
 def background_shares(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

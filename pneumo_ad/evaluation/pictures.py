@@ -20,6 +20,7 @@ from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.runs import Run
 from pneumo_ad.thresholds import Thresholds
 
+BY_KIND = "windows of radiographs that are not normal, by true kind"
 _PATCHES = 8  # columns of a panel
 
 Modality = Mapping[str, float]
@@ -48,7 +49,9 @@ def draw(
     ranges = threshold_ranges(result.window["score"], thresholds)
     drawn = {
         "fig09_histogram": histogram(result, origins(result.evidence), thresholds, f"{name} ({unit})", modality),
-        "fig09_histogram_by_kind": histogram(result, true_groups(result), thresholds, f"{name} ({unit})"),
+        "fig09_histogram_by_kind": histogram(
+            result, true_groups(result), thresholds, f"{name} ({unit})", title=BY_KIND
+        ),
         "fig10_red_frames": frames(data, result, shown, ranges, name),
     }
     if isinstance(run.module, PatchAutoencoder):
@@ -63,8 +66,9 @@ def draw(
 
 
 def true_groups(result: Examination) -> dict[str, npt.NDArray[np.bool_]]:
-    """(I, N) each: windows by their true kind, of all radiographs whose truth is known."""
-    return {KINDS[kind]: result.evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
+    """(I, N) each: windows by their true kind; of radiographs that are not normal, as in the paper's Table 1."""
+    sick = ~result.evidence.normal[:, None]
+    return {KINDS[kind]: sick & (result.evidence.kind == kind) for kind in (HEALTHY, OPACITY, OUTSIDE)}
 
 
 def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
@@ -117,6 +121,7 @@ def histogram(
     thresholds: Thresholds | None,
     unit: str,
     modality: Modality | None = None,
+    title: str = "",
 ) -> Drawn:
     """Fig. 9: the run's score by group of windows.
 
@@ -128,6 +133,7 @@ def histogram(
         thresholds: To mark, or None.
         unit: Of the score.
         modality: To print.
+        title: Above the figure.
     """
     scores = {name: result.window["score"][chosen] for name, chosen in groups.items()}
     edges, counts = figures.binned(scores)
@@ -139,7 +145,7 @@ def histogram(
     single += [("modality", f"pneumonia_{key}", value) for key, value in (modality or {}).items()]
     numbers = pd.concat([*bars, pd.DataFrame(single, columns=["what", "of", "value"])], ignore_index=True)
     words = hump_words(modality) if modality else ""
-    return Drawn(figures.score_histogram(scores, thresholds or (), unit, words=words), numbers)
+    return Drawn(figures.score_histogram(scores, thresholds or (), unit, title, words), numbers)
 
 
 def hump_words(modality: Modality) -> str:

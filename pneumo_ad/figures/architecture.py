@@ -35,7 +35,7 @@ _COLOURS = {
     "other": "#8c564b",
     "join": "0.55",
 }
-_FILL, _COPIED = "#9ecae1", "#f0f0f0"
+_FILL, _COPIED = "#9ecae1", "white"
 _MOST = 24  # boxes; neighbours of one shape become one box where there are more
 _ABOVE, _BELOW = 0.17, 0.2  # inches for the words above and below a box
 

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from pneumo_ad.figures.style import COLOURS, NAMES, STYLE, page
 
 _BINS = 80
-_SHOWN = 0.995  # quantile of the scores at which the axis ends
 
 
 def binned(
@@ -28,7 +27,8 @@ def binned(
     """
     groups = {name: np.asarray(values).ravel() for name, values in scores.items() if np.size(values)}
     everything = np.concatenate(list(groups.values())) if groups else np.zeros(1)
-    low, high = np.quantile(everything, [0, _SHOWN])
+    low, most, nearly_all = np.quantile(everything, [0, 0.9, 0.98])
+    high = min(nearly_all, 1.3 * most)  # a long tail would leave the humps a few bins
     edges = np.linspace(min(low, 0), high if high > low else low + 1, _BINS + 1)
     return edges, {name: np.histogram(np.minimum(values, edges[-1]), edges)[0] for name, values in groups.items()}
 
