@@ -102,7 +102,7 @@ class Material:
     def __init__(self, run: Run, subset: str | None, evaluated: Path, classifier: Path | str | None) -> None:
         self.run = run
         self.data = run.datamodule
-        self.rows, self.subset, _ = chosen_rows(run, subset)
+        self.rows = chosen_rows(run, subset)[0]
         self.evaluated = evaluated
         self.classifier = classifier
 
@@ -143,7 +143,6 @@ class Material:
         run, data = self.run, self.data
         checkpoint = run.checkpoint
         same = {
-            "subset": self.subset,
             "store": data.store.key,
             "score": self.score_name,
             "unit": self.scoring.unit,

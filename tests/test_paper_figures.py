@@ -15,7 +15,6 @@ from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.evaluation.kinds_table import NOT_KNOWN
 from pneumo_ad.metrics.background import background
 from pneumo_ad.metrics.modality import modality
-from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs import load_run
 
 TINY = [
@@ -320,9 +319,3 @@ def test_a_classifier_is_trained_once_beside_the_run_and_told(run, monkeypatch, 
     assert start("figures", f"run={run}", "only=2") == 0
     assert asked == [run]
     assert "a classifier is trained on the run's own radiographs, once" in caplog.text
-
-
-def test_windows_of_another_grid_are_not_taken_for_these(run):
-    assert len(PatchGrid((64, 64), 8, 8)) == 64  # what the tests above count with
-    data = load_run(run, ["stride=4"]).datamodule
-    assert len(data.grid) > 64
