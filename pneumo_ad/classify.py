@@ -27,6 +27,7 @@ from pneumo_ad.files import write_text
 from pneumo_ad.jobs import INTERRUPTED, claim, read_story, recorded, tell
 from pneumo_ad.processes import count_processes
 from pneumo_ad.runs import find_checkpoint, keep_split, saved_config
+from pneumo_ad.shortcuts import Values, image_shortcuts
 from pneumo_ad.train import record
 
 log = logging.getLogger(__name__)
@@ -182,9 +183,10 @@ def _load_best(classifier: RadiographClassifier, run_dir: Path) -> dict[str, Any
     return checkpoint
 
 
-def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.floating]]:
+def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) -> Values:
     """By name, (I,) a trivial score of each radiograph: what the classifier has to beat."""
-    return {"brightness": np.array([datamodule.store.images[row].mean() for row in rows])}
+    store = datamodule.store
+    return image_shortcuts(store.images, store.table, datamodule.lung_fields, rows)
 
 
 def _print(metrics: dict[str, float], title: str) -> None:

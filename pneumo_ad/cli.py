@@ -15,6 +15,7 @@ pneumo-ad COMMAND [overrides]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
   tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
+  audit        what is in a data set: counts, duplicates, shortcuts       data=GROUP data.root=DIR [output=DIR]
   classify     the paper's first try: a CNN on whole radiographs, Grad-CAM   (data=... data.root=...; resume=RUN)
   store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
 
@@ -92,6 +93,19 @@ or killed, and started several times it has several workers.
 Needs Optuna: pip install "pneumo_ad[tune]"
 """
 
+AUDIT = """\
+pneumo-ad audit data=GROUP data.root=DIR [key=value] ...
+
+Tells what is in a data set: counts by split and label, sizes, patients in more than one split or folder, exact and near
+duplicates, files that cannot be read, and how far trivial facts (sharpness, aspect ratio, size of the file, ...) alone
+tell pneumonia from normal. Writes audit.json, duplicates.csv, unreadable.csv, shortcuts.csv and shortcuts.png.
+
+  data=GROUP           {data}; data.KEY=VALUE sets what the group takes
+  output=DIR           where to write (default: audits/<what was set>)
+  image_size=N fit=pad the size at which radiographs are compared, and how they are fitted to it (default: 256, squash)
+  lungs=GROUP          {lungs}: shortcuts within the lung field too
+"""
+
 STORE = """\
 pneumo-ad store [clear=KEY] [clear=all]
 
@@ -117,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
         "compare": _compare,
         "tune": _tune,
         "train-lungs": _train_lungs,
+        "audit": _audit,
         "classify": _classify,
         "store": _store,
     }
@@ -260,6 +275,19 @@ def _tune(arguments: list[str]) -> None:
     from pneumo_ad.tune import tune
 
     tune(arguments)
+
+
+def _audit(arguments: list[str]) -> None:
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        print(AUDIT.format(data=_choices("data"), lungs=_choices("lungs")))
+        return
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from pneumo_ad.audit import audit
+    from pneumo_ad.auditing.printing import print_audit
+
+    print_audit(audit(arguments))
 
 
 def _store(arguments: list[str]) -> None:

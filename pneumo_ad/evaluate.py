@@ -17,6 +17,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.examination import Examination, Scoring, check_relative, examine
+from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.pictures import draw
 from pneumo_ad.evaluation.tables import write_tables
@@ -84,7 +85,9 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     thresholds = fit_thresholds(calibration, build(config.threshold))
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     result = examine(scoring, data, rows)
-    findings = measure(scoring, data, result, calibration, thresholds, config.false_alarm_rate, config.matched)
+    findings = measure(data, result, calibration, thresholds, config.false_alarm_rate)
+    if config.matched:
+        findings.add(measure_matched(scoring, _padded(run, rows)))
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
@@ -105,7 +108,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "skipped": data.skipped,
     }
     write_maps(output / "maps", _sampled_maps(data, result))
-    write_tables(output, data, result, thresholds.get("score"))
+    normals = calibration["score_normal_images"]
+    write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
     draw(output / "figures", run, result, thresholds.get("score"), scoring.unit)
@@ -126,6 +130,13 @@ def scoring_of(run: Run) -> Scoring:
         build(config.aggregate),
         config.relative,
     )
+
+
+def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
+    """The radiographs of some rows and no others, with their aspect ratio kept."""
+    data = run.datamodule
+    chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
+    return build(run.config.datamodule, table=data.table[chosen].reset_index(drop=True), fit="pad")
 
 
 def check_evaluation(config: DictConfig) -> None:

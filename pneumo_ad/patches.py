@@ -202,7 +202,7 @@ class PatchGrid:
 
     def window_shares(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(B, N) share of each window that the (B, H, W) masks of 0 and 1 fill."""
-        return self.window_sums(masks).reshape(len(masks), -1) / self.patch**2
+        return self.window_sums(masks).reshape(len(masks), len(self)) / self.patch**2
 
     def window_means(self, maps: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """(B, H, W) maps -> (B, N) mean of each window."""
@@ -210,7 +210,7 @@ class PatchGrid:
         integral = np.zeros((len(maps), height + 1, width + 1))
         np.cumsum(maps, axis=1, dtype=np.float64, out=integral[:, 1:, 1:])
         np.cumsum(integral[:, 1:, 1:], axis=2, out=integral[:, 1:, 1:])
-        return (self._differences(integral).reshape(len(maps), -1) / self.patch**2).astype(np.float32)
+        return (self._differences(integral).reshape(len(maps), len(self)) / self.patch**2).astype(np.float32)
 
     def _differences(self, integral: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(B, H + 1, W + 1) integral images -> (B, rows, columns) sum of each window."""

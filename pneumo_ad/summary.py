@@ -9,6 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pneumo_ad.metrics.headline import LEVELS
+from pneumo_ad.shortcuts import best_shortcut, strength
+
 HEADLINE = {
     "patch/auroc_outside_vs_healthy": "patch AUROC outside / healthy lung",
     "patch/auroc_opacity_vs_healthy": "patch AUROC opacity / healthy lung",
@@ -18,7 +21,10 @@ HEADLINE = {
     "pixel/auroc": "pixel AUROC opacity / rest",
     "pixel/auroc_in_lung": "  in the lung",
     "pixel/average_precision": "pixel average precision",
+    "pixel/pro_in_lung": "per-region overlap in the lung",
+    "pixel/pointing_game_in_lung": "pointing game in the lung",
     "image/auroc": "image AUROC pneumonia / normal",
+    "image/auroc_matched": "  matched in aspect, sharpness, intensity",
     "image/average_precision": "image average precision",
 }
 MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
@@ -33,29 +39,71 @@ def _cell(metrics: dict[str, float], key: str) -> str:
     return f"{metrics[key]:.3f}{interval}"
 
 
+def _shortcut(metrics: dict[str, float], key: str) -> str:
+    """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks."""
+    prefix = f"shortcut/{LEVELS.get(key)}/"
+    best = best_shortcut(
+        {
+            name.removeprefix(prefix): value
+            for name, value in metrics.items()
+            if name.startswith(prefix) and not name.endswith(("_low", "_high"))
+        }
+    )
+    return f"{strength(best.auroc):.3f} [dim]{best.words}[/dim]" if best else ""
+
+
 def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Table:
-    """The headline metrics of one or more runs, each beside mean brightness on the same patches.
+    """The headline metrics of one or more runs, each beside what needs no model on the same samples.
 
     Args:
         evaluations: By name, the `metrics` of a `metrics.json`.
         title: Above the table.
     """
-    table = Table(title=title, title_justify="left", caption="in brackets: 95 % bootstrap interval by patient")
+    caption = "in brackets: 95 % interval by patient; best shortcut: AUROC whichever way round"
+    table = Table(title=title, title_justify="left", caption=caption)
     table.add_column("metric")
     for name in evaluations:
         table.add_column(name)
         table.add_column("brightness alone", style="dim")
+        table.add_column("best shortcut")
     for key, words in HEADLINE.items():
         if any(key in metrics for metrics in evaluations.values()):
-            columns = ((_cell(metrics, key), _cell(metrics, f"brightness/{key}")) for metrics in evaluations.values())
+            columns = (
+                (_cell(metrics, key), _cell(metrics, f"brightness/{key}"), _shortcut(metrics, key))
+                for metrics in evaluations.values()
+            )
             table.add_row(words, *chain.from_iterable(columns))
     table.add_section()
     for kind in MEDIANS:
         key = f"patch/sad_median_{kind}"
         if any(key in metrics for metrics in evaluations.values()):
-            cells = ((f"{metrics[key]:.2f}" if key in metrics else "–", "") for metrics in evaluations.values())
+            cells = ((f"{metrics[key]:.2f}" if key in metrics else "–", "", "") for metrics in evaluations.values())
             table.add_row(f"median SAD, {kind.replace('_', ' ')}", *chain.from_iterable(cells))
     return table
+
+
+def print_decisions(console: Console, metrics: dict[str, float]) -> None:
+    """What normals alone decided, beside the oracle, and the shape of the histogram."""
+    if "false_alarms/image" in metrics:
+        line = (
+            f"false alarms: declared {metrics['false_alarms/declared']:.3f}, on unseen normal radiographs "
+            f"{_cell(metrics, 'false_alarms/image')}"
+        )
+        if "false_alarms/patch" in metrics:
+            line += f", on patches of unseen normal lung {_cell(metrics, 'false_alarms/patch')}"
+        console.print(line)
+    if "image/balanced_accuracy" in metrics:
+        console.print(
+            f"at that threshold: sensitivity {_cell(metrics, 'image/sensitivity')}, balanced accuracy "
+            f"{metrics['image/balanced_accuracy']:.3f} (oracle threshold, chosen on the truth itself: "
+            f"{metrics['oracle/image_balanced_accuracy']:.3f})"
+        )
+    if "modality/dip" in metrics:
+        humps = "one hump is not refuted" if metrics["modality/dip_p"] > 0.05 else "more than one hump"
+        console.print(
+            f"histogram of pneumonia windows: {humps} (dip {metrics['modality/dip']:.4f}, p = "
+            f"{metrics['modality/dip_p']:.3g}); mixture of {metrics['modality/components']:.0f} by BIC"
+        )
 
 
 def print_evaluation(output: Path, title: str) -> None:
@@ -70,12 +118,13 @@ def print_evaluation(output: Path, title: str) -> None:
         f"{found['counts/patients']} patients; {found['counts/patches']:,} patches, "
         f"{found['counts/patches_mixed']:,} of them mixed and left out of the patch metrics"
     )
+    print_decisions(console, found)
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):
             console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
     by_reason: dict[str, list[str]] = {}
     for key, reason in about["omitted"].items():
-        if not key.startswith("brightness/"):
+        if not key.startswith(("brightness/", "shortcut/")):
             by_reason.setdefault(reason, []).append(key)
     for reason, keys in by_reason.items():
         console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")

@@ -11,8 +11,10 @@ from sklearn.mixture import GaussianMixture as _Mixture
 
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.metrics.modality import log_scores
 
 Scores = npt.NDArray[np.floating]
+_ROUNDING = 1e-9  # 1 / 0.05 is 20, whatever its last bit
 
 
 class Thresholds(NamedTuple):
@@ -48,6 +50,27 @@ def _check(scores: Scores, least: int, whose: str) -> Scores:
     return scores
 
 
+class Fixed:
+    """Thresholds that are known beforehand, for scores with a scale of their own (`score=expected_kind`).
+
+    Args:
+        low: Above it a patch is an opacity.
+        high: Above it a patch is outside the lung.
+
+    Raises:
+        ConfigError: They do not rise.
+    """
+
+    def __init__(self, low: float = 0.5, high: float = 1.5) -> None:
+        if not low < high:
+            raise ConfigError(f"low={low} must lie below high={high}")
+        self.low, self.high = low, high
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`; nothing is fitted."""
+        return Thresholds(self.low, self.high)
+
+
 class MultiOtsu:
     """Three classes of least variance within (Otsu 1979; Liao et al. 2001) on the scores of pneumonia patches.
 
@@ -70,7 +93,7 @@ class MultiOtsu:
         Raises:
             DataError: Fewer than 3 different scores.
         """
-        scores = np.log(np.maximum(_check(pneumonia, 3, "pneumonia"), 1e-6))
+        scores = log_scores(_check(pneumonia, 3, "pneumonia"))
         try:
             centres = threshold_multiotsu(scores, classes=3, nbins=self.bins)
             low, high = np.exp(centres + np.ptp(scores) / self.bins / 2)  # the end of the last bin that belongs below
@@ -95,7 +118,7 @@ class GaussianMixture:
         Raises:
             DataError: Fewer than 30 scores, or than 3 different ones.
         """
-        scores = np.log(np.maximum(_check(pneumonia, 30, "pneumonia"), 1e-6))
+        scores = log_scores(_check(pneumonia, 30, "pneumonia"))
         if len(np.unique(scores)) < 3:
             raise DataError(f"no three classes in {len(scores)} pneumonia scores (fewer than 3 different ones)")
         mixture = _Mixture(3, random_state=self.seed, n_init=3).fit(scores[:, None])
@@ -133,7 +156,111 @@ class NormalQuantiles:
             DataError: Too few scores for the upper quantile.
         """
         # With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise.
-        least = int(np.ceil(1 / (1 - self.high) - 1e-9)) if self.high < 1 else 2
+        least = int(np.ceil(1 / (1 - self.high) - _ROUNDING)) if self.high < 1 else 2
         scores = _check(normal_lung, least, "normal-lung")
         low, high = np.quantile(scores, [self.low, self.high])
         return Thresholds(float(low), float(high))
+
+
+class Conformal:
+    """Split-conformal thresholds on held-out normal lung: false-alarm rates that are declared, and kept on average.
+
+    Of normal patches exchangeable with the held-out ones, at most `low` lie above the lower threshold in expectation,
+    and at most `high` above the upper one, whatever the distribution (Vovk et al. 2005; Lei et al. 2018, JASA). Patches
+    of one radiograph resemble each other, so that the rate of a single set of new radiographs varies more than their
+    number suggests: `metrics.false_alarms` measures what came of it.
+
+    Args:
+        low: Share of normal patches that may be called opacity or outside.
+        high: Share of normal patches that may be called outside.
+
+    Raises:
+        ConfigError: Rates that do not fall within (0, 1).
+    """
+
+    def __init__(self, low: float = 0.05, high: float = 0.01) -> None:
+        if not 0 < high < low < 1:
+            raise ConfigError(
+                f"low={low} and high={high} are false-alarm rates: they must lie within (0, 1), high below low, "
+                "for example low=0.05 high=0.01"
+            )
+        self.low, self.high = low, high
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`.
+
+        Raises:
+            DataError: Too few scores for the lower rate, or all equal.
+        """
+        scores = _check(normal_lung, least_normals(self.high), "normal-lung")
+        return Thresholds(conformal_threshold(scores, self.low), conformal_threshold(scores, self.high))
+
+
+def least_normals(rate: float) -> int:
+    """Fewest held-out normals from which a false-alarm rate can be promised.
+
+    >>> least_normals(0.05), least_normals(0.01)
+    (19, 99)
+    """
+    return int(np.ceil(1 / rate - _ROUNDING)) - 1
+
+
+def conformal_threshold(normals: Scores, rate: float) -> float:
+    """Threshold that a new normal exceeds with a chance of at most `rate`, exchangeable with these as it is.
+
+    The k-th smallest of n normals, k = ceil((n + 1) (1 - rate)): a new one is as likely to fall into each of the n + 1
+    places between them (Vovk et al. 2005; Lei et al. 2018, JASA). Without ties the chance is above rate - 1 / (n + 1).
+
+    Args:
+        normals: Scores of held-out normals, any shape; one per patient, if the promise is for patients.
+        rate: Declared share of false alarms, in (0, 1).
+
+    Raises:
+        DataError: Fewer normals than the rate needs, or some without a score.
+        ConfigError: A rate outside (0, 1).
+
+    >>> conformal_threshold(np.arange(1.0, 100.0), 0.05)  # 5 of the 100 places lie above
+    95.0
+    """
+    if not 0 < rate < 1:
+        raise ConfigError(f"rate={rate} is no false-alarm rate within (0, 1)")
+    ordered = _ordered(normals)
+    n = len(ordered)
+    k = int(np.ceil((n + 1) * (1 - rate) - _ROUNDING))
+    if k > n:
+        raise DataError(
+            f"a false-alarm rate of {rate:g} needs at least {least_normals(rate)} normal scores; there are {n}, "
+            f"which can promise no less than {1 / (n + 1):.2g}"
+        )
+    return float(ordered[max(k, 1) - 1])
+
+
+def p_values(scores: Scores, normals: Scores) -> npt.NDArray[np.float64]:
+    """Conformal p-value: share of normals that score at least as high, the score itself counted among them.
+
+    Of a normal, it is at most r with a chance of at most r; it is so exactly where the score exceeds
+    `conformal_threshold(normals, r)`.
+
+    Args:
+        scores: Any shape.
+        normals: Scores of held-out normals, any shape.
+
+    Returns:
+        In [1 / (n + 1), 1], the shape of `scores`.
+
+    Raises:
+        DataError: Normals without a score.
+
+    >>> p_values(np.array([0.5, 3.0, 9.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    array([1. , 0.6, 0.2])
+    """
+    ordered = _ordered(normals)
+    reached = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    return (1 + reached) / (1 + len(ordered))
+
+
+def _ordered(normals: Scores) -> Scores:
+    ordered = np.sort(normals, axis=None)
+    if np.isnan(ordered).any():
+        raise DataError(f"{np.isnan(ordered).sum()} of {len(ordered)} normals have no score (NaN)")
+    return ordered

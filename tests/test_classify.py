@@ -190,9 +190,11 @@ def test_maps_that_are_0_and_radiographs_without_lung_are_counted_and_left_out_b
 
 
 def test_shortcuts_stand_beside_under_their_names():
-    metrics, _ = measure(classified((0.1, 0.2, 0.3, 0.4)), {"aspect": np.array([4.0, 3, 2, 1]), "none": np.ones(4)})
+    many = pd.concat([classified((0.1, 0.2, 0.3, 0.4)).assign(patient=str(n)) for n in range(3)], ignore_index=True)
+    sick = (many["label"] == PNEUMONIA).to_numpy(dtype=float)
+    metrics, about = measure(many, {"aspect": sick, "none": np.ones(len(many))})
     assert metrics["shortcut/image/aspect"] == 1
-    assert metrics["shortcut/image/none"] == 0.5
+    assert about["omitted"]["shortcut/image/none"] == "the same for every radiograph"
     assert {"shortcut/image/aspect_low", "shortcut/image/aspect_high"} <= set(metrics)
 
 
@@ -236,7 +238,7 @@ def test_the_panel_prints_each_share_and_outlines_each_lung():
     figure = figures.grad_cam_panel(images, cams, [field, field, 0 * field], list("abc"), [0.25, float("nan"), 0.5])
     upper, lower = figure.axes[:3], figure.axes[3:6]
     words = [axis.get_xlabel() for axis in lower]
-    assert "25% in the lung field" in words[0]
+    assert words[0].startswith("in the lung:\n25% of Grad-CAM")
     assert "0 everywhere" in words[1]
     assert "17% of the area" in words[0]
     assert [axis.get_title() for axis in upper] == ["a", "b", "c"]

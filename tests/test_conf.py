@@ -26,8 +26,10 @@ OFFERS = {
     "score": ("score", "residual_map"),
     "corruption": ("__call__",),
     "threshold": ("fit",),
+    "aggregate": ("__call__",),
     "optimizer": ("__call__",),
     "lungs": ("__call__",),
+    "intensity": ("__call__", "one"),
 }
 
 
@@ -42,6 +44,11 @@ def composed(group, choice):
     config = compose_config("train_lungs" if (group, choice) in LUNG_CHOICES else "train", [f"{group}={choice}"])
     config.run_dir = "run"
     return config
+
+
+def seen_by_the_net(config):
+    side = config.patch if config.view == "patch" else config.image_size
+    return (side, side) if isinstance(side, int) else tuple(side)
 
 
 def test_the_globs_find_something():
@@ -122,9 +129,8 @@ def test_every_experiment_composes_with_its_command_and_its_parts_fit(name):
     OmegaConf.to_container(config, resolve=True)
     module = build(config.module)
     if name not in LUNG_EXPERIMENTS:
-        side = config.patch
         with torch.no_grad():
-            assert module(torch.zeros(1, 1, side, side)).reconstruction.shape == (1, 1, side, side)
+            module.eval().try_out(torch.zeros(1, 1, *seen_by_the_net(config)))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -133,7 +139,7 @@ def test_every_value_of_every_axis_makes_a_module(name):
     for key, values in (config.sweep or {}).items():
         for value in values.split(","):
             changed = compose_config("train", [f"experiment={name}", f"{key}={value}"])
-            build(changed.module)(torch.zeros(1, 1, changed.patch, changed.patch))
+            build(changed.module)(torch.zeros(1, 1, *seen_by_the_net(changed)))
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in LUNG_EXPERIMENTS])

@@ -20,7 +20,8 @@ from pneumo_ad.classifier.module import RadiographClassifier
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.decisions import decision_metrics
-from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
+from pneumo_ad.metrics.ranking import Interval
+from pneumo_ad.shortcuts import shortcut_aurocs
 
 FIGURE = "fig02_grad_cam"
 # Nagamura, Tokunaga and Okita 2019, § 3.1.
@@ -85,7 +86,7 @@ def measure(
 
     Args:
         table: See `Examination`.
-        shortcuts: By name, (I,) a trivial score of each radiograph, higher for pneumonia.
+        shortcuts: By name, (I,) a trivial score of each radiograph.
 
     Returns:
         The metrics, and what there is to say about them. `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`
@@ -99,8 +100,8 @@ def measure(
     truth = (table["label"] == PNEUMONIA).to_numpy()
     patients = table["patient"].to_numpy(dtype=str)
     found = decision_metrics(table["probability"].to_numpy(), truth, patients)
-    for name, values in shortcuts.items():
-        found[f"shortcut/image/{name}"] = auroc_with_interval(values, truth, patients)
+    aurocs, omitted = shortcut_aurocs(shortcuts, truth, ~truth, patients)
+    found |= {f"shortcut/image/{name}": auroc for name, auroc in aurocs.items()}
     looks_nowhere = table["cam_share_in_lung"].isna()
     no_lung = table["lung_share_of_area"] == 0
     for prefix, chosen in (("cam/", truth), ("cam/normal/", ~truth)):
@@ -123,7 +124,8 @@ def measure(
         "Grad-CAM is 0 everywhere": table.loc[looks_nowhere, "image"].tolist(),
         "no lung was found": table.loc[no_lung, "image"].tolist(),
     }
-    return metrics, {"threshold": 0.5, "paper": PAPER, "left_out_of_cam": left_out}
+    about = {"threshold": 0.5, "paper": PAPER, "left_out_of_cam": left_out}
+    return metrics, about | {"omitted": {f"shortcut/image/{name}": reason for name, reason in omitted.items()}}
 
 
 def _flat(found: Mapping[str, Interval]) -> dict[str, float]:

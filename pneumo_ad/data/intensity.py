@@ -21,6 +21,10 @@ class Intensity(Protocol):
         """(N, H, W) grey levels."""
         ...
 
+    def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """A single radiograph, (H, W), by its pixels `inside`."""
+        ...
+
 
 class AsStored:
     """The grey levels of the store, as the paper has them."""
@@ -28,6 +32,10 @@ class AsStored:
     def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) grey levels."""
         return store.images
+
+    def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(H, W), as it is."""
+        return image
 
 
 class LungFieldIntensity:
@@ -58,10 +66,14 @@ class LungFieldIntensity:
             whole = (store.content(np.array([row]))[0] for row in range(len(store)))
             pictures = np.empty_like(store.images)
             for picture, image, field, content in zip(pictures, store.images, lung_fields, whole, strict=True):
-                picture[:] = normalise(image, field if field.any() else content, self.low, self.high)
+                picture[:] = self.one(image, field if field.any() else content)
             return pictures
 
         return cached_array(store, f"intensity-{digest.hexdigest()[:12]}", compute)
+
+    def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(H, W), see `normalise`."""
+        return normalise(image, inside, self.low, self.high)
 
 
 def normalise(

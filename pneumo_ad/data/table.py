@@ -66,6 +66,16 @@ def _refuse(rows: pd.DataFrame, what: str) -> None:
         raise DataError(f"{len(rows)} radiographs {what}: {shown}{', ...' if len(rows) > 5 else ''}")
 
 
+def describing_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that describe radiographs in words: view, finding, ..., but no required one, no boxes, no numbers.
+
+    >>> describing_columns(pd.DataFrame({"image": ["a"], "view": ["PA"], "height": [512]})).columns.tolist()
+    ['view']
+    """
+    own = table.drop(columns=[*REQUIRED, "boxes"], errors="ignore")
+    return own.select_dtypes(exclude=["number", "bool"])
+
+
 def map_labels(labels: pd.Series, mapping: Mapping[str, str] | None) -> pd.Series:
     """Bring a source's words to normal, pneumonia or other; words that are neither of the first two become other.
 

@@ -16,7 +16,7 @@ from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.module import NetModule, OptimizerFactory, to_unit
 from pneumo_ad.nets import KindUNet
-from pneumo_ad.scores import Judgement, Score
+from pneumo_ad.scores import OpacityChance, Score
 
 _VISIBLE = 0.12  # share of the way to tissue from which a pixel counts as opacity
 _TEXTURE = 24  # values across a radiograph from which an opacity's unevenness is interpolated
@@ -32,7 +32,7 @@ class OpacityDetector(NetModule):
         net: To be trained.
         corruption: Draws one opacity at a time.
         optimizer: Parameters -> optimizer.
-        score: Default `Judgement()`.
+        score: Default `OpacityChance()`.
         layers: Opacities drawn at most into one radiograph.
         warm_start: Begin with the U-net of the lung segmenter that ships, which knows the lungs already.
         seed: Fixes what is drawn in each (epoch, batch).
@@ -51,7 +51,7 @@ class OpacityDetector(NetModule):
         warm_start: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__(net, score if score is not None else Judgement())
+        super().__init__(net, score if score is not None else OpacityChance())
         if not (isinstance(net, KindUNet) and isinstance(corruption, DrawnOpacity)):
             raise ConfigError(
                 "module=opacity_detector trains net=kind_unet with corruption=drawn_opacity, got "

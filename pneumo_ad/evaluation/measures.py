@@ -6,20 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.table import describing_columns
+from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.calibration import JUDGED, Calibration
-from pneumo_ad.evaluation.examination import Examination, Scoring
+from pneumo_ad.evaluation.decisions import false_alarms, oracles
+from pneumo_ad.evaluation.examination import TRIVIAL, Examination
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.headline import (
+    LEAST_IMAGES,
+    LEVELS,
+    NOT_KNOWN,
+    Evidence,
     Measured,
     Questions,
     counts,
     headline,
+    pixel_values,
     sad_medians,
 )
+from pneumo_ad.metrics.kinds import PADDING
+from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
+from pneumo_ad.metrics.modality import modality
+from pneumo_ad.metrics.oracle import best_dice
+from pneumo_ad.metrics.subgroups import subgroup_table, subgroups
+from pneumo_ad.shortcuts import image_shortcuts, shortcut_aurocs
 from pneumo_ad.thresholds import Thresholds
+
+Found = tuple[Mapping[str, float], Mapping[str, str]]
 
 
 @dataclass
@@ -36,7 +54,7 @@ class Findings:
     omitted: dict[str, str] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
-    def add(self, found: tuple[Mapping[str, float], Mapping[str, str]], prefix: str = "") -> None:
+    def add(self, found: Found, prefix: str = "") -> None:
         """Take over metrics and omissions."""
         metrics, omitted = found
         self.metrics |= {prefix + key: value for key, value in metrics.items()}
@@ -50,24 +68,20 @@ class Findings:
 
 
 def measure(
-    scoring: Scoring,
     data: PatchDataModule,
     result: Examination,
     calibration: Calibration,
     thresholds: Mapping[str, Thresholds],
     false_alarm_rate: float,
-    matched: bool,
 ) -> Findings:
     """Measure an examination.
 
     Args:
-        scoring: That made it.
         data: Whose radiographs they are.
         result: Scored radiographs.
         calibration: Scores of held-out validation patients.
         thresholds: By score, those that could be fitted.
         false_alarm_rate: Declared, for decisions from normals alone.
-        matched: Whether to score the radiographs again with all brought to one aspect, sharpness and intensity.
     """
     findings = Findings()
     evidence = result.evidence
@@ -75,8 +89,87 @@ def measure(
     for name in JUDGED:
         kind = thresholds[name].classify(result.window[name]) if name in thresholds else None
         measured = Measured(result.window[name], kind, result.pixel[name], result.image[name])
-        findings.add(headline(evidence, measured, questions), "" if name == "score" else f"{name}/")
+        prefix = "" if name == "score" else f"{name}/"
+        findings.add(headline(evidence, measured, questions), prefix)
+        findings.add(localisation(evidence, result.pixel[name]), prefix)
+        findings.add(oracles(result, name), prefix)
+        if name == "score":
+            words = describing_columns(data.store.table.iloc[result.rows])
+            rows, _ = subgroups(words, evidence, measured, measured.image)
+            findings.tables["subgroups"] = subgroup_table(rows)
+    findings.add(false_alarms(result, calibration, false_alarm_rate))
+    findings.add(shortcuts(data, result, questions))
+    findings.add(shape_of_histogram(result))
     if "sad" in result.window:
         findings.add(sad_medians(result.window["sad"], evidence))
     findings.metrics |= counts(evidence)
     return findings
+
+
+def localisation(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:
+    """`pixel/pro`, `pixel/pointing_game` (with the chance of hitting) and their `_in_lung`; `oracle/dice`."""
+    rows = sorted(evidence.pixel_truth)
+    truths = [evidence.pixel_truth[row] for row in rows]
+    opaque = sum(bool((truth == 2).any()) for truth in truths)
+    if opaque < LEAST_IMAGES:
+        reason = f"{opaque} radiographs with opacity pixels; at least {LEAST_IMAGES} are needed"
+        names = [f"pixel/{name}{where}" for name in ("pro", "pointing_game") for where in ("", "_in_lung")]
+        return {}, dict.fromkeys([*names, "oracle/dice"], reason)
+    metrics: dict[str, float] = {}
+    omitted: dict[str, str] = {}
+    known = [np.where(truth == NOT_KNOWN, np.nan, maps[row]) for row, truth in zip(rows, truths, strict=True)]
+    truths = [np.maximum(truth, 0) for truth in truths]
+    patients = evidence.patient[rows]
+    healthy = sum(bool((truth == 1).any()) for truth in truths)
+    for where, in_lung in (("", False), ("_in_lung", True)):
+        if in_lung and healthy < LEAST_IMAGES:
+            reason = f"{healthy} radiographs with healthy lung pixels; at least {LEAST_IMAGES} are needed"
+            omitted |= dict.fromkeys((f"pixel/pro{where}", f"pixel/pointing_game{where}"), reason)
+            continue
+        pro = per_region_overlap_with_interval(known, truths, patients, in_lung=in_lung)
+        game = pointing_game(known, truths, patients, in_lung=in_lung)
+        for key, found in ((f"pixel/pro{where}", pro), (f"pixel/pointing_game{where}", game)):
+            metrics |= {key: found[0], f"{key}_low": found[1], f"{key}_high": found[2]}
+        metrics[f"pixel/pointing_game{where}_chance"] = game.chance
+    values = pixel_values(evidence, maps)
+    truth = np.concatenate([evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows])
+    best = best_dice(values, truth == 2)
+    return metrics | {"oracle/dice": best.value, "oracle/dice_threshold": best.threshold}, omitted
+
+
+def shortcuts(data: PatchDataModule, result: Examination, questions: Questions) -> Found:
+    """`shortcut/<level>/<name>`: beside each AUROC that of scores that need no model.
+
+    Levels: `image`; `patch` and `pixel_in_lung` (opacity against healthy lung), `patch_outside`, `patch_origin` and
+    `patch_origin_in_lung` (from pneumonia against from normal radiographs), `pixel` (opacity against all else).
+    """
+    evidence, store = result.evidence, data.store
+    metrics: dict[str, float] = {}
+    omitted: dict[str, str] = {}
+    for name in TRIVIAL:
+        names = {question.key: f"shortcut/{LEVELS[question.key]}/{name}" for question in questions.each}
+        found = questions.aurocs(
+            {"patch": result.window[name].ravel(), "pixel": pixel_values(evidence, result.pixel[name])}, names
+        )
+        metrics |= found[0]
+        omitted |= found[1]
+    whole_radiograph = image_shortcuts(store.images, store.table, data.lung_fields, result.rows)
+    seen = evidence.in_lung.any(axis=1)
+    aurocs, left_out = shortcut_aurocs(
+        whole_radiograph, evidence.pneumonia & seen, evidence.normal & seen, evidence.patient
+    )
+    for name, auroc in aurocs.items():
+        key = f"shortcut/image/{name}"
+        metrics |= {key: auroc.value, f"{key}_low": auroc.low, f"{key}_high": auroc.high}
+    return metrics, omitted | {f"shortcut/image/{name}": reason for name, reason in left_out.items()}
+
+
+def shape_of_histogram(result: Examination) -> Found:
+    """`modality/...`: is the histogram of the windows of pneumonia radiographs (Fig. 9) one hump or three?"""
+    name = "sad" if "sad" in result.window else "score"
+    evidence = result.evidence
+    values = result.window[name][evidence.pneumonia[:, None] & (evidence.kind != PADDING)]
+    try:
+        return {f"modality/{key}": value for key, value in modality(values).items()}, {}
+    except DataError as reason:
+        return {}, {"modality/dip": str(reason)}

@@ -5,18 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
-from pneumo_ad.thresholds import Thresholds
+from pneumo_ad.thresholds import Thresholds, p_values
 
 _OF_FILE = ("image", "path", "patient", "label", "split", "height", "width", "window_low", "window_high")
 
 
-def write_tables(output: Path, data: PatchDataModule, result: Examination, thresholds: Thresholds | None) -> None:
+def write_tables(
+    output: Path,
+    data: PatchDataModule,
+    result: Examination,
+    thresholds: Thresholds | None,
+    normals: npt.NDArray[np.floating],
+    false_alarm_rate: float,
+) -> None:
     """Write both into `output`.
 
     Args:
@@ -24,9 +32,18 @@ def write_tables(output: Path, data: PatchDataModule, result: Examination, thres
         data: Whose radiographs they are.
         result: Scored.
         thresholds: Of the run's score, or None where none could be fitted.
+        normals: (n,) scores of held-out normal radiographs.
+        false_alarm_rate: Declared.
     """
     kinds = thresholds.classify(result.window["score"]) if thresholds is not None else None
-    for name, frame in (("patches", patches(data, result, kinds)), ("images", images(data, result, kinds))):
+    whole_radiographs = images(data, result, kinds)
+    if len(normals):
+        score = result.image["score"]
+        p = np.where(np.isnan(score), np.nan, p_values(score, normals))  # no lung field, no decision
+        whole_radiographs["p_value"] = p
+        # The same as a score above the conformal threshold; with too few normals for the rate nothing is called.
+        whole_radiographs["anomalous"] = np.where(np.isnan(p), "", p <= false_alarm_rate)
+    for name, frame in (("patches", patches(data, result, kinds)), ("images", whole_radiographs)):
         with whole(output / f"{name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")
 

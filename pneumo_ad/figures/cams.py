@@ -43,7 +43,7 @@ def grad_cam_panel(
             strength = cam / (cam.max() or 1)
             # What it does not look at stays as it is: see-through where the map is 0.
             axes[1, column].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * np.sqrt(strength))
-            found = "Grad-CAM is 0\neverywhere" if np.isnan(share) else f"in the lung:\n{share:.0%} of Grad-CAM"
+            found = "Grad-CAM:\n0 everywhere" if np.isnan(share) else f"in the lung:\n{share:.0%} of Grad-CAM"
             axes[1, column].set_xlabel(f"{found}\n{field.mean():.0%} of the area", size=SMALL)
         axes[0, 0].set_ylabel("radiograph,\nlung field outlined", size=SMALL)
         axes[1, 0].set_ylabel("with Grad-CAM\nof pneumonia", size=SMALL)

@@ -18,6 +18,18 @@ NOT_KNOWN = -1  # a pixel of `Evidence.pixel_truth` that no metric counts: paddi
 
 Samples = Literal["patch", "pixel", "image"]
 
+# Each AUROC, and what `shortcut/<level>/<name>` calls the same samples.
+LEVELS = {
+    "patch/auroc_outside_vs_healthy": "patch_outside",
+    "patch/auroc_opacity_vs_healthy": "patch",
+    "patch/auroc_pneumonia_vs_normal": "patch_origin",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "patch_origin_in_lung",
+    "pixel/auroc": "pixel",
+    "pixel/auroc_in_lung": "pixel_in_lung",
+    "image/auroc": "image",
+    "image/auroc_matched": "image_matched",
+}
+
 
 @dataclass
 class Evidence:
@@ -68,8 +80,7 @@ class Question:
     """Do these samples score above those?
 
     Attributes:
-        key: Of its AUROC.
-        level: What `shortcut/<level>/<name>` calls the same samples.
+        key: Of its AUROC, one of `LEVELS`.
         of: Which samples the masks count.
         positive: (n,) bool.
         negative: (n,) bool.
@@ -77,7 +88,6 @@ class Question:
     """
 
     key: str
-    level: str
     of: Samples
     positive: npt.NDArray[np.bool_]
     negative: npt.NDArray[np.bool_]
@@ -111,24 +121,23 @@ class Questions:
         origin = ("pneumonia patches", "normal patches")
         opaque, of_lung = truth == 2, truth == 1
         each = (
-            _kinds("patch/auroc_opacity_vs_healthy", "patch", kind, OPACITY),
-            _kinds("patch/auroc_outside_vs_healthy", "patch_outside", kind, OUTSIDE),
-            Question("patch/auroc_pneumonia_vs_normal", "patch_origin", "patch", sick, well, origin),
+            _kinds("patch/auroc_opacity_vs_healthy", kind, OPACITY),
+            _kinds("patch/auroc_outside_vs_healthy", kind, OUTSIDE),
+            Question("patch/auroc_pneumonia_vs_normal", "patch", sick, well, origin),
             Question(
                 "patch/auroc_pneumonia_vs_normal_in_lung",
-                "patch_origin_in_lung",
                 "patch",
                 sick & inside,
                 well & inside,
                 (f"{origin[0]} in the lung", f"{origin[1]} in the lung"),
             ),
-            Question("pixel/auroc", "pixel", "pixel", opaque, ~opaque, ("opacity pixels", "other pixels")),
+            Question("pixel/auroc", "pixel", opaque, ~opaque, ("opacity pixels", "other pixels")),
             Question(
-                "pixel/auroc_in_lung", "pixel_in_lung", "pixel", opaque, of_lung,
+                "pixel/auroc_in_lung", "pixel", opaque, of_lung,
                 ("opacity pixels", "healthy lung pixels"),
             ),
             Question(
-                "image/auroc", "image", "image", evidence.pneumonia & seen, evidence.normal & seen,
+                "image/auroc", "image", evidence.pneumonia & seen, evidence.normal & seen,
                 ("pneumonia (and a lung field)", "normal (and a lung field)"),
             ),
         )  # fmt: skip
@@ -170,9 +179,9 @@ class Questions:
         return metrics, omitted
 
 
-def _kinds(key: str, level: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
+def _kinds(key: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
     names = (f"{KINDS[positive]} patches", "healthy-lung patches")
-    return Question(key, level, "patch", kind == positive, kind == HEALTHY, names)
+    return Question(key, "patch", kind == positive, kind == HEALTHY, names)
 
 
 def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:

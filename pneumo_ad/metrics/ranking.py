@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 _BINS = 4096  # of equal mass: on such a grid AUROC is exact to about 1e-5
-_LEVEL = 0.95
+LEVEL = 0.95
 
 
 class Interval(NamedTuple):
@@ -97,7 +97,7 @@ def resampled_aurocs(
 
 def interval_of(values: npt.NDArray[np.floating]) -> tuple[float, float]:
     """Low and high end of the 95 % percentile interval; resamples that are NaN are left out."""
-    tail = (1 - _LEVEL) / 2
+    tail = (1 - LEVEL) / 2
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (0.0, 1.0)
     return float(low), float(high)

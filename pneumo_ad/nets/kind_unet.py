@@ -10,18 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.nets.output import Output
 from pneumo_ad.nets.standardise import standardise
 from pneumo_ad.nets.unet import UNet, check_divisible
 
 
 class KindUNet(nn.Module):
-    """(B, 1, H, W) whole radiographs in [0, 1] -> `Output` whose anomaly is the expected kind, in [0, 2].
+    """(B, 1, H, W) whole radiographs in [0, 1] -> `Output` with the chances of the three kinds at every pixel.
 
-    Healthy lung is 0, opacity 1, outside the lung 2 (`metrics.kinds`): the order of the paper's Table 1. Every 2 x 2
-    pixels go in as four channels (Shi et al. 2016, CVPR), as in the lung segmenter, whose U-net this is; it works at
-    half resolution.
+    Every 2 x 2 pixels go in as four channels (Shi et al. 2016, CVPR), as in the lung segmenter, whose U-net this is; it
+    works at half resolution.
 
     Args:
         width: Channels of the first level of its `UNet`.
@@ -30,8 +28,8 @@ class KindUNet(nn.Module):
     Raises:
         ConfigError: See `UNet`; on a side that is not divisible by 2 ** (depth + 1).
 
-    >>> KindUNet(width=4, depth=2)(torch.rand(2, 1, 64, 64)).anomaly.shape
-    torch.Size([2, 1, 64, 64])
+    >>> KindUNet(width=4, depth=2)(torch.rand(2, 1, 64, 64)).kinds.shape
+    torch.Size([2, 3, 64, 64])
     """
 
     def __init__(self, width: int = 16, depth: int = 4) -> None:
@@ -48,5 +46,4 @@ class KindUNet(nn.Module):
     def forward(self, x: Tensor) -> Output:
         """See the class; the reconstruction is x itself."""
         chance = self.logits(x).softmax(dim=1)
-        kind = HEALTHY * chance[:, HEALTHY] + OPACITY * chance[:, OPACITY] + OUTSIDE * chance[:, OUTSIDE]
-        return Output(x, anomaly=F.interpolate(kind[:, None], x.shape[-2:], mode="bilinear", align_corners=False))
+        return Output(x, kinds=F.interpolate(chance, x.shape[-2:], mode="bilinear", align_corners=False))

@@ -17,7 +17,8 @@ class LiteFeatures(nn.Module):
     """(B, 1, H, W) in [0, 1] -> a map per chosen block.
 
     Args:
-        blocks: Numbers of the blocks, 0 to 15: 2 is at a quarter of the resolution, 4 an eighth, 10 a sixteenth.
+        blocks: Numbers of the blocks, 0 to 15: 2 is at a quarter of the resolution, 4 an eighth, 10 a sixteenth, 14 a
+            thirty-second.
 
     Attributes:
         channels: Of all maps together.
@@ -26,7 +27,7 @@ class LiteFeatures(nn.Module):
         ConfigError: A number that is no block, or the packages of the extra `features` are missing.
     """
 
-    def __init__(self, blocks: Sequence[int] = (2, 4, 10)) -> None:
+    def __init__(self, blocks: Sequence[int] = (2, 4, 10, 14)) -> None:
         super().__init__()
         blocks = sorted(set(blocks))
         if not blocks or not 0 <= blocks[0] <= blocks[-1] < len(_CHANNELS):

@@ -17,12 +17,15 @@ class Output(NamedTuple):
         log_variance: (B, 1, p, p) predicted log-variance per pixel, for nets that predict their own spread.
         penalty: Scalar that the net wants added to the loss (a prior, sparsity), mean per patch.
         anomaly: (B, 1, p, p) the net's own judgement, higher is more anomalous, for nets that do not reconstruct.
+        kinds: (B, 3, p, p) chance of each kind of `metrics.kinds` (healthy, opacity, outside), for nets that tell them
+            apart.
     """
 
     reconstruction: Tensor
     log_variance: Tensor | None = None
     penalty: Tensor | None = None
     anomaly: Tensor | None = None
+    kinds: Tensor | None = None
 
     def needed_log_variance(self, by: str) -> Tensor:
         """The log-variance, for what cannot do without.
@@ -47,11 +50,23 @@ class Output(NamedTuple):
             by: Who needs it, as it is chosen: `score=judgement`.
 
         Raises:
-            ConfigError: The net gives none; names some that do.
+            ConfigError: The net gives none; names one that does.
         """
         if self.anomaly is None:
             raise ConfigError(
-                f"{by} needs a net that judges pixels itself, and this one reconstructs; net=feature_gaussian and "
-                "net=kind_unet judge"
+                f"{by} needs a net that judges by itself, as net=feature_gaussian does; this one does not"
             )
         return self.anomaly
+
+    def needed_kinds(self, by: str) -> Tensor:
+        """Chances of the three kinds, for what cannot do without.
+
+        Args:
+            by: Who needs them, as it is chosen: `score=opacity_chance`.
+
+        Raises:
+            ConfigError: The net gives none; names one that does.
+        """
+        if self.kinds is None:
+            raise ConfigError(f"{by} needs a net that tells kinds apart, as net=kind_unet does; this one does not")
+        return self.kinds

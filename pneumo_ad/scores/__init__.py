@@ -3,6 +3,7 @@
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
 from pneumo_ad.scores.judgement import Judgement
+from pneumo_ad.scores.kinds import ExpectedKind, OpacityChance
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
 from pneumo_ad.scores.score import Score
 from pneumo_ad.scores.sharpness import Sharpness
@@ -12,7 +13,9 @@ __all__ = [
     "SAD",
     "Brightness",
     "Contrast",
+    "ExpectedKind",
     "Judgement",
+    "OpacityChance",
     "SADContrast",
     "SADSum",
     "Score",

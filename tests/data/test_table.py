@@ -4,7 +4,15 @@ import pytest
 from drawn import table_of
 from PIL import Image
 
-from pneumo_ad.data.table import NORMAL, PNEUMONIA, REQUIRED, check_table, map_labels, split_by_patient
+from pneumo_ad.data.table import (
+    NORMAL,
+    PNEUMONIA,
+    REQUIRED,
+    check_table,
+    describing_columns,
+    map_labels,
+    split_by_patient,
+)
 from pneumo_ad.errors import ConfigError, DataError
 
 
@@ -123,3 +131,8 @@ def test_split_test_puts_everybody_in_test():
 def test_shares_that_cannot_be_dealt_are_refused(arguments, words):
     with pytest.raises(ConfigError, match=words):
         split_by_patient(crowd(), **arguments)
+
+
+def test_describing_columns_are_words_that_nothing_else_uses(table):
+    further = {"view": "PA", "finding": ["", "virus", ""], "age": 3, "weight": 1.5, "has_lung": True, "boxes": ""}
+    assert describing_columns(table.assign(**further)).columns.tolist() == ["view", "finding"]

@@ -1,8 +1,9 @@
-"""How much of a classifier's Grad-CAM lies inside the lung, by layer and method, trained and untrained.
+"""What a share of Grad-CAM in the lung is worth: by layer and method, of an untrained net, with pixels painted over.
 
-    python experiments/classifier/layers.py RUN ...
+    python experiments/classifier/controls.py RUN ...
 
-HiResCAM (Draelos and Carin 2020) weighs each place by its own gradient, where Grad-CAM takes the map's mean.
+An untrained net has nothing to show: what its map shows is the method's own (Adebayo et al. 2018, NeurIPS). HiResCAM
+(Draelos and Carin 2020) weighs each place by its own gradient, where Grad-CAM takes the map's mean.
 """
 
 import sys
@@ -14,6 +15,7 @@ from captum.attr import LayerAttribution, LayerGradientXActivation
 
 from pneumo_ad.classifier import RadiographCNN, compare_with_area, grad_cam, share_inside
 from pneumo_ad.classify import load_classifier
+from pneumo_ad.metrics import auroc_with_interval
 
 
 def hires_cam(net, layer, x):
@@ -31,8 +33,24 @@ def untrained(x):
     return net
 
 
+def painted_over(classifier, data):
+    """AUROC as it is, with the lung field painted over, and with all but the lung field, in the radiograph's mean."""
+    rows = data.rows("test")
+    logits = {"as it is": [], "lung painted over": [], "all but the lung painted over": []}
+    for batch in data.in_order(rows):
+        x, field = batch["image"].float() / 255, torch.from_numpy(data.lung_fields[batch["row"].numpy()])[:, None] == 1
+        mean = x.mean(dim=(1, 2, 3), keepdim=True)
+        versions = (x, torch.where(field, mean, x), torch.where(field, x, mean))
+        with torch.no_grad():
+            for kept, version in zip(logits.values(), versions, strict=True):
+                kept.append(classifier.net(version).numpy())
+    table = data.store.table.iloc[rows]
+    sick, patients = (table["label"] == "pneumonia").to_numpy(), table["patient"].to_numpy(dtype=str)
+    return {name: auroc_with_interval(np.concatenate(parts), sick, patients) for name, parts in logits.items()}
+
+
 def main(runs):
-    """Print a table."""
+    """Print two tables."""
     print("| run | net | maps | method | share in the lung | over area | all 0 |")
     print("| --- " * 7 + "|")
     for run in runs:
@@ -63,6 +81,10 @@ def main(runs):
                 print(
                     f"| {Path(run).name} | {name} | {layer} | {method} | {' | '.join(cells)} | {int((~seen).sum())} |"
                 )
+    print("\n| run | pixels | AUROC |\n" + "| --- " * 3 + "|")
+    for run in runs:
+        for name, found in painted_over(*load_classifier(Path(run))).items():
+            print("| {} | {} | {:.3f} ({:.3f}–{:.3f}) |".format(Path(run).name, name, *found))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""Decisions that normals alone fix, beside the oracle's: declared against realised false alarms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.calibration import Calibration
+from pneumo_ad.evaluation.examination import Examination
+from pneumo_ad.metrics.false_alarms import false_alarm_rate
+from pneumo_ad.metrics.headline import LEAST_IMAGES, missing_kind
+from pneumo_ad.metrics.kinds import PADDING
+from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
+from pneumo_ad.metrics.shares import share_with_interval
+from pneumo_ad.thresholds import conformal_threshold
+
+Found = tuple[dict[str, float], dict[str, str]]
+
+
+def false_alarms(result: Examination, calibration: Calibration, rate: float, name: str = "score") -> Found:
+    """A conformal threshold on held-out normal lung and on held-out normal radiographs, and what came of each.
+
+    Args:
+        result: Examined radiographs, unseen by the calibration.
+        calibration: Scores of held-out validation patients.
+        rate: Declared false-alarm rate.
+        name: Of the score.
+
+    Returns:
+        `false_alarms/declared`, `false_alarms/{patch,image}` (realised, with interval) and their `_threshold`,
+        `image/sensitivity` (with interval) and `image/balanced_accuracy` at that threshold; and what is left out.
+    """
+    evidence = result.evidence
+    metrics: dict[str, float] = {"false_alarms/declared": rate}
+    omitted: dict[str, str] = {}
+    normal_lung = evidence.normal[:, None] & (evidence.lung_share == 1) & (evidence.kind != PADDING)
+    whole = result.image[name]
+    seen = ~np.isnan(whole)
+    parts = {
+        "patch": (calibration[f"{name}_normal_lung"], result.window[name][normal_lung], np.nonzero(normal_lung)[0]),
+        "image": (
+            calibration[f"{name}_normal_images"],
+            whole[evidence.normal & seen],
+            np.flatnonzero(evidence.normal & seen),
+        ),
+    }
+    for level, (held_out, unseen, image) in parts.items():
+        key = f"false_alarms/{level}"
+        n = len(np.unique(image))
+        try:
+            threshold = conformal_threshold(held_out, rate)
+        except DataError as reason:
+            omitted[key] = str(reason)
+            continue
+        metrics[f"{key}_threshold"] = threshold
+        if n < LEAST_IMAGES:
+            omitted[key] = f"{n} normal radiographs to count false alarms on; at least {LEAST_IMAGES} are needed"
+            continue
+        metrics |= _interval(key, false_alarm_rate(unseen, threshold, evidence.patient[image]))
+    sick = evidence.pneumonia & seen
+    if "false_alarms/image" in metrics and sick.sum() >= LEAST_IMAGES:
+        called = whole[sick] > metrics["false_alarms/image_threshold"]
+        found = share_with_interval(called.astype(np.float64), evidence.patient[sick])
+        metrics |= _interval("image/sensitivity", found)
+        metrics["image/balanced_accuracy"] = (found.value + 1 - metrics["false_alarms/image"]) / 2
+    else:
+        few = f"{sick.sum()} pneumonia radiographs; at least {LEAST_IMAGES} are needed"
+        for key in ("image/sensitivity", "image/balanced_accuracy"):
+            omitted[key] = omitted.get("false_alarms/image", few)
+    return metrics, omitted
+
+
+def oracles(result: Examination, name: str = "score") -> Found:
+    """What the best thresholds, chosen on the truth itself, would give: bounds, no results.
+
+    Returns:
+        `oracle/image_balanced_accuracy`, `oracle/image_threshold`, `oracle/macro_f1` and its thresholds.
+    """
+    evidence = result.evidence
+    metrics: dict[str, float] = {}
+    omitted: dict[str, str] = {}
+    whole = result.image[name]
+    told = (evidence.normal | evidence.pneumonia) & ~np.isnan(whole)
+    fewest = min(int((told & side).sum()) for side in (evidence.normal, evidence.pneumonia))
+    if fewest < LEAST_IMAGES:
+        omitted["oracle/image_balanced_accuracy"] = f"{fewest} radiographs of one class; {LEAST_IMAGES} are needed"
+    else:
+        best = best_balanced_accuracy(whole[told], evidence.pneumonia[told])
+        metrics |= {"oracle/image_balanced_accuracy": best.value, "oracle/image_threshold": best.threshold}
+    if reason := missing_kind(evidence):
+        omitted["oracle/macro_f1"] = reason
+    else:
+        f1 = best_macro_f1(result.window[name], evidence.kind)
+        metrics |= {"oracle/macro_f1": f1.value, "oracle/macro_f1_low": f1.low, "oracle/macro_f1_high": f1.high}
+    return metrics, omitted
+
+
+def _interval(key: str, found: tuple[float, float, float]) -> dict[str, float]:
+    return {key: found[0], f"{key}_low": found[1], f"{key}_high": found[2]}

@@ -1,0 +1,92 @@
+"""The same radiographs once more, brought to one aspect, sharpness and distribution of grey levels in the lung."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.store import cached_array
+from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.matching import Matched, match, matchable
+from pneumo_ad.metrics.headline import LEAST_IMAGES
+from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
+from pneumo_ad.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
+
+_VERSION = 1  # raise it when matching changes: what lies beside stores is then made anew
+
+
+def measure_matched(scoring: Scoring, padded: PatchDataModule) -> tuple[dict[str, float], dict[str, str]]:
+    """AUROC of radiographs from which exposure, sharpness and squashing can no longer be read.
+
+    Args:
+        scoring: Of the run.
+        padded: The radiographs to score, all of its store, fitted with `pad`.
+
+    Returns:
+        `image/auroc_matched` with its interval, `shortcut/image_matched/<name>` of what the matched pictures still give
+        away, `counts/images_matched` and `counts/images_unmatched` (duller than what all were blurred to from the
+        start, so left out); and what is left out.
+    """
+    table = padded.store.table
+    chosen = table["label"].isin([NORMAL, PNEUMONIA]).to_numpy() & matchable(padded.lung_fields)
+    rows = np.flatnonzero(chosen)
+    images, reached = _matched(padded, rows) if len(rows) else (padded.store.images[:0], np.zeros(0, dtype=bool))
+    rows, images = rows[reached], images[reached]
+    sick = (table["label"].iloc[rows] == PNEUMONIA).to_numpy()
+    metrics: dict[str, float] = {"counts/images_matched": len(rows), "counts/images_unmatched": int((~reached).sum())}
+    for label, n in ((PNEUMONIA, int(sick.sum())), (NORMAL, int((~sick).sum()))):
+        if n < LEAST_IMAGES:
+            reason = f"{n} {label} radiographs that could be matched; at least {LEAST_IMAGES} are needed"
+            return metrics, {"image/auroc_matched": reason}
+    patient = np.unique(table["patient"].iloc[rows].to_numpy(dtype=str), return_inverse=True)[1]
+    scores = _scores(scoring, padded, rows, images)
+    known = ~np.isnan(scores)
+    interval = auroc_with_interval(scores[known], sick[known], patient[known])
+    metrics |= _with_interval("image/auroc_matched", interval)
+    given_away = pixel_shortcuts(images, table.iloc[rows])
+    given_away |= lung_shortcuts(images, padded.lung_fields[rows], table.iloc[rows])
+    aurocs, left_out = shortcut_aurocs(given_away, sick, ~sick, patient)
+    for name, auroc in aurocs.items():
+        metrics |= _with_interval(f"shortcut/image_matched/{name}", auroc)
+    return metrics, {f"shortcut/image_matched/{name}": reason for name, reason in left_out.items()}
+
+
+def _with_interval(key: str, found: Interval) -> dict[str, float]:
+    return {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
+
+
+def _scores(
+    scoring: Scoring, padded: PatchDataModule, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.float64]:
+    """(len(rows),) score of each matched radiograph, (len(rows), H, W), as the run's net would see it."""
+    fields = padded.lung_fields[rows]
+    seen = np.stack([padded.intensity.one(image, field) for image, field in zip(images, fields, strict=True)])
+    found: list[npt.NDArray[np.float64]] = []
+    place = 0
+    for part in scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen):
+        here = fields[place : place + len(part.rows)]
+        found.append(scoring.of_radiographs(part, "score", padded.grid.window_shares(here), here))
+        place += len(part.rows)
+    return np.concatenate(found)
+
+
+def _matched(
+    padded: PatchDataModule, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """(len(rows), H, W) matched radiographs and (len(rows),) whether matching succeeded; kept beside the store."""
+    digest = hashlib.sha256(repr((_VERSION, rows.tolist())).encode())
+    digest.update(np.ascontiguousarray(padded.lung_fields[rows]).data)
+    name = f"matched-{digest.hexdigest()[:12]}"
+
+    @cache
+    def made() -> Matched:
+        return match(padded.store.images, padded.lung_fields, rows)
+
+    images = cached_array(padded.store, name, lambda: made().images)
+    reached = cached_array(padded.store, f"{name}-reached", lambda: made().reached.astype(np.uint8)[:, None, None])
+    return images, reached[:, 0, 0] == 1

@@ -1,0 +1,216 @@
+"""Does the anomaly map point at the opacity? Per-region overlap and the pointing game, against truth masks.
+
+Maps are (H, W), higher is more anomalous; NaN pixels, which no window covers, are left out. Truths are (H, W) of
+integers: 0 outside the lung, 1 healthy lung, 2 opacity. Searched is the whole image, or with `in_lung` only what is
+lung or opacity: finding opacities among ribs and background is one question, among healthy lung another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import label
+
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.metrics.ranking import Interval, interval_of, resamples_of
+from pneumo_ad.metrics.shares import share_with_interval
+
+_OPACITY = 2
+_CUTS = 2048  # thresholds at quantiles of opacity pixels, and as many of the others
+_POOLED = 1 << 20  # pixels from which the quantiles are taken
+
+Maps = Sequence[npt.NDArray[np.floating]]
+Truths = Sequence[npt.NDArray[np.integer]]
+Patients = npt.NDArray[np.integer] | npt.NDArray[np.str_]
+
+
+class PointingGame(NamedTuple):
+    """Share of hits with its 95 % interval, and the share that a random pixel would hit."""
+
+    value: float
+    low: float
+    high: float
+    chance: float
+
+
+class _Found(NamedTuple):
+    """What scores at least each of K falling thresholds, the last of which is below everything."""
+
+    alarms: npt.NDArray[np.float64]  # (I, K) searched pixels that are no opacity
+    overlap: npt.NDArray[np.float64]  # (I, K) share of a region's pixels, summed over the radiograph's regions
+
+
+def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: bool = False) -> float:
+    """Area under the mean share of each opacity that is found, over the false-positive rate up to `limit`.
+
+    PRO of Bergmann et al. (2020, CVPR), so that a small opacity counts as much as a large one. Regions are the
+    8-connected components of each truth; a speck of one pixel is a region too. Ties are crossed in a straight line, as
+    in a ROC curve. Thresholds are all values there are, or 4,096 quantiles where there are more (exact to about 1e-4).
+
+    Args:
+        maps: I maps.
+        truths: I truths of the same shapes.
+        limit: False-positive rate to go to, in (0, 1].
+        in_lung: Whether only healthy lung counts as negative.
+
+    Returns:
+        In [0, 1], higher is better; `limit` / 2 at chance.
+
+    Raises:
+        DataError: No opacity in any truth, nothing else in any, or shapes that do not match.
+        ConfigError: A limit outside (0, 1].
+
+    >>> truth = np.array([[0, 1, 1, 2]])
+    >>> per_region_overlap([truth.astype(float)], [truth])
+    1.0
+    >>> round(per_region_overlap([np.zeros((1, 4))], [truth]), 3)
+    0.15
+    """
+    found = _found(maps, truths, limit, in_lung)
+    return float(_areas(np.ones((1, len(maps))), found, limit)[0])
+
+
+def per_region_overlap_with_interval(
+    maps: Maps,
+    truths: Truths,
+    patients: Patients,
+    limit: float = 0.3,
+    in_lung: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """`per_region_overlap` and its 95 % percentile bootstrap interval, patients drawn with replacement.
+
+    Args:
+        maps: I maps.
+        truths: I truths of the same shapes.
+        patients: (I,) whose radiograph it is.
+        limit: False-positive rate to go to, in (0, 1].
+        in_lung: Whether only healthy lung counts as negative.
+        resamples: Number of bootstrap resamples; those without a region are left out.
+        seed: Fixes the resamples.
+
+    Raises:
+        DataError: No opacity in any truth, nothing else in any, or shapes that do not match.
+        ConfigError: A limit outside (0, 1].
+    """
+    found = _found(maps, truths, limit, in_lung)
+    _, owner = np.unique(patients, return_inverse=True)
+    weights = resamples_of(int(owner.max()) + 1, resamples, seed)[:, owner]
+    value = float(_areas(np.ones((1, len(maps))), found, limit)[0])
+    return Interval(value, *interval_of(_areas(weights, found, limit)))
+
+
+def pointing_game(maps: Maps, truths: Truths, patients: Patients, in_lung: bool = False) -> PointingGame:
+    """Share of radiographs whose highest pixel lies within an opacity (Zhang et al. 2018, IJCV), without tolerance.
+
+    Radiographs without a covered opacity pixel are left out: there is nothing to point at.
+
+    Args:
+        maps: I maps.
+        truths: I truths of the same shapes.
+        patients: (I,) whose radiograph it is.
+        in_lung: Whether the highest pixel of lung and opacity is asked for, not that of the image.
+
+    Returns:
+        The share with its interval (`share_with_interval`), higher is better; and chance, the mean share of the
+        searched area that is opacity.
+
+    Raises:
+        DataError: No opacity in any truth, or shapes that do not match.
+
+    >>> truth = np.array([[0, 1, 1, 2]])
+    >>> game = pointing_game([truth.astype(float)], [truth], np.zeros(1))
+    >>> game.value, game.chance
+    (1.0, 0.25)
+    """
+    hits, chance = pointing_hits(maps, truths, in_lung)
+    shown = ~np.isnan(hits)
+    if not shown.any():
+        raise DataError(f"no opacity in any of {len(hits)} truth masks: there is nothing to point at")
+    share = share_with_interval(hits[shown], patients[shown])
+    return PointingGame(*share, float(chance[shown].mean()))
+
+
+def pointing_hits(
+    maps: Maps, truths: Truths, in_lung: bool = False
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(I,) 1 where a radiograph's highest pixel lies within an opacity, and (I,) what a random pixel would score.
+
+    Where several pixels are highest, the share of them: a constant map scores what chance does. Both are NaN for a
+    radiograph without a covered opacity pixel.
+    """
+    hits, chance = np.full(len(maps), np.nan), np.full(len(maps), np.nan)
+    for i, (values, truth) in enumerate(_pairs(maps, truths)):
+        searched = _searched(values, truth, in_lung)
+        found, opaque = values[searched], truth[searched] == _OPACITY
+        if opaque.any():
+            hits[i], chance[i] = opaque[found == found.max()].mean(), opaque.mean()
+    return hits, chance
+
+
+def _pairs(maps: Maps, truths: Truths) -> list[tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]]:
+    if len(maps) != len(truths):
+        raise DataError(f"{len(maps)} maps and {len(truths)} truth masks: each map needs its own")
+    for i, (values, truth) in enumerate(zip(maps, truths, strict=True)):
+        if values.shape != truth.shape or values.ndim != 2:
+            raise DataError(f"map {i} is {values.shape} and its truth {truth.shape}: both must be the same (H, W)")
+    return list(zip(maps, truths, strict=True))
+
+
+def _searched(values: npt.NDArray[np.floating], truth: npt.NDArray[np.integer], in_lung: bool) -> npt.NDArray[np.bool_]:
+    return ~np.isnan(values) & (truth > 0) if in_lung else ~np.isnan(values)
+
+
+def _found(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Found:
+    if not 0 < limit <= 1:
+        raise ConfigError(f"limit={limit} is no false-positive rate in (0, 1]")
+    pairs = _pairs(maps, truths)
+    thresholds = _thresholds(pairs, in_lung)
+    found = _Found(*np.zeros((2, len(pairs), len(thresholds))))
+    for i, (values, truth) in enumerate(pairs):
+        searched = _searched(values, truth, in_lung)
+        components, regions = label(truth == _OPACITY, structure=np.ones((3, 3)))
+        found.alarms[i] = _at_least(thresholds, values[searched & (components == 0)])
+        for region in range(1, regions + 1):
+            own = values[searched & (components == region)]
+            if own.size:  # one that no window covers can be neither found nor missed
+                found.overlap[i] += _at_least(thresholds, own) / own.size
+    for amount, name in ((found.overlap, "opacity"), (found.alarms, "pixel other than opacity")):
+        if not amount[:, -1].any():
+            raise DataError(f"no {name} in any of {len(pairs)} truth masks: per-region overlap needs both")
+    return found
+
+
+def _at_least(thresholds: npt.NDArray[np.floating], values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    return len(values) - np.searchsorted(np.sort(values), thresholds)
+
+
+def _thresholds(
+    pairs: list[tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]], in_lung: bool
+) -> npt.NDArray[np.floating]:
+    """Falling values of the maps themselves, so that a monotone transform moves them along, and minus infinity."""
+    step = -(-sum(values.size for values, _ in pairs) // _POOLED)
+    cuts = []
+    for opaque in (True, False):
+        chosen = (_searched(values, truth, in_lung) & ((truth == _OPACITY) == opaque) for values, truth in pairs)
+        pooled = np.concatenate([values[own][::step].copy() for (values, _), own in zip(pairs, chosen, strict=True)])
+        distinct = np.unique(pooled)
+        few = len(distinct) <= _CUTS
+        cuts.append(distinct if few else np.quantile(pooled, np.linspace(0, 1, _CUTS), method="lower"))
+    falling = np.unique(np.concatenate(cuts))[::-1]
+    return np.append(falling, falling.dtype.type(-np.inf))
+
+
+def _areas(weights: npt.NDArray[np.floating], found: _Found, limit: float) -> npt.NDArray[np.float64]:
+    """(R, I) how often each radiograph counts -> (R,) normalised areas; NaN without a region or a negative."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate, overlap = weights @ found.alarms, weights @ found.overlap
+        rate, overlap = (np.pad(curve / curve[:, -1:], ((0, 0), (1, 0))) for curve in (rate, overlap))  # from (0, 0)
+        width = np.diff(rate.clip(max=limit), axis=1)
+        # A step that crosses the limit is cut there, on its straight line.
+        end = overlap[:, :-1] + np.diff(overlap, axis=1) * np.nan_to_num(width / np.diff(rate, axis=1))
+        return ((width * (overlap[:, :-1] + end) / 2).sum(axis=1) / limit).clip(max=1)  # sums of shares round

@@ -1,0 +1,133 @@
+"""Oracle thresholds, the best there are once the truth is known: bounds for what any rule could reach, no results."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
+
+_GRID = 256  # cuts at quantiles of each kind of patch
+
+Scores = npt.NDArray[np.floating]
+Truth = npt.NDArray[np.bool_]
+
+
+class Best(NamedTuple):
+    """Oracle: the best value and the threshold that gives it; what scores above the threshold is called positive."""
+
+    value: float
+    threshold: float
+
+
+class BestMacroF1(NamedTuple):
+    """Oracle: the best macro-F1 and its thresholds: healthy <= low < opacity <= high < outside."""
+
+    value: float
+    low: float
+    high: float
+
+
+def best_dice(scores: Scores, truth: Truth) -> Best:
+    """Oracle: the best Dice over all thresholds of pooled pixels, with the threshold chosen on the truth itself.
+
+    Args:
+        scores: (n,) higher is more anomalous.
+        truth: (n,) bool.
+
+    Returns:
+        Dice in [0, 1]; a random score reaches 2p / (1 + p) at a share p of positives, by calling everything positive.
+
+    Raises:
+        DataError: No positive.
+
+    >>> best_dice(np.array([0.1, 0.2, 0.7, 0.9]), np.array([False, True, False, True])).value
+    0.8
+    """
+    values, hits, alarms = _counts(scores, truth)
+    return _best(scores, values, 2 * hits / (hits + alarms + hits[0]))
+
+
+def best_balanced_accuracy(scores: Scores, truth: Truth) -> Best:
+    """Oracle: the best mean of sensitivity and specificity, with the threshold chosen on the truth itself.
+
+    Args:
+        scores: (n,) higher is more anomalous.
+        truth: (n,) bool.
+
+    Returns:
+        Balanced accuracy in [0.5, 1]; 0.5 is what one threshold below everything gives.
+
+    Raises:
+        DataError: Only one class.
+
+    >>> best_balanced_accuracy(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True])).value
+    1.0
+    """
+    values, hits, alarms = _counts(scores, truth)
+    negatives = int(np.size(truth) - hits[0])
+    if not negatives:
+        raise DataError(f"all {np.size(truth)} samples are positive: balanced accuracy needs both classes")
+    return _best(scores, values, (hits / hits[0] + 1 - alarms / negatives) / 2)
+
+
+def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1:
+    """Oracle: the best macro-F1 of healthy < opacity < outside, with both thresholds chosen on the truth itself.
+
+    Every pair of cuts out of 256 quantiles of each kind's scores is tried, every pair there is where the scores have no
+    more values than that.
+
+    Args:
+        scores: Of patches, any shape.
+        kinds: True kinds (`metrics.kinds`), the same shape; those that are none of the three are left out.
+
+    Returns:
+        Macro-F1 in [0, 1] with its thresholds.
+
+    Raises:
+        DataError: A kind without a patch.
+
+    >>> best_macro_f1(np.array([1.0, 2.0, 3.0]), np.array([HEALTHY, OPACITY, OUTSIDE]))
+    BestMacroF1(value=1.0, low=1.0, high=2.0)
+    """
+    per_kind = [scores[kinds == kind] for kind in (HEALTHY, OPACITY, OUTSIDE)]
+    for kind, own in zip((HEALTHY, OPACITY, OUTSIDE), per_kind, strict=True):
+        if not own.size:
+            raise DataError(f"no {KINDS[kind]} patch: macro-F1 is over healthy, opacity and outside")
+    cuts = np.unique(np.concatenate([_quantiles(own) for own in per_kind]))
+    cuts = np.concatenate([np.nextafter(cuts[:1], -np.inf), cuts])  # and one below everything
+    healthy, opacity, outside = (np.searchsorted(np.sort(own), cuts, side="right") for own in per_kind)  # <= the cut
+    below, total = healthy + opacity + outside, sum(own.size for own in per_kind)
+    f1_healthy = 2 * healthy / (healthy[-1] + below)
+    f1_outside = 2 * (outside[-1] - outside) / (outside[-1] + total - below)
+    between = opacity[None, :] - opacity[:, None]  # (low, high)
+    f1_opacity = 2 * between / (opacity[-1] + below[None, :] - below[:, None]).clip(1)
+    macro = np.triu(f1_healthy[:, None] + f1_opacity + f1_outside[None, :]) / 3
+    low, high = np.unravel_index(np.argmax(macro), macro.shape)
+    return BestMacroF1(float(macro[low, high]), float(cuts[low]), float(cuts[high]))
+
+
+def _quantiles(scores: Scores) -> Scores:
+    values = np.unique(scores)
+    return values if len(values) <= _GRID else np.quantile(scores, np.linspace(0, 1, _GRID), method="lower")
+
+
+def _counts(scores: Scores, truth: Truth) -> tuple[Scores, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rising scores of positives, and how many positives and negatives score at least as much.
+
+    No threshold is better than one just below a positive: between two positives the higher one calls fewer negatives.
+    """
+    positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
+    if not positives.size:
+        raise DataError(f"none of {np.size(truth)} samples is positive: there is nothing to find")
+    values, first = np.unique(positives, return_index=True)
+    return values, len(positives) - first, len(negatives) - np.searchsorted(negatives, values)
+
+
+def _best(scores: Scores, values: Scores, figures: npt.NDArray[np.float64]) -> Best:
+    best = int(np.argmax(figures))
+    # In the scores' own precision, so that the positive itself lies above.
+    return Best(float(figures[best]), float(np.nextafter(values[best], -np.inf, dtype=scores.dtype)))

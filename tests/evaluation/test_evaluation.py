@@ -1,0 +1,188 @@
+"""Evidence, decisions, shortcuts and matched figures of an examination."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from drawn import lung_mask, opacity_mask, write_set
+from sklearn.metrics import roc_auc_score
+
+from pneumo_ad.aggregates import Highest, Mean
+from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.evaluation.decisions import false_alarms, oracles
+from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.examination import Scoring, examine
+from pneumo_ad.evaluation.matched import measure_matched
+from pneumo_ad.evaluation.measures import measure
+from pneumo_ad.lungs import FileFields, WholeImage
+from pneumo_ad.metrics.headline import LEVELS
+from pneumo_ad.metrics.kinds import UNKNOWN
+from pneumo_ad.nets import UNetAutoencoder
+from pneumo_ad.scores import SAD, Brightness
+from pneumo_ad.thresholds import conformal_threshold
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("radiographs") / "set", 16, 16)
+
+
+def data_of(folder, **options):
+    chosen = {"image_size": 64, "patch": 8, "stride": 4, "lungs": FileFields()} | options
+    return PatchDataModule(sources.masks(folder, split="test"), **chosen)
+
+
+def scoring(score=None, aggregate=None, map_of="score"):
+    torch.manual_seed(0)
+    net = UNetAutoencoder(4).eval()
+    return Scoring(net, score or Brightness(), map_of, 64, torch.float32, aggregate or Mean())
+
+
+def calibration(result, name="score"):
+    normals = result.evidence.normal
+    lung = normals[:, None] & (result.evidence.lung_share == 1)
+    return {
+        f"{name}_normal_lung": result.window[name][lung],
+        f"{name}_normal_images": result.image[name][normals],
+    }
+
+
+@pytest.fixture(scope="module")
+def examined(folder, tmp_path_factory):
+    import os
+
+    os.environ["PNEUMO_AD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    data = data_of(folder)
+    return data, examine(scoring(), data, np.arange(len(data.store)))
+
+
+def test_truth_of_pixels_is_that_of_the_masks(examined):
+    data, result = examined
+    for row, truth in result.evidence.pixel_truth.items():
+        known = truth >= 0
+        expected = np.where(data.store.opacity[row] == 1, 2, data.store.lung[row])
+        assert np.array_equal(truth[known], expected[known])
+        assert np.array_equal(known, data.grid.covered)
+
+
+def test_where_the_lungs_are_not_looked_for_the_whole_radiograph_still_counts(folder):
+    table = sources.masks(folder, split="test").assign(lung="")
+    data = PatchDataModule(table, image_size=64, patch=16, stride=8, lungs=WholeImage())
+    result = examine(scoring(), data, np.arange(len(data.store)))
+    assert (result.evidence.kind == UNKNOWN).all()
+    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
+    assert "pixel/auroc" in findings.metrics
+    assert "0 radiographs" in findings.omitted["pixel/auroc_in_lung"]
+
+
+def test_every_auroc_has_its_shortcuts_and_they_are_those_of_their_scores(examined):
+    data, result = examined
+    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
+    for key, level in LEVELS.items():
+        if key not in findings.metrics or key == "image/auroc_matched":
+            continue
+        names = {name for name in findings.metrics if name.startswith(f"shortcut/{level}/")}
+        assert names, key
+        if level != "image":  # the score of this run is brightness itself
+            assert findings.metrics[f"shortcut/{level}/brightness"] == pytest.approx(findings.metrics[key]), key
+    kind = result.evidence.kind
+    told = (kind == 0) | (kind == 1)
+    expected = roc_auc_score(kind[told] == 1, result.window["contrast"][told])
+    assert findings.metrics["shortcut/patch/contrast"] == pytest.approx(expected)
+    assert findings.omitted["shortcut/image/aspect_ratio"] == "the same for every radiograph"
+    assert findings.metrics["modality/dip_p"] <= 1
+    assert 0.2 < findings.metrics["pixel/pro_in_lung"] <= 1  # the opacities are bright; by chance 0.15
+
+
+def test_false_alarms_are_those_above_the_conformal_threshold(examined):
+    _, result = examined
+    held_out = calibration(result)
+    metrics, omitted = false_alarms(result, held_out, 0.25)
+    normals, sick = result.evidence.normal, result.evidence.pneumonia
+    threshold = conformal_threshold(held_out["score_normal_images"], 0.25)
+    assert metrics["false_alarms/image"] == (result.image["score"][normals] > threshold).mean()
+    assert metrics["image/sensitivity"] == (result.image["score"][sick] > threshold).mean()
+    assert metrics["false_alarms/patch"] <= 0.25
+    assert omitted == {}
+
+
+def test_too_few_normals_for_the_rate_are_named_with_the_least_number(examined):
+    _, result = examined
+    metrics, omitted = false_alarms(result, calibration(result), 0.01)
+    assert "needs at least 99" in omitted["false_alarms/image"]
+    assert omitted["image/sensitivity"] == omitted["false_alarms/image"]
+    assert "image/sensitivity" not in metrics
+
+
+def test_an_oracle_is_never_worse_than_a_threshold_from_normals(examined):
+    _, result = examined
+    metrics, _ = false_alarms(result, calibration(result), 0.25)
+    best, _ = oracles(result)
+    assert best["oracle/image_balanced_accuracy"] >= metrics["image/balanced_accuracy"]
+    assert 0 < best["oracle/macro_f1"] <= 1
+
+
+def test_one_class_only_is_left_out_by_name(folder):
+    table = sources.masks(folder, split="test")
+    data = PatchDataModule(table[table["label"] == "pneumonia"], image_size=64, patch=16, stride=8, lungs=FileFields())
+    result = examine(scoring(), data, np.arange(len(data.store)))
+    both = {
+        f"{name}_{part}": np.arange(100.0)
+        for name in ("score", "brightness")
+        for part in ("normal_lung", "normal_images")
+    }
+    findings = measure(data, result, both, {}, 0.05)
+    for key in ("image/auroc", "false_alarms/image", "image/sensitivity", "oracle/image_balanced_accuracy"):
+        assert key in findings.omitted
+        assert key not in findings.metrics
+    assert "patch/auroc_opacity_vs_healthy" in findings.metrics
+    _, omitted = measure_matched(scoring(), data)
+    assert "0 normal" in omitted["image/auroc_matched"]
+
+
+def test_pixels_may_make_the_score_of_a_radiograph(folder):
+    data = data_of(folder)
+    result = examine(scoring(aggregate=Highest("pixels"), map_of="residual"), data, np.arange(4))
+    for place in range(4):
+        inside = (data.lung_fields[place] == 1) & data.grid.covered
+        assert result.image["score"][place] == pytest.approx(data.images[place][inside].max(), abs=0.5)
+
+
+def test_matching_takes_away_what_exposure_and_sharpness_gave_away(tmp_path):
+    from PIL import Image, ImageFilter
+
+    root = write_set(tmp_path / "set", 16, 16)
+    for file in (root / "images").glob("p*.png"):  # the sick ones duller and brighter, and no opacity
+        with Image.open(root / "images" / f"n{int(file.stem[1:]) - 16:03d}.png") as well:
+            dull = well.transpose(Image.Transpose.FLIP_LEFT_RIGHT).filter(ImageFilter.GaussianBlur(1))
+            dull.point(lambda grey: min(255, grey * 1.2 + 20)).save(file)
+    data = data_of(root, fit="pad")
+    result = examine(scoring(), data, np.arange(len(data.store)))
+    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
+    assert findings.metrics["image/auroc"] == 1  # brightness
+    metrics, _ = measure_matched(scoring(), data)
+    assert metrics["counts/images_matched"] + metrics["counts/images_unmatched"] == 32
+    assert abs(metrics["image/auroc_matched"] - 0.5) < 0.3
+    assert findings.metrics["shortcut/image/lung_brightness"] == 1
+    assert abs(metrics["shortcut/image_matched/lung_brightness"] - 0.5) < 0.3
+    assert measure_matched(scoring(), data)[0] == metrics  # from what was kept beside the store
+
+
+def test_boxes_are_truth_too(tmp_path):
+    root = write_set(tmp_path / "set", 8, 8)
+    for file in (root / "opacity").iterdir():
+        file.unlink()
+    rows = []
+    mask = opacity_mask(96, 80)
+    down, right = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    for number in range(8, 16):
+        rows.append((f"p{number:03d}", right[0], down[0], np.ptp(right) + 1, np.ptp(down) + 1))
+    pd.DataFrame(rows, columns=["image", "x", "y", "width", "height"]).to_csv(tmp_path / "boxes.csv", index=False)
+    table = sources.masks(root, split="test", boxes=tmp_path / "boxes.csv")
+    data = PatchDataModule(table, image_size=64, patch=16, stride=8, lungs=FileFields())
+    result = examine(scoring(SAD()), data, np.arange(len(data.store)))
+    evidence = gather_evidence(data, np.arange(len(data.store)))
+    assert all((evidence.pixel_truth[row] == 2).any() == bool(evidence.pneumonia[row]) for row in range(16))
+    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.2)
+    assert findings.metrics["brightness/pixel/auroc_in_lung"] > 0.6
+    assert lung_mask(96, 80).any()
