@@ -26,7 +26,15 @@ from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, Scoring, shown
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
-from pneumo_ad.evaluation.pictures import BY_KIND, frames, histogram, reconstructions, threshold_ranges, true_groups
+from pneumo_ad.evaluation.pictures import (
+    BY_KIND,
+    FRAMED,
+    frames,
+    histogram,
+    reconstructions,
+    threshold_ranges,
+    true_groups,
+)
 from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, write_text
@@ -40,7 +48,6 @@ log = logging.getLogger(__name__)
 
 # Ranges of scores in Fig. 10 beside those that thresholds part: shares of the shown radiographs' windows.
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95)
-_FRAMED = 3  # radiographs of each class in Fig. 10
 
 
 def draw_figures(overrides: Sequence[str]) -> pd.DataFrame:
@@ -239,7 +246,7 @@ def _fig09(material: Material) -> Parts:
 
 def _fig10(material: Material) -> Parts:
     result, data, name = material.result, material.data, material.score_name
-    places = shown(result.evidence, _FRAMED)
+    places = shown(result.evidence, FRAMED)
     scores = result.window["score"]
     by_threshold = threshold_ranges(scores, material.thresholds)
     names = ["as healthy lung", "as opacity", "as outside"] if material.thresholds else None

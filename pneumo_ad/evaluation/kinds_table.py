@@ -16,8 +16,8 @@ from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
 MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background
 # What the paper says of each: its Table 1 in words, Figs. 7 and 8 in numbers.
 PAPER = {
-    "normal lung": "about 1 (Fig. 7)",
-    "pneumonia, every window": "about 5 (Fig. 8)",
+    "normal lung": "SAD about 1 (Fig. 7)",
+    "pneumonia, every window": "SAD about 5 (Fig. 8)",
     "healthy lung": "as the training patches",
     "opacity": "above healthy lung",
     "outside": "above both",

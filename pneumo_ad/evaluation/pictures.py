@@ -13,7 +13,7 @@ import torch
 from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.examination import Examination
+from pneumo_ad.evaluation.examination import Examination, shown
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins, spread
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.module import PatchAutoencoder
@@ -21,6 +21,7 @@ from pneumo_ad.runs import Run
 from pneumo_ad.thresholds import Thresholds
 
 BY_KIND = "windows of radiographs that are not normal, by true kind"
+FRAMED = 3  # radiographs of each class in Fig. 10
 _PATCHES = 8  # columns of a panel
 
 Modality = Mapping[str, float]
@@ -45,14 +46,14 @@ def draw(
         modality: Of the scores of pneumonia windows (`metrics.modality`), to be printed into Fig. 9.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data, shown, name = run.datamodule, result.shown, type(run.module.score).__name__
+    data, name = run.datamodule, type(run.module.score).__name__
     ranges = threshold_ranges(result.window["score"], thresholds)
     drawn = {
         "fig09_histogram": histogram(result, origins(result.evidence), thresholds, f"{name} ({unit})", modality),
         "fig09_histogram_by_kind": histogram(
             result, true_groups(result), thresholds, f"{name} ({unit})", title=BY_KIND
         ),
-        "fig10_red_frames": frames(data, result, shown, ranges, name),
+        "fig10_red_frames": frames(data, result, shown(result.evidence, FRAMED), ranges, name),
     }
     if isinstance(run.module, PatchAutoencoder):
         for stem, origin in (("fig07_normal_patches", "normal_lung"), ("fig08_pneumonia_patches", "pneumonia")):
@@ -60,7 +61,7 @@ def draw(
                 drawn[stem] = reconstructions(run, result, origin)
     for stem, (figure, _) in drawn.items():
         figures.save(figure, folder / f"{stem}.png")
-    images, opacities, names = _radiographs(data, result, shown)
+    images, opacities, names = _radiographs(data, result, result.shown)
     maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
     figures.save(maps, folder / "anomaly_maps.png")
 
@@ -172,7 +173,7 @@ def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | 
 def frames(
     data: PatchDataModule,
     result: Examination,
-    shown: Sequence[int],
+    places: Sequence[int],
     ranges: Sequence[tuple[float, float]],
     name: str,
     captions: Sequence[str] | None = None,
@@ -182,16 +183,16 @@ def frames(
     Args:
         data: Whose radiographs.
         result: Scored.
-        shown: Places in `result.rows`.
+        places: Of the radiographs, in `result.rows`.
         ranges: Low (included) and high (excluded), rising.
         name: Of the score.
         captions: Of the ranges.
     """
-    images, opacities, names = _radiographs(data, result, shown)
-    scores = result.window["score"][shown]
+    images, opacities, names = _radiographs(data, result, places)
+    scores = result.window["score"][list(places)]
     figure = figures.red_frames(images, scores, data.grid, ranges, names, name, opacities, captions)
-    places = np.stack([np.repeat(shown, len(data.grid)), np.tile(np.arange(len(data.grid)), len(shown))], axis=1)
-    numbers = located(data, result.rows, result.evidence, places)
+    windows = np.stack([np.repeat(places, len(data.grid)), np.tile(np.arange(len(data.grid)), len(places))], axis=1)
+    numbers = located(data, result.rows, result.evidence, windows)
     numbers["score"] = scores.ravel()
     lows, highs = np.array(ranges).T
     inside = (scores.ravel()[:, None] >= lows) & (scores.ravel()[:, None] < highs)
@@ -203,9 +204,9 @@ def frames(
 
 
 def _radiographs(
-    data: PatchDataModule, result: Examination, shown: Sequence[int]
+    data: PatchDataModule, result: Examination, places: Sequence[int]
 ) -> tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]], list[str]]:
     """Images, opacity masks and names of some radiographs."""
-    table, rows = data.store.table, result.rows[list(shown)]
+    table, rows = data.store.table, result.rows[list(places)]
     names = [f"{table['image'].iloc[row]}\n{table['label'].iloc[row]}" for row in rows]
     return [np.asarray(data.images[row]) for row in rows], [np.asarray(data.store.opacity[row]) for row in rows], names

@@ -101,6 +101,6 @@ def net_architecture(net: nn.Module, data: PatchDataModule) -> Drawn:
     parameters = sum(layer.parameters for layer in layers)
     title = f"{type(net).__name__}: {parameters:,} parameters, input {size[0]} × {size[1]}"
     numbers = pd.DataFrame([vars(layer) for layer in layers])
-    numbers["joins"] = [" ".join(map(str, layer.joins)) for layer in layers]
+    numbers["inputs"] = [" ".join(map(str, layer.inputs)) for layer in layers]
     numbers.insert(0, "number", range(len(layers)))
     return Drawn(figures.architecture(layers, title), numbers.rename(columns={"name": "layer"}))

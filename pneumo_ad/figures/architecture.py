@@ -48,6 +48,7 @@ class _Box:
     does: str
     words: list[str]  # what made it
     numbers: set[int]  # of the layers that it stands for
+    fed_by: int = 0  # number of the layer that the arrow comes from
     joins: list[int] = field(default_factory=list)
     copied: int = 0  # channels that a skip connection brought
     level: int = 0
@@ -79,14 +80,19 @@ def architecture(layers: Sequence[Layer], title: str) -> Figure:
         axis.set(xlim=(0, PAGE_WIDTH - 0.1), ylim=(-depth, 0.05), aspect="equal")
         axis.set_axis_off()
         for number, box in enumerate(boxes):
-            _draw_box(axis, box, boxes[number - 1] if number else None)
+            _draw_box(axis, box, *(boxes[i] if 0 <= i < len(boxes) else None for i in (number - 1, number + 1)))
             if number:
-                _arrow(axis, boxes[number - 1], box)
+                _arrow(axis, _holding(boxes, box.fed_by), box, boxes[number - 1])
             for source in box.joins:
-                _skip(axis, next(one for one in boxes if source in one.numbers), box, boxes)
+                _skip(axis, _holding(boxes, source), box, boxes)
         figure.legend(handles=made, loc="outside lower left", frameon=False, fontsize=SMALL)
         figure.suptitle(title)
     return figure
+
+
+def _holding(boxes: Sequence[_Box], number: int) -> _Box:
+    """The box that a layer went into."""
+    return next(box for box in boxes if number in box.numbers)
 
 
 def _does(layer: Layer) -> str:
@@ -99,16 +105,17 @@ def _boxes(layers: Sequence[Layer]) -> list[_Box]:
     for number, layer in enumerate(layers):
         does = _does(layer)
         last = boxes[-1] if boxes else None
-        if last is not None and does == "join" and last.layer.shape[1:] == layer.shape[1:]:
+        follows = last is not None and max(layer.inputs, default=0) in last.numbers
+        if last is not None and follows and does == "join" and last.layer.shape[1:] == layer.shape[1:]:
             last.copied = layer.channels - last.layer.channels
             last.joins += layer.joins
             last.layer, last.numbers = layer, last.numbers | {number}
-        elif last is not None and does == "other" and last.layer.shape == layer.shape:
+        elif last is not None and follows and does == "other" and last.layer.shape == layer.shape:
             last.words.append(layer.kind)
             last.numbers.add(number)
         else:
             words = [" ".join(filter(None, (layer.kind, layer.kernel)))]
-            boxes.append(_Box(layer, does, words, {number}, list(layer.joins)))
+            boxes.append(_Box(layer, does, words, {number}, max(layer.inputs, default=0), list(layer.joins)))
     return boxes
 
 
@@ -126,14 +133,14 @@ def _merged(boxes: Sequence[_Box]) -> list[_Box]:
 def _place(boxes: Sequence[_Box]) -> float:
     """Give every box its place and size in inches; returns how deep the drawing is."""
     sizes = sorted({box.layer.height for box in boxes}, reverse=True)
-    step = min(0.66, (PAGE_WIDTH - 0.2) / len(boxes))
+    step = min(0.66, (PAGE_WIDTH - 0.5) / len(boxes))
     widest = max(box.layer.channels for box in boxes)
     tallest = sizes[0]
     top, depth = {}, 0.0
     for size in sizes:
         top[size] = depth
         depth += _ABOVE + _tall(size, tallest) + _BELOW
-    begin = (PAGE_WIDTH - 0.1 - step * len(boxes)) / 2
+    begin = (PAGE_WIDTH - step * len(boxes)) / 2
     for number, box in enumerate(boxes):
         size = box.layer.height
         box.level = sizes.index(size)
@@ -149,26 +156,35 @@ def _tall(size: int, tallest: int) -> float:
     return 0.22 + 0.68 * (size / tallest) ** 0.75
 
 
-def _draw_box(axis: Axes, box: _Box, before: _Box | None) -> None:
+def _draw_box(axis: Axes, box: _Box, before: _Box | None, after: _Box | None) -> None:
     left, bottom = box.x - box.width / 2, box.y - box.height / 2
     axis.add_patch(Rectangle((left, bottom), box.width, box.height, facecolor=_FILL, edgecolor="black", linewidth=0.6))
     if box.copied > 0:
         brought = Rectangle((left, bottom), box.width * box.copied / box.layer.channels, box.height)
         brought.set(facecolor=_COPIED, edgecolor="black", linewidth=0.6)
         axis.add_patch(brought)
-    words = f"{box.layer.channels}" + (f" (×{box.times})" if box.times > 1 else "")
-    if before is None or before.level != box.level or before.layer.channels != box.layer.channels or box.times > 1:
-        axis.text(box.x, box.y + box.height / 2 + 0.03, words, ha="center", va="bottom", fontsize=SMALL)
+    if before is None or before.level != box.level or before.layer.channels != box.layer.channels:
+        channels = str(box.layer.channels)
+        axis.text(box.x, box.y + box.height / 2 + 0.03, channels, ha="center", va="bottom", fontsize=SMALL)
+    if box.times > 1:
+        axis.text(box.x, box.y, f"×{box.times}", ha="center", va="center", fontsize=SMALL)
     if before is None or before.level != box.level:
         height, width = box.layer.shape[1:]
         words = "vector" if (height, width) == (1, 1) else f"{height}×{width}"
-        rising = before is not None and box.level < before.level  # an arrow comes from the lower left
-        x, side = (box.x - box.width / 2 + 0.05, "left") if rising else (box.x, "center")
+        x, side = box.x, "center"
+        if before is not None and box.level < before.level:  # an arrow comes from the lower left
+            x, side = box.x - box.width / 2 + 0.05, "left"
+        elif after is not None and after.level > box.level:  # one goes to the lower right
+            x, side = box.x + box.width / 2 - 0.02, "right"
         axis.text(x, box.y - box.height / 2 - 0.03, words, ha=side, va="top", fontsize=SMALL, color="0.35")
 
 
-def _arrow(axis: Axes, before: _Box, box: _Box) -> None:
-    """From a box to the next: level, down from the lower corner, or up to it."""
+def _arrow(axis: Axes, before: _Box, box: _Box, neighbour: _Box) -> None:
+    """From a box to what is made of it: level, down from the lower corner, or up to it; in a bow over others."""
+    if before is not neighbour:
+        top = (before.x, before.y + before.height / 2) if before.level == box.level else (before.x, before.y)
+        _line(axis, top, (box.x, box.y + box.height / 2), _COLOURS[box.does], bow=0.15)
+        return
     begin, end = before.y, box.y
     if box.level > before.level:
         begin = before.y - before.height / 2 + 0.05
@@ -225,4 +241,7 @@ def _legend(boxes: Sequence[_Box]) -> list[Line2D]:
         copied = any(box.copied for box in boxes)
         words = "skip connection: " + ("what it brings stands in white beside what it joins" if copied else "added")
         made.append(Line2D([], [], color=_COLOURS["join"], linewidth=1.4, linestyle=(0, (3, 1)), label=words))
-    return [*made, Line2D([], [], linestyle="", label="above a box: channels; below: height × width in pixels")]
+    reading = "above a box: channels; below: height × width in pixels"
+    if any(box.times > 1 for box in boxes):
+        reading += "; ×2: so many layers of one shape"
+    return [*made, Line2D([], [], linestyle="", label=reading)]

@@ -31,8 +31,8 @@ def grad_cam_panel(
     """
     with mpl.rc_context(STYLE):
         height, width = images[0].shape
-        side = cell(len(images), 2, height / width, 1.6, beside=0.75, above=1.0)
-        figure = page(side * len(images) + 0.75, 2 * side * height / width + 0.95)
+        side = cell(len(images), 2, height / width, 1.6, beside=1.05, above=1.15)
+        figure = page(side * len(images) + 1.05, 2 * side * height / width + 1.1)
         axes = figure.subplots(2, len(images), squeeze=False)
         for column, (image, cam, field, share) in enumerate(zip(images, cams, lung_fields, shares, strict=True)):
             for axis in axes[:, column]:

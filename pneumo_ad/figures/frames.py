@@ -59,7 +59,9 @@ def red_frames(
                 axis.add_collection(PolyCollection(corners, facecolors="none", edgecolors=RED, linewidths=line))
                 axis.set_xlabel(f"{int(inside.sum())} of {len(grid)} patches", size=SMALL, labelpad=2)
         axes[0, 0].set_title("radiograph" + ("\nopacity outlined" if outlined else ""), size=SMALL)
-        for number, (axis, (low, high)) in enumerate(zip(axes[0, 1:], ranges, strict=True)):
-            bounds = f"{unit} ≥ {low:.3g}" if np.isinf(high) else f"{unit} {low:.3g} – {high:.3g}"
-            axis.set_title(f"{captions[number]}\n{bounds}" if captions else bounds, size=SMALL)
+        bounds = [f"≥ {low:.3g}" if np.isinf(high) else f"{low:.3g} – {high:.3g}" for low, high in ranges]
+        fits = all(fitting(f"{unit} {words}", side) == f"{unit} {words}" for words in bounds)
+        for number, (axis, words) in enumerate(zip(axes[0, 1:], bounds, strict=True)):
+            title = f"{unit} {words}" if fits else f"{unit}\n{words}"
+            axis.set_title(f"{captions[number]}\n{title}" if captions else title, size=SMALL)
     return figure

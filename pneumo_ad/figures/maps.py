@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, outline, page, show
+from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, cell, outline, page, show
+
+_COLUMNS = 4
 
 
 def anomaly_maps(
@@ -28,17 +30,25 @@ def anomaly_maps(
         unit: Of the maps.
         opacities: (H, W) truth masks to outline, or None.
     """
+    columns = min(len(images), _COLUMNS)
+    blocks = -(-len(images) // columns)
     with mpl.rc_context(STYLE):
-        height, width = images[0].shape
-        figure = page(1.9 * len(images) + 0.9, 2 * 1.9 * height / width + 0.7)
-        axes = figure.subplots(2, len(images), squeeze=False)
+        aspect = images[0].shape[0] / images[0].shape[1]
+        side = cell(columns, 2 * blocks, aspect, 1.9, beside=0.85, above=0.4 * blocks)
+        figure = page(side * columns + 0.85, (2 * side * aspect + 0.4) * blocks)
+        axes = figure.subplots(2 * blocks, columns, squeeze=False)
+        for axis in axes.flat:
+            axis.set_axis_off()
         top = float(np.nanquantile(np.stack(maps), 0.995))
-        for column, image in enumerate(images):
-            show(axes[0, column], image)
-            axes[0, column].set_title(names[column], size=SMALL)
-            show(axes[1, column], maps[column], top, "inferno")
-            for row, colour in ((0, COLOURS["opacity"]), (1, "white")):
-                outline(axes[row, column], opacities[column] if opacities is not None else None, colour)
-        shown = axes[1, -1].images[0]
-        figure.colorbar(shown, ax=axes[1, :].tolist(), shrink=0.9).set_label(unit, size=SMALL)
+        for number, image in enumerate(images):
+            row, column = 2 * (number // columns), number % columns
+            mask = opacities[number] if opacities is not None else None
+            show(axes[row, column], image)
+            axes[row, column].set_title(names[number], size=SMALL)
+            show(axes[row + 1, column], maps[number], top, "inferno")
+            outline(axes[row, column], mask, COLOURS["opacity"])
+            outline(axes[row + 1, column], mask, "white")
+        bar = figure.colorbar(axes[1, 0].images[0], ax=axes.ravel().tolist(), shrink=0.5, aspect=30)
+        bar.set_label(unit, size=SMALL)
+        bar.ax.tick_params(labelsize=SMALL)
     return figure

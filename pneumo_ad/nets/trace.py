@@ -21,7 +21,6 @@ _FUNCTIONS = {
     "pixel_unshuffle": "PixelUnshuffle",
     "pixel_shuffle": "PixelShuffle",
     "sigmoid": "Sigmoid",
-    "softmax": "Softmax",
     "tanh": "Tanh",
     "relu": "ReLU",
     "leaky_relu": "LeakyReLU",
@@ -43,7 +42,7 @@ class Layer:
         height: Of what it returns; 1 for a vector.
         width: The same.
         parameters: Numbers it has learnt, at its first use; later uses count 0.
-        joins: Numbers of earlier layers whose results come in beside that of the layer before: skip connections.
+        inputs: Numbers of the earlier layers whose results it takes, rising.
     """
 
     name: str
@@ -53,7 +52,12 @@ class Layer:
     height: int
     width: int
     parameters: int = 0
-    joins: tuple[int, ...] = ()
+    inputs: tuple[int, ...] = ()
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        """Numbers of the layers that skip connections bring: all inputs of a join but the last."""
+        return self.inputs[:-1] if self.kind in _JOINS.values() else ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -126,18 +130,29 @@ class _Recorder(TorchFunctionMode):
             self.inside -= 1
             if not self.inside:
                 kernel = getattr(module, "kernel_size", "")
-                self._note(name or "net", type(module).__name__, _kernel(kernel), output, list(module.parameters()))
+                kind, own = type(module).__name__, list(module.parameters())
+                self._note(name or "net", kind, _kernel(kernel), output, own, self._sources(inputs))
 
         return note
 
     def _note(
-        self, name: str, kind: str, kernel: str, output: Any, parameters: Sequence[nn.Parameter], joins: Any = ()
+        self,
+        name: str,
+        kind: str,
+        kernel: str,
+        output: Any,
+        parameters: Sequence[nn.Parameter],
+        sources: Sequence[int],
     ) -> None:
         result = next(_tensors(output), None)
         shape = self.layers[-1].shape if result is None or kind == "Parameter" else _shape(result)
         count = sum(self.uncounted.pop(id(one)).numel() for one in parameters if id(one) in self.uncounted)
-        self.layers.append(Layer(name, kind, kernel, *shape, count, tuple(joins)))
+        # What came from no layer, a lone parameter say, stands behind the layer before it.
+        self.layers.append(Layer(name, kind, kernel, *shape, count, tuple(sources) or (len(self.layers) - 1,)))
         self._made(output, len(self.layers) - 1)
+
+    def _sources(self, given: Any) -> list[int]:
+        return sorted({self.source[id(one)] for one in _tensors(given) if id(one) in self.source})
 
     def _made(self, output: Any, number: int) -> None:
         for tensor in _tensors(output):
@@ -153,15 +168,15 @@ class _Recorder(TorchFunctionMode):
         name = getattr(function, "__name__", "")
         given = list(_tensors((args, kwargs or {})))
         new = [one for one in given if isinstance(one, nn.Parameter) and id(one) in self.uncounted]
-        sources = sorted({self.source[id(one)] for one in given if id(one) in self.source})
+        sources = self._sources(given)
         if name in _JOINS and len(sources) > 1:
-            self._note(name, _JOINS[name], "", output, new, sources[:-1])
+            self._note(name, _JOINS[name], "", output, new, sources)
         elif name in _FUNCTIONS and sources:
-            self._note(name, _FUNCTIONS[name], str((kwargs or {}).get("mode", "")), output, new)
+            self._note(name, _FUNCTIONS[name], str((kwargs or {}).get("mode", "")), output, new, sources)
         elif new:  # a function with weights of its own, or a parameter that stands alone
             kind = name if name.startswith(("conv", "linear")) else "Parameter"
             names = ", ".join(self.names[id(one)] for one in new)
-            self._note(names, kind, _times(new[0].shape), output, new)
+            self._note(names, kind, _times(new[0].shape), output, new, sources)
         elif sources:  # a reshape, a slice, a cast: still the same layer's result
             self._made(output, sources[-1])
         return output
