@@ -13,6 +13,7 @@ pneumo-ad COMMAND [overrides]
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
   figures      Figs. 1-10 and Table 1 of the paper for a run               run=RUN [data=... data.root=...] [only=1,9]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
+  cluster      cluster a run's difference images into three                run=RUN [data=... data.root=...] [output=DIR]
   tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
   audit        what is in a data set: counts, duplicates, shortcuts       data=GROUP data.root=DIR [output=DIR]
@@ -26,8 +27,8 @@ PNEUMO_AD_CACHE names the folder of stores; PNEUMO_AD_TRACEBACK=1 shows where in
 EVALUATE = """\
 pneumo-ad evaluate run=RUN [key=value] ...
 
-Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv and
-figures/.
+Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv,
+subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model.
 
   run=RUN              a folder written by `pneumo-ad train`
   output=DIR           where to write (default: the run folder, or its evaluations/<what was changed>)
@@ -40,6 +41,9 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   lungs=GROUP                {lungs}
   score=GROUP                {score}
   threshold=GROUP            {threshold}
+  aggregate=GROUP            {aggregate}; aggregate.of=pixels takes the map's pixels instead of patches
+  false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
+  matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
   stride=N cover=full        other windows
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
@@ -77,6 +81,26 @@ With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, 
 
   data=GROUP data.root=DIR   {data}
   subset=SPLIT checkpoint=NAME score=GROUP stride=N trainer=GROUP ...
+"""
+
+CLUSTER = """\
+pneumo-ad cluster run=RUN [key=value] ...
+
+Clusters the difference images of a run into three, without labels, and where masks exist scores the clusters against
+the true kinds of patch, beside clusters of the patches themselves, of SAD and of brightness. Fitted on validation
+pneumonia radiographs of the run's own data, applied to its test split or to other data. Writes clusters.json,
+clusters.csv and figures/.
+
+  run=RUN              a folder written by `pneumo-ad train`
+  output=DIR           where to write (default: clusters/ in the folder where `pneumo-ad evaluate` writes)
+  subset=SPLIT         test (default) or train; of other data also val or all (default there)
+  checkpoint=NAME      best (default), last, or a file
+
+Everything the weights do not depend on may change, as on `pneumo-ad evaluate`:
+
+  data=GROUP data.root=DIR   {data}
+  stride=N cover=full        other windows
+  trainer=GROUP              {trainer}
 """
 
 TUNE = """\
@@ -129,6 +153,7 @@ def main(argv: list[str] | None = None) -> None:
         "evaluate": _evaluate,
         "figures": _figures,
         "compare": _compare,
+        "cluster": _cluster,
         "tune": _tune,
         "train-lungs": _train_lungs,
         "audit": _audit,
@@ -216,9 +241,8 @@ def _classify(arguments: list[str]) -> None:
 
 def _evaluate(arguments: list[str]) -> None:
     if not arguments or "--help" in arguments or "-h" in arguments:
-        print(
-            EVALUATE.format(**{group: _choices(group) for group in ("data", "lungs", "score", "threshold", "trainer")})
-        )
+        groups = ("data", "lungs", "score", "threshold", "aggregate", "trainer")
+        print(EVALUATE.format(**{group: _choices(group) for group in groups}))
         return
     import logging
 
@@ -253,6 +277,20 @@ def _compare(arguments: list[str]) -> None:
     from pneumo_ad.leaderboard.table import print_comparison
 
     print_comparison(compare(arguments))
+
+
+def _cluster(arguments: list[str]) -> None:
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        print(CLUSTER.format(**{group: _choices(group) for group in ("data", "trainer")}))
+        return
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from pneumo_ad.cluster import cluster
+    from pneumo_ad.cluster_summary import print_clusters
+
+    output = cluster(arguments)
+    print_clusters(output, f"clusters of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
 
 
 def _choices(group: str) -> str:

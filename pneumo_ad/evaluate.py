@@ -119,7 +119,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
 def scoring_of(run: Run) -> Scoring:
     """How a run scores, its net moved to the device that its config asks for."""
     config = run.config
-    net = run.module.net.to(_device(config.trainer.accelerator)).eval()
+    net = run.module.net.to(device_of(config.trainer.accelerator)).eval()
     precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
     return Scoring(
         net,
@@ -152,12 +152,17 @@ def check_evaluation(config: DictConfig) -> None:
     check_relative(config.relative)
     if not 0 < config.false_alarm_rate < 1:
         raise ConfigError(f"false_alarm_rate={config.false_alarm_rate} must lie between 0 and 1")
-    _device(config.trainer.accelerator)
+    device_of(config.trainer.accelerator)
     build(config.threshold)
     build(config.aggregate)
 
 
-def _device(accelerator: str) -> torch.device:
+def device_of(accelerator: str) -> torch.device:
+    """Where a trainer's `accelerator` leads.
+
+    Raises:
+        ConfigError: To CUDA, and there is none.
+    """
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ConfigError("trainer=gpu needs a CUDA device and none was found; use trainer=cpu or trainer=auto")
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")

@@ -24,7 +24,7 @@ from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluate import chosen_rows, default_output, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
-from pneumo_ad.evaluation.examination import Examination, Scoring, shown
+from pneumo_ad.evaluation.examination import Examination, Scoring, typical_places
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
 from pneumo_ad.evaluation.pictures import (
     BY_KIND,
@@ -246,7 +246,7 @@ def _fig09(material: Material) -> Parts:
 
 def _fig10(material: Material) -> Parts:
     result, data, name = material.result, material.data, material.score_name
-    places = shown(result.evidence, FRAMED)
+    places = typical_places(result.evidence, FRAMED)
     scores = result.window["score"]
     by_threshold = threshold_ranges(scores, material.thresholds)
     names = ["as healthy lung", "as opacity", "as outside"] if material.thresholds else None

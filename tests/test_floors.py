@@ -15,8 +15,9 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
-    | {"shortcuts", "matching"},
-    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"} | {"auditing", "classifier"},
+    | {"shortcuts", "matching", "residuals"},
+    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"}
+    | {"auditing", "classifier", "cluster_figures"},
     {"callbacks"},
 ]
 HYDRA = {
@@ -29,6 +30,7 @@ HYDRA = {
     "train_lungs",
     "classify",
     "evaluate",
+    "cluster",
     "evaluation",
     "paper_figures",
     "sweeps",
@@ -39,7 +41,7 @@ HYDRA = {
     "tune",
     "cli",
 }
-TOP = HYDRA | {"stores", "summary", "__main__"}
+TOP = HYDRA | {"stores", "summary", "cluster_summary", "__main__"}
 
 
 def name_of(file):

@@ -193,7 +193,7 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
     image: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
-    maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(shown(evidence))
+    maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
     place = 0
     for part in scoring(data, rows, "scoring", maps=True):
         here = slice(place, place + len(part.rows))
@@ -220,7 +220,7 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     )
 
 
-def shown(evidence: Evidence, most: int = _SHOWN) -> list[int]:
+def typical_places(evidence: Evidence, most: int = _SHOWN) -> list[int]:
     """Places of radiographs to show, at most so many of each class: pneumonia first, those with truth if there are."""
     chosen: list[int] = []
     for group in (evidence.pneumonia, evidence.normal):

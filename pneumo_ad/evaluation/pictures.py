@@ -13,7 +13,7 @@ import torch
 from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.examination import Examination, shown
+from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins, spread
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.module import PatchAutoencoder
@@ -53,7 +53,7 @@ def draw(
         "fig09_histogram_by_kind": histogram(
             result, true_groups(result), thresholds, f"{name} ({unit})", title=BY_KIND
         ),
-        "fig10_red_frames": frames(data, result, shown(result.evidence, FRAMED), ranges, name),
+        "fig10_red_frames": frames(data, result, typical_places(result.evidence, FRAMED), ranges, name),
     }
     if isinstance(run.module, PatchAutoencoder):
         for stem, origin in (("fig07_normal_patches", "normal_lung"), ("fig08_pneumonia_patches", "pneumonia")):

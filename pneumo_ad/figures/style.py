@@ -88,7 +88,7 @@ def fitting(name: str, width: float) -> str:
     """A name cut in its middle to what fits so many inches in small type.
 
     >>> fitting("NORMAL2-IM-0389-0001", 1.0)
-    'NORMAL2…89-0001'
+    'NORMAL2…389-0001'
     """
     most = max(int(width * 72 / (SMALL * 0.62)), 7)
     kept = most - 1

@@ -199,14 +199,6 @@ def pixel_values(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 
-def image_scores(window: npt.NDArray[np.floating], lung_share: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """(I, N) twice -> (I,) mean over the windows that are mostly lung; NaN for a radiograph without any."""
-    inside = lung_share > MOSTLY_LUNG
-    total = np.where(inside, window, 0).sum(axis=1, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return total / inside.sum(axis=1)
-
-
 def headline(
     evidence: Evidence, measured: Measured, questions: Questions | None = None
 ) -> tuple[dict[str, float], dict[str, str]]:

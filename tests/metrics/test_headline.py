@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, image_scores, sad_medians
+from pneumo_ad.aggregates import Mean
+from pneumo_ad.metrics.headline import Evidence, Measured, counts, headline, sad_medians
 from pneumo_ad.metrics.kinds import HEALTHY, MIXED, OPACITY, OUTSIDE, PADDING, UNKNOWN
 
 RANKS = (
@@ -48,11 +49,11 @@ def measured(evidence, quality=1.0, seed=0):
     kind = np.where(evidence.kind <= OUTSIDE, evidence.kind, OPACITY).astype(np.int8)
     window = window.astype(np.float32)
     kind = kind if quality else rng.integers(0, 3, kind.shape)
-    return Measured(window, kind, pixel, image_scores(window, evidence.lung_share))
+    return Measured(window, kind, pixel, Mean()(window, evidence.in_lung))
 
 
 def measured_with(window, known):
-    return Measured(window, None, measured(known).pixel, image_scores(window, known.lung_share))
+    return Measured(window, None, measured(known).pixel, Mean()(window, known.in_lung))
 
 
 def test_every_key_is_there_when_the_data_allow():
@@ -146,14 +147,6 @@ def test_without_thresholds_macro_f1_says_why():
     metrics, omitted = headline(known, measured_with(measured(known).window, known))
     assert "patch/macro_f1" not in metrics
     assert "no thresholds" in omitted["patch/macro_f1"]
-
-
-def test_image_scores_are_means_over_windows_that_are_mostly_lung():
-    window = np.array([[1.0, 3.0, 100.0, 100.0], [1.0, 2.0, 3.0, 4.0]])
-    share = np.array([[1.0, 0.51, 0.5, 0.0], [0.0, 0.1, 0.2, 0.5]])
-    scores = image_scores(window, share)
-    assert scores[0] == 2
-    assert np.isnan(scores[1])
 
 
 def test_a_radiograph_without_a_lung_has_no_image_score_and_is_counted():

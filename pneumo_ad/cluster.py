@@ -1,0 +1,293 @@
+"""`pneumo-ad cluster`: difference images clustered into three (§ 5.3), beside clusters of simpler things."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from pneumo_ad import cluster_figures
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.datasets import ExhaustivePatches
+from pneumo_ad.data.table import PNEUMONIA
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.evaluate import chosen_rows, default_output, device_of
+from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.examination import typical_places
+from pneumo_ad.files import whole, write_json
+from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
+from pneumo_ad.metrics.headline import LEAST_IMAGES, Evidence, counts
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN, macro_f1
+from pneumo_ad.residuals import (
+    DESCRIPTIONS,
+    FEATURES,
+    METHODS,
+    Clustering,
+    Description,
+    difference_images,
+    fit_clusters,
+    train_description,
+)
+from pneumo_ad.residuals.description import Features
+from pneumo_ad.runs import Run, load_run
+
+log = logging.getLogger(__name__)
+
+CHANCE = "chance"  # clusters drawn at random: what a match by the truth makes of nothing
+_FIT_IMAGES = 100  # validation pneumonia radiographs, as for thresholds
+_FIT_WINDOWS = 20_000  # of these, evenly chosen: all of them at the paper's stride, bounded memory at stride 1
+_SHOWN_PATCHES = 8
+_DRAWN = "residual_plain"
+_WORDS = {"kmeans": "k-means", "mixture": "Gaussian mixture"}
+
+Clusters = dict[str, npt.NDArray[np.int8]]  # by `<description>/<method>`, (windows,)
+Match = dict[str, tuple[int, ...]]
+
+
+def cluster(overrides: Sequence[str]) -> Path:
+    """The command. `run=RUN` and optionally `output=DIR`, `subset=`, `checkpoint=`, and overrides of the run's config.
+
+    Returns:
+        The folder that holds `clusters.json`, `clusters.csv` and `figures/`.
+
+    Raises:
+        ConfigError: No `run=`, an override that cannot be applied, or a subset that holds what clusters are fitted on.
+        DataError: No run folder, or data that cannot be clustered.
+    """
+    own = {"run": "", "output": "", "subset": "", "checkpoint": "best"}
+    rest = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key in own:
+            own[key] = value
+        else:
+            rest.append(override)
+    if not own["run"]:
+        raise ConfigError("run=RUN_FOLDER must be given: pneumo-ad cluster run=runs/paper/2026-01-31_12-00-00")
+    run = load_run(own["run"], rest, own["checkpoint"])
+    evaluation = default_output(run.folder, overrides)
+    return cluster_run(run, Path(own["output"] or evaluation / "clusters"), own["subset"] or None, evaluation)
+
+
+def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: Path | None = None) -> Path:
+    """Cluster the windows of an opened run.
+
+    Clusters are fitted on every window of validation pneumonia radiographs of the run's own data, without labels, and
+    applied to every window of `subset`.
+
+    Args:
+        run: From `load_run`.
+        output: Folder to write to; made where it is not there.
+        subset: test or train; of other data than the run's own also val or all. Default: test of the run's own data,
+            all of other data.
+        evaluation: Folder of the `metrics.json` of the same radiographs, for the macro-F1 of thresholds.
+
+    Returns:
+        `output`.
+    """
+    data, seed = run.datamodule, int(run.config.seed)
+    if data.view != "patch":
+        raise ConfigError(
+            f"clusters are of difference images, and the net of {run.folder} reconstructs none; module=autoencoder "
+            "trains nets that do"
+        )
+    if not run.data_changed and subset in ("val", "all"):
+        raise ConfigError(
+            f"subset={subset} holds the validation radiographs that clusters are fitted on; expected test or train"
+        )
+    rows, subset, seen = chosen_rows(run, subset)
+    windows = _windows_to_fit_on(run)
+    log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
+    net = run.module.net.to(device_of(run.config.trainer.accelerator)).eval()
+    describe, explained = train_description(net, windows, seed)
+    models = _fit(describe, windows, seed)
+    log.info("describing %d radiographs of %d windows each", len(rows), len(data.grid))
+    dataset = ExhaustivePatches(data.images, rows, data.grid)
+    features = describe.every(dataset, run.config.eval_batch_size, "describing")
+    found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
+    evidence = gather_evidence(data, rows)
+    metrics, omitted, match = measure(evidence, found, seed)
+    of_thresholds, missing = _thresholds(evaluation, subset, data.store.key)
+    metrics |= of_thresholds | counts(evidence) | {"counts/images_seen_in_training": seen}
+    output.mkdir(parents=True, exist_ok=True)
+    about = {
+        "omitted": omitted | missing,
+        "match": {name: [KINDS[kind] for kind in kinds] for name, kinds in match.items()},
+        "share": {name: (np.bincount(of, minlength=CLUSTERS) / len(of)).tolist() for name, of in found.items()},
+        "features": list(FEATURES),
+        "explained": explained,
+        "fitted_on": {"split": "val", "label": PNEUMONIA, "windows": len(windows)},
+        "subset": subset,
+        "store": data.store.key,
+        "checkpoint": run.checkpoint.name,
+        "overrides": list(run.overrides),
+        "seed": seed,
+    }
+    _write_table(output, data, rows, evidence, found)
+    write_json(output / "clusters.json", metrics | {"about": about})  # after the table: where it stands, that does
+    _draw(output / "figures", dataset, data, evidence, describe, features, found, models, match)
+    return output
+
+
+def _windows_to_fit_on(run: Run) -> torch.Tensor:
+    """(n, 1, p, p) uint8: every window of validation pneumonia radiographs of the run's own data, without padding."""
+    overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
+    data = load_run(run.folder, overrides, str(run.checkpoint)).datamodule if run.data_changed else run.datamodule
+    dataset = data.exhaustive_patches("val", PNEUMONIA, _FIT_IMAGES)
+    if not len(dataset.rows):
+        raise DataError(
+            f"clusters are fitted on pneumonia radiographs of the validation split, and {run.folder} was trained on "
+            "data that hold none; split.csv tells who lies where, and data.val=0.1 at its training deals more"
+        )
+    whole_windows = [
+        data.grid.window_shares(data.store.content(dataset.rows[i : i + 1]))[0] == 1 for i in range(len(dataset.rows))
+    ]
+    numbers = np.flatnonzero(np.concatenate(whole_windows))
+    numbers = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), _FIT_WINDOWS)).round().astype(int)]
+    return dataset.cut(numbers)["patch"]
+
+
+def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, Clustering]:
+    fitted = describe(windows)
+    models = {}
+    for name in DESCRIPTIONS:
+        for method in METHODS:
+            log.info("clustering by %s, %s", name, method)
+            models[f"{name}/{method}"] = fit_clusters(fitted[name], fitted["sad"][:, 0], method, seed)
+    return models
+
+
+def measure(evidence: Evidence, found: Clusters, seed: int = 0) -> tuple[dict[str, float], dict[str, str], Match]:
+    """How far each clustering, and one drawn at random, agrees with the masks.
+
+    Args:
+        evidence: Of I radiographs of N windows.
+        found: By name, (I * N,) clusters.
+        seed: Draws the random clusters.
+
+    Returns:
+        `metrics`: by `<name>/adjusted_rand` and `<name>/best_match_macro_f1` (an oracle: see `best_match`), each with
+        `_low` and `_high`, and `<name>/macro_f1_by_sad`, where clusters rise in SAD from healthy lung to opacity to
+        outside; `omitted`, key -> reason; and the kinds that clusters are matched to.
+    """
+    metrics: dict[str, float] = {}
+    match: Match = {}
+    kind = evidence.kind.ravel()
+    found = found | {CHANCE: np.random.default_rng(seed).integers(0, CLUSTERS, len(kind)).astype(np.int8)}
+    for one in (HEALTHY, OPACITY, OUTSIDE):
+        n = int((evidence.kind == one).any(axis=1).sum())
+        if n < LEAST_IMAGES:
+            reason = f"{n} radiographs with {KINDS[one]} patches; at least {LEAST_IMAGES} are needed"
+            keys = ("adjusted_rand", "best_match_macro_f1", "macro_f1_by_sad")
+            return {}, {f"{name}/{key}": reason for name in found for key in keys}, {}
+    patient = np.repeat(evidence.patient, evidence.kind.shape[1])
+    for name, clusters in found.items():
+        measured = agreement(kind, clusters, patient)
+        for key, interval in measured._asdict().items():
+            metrics |= {f"{name}/{key}": interval.value}
+            metrics |= {f"{name}/{key}_low": interval.low, f"{name}/{key}_high": interval.high}
+        if name != CHANCE:
+            metrics[f"{name}/macro_f1_by_sad"] = macro_f1(kind, clusters)
+            match[name] = best_match(kind, clusters)
+    return metrics, {}, match
+
+
+def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[str, float], dict[str, str]]:
+    """Macro-F1 of thresholds on the run's score (and the best by the truth) and on brightness, as evaluated."""
+    file = evaluation / "metrics.json" if evaluation is not None else None
+    metrics = json.loads(file.read_text()) if file is not None and file.is_file() else None
+    keys = {
+        "thresholds/macro_f1": "patch/macro_f1",
+        "thresholds_by_truth/macro_f1": "oracle/macro_f1",
+        "thresholds_of_brightness/macro_f1": "brightness/patch/macro_f1",
+    }
+    if metrics is None or (metrics["about"]["subset"], metrics["about"]["store"]) != (subset, store):
+        reason = "these radiographs were not evaluated yet: pneumo-ad evaluate with the same arguments"
+        return {}, dict.fromkeys(keys, reason)
+    there = {key: metrics[source] for key, source in keys.items() if source in metrics}
+    gone = {key: metrics["about"]["omitted"].get(source, "not in metrics.json") for key, source in keys.items()}
+    return there, {key: reason for key, reason in gone.items() if key not in there}
+
+
+def _write_table(
+    output: Path, data: PatchDataModule, rows: npt.NDArray[np.int64], evidence: Evidence, found: Clusters
+) -> None:
+    names = data.store.table["image"].iloc[rows].to_numpy()
+    kind = evidence.kind.ravel()
+    table = pd.DataFrame(
+        {
+            "image": np.repeat(names, len(data.grid)),
+            "top": np.tile(data.grid.positions[:, 0], len(rows)),
+            "left": np.tile(data.grid.positions[:, 1], len(rows)),
+            "kind_true": np.where(kind == UNKNOWN, "", np.array(KINDS)[kind]),
+        }
+        | {name.replace("/", "_"): clusters for name, clusters in found.items()}
+    )
+    with whole(output / "clusters.csv") as aside:
+        table.to_csv(aside, index=False)
+
+
+def _draw(
+    folder: Path,
+    dataset: ExhaustivePatches,
+    data: PatchDataModule,
+    evidence: Evidence,
+    describe: Description,
+    features: Features,
+    found: Clusters,
+    models: dict[str, Clustering],
+    match: Match,
+) -> None:
+    """In the figures a cluster is numbered, and coloured, as the kind it is matched to; without masks by its SAD."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {name: np.array(match.get(name, range(CLUSTERS)))[of] for name, of in found.items()}
+    by_kmeans = drawn[f"{_DRAWN}/kmeans"]
+    words = [f"matched to {KINDS[kind]}" if match else f"{('least', 'middle', 'most')[kind]} SAD" for kind in range(3)]
+    groupings = {
+        f"clusters by {_WORDS[method]}": {words[c]: drawn[f"{_DRAWN}/{method}"] == c for c in range(CLUSTERS)}
+        for method in METHODS
+    }
+    if match:
+        kind = evidence.kind.ravel()
+        groupings["true kinds, mixed left out"] = {KINDS[one]: kind == one for one in (HEALTHY, OPACITY, OUTSIDE)}
+    standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
+    title = "Difference images in the plane of their plain features"
+    title += ", clusters coloured by their best match" if match else ""
+    figures = {"projection": cluster_figures.projection(standardised, groupings, FEATURES, title)}
+    patches = [_at_ranks(dataset, by_kmeans == c, features["sad"][:, 0]) for c in range(CLUSTERS)]
+    residuals = [difference_images(describe.net, part).cpu().numpy()[:, 0] for part in patches]
+    named = [f"{word}\n{int((by_kmeans == c).sum()):,} windows" for c, word in enumerate(words)]
+    figures["difference_images"] = cluster_figures.difference_images(
+        [part.numpy()[:, 0] for part in patches], residuals, named
+    )
+    shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
+    rows, truth = dataset.rows[shown], evidence.pixel_truth
+    table = data.store.table.iloc[rows]
+    shapes = {
+        f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(-1, len(data.grid))[shown]
+        for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
+    }
+    figures["where_clusters_lie"] = cluster_figures.where_clusters_lie(
+        [np.asarray(data.images[row]) for row in rows],
+        shapes,
+        data.grid,
+        [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)],
+        words,
+        [(truth[i] > 0, truth[i] == 2) if i in truth else None for i in shown],
+    )
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=200)
+
+
+def _at_ranks(dataset: ExhaustivePatches, chosen: npt.NDArray[np.bool_], sad: npt.NDArray[np.floating]) -> torch.Tensor:
+    """(n, 1, p, p) windows of a cluster at evenly spaced ranks of SAD, so that they show the range and not a choice."""
+    numbers = np.flatnonzero(chosen)
+    numbers = numbers[np.argsort(sad[numbers], kind="stable")]
+    ranks = np.linspace(0.05, 0.95, min(_SHOWN_PATCHES, len(numbers))) * max(len(numbers) - 1, 0)
+    return dataset.cut(numbers[ranks.round().astype(int)])["patch"]

@@ -1,0 +1,167 @@
+"""Figures of clusters of windows from arrays: in the plane of their features, as pictures, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from pneumo_ad.figures import COLOURS
+from pneumo_ad.patches import PatchGrid
+
+# Of healthy lung, opacity and outside; the grey of outside would not be seen on a radiograph.
+CLUSTER_COLOURS = (COLOURS["healthy"], COLOURS["opacity"], COLOURS["normal"])
+_STYLE: dict[Any, Any] = {"font.size": 9, "figure.facecolor": "white", "legend.frameon": False}
+_POINTS = 3000
+_TELLING = 0.35  # loading from which a component is named after a feature
+
+
+def _figure(width: float, height: float) -> Figure:
+    with mpl.rc_context(_STYLE):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def projection(
+    features: npt.NDArray[np.floating],
+    groupings: Mapping[str, Mapping[str, npt.NDArray[np.bool_]]],
+    names: Sequence[str],
+    title: str,
+    seed: int = 0,
+) -> Figure:
+    """Windows in the plane of the first two principal components of their features, a panel for each way to group them.
+
+    Args:
+        features: (n, d) standardised; the plane is theirs, so that panels differ in colour alone.
+        groupings: By caption of the panel, by name of the group, (n,) which windows belong to it. The three groups of
+            a panel have the `CLUSTER_COLOURS`, in this order.
+        names: (d,) of the features; the axes say which of them they are made of.
+        title: Above the figure.
+        seed: Draws the 3000 windows that are shown where there are more, the same in each panel.
+    """
+    rng = np.random.default_rng(seed)
+    centred = features - features.mean(axis=0)
+    _, strength, axes = np.linalg.svd(centred, full_matrices=False)
+    plane = centred @ axes[:2].T
+    explained = strength[:2] ** 2 / (strength**2).sum()
+    shown = rng.permutation(len(plane))[:_POINTS]
+    low, high = np.quantile(plane, [0.002, 0.998], axis=0)
+    margin = 0.06 * (high - low)
+    with mpl.rc_context(_STYLE):
+        figure = _figure(3.5 * len(groupings) + 0.3, 3.9)
+        panels = figure.subplots(1, len(groupings), squeeze=False, sharex=True, sharey=True)[0]
+        for panel, (caption, groups) in zip(panels, groupings.items(), strict=True):
+            colour = np.full((len(plane), 3), np.nan)
+            for (name, chosen), hue in zip(groups.items(), CLUSTER_COLOURS, strict=True):
+                colour[chosen] = to_rgb(hue)
+                panel.scatter([], [], s=14, color=hue, label=f"{name} ({int(chosen.sum()):,})")
+            visible = shown[~np.isnan(colour[shown, 0])]
+            # One scatter in random order: no group hides another by being drawn last.
+            panel.scatter(*plane[visible].T, s=4, c=colour[visible], alpha=0.5, linewidths=0)
+            panel.set_title(caption, fontsize=9)
+            panel.set_xlabel(f"first component, {explained[0]:.0%} of variance\n{_made_of(axes[0], names)}", fontsize=8)
+            panel.spines[["top", "right"]].set_visible(False)
+            panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=1, handletextpad=0.2)
+        panels[0].set_ylabel(f"second component, {explained[1]:.0%}\n{_made_of(axes[1], names)}", fontsize=8)
+        panels[0].set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _made_of(loadings: npt.NDArray[np.floating], names: Sequence[str]) -> str:
+    """The features that a component holds most of, signed, the strongest first."""
+    order = [i for i in np.argsort(-np.abs(loadings)) if abs(loadings[i]) >= _TELLING]
+    return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {names[i]}" for i in order)
+
+
+def difference_images(
+    patches: Sequence[npt.NDArray[np.floating]], residuals: Sequence[npt.NDArray[np.floating]], names: Sequence[str]
+) -> Figure:
+    """Windows of each cluster above their difference images, all on one scale about 0.
+
+    Args:
+        patches: By cluster, (n, p, p) grey levels; n may differ, and may be 0.
+        residuals: By cluster, (n, p, p) input less reconstruction in grey levels.
+        names: Of the clusters.
+    """
+    columns = max(1, *(len(part) for part in patches))
+    everything = np.concatenate([part.ravel() for part in residuals])
+    reach = max(float(np.quantile(np.abs(everything), 0.99)), 1e-3) if everything.size else 1.0
+    with mpl.rc_context(_STYLE):
+        figure = _figure(0.95 * columns + 1.9, 1.95 * len(patches) + 0.2)
+        axes = figure.subplots(2 * len(patches), columns, squeeze=False)
+        for axis in axes.ravel():
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        for cluster, (windows, differences) in enumerate(zip(patches, residuals, strict=True)):
+            above, below = axes[2 * cluster], axes[2 * cluster + 1]
+            for column in range(len(windows)):
+                above[column].imshow(windows[column], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                drawn = below[column].imshow(
+                    differences[column], cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest"
+                )
+            words = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 8}
+            above[0].set_ylabel(names[cluster], color=CLUSTER_COLOURS[cluster], fontweight="bold", **words)
+            below[0].set_ylabel("difference", **words)
+        if everything.size:
+            bar = figure.colorbar(drawn, ax=axes[:, -1].tolist(), shrink=0.5, extend="both", aspect=30)
+            bar.set_label("input less reconstruction (grey levels)", fontsize=8)
+    return figure
+
+
+def where_clusters_lie(
+    images: Sequence[npt.NDArray[np.uint8]],
+    clusters: Mapping[str, npt.NDArray[np.integer]],
+    grid: PatchGrid,
+    names: Sequence[str],
+    cluster_names: Sequence[str],
+    outlines: Sequence[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None],
+) -> Figure:
+    """Radiographs painted in the colours of the clusters; a row per clustering.
+
+    A pixel has the colour of the cluster of most windows that cover it.
+
+    Args:
+        images: (H, W) uint8 each.
+        clusters: By name of the clustering, (n, N) clusters of the windows.
+        grid: The windows.
+        names: Of the radiographs.
+        cluster_names: Of clusters 0, 1, 2.
+        outlines: True (lung, opacity) masks of each radiograph, or None.
+    """
+    height, width = grid.image_size
+    palette = np.array([to_rgb(hue) for hue in CLUSTER_COLOURS])
+    with mpl.rc_context(_STYLE):
+        figure = _figure(2.0 * len(images) + 0.4, 2.0 * height / width * (len(clusters) + 1) + 0.6)
+        axes = figure.subplots(len(clusters) + 1, len(images), squeeze=False)
+        for column, image in enumerate(images):
+            grey = np.repeat(image[..., None] / 255, 3, axis=2)
+            axes[0, column].imshow(grey)
+            axes[0, column].set_title(names[column], fontsize=7)
+            for row, found in enumerate(clusters.values(), start=1):
+                of_windows = torch.from_numpy(np.eye(len(palette))[found[column]]).permute(1, 0)
+                share = grid.paint(of_windows)[:, 0].numpy()  # (3, H, W)
+                painted = 0.6 * grey + 0.4 * palette[np.nan_to_num(share).argmax(axis=0)]
+                axes[row, column].imshow(np.where(grid.covered[..., None], painted, grey))
+            outline = outlines[column]
+            for axis in axes[:, column]:
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+                for mask, style in zip(outline or (), (":", "-"), strict=outline is not None):
+                    if mask.any():
+                        axis.contour(
+                            mask.astype(np.uint8), levels=[0.5], colors=["white"], linewidths=0.9, linestyles=style
+                        )
+        for row, name in enumerate(["radiograph", *clusters]):
+            axes[row, 0].set_ylabel(name, fontsize=8)
+        handles = [Patch(color=hue, label=name) for hue, name in zip(CLUSTER_COLOURS, cluster_names, strict=True)]
+        if any(outline is not None for outline in outlines):
+            figure.supxlabel("white: lung (dotted) and opacity (solid) as the masks say", fontsize=8)
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+    return figure

@@ -1,0 +1,57 @@
+"""Difference images described by a few plain features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FEATURES = ("mean", "sad", "spread", "peak", "roughness", "skewness", "coarse_share")
+
+_BLOCKS = 4  # to a side: what is left of a picture that is averaged over so many blocks is coarse
+_FLAT = 1e-3  # grey levels; below such a spread a form would be that of rounding errors
+
+
+def plain_features(residual: Tensor) -> Tensor:
+    """What a reader would say of a difference image.
+
+    | feature | of the residual r | |
+    |---|---|---|
+    | mean | mean of r: brighter or darker than expected | compressed grey levels |
+    | sad | mean of abs(r): the paper's score | compressed grey levels |
+    | spread | standard deviation of r | compressed grey levels |
+    | peak | largest abs(r) | compressed grey levels |
+    | roughness | mean abs difference between neighbouring pixels | compressed grey levels |
+    | skewness | third standardised moment: a few bright spots, or dark ones | compressed |
+    | coarse_share | share of the variance that lies between 4 x 4 blocks: a cloud 1, noise about 0 | [0, 1] |
+
+    Grey levels are `compressed`, because amplitudes have long tails, which would get a cluster of their own. The form
+    of a flat residual is 0.
+
+    Args:
+        residual: (B, 1, p, p) signed, in grey levels; p at least 4.
+
+    Returns:
+        (B, 7) float32, in the order of `FEATURES`.
+
+    >>> flat = plain_features(torch.full((1, 1, 8, 8), -3.0))
+    >>> dict(zip(FEATURES, flat[0].exp().sub(1).round(decimals=2).tolist()))["sad"]
+    3.0
+    """
+    r = residual.float()
+    flat = r.flatten(1)
+    mean, spread = flat.mean(dim=1), flat.std(dim=1, correction=0)
+    down, across = (torch.diff(r, dim=side).abs().flatten(1).mean(dim=1) for side in (2, 3))
+    amplitudes = [mean, flat.abs().mean(dim=1), spread, flat.abs().amax(dim=1), (down + across) / 2]
+    has_form = spread > _FLAT
+    divisor = torch.where(has_form, spread, torch.ones_like(spread))
+    skewness = ((flat - mean[:, None]) / divisor[:, None]).pow(3).mean(dim=1)
+    coarse = F.adaptive_avg_pool2d(r, _BLOCKS).flatten(1).std(dim=1, correction=0)
+    share = (coarse / divisor).square().clamp(max=1)
+    form = [torch.where(has_form, value, torch.zeros_like(value)) for value in (compressed(skewness), share)]
+    return torch.stack([*map(compressed, amplitudes), *form], dim=1)
+
+
+def compressed(values: Tensor) -> Tensor:
+    """sign(v) log(1 + abs(v)): about v where it is small, a logarithm where it is large; odd and increasing."""
+    return values.sign() * values.abs().log1p()
