@@ -11,6 +11,7 @@ pneumo-ad COMMAND [overrides]
 
   train        train a patch autoencoder on normal lung and evaluate it   (experiment=paper; -m sweeps; resume=RUN)
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
+  figures      Figs. 1-10 and Table 1 of the paper for a run               run=RUN [data=... data.root=...] [only=1,9]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
   cluster      cluster a run's difference images into three                run=RUN [data=... data.root=...] [output=DIR]
   tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
@@ -46,6 +47,23 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   stride=N cover=full        other windows
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
+"""
+
+FIGURES = """\
+pneumo-ad figures run=RUN [key=value] ...
+
+Draws Figs. 1 to 10 and Table 1 of the paper for a run, on its test split or on other data: each as PNG (300 dpi) with
+the numbers behind it as csv of the same name, and index.csv, which says what was left out and why. Scores of an
+evaluation of the same data are read, not made again.
+
+  run=RUN              a folder written by `pneumo-ad train`
+  output=DIR           where to write (default: RUN/paper_figures, or RUN/evaluations/<what was changed>/paper_figures)
+  only=1,9,table1      some of them
+  classifier=RUN       a run of `pneumo-ad classify` for Fig. 2 (default: one is trained on the run's own data, once, in
+                       RUN/figures/classifier); classifier=none leaves Fig. 2 out
+  subset=SPLIT checkpoint=NAME score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`
+
+  data=GROUP data.root=DIR   {data}
 """
 
 COMPARE = """\
@@ -133,6 +151,7 @@ def main(argv: list[str] | None = None) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
         "evaluate": _evaluate,
+        "figures": _figures,
         "compare": _compare,
         "cluster": _cluster,
         "tune": _tune,
@@ -233,6 +252,18 @@ def _evaluate(arguments: list[str]) -> None:
 
     output = evaluate(arguments)
     print_evaluation(output, f"evaluation of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
+
+
+def _figures(arguments: list[str]) -> None:
+    if not arguments or "--help" in arguments or "-h" in arguments:
+        print(FIGURES.format(data=_choices("data")))
+        return
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    from pneumo_ad.paper_figures import draw_figures, print_index
+
+    print_index(draw_figures(arguments))
 
 
 def _compare(arguments: list[str]) -> None:

@@ -238,7 +238,7 @@ def test_the_panel_prints_each_share_and_outlines_each_lung():
     figure = figures.grad_cam_panel(images, cams, [field, field, 0 * field], list("abc"), [0.25, float("nan"), 0.5])
     upper, lower = figure.axes[:3], figure.axes[3:6]
     words = [axis.get_xlabel() for axis in lower]
-    assert "25% in the lung field" in words[0]
+    assert words[0].startswith("in the lung:\n25% of Grad-CAM")
     assert "0 everywhere" in words[1]
     assert "17% of the area" in words[0]
     assert [axis.get_title() for axis in upper] == ["a", "b", "c"]

@@ -462,7 +462,9 @@ def test_clearing_all_also_removes_what_a_killed_build_left(command, cache):
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", ["train", "train-lungs", "classify", "evaluate", "store", "compare", "cluster"])
+@pytest.mark.parametrize(
+    "name", ["train", "train-lungs", "classify", "evaluate", "figures", "store", "compare", "cluster"]
+)
 def test_every_command_explains_itself(command, monkeypatch, name):
     monkeypatch.setenv("PNEUMO_AD_DATA", "data")
     said = command(name, "--help")
@@ -490,7 +492,7 @@ def test_an_unknown_command_hints_at_the_nearest(command):
     assert "unknown command 'trian'; did you mean 'train'?" in said.err
     said = command("xyz")
     assert said.status == 2
-    assert "Commands: train, evaluate, compare, tune, train-lungs, classify, store" in said.err
+    assert "Commands: train, evaluate, figures, compare, cluster, tune, train-lungs, audit, classify, store" in said.err
 
 
 def test_help_comes_in_under_a_second():

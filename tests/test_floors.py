@@ -32,6 +32,7 @@ HYDRA = {
     "evaluate",
     "cluster",
     "evaluation",
+    "paper_figures",
     "sweeps",
     "compare",
     "leaderboard",

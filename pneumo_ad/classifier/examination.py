@@ -140,7 +140,7 @@ def write_examination(folder: Path, found: Examination, metrics: dict[str, float
     for name, frame in (("images", found.table), (f"figures/{FIGURE}", shown)):
         with whole(folder / f"{name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")
-    names = [f"{row['image']}\n{row['label']}, p = {row['probability']:.2f}" for _, row in shown.iterrows()]
+    names = [f"{row['image']}\n{row['label']}\np = {row['probability']:.2f}" for _, row in shown.iterrows()]
     drawn = figures.grad_cam_panel(
         list(found.images), list(found.cams), list(found.lung_fields), names, shown["cam_share_in_lung"].tolist()
     )

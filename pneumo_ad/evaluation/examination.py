@@ -220,13 +220,11 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     )
 
 
-def typical_places(evidence: Evidence) -> list[int]:
-    """Pneumonia first, those with truth before those without."""
+def typical_places(evidence: Evidence, most: int = _SHOWN) -> list[int]:
+    """Places of radiographs to show, at most so many of each class: pneumonia first, those with truth if there are."""
     chosen: list[int] = []
     for group in (evidence.pneumonia, evidence.normal):
         with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]
         places = with_truth or np.flatnonzero(group).tolist()
-        chosen += [
-            int(places[i]) for i in np.linspace(0, len(places) - 1, min(_SHOWN, len(places))).round().astype(int)
-        ]
-    return sorted(set(chosen), key=chosen.index) or list(range(min(_SHOWN, len(evidence.patient))))
+        chosen += [int(places[i]) for i in np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
+    return sorted(set(chosen), key=chosen.index) or list(range(min(most, len(evidence.patient))))

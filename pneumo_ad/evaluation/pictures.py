@@ -1,22 +1,40 @@
-"""The figures of an evaluation: the paper's Figs. 7 to 10, and anomaly maps."""
+"""The paper's Figs. 7 to 10 of an examination, and anomaly maps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from pneumo_ad import figures
-from pneumo_ad.evaluation.examination import Examination
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.examination import Examination, typical_places
+from pneumo_ad.evaluation.windows import Drawn, cut, located, origins, spread
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.runs import Run
 from pneumo_ad.thresholds import Thresholds
 
+BY_KIND = "windows of radiographs that are not normal, by true kind"
+FRAMED = 3  # radiographs of each class in Fig. 10
+_PATCHES = 8  # columns of a panel
 
-def draw(folder: Path, run: Run, result: Examination, thresholds: Thresholds | None, unit: str) -> None:
+Modality = Mapping[str, float]
+
+
+def draw(
+    folder: Path,
+    run: Run,
+    result: Examination,
+    thresholds: Thresholds | None,
+    unit: str,
+    modality: Modality | None = None,
+) -> None:
     """Draw them into `folder`.
 
     Args:
@@ -25,58 +43,170 @@ def draw(folder: Path, run: Run, result: Examination, thresholds: Thresholds | N
         result: Scored.
         thresholds: Of the run's score, or None where none could be fitted.
         unit: Of the run's score.
+        modality: Of the scores of pneumonia windows (`metrics.modality`), to be printed into Fig. 9.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data, evidence, scores = run.datamodule, result.evidence, result.window["score"]
-    cuts = thresholds or ()
-    name = type(run.module.score).__name__
-    normal_lung = evidence.normal[:, None] & (evidence.lung_share == 1)
-    groups = {"normal_lung": normal_lung, "pneumonia": np.broadcast_to(evidence.pneumonia[:, None], normal_lung.shape)}
-    kinds = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
-    drawn: dict[str, figures.Figure | None] = {}
-    if isinstance(run.module, PatchAutoencoder):
-        drawn["fig07_normal_patches"] = _panel(run, result, normal_lung, "normal lung")
-        drawn["fig08_pneumonia_patches"] = _panel(run, result, groups["pneumonia"], "pneumonia radiographs")
-    drawn |= {
-        "fig09_histogram": figures.score_histogram(
-            {key: scores[chosen] for key, chosen in groups.items()}, cuts, f"{name} ({unit})"
+    data, name = run.datamodule, type(run.module.score).__name__
+    ranges = threshold_ranges(result.window["score"], thresholds)
+    drawn = {
+        "fig09_histogram": histogram(result, origins(result.evidence), thresholds, f"{name} ({unit})", modality),
+        "fig09_histogram_by_kind": histogram(
+            result, true_groups(result), thresholds, f"{name} ({unit})", title=BY_KIND
         ),
-        "fig09_histogram_by_kind": figures.score_histogram(
-            {key: scores[chosen] for key, chosen in kinds.items()}, cuts, f"{name} ({unit})"
-        ),
+        "fig10_red_frames": frames(data, result, typical_places(result.evidence, FRAMED), ranges, name),
     }
-    shown = result.shown
-    images = [np.asarray(data.images[result.rows[i]]) for i in shown]
-    opacities = [np.asarray(data.store.opacity[result.rows[i]]) for i in shown]
-    table = data.store.table.iloc[result.rows]
-    names = [f"{table['image'].iloc[i]}\n{table['label'].iloc[i]}" for i in shown]
-    low, high = cuts or np.quantile(scores, [1 / 3, 2 / 3])
-    ranges = [(float(scores.min()), low), (low, high), (high, float("inf"))]
-    drawn["fig10_red_frames"] = figures.red_frames(images, scores[shown], data.grid, ranges, names, name, opacities)
-    maps = list(result.maps.values())
-    drawn["anomaly_maps"] = figures.anomaly_maps(images, maps, names, f"{name}\n({unit})", opacities)
-    for title, figure in drawn.items():
-        if figure is not None:
-            figure.savefig(folder / f"{title}.png", dpi=200)
+    if isinstance(run.module, PatchAutoencoder):
+        for stem, origin in (("fig07_normal_patches", "normal_lung"), ("fig08_pneumonia_patches", "pneumonia")):
+            if origins(result.evidence)[origin].any():
+                drawn[stem] = reconstructions(run, result, origin)
+    for stem, (figure, _) in drawn.items():
+        figures.save(figure, folder / f"{stem}.png")
+    images, opacities, names = _radiographs(data, result, result.shown)
+    maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
+    figures.save(maps, folder / "anomaly_maps.png")
 
 
-def _panel(run: Run, result: Examination, chosen: npt.NDArray[np.bool_], title: str) -> figures.Figure | None:
-    """Eight windows at evenly spaced ranks of SAD, so that a panel shows the range and not a choice."""
-    assert isinstance(run.module, PatchAutoencoder)
-    data = run.datamodule
+def true_groups(result: Examination) -> dict[str, npt.NDArray[np.bool_]]:
+    """(I, N) each: windows by their true kind; of radiographs that are not normal, as in the paper's Table 1."""
+    sick = ~result.evidence.normal[:, None]
+    return {KINDS[kind]: sick & (result.evidence.kind == kind) for kind in (HEALTHY, OPACITY, OUTSIDE)}
+
+
+def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
+    """Figs. 7 and 8: eight windows at evenly spaced ranks of SAD, so that a panel shows the range and not a choice.
+
+    The numbers have a row per patch and bin of grey levels: how many pixels of the input and of the reconstruction.
+
+    Args:
+        run: Whose net reconstructs.
+        result: Scored.
+        origin: Key of `origins`.
+
+    Raises:
+        DataError: No such window, or a net that does not reconstruct patches.
+    """
+    data, chosen = run.datamodule, origins(result.evidence)[origin]
+    if not isinstance(run.module, PatchAutoencoder):
+        raise DataError(f"{type(run.module.net).__name__} judges whole radiographs and reconstructs no patch")
     places = np.argwhere(chosen)
     if not len(places):
-        return None
+        raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
     order = np.argsort(result.window["sad"][chosen], kind="stable")
-    picked = places[order[np.linspace(0, len(order) - 1, min(8, len(order))).round().astype(int)]]
-    where = np.column_stack([result.rows[picked[:, 0]], data.grid.positions[picked[:, 1]]])
-    p = data.grid.patch
-    patches = np.stack([data.images[row, top : top + p, left : left + p] for row, top, left in where])
-    device = next(run.module.net.parameters()).device
+    picked = places[order[spread(len(order), _PATCHES)]]
+    patches = torch.from_numpy(cut(data, result.rows, picked))[:, None]
     with torch.inference_mode():
-        examined = run.module.examine(torch.from_numpy(patches)[:, None].to(device).float() / 255)
-    x, y = (examined[key][:, 0].cpu().numpy() for key in ("x", "reconstruction"))
-    ranks = "at evenly spaced ranks of SAD"
-    return figures.reconstruction_panel(
-        x, y, examined["sad"].cpu().numpy(), f"{title}, {len(places):,} patches, {ranks}"
+        examined = run.module.examine(patches.to(next(run.module.net.parameters()).device).float() / 255)
+    x, y = (examined[key][:, 0].float().cpu().numpy() for key in ("x", "reconstruction"))
+    sad = examined["sad"].float().cpu().numpy()
+    title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches, at evenly spaced ranks of SAD"
+    rows = located(data, result.rows, result.evidence, picked)
+    rows["sad"] = sad
+    return Drawn(figures.reconstruction_panel(x, y, sad, title), _grey_levels(rows, x, y))
+
+
+def _grey_levels(
+    rows: pd.DataFrame, x: npt.NDArray[np.float32], reconstruction: npt.NDArray[np.float32]
+) -> pd.DataFrame:
+    parts = []
+    for number, (before, after) in enumerate(zip(x, reconstruction, strict=True)):
+        (input_pixels, edges), (output_pixels, _) = figures.grey_levels(before), figures.grey_levels(after)
+        bins = pd.DataFrame({"grey_from": edges[:-1], "grey_below": edges[1:], "input_pixels": input_pixels})
+        bins["reconstruction_pixels"] = output_pixels
+        parts.append(rows.iloc[[number]].merge(bins, how="cross"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def histogram(
+    result: Examination,
+    groups: Mapping[str, npt.NDArray[np.bool_]],
+    thresholds: Thresholds | None,
+    unit: str,
+    modality: Modality | None = None,
+    title: str = "",
+) -> Drawn:
+    """Fig. 9: the run's score by group of windows.
+
+    The numbers have a row per bar of each group, per threshold, and per figure of `modality`.
+
+    Args:
+        result: Scored.
+        groups: (I, N) each.
+        thresholds: To mark, or None.
+        unit: Of the score.
+        modality: To print.
+        title: Above the figure.
+    """
+    scores = {name: result.window["score"][chosen] for name, chosen in groups.items()}
+    edges, counts = figures.binned(scores)
+    bars = [
+        pd.DataFrame({"what": "windows", "of": name, "from": edges[:-1], "below": edges[1:], "value": count})
+        for name, count in counts.items()
+    ]
+    single = [("threshold", f"between_{i}_and_{i + 1}", value) for i, value in enumerate(thresholds or (), 1)]
+    single += [("modality", f"pneumonia_{key}", value) for key, value in (modality or {}).items()]
+    numbers = pd.concat([*bars, pd.DataFrame(single, columns=["what", "of", "value"])], ignore_index=True)
+    words = hump_words(modality) if modality else ""
+    return Drawn(figures.score_histogram(scores, thresholds or (), unit, title, words), numbers)
+
+
+def hump_words(modality: Modality) -> str:
+    """What `metrics.modality` found, for a reader.
+
+    >>> print(hump_words({"dip": 0.011, "dip_p": 0.4, "components": 2}))
+    pneumonia: dip 0.011, p = 0.400, one hump not refuted;
+    2 components by BIC
+    """
+    verdict = "one hump not refuted" if modality["dip_p"] >= 0.05 else "more than one hump"
+    components = int(modality["components"])
+    return (
+        f"pneumonia: dip {modality['dip']:.3f}, p = {modality['dip_p']:.3f}, {verdict};\n"
+        f"{components} component{'s' if components > 1 else ''} by BIC"
     )
+
+
+def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | None) -> list[tuple[float, float]]:
+    """Three ranges of scores that thresholds part, or thirds of the windows where there are none."""
+    low, high = thresholds or np.quantile(scores, [1 / 3, 2 / 3]).tolist()
+    return [(min(float(scores.min()), low), low), (low, high), (high, float("inf"))]
+
+
+def frames(
+    data: PatchDataModule,
+    result: Examination,
+    places: Sequence[int],
+    ranges: Sequence[tuple[float, float]],
+    name: str,
+    captions: Sequence[str] | None = None,
+) -> Drawn:
+    """Fig. 10: red frames round the windows of each range. The numbers have a row per window of these radiographs.
+
+    Args:
+        data: Whose radiographs.
+        result: Scored.
+        places: Of the radiographs, in `result.rows`.
+        ranges: Low (included) and high (excluded), rising.
+        name: Of the score.
+        captions: Of the ranges.
+    """
+    images, opacities, names = _radiographs(data, result, places)
+    scores = result.window["score"][list(places)]
+    figure = figures.red_frames(images, scores, data.grid, ranges, names, name, opacities, captions)
+    windows = np.stack([np.repeat(places, len(data.grid)), np.tile(np.arange(len(data.grid)), len(places))], axis=1)
+    numbers = located(data, result.rows, result.evidence, windows)
+    numbers["score"] = scores.ravel()
+    lows, highs = np.array(ranges).T
+    inside = (scores.ravel()[:, None] >= lows) & (scores.ravel()[:, None] < highs)
+    framed, column = inside.any(axis=1), inside.argmax(axis=1)
+    numbers["range"] = pd.array(np.where(framed, column + 1, -1), dtype="Int64")
+    numbers.loc[~framed, "range"] = pd.NA
+    numbers["range_from"], numbers["range_below"] = (np.where(framed, ends[column], np.nan) for ends in (lows, highs))
+    return Drawn(figure, numbers)
+
+
+def _radiographs(
+    data: PatchDataModule, result: Examination, places: Sequence[int]
+) -> tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]], list[str]]:
+    """Images, opacity masks and names of some radiographs."""
+    table, rows = data.store.table, result.rows[list(places)]
+    names = [f"{table['image'].iloc[row]}\n{table['label'].iloc[row]}" for row in rows]
+    return [np.asarray(data.images[row]) for row in rows], [np.asarray(data.store.opacity[row]) for row in rows], names

@@ -1,0 +1,138 @@
+"""The paper's Table 1 with numbers: what is measured of each kind of window."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad import figures
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.evaluation.windows import Drawn, origins
+from pneumo_ad.metrics.background import background
+from pneumo_ad.metrics.headline import Evidence
+from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
+
+MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background
+# What the paper says of each: its Table 1 in words, Figs. 7 and 8 in numbers.
+PAPER = {
+    "normal lung": "SAD about 1 (Fig. 7)",
+    "pneumonia, every window": "SAD about 5 (Fig. 8)",
+    "healthy lung": "as the training patches",
+    "opacity": "above healthy lung",
+    "outside": "above both",
+    "outside: body": "not told apart",
+    "outside: background": "not told apart",
+}
+NOT_KNOWN = "Not known: no mask tells which windows are which."
+
+
+def background_shares(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(I, N) share of each window that is background (`metrics.background`)."""
+    shares = [data.grid.window_shares(background(data.store.images[row])[None])[0] for row in rows]
+    return np.stack(shares)
+
+
+def kinds_table(
+    values: npt.NDArray[np.floating], evidence: Evidence, background_share: npt.NDArray[np.floating]
+) -> pd.DataFrame:
+    """What is measured of each kind of window.
+
+    The three kinds are those of radiographs that are not normal, as in the paper; `metrics.json` takes in the windows
+    of normal radiographs too, where their truth is known. *Background* is a window outside the lung of which more than
+    half is background, *body* the rest of those.
+
+    Args:
+        values: (I, N), for example SAD.
+        evidence: Of the same windows.
+        background_share: (I, N).
+
+    Returns:
+        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`; where no mask
+        tells the kind, numbers and counts are missing, not 0, and the note says so.
+    """
+    kind = np.where(evidence.normal[:, None], UNKNOWN, evidence.kind)
+    outside, dark = kind == OUTSIDE, background_share > MOSTLY
+    own = origins(evidence)
+    groups = {
+        "normal lung": own["normal_lung"],
+        "pneumonia, every window": own["pneumonia"],
+        "healthy lung": kind == HEALTHY,
+        "opacity": kind == OPACITY,
+        "outside": outside,
+        "outside: body": outside & ~dark,
+        "outside: background": outside & dark,
+    }
+    known = bool((kind <= OUTSIDE).any())
+    rows = []
+    for name, chosen in groups.items():
+        row: dict[str, object] = {"kind": name, "paper": PAPER[name], "note": ""}
+        if not known and name not in ("normal lung", "pneumonia, every window"):
+            row["note"] = NOT_KNOWN
+        else:
+            row |= _summary(values[chosen].astype(np.float64))
+            row |= {"windows": int(chosen.sum()), "radiographs": int(chosen.any(axis=1).sum())}
+            row["note"] = "" if chosen.any() else "no such window"
+        rows.append(row)
+    columns = ["kind", "mean", "median", "q25", "q75", "windows", "radiographs", "paper", "note"]
+    return pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "radiographs": "Int64"})
+
+
+def _summary(values: npt.NDArray[np.float64]) -> dict[str, float]:
+    if not len(values):
+        return {}
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return {"mean": float(values.mean()), "median": float(median), "q25": float(low), "q75": float(high)}
+
+
+def order_words(table: pd.DataFrame) -> str:
+    """Whether the medians stand in the order of the paper's Table 1; empty where one is not known."""
+    medians = table.set_index("kind")["median"].reindex(["healthy lung", "opacity", "outside"])
+    if medians.isna().any():
+        return ""
+    found = " < ".join(f"{name} {value:.2f}" for name, value in medians.sort_values().items())
+    verdict = "as the paper expected" if medians.is_monotonic_increasing else "not the paper's order"
+    return f"Medians: {found}: {verdict}."
+
+
+def draw_table(table: pd.DataFrame, unit: str) -> Drawn:
+    """Table 1 as a picture.
+
+    Args:
+        table: From `kinds_table`.
+        unit: What was measured.
+    """
+    header, rows = printed(table)
+    notes = [order_words(table), *sorted(set(table["note"]) & {NOT_KNOWN})]
+    notes += [
+        "Normal lung: windows wholly inside the lungs of normal radiographs. Kinds: windows of the other radiographs.",
+        "Background: outside the lung, more than half dark and connected with the border.",
+    ]
+    drawn = figures.printed_table(
+        header, rows, f"Table 1, measured: {unit}", "\n".join(filter(None, notes)), rules=(2, 5)
+    )
+    return Drawn(drawn, table)
+
+
+def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of `kinds_table` in words."""
+    header = ["kind of window", "mean", "median", "quartiles", "windows", "radiographs", "the paper"]
+    rows = []
+    for _, row in table.iterrows():
+        if pd.isna(row["windows"]):
+            cells = ["not known"] + ["–"] * 4
+        elif not row["windows"]:
+            cells = ["–", "–", "–", "0", "0"]
+        else:
+            cells = [f"{row['mean']:.2f}", f"{row['median']:.2f}", f"{row['q25']:.2f} – {row['q75']:.2f}"]
+            cells += [f"{row['windows']:,}", f"{row['radiographs']:,}"]
+        rows.append([row["kind"].replace("outside: ", "   of these: "), *cells, row["paper"]])
+    return header, rows
+
+
+def markdown(table: pd.DataFrame, unit: str) -> str:
+    """Table 1 as markdown."""
+    header, rows = printed(table)
+    lines = [header, ["---", *["---:"] * (len(header) - 2), "---"], *rows]
+    body = "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
+    return f"**Table 1, measured: {unit}**\n\n{body}\n\n{order_words(table)}\n"

@@ -1,0 +1,106 @@
+"""Pictures of the data behind an examination, and of the net: the paper's Figs. 1 and 3 to 6."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from pneumo_ad import figures
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.table import NORMAL, OTHER, PNEUMONIA
+from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.windows import Drawn, cut, located, origins, spread
+from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
+from pneumo_ad.lungs import FileFields, SegmenterFields, WholeImage
+from pneumo_ad.metrics.headline import Evidence
+from pneumo_ad.nets.trace import trace
+
+_OF_CLASS = 4  # radiographs in Fig. 1
+_FIELDS = {NORMAL: 3, PNEUMONIA: 2}  # radiographs in Fig. 5
+
+Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def sample_radiographs(data: PatchDataModule, rows: Rows) -> Drawn:
+    """Fig. 1: radiographs of each class, evenly spaced by name, so that they are no choice."""
+    table = data.store.table
+    chosen = {}
+    for label in (NORMAL, PNEUMONIA, OTHER):
+        own = rows[(table["label"].iloc[rows] == label).to_numpy()]
+        if len(own):
+            chosen[label] = own[spread(len(own), _OF_CLASS)]
+    pictures = {
+        label: ([np.asarray(data.store.images[row]) for row in own], table["image"].iloc[own].tolist())
+        for label, own in chosen.items()
+    }
+    numbers = table.iloc[np.concatenate(list(chosen.values()))][["image", "label", "patient", "height", "width"]]
+    return Drawn(figures.sample_rows(pictures), numbers)
+
+
+def sample_patches(data: PatchDataModule, rows: Rows, evidence: Evidence, origin: str) -> Drawn:
+    """Figs. 3 and 4: fifty windows, evenly spaced over the radiographs.
+
+    Args:
+        data: Whose windows.
+        rows: Of the store.
+        evidence: Of these rows.
+        origin: Key of `origins`.
+
+    Raises:
+        DataError: No such window.
+    """
+    places = np.argwhere(origins(evidence)[origin])
+    if not len(places):
+        raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
+    picked = places[spread(len(places), COLUMNS * ROWS)]
+    title = (
+        f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches of {data.grid.patch} × {data.grid.patch}"
+    )
+    return Drawn(figures.patch_grid(cut(data, rows, picked), title), located(data, rows, evidence, picked))
+
+
+def lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
+    """Fig. 5: lung fields of some radiographs of each class, and where they come from.
+
+    Raises:
+        DataError: The lungs are not looked for, or no radiograph is normal or pneumonia.
+    """
+    if isinstance(data.lungs, WholeImage):
+        raise DataError("the lungs are not looked for (lungs=none)")
+    table = data.store.table
+    chosen = []
+    for label, number in _FIELDS.items():
+        own = rows[(table["label"].iloc[rows] == label).to_numpy()]
+        if len(own):
+            chosen += own[spread(len(own), number)].tolist()
+    if not chosen:
+        raise DataError("no radiograph is normal or pneumonia")
+    fields = [np.asarray(data.lung_fields[row]) for row in chosen]
+    numbers = table.iloc[chosen][["image", "label", "patient"]].reset_index(drop=True)
+    numbers["lung_area"] = [float(field.mean()) for field in fields]
+    numbers["lung_from"] = _source(data, table["has_lung"].iloc[chosen])
+    names = [f"{row['image']}\n{row['label']}" for _, row in numbers.iterrows()]
+    return Drawn(figures.lung_fields([np.asarray(data.store.images[row]) for row in chosen], fields, names), numbers)
+
+
+def _source(data: PatchDataModule, has_lung: pd.Series) -> list[str]:
+    """In words, whether a file or the segmenter said where the lung is."""
+    if isinstance(data.lungs, FileFields):
+        return ["mask file"] * len(has_lung)
+    if isinstance(data.lungs, SegmenterFields):
+        return ["segmenter"] * len(has_lung)
+    return ["mask file" if known else "segmenter" for known in has_lung]
+
+
+def net_architecture(net: nn.Module, data: PatchDataModule) -> Drawn:
+    """Fig. 6: the net's own layers; the numbers' parameters add up to those of the net."""
+    patch = (data.grid.patch, data.grid.patch)
+    size = data.grid.image_size if data.view == "image" else patch
+    layers = trace(net, size)
+    parameters = sum(layer.parameters for layer in layers)
+    title = f"{type(net).__name__}: {parameters:,} parameters, input {size[0]} × {size[1]}"
+    numbers = pd.DataFrame([vars(layer) for layer in layers])
+    numbers["inputs"] = [" ".join(map(str, layer.inputs)) for layer in layers]
+    numbers.insert(0, "number", range(len(layers)))
+    return Drawn(figures.architecture(layers, title), numbers.rename(columns={"name": "layer"}))

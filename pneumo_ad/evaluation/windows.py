@@ -1,0 +1,62 @@
+"""Some of the windows of an examination: which belong together, where they lie, what they show."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.figures import Figure
+from pneumo_ad.metrics.headline import Evidence
+from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
+
+
+class Drawn(NamedTuple):
+    """A figure and the numbers behind it."""
+
+    figure: Figure
+    numbers: pd.DataFrame
+
+
+def origins(evidence: Evidence) -> dict[str, npt.NDArray[np.bool_]]:
+    """(I, N) each: windows wholly inside normal lungs, and every window of pneumonia radiographs, without padding."""
+    real = evidence.kind != PADDING
+    return {
+        "normal_lung": evidence.normal[:, None] & (evidence.lung_share == 1) & real,
+        "pneumonia": evidence.pneumonia[:, None] & real,
+    }
+
+
+def spread(number: int, most: int) -> npt.NDArray[np.int64]:
+    """At most `most` of so many numbers, evenly spaced, the first and the last among them."""
+    return np.linspace(0, number - 1, min(most, number)).round().astype(np.int64)
+
+
+def located(
+    data: PatchDataModule, rows: npt.NDArray[np.int64], evidence: Evidence, places: npt.NDArray[np.int64]
+) -> pd.DataFrame:
+    """Columns `image`, `label`, `top`, `left`, `lung_share`, `kind_true` ("" where not known) of some windows.
+
+    Args:
+        data: Whose windows.
+        rows: (I,) of the store.
+        evidence: Of these rows.
+        places: (n, 2) place in `rows` and number of the window.
+    """
+    image, window = places.T
+    found = data.store.table.iloc[rows[image]][["image", "label"]].reset_index(drop=True)
+    found[["top", "left"]] = data.grid.positions[window]
+    kind = evidence.kind[image, window]
+    found["lung_share"] = evidence.lung_share[image, window]
+    found["kind_true"] = np.where(kind == UNKNOWN, "", np.array(KINDS)[kind])
+    return found
+
+
+def cut(data: PatchDataModule, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """(n, p, p) grey levels of some windows, as the net sees them; see `located`."""
+    p = data.grid.patch
+    where = zip(rows[places[:, 0]], data.grid.positions[places[:, 1]], strict=True)
+    return np.stack([data.images[row, top : top + p, left : left + p] for row, (top, left) in where])

@@ -1,0 +1,53 @@
+"""Where a classifier of whole radiographs looks: the paper's Fig. 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+
+from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell, fitting, outline, page, show
+
+
+def grad_cam_panel(
+    images: Sequence[npt.NDArray[np.uint8]],
+    cams: Sequence[npt.NDArray[np.floating]],
+    lung_fields: Sequence[npt.NDArray[np.uint8]],
+    names: Sequence[str],
+    shares: Sequence[float],
+) -> Figure:
+    """Fig. 2: radiographs above the same with Grad-CAM laid over, the lung field outlined, its share printed below.
+
+    Args:
+        images: (H, W) uint8 each.
+        cams: (H, W) each, at least 0; each is drawn against its own largest value.
+        lung_fields: (H, W) of 0 and 1 each.
+        names: Of the radiographs.
+        shares: Share of each map's mass inside its lung field, in [0, 1]; NaN where the map is 0 everywhere.
+    """
+    with mpl.rc_context(STYLE):
+        height, width = images[0].shape
+        side = cell(len(images), 2, height / width, 1.6, beside=1.05, above=1.15)
+        figure = page(side * len(images) + 1.05, 2 * side * height / width + 1.1)
+        axes = figure.subplots(2, len(images), squeeze=False)
+        for column, (image, cam, field, share) in enumerate(zip(images, cams, lung_fields, shares, strict=True)):
+            for axis in axes[:, column]:
+                show(axis, image)
+                outline(axis, field, FIELD)
+            name, *more = names[column].split("\n")
+            axes[0, column].set_title("\n".join([fitting(name, side), *more]), size=SMALL)
+            strength = cam / (cam.max() or 1)
+            # What it does not look at stays as it is: see-through where the map is 0.
+            axes[1, column].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * np.sqrt(strength))
+            found = "Grad-CAM:\n0 everywhere" if np.isnan(share) else f"in the lung:\n{share:.0%} of Grad-CAM"
+            axes[1, column].set_xlabel(f"{found}\n{field.mean():.0%} of the area", size=SMALL)
+        axes[0, 0].set_ylabel("radiograph,\nlung field outlined", size=SMALL)
+        axes[1, 0].set_ylabel("with Grad-CAM\nof pneumonia", size=SMALL)
+        bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=axes[1, :].tolist(), shrink=0.9, pad=0.01)
+        bar.set_label("share of its own maximum", size=SMALL)
+        bar.ax.tick_params(labelsize=SMALL)
+    return figure

@@ -1,0 +1,67 @@
+"""Where on a radiograph patches of a range of scores lie: the paper's Fig. 10."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+
+from pneumo_ad.figures.style import COLOURS, RED, SMALL, STYLE, cell, fitting, outline, page, show
+from pneumo_ad.patches import PatchGrid
+
+_SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+
+
+def red_frames(
+    images: Sequence[npt.NDArray[np.uint8]],
+    scores: npt.NDArray[np.floating],
+    grid: PatchGrid,
+    ranges: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    unit: str = "SAD",
+    opacities: Sequence[npt.NDArray[np.uint8] | None] | None = None,
+    captions: Sequence[str] | None = None,
+) -> Figure:
+    """Fig. 10: a red frame round every patch whose score lies in a range; a row per radiograph, a column per range.
+
+    Args:
+        images: (H, W) uint8 each.
+        scores: (n, N) of the windows.
+        grid: The windows.
+        ranges: Low (included) and high (excluded) of each column.
+        names: Of the radiographs.
+        unit: Of the scores.
+        opacities: (H, W) truth masks to outline in the first column, or None.
+        captions: Of the ranges, above their bounds.
+    """
+    with mpl.rc_context(STYLE):
+        line = 0.8 * min(1.0, (1.6 * grid.stride / grid.patch) ** 0.5)  # thin, where frames lie close
+        aspect = grid.image_size[0] / grid.image_size[1]
+        columns = len(ranges) + 1
+        # Below each picture stands a line of words, above the first row two.
+        side = cell(columns, len(images), aspect, 1.75, beside=0.4, above=0.2 * len(images) + 0.45)
+        figure = page(side * columns + 0.4, (side * aspect + 0.2) * len(images) + 0.45)
+        axes = figure.subplots(len(images), columns, squeeze=False)
+        outlined = any(mask is not None and mask.any() for mask in opacities or ())
+        for row, image in enumerate(images):
+            show(axes[row, 0], image)
+            axes[row, 0].set_ylabel("\n".join(fitting(line, side * aspect) for line in names[row].split("\n")), size=7)
+            outline(axes[row, 0], opacities[row] if opacities is not None else None, COLOURS["opacity"])
+            for axis, (low, high) in zip(axes[row, 1:], ranges, strict=True):
+                show(axis, image)
+                inside = (scores[row] >= low) & (scores[row] < high)
+                corners = grid.positions[inside][:, None, ::-1] - 0.5 + _SQUARE * grid.patch
+                # One collection: thousands of single frames would take a minute to draw.
+                axis.add_collection(PolyCollection(corners, facecolors="none", edgecolors=RED, linewidths=line))
+                axis.set_xlabel(f"{int(inside.sum())} of {len(grid)} patches", size=SMALL, labelpad=2)
+        axes[0, 0].set_title("radiograph" + ("\nopacity outlined" if outlined else ""), size=SMALL)
+        bounds = [f"≥ {low:.3g}" if np.isinf(high) else f"{low:.3g} – {high:.3g}" for low, high in ranges]
+        fits = all(fitting(f"{unit} {words}", side) == f"{unit} {words}" for words in bounds)
+        for number, (axis, words) in enumerate(zip(axes[0, 1:], bounds, strict=True)):
+            title = f"{unit} {words}" if fits else f"{unit}\n{words}"
+            axis.set_title(f"{captions[number]}\n{title}" if captions else title, size=SMALL)
+    return figure

@@ -1,0 +1,74 @@
+"""How the scores of patches are spread: the paper's Fig. 9."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from pneumo_ad.figures.style import COLOURS, NAMES, STYLE, page
+
+_BINS = 80
+
+
+def binned(
+    scores: Mapping[str, npt.NDArray[np.floating]],
+) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.int64]]]:
+    """Counts of scores in bins that all groups share; the last bin holds all above.
+
+    Args:
+        scores: By name, scores of any number; empty groups are left out.
+
+    Returns:
+        (81,) edges, and by name (80,) counts.
+    """
+    groups = {name: np.asarray(values).ravel() for name, values in scores.items() if np.size(values)}
+    everything = np.concatenate(list(groups.values())) if groups else np.zeros(1)
+    low, most, nearly_all = np.quantile(everything, [0, 0.9, 0.98])
+    high = min(nearly_all, 1.3 * most)  # a long tail would leave the humps a few bins
+    edges = np.linspace(min(low, 0), high if high > low else low + 1, _BINS + 1)
+    return edges, {name: np.histogram(np.minimum(values, edges[-1]), edges)[0] for name, values in groups.items()}
+
+
+def score_histogram(
+    scores: Mapping[str, npt.NDArray[np.floating]],
+    thresholds: Sequence[float] = (),
+    unit: str = "SAD (grey levels per pixel)",
+    title: str = "",
+    words: str = "",
+) -> Figure:
+    """Fig. 9: how the scores of patches are spread, one outline per group, thresholds as vertical lines.
+
+    Args:
+        scores: By name (`COLOURS`), scores of any number; empty groups are left out.
+        thresholds: Scores to mark.
+        unit: Of the scores.
+        title: Above the figure.
+        words: Printed above the legend.
+    """
+    edges, counts = binned(scores)
+    with mpl.rc_context(STYLE):
+        figure = page(6.4, 3.6)
+        axis = figure.subplots()
+        for name, count in counts.items():
+            share, colour = 100 * count / count.sum(), COLOURS.get(name, "0.5")
+            axis.stairs(share, edges, fill=True, alpha=0.25, color=colour)
+            axis.stairs(
+                share, edges, color=colour, linewidth=1.4, label=f"{NAMES.get(name, name)} (n = {count.sum():,})"
+            )
+        for value in thresholds:
+            axis.axvline(min(value, edges[-1]), color="black", linestyle="--", linewidth=1)
+        if len(thresholds):
+            axis.plot([], [], color="black", linestyle="--", linewidth=1, label="thresholds, fitted on validation")
+        axis.set(xlabel=f"{unit}; the last bar holds all above", ylabel="share of the group's patches (%)", title=title)
+        axis.set_xlim(edges[0], edges[-1])
+        if counts:
+            legend = axis.legend(
+                frameon=True, framealpha=0.9, edgecolor="none", loc="upper right", title=words or None, alignment="left"
+            )
+            legend.get_title().set_fontsize(7.5)
+            axis.set_ylim(top=axis.get_ylim()[1] * 1.05)
+    return figure

@@ -1,0 +1,70 @@
+"""Whole radiographs and their lung fields: the paper's Figs. 1 and 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell, fitting, outline, page, show
+
+# No grey, so that no pixel of a lung is mistaken for it.
+BACKGROUND = "#c6dbef"
+
+Images = Sequence[npt.NDArray[np.uint8]]
+
+
+def sample_rows(rows: Mapping[str, tuple[Images, Sequence[str]]]) -> Figure:
+    """Fig. 1: a row of radiographs per class.
+
+    Args:
+        rows: By name of the class, (H, W) uint8 images and their names, at least one.
+    """
+    images = [image for pictures, _ in rows.values() for image in pictures]
+    aspect = images[0].shape[0] / images[0].shape[1]
+    columns = max(len(pictures) for pictures, _ in rows.values())
+    with mpl.rc_context(STYLE):
+        side = cell(columns, len(rows), aspect, 1.65, beside=0.35, above=0.25 * len(rows))
+        figure = page(side * columns + 0.35, (side * aspect + 0.25) * len(rows))
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for row, (name, (pictures, names)) in zip(axes, rows.items(), strict=True):
+            for axis in row[len(pictures) :]:
+                axis.set_visible(False)
+            for axis, image, words in zip(row, pictures, names, strict=False):
+                show(axis, image)
+                axis.set_xlabel(fitting(words, side), size=SMALL, labelpad=2)
+            row[0].set_ylabel(name)
+    return figure
+
+
+def painted(image: npt.NDArray[np.uint8], field: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """(H, W) grey levels and a field of 0 and 1 -> (H, W, 3) in [0, 1]: all but the field in one colour."""
+    return np.where(field[..., None] == 1, image[..., None] / 255, np.array(to_rgb(BACKGROUND)))
+
+
+def lung_fields(images: Images, fields: Images, names: Sequence[str]) -> Figure:
+    """Fig. 5: a column per radiograph: as it is, with the lung field outlined, all but the lung in one colour.
+
+    Args:
+        images: (H, W) uint8 each.
+        fields: (H, W) of 0 and 1 each.
+        names: Of the radiographs.
+    """
+    aspect = images[0].shape[0] / images[0].shape[1]
+    with mpl.rc_context(STYLE):
+        side = cell(len(images), 3, aspect, 1.6, beside=0.35, above=0.5)
+        figure = page(side * len(images) + 0.35, 3 * side * aspect + 0.5)
+        axes = figure.subplots(3, len(images), squeeze=False)
+        for column, (image, field, name) in enumerate(zip(images, fields, names, strict=True)):
+            show(axes[0, column], image)
+            show(axes[1, column], image)
+            outline(axes[1, column], field, FIELD)
+            show(axes[2, column], painted(image, field))
+            axes[0, column].set_title("\n".join(fitting(line, side) for line in name.split("\n")), size=SMALL)
+        for axis, words in zip(axes[:, 0], ("radiograph", "lung field", "lung alone"), strict=True):
+            axis.set_ylabel(words)
+    return figure

@@ -1,0 +1,215 @@
+"""What a net is made of, layer by layer, as a picture passes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+# Functions that change a picture as a layer does, and what they are called.
+_FUNCTIONS = {
+    "interpolate": "Upsample",
+    "max_pool2d": "MaxPool2d",
+    "avg_pool2d": "AvgPool2d",
+    "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
+    "pixel_unshuffle": "PixelUnshuffle",
+    "pixel_shuffle": "PixelShuffle",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+}
+_JOINS = {"cat": "Concatenate", "concat": "Concatenate", "add": "Add", "__add__": "Add", "__iadd__": "Add"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step of a net.
+
+    Attributes:
+        name: Of the module, as in `named_modules`; of the parameter or the function where it is no module.
+        kind: Class of the module, or what the function does: Conv2d, MaxPool2d, Upsample, Concatenate, Parameter, ...
+        kernel: `3 × 3`; the shape of a lone parameter; how an upsampling interpolates; else empty.
+        channels: Of what it returns; the length, where that is a vector.
+        height: Of what it returns; 1 for a vector.
+        width: The same.
+        parameters: Numbers it has learnt, at its first use; later uses count 0.
+        inputs: Numbers of the earlier layers whose results it takes, rising.
+    """
+
+    name: str
+    kind: str
+    kernel: str
+    channels: int
+    height: int
+    width: int
+    parameters: int = 0
+    inputs: tuple[int, ...] = ()
+
+    @property
+    def joins(self) -> tuple[int, ...]:
+        """Numbers of the layers that skip connections bring: all inputs of a join but the last."""
+        return self.inputs[:-1] if self.kind in _JOINS.values() else ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self.channels, self.height, self.width
+
+
+def trace(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
+    """The layers of a net in the order in which a picture passes them, the input first.
+
+    Modules of torch and modules without further ones inside are layers, seen through forward hooks; so are functions
+    called between them that resize, join or activate. Parameters that nothing used come last, as kind `not used`: the
+    rows' parameters add up to those of the net.
+
+    Args:
+        net: (B, 1, H, W) -> anything; traced in evaluation mode and left in the mode that it was in.
+        size: H and W in pixels.
+
+    >>> [(layer.kind, layer.shape) for layer in trace(nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2)), (8, 8))]
+    [('Input', (1, 8, 8)), ('Conv2d', (4, 6, 6)), ('MaxPool2d', (4, 3, 3))]
+    """
+    device = next(net.parameters(), torch.empty(0)).device
+    x = torch.zeros(1, 1, *size, device=device)
+    modes = {module: module.training for module in net.modules()}
+    recorder = _Recorder(net, x)
+    try:
+        with torch.no_grad(), recorder.hooked(), recorder:
+            net.eval()(x)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return recorder.layers + recorder.unused()
+
+
+class _Recorder(TorchFunctionMode):
+    """Notes layers, and of each tensor between them the layer it came from."""
+
+    def __init__(self, net: nn.Module, x: Tensor) -> None:
+        super().__init__()
+        self.net = net
+        self.names = {id(parameter): name for name, parameter in net.named_parameters()}
+        self.uncounted = {id(parameter): parameter for parameter in net.parameters()}
+        self.layers = [Layer("input", "Input", "", *x.shape[1:])]
+        self.source = {id(x): 0}
+        self.alive = [x]  # a tensor that is gone could give its id to another
+        self.inside = 0  # depth of layers that are running: what they call is theirs
+
+    def hooked(self) -> ExitStack:
+        """Hooks on every layer, taken away at the end."""
+        stack = ExitStack()
+        names = {module: name for name, module in self.net.named_modules()}
+        for module in self.net.modules():
+            if _is_layer(module):
+                stack.callback(module.register_forward_pre_hook(self._enter).remove)
+                stack.callback(module.register_forward_hook(self._leave(names[module])).remove)
+        return stack
+
+    def unused(self) -> list[Layer]:
+        """Parameters that no layer has counted."""
+        return [
+            Layer(self.names[key], "not used", _times(parameter.shape), 0, 0, 0, parameter.numel())
+            for key, parameter in self.uncounted.items()
+        ]
+
+    def _enter(self, module: nn.Module, inputs: Any) -> None:
+        self.inside += 1
+
+    def _leave(self, name: str) -> Callable[..., None]:
+        def note(module: nn.Module, inputs: Any, output: Any) -> None:
+            self.inside -= 1
+            if not self.inside:
+                kernel = getattr(module, "kernel_size", "")
+                kind, own = type(module).__name__, list(module.parameters())
+                self._note(name or "net", kind, _kernel(kernel), output, own, self._sources(inputs))
+
+        return note
+
+    def _note(
+        self,
+        name: str,
+        kind: str,
+        kernel: str,
+        output: Any,
+        parameters: Sequence[nn.Parameter],
+        sources: Sequence[int],
+    ) -> None:
+        result = next(_tensors(output), None)
+        shape = self.layers[-1].shape if result is None or kind == "Parameter" else _shape(result)
+        count = sum(self.uncounted.pop(id(one)).numel() for one in parameters if id(one) in self.uncounted)
+        # What came from no layer, a lone parameter say, stands behind the layer before it.
+        self.layers.append(Layer(name, kind, kernel, *shape, count, tuple(sources) or (len(self.layers) - 1,)))
+        self._made(output, len(self.layers) - 1)
+
+    def _sources(self, given: Any) -> list[int]:
+        return sorted({self.source[id(one)] for one in _tensors(given) if id(one) in self.source})
+
+    def _made(self, output: Any, number: int) -> None:
+        for tensor in _tensors(output):
+            self.source[id(tensor)] = number
+            self.alive.append(tensor)
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        output = function(*args, **(kwargs or {}))
+        if self.inside:
+            return output
+        name = getattr(function, "__name__", "")
+        given = list(_tensors((args, kwargs or {})))
+        new = [one for one in given if isinstance(one, nn.Parameter) and id(one) in self.uncounted]
+        sources = self._sources(given)
+        if name in _JOINS and len(sources) > 1:
+            self._note(name, _JOINS[name], "", output, new, sources)
+        elif name in _FUNCTIONS and sources:
+            self._note(name, _FUNCTIONS[name], str((kwargs or {}).get("mode", "")), output, new, sources)
+        elif new:  # a function with weights of its own, or a parameter that stands alone
+            kind = name if name.startswith(("conv", "linear")) else "Parameter"
+            names = ", ".join(self.names[id(one)] for one in new)
+            self._note(names, kind, _times(new[0].shape), output, new, sources)
+        elif sources:  # a reshape, a slice, a cast: still the same layer's result
+            self._made(output, sources[-1])
+        return output
+
+
+def _is_layer(module: nn.Module) -> bool:
+    ours = any(base.__module__.startswith("torch.nn.modules") for base in type(module).__mro__ if base is not nn.Module)
+    return not isinstance(module, _CONTAINERS) and (ours or not any(True for _ in module.children()))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _tensors(inner)
+    elif isinstance(value, (tuple, list)):
+        for inner in value:
+            yield from _tensors(inner)
+
+
+def _shape(result: Tensor) -> tuple[int, int, int]:
+    """(B, C, H, W), tokens (B, N, C) or a vector (B, C) as channels, height and width."""
+    if result.ndim == 4:
+        return result.shape[1], result.shape[2], result.shape[3]
+    if result.ndim == 3:
+        return result.shape[2], result.shape[1], 1
+    return int(result[0].numel()) if result.ndim else 1, 1, 1
+
+
+def _kernel(size: Any) -> str:
+    return _times((size, size) if isinstance(size, int) else size) if size else ""
+
+
+def _times(sides: Sequence[int]) -> str:
+    return " × ".join(map(str, sides))
