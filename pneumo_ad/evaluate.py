@@ -112,7 +112,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
-    draw(output / "figures", run, result, thresholds.get("score"), scoring.unit)
+    shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
+    draw(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
     return output
 
 
