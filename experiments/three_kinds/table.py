@@ -32,7 +32,7 @@ def cell(runs: list[dict[str, float]], key: str) -> str:
     text = f"{statistics.mean(values):.3f}"
     if len(values) > 1:
         text += f" ± {statistics.stdev(values):.3f}"
-    if f"{key}_low" in runs[0]:
+    if f"{key}_low" in runs[0] and not key.startswith("oracle/"):
         low, high = (statistics.mean(run[f"{key}_{end}"] for run in runs) for end in ("low", "high"))
         text += f" ({low:.2f}–{high:.2f})"
     return text
@@ -50,12 +50,14 @@ def plot(rows: dict[str, list[dict[str, float]]], path: Path) -> None:
         axis.plot([run[OPACITY] for run in runs], [place] * len(runs), "o", color="#d95f02", markersize=4)
     brightness = next(iter(rows.values()))[0][f"brightness/{OPACITY}"]
     axis.axvline(brightness, color="black", linestyle="--", linewidth=1)
-    axis.text(brightness, len(names) - 0.3, " brightness alone", fontsize=7, va="bottom", ha="center")
+    axis.text(
+        brightness, len(names) - 0.3, " brightness alone", fontsize=7, va="bottom", ha="center", backgroundcolor="white"
+    )
     axis.axvline(0.5, color="0.6", linewidth=0.8)
     axis.set_yticks(range(len(names)), list(reversed(names)), fontsize=8)
     axis.set_ylim(-0.6, len(names) + 0.4)
     axis.set_xlabel(
-        "patch AUROC of opacity against healthy lung; a point per seed, bars: 95 % interval by patient", fontsize=8
+        "patch AUROC, opacity against healthy lung\n(a point per seed; bars: 95 % interval by patient)", fontsize=8
     )
     axis.tick_params(axis="x", labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)

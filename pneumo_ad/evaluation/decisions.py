@@ -91,7 +91,11 @@ def oracles(result: Examination, name: str = "score") -> Found:
         omitted["oracle/macro_f1"] = reason
     else:
         f1 = best_macro_f1(result.window[name], evidence.kind)
-        metrics |= {"oracle/macro_f1": f1.value, "oracle/macro_f1_low": f1.low, "oracle/macro_f1_high": f1.high}
+        metrics |= {
+            "oracle/macro_f1": f1.value,
+            "oracle/macro_f1_threshold_low": f1.low,
+            "oracle/macro_f1_threshold_high": f1.high,
+        }
     return metrics, omitted
 
 
