@@ -15,13 +15,14 @@ from omegaconf import DictConfig
 from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
+from pneumo_ad.evaluation.calibration import Calibration, fit_thresholds, validation_scores
 from pneumo_ad.evaluation.examination import Examination, Scoring, check_relative, examine
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.pictures import draw
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
+from pneumo_ad.lungs.segmenter import file_digest
 from pneumo_ad.runs import Run, load_run
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.sweeps import folder_name
@@ -79,13 +80,16 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         `output`.
     """
     data, config = run.datamodule, run.config
+    check_options(config)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
-    calibration = validation_scores(run, scoring)
-    thresholds = fit_thresholds(calibration, build(config.threshold))
+    calibration = _calibrate(run, scoring)
+    thresholds, unfitted = fit_thresholds(calibration, build(config.threshold))
+    seen_before = subset != "test" and not run.data_changed
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     result = examine(scoring, data, rows)
-    findings = measure(data, result, calibration, thresholds, config.false_alarm_rate)
+    findings = measure(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
+    findings.explain_missing_kinds(unfitted)
     if config.matched:
         findings.add(measure_matched(scoring, _padded(run, rows)))
     metrics = findings.metrics
@@ -103,12 +107,13 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "checkpoint": str(
             run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint
         ),
+        "weights": file_digest(run.checkpoint),
         "precision": str(scoring.precision),
         "overrides": list(run.overrides),
         "skipped": data.skipped,
     }
     write_maps(output / "maps", _sampled_maps(data, result))
-    normals = calibration["score_normal_images"]
+    normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
     write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
@@ -133,6 +138,17 @@ def scoring_of(run: Run) -> Scoring:
     )
 
 
+def _calibrate(run: Run, scoring: Scoring) -> Calibration:
+    """Scores of held-out validation patients; none where data were changed and the run's own are not at hand."""
+    try:
+        return validation_scores(run, scoring)
+    except DataError as reason:
+        if not run.data_changed:
+            raise
+        log.warning("no thresholds: validation of the run's own data is not at hand (%s)", reason)
+        return {}
+
+
 def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
     """The radiographs of some rows and no others, with their aspect ratio kept."""
     data = run.datamodule
@@ -150,6 +166,15 @@ def check_evaluation(config: DictConfig) -> None:
         return
     if config.evaluate not in _SUBSETS:
         raise ConfigError(f"evaluate={config.evaluate} is not known; expected train, val, test or all; null for none")
+    check_options(config)
+
+
+def check_options(config: DictConfig) -> None:
+    """See that scoring and decisions can be what a config asks for.
+
+    Raises:
+        ConfigError: A `relative`, threshold, false-alarm rate, aggregate or device that cannot be.
+    """
     check_relative(config.relative)
     if not 0 < config.false_alarm_rate < 1:
         raise ConfigError(f"false_alarm_rate={config.false_alarm_rate} must lie between 0 and 1")

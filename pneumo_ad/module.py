@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import lightning as L
 import numpy as np
@@ -41,6 +41,8 @@ class NetModule(L.LightningModule):
         net: (B, 1, H, W) in [0, 1] -> `Output`.
         score: Turns input and output into a map and a score.
     """
+
+    view: Literal["patch", "image"] = "patch"  # what the net sees
 
     def __init__(self, net: nn.Module, score: Score) -> None:
         super().__init__()

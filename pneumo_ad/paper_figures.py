@@ -39,6 +39,7 @@ from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_p
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, write_text
 from pneumo_ad.jobs import read_story
+from pneumo_ad.lungs.segmenter import file_digest
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.runs import Run, load_run
@@ -148,16 +149,13 @@ class Material:
             return None
         about = json.loads(metrics.read_text()).get("about", {})
         run, data = self.run, self.data
-        checkpoint = run.checkpoint
         same = {
             "store": data.store.key,
             "score": self.score_name,
             "unit": self.scoring.unit,
             "precision": str(self.scoring.precision),
             "overrides": list(run.overrides),
-            "checkpoint": str(
-                checkpoint.relative_to(run.folder) if checkpoint.is_relative_to(run.folder) else checkpoint
-            ),
+            "weights": file_digest(run.checkpoint),
         }
         if any(about.get(key) != value for key, value in same.items()):
             return None
@@ -182,7 +180,7 @@ class Material:
         except DataError as reason:  # the run's own data may be elsewhere
             log.warning("no thresholds: %s", reason)
             return None
-        return fit_thresholds(scores, build(self.run.config.threshold)).get("score")
+        return fit_thresholds(scores, build(self.run.config.threshold))[0].get("score")
 
     @cached_property
     def modality(self) -> Mapping[str, float] | None:

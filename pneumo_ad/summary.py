@@ -41,14 +41,16 @@ def _cell(metrics: dict[str, float], key: str) -> str:
 
 def _shortcut(metrics: dict[str, float], key: str) -> str:
     """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks."""
-    prefix = f"shortcut/{LEVELS.get(key)}/"
-    best = best_shortcut(
-        {
-            name.removeprefix(prefix): value
-            for name, value in metrics.items()
-            if name.startswith(prefix) and not name.endswith(("_low", "_high"))
-        }
-    )
+    level = LEVELS.get(key, "")
+    # A patch's origin is its radiograph's class: what tells that tells this.
+    levels = [level, "image"] if level.startswith("patch_origin") else [level]
+    aurocs = {
+        name.removeprefix(f"shortcut/{one}/"): value
+        for one in levels
+        for name, value in metrics.items()
+        if name.startswith(f"shortcut/{one}/") and not name.endswith(("_low", "_high"))
+    }
+    best = best_shortcut(aurocs)
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
 

@@ -21,6 +21,7 @@ import pneumo_ad
 from pneumo_ad.callbacks.tensorboard import write_hparams
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.evaluate import check_evaluation, evaluate_run
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell
@@ -128,6 +129,15 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> N
 @torch.no_grad()
 def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
     """A patch, or a radiograph, that does not fit the net fails here, by name, before any file is decoded."""
+    if module.view != datamodule.view:
+        raise ConfigError(
+            f"{type(module).__name__} needs view={module.view}, got view={datamodule.view}"
+            + (
+                ""
+                if module.view == "patch"
+                else " (experiment=feature_gaussian and experiment=opacity_detector set it)"
+            )
+        )
     side = datamodule.grid.patch
     module.eval()
     module.try_out(torch.zeros(1, 1, *(datamodule.grid.image_size if datamodule.view == "image" else (side, side))))

@@ -21,7 +21,7 @@ from pneumo_ad.thresholds import (
 )
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
-RULES = sorted(file.stem for file in (CONF / "threshold").glob("*.yaml"))
+RULES = sorted({file.stem for file in (CONF / "threshold").glob("*.yaml")} - {"fixed"})  # which fits nothing
 MODES = (1.0, 6.0, 40.0)
 
 
@@ -198,3 +198,11 @@ def test_a_rate_that_is_none_is_refused(rate):
 def test_normals_without_a_score_are_refused(ask):
     with pytest.raises(DataError, match="1 of 50 normals have no score"):
         ask(np.append(np.arange(49.0), np.nan))
+
+
+def test_fixed_thresholds_are_those_given_and_must_rise():
+    from pneumo_ad.thresholds import Fixed
+
+    assert tuple(Fixed(0.5, 1.5).fit(np.zeros(0), np.zeros(0))) == (0.5, 1.5)
+    with pytest.raises(ConfigError, match="must lie below"):
+        Fixed(2, 1)

@@ -54,6 +54,9 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
         for key in (path.stem, path.name, below.as_posix(), below.with_suffix("").as_posix()):
             meant.setdefault(key, set()).add(image)
     meant |= {image: {image} for image in files["image"]}  # a full name means its own image, whatever others are called
+    blank = [line for line, name in enumerate(names, 2) if not Path(name).name]
+    if blank:
+        raise DataError(f"{csv}: {len(blank)} rows name no image, for example line {blank[0]}")
     found = {name: meant.get(name) or meant.get(str(Path(name).with_suffix("")), set()) for name in names.unique()}
     absent = [name for name, images in found.items() if not images]
     if absent:

@@ -26,6 +26,8 @@ class FeatureDetector(NetModule):
         ConfigError: Another kind of net.
     """
 
+    view = "image"
+
     def __init__(self, net: FeatureGaussian, score: Score | None = None) -> None:
         super().__init__(net, score if score is not None else Judgement())
         if not isinstance(net, FeatureGaussian):

@@ -38,8 +38,10 @@ class OpacityDetector(NetModule):
         seed: Fixes what is drawn in each (epoch, batch).
 
     Raises:
-        ConfigError: Another net or corruption, or a net of another size than the segmenter's with `warm_start`.
+        ConfigError: Another net or corruption, no layer, or (with `warm_start`) a net of another size.
     """
+
+    view = "image"
 
     def __init__(
         self,
@@ -57,6 +59,8 @@ class OpacityDetector(NetModule):
                 "module=opacity_detector trains net=kind_unet with corruption=drawn_opacity, got "
                 f"{type(net).__name__} and {type(corruption).__name__}"
             )
+        if layers < 1:
+            raise ConfigError(f"layers={layers} must be at least 1")
         if warm_start:
             begin_as_segmenter(net)
         self.corruption = corruption

@@ -15,29 +15,36 @@ from omegaconf import OmegaConf
 from pneumo_ad.compose import change_saved
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.runs import FIXED, Run, load_run, saved_config
 from pneumo_ad.search_path import saved_search_path
-from pneumo_ad.thresholds import Threshold, Thresholds
+from pneumo_ad.thresholds import Fixed, Threshold, Thresholds
 
 log = logging.getLogger(__name__)
 
 JUDGED = ("score", "brightness")  # the run's score and the baseline that goes through everything with it
+_VERSION = 2  # raise it when what is scored changes: kept scores are then made anew
 _IMAGES = 200  # validation radiographs of each class at most
 
 Calibration = dict[str, npt.NDArray[np.float32]]
 
 
-def fit_thresholds(scores: Calibration, rule: Threshold) -> dict[str, Thresholds]:
-    """Thresholds of each score from `validation_scores`; empty where none can be fitted."""
-    fitted = {}
-    try:
-        for name in JUDGED:
-            fitted[name] = rule.fit(scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"])
-    except DataError as reason:
-        log.warning("no thresholds, and so no kinds of patch: %s", reason)
-    return fitted
+def fit_thresholds(scores: Calibration, rule: Threshold) -> tuple[dict[str, Thresholds], dict[str, str]]:
+    """Thresholds of each score from `validation_scores`, and for those that cannot be fitted the reason."""
+    fitted, missing = {}, {}
+    for name in JUDGED:
+        if isinstance(rule, Fixed) and name != "score":
+            missing[name] = "threshold=fixed is on the scale of the run's own score"
+        elif f"{name}_normal_lung" not in scores:
+            missing[name] = "validation of the run's own data is not at hand"
+        else:
+            try:
+                fitted[name] = rule.fit(scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"])
+            except DataError as reason:
+                missing[name] = str(reason)
+    return fitted, missing
 
 
 def validation_scores(run: Run, scoring: Scoring) -> Calibration:
@@ -55,7 +62,10 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
     made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule, own.aggregate)]
     depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative), scoring.map_of]
-    depends += [str(_IMAGES), file_digest(run.checkpoint), file_digest(Path(own.lungs.get("weights") or WEIGHTS))]
+    depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
+    depends.append(file_digest(Path(own.lungs.get("weights") or WEIGHTS)))
+    split = run.folder / "split.csv"
+    depends.append(file_digest(split) if split.is_file() else "")
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
     if kept.is_file():
         return dict(np.load(kept, allow_pickle=False))
@@ -69,7 +79,7 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
     for group, rows in groups.items():
         normal = group == "normal_lung"
         fields = data.lung_fields[rows]
-        shares = data.grid.window_shares(fields)
+        shares = lung_shares(data, rows)
         inside = (shares if normal else data.grid.window_shares(data.store.content(rows))) == 1
         windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
         images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}

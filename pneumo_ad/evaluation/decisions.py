@@ -14,6 +14,9 @@ from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
 from pneumo_ad.metrics.shares import share_with_interval
 from pneumo_ad.thresholds import conformal_threshold
 
+# What needs held-out normals and radiographs that neither training nor calibration saw.
+DECIDED = ("false_alarms/patch", "false_alarms/image", "image/sensitivity", "image/balanced_accuracy")
+
 Found = tuple[dict[str, float], dict[str, str]]
 
 
@@ -37,9 +40,9 @@ def false_alarms(result: Examination, calibration: Calibration, rate: float, nam
     whole = result.image[name]
     seen = ~np.isnan(whole)
     parts = {
-        "patch": (calibration[f"{name}_normal_lung"], result.window[name][normal_lung], np.nonzero(normal_lung)[0]),
+        "patch": (calibration.get(f"{name}_normal_lung"), result.window[name][normal_lung], np.nonzero(normal_lung)[0]),
         "image": (
-            calibration[f"{name}_normal_images"],
+            calibration.get(f"{name}_normal_images"),
             whole[evidence.normal & seen],
             np.flatnonzero(evidence.normal & seen),
         ),
@@ -47,6 +50,9 @@ def false_alarms(result: Examination, calibration: Calibration, rate: float, nam
     for level, (held_out, unseen, image) in parts.items():
         key = f"false_alarms/{level}"
         n = len(np.unique(image))
+        if held_out is None:
+            omitted[key] = "validation of the run's own data is not at hand"
+            continue
         try:
             threshold = conformal_threshold(held_out, rate)
         except DataError as reason:

@@ -11,6 +11,15 @@ from pneumo_ad.metrics.headline import NOT_KNOWN, Evidence
 from pneumo_ad.metrics.kinds import PADDING, UNKNOWN, true_kinds
 
 
+def lung_shares(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch."""
+    shares = np.empty((len(rows), len(data.grid)))
+    for i, row in enumerate(rows):
+        shares[i] = data.grid.window_shares(data.lung_fields[row : row + 1])[0]
+        shares[i][data.grid.window_shares(data.store.content(rows[i : i + 1]))[0] < 1] = 0
+    return shares
+
+
 def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evidence:
     """Labels, patients, true kinds of windows and true pixels of some radiographs.
 
@@ -23,12 +32,10 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evide
     store, grid = data.store, data.grid
     table = store.table.iloc[rows]
     kind = np.full((len(rows), len(grid)), UNKNOWN, dtype=np.int8)
-    lung_share = np.empty((len(rows), len(grid)))
     pixel_truth = {}
     known, lung_known = data.truth.known[rows], data.truth.lung_known[rows]
     for i, row in enumerate(rows):
         one = slice(row, row + 1)
-        lung_share[i] = grid.window_shares(data.lung_fields[one])[0]
         content = store.content(rows[i : i + 1])
         if known[i]:
             pixels = data.truth.pixels(row)
@@ -37,13 +44,12 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evide
             lung, opacity = data.truth.lung(row), store.opacity[one]
             kind[i] = true_kinds(grid.window_shares(lung[None])[0], grid.window_shares(opacity)[0])
         # A window with padding in it is no patch of a radiograph, whatever its masks say.
-        padded = grid.window_shares(content)[0] < 1
-        kind[i][padded], lung_share[i][padded] = PADDING, 0
+        kind[i][grid.window_shares(content)[0] < 1] = PADDING
     return Evidence(
         patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
         normal=(table["label"] == NORMAL).to_numpy(),
         pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
         kind=kind,
-        lung_share=lung_share,
+        lung_share=lung_shares(data, rows),
         pixel_truth=pixel_truth,
     )

@@ -67,6 +67,7 @@ class Scoring:
         progress: str,
         maps: bool = False,
         images: npt.NDArray[np.uint8] | None = None,
+        counted: npt.NDArray[np.bool_] | None = None,
     ) -> Iterator[Scored]:
         """Score some radiographs, a few at a time.
 
@@ -76,16 +77,30 @@ class Scoring:
             progress: Caption of the progress bar.
             maps: Also stitch anomaly maps.
             images: Other pictures of the same radiographs.
+            counted: (R, N) the windows over which `relative` is measured; default those without padding.
         """
         images = data.images if images is None else images
         parts = self._patches if data.view == "patch" else self._whole
+        place = 0
         for part in parts(data, rows, progress, self.map_of if maps else None, images):
             if self.relative is not None:
-                own = np.quantile(part.scores["score"], self.relative, axis=1).clip(1e-6)
+                own = self._own_scale(data, part, None if counted is None else counted[place : place + len(part.rows)])
                 part.scores["score"] /= own[:, None]
                 if maps:
                     part.maps["score"] /= own[:, None, None]
+            place += len(part.rows)
             yield part
+
+    def _own_scale(
+        self, data: PatchDataModule, part: Scored, counted: npt.NDArray[np.bool_] | None
+    ) -> npt.NDArray[np.float32]:
+        """(b,) quantile of each radiograph's own scores; padding is no part of it."""
+        assert self.relative is not None
+        if counted is None:
+            counted = data.grid.window_shares(data.store.content(part.rows)) == 1
+        scores = part.scores["score"]
+        chosen = [own[mask] if mask.any() else own for own, mask in zip(scores, counted, strict=True)]
+        return np.array([np.quantile(own, self.relative) for own in chosen], dtype=np.float32).clip(1e-6)
 
     def _patches(
         self,
@@ -102,7 +117,9 @@ class Scoring:
         for part in score_radiographs(
             self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress
         ):
-            part.scores.setdefault("sad", part.scores["score"].copy())
+            for found in (part.scores, part.maps):
+                if "score" in found:
+                    found.setdefault("sad", found["score"].copy())
             yield part
 
     def _whole(

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.store import cached_array
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring
 from pneumo_ad.matching import Matched, match, matchable
-from pneumo_ad.metrics.headline import LEAST_IMAGES
+from pneumo_ad.metrics.headline import LEAST_IMAGES, MOSTLY_LUNG
 from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
 from pneumo_ad.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
 
@@ -37,6 +38,9 @@ def measure_matched(scoring: Scoring, padded: PatchDataModule) -> tuple[dict[str
     rows = np.flatnonzero(chosen)
     images, reached = _matched(padded, rows) if len(rows) else (padded.store.images[:0], np.zeros(0, dtype=bool))
     rows, images = rows[reached], images[reached]
+    scores = _scores(scoring, padded, rows, images) if len(rows) else np.zeros(0)
+    known = ~np.isnan(scores)
+    rows, images, scores = rows[known], images[known], scores[known]
     sick = (table["label"].iloc[rows] == PNEUMONIA).to_numpy()
     metrics: dict[str, float] = {"counts/images_matched": len(rows), "counts/images_unmatched": int((~reached).sum())}
     for label, n in ((PNEUMONIA, int(sick.sum())), (NORMAL, int((~sick).sum()))):
@@ -44,9 +48,7 @@ def measure_matched(scoring: Scoring, padded: PatchDataModule) -> tuple[dict[str
             reason = f"{n} {label} radiographs that could be matched; at least {LEAST_IMAGES} are needed"
             return metrics, {"image/auroc_matched": reason}
     patient = np.unique(table["patient"].iloc[rows].to_numpy(dtype=str), return_inverse=True)[1]
-    scores = _scores(scoring, padded, rows, images)
-    known = ~np.isnan(scores)
-    interval = auroc_with_interval(scores[known], sick[known], patient[known])
+    interval = auroc_with_interval(scores, sick, patient)
     metrics |= _with_interval("image/auroc_matched", interval)
     given_away = pixel_shortcuts(images, table.iloc[rows])
     given_away |= lung_shortcuts(images, padded.lung_fields[rows], table.iloc[rows])
@@ -66,11 +68,14 @@ def _scores(
     """(len(rows),) score of each matched radiograph, (len(rows), H, W), as the run's net would see it."""
     fields = padded.lung_fields[rows]
     seen = np.stack([padded.intensity.one(image, field) for image, field in zip(images, fields, strict=True)])
+    shares = lung_shares(padded, rows)
     found: list[npt.NDArray[np.float64]] = []
     place = 0
-    for part in scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen):
-        here = fields[place : place + len(part.rows)]
-        found.append(scoring.of_radiographs(part, "score", padded.grid.window_shares(here), here))
+    # What lies outside the lung is filled in: it is no part of the radiograph's own scale.
+    in_lung = shares > MOSTLY_LUNG
+    for part in scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung):
+        here = slice(place, place + len(part.rows))
+        found.append(scoring.of_radiographs(part, "score", shares[here], fields[here]))
         place += len(part.rows)
     return np.concatenate(found)
 

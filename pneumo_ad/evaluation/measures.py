@@ -14,7 +14,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import describing_columns
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.calibration import JUDGED, Calibration
-from pneumo_ad.evaluation.decisions import false_alarms, oracles
+from pneumo_ad.evaluation.decisions import DECIDED, false_alarms, oracles
 from pneumo_ad.evaluation.examination import TRIVIAL, Examination
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.headline import (
@@ -60,6 +60,13 @@ class Findings:
         self.metrics |= {prefix + key: value for key, value in metrics.items()}
         self.omitted |= {prefix + key: reason for key, reason in omitted.items()}
 
+    def explain_missing_kinds(self, reasons: Mapping[str, str]) -> None:
+        """Say of each score without thresholds why it has none."""
+        for name, reason in reasons.items():
+            key = "patch/macro_f1" if name == "score" else f"{name}/patch/macro_f1"
+            if self.omitted.get(key, "").startswith("no thresholds"):
+                self.omitted[key] = f"no thresholds: {reason}"
+
     def write_tables(self, folder: Path) -> None:
         """Each as csv."""
         for name, rows in self.tables.items():
@@ -73,6 +80,7 @@ def measure(
     calibration: Calibration,
     thresholds: Mapping[str, Thresholds],
     false_alarm_rate: float,
+    seen_before: bool = False,
 ) -> Findings:
     """Measure an examination.
 
@@ -82,6 +90,7 @@ def measure(
         calibration: Scores of held-out validation patients.
         thresholds: By score, those that could be fitted.
         false_alarm_rate: Declared, for decisions from normals alone.
+        seen_before: Whether training or calibration saw these radiographs: false alarms on them would tell nothing.
     """
     findings = Findings()
     evidence = result.evidence
@@ -97,7 +106,11 @@ def measure(
             words = describing_columns(data.store.table.iloc[result.rows])
             rows, _ = subgroups(words, evidence, measured, measured.image)
             findings.tables["subgroups"] = subgroup_table(rows)
-    findings.add(false_alarms(result, calibration, false_alarm_rate))
+    if seen_before:
+        reason = "training or calibration saw these radiographs; measured on the test split or on other data"
+        findings.omitted |= dict.fromkeys(DECIDED, reason)
+    else:
+        findings.add(false_alarms(result, calibration, false_alarm_rate))
     findings.add(shortcuts(data, result, questions))
     findings.add(shape_of_histogram(result))
     if "sad" in result.window:
@@ -165,10 +178,9 @@ def shortcuts(data: PatchDataModule, result: Examination, questions: Questions) 
 
 
 def shape_of_histogram(result: Examination) -> Found:
-    """`modality/...`: is the histogram of the windows of pneumonia radiographs (Fig. 9) one hump or three?"""
-    name = "sad" if "sad" in result.window else "score"
+    """`modality/...`: is Fig. 9, the histogram of the run's score over pneumonia windows, one hump or three?"""
     evidence = result.evidence
-    values = result.window[name][evidence.pneumonia[:, None] & (evidence.kind != PADDING)]
+    values = result.window["score"][evidence.pneumonia[:, None] & (evidence.kind != PADDING)]
     try:
         return {f"modality/{key}": value for key, value in modality(values).items()}, {}
     except DataError as reason:

@@ -232,7 +232,7 @@ def headline(
     if reason := missing_kind(evidence):
         omitted["patch/macro_f1"] = reason
     elif measured.kind is None:
-        omitted["patch/macro_f1"] = "no thresholds: validation holds no scores to fit them on"
+        omitted["patch/macro_f1"] = "no thresholds"
     else:
         metrics["patch/macro_f1"] = macro_f1(evidence.kind.ravel(), measured.kind.ravel())
     return metrics, omitted

@@ -43,6 +43,8 @@ class FeatureGaussian(nn.Module):
         self.pooled = pooled
         self.shrinkage = shrinkage
         groups, channels = 1 if pooled else cells**2, int(features.channels)  # type: ignore[arg-type]
+        self._found: tuple[Tensor, Tensor] | None = None  # of what was counted so far
+        self.register_load_state_dict_post_hook(lambda module, keys: module.forget())
         self.register_buffer("count", torch.zeros(groups, dtype=torch.float64))
         self.register_buffer("total", torch.zeros(groups, channels, dtype=torch.float64))
         self.register_buffer("products", torch.zeros(groups, channels, channels, dtype=torch.float64))
@@ -52,6 +54,10 @@ class FeatureGaussian(nn.Module):
         super().train(mode)
         self.features.eval()
         return self
+
+    def forget(self) -> None:
+        """What was counted changed: mean and covariance are to be found anew."""
+        self._found = None
 
     def describe(self, x: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, cells, cells, C) features."""
@@ -72,6 +78,7 @@ class FeatureGaussian(nn.Module):
             x: (B, 1, H, W) normal radiographs in [0, 1].
             lung: (B, 1, H, W) of 0 and 1.
         """
+        self.forget()
         described = self.describe(x).flatten(1, 2).double()  # (B, cells ** 2, C)
         inside = (F.adaptive_avg_pool2d(lung.float(), (self.cells, self.cells)) >= _LEAST_LUNG).flatten(1).double()
         weighted = described * inside[..., None]
@@ -108,7 +115,9 @@ class FeatureGaussian(nn.Module):
 
     def forward(self, x: Tensor) -> Output:
         """See the class; the reconstruction is x itself. The distance is per feature: root of its mean square."""
-        mean, factor = self.gaussian()
+        if self._found is None or self._found[0].device != x.device:
+            self._found = self.gaussian()
+        mean, factor = self._found
         described = self.describe(x).flatten(1, 2).double()
         if self.pooled:
             white = (described - mean) @ factor[0]

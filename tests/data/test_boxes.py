@@ -270,3 +270,10 @@ def test_a_large_csv_is_read_in_a_moment(tmp_path):
     frame = pd.DataFrame({"image": names, "x": 1.5, "y": 2.0, "width": 3.0, "height": 4.0})
     frame.to_csv(tmp_path / "boxes.csv", index=False)
     assert len(read_boxes(tmp_path / "boxes.csv", files, tmp_path)) == 26_000
+
+
+def test_a_row_without_a_name_is_refused_with_its_line(tmp_path):
+    root = write_set(tmp_path / "set", masks=False)
+    (tmp_path / "boxes.csv").write_text("image,x,y,width,height\nn000,1,1,5,5\n,,,,\n")
+    with pytest.raises(DataError, match=r"1 rows name no image, for example line 3"):
+        sources.masks(root, boxes=tmp_path / "boxes.csv")

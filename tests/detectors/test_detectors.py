@@ -149,3 +149,18 @@ def test_a_detector_goes_through_the_commands(tmp_path, monkeypatch, recipe, opt
     assert start("evaluate", "run=run", "output=again", "trainer=cpu") == 0
     np.testing.assert_allclose(pd.read_csv(tmp_path / "again" / "patches.csv")["score"], before, rtol=1e-4)
     assert start("evaluate", "run=run", "view=patch") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["net=kind_unet", "module=opacity_detector", "corruption=drawn_opacity"], "needs view=image"),
+        (["view=image"], "needs view=patch"),
+        (["experiment=opacity_detector", "module.layers=0"], "layers=0"),
+    ],
+)
+def test_what_a_net_sees_must_be_what_it_is_shown(tmp_path, monkeypatch, capsys, options, words):
+    monkeypatch.chdir(tmp_path)
+    tiny = [one for one in TINY if not one.startswith("net.")]
+    assert start("train", *tiny, *options, "hydra.run.dir=run") == 2
+    assert words in capsys.readouterr().err

@@ -186,3 +186,57 @@ def test_boxes_are_truth_too(tmp_path):
     findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.2)
     assert findings.metrics["brightness/pixel/auroc_in_lung"] > 0.6
     assert lung_mask(96, 80).any()
+
+
+@pytest.mark.parametrize("map_of", ["score", "residual"])
+def test_pixels_of_sad_may_make_the_score_of_a_radiograph(folder, map_of):
+    data = data_of(folder)
+    result = examine(scoring(SAD(), Mean("pixels"), map_of), data, np.arange(3))
+    assert np.isfinite(result.image["score"]).all()
+    assert np.array_equal(result.image["score"], result.image["sad"])
+
+
+def test_padding_is_no_part_of_a_radiographs_own_scale(tmp_path):
+    import dataclasses
+
+    from PIL import Image
+
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    texture = rng.integers(60, 160, (64, 64), dtype=np.uint8)
+    for name, width in (("square", 64), ("narrow", 32)):
+        Image.fromarray(np.tile(texture[:, :32], (1, 2))[:, :width]).save(tmp_path / "images" / f"{name}.png")
+    table = sources.masks(tmp_path, split="test")
+    data = PatchDataModule(table, image_size=64, patch=16, stride=16, fit="pad", lungs=WholeImage())
+    relative = dataclasses.replace(scoring(SAD()), relative=0.2)
+    result = examine(relative, data, np.arange(2))
+    narrow, square = result.image["score"]
+    assert narrow == pytest.approx(square, rel=0.1)
+
+
+def test_windows_with_padding_are_no_lung_for_anybody(tmp_path):
+    from PIL import Image
+
+    from pneumo_ad.evaluation.evidence import lung_shares
+
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.full((64, 40), 90, np.uint8)).save(tmp_path / "images" / "a.png")
+    data = PatchDataModule(
+        sources.masks(tmp_path, split="test"), image_size=64, patch=16, stride=8, fit="pad", lungs=WholeImage()
+    )
+    shares = lung_shares(data, np.array([0]))
+    whole = data.grid.window_shares(data.store.content(np.array([0]))) == 1
+    assert np.array_equal(shares == 1, whole)
+    assert set(np.unique(shares)) == {0, 1}
+
+
+def test_radiographs_that_were_seen_tell_nothing_of_false_alarms(examined):
+    data, result = examined
+    both = calibration(result) | calibration(result, "brightness")
+    findings = measure(data, result, both, {}, 0.1, seen_before=True)
+    assert not [key for key in findings.metrics if key.startswith("false_alarms/")]
+    assert "saw these radiographs" in findings.omitted["image/sensitivity"]
+    blind = measure(data, result, {}, {}, 0.1)
+    assert "not at hand" in blind.omitted["false_alarms/image"]
+    blind.explain_missing_kinds({"score": "validation burnt"})
+    assert blind.omitted["patch/macro_f1"] == "no thresholds: validation burnt"

@@ -20,13 +20,14 @@ def scored():
     kind = np.full((IMAGES, 10), HEALTHY, dtype=np.int8)
     kind[:, 8:] = MIXED
     kind[sick, :3] = OPACITY
-    pixels = {i: rng.integers(0, 3 if sick[i] else 2, 30).astype(np.uint8) for i in range(IMAGES)}
+    pixels = {i: rng.integers(0, 3 if sick[i] else 2, 30).astype(np.int8) for i in range(IMAGES)}
     evidence = Evidence(np.arange(IMAGES) // 2, np.arange(IMAGES) < NORMALS, sick, kind, np.ones((IMAGES, 10)), pixels)
     window = (rng.normal(0, 1, kind.shape) + (kind == OPACITY) + 9 * (kind == MIXED)).astype(np.float32)
     pixel = {
         i: (rng.normal(0, 1, 30) + (truth == 2) - 9 * (truth == 0)).astype(np.float32) for i, truth in pixels.items()
     }
-    return evidence, Measured(window, None, pixel), rng.normal(0, 1, IMAGES) + sick
+    image_score = rng.normal(0, 1, IMAGES) + sick
+    return evidence, Measured(window, None, pixel, image_score), image_score
 
 
 def findings():
@@ -153,7 +154,9 @@ def test_without_masks_only_the_image_level_is_left(scored):
     evidence, measured, image_score = scored
     evidence.kind[:] = UNKNOWN
     evidence.pixel_truth.clear()
-    rows, _ = subgroups(pd.DataFrame({"view": views()}), evidence, Measured(measured.window, None, {}), image_score)
+    rows, _ = subgroups(
+        pd.DataFrame({"view": views()}), evidence, Measured(measured.window, None, {}, image_score), image_score
+    )
     for row in rows:
         assert set(row.omitted) == set(METRICS[1:])
         assert all("0 radiographs with opacity" in reason for reason in row.omitted.values())
@@ -214,7 +217,9 @@ def test_the_order_of_radiographs_does_not_matter(scored):
         evidence.lung_share[order],
         {place: evidence.pixel_truth[i] for place, i in enumerate(order)},
     )
-    other = Measured(measured.window[order], None, {place: measured.pixel[i] for place, i in enumerate(order)})
+    other = Measured(
+        measured.window[order], None, {place: measured.pixel[i] for place, i in enumerate(order)}, image_score[order]
+    )
     rows, _ = subgroups(columns, evidence, measured, image_score)
     again, _ = subgroups(columns.iloc[order].reset_index(drop=True), turned, other, image_score[order])
     pd.testing.assert_frame_equal(subgroup_table(rows), subgroup_table(again))

@@ -12,7 +12,8 @@ from pneumo_ad.nets import Output
 from pneumo_ad.scores import SAD, Brightness, Contrast, SADContrast, SADSum, Score, Sharpness, UncertaintyScore
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
-SCORES = sorted(file.stem for file in (CONF / "score").glob("*.yaml"))
+JUDGED = {"judgement", "opacity_chance", "expected_kind"}  # of nets that judge: tests/nets/test_judges.py
+SCORES = sorted({file.stem for file in (CONF / "score").glob("*.yaml")} - JUDGED)
 
 
 def score_of(name):
