@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import whole
@@ -48,3 +50,12 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
         words = f"{reason}".partition("\n")[0] or type(reason).__name__
         raise DataError(f"{file}: not a whole checkpoint ({words})") from reason
     return checkpoint
+
+
+def weights_digest(net: nn.Module) -> str:
+    """Of a net's weights alone: two runs that learnt the same have the same, wherever their files lie."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(net.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

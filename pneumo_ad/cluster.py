@@ -35,7 +35,7 @@ from pneumo_ad.residuals import (
     train_description,
 )
 from pneumo_ad.residuals.description import Features
-from pneumo_ad.runs import Run, load_run
+from pneumo_ad.runs import Run, load_run, of_run
 
 log = logging.getLogger(__name__)
 
@@ -60,16 +60,7 @@ def cluster(overrides: Sequence[str]) -> Path:
         ConfigError: No `run=`, an override that cannot be applied, or a subset that holds what clusters are fitted on.
         DataError: No run folder, or data that cannot be clustered.
     """
-    own = {"run": "", "output": "", "subset": "", "checkpoint": "best"}
-    rest = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key in own:
-            own[key] = value
-        else:
-            rest.append(override)
-    if not own["run"]:
-        raise ConfigError("run=RUN_FOLDER must be given: pneumo-ad cluster run=runs/paper/2026-01-31_12-00-00")
+    own, rest = of_run(overrides, "cluster", subset="", checkpoint="best")
     run = load_run(own["run"], rest, own["checkpoint"])
     evaluation = default_output(run.folder, overrides)
     return cluster_run(run, Path(own["output"] or evaluation / "clusters"), own["subset"] or None, evaluation)

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig
 
+from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError
@@ -22,8 +23,7 @@ from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.pictures import draw
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
-from pneumo_ad.lungs.segmenter import file_digest
-from pneumo_ad.runs import Run, load_run
+from pneumo_ad.runs import Run, load_run, of_run
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.sweeps import folder_name
 
@@ -42,16 +42,7 @@ def evaluate(overrides: Sequence[str]) -> Path:
         ConfigError: No `run=`, or an override that cannot be applied.
         DataError: A run folder without checkpoint, or data that cannot be evaluated.
     """
-    own = {"run": "", "output": "", "subset": "", "checkpoint": "best"}
-    rest = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key in own:
-            own[key] = value
-        else:
-            rest.append(override)
-    if not own["run"]:
-        raise ConfigError("run=RUN_FOLDER must be given: pneumo-ad evaluate run=runs/paper/2026-01-31_12-00-00")
+    own, rest = of_run(overrides, "evaluate", subset="", checkpoint="best")
     run = load_run(own["run"], rest, own["checkpoint"])
     return evaluate_run(run, Path(own["output"] or default_output(run.folder, overrides)), own["subset"] or None)
 
@@ -107,7 +98,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "checkpoint": str(
             run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint
         ),
-        "weights": file_digest(run.checkpoint),
+        "weights": weights_digest(run.module.net),
         "precision": str(scoring.precision),
         "overrides": list(run.overrides),
         "skipped": data.skipped,

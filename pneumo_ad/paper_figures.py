@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad import figures
+from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.classify import classifier_beside
 from pneumo_ad.compose import build
@@ -39,10 +40,9 @@ from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_p
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, write_text
 from pneumo_ad.jobs import read_story
-from pneumo_ad.lungs.segmenter import file_digest
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.modality import modality
-from pneumo_ad.runs import Run, load_run
+from pneumo_ad.runs import Run, load_run, of_run
 from pneumo_ad.thresholds import Thresholds
 
 log = logging.getLogger(__name__)
@@ -63,18 +63,8 @@ def draw_figures(overrides: Sequence[str]) -> pd.DataFrame:
             applied.
         DataError: No run folder, no finished classifier in `classifier=`, or no radiograph.
     """
-    own = {"run": "", "output": "", "subset": "", "checkpoint": "best", "only": "", "classifier": ""}
-    rest, changes = [], []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key in own:
-            own[key] = value
-        else:
-            rest.append(override)
-        if key not in ("run", "output", "only", "classifier"):
-            changes.append(override)
-    if not own["run"]:
-        raise ConfigError("run=RUN_FOLDER must be given: pneumo-ad figures run=runs/paper/2026-01-31_12-00-00")
+    own, rest = of_run(overrides, "figures", subset="", checkpoint="best", only="", classifier="")
+    changes = [one for one in overrides if not one.startswith(("run=", "output=", "only=", "classifier="))]
     wanted = _wanted(own["only"])
     classifier = _checked_classifier(own["classifier"])
     run = load_run(own["run"], rest, own["checkpoint"])
@@ -155,7 +145,7 @@ class Material:
             "unit": self.scoring.unit,
             "precision": str(self.scoring.precision),
             "overrides": list(run.overrides),
-            "weights": file_digest(run.checkpoint),
+            "weights": weights_digest(run.module.net),
         }
         if any(about.get(key) != value for key, value in same.items()):
             return None

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad.checkpoints import read_checkpoint
 from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.jobs import runs_below
 from pneumo_ad.module import NetModule
 from pneumo_ad.search_path import saved_search_path
@@ -42,6 +42,36 @@ class Run:
     checkpoint: Path
     data_changed: bool
     overrides: tuple[str, ...]
+
+
+def of_run(overrides: Sequence[str], command: str, **own: str) -> tuple[dict[str, str], list[str]]:
+    """What a command that takes `run=RUN` was given.
+
+    Args:
+        overrides: Its arguments.
+        command: Its name, for the message.
+        own: Further keys of its own, with their defaults.
+
+    Returns:
+        Its own keys (with `run` and `output`), and the overrides of the run's config.
+
+    Raises:
+        ConfigError: No `run=`.
+
+    >>> of_run(["run=r", "stride=4"], "evaluate", subset="")
+    ({'run': 'r', 'output': '', 'subset': ''}, ['stride=4'])
+    """
+    found = {"run": "", "output": "", **own}
+    rest = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key in found:
+            found[key] = value
+        else:
+            rest.append(override)
+    if not found["run"]:
+        raise ConfigError(f"run=RUN_FOLDER must be given: pneumo-ad {command} run=runs/paper/2026-01-31_12-00-00")
+    return found, rest
 
 
 def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Run:
