@@ -12,7 +12,6 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -24,11 +23,12 @@ from pneumo_ad.compose import build, build_all, compose_config
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_text
-from pneumo_ad.jobs import INTERRUPTED, claim, read_story, recorded, tell
+from pneumo_ad.jobs import claim, read_story, recorded, tell
 from pneumo_ad.processes import count_processes
 from pneumo_ad.runs import find_checkpoint, keep_split, saved_config
 from pneumo_ad.shortcuts import Values, image_shortcuts
-from pneumo_ad.train import record
+from pneumo_ad.summary import cell
+from pneumo_ad.train import go_on, record
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     if count_processes(config.trainer) > 1:
         raise ConfigError("classify trains on one device: trainer.devices=1")
     datamodule: RadiographDataModule = build(config.datamodule)
-    keep_split(datamodule, split_of)  # type: ignore[arg-type]  # needs table, skipped and on_error alone
+    keep_split(datamodule, split_of)
     with torch.no_grad():  # what does not fit fails here, before any file is decoded
         build(config.net)(torch.zeros(1, 1, *datamodule.image_size))
     datamodule.prepare_data()
@@ -141,14 +141,7 @@ def fit(config: DictConfig, datamodule: RadiographDataModule) -> RadiographClass
         sick.sum(),
         classifier.class_weights[1],
     )
-    last = run_dir / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        log.info("going on from %s", last)
-    try:
-        trainer.fit(classifier, datamodule, ckpt_path=last if last.is_file() else None)
-    except SIGTERMException:
-        log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
-        raise SystemExit(INTERRUPTED) from None
+    go_on(trainer, classifier, datamodule, run_dir)
     best = _load_best(classifier, run_dir)
     tell(
         run_dir,
@@ -171,7 +164,7 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
     """
     config = saved_config(run_dir)
     datamodule: RadiographDataModule = build(config.datamodule)
-    keep_split(datamodule, run_dir)  # type: ignore[arg-type]  # needs table, skipped and on_error alone
+    keep_split(datamodule, run_dir)
     classifier: RadiographClassifier = build(config.module)
     _load_best(classifier, run_dir)
     return classifier.eval(), datamodule
@@ -190,28 +183,20 @@ def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) 
 
 
 def _print(metrics: dict[str, float], title: str) -> None:
-    def cell(key: str) -> str:
-        if key not in metrics:
-            return "–"
-        ends = (
-            f" [dim]({metrics[f'{key}_low']:.3f}–{metrics[f'{key}_high']:.3f})[/dim]" if f"{key}_low" in metrics else ""
-        )
-        return f"{metrics[key]:.3f}{ends}"
-
     table = Table(title=title, title_justify="left", caption="in brackets: 95 % bootstrap interval by patient")
     for column in ("metric", "CNN", "always pneumonia", "the paper, on other radiographs"):
         table.add_column(column)
     for key in ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc"):
-        beside = cell(f"always_pneumonia/{key}")
-        table.add_row(key.replace("_", " "), cell(key), beside, f"{PAPER[key]:.3f}" if key in PAPER else "–")
+        beside = cell(metrics, f"always_pneumonia/{key}")
+        table.add_row(key.replace("_", " "), cell(metrics, key), beside, f"{PAPER[key]:.3f}" if key in PAPER else "–")
     shortcuts = [key for key in metrics if key.startswith("shortcut/") and not key.endswith(("_low", "_high"))]
     table.add_section()
     for key in shortcuts:
-        table.add_row(f"auroc of {key.rsplit('/', 1)[-1]} alone", cell(key), "–", "–")
+        table.add_row(f"auroc of {key.rsplit('/', 1)[-1]} alone", cell(metrics, key), "–", "–")
     table.add_section()
     for prefix, words in (("cam/", "pneumonia"), ("cam/normal/", "normal")):
-        table.add_row(f"share of Grad-CAM in the lung, {words}", cell(f"{prefix}share_in_lung"), "–", "–")
-        table.add_row("  the lung's share of the area", cell(f"{prefix}lung_share_of_area"), "–", "–")
+        table.add_row(f"share of Grad-CAM in the lung, {words}", cell(metrics, f"{prefix}share_in_lung"), "–", "–")
+        table.add_row("  the lung's share of the area", cell(metrics, f"{prefix}lung_share_of_area"), "–", "–")
     console = Console(highlight=False)
     console.print(table)
     console.print(f"The paper's {PAPER['accuracy']:.1%} does not compare: {PAPER['reason']}.")

@@ -240,13 +240,11 @@ def _classify(arguments: list[str]) -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    if not arguments or "--help" in arguments or "-h" in arguments:
+    if _asks_help(arguments):
         groups = ("data", "lungs", "score", "threshold", "aggregate", "trainer")
         print(EVALUATE.format(**{group: _choices(group) for group in groups}))
         return
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _log_plainly()
     from pneumo_ad.evaluate import evaluate
     from pneumo_ad.summary import print_evaluation
 
@@ -255,24 +253,20 @@ def _evaluate(arguments: list[str]) -> None:
 
 
 def _figures(arguments: list[str]) -> None:
-    if not arguments or "--help" in arguments or "-h" in arguments:
+    if _asks_help(arguments):
         print(FIGURES.format(data=_choices("data")))
         return
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _log_plainly()
     from pneumo_ad.paper_figures import draw_figures, print_index
 
     print_index(draw_figures(arguments))
 
 
 def _compare(arguments: list[str]) -> None:
-    if not arguments or "--help" in arguments or "-h" in arguments:
+    if _asks_help(arguments):
         print(COMPARE.format(data=_choices("data")))
         return
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _log_plainly()
     from pneumo_ad.compare import compare
     from pneumo_ad.leaderboard.table import print_comparison
 
@@ -280,17 +274,25 @@ def _compare(arguments: list[str]) -> None:
 
 
 def _cluster(arguments: list[str]) -> None:
-    if not arguments or "--help" in arguments or "-h" in arguments:
+    if _asks_help(arguments):
         print(CLUSTER.format(**{group: _choices(group) for group in ("data", "trainer")}))
         return
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _log_plainly()
     from pneumo_ad.cluster import cluster
     from pneumo_ad.cluster_summary import print_clusters
 
     output = cluster(arguments)
     print_clusters(output, f"clusters of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
+
+
+def _asks_help(arguments: list[str]) -> bool:
+    return not arguments or "--help" in arguments or "-h" in arguments
+
+
+def _log_plainly() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
 def _choices(group: str) -> str:
@@ -301,7 +303,7 @@ def _choices(group: str) -> str:
 
 
 def _tune(arguments: list[str]) -> None:
-    if not arguments or "--help" in arguments or "-h" in arguments:
+    if _asks_help(arguments):
         print(TUNE)
         return
     import logging
@@ -316,12 +318,10 @@ def _tune(arguments: list[str]) -> None:
 
 
 def _audit(arguments: list[str]) -> None:
-    if not arguments or "--help" in arguments or "-h" in arguments:
+    if _asks_help(arguments):
         print(AUDIT.format(data=_choices("data"), lungs=_choices("lungs")))
         return
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _log_plainly()
     from pneumo_ad.audit import audit
     from pneumo_ad.auditing.printing import print_audit
 

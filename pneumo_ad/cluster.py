@@ -22,7 +22,7 @@ from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
-from pneumo_ad.metrics.headline import LEAST_IMAGES, Evidence, counts
+from pneumo_ad.metrics.headline import Evidence, counts, missing_kind
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN, macro_f1
 from pneumo_ad.residuals import (
     DESCRIPTIONS,
@@ -171,18 +171,14 @@ def measure(evidence: Evidence, found: Clusters, seed: int = 0) -> tuple[dict[st
     match: Match = {}
     kind = evidence.kind.ravel()
     found = found | {CHANCE: np.random.default_rng(seed).integers(0, CLUSTERS, len(kind)).astype(np.int8)}
-    for one in (HEALTHY, OPACITY, OUTSIDE):
-        n = int((evidence.kind == one).any(axis=1).sum())
-        if n < LEAST_IMAGES:
-            reason = f"{n} radiographs with {KINDS[one]} patches; at least {LEAST_IMAGES} are needed"
-            keys = ("adjusted_rand", "best_match_macro_f1", "macro_f1_by_sad")
-            return {}, {f"{name}/{key}": reason for name in found for key in keys}, {}
+    if reason := missing_kind(evidence):
+        keys = ("adjusted_rand", "best_match_macro_f1", "macro_f1_by_sad")
+        return {}, {f"{name}/{key}": reason for name in found for key in keys}, {}
     patient = np.repeat(evidence.patient, evidence.kind.shape[1])
     for name, clusters in found.items():
         measured = agreement(kind, clusters, patient)
         for key, interval in measured._asdict().items():
-            metrics |= {f"{name}/{key}": interval.value}
-            metrics |= {f"{name}/{key}_low": interval.low, f"{name}/{key}_high": interval.high}
+            metrics |= interval.keyed(f"{name}/{key}")
         if name != CHANCE:
             metrics[f"{name}/macro_f1_by_sad"] = macro_f1(kind, clusters)
             match[name] = best_match(kind, clusters)

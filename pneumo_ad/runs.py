@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad.checkpoints import read_checkpoint
 from pneumo_ad.compose import build, change_saved
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.store import OnError
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.jobs import runs_below
 from pneumo_ad.module import NetModule
@@ -101,7 +103,15 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     return Run(folder, changed, module.eval(), datamodule, weights, data_changed, tuple(overrides))
 
 
-def keep_split(datamodule: PatchDataModule, folder: Path) -> None:
+class Dealt(Protocol):
+    """What has a table of radiographs that a run dealt to splits."""
+
+    table: pd.DataFrame
+    skipped: dict[str, str]
+    on_error: OnError
+
+
+def keep_split(datamodule: Dealt, folder: Path) -> None:
     """Put everybody where the run had them: a split dealt again after a file came or went would move patients.
 
     Raises:

@@ -30,7 +30,8 @@ HEADLINE = {
 MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
 
 
-def _cell(metrics: dict[str, float], key: str) -> str:
+def cell(metrics: dict[str, float], key: str) -> str:
+    """A figure with its interval, where it has one; a dash where there is none."""
     if key not in metrics:
         return "–"
     interval = (
@@ -72,7 +73,7 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     for key, words in HEADLINE.items():
         if any(key in metrics for metrics in evaluations.values()):
             columns = (
-                (_cell(metrics, key) + _shortcut(metrics, key), _cell(metrics, f"brightness/{key}"))
+                (cell(metrics, key) + _shortcut(metrics, key), cell(metrics, f"brightness/{key}"))
                 for metrics in evaluations.values()
             )
             table.add_row(words, *chain.from_iterable(columns))
@@ -90,14 +91,14 @@ def print_decisions(console: Console, metrics: dict[str, float]) -> None:
     if "false_alarms/image" in metrics:
         line = (
             f"false alarms: declared {metrics['false_alarms/declared']:.3f}, on unseen normal radiographs "
-            f"{_cell(metrics, 'false_alarms/image')}"
+            f"{cell(metrics, 'false_alarms/image')}"
         )
         if "false_alarms/patch" in metrics:
-            line += f", on patches of unseen normal lung {_cell(metrics, 'false_alarms/patch')}"
+            line += f", on patches of unseen normal lung {cell(metrics, 'false_alarms/patch')}"
         console.print(line)
     if "image/balanced_accuracy" in metrics:
         console.print(
-            f"at that threshold: sensitivity {_cell(metrics, 'image/sensitivity')}, balanced accuracy "
+            f"at that threshold: sensitivity {cell(metrics, 'image/sensitivity')}, balanced accuracy "
             f"{metrics['image/balanced_accuracy']:.3f} (oracle threshold, chosen on the truth itself: "
             f"{metrics['oracle/image_balanced_accuracy']:.3f})"
         )

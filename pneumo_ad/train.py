@@ -105,15 +105,7 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> N
         logger=build_all(config.logger),
         reload_dataloaders_every_n_epochs=int(datamodule.augment is not None),
     )
-    last = run_dir / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        log.info("going on from %s", last)
-    try:
-        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
-    except SIGTERMException:
-        if trainer.is_global_zero:
-            log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
-        raise SystemExit(INTERRUPTED) from None
+    go_on(trainer, module, datamodule, run_dir)
     if trainer.is_global_zero:
         tell(
             run_dir,
@@ -126,18 +118,29 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> N
         )
 
 
+def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule, run_dir: Path) -> None:
+    """Train, from the last checkpoint of a run folder on if there is one.
+
+    Raises:
+        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
+    """
+    last = run_dir / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        log.info("going on from %s", last)
+    try:
+        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
+    except SIGTERMException:
+        if trainer.is_global_zero:
+            log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
+        raise SystemExit(INTERRUPTED) from None
+
+
 @torch.no_grad()
 def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
     """A patch, or a radiograph, that does not fit the net fails here, by name, before any file is decoded."""
     if module.view != datamodule.view:
-        raise ConfigError(
-            f"{type(module).__name__} needs view={module.view}, got view={datamodule.view}"
-            + (
-                ""
-                if module.view == "patch"
-                else " (experiment=feature_gaussian and experiment=opacity_detector set it)"
-            )
-        )
+        hint = " (experiment=feature_gaussian and experiment=opacity_detector set it)" if module.view == "image" else ""
+        raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={datamodule.view}{hint}")
     side = datamodule.grid.patch
     module.eval()
     module.try_out(torch.zeros(1, 1, *(datamodule.grid.image_size if datamodule.view == "image" else (side, side))))

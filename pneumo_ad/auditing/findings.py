@@ -78,7 +78,7 @@ def shortcut_table(
             quartiles = np.quantile(own, [0.25, 0.5, 0.75]) if len(own) else np.full(3, np.nan)
             row |= dict(zip((f"{label}_q25", f"{label}_median", f"{label}_q75"), quartiles, strict=True))
         interval = aurocs.get(name, Interval(np.nan, np.nan, np.nan))
-        row |= {"auroc": interval.value, "auroc_low": interval.low, "auroc_high": interval.high}
+        row |= interval.keyed("auroc")
         rows.append(row | {"omitted": omitted.get(name, "")})
     table = pd.DataFrame(rows)
     order = [-strength(auroc) if auroc == auroc else 1.0 for auroc in table["auroc"]]

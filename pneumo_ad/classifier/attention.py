@@ -9,7 +9,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from pneumo_ad.metrics.decisions import resampled_means
-from pneumo_ad.metrics.ranking import Interval, interval_of, resamples_of
+from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
 
 
 def grad_cam(net: nn.Module, layer: nn.Module, x: Tensor) -> npt.NDArray[np.float32]:
@@ -71,8 +71,7 @@ def compare_with_area(
         `share_in_lung`, `lung_share_of_area`, their `difference` and `ratio` (of the means), each with its 95 %
         percentile bootstrap interval over the same resamples.
     """
-    _, owner = np.unique(patients, return_inverse=True)
-    weights = resamples_of(int(owner.max()) + 1, resamples, seed)
+    owner, weights = draw_patients(patients, resamples, seed)
     share, area = (resampled_means(values, owner, weights) for values in (shares, areas))
     mean_share, mean_area = float(np.mean(shares)), float(np.mean(areas))
     return {

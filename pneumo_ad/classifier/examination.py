@@ -129,8 +129,7 @@ def measure(
 
 
 def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
-    ends = ("", "_low", "_high")
-    return {f"{key}{end}": value for key, interval in found.items() for end, value in zip(ends, interval, strict=True)}
+    return {name: value for key, interval in found.items() for name, value in interval.keyed(key).items()}
 
 
 def write_examination(folder: Path, found: Examination, metrics: dict[str, float], about: dict[str, Any]) -> None:

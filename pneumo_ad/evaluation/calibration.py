@@ -16,7 +16,7 @@ from pneumo_ad.compose import change_saved
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.examination import Scoring, placed
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.runs import FIXED, Run, load_run, saved_config
 from pneumo_ad.search_path import saved_search_path
@@ -83,14 +83,12 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
         inside = (shares if normal else data.grid.window_shares(data.store.content(rows))) == 1
         windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
         images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
-        place = 0
-        for part in scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels"):
-            here = slice(place, place + len(part.rows))
+        parts = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
+        for here, part in placed(parts):
             for name in JUDGED:
                 windows[name].append(part.scores[name][inside[here]])
                 if normal:
                     images[name].append(scoring.of_radiographs(part, name, shares[here], fields[here]))
-            place += len(part.rows)
         for name in JUDGED:
             found[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
             if normal:

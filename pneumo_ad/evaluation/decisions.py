@@ -62,12 +62,12 @@ def false_alarms(result: Examination, calibration: Calibration, rate: float, nam
         if n < LEAST_IMAGES:
             omitted[key] = f"{n} normal radiographs to count false alarms on; at least {LEAST_IMAGES} are needed"
             continue
-        metrics |= _interval(key, false_alarm_rate(unseen, threshold, evidence.patient[image]))
+        metrics |= false_alarm_rate(unseen, threshold, evidence.patient[image]).keyed(key)
     sick = evidence.pneumonia & seen
     if "false_alarms/image" in metrics and sick.sum() >= LEAST_IMAGES:
         called = whole[sick] > metrics["false_alarms/image_threshold"]
         found = share_with_interval(called.astype(np.float64), evidence.patient[sick])
-        metrics |= _interval("image/sensitivity", found)
+        metrics |= found.keyed("image/sensitivity")
         metrics["image/balanced_accuracy"] = (found.value + 1 - metrics["false_alarms/image"]) / 2
     else:
         few = f"{sick.sum()} pneumonia radiographs; at least {LEAST_IMAGES} are needed"
@@ -103,7 +103,3 @@ def oracles(result: Examination, name: str = "score") -> Found:
             "oracle/macro_f1_threshold_high": f1.high,
         }
     return metrics, omitted
-
-
-def _interval(key: str, found: tuple[float, float, float]) -> dict[str, float]:
-    return {key: found[0], f"{key}_low": found[1], f"{key}_high": found[2]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,14 +81,12 @@ class Scoring:
         """
         images = data.images if images is None else images
         parts = self._patches if data.view == "patch" else self._whole
-        place = 0
-        for part in parts(data, rows, progress, self.map_of if maps else None, images):
+        for here, part in placed(parts(data, rows, progress, self.map_of if maps else None, images)):
             if self.relative is not None:
-                own = self._own_scale(data, part, None if counted is None else counted[place : place + len(part.rows)])
+                own = self._own_scale(data, part, None if counted is None else counted[here])
                 part.scores["score"] /= own[:, None]
                 if maps:
                     part.maps["score"] /= own[:, None, None]
-            place += len(part.rows)
             yield part
 
     def _own_scale(
@@ -152,7 +150,7 @@ class Scoring:
         if self.aggregate.of == "patches":
             return self.aggregate(part.scores[name], lung_share > MOSTLY_LUNG)
         values = part.maps[name].reshape(len(part.rows), -1)
-        return self.aggregate(values, (lung_fields.reshape(values.shape) == 1) & ~np.isnan(values))
+        return self.aggregate(values, lung_fields.reshape(values.shape) == 1)
 
 
 class _Nothing(nn.Module):
@@ -165,6 +163,14 @@ class _Nothing(nn.Module):
 def trivial_scores() -> dict[str, Score]:
     """Scores of a patch that need no model, by name."""
     return dict(zip(TRIVIAL, (Brightness(), Contrast(), Sharpness()), strict=True))
+
+
+def placed(parts: Iterable[Scored]) -> Iterator[tuple[slice, Scored]]:
+    """Each part with its places among all the rows that were asked for."""
+    place = 0
+    for part in parts:
+        yield slice(place, place + len(part.rows)), part
+        place += len(part.rows)
 
 
 def check_relative(relative: float | None) -> None:
@@ -211,20 +217,17 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     image: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
     maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
-    place = 0
-    for part in scoring(data, rows, "scoring", maps=True):
-        here = slice(place, place + len(part.rows))
+    for here, part in placed(scoring(data, rows, "scoring", maps=True)):
+        fields = data.lung_fields[part.rows]
         for name, values in part.scores.items():
             window[name].append(values)
-            fields = data.lung_fields[part.rows]
             image[name].append(scoring.of_radiographs(part, name, evidence.lung_share[here], fields))
-        for i in range(len(part.rows)):
-            if place + i in evidence.pixel_truth:
+        for i, place in enumerate(range(here.start, here.stop)):
+            if place in evidence.pixel_truth:
                 for name, kept in pixel.items():
-                    kept[place + i] = part.maps[name][i].copy()
-            if place + i in maps:
-                maps[place + i] = part.maps["score"][i].copy()
-        place += len(part.rows)
+                    kept[place] = part.maps[name][i].copy()
+            if place in maps:
+                maps[place] = part.maps["score"][i].copy()
     windows = {name: np.concatenate(parts) for name, parts in window.items()}
     images = {name: np.concatenate(parts) for name, parts in image.items()}
     return Examination(

@@ -12,10 +12,10 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.store import cached_array
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.examination import Scoring, placed
 from pneumo_ad.matching import Matched, match, matchable
 from pneumo_ad.metrics.headline import LEAST_IMAGES, MOSTLY_LUNG
-from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
+from pneumo_ad.metrics.ranking import auroc_with_interval
 from pneumo_ad.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
 
 _VERSION = 1  # raise it when matching changes: what lies beside stores is then made anew
@@ -49,17 +49,13 @@ def measure_matched(scoring: Scoring, padded: PatchDataModule) -> tuple[dict[str
             return metrics, {"image/auroc_matched": reason}
     patient = np.unique(table["patient"].iloc[rows].to_numpy(dtype=str), return_inverse=True)[1]
     interval = auroc_with_interval(scores, sick, patient)
-    metrics |= _with_interval("image/auroc_matched", interval)
+    metrics |= interval.keyed("image/auroc_matched")
     given_away = pixel_shortcuts(images, table.iloc[rows])
     given_away |= lung_shortcuts(images, padded.lung_fields[rows], table.iloc[rows])
     aurocs, left_out = shortcut_aurocs(given_away, sick, ~sick, patient)
     for name, auroc in aurocs.items():
-        metrics |= _with_interval(f"shortcut/image_matched/{name}", auroc)
+        metrics |= auroc.keyed(f"shortcut/image_matched/{name}")
     return metrics, {f"shortcut/image_matched/{name}": reason for name, reason in left_out.items()}
-
-
-def _with_interval(key: str, found: Interval) -> dict[str, float]:
-    return {key: found.value, f"{key}_low": found.low, f"{key}_high": found.high}
 
 
 def _scores(
@@ -70,13 +66,11 @@ def _scores(
     seen = np.stack([padded.intensity.one(image, field) for image, field in zip(images, fields, strict=True)])
     shares = lung_shares(padded, rows)
     found: list[npt.NDArray[np.float64]] = []
-    place = 0
     # What lies outside the lung is filled in: it is no part of the radiograph's own scale.
     in_lung = shares > MOSTLY_LUNG
-    for part in scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung):
-        here = slice(place, place + len(part.rows))
+    parts = scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung)
+    for here, part in placed(parts):
         found.append(scoring.of_radiographs(part, "score", shares[here], fields[here]))
-        place += len(part.rows)
     return np.concatenate(found)
 
 

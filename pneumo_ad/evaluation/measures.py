@@ -33,6 +33,7 @@ from pneumo_ad.metrics.kinds import PADDING
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.oracle import best_dice
+from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.subgroups import subgroup_table, subgroups
 from pneumo_ad.shortcuts import image_shortcuts, shortcut_aurocs
 from pneumo_ad.thresholds import Thresholds
@@ -141,8 +142,8 @@ def localisation(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]
             continue
         pro = per_region_overlap_with_interval(known, truths, patients, in_lung=in_lung)
         game = pointing_game(known, truths, patients, in_lung=in_lung)
-        for key, found in ((f"pixel/pro{where}", pro), (f"pixel/pointing_game{where}", game)):
-            metrics |= {key: found[0], f"{key}_low": found[1], f"{key}_high": found[2]}
+        hits = Interval(game.value, game.low, game.high)
+        metrics |= pro.keyed(f"pixel/pro{where}") | hits.keyed(f"pixel/pointing_game{where}")
         metrics[f"pixel/pointing_game{where}_chance"] = game.chance
     values = pixel_values(evidence, maps)
     truth = np.concatenate([evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows])
@@ -172,8 +173,7 @@ def shortcuts(data: PatchDataModule, result: Examination, questions: Questions) 
         whole_radiograph, evidence.pneumonia & seen, evidence.normal & seen, evidence.patient
     )
     for name, auroc in aurocs.items():
-        key = f"shortcut/image/{name}"
-        metrics |= {key: auroc.value, f"{key}_low": auroc.low, f"{key}_high": auroc.high}
+        metrics |= auroc.keyed(f"shortcut/image/{name}")
     return metrics, omitted | {f"shortcut/image/{name}": reason for name, reason in left_out.items()}
 
 

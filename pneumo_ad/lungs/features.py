@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
-from pneumo_ad.nets.standardise import standardise
+from pneumo_ad.nets.standardise import standardised_squares
 
 
 class SegmenterFeatures(nn.Module):
@@ -42,7 +42,7 @@ class SegmenterFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """See the class."""
-        x = nn.functional.pixel_unshuffle(standardise(x), 2).contiguous(memory_format=torch.channels_last)
+        x = standardised_squares(x)
         maps = []
         for level, block in enumerate(self.encoder):
             x = block(self.pool(x) if level else x)

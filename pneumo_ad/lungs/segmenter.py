@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.nets.standardise import standardise
+from pneumo_ad.nets.standardise import standardised_squares
 from pneumo_ad.nets.unet import UNet
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
@@ -91,8 +91,7 @@ class LungSegmenter(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, S, S) of any range, S = `image_size` -> (B, 1, S, S) logits."""
-        squares = nn.functional.pixel_unshuffle(standardise(images), 2)
-        return nn.functional.pixel_shuffle(self.unet(squares.contiguous(memory_format=torch.channels_last)), 2)
+        return nn.functional.pixel_shuffle(self.unet(standardised_squares(images)), 2)
 
     @torch.inference_mode()
     def probability(self, images: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.metrics.ranking import Interval, auroc, interval_of, resampled_aurocs, resamples_of
+from pneumo_ad.metrics.ranking import Interval, auroc, draw_patients, interval_of, resampled_aurocs
 
 
 def decision_metrics(
@@ -38,8 +38,7 @@ def decision_metrics(
     if truth.all() or not truth.any():
         only = "pneumonia" if truth.any() else "normal"
         raise DataError(f"all {len(truth)} radiographs are {only}: AUROC and balanced accuracy need both classes")
-    _, owner = np.unique(patients, return_inverse=True)
-    weights = resamples_of(int(owner.max()) + 1, resamples, seed)
+    owner, weights = draw_patients(patients, resamples, seed)
     correct = (probability >= threshold) == truth
 
     def mean(values: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

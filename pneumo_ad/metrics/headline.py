@@ -175,7 +175,7 @@ class Questions:
             both = question.positive | question.negative
             scores, owner = values[question.of][both], self.patient[self.image[question.of][both]]
             interval = auroc_with_interval(scores, question.positive[both], owner)
-            metrics |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+            metrics |= interval.keyed(key)
         return metrics, omitted
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.ndimage import label
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.metrics.ranking import Interval, interval_of, resamples_of
+from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
 from pneumo_ad.metrics.shares import share_with_interval
 
 _OPACITY = 2
@@ -98,10 +98,9 @@ def per_region_overlap_with_interval(
         ConfigError: A limit outside (0, 1].
     """
     found = _found(maps, truths, limit, in_lung)
-    _, owner = np.unique(patients, return_inverse=True)
-    weights = resamples_of(int(owner.max()) + 1, resamples, seed)[:, owner]
+    owner, weights = draw_patients(patients, resamples, seed)
     value = float(_areas(np.ones((1, len(maps))), found, limit)[0])
-    return Interval(value, *interval_of(_areas(weights, found, limit)))
+    return Interval(value, *interval_of(_areas(weights[:, owner], found, limit)))
 
 
 def pointing_game(maps: Maps, truths: Truths, patients: Patients, in_lung: bool = False) -> PointingGame:

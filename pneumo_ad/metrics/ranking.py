@@ -19,6 +19,14 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def keyed(self, key: str) -> dict[str, float]:
+        """As `metrics.json` has it: the figure under `key`, its ends under `<key>_low` and `<key>_high`.
+
+        >>> Interval(0.5, 0.4, 0.6).keyed("auroc")
+        {'auroc': 0.5, 'auroc_low': 0.4, 'auroc_high': 0.6}
+        """
+        return {key: self.value, f"{key}_low": self.low, f"{key}_high": self.high}
+
 
 def auroc(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
     """Area under the ROC curve, exact, ties counted half: chance that a positive scores above a negative, in [0, 1]."""
@@ -53,9 +61,21 @@ def auroc_with_interval(
     >>> auroc_with_interval(s, s >= 50, np.arange(100))
     Interval(value=1.0, low=1.0, high=1.0)
     """
-    _, owner = np.unique(patients, return_inverse=True)
-    weights = resamples_of(int(owner.max()) + 1, resamples, seed)
+    owner, weights = draw_patients(patients, resamples, seed)
     return Interval(auroc(scores, truth), *interval_of(resampled_aurocs(scores, truth, owner, weights)))
+
+
+def draw_patients(
+    patients: npt.NDArray[np.integer] | npt.NDArray[np.str_], resamples: int = 1000, seed: int = 0
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
+    """Number the patients of (n,) samples and draw them: (n,) the column of each sample's patient, and the draws.
+
+    >>> owner, weights = draw_patients(np.array(["b", "a", "b"]), resamples=4)
+    >>> owner.tolist(), weights.shape
+    ([1, 0, 1], (4, 2))
+    """
+    _, owner = np.unique(patients, return_inverse=True)
+    return owner, resamples_of(int(owner.max()) + 1, resamples, seed)
 
 
 def resamples_of(patients: int, resamples: int = 1000, seed: int = 0) -> npt.NDArray[np.float32]:

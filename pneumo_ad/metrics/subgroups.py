@@ -139,7 +139,7 @@ def _within(
             omitted[key] = f"{counts[scarce]} radiographs with {names[scarce]}; at least {LEAST_IMAGES} are needed"
             continue
         interval = auroc_with_interval(score, positive, evidence.patient[image])
-        metrics |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+        metrics |= interval.keyed(key)
     return metrics, omitted
 
 

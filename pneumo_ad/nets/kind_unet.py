@@ -6,12 +6,11 @@ on drawn defects; here nothing is reconstructed first, and what lies outside the
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pneumo_ad.nets.output import Output
-from pneumo_ad.nets.standardise import standardise
+from pneumo_ad.nets.standardise import standardised_squares
 from pneumo_ad.nets.unet import UNet, check_divisible
 
 
@@ -40,8 +39,7 @@ class KindUNet(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, 3, H / 2, W / 2), a channel per kind."""
         check_divisible(x.shape[-2:], self.depth + 1)
-        squares = F.pixel_unshuffle(standardise(x), 2)
-        return self.unet(squares.contiguous(memory_format=torch.channels_last))
+        return self.unet(standardised_squares(x))
 
     def forward(self, x: Tensor) -> Output:
         """See the class; the reconstruction is x itself."""
