@@ -27,6 +27,7 @@ class KindUNet(nn.Module):
     Raises:
         ConfigError: See `UNet`; on a side that is not divisible by 2 ** (depth + 1).
 
+    >>> import torch
     >>> KindUNet(width=4, depth=2)(torch.rand(2, 1, 64, 64)).kinds.shape
     torch.Size([2, 3, 64, 64])
     """
