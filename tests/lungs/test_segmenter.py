@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs import LungSegmenter
-from pneumo_ad.lungs.segmenter import WEIGHTS, clean_field, file_digest, standardise
+from pneumo_ad.lungs.segmenter import WEIGHTS, clean_field, file_digest
+from pneumo_ad.nets.standardise import standardise
 
 
 def dice(found, lung):
