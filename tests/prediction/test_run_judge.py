@@ -1,5 +1,7 @@
 """A run judges files as its evaluation does."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +62,15 @@ def test_a_radiograph_without_lung_has_no_score_and_no_decision(run):
     judged = judge(nothing, np.ones_like(nothing))
     assert np.isnan(judged.scores[0])
     assert judge.standard.decisions(judged.scores) == [None]
+
+
+def test_a_run_folder_that_cannot_be_written_to_is_enough(run, tmp_path, caplog):
+    theirs = tmp_path / "run"
+    shutil.copytree(run.folder, theirs, ignore=shutil.ignore_patterns("validation_scores"))
+    (theirs / "validation_scores").write_text("in the way")
+    expected, found = RunJudge(run).standard, RunJudge(load_run(theirs)).standard
+    np.testing.assert_array_equal(found.normals, expected.normals)
+    assert "are not kept" in caplog.text
 
 
 def standard(normals, rate=0.1):
