@@ -29,9 +29,10 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     MediaStorageDirectoryStorage,
+    RLELossless,
 )
 
-from pneumo_ad.data.codestream import describe
+from pneumo_ad.data.codestream import describe, run_length_bytes
 from pneumo_ad.data.limits import check_size
 from pneumo_ad.data.voi import shown
 from pneumo_ad.data.window import Window
@@ -179,15 +180,17 @@ def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
         missing = "; ".join(decoder.missing_dependencies)
         raise DataError(f"{path}: {syntax.name} has no decoder here ({missing}); install one, or {_DECOMPRESS}")
     if syntax.is_encapsulated:
-        _check_stream(path, dataset)
+        _check_stream(path, dataset, syntax)
     else:
         _check_length(path, dataset)
     plugin = "pillow" if syntax in _PILLOW else ""  # "": whichever works
     try:
         return decoder.as_array(dataset, decoding_plugin=plugin)[0]
     except Exception as reason:
-        words = " ".join(str(reason).split())
-        raise DataError(f"{path}: {syntax.name} cannot be decoded ({words}); {_DECOMPRESS}") from reason
+        raise DataError(
+            f"{path}: its pixels ({syntax.name}, {dataset.BitsStored} bits) are damaged, or of a kind that no decoder "
+            f"here takes; {_DECOMPRESS}"
+        ) from reason
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
@@ -209,13 +212,25 @@ def _check_length(path: str | Path, dataset: Dataset) -> None:
         )
 
 
-def _check_stream(path: str | Path, dataset: Dataset) -> None:
-    picture = describe(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+def _check_stream(path: str | Path, dataset: Dataset, syntax: UID) -> None:
+    """Compressed pixels are of the size that the header announces."""
+    rows, columns, allocated = dataset.Rows, dataset.Columns, dataset.BitsAllocated
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    told = f"{rows} x {columns}, {allocated} bits allocated, 1 sample a pixel"
+    if syntax == RLELossless:
+        # A segment of an odd length ends with one byte more.
+        expected, there = rows * columns * allocated // 8, run_length_bytes(frame)
+        if not expected <= there <= expected + allocated // 8:
+            raise DataError(
+                f"{path}: is truncated, or its header ({told}) is wrong: that is {expected} bytes, and its run lengths "
+                f"make {there}"
+            )
+        return
+    picture = describe(frame)
     if picture is None:
-        return  # run lengths, which pydicom measures itself; or no code stream, which no decoder takes
-    told = (dataset.Rows, dataset.Columns)
-    if (picture.height, picture.width) != told or picture.samples != 1 or picture.bits > dataset.BitsAllocated:
+        raise DataError(f"{path}: holds no {syntax.name} stream, or a damaged one; {_DECOMPRESS}")
+    if (picture.height, picture.width, picture.samples) != (rows, columns, 1) or picture.bits > allocated:
         raise DataError(
-            f"{path}: its header ({told[0]} x {told[1]}, {dataset.BitsAllocated} bits allocated, 1 sample a pixel) is "
-            f"not that of its picture ({picture.height} x {picture.width}, {picture.bits} bits, {picture.samples})"
+            f"{path}: its header ({told}) is not that of its picture ({picture.height} x {picture.width}, "
+            f"{picture.bits} bits, {picture.samples})"
         )
