@@ -48,7 +48,7 @@ def rsna(
         seed: Fixes the split.
 
     Returns:
-        A checked table, with `boxes`, `class` (the set's own word) and, of the headers, `view`, `sex` and `age` (years).
+        A checked table, with `boxes`, `class` (the set's own word) and, of the headers, `view`, `sex`, `age` (years).
 
     Raises:
         DataError: A file of the three is missing, lists what is not there or contradicts another, or an image that no
