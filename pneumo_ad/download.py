@@ -45,8 +45,8 @@ OFFERS = {
     ),
 }
 _CREDENTIALS = (
-    "an API token from https://www.kaggle.com/settings in KAGGLE_API_TOKEN or ~/.kaggle/access_token, or KAGGLE_USERNAME "
-    "and KAGGLE_KEY, or ~/.kaggle/kaggle.json"
+    "an API token from https://www.kaggle.com/settings in KAGGLE_API_TOKEN or ~/.kaggle/access_token, or "
+    "KAGGLE_USERNAME and KAGGLE_KEY, or ~/.kaggle/kaggle.json"
 )
 
 
@@ -97,14 +97,14 @@ def _explained(offer: Offer, output: Path | None) -> Iterator[None]:
             ) from reason
         if status == 403 and offer.competition:
             raise DataError(
-                f"Kaggle refuses (403): accept the rules at {offer.page}/rules with the account of your credentials, then "
-                "run the command again"
+                f"Kaggle refuses (403): accept the rules at {offer.page}/rules with the account of your credentials, "
+                "then run the command again"
             ) from reason
         raise DataError(f"Kaggle answered {status} to {offer.page}; try again later, {by_hand}") from reason
     except RequestException as reason:
         raise DataError(
-            f"no connection to Kaggle, or it broke off ({type(reason).__name__}); is there a network, a proxy to be named "
-            f"in HTTPS_PROXY? The same command goes on; {by_hand}"
+            f"no connection to Kaggle, or it broke off ({type(reason).__name__}); is there a network, a proxy to be "
+            f"named in HTTPS_PROXY? The same command goes on; {by_hand}"
         ) from reason
     except (DataCorruptionError, zipfile.BadZipFile) as reason:
         raise DataError(
@@ -112,16 +112,16 @@ def _explained(offer: Offer, output: Path | None) -> Iterator[None]:
         ) from reason
     except FileExistsError as reason:
         raise DataError(
-            f"output={output}: holds something that is no finished download of {offer.handle}; clear it, or name another "
-            "folder"
+            f"output={output}: holds something that is no finished download of {offer.handle}; clear it, or name "
+            "another folder"
         ) from reason
     except OSError as reason:
         place = output or Path(reason.filename or Path.home())
         near = next(folder for folder in (place, *place.parents) if folder.exists())
         if reason.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
-                f"the disk of {near} is full ({shutil.disk_usage(near).free / 2**30:.1f} GiB free; {offer.about}, and as "
-                "much again while it is unpacked); output=DIR or KAGGLEHUB_CACHE names another"
+                f"the disk of {near} is full ({shutil.disk_usage(near).free / 2**30:.1f} GiB free; {offer.about}, "
+                "and as much again while it is unpacked); output=DIR or KAGGLEHUB_CACHE names another"
             ) from reason
         raise DataError(f"{place}: cannot be written ({reason.strerror}); output=DIR names another folder") from reason
 
@@ -141,12 +141,12 @@ def find_root(folder: Path, offer: Offer) -> Path:
 
 
 def next_command(name: str, root: Path) -> str:
-    """What to type next, quoted for Hydra and for the shell.
+    r"""What to type next, quoted for Hydra and for the shell.
 
     >>> next_command("rsna", Path("/data/rsna"))
     'pneumo-ad train experiment=paper data=rsna data.root=/data/rsna'
     >>> next_command("rsna", Path("/my data"))
-    'pneumo-ad train experiment=paper data=rsna \\'data.root="/my data"\\''
+    'pneumo-ad train experiment=paper data=rsna \'data.root="/my data"\''
     """
     plain = re.fullmatch(r"[\w/.:+-]+", str(root))
     value = str(root) if plain else '"' + str(root).replace("\\", "\\\\").replace('"', '\\"') + '"'
