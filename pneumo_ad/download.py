@@ -84,6 +84,8 @@ def _explained(offer: Offer, output: Path | None) -> Iterator[None]:
     from kagglehub.exceptions import CredentialError, DataCorruptionError, UnauthenticatedError
     from requests import HTTPError, RequestException
 
+    # kagglehub goes on with what lies in its cache, and not with what lies elsewhere.
+    again = f"clear {output} and run the command again" if output else "the same command goes on"
     by_hand = f"or download {offer.page} in a browser, unpack it and give its folder as data.root"
     try:
         yield
@@ -104,11 +106,13 @@ def _explained(offer: Offer, output: Path | None) -> Iterator[None]:
     except RequestException as reason:
         raise DataError(
             f"no connection to Kaggle, or it broke off ({type(reason).__name__}); is there a network, a proxy to be "
-            f"named in HTTPS_PROXY? The same command goes on; {by_hand}"
+            f"named in HTTPS_PROXY? {again}, {by_hand}"
         ) from reason
     except (DataCorruptionError, zipfile.BadZipFile) as reason:
+        raise DataError(f"what came from {offer.page} is damaged ({reason}); {again}, {by_hand}") from reason
+    except ValueError as reason:  # an archive or a credentials file that is none
         raise DataError(
-            f"what came from {offer.page} is damaged ({reason}); run the command again, {by_hand}"
+            f"kagglehub cannot go on ({reason}); mend that and run the command again, {by_hand}"
         ) from reason
     except FileExistsError as reason:
         raise DataError(
