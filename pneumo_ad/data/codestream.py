@@ -69,8 +69,13 @@ def run_length_bytes(frame: bytes) -> int:
     total = 0
     for start, end in zip(starts, [*starts[1:], len(frame)], strict=True):
         place = start
-        while place < min(end, len(frame)):
+        end = min(end, len(frame))
+        while place < end:
             head = frame[place]
-            total += head + 1 if head < 128 else 257 - head if head > 128 else 0
-            place += head + 2 if head < 128 else 2 if head > 128 else 1
+            if head < 128:  # that many bytes and one more as they are; the last of an odd segment has none
+                total += min(head + 1, end - place - 1)
+                place += head + 2
+            else:
+                total += 257 - head if head > 128 else 0
+                place += 2 if head > 128 else 1
     return total

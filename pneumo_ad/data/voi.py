@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi
+from scipy.special import expit
 
 from pneumo_ad.data.window import Window, intensity_window
 from pneumo_ad.errors import DataError
@@ -69,7 +70,7 @@ def _brought_to(path: str | Path, pixels: npt.NDArray[Any], dataset: Dataset) ->
         return pixels, (low, high) if slope > 0 else (high, low)
     if function == "SIGMOID":
         distance = (pixels.astype(np.float32) * slope + intercept - center) / width
-        return (1 / (1 + np.exp(-4 * distance))).astype(np.float32), (0.0, 1.0)
+        return expit(4 * distance, dtype=np.float32), (0.0, 1.0)
     middle = center - _NARROWER[function] / 2
     low, high = (middle - span / 2 - intercept) / slope, (middle + span / 2 - intercept) / slope
     if inside.max() <= min(low, high) or inside.min() >= max(low, high):

@@ -47,6 +47,6 @@ def test_run_lengths_are_as_many_bytes_as_were_coded(dtype):
         bits = 8 * pixels.itemsize
         coded = RLELosslessEncoder.encode(
             pixels, rows=37, columns=53, samples_per_pixel=1, bits_allocated=bits, bits_stored=bits, number_of_frames=1,
-            photometric_interpretation="MONOCHROME2", pixel_representation=0,
+            photometric_interpretation="MONOCHROME2", pixel_representation=0, encoding_plugin="pydicom",
         )  # fmt: skip
         assert run_length_bytes(coded) == pixels.nbytes
