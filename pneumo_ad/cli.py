@@ -18,6 +18,7 @@ pneumo-ad COMMAND [overrides]
   train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
   audit        what is in a data set: counts, duplicates, shortcuts       data=GROUP data.root=DIR [output=DIR]
   classify     the paper's first try: a CNN on whole radiographs, Grad-CAM   (data=... data.root=...; resume=RUN)
+  download     a public data set from Kaggle                              chest_xray|rsna [output=DIR]
   store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
 
 `pneumo-ad COMMAND --help` explains a command, its groups and its keys.
@@ -130,6 +131,19 @@ tell pneumonia from normal. Writes audit.json, duplicates.csv, unreadable.csv, s
   lungs=GROUP          {lungs}: shortcuts within the lung field too
 """
 
+DOWNLOAD = """\
+pneumo-ad download chest_xray|rsna [output=DIR]
+
+Downloads a public data set from Kaggle, finds the folder that data.root wants and prints the next command.
+
+  chest_xray           radiographs of children, normal and pneumonia (Kermany et al. 2018); 2.3 GB
+  rsna                 DICOM with boxes of opacities (Shih et al. 2019); 3.7 GB; its rules must be accepted on the site
+  output=DIR           where to (default: ~/.cache/kagglehub, or KAGGLEHUB_CACHE)
+
+Needs kagglehub: pip install "pneumo_ad[download]", and for rsna a Kaggle account: KAGGLE_API_TOKEN, or KAGGLE_USERNAME
+and KAGGLE_KEY, or ~/.kaggle/kaggle.json
+"""
+
 STORE = """\
 pneumo-ad store [clear=KEY] [clear=all]
 
@@ -158,6 +172,7 @@ def main(argv: list[str] | None = None) -> None:
         "train-lungs": _train_lungs,
         "audit": _audit,
         "classify": _classify,
+        "download": _download,
         "store": _store,
     }
     if argv[0] not in commands:
@@ -326,6 +341,16 @@ def _audit(arguments: list[str]) -> None:
     from pneumo_ad.auditing.printing import print_audit
 
     print_audit(audit(arguments))
+
+
+def _download(arguments: list[str]) -> None:
+    if _asks_help(arguments):
+        print(DOWNLOAD)
+        return
+    from pneumo_ad.download import download, print_downloaded
+
+    root = download(arguments)
+    print_downloaded(next(argument for argument in arguments if "=" not in argument), root)
 
 
 def _store(arguments: list[str]) -> None:

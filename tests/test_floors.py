@@ -42,7 +42,7 @@ HYDRA = {
     "tune",
     "cli",
 }
-TOP = HYDRA | {"stores", "summary", "cluster_summary", "__main__"}
+TOP = HYDRA | {"stores", "download", "summary", "cluster_summary", "__main__"}
 
 
 def name_of(file):

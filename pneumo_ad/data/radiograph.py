@@ -2,50 +2,76 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from pneumo_ad.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
+from pneumo_ad.data.limits import MOST_PIXELS, check_size
+from pneumo_ad.data.window import Window, apply_window, intensity_window
 from pneumo_ad.errors import DataError
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# Deeper files rarely use their whole range (12 bits in 16): the window between these percentiles becomes [0, 1].
-WINDOW_PERCENTILES = (0.1, 99.9)
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
+
+
+def looks_like_radiograph(path: Path) -> bool:
+    """Whether a file of a folder is worth a try: by its suffix, or DICOM by its content, as scanners name no suffix.
+
+    Hidden files and a DICOMDIR, which is an index, are not.
+    """
+    if path.name.startswith(".") or path.stem.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    return path.suffix.lower() in SUFFIXES or is_dicom(path)
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """Decode a file completely, upright.
+    """Decode a file that is not DICOM completely, upright.
 
     Raises:
-        DataError: The file is missing, is not an image, or ends too early; names the file and the reason.
+        DataError: The file is missing, is not an image, ends too early, or has more than `MOST_PIXELS`; names the file
+            and the reason.
     """
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # we have a limit of our own
     try:
         with Image.open(path) as image:
+            check_size(path, image.height, image.width)
             image.load()
             return ImageOps.exif_transpose(image)
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as reason:
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{path}: has more than {MOST_PIXELS / 1e6:.0f} megapixels, the most that is read; make it smaller first"
+        ) from None
+    except (OSError, ValueError, SyntaxError, EOFError) as reason:
         raise DataError(f"{path}: cannot be decoded as an image ({reason})") from reason
 
 
 def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
     """(H, W) grey values as stored: uint8, or uint16/int32/float32 for deeper files.
 
-    Colour, palette and CMYK become luminance (ITU-R 601-2); transparency is laid over black.
+    Colour, palette and CMYK become luminance (ITU-R 601-2); transparency is laid over black. How a DICOM file is to be
+    shown is not in its pixels alone: `read_grey` tells.
 
     Raises:
-        DataError: As `open_image`.
+        DataError: As `open_image` and `read_dicom`.
     """
+    if is_dicom(path):
+        return read_dicom(path)[0]
     image = open_image(path)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         pixels = np.asarray(image)
+        if isinstance(clear := image.info.get("transparency"), int):
+            pixels = np.where(pixels == clear, 0, pixels).astype(pixels.dtype)
         if not np.isfinite(pixels).all():
             raise DataError(f"{path}: holds values that are not finite")
         return pixels
-    if image.mode == "P" and "transparency" in image.info:
+    if image.mode in ("1", "L", "P", "RGB") and "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         image = image.convert("RGBA")
@@ -53,22 +79,20 @@ def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
     return np.asarray(image.convert("RGB").convert("L") if image.mode not in ("1", "L") else image.convert("L"))
 
 
-def intensity_window(pixels: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """Grey values that become 0 and 1: the full range for 8 bit, percentiles for deeper files.
+def read_grey(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
+    """Grey values as stored, and which of them become black and white.
 
-    >>> intensity_window(np.zeros((2, 2), dtype=np.uint8))
-    (0.0, 255.0)
+    Returns:
+        (H, W) as `read_pixels`, and the window for `apply_window`: of DICOM what the header asks for, else
+        `intensity_window`.
+
+    Raises:
+        DataError: As `read_pixels`.
     """
-    if pixels.dtype == np.uint8:
-        return 0.0, 255.0
-    low, high = np.percentile(pixels.astype(np.float64), WINDOW_PERCENTILES)
-    return float(low), float(high if high > low else low + 1)
-
-
-def apply_window(pixels: npt.NDArray[np.generic], window: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """(H, W) float32 in [0, 1]: `window` stretched, values beyond it clipped."""
-    low, high = window
-    return np.clip((pixels.astype(np.float32) - low) / (high - low), 0.0, 1.0)
+    if is_dicom(path):
+        return read_dicom(path)
+    pixels = read_pixels(path)
+    return pixels, intensity_window(pixels)
 
 
 def read_radiograph(path: str | Path) -> npt.NDArray[np.float32]:
@@ -80,8 +104,7 @@ def read_radiograph(path: str | Path) -> npt.NDArray[np.float32]:
     Raises:
         DataError: The file cannot be read; names it and the reason.
     """
-    pixels = read_pixels(path)
-    return apply_window(pixels, intensity_window(pixels))[None]
+    return apply_window(*read_grey(path))[None]
 
 
 def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:

@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 
 from pneumo_ad.data.boxes import draw_boxes, parse_boxes
 from pneumo_ad.data.fit import Fit, Placement, fit_image, fit_mask, place
-from pneumo_ad.data.radiograph import apply_window, intensity_window, read_mask, read_pixels
+from pneumo_ad.data.radiograph import read_grey, read_mask
+from pneumo_ad.data.window import apply_window
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.paths import cache_dir
 
@@ -229,12 +230,12 @@ _Decoded = tuple[dict[str, npt.NDArray[np.uint8]], dict[str, float]]
 
 
 def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _Decoded:
-    pixels = read_pixels(entry["path"])
+    pixels, window = read_grey(entry["path"])
     height, width = pixels.shape
     if min(height, width) < 2:
         raise DataError(f"{entry['path']}: {height} x {width} pixels are not a radiograph; expected at least 2 x 2")
-    window = intensity_window(pixels)
-    shallow = pixels if pixels.dtype == np.uint8 else apply_window(pixels, window)
+    as_stored = pixels.dtype == np.uint8 and window == (0.0, 255.0)
+    shallow = pixels if as_stored else apply_window(pixels, window)
     image, placement = fit_image(shallow, image_size, fit)  # type: ignore[arg-type]
     arrays = {"images": image}
     for kind in ("lung", "opacity"):

@@ -42,14 +42,14 @@ def spoil(path, content=b"\xff\xd8\xff\xe0 no picture"):
 
 def build_slowly(table, results):
     """The body of a process of its own: tells when it begins to read, and at the end what it opened."""
-    read = store.read_pixels
+    read = store.read_grey
 
     def slow(path):
         results.put("reading")
         time.sleep(0.05)
         return read(path)
 
-    store.read_pixels = slow
+    store.read_grey = slow
     opened = open_store(table, SIZE)
     results.put((opened.key, hashlib.sha256(opened.images.tobytes()).hexdigest()))
 
@@ -88,7 +88,7 @@ def test_a_store_is_built_once(table, monkeypatch):
     def never(path):
         raise AssertionError(f"{path} was decoded again")
 
-    monkeypatch.setattr(store, "read_pixels", never)
+    monkeypatch.setattr(store, "read_grey", never)
     second = open_store(table, SIZE)
     assert second.key == first.key
     assert np.array_equal(second.images, first.images)
@@ -261,14 +261,14 @@ def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(table, cache):
 
 
 def test_an_interrupted_build_leaves_nothing(table, cache, monkeypatch):
-    read = store.read_pixels
+    read = store.read_grey
 
     def interrupted(path):
         if path == table["path"][3]:
             raise KeyboardInterrupt
         return read(path)
 
-    monkeypatch.setattr(store, "read_pixels", interrupted)
+    monkeypatch.setattr(store, "read_grey", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_store(table, SIZE)
     assert stores(cache) == []
@@ -319,7 +319,7 @@ def test_a_disk_that_fills_up_is_named_and_nothing_is_left(table, cache, monkeyp
 def test_too_small_a_disk_is_refused_before_anything_is_read(table, cache, monkeypatch):
     usage = shutil.disk_usage(cache)._replace(free=1000)
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
-    monkeypatch.setattr(store, "read_pixels", lambda path: pytest.fail("was read"))
+    monkeypatch.setattr(store, "read_grey", lambda path: pytest.fail("was read"))
     with pytest.raises(DataError, match=r"the store needs 0 MiB and .* has 0 MiB free; clear stores with"):
         open_store(table, SIZE)
     assert stores(cache) == []

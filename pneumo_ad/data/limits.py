@@ -1,0 +1,24 @@
+"""How large a radiograph may be: told from its header, before any memory is taken for its pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pneumo_ad.errors import DataError
+
+# Detectors have up to 20 megapixels, scans of a whole spine about 50. While it is read, a radiograph takes up to
+# twelve bytes a pixel: 1.2 GB here.
+MOST_PIXELS = 100_000_000
+
+
+def check_size(path: str | Path, height: int, width: int) -> None:
+    """Refuse a picture of more than `MOST_PIXELS`.
+
+    Raises:
+        DataError: It is larger; names the file and its size.
+    """
+    if height * width > MOST_PIXELS:
+        raise DataError(
+            f"{path}: {height} x {width} are {height * width / 1e6:.0f} megapixels; at most {MOST_PIXELS / 1e6:.0f} "
+            "are read, to keep memory bounded. Make it smaller first"
+        )
