@@ -42,7 +42,7 @@ _KINDS = {
     HEALTHY: Group("healthy lung", COLOURS["healthy"]),
     OPACITY: Group("opacity", COLOURS["opacity"]),
     OUTSIDE: Group("outside the lung", COLOURS["outside"]),
-    MIXED: Group("mixed: the border of two kinds", "#7570b3"),
+    MIXED: Group("mixed", "#7570b3"),
     UNKNOWN: Group("kind not known", "#a6761d"),
 }
 _CLASSES = {

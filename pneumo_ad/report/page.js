@@ -53,6 +53,9 @@ const round = (value) => Number((Math.round(value / step) * step).toFixed(digits
 
 const MASK_CLASSES = { "lung field": "field", "opacity (truth)": "truth" };
 
+// A letter that turns the direction of writing, or none at all, would let one name pass for another: it is spelt out.
+const plain = (name) => name.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (letter) => `⟨U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+
 function card(one) {
   one.base = element("img", { alt: "", decoding: "async" });
   one.over = element("img", { alt: "", decoding: "async", className: "over", hidden: true });
@@ -68,7 +71,7 @@ function card(one) {
   stage.style.aspectRatio = one.aspect;
   if (one.scores.length > 500) stage.classList.add("dense");
   one.litWords = element("span", { className: "lit" });
-  const name = element("bdi", { textContent: one.name, id: `name-${one.number}` });
+  const name = element("bdi", { textContent: plain(one.name), id: `name-${one.number}` });
   const words = element("figcaption", {}, name);
   const facts = [];
   if (one.label) facts.push(one.label);

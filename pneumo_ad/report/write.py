@@ -89,9 +89,7 @@ def content(page: Page) -> dict[str, Any]:
             for name, (low, high) in scales.items()
         },
         "stops": colour_stops(),
-        "radiographs": [
-            _radiograph(one, own, grids, scales) for one, own in zip(page.radiographs, of, strict=True)
-        ],
+        "radiographs": [_radiograph(one, own, grids, scales) for one, own in zip(page.radiographs, of, strict=True)],
         "grids": [json.loads(grid) for grid in grids],  # in the order in which they came
     }
 
