@@ -90,8 +90,8 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     return Page(
         title=f"{run.config.name}: {about['score']} of {_called(run)}",
         subtitle=(
-            f"{len(places):,} of {len(rows):,} radiographs (subset={subset}); {type(run.module.net).__name__}, images of "
-            f"{data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
+            f"{len(places):,} of {len(rows):,} radiographs (subset={subset}); {type(run.module.net).__name__}, images "
+            f"of {data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
             f"{data.grid.stride} pixels; run {run.folder.name}"
         ),
         score_name=about["score"],
@@ -141,8 +141,8 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
     if means:
         told.append(
             f"Does bright mean opacity? In {sum(inside > rest for inside, rest in means)} of the {len(means)} shown "
-            "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of the "
-            "lung."
+            "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of "
+            "the lung."
         )
     told.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
     for key, words in {

@@ -82,8 +82,9 @@ def shown_radiographs(
             if known[row] and (opacity := np.asarray(data.store.opacity[row]) == 1).any():
                 layers[TRUTH] = opacity
             if means := contrast(layers):
+                inside, rest = means
                 remarks.append(
-                    "mean of the anomaly map: {:.3g} in the opacity, {:.3g} in the rest of the lung".format(*means)
+                    f"mean of the anomaly map: {inside:.3g} in the opacity, {rest:.3g} in the rest of the lung"
                 )
             shown.append(
                 Radiograph(
@@ -129,7 +130,8 @@ def contrast(layers: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | No
     Returns:
         Mean of the anomaly map within the opacities, and in the rest of the lung field; None where either is unknown.
 
-    >>> contrast({ANOMALY_MAP: np.array([[3.0, 2, 9]]), TRUTH: np.eye(1, 3) == 1, LUNG_FIELD: np.array([[1, 1, 0]]) == 1})
+    >>> masks = {TRUTH: np.array([[True, False, False]]), LUNG_FIELD: np.array([[True, True, False]])}
+    >>> contrast({ANOMALY_MAP: np.array([[3.0, 2.0, 9.0]])} | masks)
     (3.0, 2.0)
     """
     if not {ANOMALY_MAP, TRUTH, LUNG_FIELD} <= set(layers):

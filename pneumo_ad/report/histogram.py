@@ -71,7 +71,7 @@ def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[Group], list[npt.ND
         else:
             keys.append(np.array([order.index(int(kind)) for kind in kinds], dtype=np.int64))
     present = np.unique(np.concatenate([*keys, np.zeros(0, dtype=np.int64)]))
-    named: dict[Any, Group] = _KINDS if by_kind else _CLASSES  # type: ignore[assignment]
+    named: dict[Any, Group] = _KINDS if by_kind else _CLASSES
     return [named[order[place]] for place in present], [np.searchsorted(present, own).astype(np.uint8) for own in keys]
 
 

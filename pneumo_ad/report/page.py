@@ -1,4 +1,4 @@
-"""What a report shows, as arrays and words only: whoever has these can write one, trained run or predicted files alike."""
+"""What a report shows, as arrays and words only: of a trained run or of predicted files alike."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ class Radiograph:
     remarks: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        assert self.picture.ndim == 2 and self.picture.dtype == np.uint8, "(H, W) uint8"
+        assert self.picture.ndim == 2
+        assert self.picture.dtype == np.uint8
         for name, layer in self.layers.items():
             assert layer.shape == self.picture.shape, f"{name}: (H, W) of the picture"
 

@@ -160,8 +160,8 @@ def _headline(rows: Sequence[Measured]) -> str:
         '<div class="table"><table><thead><tr><th scope="col">metric</th><th scope="col">value (95 % interval)</th>'
         '<th scope="col">best score that needs no model</th></tr></thead>'
         f"<tbody>{''.join(cells)}</tbody></table></div>"
-        "<p>Intervals are by patient. Beside each AUROC stands the best of brightness, contrast, sharpness and the like on "
-        "the same samples, whichever way round it ranks: a score that does not beat it has found nothing.</p>"
+        "<p>Intervals are by patient. Beside each AUROC stands the best of brightness, contrast, sharpness and the like "
+        "on the same samples, whichever way round it ranks: a score that does not beat it has found nothing.</p>"
     )
 
 
@@ -171,7 +171,8 @@ def _library() -> str:
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     # Inside a script these would end it, or turn the parser's meaning of the end.
     bundle = bundle.replace("\r\n", "\n").replace("</script", "<\\/script")
-    assert "<!--" not in bundle and "\r" not in bundle
+    assert "<!--" not in bundle
+    assert "\r" not in bundle
     return bundle
 
 
