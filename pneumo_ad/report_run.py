@@ -73,7 +73,12 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     rows, subset, _ = chosen_rows(run, subset)
     windows = kept_windows(evaluated, run, scoring, rows)
     if windows is None:
-        log.info("no evaluation of this in %s: it is made first", evaluated)
+        if (evaluated / "metrics.json").is_file():
+            log.warning(
+                "the evaluation in %s is of other weights or data, or of an older version: made anew", evaluated
+            )
+        else:
+            log.info("no evaluation of this in %s: it is made first", evaluated)
         evaluate_run(run, evaluated, subset)
         windows = kept_windows(evaluated, run, scoring, rows)
         assert windows is not None, "what was just written"

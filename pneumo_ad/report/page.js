@@ -128,9 +128,9 @@ let bounds = [Infinity, -Infinity];
 const lies = (score) => score >= bounds[0] && score <= bounds[1];
 
 function inWords() {
-  if (range.low === null) return `up to ${range.high} ${content.unit}`;
-  if (range.high === null) return `from ${range.low} ${content.unit} up`;
-  return `in ${range.low}–${range.high} ${content.unit}`;
+  if (range.low === null) return `at or below ${range.high}`;
+  if (range.high === null) return `at or above ${range.low}`;
+  return `in ${range.low}–${range.high}`;
 }
 
 // Every way of choosing a range ends here: brush, numbers, buttons, Esc.
@@ -164,7 +164,7 @@ function choose(low, high, by) {
   byId("clear").disabled = !chosen();
   const parts = content.groups.map((name, i) => [ofGroups[i], name]).filter(([number]) => number);
   const told = chosen()
-    ? `${count(lit, "window")} of ${count(images, "radiograph")} lie ${inWords()}` +
+    ? `${count(lit, "window")} of ${count(images, "radiograph")} lie ${inWords()} ${content.unit}` +
       (parts.length > 1 ? `: ${parts.map(([number, name]) => `${number.toLocaleString("en")} ${name}`).join(", ")}.` : ".")
     : `Nothing is chosen; ${count(windows, "window")} of ${count(radiographs.length, "radiograph")} are here.`;
   byId("counts").textContent = told;

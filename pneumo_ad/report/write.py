@@ -24,9 +24,9 @@ from pneumo_ad.files import whole
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
-from pneumo_ad.report.page import Measured, Page, Radiograph
+from pneumo_ad.report.page import LUNG_FIELD, Measured, Page, Radiograph
 
-_SCALE = (0.005, 0.995)  # quantiles of all maps' values at the ends of the colour scale
+_SCALE = (0.005, 0.995)  # quantiles of the maps' values at the ends of the colour scale
 
 
 def write_report(page: Page, file: Path) -> Path:
@@ -130,12 +130,17 @@ def _radiograph(
 
 
 def _scales(page: Page) -> dict[str, tuple[float, float]]:
-    """Ends of the colour scale of each kind of map, the same for all radiographs."""
+    """Ends of the colour scale of each kind of map, the same for all radiographs.
+
+    Only lung counts, where it is known: what lies outside differs more, and would leave the lungs one colour.
+    """
     found: dict[str, list[np.ndarray]] = {}
     for one in page.radiographs:
         for name, layer in one.layers.items():
             if np.issubdtype(layer.dtype, np.floating):
-                found.setdefault(name, []).append(layer[np.isfinite(layer)])
+                field = one.layers.get(LUNG_FIELD)
+                counted = np.isfinite(layer) & (field if field is not None and field.any() else True)
+                found.setdefault(name, []).append(layer[counted])
     scales = {}
     for name, parts in found.items():
         values = np.concatenate(parts)
@@ -160,7 +165,7 @@ def _headline(rows: Sequence[Measured]) -> str:
         '<div class="table"><table><thead><tr><th scope="col">metric</th><th scope="col">value (95 % interval)</th>'
         '<th scope="col">best score that needs no model</th></tr></thead>'
         f"<tbody>{''.join(cells)}</tbody></table></div>"
-        "<p>Intervals are by patient. Beside each AUROC stands the best of brightness, contrast, sharpness and the like "
+        "<p>Intervals are by patient. Beside each AUROC stands the best of brightness, contrast, sharpness and so on, "
         "on the same samples, whichever way round it ranks: a score that does not beat it has found nothing.</p>"
     )
 
