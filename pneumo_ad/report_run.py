@@ -104,7 +104,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         radiographs=radiographs,
         thresholds=Thresholds(*about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         headline=headline(found),
-        map_units={RESIDUAL: "|radiograph − reconstruction|, grey levels"},
+        map_units={RESIDUAL: "grey levels of difference"},
         notes=notes(found, radiographs, len(rows)),
         config=_config(run, about),
     )

@@ -152,6 +152,7 @@ def linked_histogram(
     drawn = (
         alt.layer(*layers)
         .properties(width="container", height=_ROW * max(len(groups), 1), background="transparent")
+        .configure(font="system-ui, sans-serif")
         .configure_view(stroke=None)
         .configure_axis(grid=False, labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
     )

@@ -76,7 +76,7 @@ function card(one) {
   const facts = [];
   if (one.label) facts.push(one.label);
   if (one.score !== null) facts.push(`${content.scoreName} ${short(one.score)}`);
-  if (one.p !== null) facts.push(`p = ${short(one.p)}`);
+  if (one.p !== null) facts.push(`p = ${Number(one.p.toPrecision(2))} among held-out normals`);
   if (one.anomalous !== null) facts.push(one.anomalous ? "called anomalous" : "not called anomalous");
   words.append(element("span", { textContent: facts.join(" · ") }));
   if (one.predicted) {
@@ -297,8 +297,8 @@ function showScale() {
   const bar = element("div", { className: "bar" });
   bar.style.background = `linear-gradient(to right, ${content.stops.join(", ")})`;
   const ends = element("div", { className: "ends" },
-    element("span", { textContent: `≤ ${short(scale.low)}` }), element("span", { textContent: scale.unit }),
-    element("span", { textContent: `≥ ${short(scale.high)}` }));
+    element("span", { textContent: `≤ ${Number(scale.low.toPrecision(3))}` }), element("span", { textContent: scale.unit }),
+    element("span", { textContent: `≥ ${Number(scale.high.toPrecision(3))}` }));
   byId("scale").append(bar, ends);
 }
 
