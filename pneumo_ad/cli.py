@@ -11,6 +11,7 @@ pneumo-ad COMMAND [overrides]
 
   train        train a patch autoencoder on normal lung and evaluate it   (experiment=paper; -m sweeps; resume=RUN)
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
+  report       one offline HTML: brush the histogram, see the frames      run=RUN [data=... data.root=...] [output=FILE]
   figures      Figs. 1-10 and Table 1 of the paper for a run               run=RUN [data=... data.root=...] [only=1,9]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
   cluster      cluster a run's difference images into three                run=RUN [data=... data.root=...] [output=DIR]
@@ -48,6 +49,21 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   stride=N cover=full        other windows
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
+"""
+
+REPORT = """\
+pneumo-ad report run=RUN [key=value] ...
+
+Writes one HTML file that opens offline: drag over the histogram of scores, and the windows of that range light up on
+the radiographs; with reconstructions, anomaly maps, lung fields, truth, the headline table and the config. An
+evaluation of the same is read; where there is none, it is made first, as by `pneumo-ad evaluate`.
+
+  run=RUN              a folder written by `pneumo-ad train`
+  output=FILE          what to write (default: report.html in the folder of the evaluation)
+  images=50            radiographs to show at most, spread over the scores of each label, those with truth first
+  subset=SPLIT checkpoint=NAME score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`
+
+  data=GROUP data.root=DIR   {data}
 """
 
 FIGURES = """\
@@ -165,6 +181,7 @@ def main(argv: list[str] | None = None) -> None:
     commands: dict[str, Callable[[list[str]], None]] = {
         "train": _train,
         "evaluate": _evaluate,
+        "report": _report,
         "figures": _figures,
         "compare": _compare,
         "cluster": _cluster,
@@ -265,6 +282,16 @@ def _evaluate(arguments: list[str]) -> None:
 
     output = evaluate(arguments)
     print_evaluation(output, f"evaluation of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
+
+
+def _report(arguments: list[str]) -> None:
+    if _asks_help(arguments):
+        print(REPORT.format(data=_choices("data")))
+        return
+    _log_plainly()
+    from pneumo_ad.report_run import report
+
+    print(f"report: {report(arguments)}")
 
 
 def _figures(arguments: list[str]) -> None:
