@@ -248,7 +248,8 @@ def test_nothing_is_left_of_a_report_that_failed(tmp_path, monkeypatch):
 def test_the_scale_of_a_map_is_that_of_the_lungs(page):
     maps = content(page)["maps"]
     values = np.concatenate([one.layers[RESIDUAL][one.layers[LUNG_FIELD]] for one in page.radiographs])
-    assert maps[RESIDUAL]["low"], maps[RESIDUAL]["high"] == pytest.approx(np.quantile(values, [0.005, 0.995]).tolist())
+    ends = [maps[RESIDUAL][end] for end in ("low", "high")]
+    assert ends == pytest.approx(np.quantile(values, [0.005, 0.995]).tolist())
 
 
 # ---- in a browser ---------------------------------------------------------------------------------------------------
