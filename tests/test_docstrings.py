@@ -18,7 +18,19 @@ PACKAGES = sorted(
 
 # What these take is said once, by the class, the package or the library whose hook they are: a patch `x`, a net's
 # `output`, a `batch`, the Lightning `trainer` and its module.
-SAID_ELSEWHERE = {"self", "cls", "x", "output", "batch", "batch_idx", "batch_index", "trainer", "pl_module", "args", "kwargs"}
+SAID_ELSEWHERE = {
+    "self",
+    "cls",
+    "x",
+    "output",
+    "batch",
+    "batch_idx",
+    "batch_index",
+    "trainer",
+    "pl_module",
+    "args",
+    "kwargs",
+}
 
 
 def parameters_of(function):
@@ -32,7 +44,9 @@ def fields_of(node):
     made = any("dataclass" in ast.unparse(one) for one in node.decorator_list)
     if not made and not any(ast.unparse(base) == "NamedTuple" for base in node.bases):
         return []
-    names = [one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and "ClassVar" not in ast.unparse(one)]
+    names = [
+        one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and "ClassVar" not in ast.unparse(one)
+    ]
     return [name for name in names if not name.startswith("_")]
 
 
