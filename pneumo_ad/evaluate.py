@@ -74,7 +74,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     check_options(config)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
-    calibration = _calibrate(run, scoring)
+    calibration = calibrate(run, scoring)
     thresholds, unfitted = fit_thresholds(calibration, build(config.threshold))
     seen_before = subset != "test" and not run.data_changed
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
@@ -129,7 +129,7 @@ def scoring_of(run: Run) -> Scoring:
     )
 
 
-def _calibrate(run: Run, scoring: Scoring) -> Calibration:
+def calibrate(run: Run, scoring: Scoring) -> Calibration:
     """Scores of held-out validation patients; none where data were changed and the run's own are not at hand."""
     try:
         return validation_scores(run, scoring)

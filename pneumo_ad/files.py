@@ -32,7 +32,7 @@ def whole(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text whole or not at all."""
     with whole(path) as aside:
-        aside.write_text(text)
+        aside.write_text(text, encoding="utf-8")  # whatever the machine's language: names may hold any letters
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

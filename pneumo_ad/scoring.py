@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,34 @@ from pneumo_ad.scores import Score
 MapOf = Literal["residual", "score"]
 
 _GROUP = 32  # radiographs whose windows share batches
+
+
+class Radiographs(Protocol):
+    """What can be scored: a data module with its store, or a few files that were just read."""
+
+    @property
+    def grid(self) -> PatchGrid:
+        """The windows."""
+        ...
+
+    @property
+    def view(self) -> str:
+        """What a net sees of them: `patch` or `image`."""
+        ...
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W) grey levels as nets see them."""
+        ...
+
+    @property
+    def lung_fields(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1."""
+        ...
+
+    def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
+        ...
 
 
 @dataclass(frozen=True)

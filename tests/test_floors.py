@@ -32,6 +32,7 @@ HYDRA = {
     "evaluate",
     "cluster",
     "evaluation",
+    "prediction",
     "paper_figures",
     "sweeps",
     "compare",

@@ -157,6 +157,10 @@ class PatchDataModule(L.LightningDataModule):
             self._images = self.intensity(self.store, self.lung_fields)
         return self._images
 
+    def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
+        return self.store.content(rows)
+
     @property
     def truth(self) -> PixelTruth:
         """What is known of the pixels; with the lungs not looked for (`WholeImage`), of lungs only what files tell."""

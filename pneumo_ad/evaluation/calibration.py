@@ -94,8 +94,16 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
             if normal:
                 whole = np.concatenate(images[name]) if len(rows) else np.zeros(0)
                 found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
-    kept.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=kept.parent, suffix=".partial", delete=False) as file:
-        np.savez(file, **found)  # type: ignore[arg-type]
-    Path(file.name).rename(kept)
+    _keep(kept, found)
     return found
+
+
+def _keep(file: Path, found: Calibration) -> None:
+    """Keep for the next time; a run of somebody else's, in a folder that is not ours to write to, does without."""
+    try:
+        file.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".partial", delete=False) as aside:
+            np.savez(aside, **found)  # type: ignore[arg-type]
+        Path(aside.name).rename(file)
+    except OSError as reason:
+        log.warning("scores of validation are not kept for the next time: %s", reason)

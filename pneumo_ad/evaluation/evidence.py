@@ -9,14 +9,15 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.headline import NOT_KNOWN, Evidence
 from pneumo_ad.metrics.kinds import PADDING, UNKNOWN, true_kinds
+from pneumo_ad.scoring import Radiographs
 
 
-def lung_shares(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch."""
     shares = np.empty((len(rows), len(data.grid)))
     for i, row in enumerate(rows):
         shares[i] = data.grid.window_shares(data.lung_fields[row : row + 1])[0]
-        shares[i][data.grid.window_shares(data.store.content(rows[i : i + 1]))[0] < 1] = 0
+        shares[i][data.grid.window_shares(data.content(rows[i : i + 1]))[0] < 1] = 0
     return shares
 
 

@@ -17,7 +17,7 @@ from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
-from pneumo_ad.scoring import MapOf, Scored, score_radiographs, score_whole_radiographs
+from pneumo_ad.scoring import MapOf, Radiographs, Scored, score_radiographs, score_whole_radiographs
 
 TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
 _SHOWN = 4  # radiographs of each class in a figure
@@ -49,7 +49,7 @@ class Scoring:
     def __post_init__(self) -> None:
         check_relative(self.relative)
 
-    def names(self, data: PatchDataModule) -> list[str]:
+    def names(self, data: Radiographs) -> list[str]:
         """Of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
         return ["score", *TRIVIAL, *(["sad"] if data.view == "patch" else [])]
 
@@ -62,26 +62,28 @@ class Scoring:
 
     def __call__(
         self,
-        data: PatchDataModule,
+        data: Radiographs,
         rows: npt.NDArray[np.int64],
-        progress: str,
+        progress: str | None,
         maps: bool = False,
         images: npt.NDArray[np.uint8] | None = None,
         counted: npt.NDArray[np.bool_] | None = None,
+        alone: bool = False,
     ) -> Iterator[Scored]:
         """Score some radiographs, a few at a time.
 
         Args:
             data: Whose radiographs.
-            rows: Of its store, or of `images`.
-            progress: Caption of the progress bar.
+            rows: Of its images, or of `images`.
+            progress: Caption of the progress bar; None shows none.
             maps: Also stitch anomaly maps.
             images: Other pictures of the same radiographs.
             counted: (R, N) the windows over which `relative` is measured; default those without padding.
+            alone: Take the run's score and no other.
         """
         images = data.images if images is None else images
         parts = self._patches if data.view == "patch" else self._whole
-        for here, part in placed(parts(data, rows, progress, self.map_of if maps else None, images)):
+        for here, part in placed(parts(data, rows, progress, self.map_of if maps else None, images, alone)):
             if self.relative is not None:
                 own = self._own_scale(data, part, None if counted is None else counted[here])
                 part.scores["score"] /= own[:, None]
@@ -90,48 +92,55 @@ class Scoring:
             yield part
 
     def _own_scale(
-        self, data: PatchDataModule, part: Scored, counted: npt.NDArray[np.bool_] | None
+        self, data: Radiographs, part: Scored, counted: npt.NDArray[np.bool_] | None
     ) -> npt.NDArray[np.float32]:
         """(b,) quantile of each radiograph's own scores; padding is no part of it."""
         assert self.relative is not None
         if counted is None:
-            counted = data.grid.window_shares(data.store.content(part.rows)) == 1
+            counted = data.grid.window_shares(data.content(part.rows)) == 1
         scores = part.scores["score"]
         chosen = [own[mask] if mask.any() else own for own, mask in zip(scores, counted, strict=True)]
         return np.array([np.quantile(own, self.relative) for own in chosen], dtype=np.float32).clip(1e-6)
 
     def _patches(
         self,
-        data: PatchDataModule,
+        data: Radiographs,
         rows: npt.NDArray[np.int64],
-        progress: str,
+        progress: str | None,
         map_of: MapOf | None,
         images: npt.NDArray[np.uint8],
+        alone: bool,
     ) -> Iterator[Scored]:
         """All scores from one pass."""
-        scores = {"score": self.score} | trivial_scores() | {"sad": SAD()}
-        if type(self.score) is SAD:
+        scores: dict[str, Score] = {"score": self.score}
+        if not alone:
+            scores |= trivial_scores() | {"sad": SAD()}
+        if not alone and type(self.score) is SAD:
             del scores["sad"]  # the same once more
         for part in score_radiographs(
             self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress
         ):
             for found in (part.scores, part.maps):
-                if "score" in found:
+                if "score" in found and not alone:
                     found.setdefault("sad", found["score"].copy())
             yield part
 
     def _whole(
         self,
-        data: PatchDataModule,
+        data: Radiographs,
         rows: npt.NDArray[np.int64],
-        progress: str,
+        progress: str | None,
         map_of: MapOf | None,
         images: npt.NDArray[np.uint8],
+        alone: bool,
     ) -> Iterator[Scored]:
         """The net sees whole radiographs, the trivial scores their windows."""
         grid = data.grid
         at_once = max(1, self.batch_size * grid.patch**2 // (grid.image_size[0] * grid.image_size[1]))
         judged = score_whole_radiographs(self.net, self.score, images, rows, grid, at_once, self.precision, progress)
+        if alone:
+            yield from judged
+            return
         trivial = score_radiographs(_Nothing(), trivial_scores(), images, rows, grid, self.batch_size, map_of)
         for one, other in zip(judged, trivial, strict=True):
             yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps)

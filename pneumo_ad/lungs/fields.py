@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,15 @@ class LungFields(Protocol):
         """(N, H, W) of 0 and 1."""
         ...
 
+    def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1 of radiographs that lie in no store and have no masks.
+
+        Args:
+            images: (N, H, W) grey levels.
+            content: (N, H, W) of 0 and 1: what is radiograph and not padding.
+        """
+        ...
+
 
 class WholeImage:
     """Takes everything that is radiograph (and not padding) for lung: the lungs are not looked for."""
@@ -28,6 +38,10 @@ class WholeImage:
         """(N, H, W) of 0 and 1."""
         return store.content(np.arange(len(store)))
 
+    def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1, see `LungFields`."""
+        return content
+
 
 class FileFields:
     """Lung fields from the source's mask files.
@@ -35,6 +49,9 @@ class FileFields:
     Raises:
         DataError: A radiograph without a lung mask; says how many and which to use instead.
     """
+
+    def __init__(self) -> None:
+        self.segmenter = SegmenterFields()
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1."""
@@ -45,6 +62,10 @@ class FileFields:
                 f"example {missing.iloc[0]}. lungs=auto takes the segmenter for those, lungs=segmenter for all"
             )
         return store.lung
+
+    def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1, see `LungFields`: there are no files, so the segmenter that ships finds them."""
+        return self.segmenter.of_images(images, content)
 
 
 class SegmenterFields:
@@ -64,8 +85,15 @@ class SegmenterFields:
         return cached_array(store, f"lungs-{file_digest(self.weights)}", lambda: self._segment(store))
 
     def _segment(self, store: Store) -> npt.NDArray[np.uint8]:
-        segmenter = LungSegmenter.from_file(self.weights)
-        return segmenter.segment_all(store.images, self.batch_size)
+        return self._segmenter.segment_all(store.images, self.batch_size)
+
+    def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1, see `LungFields`."""
+        return self._segmenter.segment_all(images, self.batch_size, progress=False)
+
+    @cached_property
+    def _segmenter(self) -> LungSegmenter:
+        return LungSegmenter.from_file(self.weights)
 
 
 class AutoFields:
@@ -86,3 +114,7 @@ class AutoFields:
             return store.lung
         fields = self.segmenter(store)
         return np.where(has_lung[:, None, None], store.lung, fields) if has_lung.any() else fields
+
+    def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1, see `LungFields`."""
+        return self.segmenter.of_images(images, content)

@@ -104,12 +104,15 @@ class LungSegmenter(nn.Module):
         probability = self(small).sigmoid()
         return probability if size == side else resize(probability, size, mode="bilinear")
 
-    def segment_all(self, images: npt.NDArray[np.uint8], batch_size: int = 16) -> npt.NDArray[np.uint8]:
+    def segment_all(
+        self, images: npt.NDArray[np.uint8], batch_size: int = 16, progress: bool = True
+    ) -> npt.NDArray[np.uint8]:
         """Segment many radiographs, on CUDA where there is one.
 
         Args:
             images: (N, H, W) uint8.
             batch_size: Radiographs at once.
+            progress: Show a bar.
 
         Returns:
             (N, H, W) uint8 of 0 and 1, cleaned by `clean_field`; all 0 where no lung is found.
@@ -117,7 +120,7 @@ class LungSegmenter(nn.Module):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         fields = np.zeros(images.shape, dtype=np.uint8)
-        for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch"):
+        for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch", disable=not progress):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
             shows = batch.float().std(dim=(1, 2, 3), keepdim=True) >= _LEAST_CONTRAST
             found = ((self.probability(batch) > 0.5) & shows)[:, 0].cpu().numpy()

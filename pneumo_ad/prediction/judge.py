@@ -1,0 +1,100 @@
+"""What judges radiographs: a run, or a model that was exported from one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.fit import Fit
+from pneumo_ad.patches import PatchGrid
+from pneumo_ad.thresholds import Thresholds, least_normals, p_values
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A few radiographs, judged, in fitted pixels.
+
+    Attributes:
+        lung_fields: (b, H, W) uint8 of 0 and 1.
+        maps: (b, H, W) float32 anomaly maps in units of the score, NaN where no window lies.
+        windows: (b, N) float32 score of each window, in the order of `PatchGrid.positions`.
+        inside: (b, N) whether a window is radiograph throughout; the others have padding in them and are no patches.
+        scores: (b,) float64, one per radiograph, NaN where no lung was found.
+    """
+
+    lung_fields: npt.NDArray[np.uint8]
+    maps: npt.NDArray[np.float32]
+    windows: npt.NDArray[np.float32]
+    inside: npt.NDArray[np.bool_]
+    scores: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What held-out normal radiographs and windows say of a score; plain numbers, so that it travels with a model.
+
+    Attributes:
+        score: Name of the score.
+        unit: Of it.
+        normals: (n,) scores of held-out normal radiographs; empty where they were not at hand.
+        false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
+        thresholds: Between the three kinds of window, or None where they could not be fitted.
+        window_range: Medians and 99 % quantile of held-out normal windows: where a map's colours start and end.
+    """
+
+    score: str
+    unit: str
+    normals: Floats
+    false_alarm_rate: float
+    thresholds: Thresholds | None
+    window_range: tuple[float, float]
+
+    def percentiles(self, scores: Floats) -> npt.NDArray[np.float64]:
+        """(b,) share in percent of held-out normals that score lower; NaN without a score or without normals."""
+        if not len(self.normals):
+            return np.full(len(scores), np.nan)
+        below = np.searchsorted(np.sort(self.normals), scores, side="left") / len(self.normals)
+        return np.where(np.isnan(scores), np.nan, 100 * below)
+
+    def p_values(self, scores: Floats) -> npt.NDArray[np.float64]:
+        """(b,) conformal p-value (`thresholds.p_values`); NaN without a score or without normals."""
+        if not len(self.normals):
+            return np.full(len(scores), np.nan)
+        return np.where(np.isnan(scores), np.nan, p_values(scores, self.normals))
+
+    def decisions(self, scores: Floats) -> list[bool | None]:
+        """(b,) whether each is anomalous at the declared false-alarm rate; None where that cannot be told."""
+        if len(self.normals) < least_normals(self.false_alarm_rate):
+            return [None] * len(scores)
+        p = self.p_values(scores)
+        return [None if np.isnan(one) else bool(one <= self.false_alarm_rate) for one in p]
+
+
+class Judge(Protocol):
+    """From radiographs to what is thought of them.
+
+    Attributes:
+        grid: The windows, and the size to which radiographs are fitted.
+        fit: How they are fitted.
+        standard: What scores are held against.
+        view: What the net sees, `patch` or `image`.
+    """
+
+    grid: PatchGrid
+    fit: Fit
+    standard: Standard
+    view: str
+
+    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
+        """Judge some radiographs.
+
+        Args:
+            images: (b, H, W) grey levels 0-255, fitted (`fit_image`).
+            content: (b, H, W) of 0 and 1: what is radiograph and not padding.
+        """
+        ...
