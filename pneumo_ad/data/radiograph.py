@@ -66,7 +66,12 @@ def intensity_window(pixels: npt.NDArray[np.generic]) -> tuple[float, float]:
 
 
 def apply_window(pixels: npt.NDArray[np.generic], window: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """(H, W) float32 in [0, 1]: `window` stretched, values beyond it clipped."""
+    """(H, W) float32 in [0, 1]: `window` stretched, values beyond it clipped.
+
+    Args:
+        pixels: (H, W) of any depth.
+        window: Grey values that become 0 and 1.
+    """
     low, high = window
     return np.clip((pixels.astype(np.float32) - low) / (high - low), 0.0, 1.0)
 
