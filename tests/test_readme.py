@@ -42,7 +42,6 @@ SMALL = {
     "audit": ["image_size=64"],
     "evaluate": ["trainer=cpu", "matched=false"],
     "figures": ["trainer=cpu", "classifier=none", "only=1,9"],
-    "cluster": ["trainer=cpu", "stride=64"],
     "tune": [
         "data.normal=24", "data.pneumonia=40", "data.size=96", "trainer=cpu", *BRIEF, "image_size=64", "patch=8",
         "stride=8", "tune.space.net.depth.high=2", "trainer.check_val_every_n_epoch=1",
@@ -78,6 +77,7 @@ UNRUN = {
         "launchers are started by tests/test_sweeps.py, SLURM by nobody", "--cfg job"
     ),
     "pneumo-ad train trainer=ddp": Unrun("several processes are started by tests/test_processes.py", "--cfg job"),
+    "pneumo-ad cluster": Unrun("trains for a minute whatever the data; tests/test_cluster.py runs it", "--help"),
     "pneumo-ad download": Unrun("needs the network and a Kaggle account", "--help"),
 }
 
