@@ -259,7 +259,7 @@ def test_comments_and_continued_lines():
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_pictures_are_there(page):
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+    for link in re.findall(r"(?:\]\(|src=\")([^)\s\"]+)", text):
         place, _, anchor = link.partition("#")
         if place.startswith("http"):
             continue
