@@ -17,8 +17,9 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+import pydicom
 import pytest
-from drawn import write_kaggle, write_set
+from drawn import radiograph, write_kaggle, write_set
 from running import start
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +115,28 @@ def commands(block):
     return [line for line in lines if line]
 
 
+def write_rsna(folder, normal=12, pneumonia=12):
+    """The layout of `data=rsna`: DICOM, boxes and the set's own words."""
+    images = folder / "stage_2_train_images"
+    images.mkdir(parents=True)
+    boxes, classes = ["patientId,x,y,width,height,Target"], ["patientId,class"]
+    for number in range(normal + pneumonia):
+        sick = number >= normal
+        pixels = radiograph(number, sick=sick)
+        file = pydicom.Dataset()
+        file.SOPClassUID, file.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", f"1.2.3.{number}"
+        file.Modality, file.ViewPosition, file.PatientID = "CR", "PA", f"p{number:02d}"
+        file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
+        file.BitsAllocated, file.BitsStored, file.HighBit = 8, 8, 7
+        file.Rows, file.Columns = pixels.shape
+        file.PixelData = pixels.tobytes()
+        file.save_as(images / f"p{number:02d}.dcm", implicit_vr=False, little_endian=True, enforce_file_format=True)
+        boxes.append(f"p{number:02d},8,30,20,30,1" if sick else f"p{number:02d},,,,,0")
+        classes.append(f"p{number:02d},{'Lung Opacity' if sick else 'Normal'}")
+    (folder / "stage_2_train_labels.csv").write_text("\n".join(boxes))
+    (folder / "stage_2_detailed_class_info.csv").write_text("\n".join(classes))
+
+
 def unrun(line):
     fitting = [beginning for beginning in UNRUN if line.startswith(beginning)]
     return max(fitting, key=len, default=None)
@@ -150,6 +173,7 @@ def drawn(tmp_path_factory):
     shutil.copytree(folder / "kaggle", data / "chest_xray_1024")
     write_set(data / "opacity_masks", normal=8, pneumonia=8)
     write_set(data / "lung_masks" / "montgomery_shenzhen", normal=20, pneumonia=0)
+    write_rsna(data / "rsna")
     children = write_set(folder / "children", normal=0, pneumonia=4)
     shutil.copytree(children / "images", data / "chest_xray_224" / "train" / "PNEUMONIA")
     shutil.copytree(children / "lung", data / "lung_masks" / "chest_xray_viral")
