@@ -124,13 +124,15 @@ def write_rsna(folder, normal=12, pneumonia=12):
         sick = number >= normal
         pixels = radiograph(number, sick=sick)
         file = pydicom.Dataset()
+        file.file_meta = pydicom.dataset.FileMetaDataset()
+        file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         file.SOPClassUID, file.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", f"1.2.3.{number}"
         file.Modality, file.ViewPosition, file.PatientID = "CR", "PA", f"p{number:02d}"
         file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
         file.BitsAllocated, file.BitsStored, file.HighBit = 8, 8, 7
         file.Rows, file.Columns = pixels.shape
         file.PixelData = pixels.tobytes()
-        file.save_as(images / f"p{number:02d}.dcm", implicit_vr=False, little_endian=True, enforce_file_format=True)
+        file.save_as(images / f"p{number:02d}.dcm", enforce_file_format=True)
         boxes.append(f"p{number:02d},8,30,20,30,1" if sick else f"p{number:02d},,,,,0")
         classes.append(f"p{number:02d},{'Lung Opacity' if sick else 'Normal'}")
     (folder / "stage_2_train_labels.csv").write_text("\n".join(boxes))
