@@ -32,7 +32,10 @@ WORDS = {"RUN": "small_run", "DIR": "kaggle"}
 
 # Appended to a command, so that it takes seconds: one step of one epoch on few, small drawn radiographs.
 PHANTOMS = ["data.normal=24", "data.pneumonia=20", "data.size=96"]
-BRIEF = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1"]
+BRIEF = [
+    "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1", "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+]  # fmt: skip
 SMALL = {
     "train": ["trainer=cpu", *BRIEF, "evaluate=null", "callbacks=minimal", "callbacks.progress=null"],
     "train-lungs": [
@@ -45,7 +48,7 @@ SMALL = {
     "figures": ["trainer=cpu", "classifier=none", "only=1,9"],
     "tune": [
         "data.normal=24", "data.pneumonia=40", "data.size=96", "trainer=cpu", *BRIEF, "image_size=64", "patch=8",
-        "stride=8", "tune.space.net.depth.high=2", "trainer.check_val_every_n_epoch=1",
+        "stride=8", "tune.space.net.depth.high=2",
     ],
 }  # fmt: skip
 # Replaced in a line: fewer values, fewer trials.
