@@ -47,8 +47,8 @@ doctest: $(STAMP) ## Run the examples in docstrings
 benchmark: $(STAMP) ## Print how close scoring and training come to the bare net (ratios)
 	$(BIN)/python experiments/performance/ratios.py
 
-build: $(STAMP) ## Build the wheel
-	$(BIN)/python -m build --wheel
+build: $(STAMP) ## Build the wheel and the source archive
+	$(BIN)/python -m build
 
 clean: ## Delete .venv and what was built; runs and stores stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -43,7 +43,12 @@ class Aggregate(ABC):
 
     @abstractmethod
     def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
-        """The same, when `inside` holds nothing that is NaN."""
+        """The same, when `inside` holds nothing that is NaN.
+
+        Args:
+            values: (I, N) of I radiographs.
+            inside: (I, N) bool.
+        """
 
 
 class Mean(Aggregate):
@@ -54,7 +59,7 @@ class Mean(Aggregate):
     """
 
     def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
-        """(I,) means."""
+        """(I,) means; see `Aggregate.aggregate`."""
         total = np.where(inside, values, 0).sum(axis=1, dtype=np.float64)
         with np.errstate(invalid="ignore"):
             return total / inside.sum(axis=1)
@@ -81,7 +86,7 @@ class TopFraction(Aggregate):
         self.fraction = fraction
 
     def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
-        """(I,) means of the highest ceil(fraction n) of n."""
+        """(I,) means of the highest ceil(fraction n) of n; see `Aggregate.aggregate`."""
         scores = np.full(len(values), np.nan)
         for i, (own, chosen) in enumerate(zip(values, inside, strict=True)):
             found = own[chosen]
@@ -99,6 +104,6 @@ class Highest(Aggregate):
     """
 
     def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
-        """(I,) maxima."""
+        """(I,) maxima; see `Aggregate.aggregate`."""
         highest = np.max(values, axis=1, where=inside, initial=-np.inf)
         return np.where(inside.any(axis=1), highest, np.nan).astype(np.float64)

@@ -40,6 +40,10 @@ class WholeCheckpoints(TorchCheckpointIO):
 def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """What a checkpoint holds.
 
+    Args:
+        file: The checkpoint.
+        map_location: Where its tensors go, as of `torch.load`.
+
     Raises:
         DataError: Not a whole checkpoint.
     """

@@ -123,6 +123,10 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
 def fit(config: DictConfig, datamodule: RadiographDataModule) -> RadiographClassifier:
     """Train, from the last checkpoint on if there is one.
 
+    Args:
+        config: The composed config.
+        datamodule: The radiographs, dealt to splits.
+
     Returns:
         The classifier of the least validation loss, in evaluation mode.
 
@@ -177,7 +181,12 @@ def _load_best(classifier: RadiographClassifier, run_dir: Path) -> dict[str, Any
 
 
 def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) -> Values:
-    """By name, (I,) a trivial score of each radiograph: what the classifier has to beat."""
+    """By name, (I,) a trivial score of each radiograph: what the classifier has to beat.
+
+    Args:
+        datamodule: The radiographs, dealt to splits.
+        rows: (I,) row numbers in the table.
+    """
     store = datamodule.store
     return image_shortcuts(store.images, store.table, datamodule.lung_fields, rows)
 

@@ -9,18 +9,25 @@ from collections.abc import Callable
 USAGE = """\
 pneumo-ad COMMAND [overrides]
 
-  train        train a patch autoencoder on normal lung and evaluate it   (experiment=paper; -m sweeps; resume=RUN)
-  evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
-  report       one offline HTML: brush the histogram, see the frames      run=RUN [data=... data.root=...] [output=FILE]
-  figures      Figs. 1-10 and Table 1 of the paper for a run               run=RUN [data=... data.root=...] [only=1,9]
-  compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
-  cluster      cluster a run's difference images into three                run=RUN [data=... data.root=...] [output=DIR]
-  tune         search what a recipe leaves open                           experiment=hpo_unet [tune.trials=N]
-  train-lungs  train the lung segmenter that ships                        (Hydra: data.root=... to use other masks)
-  audit        what is in a data set: counts, duplicates, shortcuts       data=GROUP data.root=DIR [output=DIR]
-  classify     the paper's first try: a CNN on whole radiographs, Grad-CAM   (data=... data.root=...; resume=RUN)
-  download     a public data set from Kaggle                              chest_xray|rsna [output=DIR]
-  store        list the stores of decoded radiographs, or clear them      [clear=KEY|all]
+  train
+    train        train a patch autoencoder on normal lung and evaluate it  (experiment=paper; -m sweeps; resume=RUN)
+    tune         search what a recipe leaves open                       experiment=hpo_unet [tune.trials=N]
+    classify     the paper's first try: a CNN on whole radiographs, Grad-CAM  (data=... data.root=...; resume=RUN)
+    train-lungs  train the lung segmenter that ships                    (data.root=... to use other masks)
+
+  look
+    evaluate     measure a trained run, on its own or on other data     run=RUN [data=... data.root=...] [output=DIR]
+    report       one HTML file: brush the histogram, frames light up    run=RUN [output=FILE] [data=... data.root=...]
+    figures      Figs. 1-10 and Table 1 of the paper for a run          run=RUN [data=... data.root=...] [only=1,9]
+    compare      the leaderboard of a sweep                             SWEEP_DIR [sort=METRIC] [reference=patch=32]
+    cluster      cluster a run's difference images into three           run=RUN [data=... data.root=...] [output=DIR]
+    audit        what is in a data set: counts, duplicates, shortcuts   data=GROUP data.root=DIR [output=DIR]
+
+  use
+    predict      scores, maps and decisions for a folder of files       run=RUN input=PATH output=DIR [report=true]
+    export       a run as ONNX or torch.export, with a model card       run=RUN format=onnx|torch_export
+    download     fetch a public data set                                chest_xray|rsna [output=DIR]
+    store        list the stores of decoded radiographs, or clear them  [clear=KEY|all]
 
 `pneumo-ad COMMAND --help` explains a command, its groups and its keys.
 PNEUMO_AD_CACHE names the folder of stores; PNEUMO_AD_TRACEBACK=1 shows where in the code an error arose.

@@ -40,7 +40,12 @@ def _cell(found: dict[str, float], key: str) -> str:
 
 
 def print_clusters(output: Path, title: str) -> None:
-    """Print the table of a `clusters.json`, what was left out of it and why, and where everything lies."""
+    """Print the table of a `clusters.json`, what was left out of it and why, and where everything lies.
+
+    Args:
+        output: Folder that holds it.
+        title: Heading of the table.
+    """
     found = json.loads((output / "clusters.json").read_text())
     about = found["about"]
     console = Console(highlight=False)

@@ -66,6 +66,10 @@ def compare(arguments: Sequence[str]) -> Comparison:
 def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
     """Evaluate the finished runs that are not yet, on their own or on other data.
 
+    Args:
+        runs: Those of the sweep.
+        overrides: What was asked for on the command line, `key=value`.
+
     Returns:
         Run -> folder of its evaluation; and a sentence for each run that cannot be evaluated.
 

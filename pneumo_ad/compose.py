@@ -28,6 +28,10 @@ from pneumo_ad.search_path import as_override
 def build(node: DictConfig, **parts: Any) -> Any:
     """Make what a node describes, with plain dicts and lists inside.
 
+    Args:
+        node: Config with a `_target_`.
+        parts: Arguments that are objects already, by name.
+
     Raises:
         UserError: As the object's constructor raised it, without Hydra's wrapping.
         ConfigError: A value the user must give is missing (names the key), or the node cannot be made.

@@ -50,6 +50,10 @@ def evaluate(overrides: Sequence[str]) -> Path:
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:
     """The run folder where nothing was changed; else a folder below it that says what was, so that nothing is lost.
 
+    Args:
+        folder: The run folder.
+        overrides: What was asked for on the command line, `key=value`.
+
     >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()  # doctest: +ELLIPSIS
     'r/evaluations/data=masks,root=y-...'
     """
@@ -130,7 +134,12 @@ def scoring_of(run: Run) -> Scoring:
 
 
 def calibrate(run: Run, scoring: Scoring) -> Calibration:
-    """Scores of held-out validation patients; none where data were changed and the run's own are not at hand."""
+    """Scores of held-out validation patients; none where data were changed and the run's own are not at hand.
+
+    Args:
+        run: The opened run.
+        scoring: How a run scores windows.
+    """
     try:
         return validation_scores(run, scoring)
     except DataError as reason:

@@ -32,13 +32,23 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text whole or not at all."""
+    """Write a text whole or not at all.
+
+    Args:
+        path: Where to write.
+        text: As UTF-8.
+    """
     with whole(path) as aside:
         aside.write_text(text, encoding="utf-8")  # whatever the machine's language: names may hold any letters
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON whole or not at all."""
+    """Write JSON whole or not at all.
+
+    Args:
+        path: Where to write.
+        content: Plain values; NaN is none.
+    """
     write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
 
 

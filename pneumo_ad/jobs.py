@@ -191,6 +191,10 @@ def keep_recipe(folder: Path, config: DictConfig) -> None:
 def differences(saved: DictConfig, config: DictConfig) -> list[str]:
     """`key: saved value -> new value` for every key of two configs that differs, interpolations as they are written.
 
+    Args:
+        saved: The config of the run folder.
+        config: The one asked for.
+
     >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
     ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
     """
@@ -215,6 +219,10 @@ def _plain(config: DictConfig) -> dict[Any, Any]:
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one, by dotted key; an empty dict is a value.
+
+    Args:
+        node: Nested dicts, lists and values.
+        prefix: Key of the node itself.
 
     >>> flatten({"a": {"b": 1, "c": {}}, "d": [2]})
     {'a.b': 1, 'a.c': {}, 'd': [2]}
@@ -252,5 +260,10 @@ def read_story(folder: Path) -> dict[str, Any]:
 
 
 def tell(folder: Path, **facts: Any) -> None:
-    """Add facts to `run.json`."""
+    """Add facts to `run.json`.
+
+    Args:
+        folder: The run folder.
+        facts: By key.
+    """
     write_json(folder / "run.json", read_story(folder) | facts)

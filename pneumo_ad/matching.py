@@ -109,6 +109,12 @@ def find_reference(
     """What to bring radiographs to: their mean quantile function, and a low quantile of their sharpness under it.
 
     Args and errors as `match`.
+
+    Args:
+        images: (N, H, W) uint8 fitted radiographs.
+        lung_fields: (N, H, W) uint8 of 0 and 1.
+        rows: (I,) row numbers in the table.
+        quantile: Share of radiographs that are less sharp than what all are blurred to.
     """
     if not 0 <= quantile <= 1:
         raise ConfigError(f"quantile={quantile} must lie in [0, 1]")
@@ -140,6 +146,11 @@ def match_one(
 
     Blurring narrows the distribution and matching widens it again, which sharpens: so the blur is sought whose result
     *after* matching has the reference's sharpness.
+
+    Args:
+        image: (H, W) uint8.
+        lung_field: (H, W) of 0 and 1.
+        reference: As of `find_reference`.
     """
     box = _around(lung_field, int(np.ceil(4 * _MOST_SIGMA)))
     field, part = lung_field[box] == 1, image[box]

@@ -241,7 +241,12 @@ class PatchIndex:
 
     @classmethod
     def every(cls, grid: PatchGrid, images: int) -> PatchIndex:
-        """Every window of `images` images."""
+        """Every window of `images` images.
+
+        Args:
+            grid: Positions of windows in an image.
+            images: How many there are.
+        """
         rows, columns = grid.shape
         image, row = np.meshgrid(np.arange(images), np.arange(rows), indexing="ij")
         zeros = np.zeros(image.size, dtype=np.int64)
@@ -249,7 +254,13 @@ class PatchIndex:
 
     @classmethod
     def where(cls, grid: PatchGrid, chosen: npt.NDArray[np.bool_], first_image: int = 0) -> PatchIndex:
-        """The windows where `chosen`, (B, rows, columns), is true; images are numbered from `first_image`."""
+        """The windows where `chosen`, (B, rows, columns), is true; images are numbered from `first_image`.
+
+        Args:
+            grid: Positions of windows in an image.
+            chosen: (B, rows, columns) bool.
+            first_image: Number of the first image.
+        """
         assert chosen.shape[1:] == grid.shape, (chosen.shape, grid.shape)
         flank = np.zeros((*chosen.shape[:2], 1), dtype=np.int8)
         edges = np.diff(chosen.astype(np.int8), axis=2, prepend=flank, append=flank)

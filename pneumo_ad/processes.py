@@ -56,6 +56,10 @@ def count_processes(trainer: DictConfig) -> int:
 def launch(run_dir: Path, processes: int) -> None:
     """Train the run of a folder in several processes of this machine, and wait.
 
+    Args:
+        run_dir: The run folder.
+        processes: How many.
+
     Raises:
         UserError: A process failed for a reason that is the user's to mend.
         RuntimeError: A process failed otherwise; its words stand above.
@@ -95,7 +99,12 @@ def launch(run_dir: Path, processes: int) -> None:
 
 
 def start(run_dir: Path, processes: int) -> None:
-    """Start the processes with torchrun and wait; what one of them has said need not be said again."""
+    """Start the processes with torchrun and wait; what one of them has said need not be said again.
+
+    Args:
+        run_dir: The run folder.
+        processes: How many.
+    """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

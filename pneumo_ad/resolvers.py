@@ -23,12 +23,21 @@ def run_name(overrides: str) -> str:
 
 
 def short(words: str, whole: str) -> str:
-    """Words that any file system takes, and a digest that tells apart what they do not."""
+    """Words that any file system takes, and a digest that tells apart what they do not.
+
+    Args:
+        words: What is to be shortened.
+        whole: What the digest is made of.
+    """
     return f"{re.sub(r'[^A-Za-z0-9_.,=+@-]', '', words)[:100]}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
 
 
 def share(size: int | Sequence[int], parts: int) -> int:
     """`${share:${image_size},8}`: an eighth of the (shorter) side, in whole pixels.
+
+    Args:
+        size: Side, or (height, width), in pixels.
+        parts: How many of the result make the side.
 
     >>> share(256, 8), share([424, 440], 8)
     (32, 53)

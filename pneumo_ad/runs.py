@@ -114,6 +114,10 @@ class Dealt(Protocol):
 def keep_split(datamodule: Dealt, folder: Path) -> None:
     """Put everybody where the run had them: a split dealt again after a file came or went would move patients.
 
+    Args:
+        datamodule: The radiographs, dealt to splits.
+        folder: The run folder.
+
     Raises:
         DataError: The data hold radiographs that the run never dealt, or lack some that it did.
     """
@@ -150,6 +154,10 @@ def saved_config(folder: Path) -> DictConfig:
 
 def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
     """The file of a checkpoint.
+
+    Args:
+        folder: The run folder.
+        checkpoint: `best`, `last` or the path of a file.
 
     Raises:
         DataError: It is not there; lists those that are.

@@ -44,6 +44,10 @@ class SampledMaps:
 def sample(fitted: npt.NDArray[Any], placement: Placement) -> npt.NDArray[Any]:
     """(H, W) in fitted pixels -> (128, 128) points spread evenly over the radiograph, each its nearest pixel.
 
+    Args:
+        fitted: (H, W) of any type.
+        placement: Where the radiograph lies in its fitted image.
+
     >>> from pneumo_ad.data.fit import place
     >>> sample(np.arange(16, dtype=np.float32).reshape(4, 4), place((2, 4), (4, 4), "pad"))[[0, -1], [0, -1]]
     array([ 4., 11.], dtype=float32)
@@ -52,7 +56,12 @@ def sample(fitted: npt.NDArray[Any], placement: Placement) -> npt.NDArray[Any]:
 
 
 def write_maps(folder: Path, maps: SampledMaps) -> None:
-    """Write into `folder`; its `images.csv` comes last: where it stands, the rest does."""
+    """Write into `folder`; its `images.csv` comes last: where it stands, the rest does.
+
+    Args:
+        folder: Where to write.
+        maps: Of some radiographs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "images.csv").unlink(missing_ok=True)
     for name in _ARRAYS:

@@ -144,7 +144,14 @@ def image_shortcuts(
     lung_fields: npt.NDArray[np.uint8] | None = None,
     rows: npt.NDArray[np.integer] | None = None,
 ) -> Values:
-    """All of them: (I,) float64 by name, in the order of `WORDS`; see the three functions above."""
+    """All of them: (I,) float64 by name, in the order of `WORDS`; see the three functions above.
+
+    Args:
+        images: (N, H, W) uint8 fitted radiographs.
+        table: One row per radiograph (`check_table`).
+        lung_fields: (N, H, W) of 0 and 1; None leaves out what needs them.
+        rows: Which radiographs; None takes all.
+    """
     values = pixel_shortcuts(images, table, rows) | file_shortcuts(table, rows)
     return values if lung_fields is None else values | lung_shortcuts(images, lung_fields, table, rows)
 
@@ -198,7 +205,7 @@ class Shortcut(NamedTuple):
     """The name of a shortcut, its AUROC as measured (below 0.5 where positives have less of it), and both in words."""
 
     name: str
-    auroc: float
+    auroc: float  # in [0, 1]
     words: str
 
 

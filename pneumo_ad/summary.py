@@ -31,7 +31,12 @@ MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
 
 
 def cell(metrics: dict[str, float], key: str) -> str:
-    """A figure with its interval, where it has one; a dash where there is none."""
+    """A figure with its interval, where it has one; a dash where there is none.
+
+    Args:
+        metrics: `metrics.json`: figures by key.
+        key: Of the figure.
+    """
     if key not in metrics:
         return "–"
     interval = (
@@ -91,7 +96,12 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
 
 
 def print_decisions(console: Console, metrics: dict[str, float]) -> None:
-    """What normals alone decided, beside the oracle, and the shape of the histogram."""
+    """What normals alone decided, beside the oracle, and the shape of the histogram.
+
+    Args:
+        console: Where to print.
+        metrics: `metrics.json`: figures by key.
+    """
     if "false_alarms/image" in metrics:
         line = (
             f"false alarms: declared {metrics['false_alarms/declared']:.3f}, on unseen normal radiographs "
@@ -115,7 +125,12 @@ def print_decisions(console: Console, metrics: dict[str, float]) -> None:
 
 
 def print_evaluation(output: Path, title: str) -> None:
-    """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies."""
+    """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies.
+
+    Args:
+        output: Folder that holds it.
+        title: Heading of the table.
+    """
     found = json.loads((output / "metrics.json").read_text())
     about = found["about"]
     console = Console(highlight=False)

@@ -153,11 +153,19 @@ class SweepReport(Callback):
     """Says when a multirun ends how its runs stand; exit status 1 if any of them failed."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Note the time: what failed before was another command's."""
+        """Note the time: what failed before was another command's.
+
+        Args:
+            config: The composed config.
+        """
         self._began = time.time() - 2  # a file system's clock may be a little behind
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Print."""
+        """Print.
+
+        Args:
+            config: The composed config.
+        """
         sweep = Path(config.hydra.sweep.dir)
         found = {folder: status(folder) for folder in run_folders(sweep)}
         counted = Counter(one.word for one in found.values())

@@ -37,7 +37,12 @@ class Threshold(Protocol):
     """
 
     def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
-        """Scores of any shape -> thresholds."""
+        """Scores of any shape -> thresholds.
+
+        Args:
+            normal_lung: Of windows of normal lung.
+            pneumonia: Of windows of pneumonia radiographs.
+        """
 
 
 def _check(scores: Scores, least: int, whose: str) -> Scores:

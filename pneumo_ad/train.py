@@ -95,6 +95,11 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
 def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> None:
     """Train in this process, which may be one of several.
 
+    Args:
+        config: The composed config.
+        datamodule: The radiographs, dealt to splits.
+        module: What is trained.
+
     Raises:
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
     """
@@ -120,6 +125,12 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> N
 
 def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule, run_dir: Path) -> None:
     """Train, from the last checkpoint of a run folder on if there is one.
+
+    Args:
+        trainer: Lightning's.
+        module: What is trained.
+        datamodule: The radiographs, dealt to splits.
+        run_dir: The run folder.
 
     Raises:
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
@@ -148,7 +159,12 @@ def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
 
 
 def log_outcome(config: DictConfig, run_dir: Path) -> None:
-    """Write what the run was made of, and its headline metrics, where TensorBoard's HParams page compares runs."""
+    """Write what the run was made of, and its headline metrics, where TensorBoard's HParams page compares runs.
+
+    Args:
+        config: The composed config.
+        run_dir: The run folder.
+    """
     if "tensorboard" not in (config.logger or {}):
         return
     metrics = json.loads((run_dir / "metrics.json").read_text())

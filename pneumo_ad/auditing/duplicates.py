@@ -78,7 +78,12 @@ def find_duplicates(images: npt.NDArray[np.uint8], paths: list[str]) -> list[Pai
 
 
 def thumbnails(images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-    """(N, H, W) uint8 -> (len(rows), 64, 64) float32, means over boxes of pixels."""
+    """(N, H, W) uint8 -> (len(rows), 64, 64) float32, means over boxes of pixels.
+
+    Args:
+        images: (N, H, W) uint8 fitted radiographs.
+        rows: (I,) row numbers in the table.
+    """
     small = np.empty((len(rows), _SIDE, _SIDE), dtype=np.float32)
     for place, row in enumerate(rows):
         image = torch.from_numpy(np.array(images[row]))[None, None].float()
@@ -119,6 +124,10 @@ def near_pairs(small: npt.NDArray[np.float32]) -> list[tuple[int, int, int, floa
 
 def groups_of(pairs: list[Pair], count: int) -> npt.NDArray[np.int64]:
     """(count,) number of the group of radiographs that each belongs to, copies of copies included; -1 for single ones.
+
+    Args:
+        pairs: Pairs of copies.
+        count: Radiographs in all.
 
     >>> groups_of([Pair(0, 2, "near", 1, 0.99), Pair(2, 3, "same file", 0, 1.0)], 5).tolist()
     [0, -1, 0, 0, -1]

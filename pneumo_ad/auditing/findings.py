@@ -45,13 +45,23 @@ def boundaries(table: pd.DataFrame) -> list[str]:
 
 
 def straddlers(table: pd.DataFrame, column: str) -> list[str]:
-    """Patients with radiographs on both sides of a boundary, or of more than one label (`column="label"`)."""
+    """Patients with radiographs on both sides of a boundary, or of more than one label (`column="label"`).
+
+    Args:
+        table: One row per radiograph (`check_table`).
+        column: Column that says on which side a radiograph is: `split`, `folder` or `label`.
+    """
     several = table.groupby("patient")[column].nunique() > 1
     return sorted(map(str, several.index[several]))
 
 
 def pair_table(pairs: Sequence[Pair], table: pd.DataFrame) -> pd.DataFrame:
-    """A row per pair: who they are, what they differ in, and the group of copies that both belong to."""
+    """A row per pair: who they are, what they differ in, and the group of copies that both belong to.
+
+    Args:
+        pairs: Pairs of copies.
+        table: One row per radiograph (`check_table`).
+    """
     group = groups_of(list(pairs), len(table))
     beside = ["image", "path", "label", "patient", *(name for name in ("split", "folder") if name in table)]
     sides = [np.array([getattr(pair, end) for pair in pairs], dtype=np.int64) for end in ("first", "second")]
@@ -69,7 +79,14 @@ def pair_table(pairs: Sequence[Pair], table: pd.DataFrame) -> pd.DataFrame:
 def shortcut_table(
     values: Values, aurocs: Mapping[str, Interval], omitted: Mapping[str, str], labels: npt.NDArray[np.str_]
 ) -> pd.DataFrame:
-    """A row per shortcut, the strongest first: median and quartiles of each class, AUROC with its interval."""
+    """A row per shortcut, the strongest first: median and quartiles of each class, AUROC with its interval.
+
+    Args:
+        values: (N,) values by name of the shortcut.
+        aurocs: By name, pneumonia against normal.
+        omitted: By name, why there is no AUROC.
+        labels: (N,) label of each radiograph.
+    """
     rows = []
     for name, value in values.items():
         row: dict[str, Any] = {"shortcut": name}
@@ -92,7 +109,15 @@ def sentences(
     shortcuts: pd.DataFrame,
     warned: Sequence[str],
 ) -> list[str]:
-    """What somebody should know before using these data, worst first; empty where nothing was found."""
+    """What somebody should know before using these data, worst first; empty where nothing was found.
+
+    Args:
+        table: One row per radiograph (`check_table`).
+        pairs: As of `pair_table`.
+        unreadable: Image -> why it cannot be read.
+        shortcuts: As of `shortcut_table`.
+        warned: What the source of the data warned of.
+    """
     said = [f"the source says: {words}" for words in warned]
     for column in boundaries(table):
         if patients := straddlers(table, column):

@@ -31,7 +31,7 @@ class AnomalyMaps(PeriodicDrawing):
     def draw(
         self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
     ) -> None:
-        """Maps and frames of the same radiographs."""
+        """Maps and frames of the same radiographs; see `PeriodicDrawing.draw`."""
         shown = [data.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
         rows = np.concatenate(shown)
         if not len(rows):

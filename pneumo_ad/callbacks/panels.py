@@ -29,7 +29,7 @@ class ReconstructionPanels(PeriodicDrawing):
     def draw(
         self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
     ) -> None:
-        """One panel per origin."""
+        """One panel per origin; see `PeriodicDrawing.draw`."""
         datasets: dict[str, PatchDataset] = {
             "normal_lung": data.normal_lung_patches("val"),
             "pneumonia": data.exhaustive_patches("val", PNEUMONIA, data.val_images),

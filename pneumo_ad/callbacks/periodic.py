@@ -36,4 +36,11 @@ class PeriodicDrawing(L.Callback):
     def draw(
         self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
     ) -> None:
-        """Draw and hand the pictures to every writer."""
+        """Draw and hand the pictures to every writer.
+
+        Args:
+            trainer: Lightning's; tells epoch and step.
+            module: What is trained.
+            data: The data module whose radiographs, lung fields and windows are meant.
+            listening: Writers of all TensorBoard loggers.
+        """

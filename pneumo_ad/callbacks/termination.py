@@ -37,7 +37,11 @@ class SaveOnTermination(L.Callback):
         self._told = True
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Of several processes: agree; after the last batch the epoch is brought to its end first."""
+        """Of several processes: agree; after the last batch the epoch is brought to its end first.
+
+        Args:
+            trainer: Lightning's.
+        """
         if trainer.world_size > 1 and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._agree(trainer)
 

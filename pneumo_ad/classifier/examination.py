@@ -52,7 +52,13 @@ class Examination:
 
 
 def examine(classifier: RadiographClassifier, datamodule: RadiographDataModule, split: str = "test") -> Examination:
-    """Classify the radiographs of a split; Grad-CAM is that of the pneumonia logit, whatever their class."""
+    """Classify the radiographs of a split; Grad-CAM is that of the pneumonia logit, whatever their class.
+
+    Args:
+        classifier: Trained, in evaluation mode.
+        datamodule: The radiographs, dealt to splits.
+        split: `train`, `val` or `test`.
+    """
     net, images, fields = classifier.net.eval(), datamodule.store.images, datamodule.lung_fields
     rows = datamodule.rows(split)
     table = datamodule.store.table.iloc[rows][["image", "patient", "label", "split"]].reset_index(drop=True)
@@ -133,7 +139,14 @@ def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
 
 
 def write_examination(folder: Path, found: Examination, metrics: dict[str, float], about: dict[str, Any]) -> None:
-    """Write `images.csv`, `figures/fig02_grad_cam.png`, `.csv` with the numbers behind it, and last `metrics.json`."""
+    """Write `images.csv`, `figures/fig02_grad_cam.png`, `.csv` with the numbers behind it, and last `metrics.json`.
+
+    Args:
+        folder: Where to write.
+        found: Answers and where they come from, radiograph by radiograph.
+        metrics: Figures by key.
+        about: Further entries of `metrics.json`.
+    """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     shown = found.table.iloc[found.shown]
     for name, frame in (("images", found.table), (f"figures/{FIGURE}", shown)):

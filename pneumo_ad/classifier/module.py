@@ -34,7 +34,13 @@ def balanced_weights(pneumonia: npt.NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def weighted_loss(logits: Tensor, pneumonia: Tensor, class_weights: Sequence[float]) -> Tensor:
-    """Binary cross-entropy, each radiograph weighted by its class, mean over the batch: (B,), (B,) bool -> scalar."""
+    """Binary cross-entropy, each radiograph weighted by its class, mean over the batch: (B,), (B,) bool -> scalar.
+
+    Args:
+        logits: (B,) before the sigmoid.
+        pneumonia: (B,) bool.
+        class_weights: Of normal and of pneumonia.
+    """
     normal, sick = class_weights
     weight = torch.where(pneumonia, sick, normal).to(logits.dtype)
     return nn.functional.binary_cross_entropy_with_logits(logits, pneumonia.to(logits.dtype), weight)

@@ -78,7 +78,12 @@ class DrawnOpacity:
         return torch.where(share > 0, dense, clean)
 
     def draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Shares of the way to tissue for patches of the shape of x, (B, 1, p, p) float32 in [0, 1), mostly 0."""
+        """Shares of the way to tissue for patches of the shape of x, (B, 1, p, p) float32 in [0, 1), mostly 0.
+
+        Args:
+            x: The patches; of it the shape counts.
+            generator: Source of what is random, on any device.
+        """
         height, width = x.shape[-2:]
         drawn = torch.rand((8, len(x), 1, 1, 1), generator=generator, device=x.device)
         waves = torch.randn((len(x), 1, _WAVES, _WAVES), generator=generator, device=x.device)

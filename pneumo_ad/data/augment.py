@@ -39,7 +39,13 @@ class Augment:
     def all(
         self, images: npt.NDArray[np.uint8], lungs: npt.NDArray[np.uint8], seed: Sequence[int]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """(N, H, W) images and lung fields -> augmented copies; a function of `seed` (for example seed and epoch)."""
+        """(N, H, W) images and lung fields -> augmented copies; a function of `seed` (for example seed and epoch).
+
+        Args:
+            images: (N, H, W) uint8.
+            lungs: (N, H, W) uint8 of 0 and 1.
+            seed: For example seed and epoch.
+        """
         seeds = np.random.SeedSequence(seed).generate_state(len(images))
         pairs = [self(*item[:2], seed=int(item[2])) for item in zip(images, lungs, seeds, strict=True)]
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])

@@ -74,6 +74,11 @@ class PatchDataset(Dataset[PatchBatch]):
 class ExhaustivePatches(PatchDataset):
     """Every window of the given rows, row by row (the paper's § 3.5).
 
+    Args:
+        images: (N, H, W) uint8, memory-mapped or not.
+        rows: (I,) which of them.
+        grid: Where the windows lie.
+
     >>> images = np.zeros((2, 256, 256), dtype=np.uint8)
     >>> len(ExhaustivePatches(images, np.array([1]), PatchGrid((256, 256), patch=32, stride=20)))
     144

@@ -16,7 +16,14 @@ Fit = Literal["squash", "pad"]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the radiograph lies inside the fitted image, in fitted pixels; the rest is padding."""
+    """Where the radiograph lies inside the fitted image, in fitted pixels; the rest is padding.
+
+    Attributes:
+        top: First row.
+        left: First column.
+        height: Rows.
+        width: Columns.
+    """
 
     top: int
     left: int
@@ -74,7 +81,13 @@ def fit_image(
 
 
 def fit_mask(mask: npt.NDArray[np.bool_], image_size: tuple[int, int], fit: Fit) -> npt.NDArray[np.uint8]:
-    """(H, W) bool -> (image_size) uint8 of 0 and 1: a pixel is set where at least half of it was."""
+    """(H, W) bool -> (image_size) uint8 of 0 and 1: a pixel is set where at least half of it was.
+
+    Args:
+        mask: (H, W) bool, of the radiograph as stored.
+        image_size: (height, width) of fitted radiographs in pixels.
+        fit: `squash` or `pad`.
+    """
     return (fit_image(mask.astype(np.uint8) * 255, image_size, fit)[0] >= 128).astype(np.uint8)
 
 

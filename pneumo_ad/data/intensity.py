@@ -22,7 +22,12 @@ class Intensity(Protocol):
         ...
 
     def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """A single radiograph, (H, W), by its pixels `inside`."""
+        """A single radiograph, (H, W), by its pixels `inside`.
+
+        Args:
+            image: (H, W) uint8 grey levels.
+            inside: (H, W) of 0 and 1, where its grey levels are measured.
+        """
         ...
 
 
@@ -34,7 +39,7 @@ class AsStored:
         return store.images
 
     def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(H, W), as it is."""
+        """(H, W), as it is; see `Intensity.one`."""
         return image
 
 
@@ -80,6 +85,12 @@ def normalise(
     image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8], low: float, high: float
 ) -> npt.NDArray[np.uint8]:
     """One radiograph, (H, W), by the quantiles of its pixels `inside`; of one grey throughout, it is only shifted.
+
+    Args:
+        image: (H, W) uint8 grey levels.
+        inside: (H, W) of 0 and 1, where grey levels are measured.
+        low: Share of the lower quantile.
+        high: Share of the upper quantile.
 
     >>> image = np.array([[10, 20, 60]], dtype=np.uint8)
     >>> normalise(image, np.array([[1, 1, 0]]), 0.0, 1.0)

@@ -82,6 +82,12 @@ class ResumableLoader(DataLoader[Any]):
     """Training batches, cut whole by the dataset, that go on where a checkpoint within an epoch left off.
 
     Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader passes over them.
+
+    Args:
+        dataset: Cuts a whole batch at once (`__getitems__`).
+        batch_size: Patches.
+        shuffle: The order of an epoch, and the share of this process.
+        num_workers: Processes that cut beside this one.
     """
 
     def __init__(self, dataset: Dataset[Any], batch_size: int, shuffle: EpochShuffle, num_workers: int = 0) -> None:

@@ -90,7 +90,13 @@ class Store:
 
 
 def store_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit) -> str:
-    """Digest of the files behind a table and of what is made of them; labels and splits do not change it."""
+    """Digest of the files behind a table and of what is made of them; labels and splits do not change it.
+
+    Args:
+        table: One row per radiograph (`check_table`).
+        image_size: (height, width) of fitted radiographs in pixels.
+        fit: `squash` or `pad`.
+    """
     digest = hashlib.sha256(json.dumps([_FORMAT, list(image_size), fit]).encode())
     for entry in _entries(table.sort_values("image")):
         for path in (entry["path"], entry["lung"], entry["opacity"]):
@@ -366,7 +372,17 @@ def cached_array(store: Store, name: str, compute: Callable[[], npt.NDArray[np.u
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """A store on disk, as `pneumo-ad store` lists it."""
+    """A store on disk, as `pneumo-ad store` lists it.
+
+    Attributes:
+        folder: Where it lies.
+        images: Radiographs in it.
+        image_size: (height, width) of fitted radiographs in pixels.
+        fit: `squash` or `pad`.
+        source: Folder of the files it was made of.
+        bytes: On disk.
+        used: When it was last opened.
+    """
 
     folder: Path
     images: int

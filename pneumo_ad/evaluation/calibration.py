@@ -32,7 +32,12 @@ Calibration = dict[str, npt.NDArray[np.float32]]
 
 
 def fit_thresholds(scores: Calibration, rule: Threshold) -> tuple[dict[str, Thresholds], dict[str, str]]:
-    """Thresholds of each score from `validation_scores`, and for those that cannot be fitted the reason."""
+    """Thresholds of each score from `validation_scores`, and for those that cannot be fitted the reason.
+
+    Args:
+        scores: As of `validation_scores`.
+        rule: The rule, from two sets of scores to two thresholds.
+    """
     fitted, missing = {}, {}
     for name in JUDGED:
         if isinstance(rule, Fixed) and name != "score":
@@ -52,6 +57,10 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
 
     They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged where the
     run's own are not at hand.
+
+    Args:
+        run: The opened run.
+        scoring: How a run scores windows.
 
     Returns:
         For each of `JUDGED`: `<score>_normal_lung`, windows wholly inside normal lungs; `<score>_pneumonia`, every

@@ -79,6 +79,10 @@ def false_alarms(result: Examination, calibration: Calibration, rate: float, nam
 def oracles(result: Examination, name: str = "score") -> Found:
     """What the best thresholds, chosen on the truth itself, would give: bounds, no results.
 
+    Args:
+        result: Scores and evidence of the radiographs.
+        name: The score meant.
+
     Returns:
         `oracle/image_balanced_accuracy`, `oracle/image_threshold`, `oracle/macro_f1` and its thresholds.
     """

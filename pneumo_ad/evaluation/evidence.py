@@ -13,7 +13,12 @@ from pneumo_ad.scoring import Radiographs
 
 
 def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch."""
+    """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch.
+
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        rows: (I,) row numbers in the table.
+    """
     shares = np.empty((len(rows), len(data.grid)))
     for i, row in enumerate(rows):
         shares[i] = data.grid.window_shares(data.lung_fields[row : row + 1])[0]

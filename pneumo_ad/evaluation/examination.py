@@ -219,7 +219,13 @@ class Examination:
 
 
 def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
-    """Score every window of some radiographs and gather what their masks and labels tell."""
+    """Score every window of some radiographs and gather what their masks and labels tell.
+
+    Args:
+        scoring: How a run scores windows.
+        data: The data module whose radiographs, lung fields and windows are meant.
+        rows: (I,) row numbers in the table.
+    """
     evidence = gather_evidence(data, rows)
     names = scoring.names(data)
     window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
@@ -250,7 +256,12 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
 
 
 def typical_places(evidence: Evidence, most: int = _SHOWN) -> list[int]:
-    """Places of radiographs to show, at most so many of each class: pneumonia first, those with truth if there are."""
+    """Places of radiographs to show, at most so many of each class: pneumonia first, those with truth if there are.
+
+    Args:
+        evidence: What masks and labels tell of the windows.
+        most: Of each class.
+    """
     chosen: list[int] = []
     for group in (evidence.pneumonia, evidence.normal):
         with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]

@@ -28,7 +28,12 @@ NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
 def background_shares(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(I, N) share of each window that is background (`metrics.background`)."""
+    """(I, N) share of each window that is background (`metrics.background`).
+
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        rows: (I,) row numbers in the table.
+    """
     shares = [data.grid.window_shares(background(data.store.images[row])[None])[0] for row in rows]
     return np.stack(shares)
 
@@ -131,7 +136,12 @@ def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def markdown(table: pd.DataFrame, unit: str) -> str:
-    """Table 1 as markdown."""
+    """Table 1 as markdown.
+
+    Args:
+        table: Table 1, a row per kind.
+        unit: Unit of the score.
+    """
     header, rows = printed(table)
     lines = [header, ["---", *["---:"] * (len(header) - 2), "---"], *rows]
     body = "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)

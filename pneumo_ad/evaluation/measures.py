@@ -56,7 +56,12 @@ class Findings:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def add(self, found: Found, prefix: str = "") -> None:
-        """Take over metrics and omissions."""
+        """Take over metrics and omissions.
+
+        Args:
+            found: What is to be taken over.
+            prefix: Put before each key.
+        """
         metrics, omitted = found
         self.metrics |= {prefix + key: value for key, value in metrics.items()}
         self.omitted |= {prefix + key: reason for key, reason in omitted.items()}
@@ -121,7 +126,12 @@ def measure(
 
 
 def localisation(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:
-    """`pixel/pro`, `pixel/pointing_game` (with the chance of hitting) and their `_in_lung`; `oracle/dice`."""
+    """`pixel/pro`, `pixel/pointing_game` (with the chance of hitting) and their `_in_lung`; `oracle/dice`.
+
+    Args:
+        evidence: What masks and labels tell of the windows.
+        maps: Row number -> (H, W) anomaly map.
+    """
     rows = sorted(evidence.pixel_truth)
     truths = [evidence.pixel_truth[row] for row in rows]
     opaque = sum(bool((truth == 2).any()) for truth in truths)
@@ -156,6 +166,11 @@ def shortcuts(data: PatchDataModule, result: Examination, questions: Questions) 
 
     Levels: `image`; `patch` and `pixel_in_lung` (opacity against healthy lung), `patch_outside`, `patch_origin` and
     `patch_origin_in_lung` (from pneumonia against from normal radiographs), `pixel` (opacity against all else).
+
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        result: Scores and evidence of the radiographs.
+        questions: What the truth lets be asked.
     """
     evidence, store = result.evidence, data.store
     metrics: dict[str, float] = {}

@@ -23,7 +23,12 @@ Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def sample_radiographs(data: PatchDataModule, rows: Rows) -> Drawn:
-    """Fig. 1: radiographs of each class, evenly spaced by name, so that they are no choice."""
+    """Fig. 1: radiographs of each class, evenly spaced by name, so that they are no choice.
+
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        rows: (I,) row numbers in the table.
+    """
     table = data.store.table
     chosen = {}
     for label in (NORMAL, PNEUMONIA, OTHER):
@@ -63,6 +68,10 @@ def sample_patches(data: PatchDataModule, rows: Rows, evidence: Evidence, origin
 def lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
     """Fig. 5: lung fields of some radiographs of each class, and where they come from.
 
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        rows: (I,) row numbers in the table.
+
     Raises:
         DataError: The lungs are not looked for, or no radiograph is normal or pneumonia.
     """
@@ -94,7 +103,12 @@ def _source(data: PatchDataModule, has_lung: pd.Series) -> list[str]:
 
 
 def net_architecture(net: nn.Module, data: PatchDataModule) -> Drawn:
-    """Fig. 6: the net's own layers; the numbers' parameters add up to those of the net."""
+    """Fig. 6: the net's own layers; the numbers' parameters add up to those of the net.
+
+    Args:
+        net: The net.
+        data: The data module whose radiographs, lung fields and windows are meant.
+    """
     patch = (data.grid.patch, data.grid.patch)
     size = data.grid.image_size if data.view == "image" else patch
     layers = trace(net, size)

@@ -50,7 +50,13 @@ def write_tables(
 
 
 def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
-    """A row per window; `kinds` (I, N) are the predicted ones."""
+    """A row per window; `kinds` (I, N) are the predicted ones.
+
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        result: Scores and evidence of the radiographs.
+        kinds: (I, N) kinds predicted; None without thresholds.
+    """
     names, evidence = data.store.table["image"].iloc[result.rows].to_numpy(), result.evidence
     known = np.array(KINDS)
     columns = {
@@ -66,7 +72,13 @@ def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None
 
 
 def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
-    """A row per radiograph."""
+    """A row per radiograph.
+
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        result: Scores and evidence of the radiographs.
+        kinds: (I, N) kinds predicted; None without thresholds.
+    """
     found = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
     for name, values in result.image.items():
         found[name] = values

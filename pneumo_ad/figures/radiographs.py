@@ -42,7 +42,12 @@ def sample_rows(rows: Mapping[str, tuple[Images, Sequence[str]]]) -> Figure:
 
 
 def painted(image: npt.NDArray[np.uint8], field: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """(H, W) grey levels and a field of 0 and 1 -> (H, W, 3) in [0, 1]: all but the field in one colour."""
+    """(H, W) grey levels and a field of 0 and 1 -> (H, W, 3) in [0, 1]: all but the field in one colour.
+
+    Args:
+        image: (H, W) uint8 grey levels.
+        field: (H, W) of 0 and 1.
+    """
     return np.where(field[..., None] == 1, image[..., None] / 255, np.array(to_rgb(BACKGROUND)))
 
 

@@ -45,7 +45,12 @@ STYLE: dict[Any, Any] = {
 
 
 def page(width: float, height: float) -> Figure:
-    """An empty figure of so many inches; to be used within `mpl.rc_context(STYLE)`."""
+    """An empty figure of so many inches; to be used within `mpl.rc_context(STYLE)`.
+
+    Args:
+        width: In inches.
+        height: In inches.
+    """
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -79,13 +84,23 @@ def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gra
 
 
 def outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) -> None:
-    """The edge of a mask of 0 and 1, if there is any."""
+    """The edge of a mask of 0 and 1, if there is any.
+
+    Args:
+        axis: The axes that show the radiograph.
+        mask: (H, W) of 0 and 1, or None.
+        colour: Of the line.
+    """
     if mask is not None and mask.any():
         axis.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9)
 
 
 def fitting(name: str, width: float) -> str:
     """A name cut in its middle to what fits so many inches in small type.
+
+    Args:
+        name: What is to be shown.
+        width: In inches.
 
     >>> fitting("NORMAL2-IM-0389-0001", 1.0)
     'NORMAL2…389-0001'
@@ -96,6 +111,11 @@ def fitting(name: str, width: float) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG of 300 dots per inch on opaque white, which reads on a dark page too."""
+    """Write a PNG of 300 dots per inch on opaque white, which reads on a dark page too.
+
+    Args:
+        figure: Drawn within `STYLE`.
+        path: Of the PNG.
+    """
     with whole(path) as aside, mpl.rc_context(STYLE):
         figure.savefig(aside, dpi=300, format="png", facecolor="white", transparent=False)

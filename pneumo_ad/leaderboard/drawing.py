@@ -26,7 +26,12 @@ _COLUMNS = 4  # radiographs whose maps are shown
 
 
 def draw(found: Comparison, overrides: Sequence[str]) -> None:
-    """Write every figure that can be drawn into `figures/` of the comparison."""
+    """Write every figure that can be drawn into `figures/` of the comparison.
+
+    Args:
+        found: The comparison, measured and ranked.
+        overrides: What was asked for on the command line, `key=value`.
+    """
     folder = found.output / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Figure | None] = {f"metric_by_{axis}": _metric(found, axis) for axis in found.axes if found.sort}

@@ -104,7 +104,12 @@ class Comparison:
 
 
 def measure(found: Comparison, overrides: Sequence[str]) -> None:
-    """Fill in a row per run: how it stands, its axes and seed, every metric, seconds, parameters."""
+    """Fill in a row per run: how it stands, its axes and seed, every metric, seconds, parameters.
+
+    Args:
+        found: The comparison, with its runs.
+        overrides: What was asked for on the command line, `key=value`.
+    """
     metrics: dict[str, dict[str, Any]] = {}
     told_by = {name: json.loads((place / "metrics.json").read_text()) for name, place in found.evaluations.items()}
     for name, told in told_by.items():
@@ -190,6 +195,10 @@ def _parameters(run: SweptRun) -> int | None:
 def choose_sort(found: Comparison, asked: str) -> str | None:
     """The metric to sort by.
 
+    Args:
+        found: The comparison, measured.
+        asked: The metric asked for; empty leaves the choice here.
+
     Raises:
         ConfigError: The one asked for is not there; names the nearest, or why it was left out.
     """
@@ -225,7 +234,13 @@ def _omitted(found: Comparison) -> dict[str, str]:
 
 
 def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
-    """Fill in the groups, sorted, with their differences to the reference."""
+    """Fill in the groups, sorted, with their differences to the reference.
+
+    Args:
+        found: The comparison, measured.
+        reference: `key=value,...` of the group that differences are taken to; empty leaves the choice here.
+        overrides: What was asked for on the command line, `key=value`.
+    """
     members: dict[tuple[str, ...], dict[str, SweptRun]] = {}
     for run in found.runs:
         if run.name not in found.evaluations:

@@ -37,7 +37,15 @@ class Paired:
         owner: npt.NDArray[np.integer],
         weights: npt.NDArray[np.float32],
     ) -> None:
-        """AUROC of one more run."""
+        """AUROC of one more run.
+
+        Args:
+            name: Of the run.
+            scores: (n,) scores, higher is more anomalous.
+            truth: (n,) bool, which are positive.
+            owner: (n,) column of each value's patient in `weights`.
+            weights: (resamples, patients) how often each is drawn.
+        """
         self.value[name] = auroc(scores, truth)
         self.resampled[name] = resampled_aurocs(scores, truth, owner, weights)
 
@@ -46,7 +54,12 @@ class Paired:
         return float(np.mean([self.value[name] for name in names])), *interval_of(self._mean(names))
 
     def difference(self, names: Sequence[str], reference: Sequence[str]) -> tuple[float, float, float]:
-        """Mean of some runs less that of others and its 95 % interval; of runs with themselves exactly 0."""
+        """Mean of some runs less that of others and its 95 % interval; of runs with themselves exactly 0.
+
+        Args:
+            names: Runs, as they were added.
+            reference: The others.
+        """
         value = self.mean(names)[0] - self.mean(reference)[0]
         return value, *interval_of(self._mean(names) - self._mean(reference))
 

@@ -134,7 +134,12 @@ class LungDataModule(L.LightningDataModule):
 
 
 def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
-    """Binary cross-entropy plus 1 - soft Dice per image, mean over the batch: (B, 1, H, W) twice -> scalar."""
+    """Binary cross-entropy plus 1 - soft Dice per image, mean over the batch: (B, 1, H, W) twice -> scalar.
+
+    Args:
+        logits: (B, 1, H, W) before the sigmoid.
+        lung: (B, 1, H, W) of 0 and 1.
+    """
     target = lung.float()
     crossed = nn.functional.binary_cross_entropy_with_logits(logits, target)
     probability = logits.sigmoid()
@@ -144,7 +149,12 @@ def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
 
 
 def dice(found: Tensor, lung: Tensor) -> Tensor:
-    """Dice of two masks per image; 1 where both are empty: (B, 1, H, W) bool twice -> (B,) in [0, 1]."""
+    """Dice of two masks per image; 1 where both are empty: (B, 1, H, W) bool twice -> (B,) in [0, 1].
+
+    Args:
+        found: One mask of each image.
+        lung: The other.
+    """
     axes = (1, 2, 3)
     return (2 * (found & lung).sum(axes) + 1) / (found.sum(axes) + lung.sum(axes) + 1)
 

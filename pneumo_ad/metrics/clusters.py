@@ -21,7 +21,12 @@ CLUSTERS = 3  # as many as there are kinds
 
 
 class Agreement(NamedTuple):
-    """Of clusters with kinds, each with its 95 % interval by patient."""
+    """Of clusters with kinds, each with its 95 % interval by patient.
+
+    Attributes:
+        adjusted_rand: Adjusted Rand index (Hubert & Arabie 1985).
+        best_match_macro_f1: As of `best_match_macro_f1`.
+    """
 
     adjusted_rand: Interval
     best_match_macro_f1: Interval
@@ -64,6 +69,10 @@ def best_match(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) ->
 
 def best_match_macro_f1(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> float:
     """`macro_f1` under `best_match`, in [0, 1]: an upper bound on what naming the clusters without the truth reaches.
+
+    Args:
+        true: (n,) true kinds.
+        found: (n,) numbers of clusters.
 
     >>> best_match_macro_f1(np.array([0, 0, 1, 2]), np.array([2, 2, 0, 1]))
     1.0

@@ -193,7 +193,12 @@ def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray
 
 
 def pixel_values(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """(n,) values of (H, W) maps at the known pixels, in the order of the questions about pixels."""
+    """(n,) values of (H, W) maps at the known pixels, in the order of the questions about pixels.
+
+    Args:
+        evidence: What masks and labels tell of the windows.
+        maps: Row number -> (H, W) anomaly map.
+    """
     rows = sorted(evidence.pixel_truth)
     parts = [maps[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
@@ -249,6 +254,10 @@ def missing_kind(evidence: Evidence) -> str | None:
 
 def sad_medians(sad: npt.NDArray[np.floating], evidence: Evidence) -> tuple[dict[str, float], dict[str, str]]:
     """Median SAD in grey levels of each kind of window, of windows wholly inside normal lungs, of pneumonia windows.
+
+    Args:
+        sad: (I, N) SAD of each window in grey levels.
+        evidence: What masks and labels tell of the windows.
 
     Returns:
         `patch/sad_median_...` and, for those without a window, the reason.

@@ -41,6 +41,10 @@ def macro_f1(true: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) 
     """Mean of the F1 scores of healthy, opacity and outside over patches that truly are one of them; in [0, 1].
 
     A kind that is never predicted counts 0.
+
+    Args:
+        true: (n,) true kinds.
+        predicted: (n,) predicted kinds.
     """
     known = true <= OUTSIDE
     labels = [HEALTHY, OPACITY, OUTSIDE]

@@ -28,7 +28,14 @@ Patients = npt.NDArray[np.integer] | npt.NDArray[np.str_]
 
 
 class PointingGame(NamedTuple):
-    """Share of hits with its 95 % interval, and the share that a random pixel would hit."""
+    """Share of hits with its 95 % interval, and the share that a random pixel would hit.
+
+    Attributes:
+        value: Share of hits.
+        low: Lower end of the interval.
+        high: Upper end.
+        chance: What a random pixel would hit.
+    """
 
     value: float
     low: float
@@ -141,6 +148,11 @@ def pointing_hits(
 
     Where several pixels are highest, the share of them: a constant map scores what chance does. Both are NaN for a
     radiograph without a covered opacity pixel.
+
+    Args:
+        maps: I anomaly maps, each (H, W).
+        truths: I truths of the same shapes.
+        in_lung: Whether only pixels of the lung count.
     """
     hits, chance = np.full(len(maps), np.nan), np.full(len(maps), np.nan)
     for i, (values, truth) in enumerate(_pairs(maps, truths)):

@@ -26,7 +26,7 @@ class Best(NamedTuple):
 class BestMacroF1(NamedTuple):
     """Oracle: the best macro-F1 and its thresholds: healthy <= low < opacity <= high < outside."""
 
-    value: float
+    value: float  # in [0, 1]
     low: float
     high: float
 

@@ -13,7 +13,13 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """A figure and its 95 % interval."""
+    """A figure and its 95 % interval.
+
+    Attributes:
+        value: The figure itself.
+        low: Lower end.
+        high: Upper end.
+    """
 
     value: float
     low: float
@@ -29,12 +35,22 @@ class Interval(NamedTuple):
 
 
 def auroc(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
-    """Area under the ROC curve, exact, ties counted half: chance that a positive scores above a negative, in [0, 1]."""
+    """Area under the ROC curve, exact, ties counted half: chance that a positive scores above a negative, in [0, 1].
+
+    Args:
+        scores: (n,) scores, higher is more anomalous.
+        truth: (n,) bool, which are positive.
+    """
     return float(roc_auc_score(truth, scores))
 
 
 def average_precision(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
-    """Average precision, exact; at chance it equals the share of positives."""
+    """Average precision, exact; at chance it equals the share of positives.
+
+    Args:
+        scores: (n,) scores, higher is more anomalous.
+        truth: (n,) bool, which are positive.
+    """
     return float(average_precision_score(truth, scores))
 
 
@@ -70,6 +86,11 @@ def draw_patients(
 ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
     """Number the patients of (n,) samples and draw them: (n,) the column of each sample's patient, and the draws.
 
+    Args:
+        patients: (n,) whose each sample is.
+        resamples: Number of draws.
+        seed: Fixes the draws.
+
     >>> owner, weights = draw_patients(np.array(["b", "a", "b"]), resamples=4)
     >>> owner.tolist(), weights.shape
     ([1, 0, 1], (4, 2))
@@ -79,7 +100,13 @@ def draw_patients(
 
 
 def resamples_of(patients: int, resamples: int = 1000, seed: int = 0) -> npt.NDArray[np.float32]:
-    """(resamples, patients) how often each patient is drawn: one draw serves all that is to be compared in pairs."""
+    """(resamples, patients) how often each patient is drawn: one draw serves all that is to be compared in pairs.
+
+    Args:
+        patients: How many there are.
+        resamples: Number of draws.
+        seed: Fixes the draws.
+    """
     rng = np.random.default_rng(seed)
     return rng.multinomial(patients, np.full(patients, 1 / patients), size=resamples).astype(np.float32)
 

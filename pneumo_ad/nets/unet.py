@@ -15,7 +15,14 @@ Norm = Literal["none", "batch"]
 
 
 class ConvBlock(nn.Sequential):
-    """`convs` 3 x 3 convolutions with zero padding, each followed by an optional norm and ReLU: size is kept."""
+    """`convs` 3 x 3 convolutions with zero padding, each followed by an optional norm and ReLU: size is kept.
+
+    Args:
+        in_channels: Of the input.
+        out_channels: Of each convolution.
+        convs: How many there are.
+        norm: `none` or `batch`.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, convs: int, norm: Norm) -> None:
         layers: list[nn.Module] = []
@@ -91,6 +98,12 @@ class UNet(nn.Module):
 
 def check_sizes(width: int, depth: int, convs: int, norm: str) -> None:
     """Refuse what no net of `ConvBlock`s can be made of.
+
+    Args:
+        width: Channels of the first level.
+        depth: Poolings.
+        convs: Convolutions per level.
+        norm: `none` or `batch`.
 
     Raises:
         ConfigError: A number below 1 or an unknown norm.

@@ -58,7 +58,12 @@ def _seen(
 
 
 def standard_of(run: Run, scoring: Scoring) -> Standard:
-    """What a run's held-out validation patients say of its score."""
+    """What a run's held-out validation patients say of its score.
+
+    Args:
+        run: The opened run.
+        scoring: How a run scores windows.
+    """
     calibration: Calibration = calibrate(run, scoring)
     thresholds, _ = fit_thresholds(calibration, build(run.config.threshold))
     normal = calibration.get("score_normal_lung", np.zeros(0))

@@ -23,7 +23,13 @@ Features = dict[str, npt.NDArray[np.float32]]
 
 @torch.inference_mode()
 def difference_images(net: nn.Module, patches: Tensor, batch_size: int = 256) -> Tensor:
-    """(n, 1, p, p) uint8 -> (n, 1, p, p) float32, input less reconstruction in grey levels, on the net's device."""
+    """(n, 1, p, p) uint8 -> (n, 1, p, p) float32, input less reconstruction in grey levels, on the net's device.
+
+    Args:
+        net: The net.
+        patches: (n, 1, p, p) uint8.
+        batch_size: Patches at a time; bounds the memory.
+    """
     device = next(net.parameters(), torch.empty(0)).device
     parts = []
     for part in patches.split(batch_size):
@@ -67,7 +73,13 @@ class Description:
         return {name: described[name].cpu().numpy() for name in DESCRIPTIONS}
 
     def every(self, dataset: Any, batch_size: int = 256, progress: str | None = None) -> Features:
-        """Every window of a dataset that can `cut` batches, in bounded memory; by name (n, d) float32."""
+        """Every window of a dataset that can `cut` batches, in bounded memory; by name (n, d) float32.
+
+        Args:
+            dataset: Of windows; offers `cut`.
+            batch_size: Patches at a time; bounds the memory.
+            progress: Title of a progress bar; None shows none.
+        """
         starts = range(0, len(dataset), batch_size)
         parts = [
             self(dataset.cut(np.arange(first, min(first + batch_size, len(dataset))))["patch"])

@@ -47,7 +47,12 @@ def draw_build(rng: np.random.Generator) -> Build:
 
 
 def arm(build: Build, side: int) -> tuple[Point, Point]:
-    """Shoulder joint and elbow of one arm in body coordinates."""
+    """Shoulder joint and elbow of one arm in body coordinates.
+
+    Args:
+        build: The proportions of the body.
+        side: -1 or 1.
+    """
     shoulder = (side * (1.06 + 0.08 * build.fat), 0.06 if build.arms < 0 else -0.08)
     reach = 1.7
     return shoulder, (shoulder[0] + side * reach * np.cos(build.arms), shoulder[1] - reach * np.sin(build.arms))

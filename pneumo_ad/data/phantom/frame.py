@@ -55,7 +55,12 @@ class Frame:
 
 
 def draw_frame(rng: np.random.Generator, size: int) -> Frame:
-    """A random pose in a picture whose longest side is ``size`` pixels."""
+    """A random pose in a picture whose longest side is ``size`` pixels.
+
+    Args:
+        rng: Source of what is random.
+        size: Longest side in pixels.
+    """
     aspect = float(np.clip(ASPECT_MEDIAN * np.exp(ASPECT_SPREAD * rng.standard_normal()), *ASPECT_RANGE))
     rows, columns = (round(size / aspect), size) if aspect >= 1 else (size, round(size * aspect))
     tall = rng.uniform(0.62, 0.88) * rows

@@ -9,7 +9,12 @@ _PRINT = ("AP", "PA", "PORT", "ERECT", "SUPINE", "MOBILE", "A-P", "12:41", "kV 7
 
 
 def draw_leads(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Attenuation of cables and electrodes on the skin, (H, W) float32; none in most pictures."""
+    """Attenuation of cables and electrodes on the skin, (H, W) float32; none in most pictures.
+
+    Args:
+        shape: (rows, columns).
+        rng: Source of what is random.
+    """
     if rng.random() >= 0.2:
         return np.zeros(shape, np.float32)
     layer = Image.new("L", (shape[1] * 2, shape[0] * 2))
@@ -28,7 +33,12 @@ def draw_leads(shape: tuple[int, int], rng: np.random.Generator) -> Array:
 
 
 def stamp(grey: Array, rng: np.random.Generator) -> Array:
-    """The picture with a side letter, print and the border of the beam, each in some pictures; float32 in [0, 1]."""
+    """The picture with a side letter, print and the border of the beam, each in some pictures; float32 in [0, 1].
+
+    Args:
+        grey: (H, W) float32 in [0, 1].
+        rng: Source of what is random.
+    """
     rows, columns = grey.shape
     layer = Image.new("L", (columns, rows))
     pen = ImageDraw.Draw(layer)

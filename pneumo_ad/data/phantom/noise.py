@@ -10,6 +10,11 @@ Array = np.ndarray
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Array:
     """Gaussian noise of mean 0 and deviation 1, blurred by ``scale`` pixels.
 
+    Args:
+        rng: Source of what is random.
+        shape: (rows, columns).
+        scale: Standard deviation in pixels.
+
     Returns:
         (H, W) float32.
     """
@@ -22,7 +27,12 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float)
 
 
 def blur(field: Array, scale: float) -> Array:
-    """Gaussian blur of deviation ``scale`` pixels, (H, W) float32 to (H, W) float32."""
+    """Gaussian blur of deviation ``scale`` pixels, (H, W) float32 to (H, W) float32.
+
+    Args:
+        field: (H, W) float32.
+        scale: Standard deviation in pixels.
+    """
     coarse = max(1, int(scale / 2))
     if coarse == 1:
         return np.asarray(gaussian_filter(field.astype(np.float32, copy=False), scale, mode="nearest", truncate=3))
@@ -32,5 +42,10 @@ def blur(field: Array, scale: float) -> Array:
 
 
 def resize(field: Array, shape: tuple[int, ...]) -> Array:
-    """A float32 field at another (rows, columns); bicubic, since the eye sees the creases of a bilinear grid."""
+    """A float32 field at another (rows, columns); bicubic, since the eye sees the creases of a bilinear grid.
+
+    Args:
+        field: (H, W) float32.
+        shape: (rows, columns).
+    """
     return np.array(Image.fromarray(field).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))

@@ -12,7 +12,13 @@ SPINE_DENSITY = 0.17
 
 
 def skeleton(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
-    """Attenuation of ribs, spine, clavicles, shoulder blades, upper arms and jaw, (H, W) float32."""
+    """Attenuation of ribs, spine, clavicles, shoulder blades, upper arms and jaw, (H, W) float32.
+
+    Args:
+        frame: The pose.
+        build: The proportions of the body.
+        rng: Source of what is random.
+    """
     bones = _ribs(frame, build, rng) + _spine(frame, build) + _girdle(frame, build, rng) + _jaw(frame, build, rng)
     # Spongy bone is grained.
     return np.float32(build.bone) * bones * (1 + np.float32(0.1) * smooth_noise(rng, frame.shape, 0.02 * frame.unit))

@@ -93,7 +93,13 @@ def _limb(x: Array, y: Array, start: Point, end: Point, radii: Point) -> Array:
 
 
 def chest(frame: Frame, build: Build, rng: np.random.Generator) -> Chest:
-    """The soft parts of a body in its pose."""
+    """The soft parts of a body in its pose.
+
+    Args:
+        frame: The pose.
+        build: The proportions of the body.
+        rng: Source of what is random.
+    """
     x, y, tall = frame.x, frame.y, frame.height
     t = y / np.float32(tall)
     far = np.abs(x)

@@ -12,7 +12,13 @@ DENSITY = 3.4  # thickness of water per radius: 2 for a round vessel, more since
 
 
 def vessels(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
-    """Attenuation of the hila and vessels of both lungs, (H, W) float32."""
+    """Attenuation of the hila and vessels of both lungs, (H, W) float32.
+
+    Args:
+        frame: The pose.
+        build: The proportions of the body.
+        rng: Source of what is random.
+    """
     x, y = frame.x, frame.y
     total = np.zeros(frame.shape, np.float32)
     start, heading, radius = [], [], []

@@ -1,0 +1,331 @@
+"""What the README and its pages tell a reader to type is typed here, on small settings.
+
+A fenced block is bash, python, yaml or, without a name, something to look at. Python and yaml after a line that ends in
+a file's name (`mine/net.py`:) are written to that file, other Python is run. Of bash, each line is run as it stands but
+for the tables below: what words mean here (WORDS), what is cut down (SMALL, SHORTER) and what cannot be run (UNRUN,
+each with its reason, and how far it is checked all the same). A line that is in none of them and fails, fails the test.
+The blocks of a section (`## ...`) are one story, told in one folder.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+import pydicom
+import pytest
+from drawn import radiograph, write_kaggle, write_set
+from running import start
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", "conf/README.md", "experiments/sweeps.md", "notebooks/README.md"]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"`([\w/]+\.(?:py|yaml))`:\s*$")
+
+# Words that stand for something of the reader's own.
+WORDS = {"RUN": "small_run", "DIR": "kaggle"}
+
+# Appended to a command, so that it takes seconds: one step of one epoch on few, small drawn radiographs.
+PHANTOMS = ["data.normal=24", "data.pneumonia=20", "data.size=96"]
+BRIEF = [
+    "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1", "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=1",
+]  # fmt: skip
+SMALL = {
+    "train": ["trainer=cpu", *BRIEF, "evaluate=null", "callbacks=minimal", "callbacks.progress=null"],
+    "train-lungs": [
+        "trainer=cpu", "trainer.precision=32-true", *BRIEF, "segmenter.width=2", "segmenter.image_size=64",
+        "measure_size=64", "datamodule.num_workers=0",
+    ],
+    "classify": ["trainer=cpu", *BRIEF, "image_size=64", "net.widths=[2,4,8]", "net.hidden=16"],
+    "audit": ["image_size=64"],
+    "evaluate": ["trainer=cpu", "matched=false"],
+    "figures": ["trainer=cpu", "classifier=none", "only=1,9"],
+    "tune": [
+        "data.normal=24", "data.pneumonia=40", "data.size=96", "trainer=cpu", *BRIEF, "image_size=64", "patch=8",
+        "stride=8", "tune.space.net.depth.high=2",
+    ],
+}  # fmt: skip
+# Replaced in a line: fewer values, fewer trials.
+SHORTER = {
+    "patch=16,48 seed=0,1,2": "patch=16,48 seed=0",
+    "corruption=none,coarse_noise seed=0,1": "corruption=none seed=0",
+    "corruption=none,coarse_noise": "corruption=none",
+    "tune.trials=20": "tune.trials=1",
+}
+
+
+class Unrun(NamedTuple):
+    """Why a line cannot be run here, and what is run instead (nothing: only the reason stands)."""
+
+    reason: str
+    instead: str = ""
+
+
+# The longest beginning that fits counts.
+UNRUN = {
+    "make": Unrun("sets up .venv from a package index, or runs these tests", "make -n"),
+    "source .venv/bin/activate": Unrun("no .venv here"),
+    ".venv/bin/pre-commit install": Unrun("writes into .git"),
+    "pip install": Unrun("needs a package index; that the extra exists is checked"),
+    "tensorboard --logdir": Unrun(
+        "a server that does not end; tests/test_tensorboard.py starts one", "tensorboard --help"
+    ),
+    "pneumo-ad train trainer=gpu": Unrun("needs a GPU", "--cfg job"),
+    "pneumo-ad train experiment=ablate_loss hydra/launcher": Unrun(
+        "launchers are started by tests/test_sweeps.py, SLURM by nobody", "--cfg job"
+    ),
+    "pneumo-ad train trainer=ddp": Unrun("several processes are started by tests/test_processes.py", "--cfg job"),
+    "pneumo-ad cluster": Unrun("trains for a minute whatever the data; tests/test_cluster.py runs it", "--help"),
+    "pneumo-ad download": Unrun("needs the network and a Kaggle account", "--help"),
+}
+
+
+class Section(NamedTuple):
+    page: str
+    title: str
+    text: str
+
+    @property
+    def lines(self):
+        return [line for kind, block, _ in blocks(self.text) if kind == "bash" for line in commands(block)]
+
+
+def sections():
+    for page in PAGES:
+        parts = re.split(r"^## (.*)$", (ROOT / page).read_text(), flags=re.MULTILINE)
+        for title, text in zip(["", *parts[1::2]], parts[::2], strict=True):
+            if "```" in text:
+                yield Section(page, title, text)
+
+
+def blocks(text):
+    """(language, content, name of the file it is for or None) of each fenced block."""
+    for match in BLOCK.finditer(text):
+        name = NAMED.search(text[: match.start()].rstrip("\n"))
+        yield match[1], match[2], name and name[1]
+
+
+def commands(block):
+    """Lines without their comments; a line that ends in a backslash goes on."""
+    joined = re.sub(r"\\\n\s*", "", block)
+    lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
+    return [line for line in lines if line]
+
+
+def write_rsna(folder, normal=12, pneumonia=12):
+    """The layout of `data=rsna`: DICOM, boxes and the set's own words."""
+    images = folder / "stage_2_train_images"
+    images.mkdir(parents=True)
+    boxes, classes = ["patientId,x,y,width,height,Target"], ["patientId,class"]
+    for number in range(normal + pneumonia):
+        sick = number >= normal
+        pixels = radiograph(number, sick=sick)
+        file = pydicom.Dataset()
+        file.file_meta = pydicom.dataset.FileMetaDataset()
+        file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        file.SOPClassUID, file.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", f"1.2.3.{number}"
+        file.Modality, file.ViewPosition, file.PatientID = "CR", "PA", f"p{number:02d}"
+        file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = 1, "MONOCHROME2", 0
+        file.BitsAllocated, file.BitsStored, file.HighBit = 8, 8, 7
+        file.Rows, file.Columns = pixels.shape
+        file.PixelData = pixels.tobytes()
+        file.save_as(images / f"p{number:02d}.dcm", enforce_file_format=True)
+        boxes.append(f"p{number:02d},8,30,20,30,1" if sick else f"p{number:02d},,,,,0")
+        classes.append(f"p{number:02d},{'Lung Opacity' if sick else 'Normal'}")
+    (folder / "stage_2_train_labels.csv").write_text("\n".join(boxes))
+    (folder / "stage_2_detailed_class_info.csv").write_text("\n".join(classes))
+
+
+def unrun(line):
+    fitting = [beginning for beginning in UNRUN if line.startswith(beginning)]
+    return max(fitting, key=len, default=None)
+
+
+def small(line):
+    """The words of a command line as it is run."""
+    for long, short in SHORTER.items():
+        line = line.replace(long, short)
+    for word, meant in WORDS.items():
+        line = re.sub(rf"\b{word}\b", meant, line)
+    words = [os.path.expandvars(word) for word in shlex.split(line)]
+    if words[0] != "pneumo-ad":
+        return words
+    given = {word.split("=", 1)[0] for word in words}
+    added = list(SMALL.get(words[1], []))
+    if words[1] == "train" and not any(word.startswith("data=") for word in words):
+        added = [*PHANTOMS, *added]
+    name = next((word.split("=")[1] for word in words if word.startswith("experiment=ablate")), None)
+    if name:  # not named after what was added
+        added.append(f"hydra.sweep.dir=sweeps/{name}/default")
+    return [*words[:2], *(one for one in added if one.split("=", 1)[0] not in given), *words[2:]]
+
+
+SECTIONS = list(sections())
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """What a reader has: a run and a folder of radiographs, and the layout that $PNEUMO_AD_DATA names."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_kaggle(folder / "kaggle", normal=20, pneumonia=20)
+    data = folder / "data"
+    shutil.copytree(folder / "kaggle", data / "chest_xray_1024")
+    write_set(data / "opacity_masks", normal=8, pneumonia=8)
+    write_set(data / "lung_masks" / "montgomery_shenzhen", normal=20, pneumonia=0)
+    write_rsna(data / "rsna")
+    children = write_set(folder / "children", normal=0, pneumonia=4)
+    shutil.copytree(children / "images", data / "chest_xray_224" / "train" / "PNEUMONIA")
+    shutil.copytree(children / "lung", data / "lung_masks" / "chest_xray_viral")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
+        tiny = [*PHANTOMS, "net.width=4", "trainer=cpu", *BRIEF, "matched=false", "callbacks=minimal", "logger=csv"]
+        assert start("train", *tiny, "hydra.run.dir=small_run") == 0
+    return folder
+
+
+@pytest.fixture
+def reader(drawn, tmp_path, monkeypatch):
+    """Sits in a folder that holds the run and the radiographs."""
+    for name in ("small_run", "kaggle"):
+        shutil.copytree(drawn / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(drawn / "cache"))
+    monkeypatch.setenv("PNEUMO_AD_DATA", str(drawn / "data"))
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    yield monkeypatch
+    for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.page}: {section.title}")
+def test_what_a_section_says_works(section, reader):
+    for kind, block, name in blocks(section.text):
+        assert kind in ("bash", "python", "yaml", ""), f"a block of {kind!r} is neither run nor looked at"
+        if name:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(block)
+        elif kind == "python":
+            exec(compile(re.sub(r"\bRUN\b", WORDS["RUN"], block), f"{section.page}: {section.title}", "exec"), {})
+        elif kind == "bash":
+            for line in commands(block):
+                run_line(line, reader)
+        else:
+            assert not kind, "a yaml without the name of its file"
+
+
+def run_line(line, reader):
+    why = unrun(line)
+    words = small(line)
+    if why is not None:
+        check_unrun(UNRUN[why], words, line)
+    elif words[0] == "export":
+        for setting in words[1:]:
+            name, _, value = setting.partition("=")
+            reader.setenv(name, value)
+            if name == "PYTHONPATH":
+                reader.syspath_prepend(str(Path(value).resolve()))
+    elif words[0] == "pneumo-ad":
+        assert start(*words[1:]) == 0, f"{line}\nrun as: {shlex.join(words)}"
+    else:
+        pytest.fail(f"{line}\nis neither run nor listed in UNRUN")
+
+
+def check_unrun(one, words, line):
+    if one.instead == "make -n":
+        done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    elif one.instead == "--cfg job":
+        done = [word for word in shlex.split(line)[1:] if not word.startswith("hydra")]
+        assert start(*done, "--cfg", "job") == 0, line
+    elif one.instead == "--help":
+        assert start(*words[1:2], "--help") == 0, line
+    elif one.instead == "--version":
+        subprocess.run([sys.executable, "-m", "tensorboard.main", "--version"], check=True, capture_output=True)
+    if words[:2] == ["pip", "install"]:
+        assert extras_of(line) <= extras(), line
+
+
+def extras():
+    return set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+
+
+def extras_of(text):
+    return {name for named in re.findall(r"pneumo_ad\[([\w,]+)\]", text) for name in named.split(",")}
+
+
+def test_every_exception_is_still_needed():
+    """A table that outlives its line would hide the next one."""
+    lines = [line for section in SECTIONS for line in section.lines]
+    assert {unrun(line) for line in lines} - {None} == set(UNRUN)
+    assert all(any(long in line for line in lines) for long in SHORTER)
+    assert all(any(re.search(rf"\b{word}\b", line) for line in lines) for word in WORDS)
+    assert all(
+        any(line.startswith(f"pneumo-ad {command} ") for line in lines if not unrun(line))
+        or any(line == f"pneumo-ad {command}" for line in lines)
+        for command in SMALL
+    )
+    assert all(one.reason for one in UNRUN.values())
+
+
+def test_a_line_that_is_neither_run_nor_listed_fails(reader):
+    with pytest.raises(pytest.fail.Exception, match="neither run nor listed"):
+        run_line("curl example.org", reader)
+    with pytest.raises(AssertionError, match="net=resnet"):
+        run_line("pneumo-ad train net=resnet", reader)
+
+
+def test_comments_and_continued_lines():
+    assert commands("# a\nb c  # d\ne \\\n  f\n'g#h'\n") == ["b c", "e f", "'g#h'"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_pictures_are_there(page):
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    for link in re.findall(r"(?:\]\(|src=\")([^)\s\"]+)", text):
+        place, _, anchor = link.partition("#")
+        if place.startswith("http"):
+            continue
+        target = (ROOT / page).parent / place if place else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}, link
+
+
+def test_the_table_of_commands_is_that_of_the_command_line(capfd):
+    from pneumo_ad.cli import USAGE
+
+    table = re.findall(r"^\| \w* ?\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    listed = re.findall(r"^    ([a-z-]+) ", USAGE, flags=re.MULTILINE)
+    assert len(table) >= 10
+    assert table == listed
+    start("no such command")
+    known = capfd.readouterr().err.split("Commands: ")[1].strip().split(", ")
+    assert sorted(known) == sorted(table)
+
+
+def test_every_choice_is_in_the_table_of_options():
+    text = (ROOT / "conf" / "README.md").read_text()
+    for file in sorted((ROOT / "conf").glob("*/*.yaml")):
+        row = next(line for line in text.splitlines() if re.match(rf"\| .*`{file.parent.name}`.* \|", line))
+        named = file.stem if not file.stem.startswith("ablate_") else "ablate_*"
+        assert f"`{named}`" in row, f"{file.parent.name}={file.stem} is not in conf/README.md"
+
+
+def test_extras_named_in_the_pages_exist():
+    named = {name for page in PAGES for name in extras_of((ROOT / page).read_text())}
+    assert named
+    assert named <= extras()
+
+
+def test_one_version_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text(), flags=re.MULTILINE)
+    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)

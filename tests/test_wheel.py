@@ -1,0 +1,204 @@
+"""What is built is all that is needed: a wheel, in an environment without this checkout, from another folder."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from drawn import radiograph
+from PIL import Image
+from running import TINY
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ["pyproject.toml", "README.md", "LICENSE", "conf", "pneumo_ad"]
+MADE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", "build", "dist")
+
+
+def call(command, folder, environment=None, fails=False):
+    done = subprocess.run(
+        [str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode != 0) == fails, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A source archive and, built from it, a wheel; nothing is fetched."""
+    source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=MADE)
+        else:
+            shutil.copy(ROOT / name, source)
+    call([sys.executable, "-m", "build", "--no-isolation", "--outdir", output, source], source)
+    call([sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", output / "direct", source], source)
+    return output
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (file,) = built.glob("*.whl")
+    with zipfile.ZipFile(file) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return message_from_bytes(wheel.read(name))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(built, tmp_path_factory):
+    """The wheel alone in a fresh environment, a folder to work in, and how to call what is in there.
+
+    The packages it needs are those of this environment: a .pth names their folders. As .pth files in those are not
+    followed in turn, the editable install of this checkout is not seen.
+    """
+    folder = tmp_path_factory.mktemp("elsewhere")
+    venv.create(folder / "env", with_pip=False, symlinks=True)
+    home = {"base": str(folder / "env"), "platbase": str(folder / "env")}
+    site = Path(sysconfig.get_path("purelib", vars=home))
+    here = [path for path in sys.path if Path(path).name == "site-packages"]
+    (site / "borrowed.pth").write_text("\n".join(here))
+    (file,) = built.glob("*.whl")
+    python = Path(sysconfig.get_path("scripts", vars=home)) / "python"
+    install = ["install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--ignore-installed"]
+    call([sys.executable, "-m", "pip", "--python", python, *install, file], folder)
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    environment["PNEUMO_AD_CACHE"] = str(folder / "cache")
+
+    def run(*words, fails=False):
+        return call([python.with_name(words[0]), *words[1:]], folder, environment, fails)
+
+    return folder, site, run
+
+
+@pytest.fixture(scope="module")
+def trained(elsewhere):
+    folder, _, run = elsewhere
+    run("pneumo-ad", "train", *[one for one in TINY if one != "evaluate=false"], "matched=false", "hydra.run.dir=run")
+    return folder / "run"
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    expected = set()
+    for top, place in (("pneumo_ad", "pneumo_ad"), ("conf", "pneumo_ad/conf")):
+        files = [file for file in (ROOT / top).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        files = [file for file in files if not (top == "conf" and file.suffix == ".md")]
+        expected |= {f"{place}/{file.relative_to(ROOT / top).as_posix()}" for file in files}
+    assert held == expected
+    assert {"pneumo_ad/py.typed", "pneumo_ad/lungs/weights/lung_unet.safetensors"} <= held
+    assert {"pneumo_ad/conf/train.yaml", "pneumo_ad/conf/net/unet.yaml"} <= held
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_the_source_archive_builds_the_same_wheel(built, wheel):
+    (other,) = (built / "direct").glob("*.whl")
+    with zipfile.ZipFile(other) as direct:
+        assert {one.filename: one.CRC for one in direct.infolist()} == {
+            one.filename: one.CRC for one in wheel.infolist()
+        }
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {Path(*Path(name).parts[1:]).as_posix() for name in opened.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "conf/train.yaml", "pneumo_ad/cli.py"} <= names
+
+
+def test_the_wheel_is_light(built):
+    (file,) = built.glob("*.whl")
+    assert file.stat().st_size < 6e6
+
+
+def test_what_an_index_shows_of_it(metadata):
+    assert metadata["Name"].replace("-", "_") == "pneumo_ad"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["Summary"]
+    classifiers = metadata.get_all("Classifier")
+    assert len(set(classifiers)) == len(classifiers)
+    assert not [one for one in classifiers if one.startswith("License ::")]  # the expression says it
+    assert metadata["Description-Content-Type"].startswith("text/markdown")
+    text = metadata.get_payload(decode=True).decode()
+    assert text.strip() == (ROOT / "README.md").read_text().strip()
+
+
+def test_the_readme_renders(metadata):
+    markdown_it = pytest.importorskip("markdown_it")
+    html = markdown_it.MarkdownIt("commonmark").enable("table").render(metadata.get_payload(decode=True).decode())
+    assert html.count("<table>") == html.count("</table>") >= 1
+    assert html.count("<pre>") >= 10
+    text = "".join(part.split(">", 1)[-1] for part in html.split("<"))
+    assert "```" not in text  # a fence that was not closed
+    assert "](" not in text  # a link that is none
+
+
+def test_the_installed_package_is_the_wheels(elsewhere):
+    _, site, run = elsewhere
+    code = (
+        "import json, pneumo_ad, pneumo_ad.conf; print(json.dumps([pneumo_ad.__file__, list(pneumo_ad.conf.__path__)]))"
+    )
+    package, conf = json.loads(run("python", "-c", code))
+    assert Path(package).is_relative_to(site)
+    assert all(Path(path).is_relative_to(site) for path in conf)
+    import pneumo_ad
+
+    assert run("pneumo-ad", "--version").strip() == pneumo_ad.__version__
+
+
+def test_it_trains_and_evaluates_from_another_folder(trained):
+    assert json.loads((trained / "run.json").read_text())["status"] == "finished"
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["counts/images"] == len(pd.read_csv(trained / "images.csv")) > 0
+    assert list(trained.glob("figures/*.png"))
+
+
+def pydicom_file(name):
+    data_store = pytest.importorskip("data_store")  # pydicom-data
+    return Path(data_store.__file__).parent / "data" / name
+
+
+@pytest.fixture(scope="module")
+def mixed(elsewhere):
+    """A folder as it comes: two DICOMs, three other files, a note and a file that was cut off; how many can be read."""
+    folder = elsewhere[0] / "as it comes"
+    (folder / "ward 2").mkdir(parents=True)
+    Image.fromarray(radiograph(1)).save(folder / "a b.jpeg")
+    Image.fromarray(radiograph(2, sick=True)).save(folder / "ward 2" / "ä.png")
+    Image.fromarray(radiograph(3).astype("uint16") * 200).save(folder / "ward 2" / "deep.png")
+    (folder / "notes.txt").write_text("not a radiograph")
+    whole = (folder / "a b.jpeg").read_bytes()
+    (folder / "cut.jpeg").write_bytes(whole[: len(whole) // 2])
+    for name in ("RG1_UNCR.dcm", "RG1_J2KR.dcm"):  # a real chest, MONOCHROME1, as it is and as JPEG 2000
+        shutil.copy(pydicom_file(name), folder / "ward 2" / name)
+    return folder, 5
+
+
+def test_it_predicts_and_nothing_is_lost(elsewhere, trained, mixed):
+    folder, _, run = elsewhere
+    files, readable = mixed
+    run("pneumo-ad", "predict", f"run={trained}", f"input={files}", "output=found", "report=true", fails=True)
+    found = pd.read_csv(folder / "found" / "predictions.csv")
+    assert len(found) == readable
+    assert "cut.jpeg" in (folder / "found" / "failed.csv").read_text()
+    assert list((folder / "found").glob("*.html"))
+
+
+def test_it_reports(elsewhere, trained):
+    folder, _, run = elsewhere
+    run("pneumo-ad", "report", f"run={trained}", f"output={folder / 'page.html'}")
+    page = (folder / "page.html").read_text()
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert "not a medical device" in page.lower()
