@@ -108,7 +108,10 @@ def parse(path: str | Path, **options: Any) -> Dataset:
     # In each call, not once: whoever resets the filters (as pytest does) would hear of it again.
     warnings.filterwarnings("ignore", module=r"pydicom\.")  # remarks without a file's name; see above
     with _named(path):
-        return dcmread(path, force=Path(path).suffix.lower() in DICOM_SUFFIXES, **options)
+        dataset = dcmread(path, force=Path(path).suffix.lower() in DICOM_SUFFIXES, **options)
+    if not len(dataset):
+        raise DataError(f"{path}: is no DICOM file, whatever its name, or nothing of it is left")
+    return dataset
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def test_a_mask_may_be_dicom(tmp_path):
     assert np.array_equal(read_mask(write_dicom(tmp_path / "m.dcm", mask.astype(np.uint8))), mask)
 
 
-@pytest.mark.parametrize("modality", ["CR", "DX", "RG", "dx ", "", None])
+@pytest.mark.parametrize("modality", ["CR", "DX", "RG", "DX ", "", None])
 def test_radiographs_and_files_that_do_not_tell_are_read(tmp_path, modality):
     assert np.array_equal(read_pixels(write_dicom(tmp_path / "x.dcm", DEEP, 12, Modality=modality)), DEEP)
 
