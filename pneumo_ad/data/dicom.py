@@ -49,6 +49,9 @@ _DECOMPRESS = (
     "if another program shows it, decompress it first (for example with `gdcmconv --raw IN OUT` or `dcmdjpeg IN OUT`)"
 )
 
+# One of them is in every DICOM file.
+_ANY = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
+
 # What pydicom and GDCM remark names no file; what matters of it is refused by name here.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 for _silence in (gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff, gdcm.Trace.DebugOff):
@@ -109,8 +112,8 @@ def parse(path: str | Path, **options: Any) -> Dataset:
     warnings.filterwarnings("ignore", module=r"pydicom\.")  # remarks without a file's name; see above
     with _named(path):
         dataset = dcmread(path, force=Path(path).suffix.lower() in DICOM_SUFFIXES, **options)
-    if not len(dataset):
-        raise DataError(f"{path}: is no DICOM file, whatever its name, or nothing of it is left")
+    if not any(name in dataset for name in _ANY):  # other bytes too can be parsed, as something
+        raise DataError(f"{path}: is no DICOM file, whatever its name, or it ends before it says of what")
     return dataset
 
 

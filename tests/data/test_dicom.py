@@ -88,7 +88,8 @@ for folder in sys.argv[1:]:
         "reportsi.dcm": "modality SR",
         "DICOMDIR": "is a DICOMDIR",
         "SC_rgb_jpeg_app14_dcmd.dcm": "'RGB' with 3 samples",
-        "UN_sequence.dcm": "holds no pixels",
+        "UN_sequence.dcm": "is no DICOM file, whatever its name, or it ends",
+        "hotiron.dcm": "holds no pixels",
         "chrKoreanMulti.dcm": "ends before its pixels, 32 x 32 by its header",
     }.items():
         assert words in said[name], said[name]
