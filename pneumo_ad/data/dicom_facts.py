@@ -15,7 +15,8 @@ _FRONTAL = frozenset({"AP", "PA"})
 _CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "PORT CHEST", "CHEST PORTABLE", "RIBS", ""})
 _TAGS = [
     "SOPClassUID", "Modality", "PatientID", "PatientSex", "PatientAge", "ViewPosition", "BodyPartExamined",
-    "Laterality", "ImageLaterality", "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing", "PresentationIntentType",
+    "Laterality", "ImageLaterality", "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing",
+    "PresentationIntentType",
 ]  # fmt: skip
 
 
