@@ -152,7 +152,7 @@ def next_command(name: str, root: Path) -> str:
     >>> next_command("rsna", Path("/my data"))
     'pneumo-ad train experiment=paper data=rsna \'data.root="/my data"\''
     """
-    plain = re.fullmatch(r"[\w/.:+-]+", str(root))
+    plain = re.fullmatch(r"[\w/.:+-]+", str(root), re.ASCII)
     value = str(root) if plain else '"' + str(root).replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"pneumo-ad train experiment=paper data={name} {shlex.quote(f'data.root={value}')}"
 

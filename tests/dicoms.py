@@ -97,7 +97,7 @@ def write_rsna(folder, normal=4, sick=4, other=2, size=96, compressed=()):
     kinds = ["Normal"] * normal + ["Lung Opacity"] * sick + ["No Lung Opacity / Not Normal"] * other
     for number, kind in enumerate(kinds):
         name, ill = f"{number:08x}-rsna", kind == "Lung Opacity"
-        facts = {"PatientID": name, "PatientSex": "F", "PatientAge": f"{40 + number}"}
+        facts = {"PatientID": name, "PatientSex": "F", "PatientAge": f"{40 + number:03d}Y"}
         facts["ViewPosition"] = "AP" if ill else "PA"
         path = write_dicom(images / f"{name}.dcm", radiograph(number, size, size, ill), **facts)
         if name in compressed:

@@ -17,7 +17,6 @@ import gdcm
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
-from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
     JPEG2000,
@@ -28,26 +27,21 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
-    MediaStorageDirectoryStorage,
-    RLELossless,
 )
 
-from pneumo_ad.data.codestream import describe, run_length_bytes
-from pneumo_ad.data.limits import check_size
+from pneumo_ad.data.dicom_checks import DECOMPRESS, check_header, check_kind, check_length, check_stream
 from pneumo_ad.data.voi import shown
 from pneumo_ad.data.window import Window
 from pneumo_ad.errors import DataError
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
-# Computed and digital radiography, and film that was scanned. Public sets often leave the modality out.
-MODALITIES = ("CR", "DX", "RG", "")
 
-# Of those that know a syntax, the decoder that never returns a picture in part and that works outside the interpreter's
-# lock; the other syntaxes have one decoder each.
+# Of the decoders of these the one that says why it refuses, and does not write to the terminal; the other syntaxes have
+# one decoder each.
 _PILLOW = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless})
-_DECOMPRESS = (
-    "if another program shows it, decompress it first (for example with `gdcmconv --raw IN OUT` or `dcmdjpeg IN OUT`)"
-)
+
+# One of them is in every DICOM file.
+_ANY = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
 
 # What pydicom and GDCM remark names no file; what matters of it is refused by name here.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -85,8 +79,8 @@ def read_dicom(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
     """
     header = parse(path, stop_before_pixels=True)
     with _named(path):
-        _check_kind(path, header)
-        _check_header(path, header)
+        check_kind(path, header)
+        check_header(path, header)
     dataset = parse(path)
     with _named(path):
         if "PixelData" not in dataset:
@@ -108,7 +102,10 @@ def parse(path: str | Path, **options: Any) -> Dataset:
     # In each call, not once: whoever resets the filters (as pytest does) would hear of it again.
     warnings.filterwarnings("ignore", module=r"pydicom\.")  # remarks without a file's name; see above
     with _named(path):
-        return dcmread(path, force=Path(path).suffix.lower() in DICOM_SUFFIXES, **options)
+        dataset = dcmread(path, force=Path(path).suffix.lower() in DICOM_SUFFIXES, **options)
+    if not any(name in dataset for name in _ANY):  # other bytes too can be parsed, as something
+        raise DataError(f"{path}: is no DICOM file, whatever its name, or it ends before it says of what")
+    return dataset
 
 
 @contextmanager
@@ -125,71 +122,27 @@ def _named(path: str | Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read as DICOM; is it damaged or encrypted? ({words})") from reason
 
 
-def _check_kind(path: str | Path, header: Dataset) -> None:
-    """A grey picture of one frame, and a radiograph."""
-    modality = str(header.get("Modality") or "").strip().upper()
-    if header.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in header:
-        raise DataError(f"{path}: is a DICOMDIR, an index of other files; give the files it lists")
-    if modality not in MODALITIES:
-        raise DataError(
-            f"{path}: modality {modality} is no radiograph; expected CR, DX or RG. If it shows one all the same, "
-            "save it as PNG"
-        )
-    if "Rows" not in header or "Columns" not in header:
-        if "EncryptedAttributesSequence" in header:
-            raise DataError(f"{path}: is encrypted; decrypt it where it comes from")
-        raise DataError(f"{path}: holds no pixels, or ends before them; expected a DICOM file with one radiograph")
-    frames = int(header.get("NumberOfFrames") or 1)
-    if frames != 1:
-        raise DataError(f"{path}: holds {frames} frames; expected one radiograph a file. Save the one you mean as such")
-    grey, samples = str(header.get("PhotometricInterpretation", "")), int(header.get("SamplesPerPixel") or 1)
-    if grey not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
-        raise DataError(
-            f"{path}: photometric interpretation {grey!r} with {samples} samples a pixel is colour, or unknown; "
-            "expected a grey picture (MONOCHROME1 or MONOCHROME2)"
-        )
-
-
-def _check_header(path: str | Path, header: Dataset) -> None:
-    rows, columns, allocated = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
-    stored, signed = int(header.BitsStored), int(header.PixelRepresentation)
-    high = int(header.get("HighBit", stored - 1))
-    if (
-        min(rows, columns) < 1
-        or allocated not in (1, 8, 16, 32)
-        or not 1 <= stored <= allocated
-        or signed not in (0, 1)
-    ):
-        raise DataError(
-            f"{path}: has an impossible header: Rows {rows}, Columns {columns}, BitsAllocated {allocated}, BitsStored "
-            f"{stored}, PixelRepresentation {signed}"
-        )
-    if high != stored - 1:
-        raise DataError(f"{path}: HighBit {high} with BitsStored {stored} is not read; expected HighBit {stored - 1}")
-    check_size(path, rows, columns)
-
-
 def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
     """(H, W) stored values, after a look whether pixels and header are of the same size."""
     syntax = _transfer_syntax(dataset)
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise DataError(f"{path}: transfer syntax {syntax.name} is not known; {_DECOMPRESS}") from None
+        raise DataError(f"{path}: transfer syntax {syntax.name} is not known; {DECOMPRESS}") from None
     if not decoder.is_available:
         missing = "; ".join(decoder.missing_dependencies)
-        raise DataError(f"{path}: {syntax.name} has no decoder here ({missing}); install one, or {_DECOMPRESS}")
+        raise DataError(f"{path}: {syntax.name} has no decoder here ({missing}); install one, or {DECOMPRESS}")
     if syntax.is_encapsulated:
-        _check_stream(path, dataset, syntax)
+        check_stream(path, dataset, syntax)
     else:
-        _check_length(path, dataset)
+        check_length(path, dataset)
     plugin = "pillow" if syntax in _PILLOW else ""  # "": whichever works
     try:
         return decoder.as_array(dataset, decoding_plugin=plugin)[0]
     except Exception as reason:
         raise DataError(
             f"{path}: its pixels ({syntax.name}, {dataset.BitsStored} bits) are damaged, or of a kind that no decoder "
-            f"here takes; {_DECOMPRESS}"
+            f"here takes; {DECOMPRESS}"
         ) from reason
 
 
@@ -199,38 +152,3 @@ def _transfer_syntax(dataset: Dataset) -> UID:
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     return dataset.file_meta.TransferSyntaxUID
-
-
-def _check_length(path: str | Path, dataset: Dataset) -> None:
-    """Uncompressed pixels fill what the header announces; behind them come zeros, if anything, less than a row."""
-    row = dataset.Columns * dataset.BitsAllocated
-    expected, there = -(-dataset.Rows * row // 8), len(dataset.PixelData)
-    if there < expected or (there - expected) * 8 >= max(row, 16) or any(dataset.PixelData[expected:]):
-        raise DataError(
-            f"{path}: is truncated, or its header is wrong: {dataset.Rows} x {dataset.Columns} pixels of "
-            f"{dataset.BitsAllocated} bits are {expected} bytes, it has {there}"
-        )
-
-
-def _check_stream(path: str | Path, dataset: Dataset, syntax: UID) -> None:
-    """Compressed pixels are of the size that the header announces."""
-    rows, columns, allocated = dataset.Rows, dataset.Columns, dataset.BitsAllocated
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    told = f"{rows} x {columns}, {allocated} bits allocated, 1 sample a pixel"
-    if syntax == RLELossless:
-        # A segment of an odd length ends with one byte more.
-        expected, there = rows * columns * allocated // 8, run_length_bytes(frame)
-        if not expected <= there <= expected + allocated // 8:
-            raise DataError(
-                f"{path}: is truncated, or its header ({told}) is wrong: that is {expected} bytes, and its run lengths "
-                f"make {there}"
-            )
-        return
-    picture = describe(frame)
-    if picture is None:
-        raise DataError(f"{path}: holds no {syntax.name} stream, or a damaged one; {_DECOMPRESS}")
-    if (picture.height, picture.width, picture.samples) != (rows, columns, 1) or picture.bits > allocated:
-        raise DataError(
-            f"{path}: its header ({told}) is not that of its picture ({picture.height} x {picture.width}, "
-            f"{picture.bits} bits, {picture.samples})"
-        )

@@ -14,8 +14,9 @@ _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
 _FRONTAL = frozenset({"AP", "PA"})
 _CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "PORT CHEST", "CHEST PORTABLE", "RIBS", ""})
 _TAGS = [
-    "PatientID", "PatientSex", "PatientAge", "Modality", "ViewPosition", "BodyPartExamined", "Laterality",
-    "ImageLaterality", "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing", "PresentationIntentType",
+    "SOPClassUID", "Modality", "PatientID", "PatientSex", "PatientAge", "ViewPosition", "BodyPartExamined",
+    "Laterality", "ImageLaterality", "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing",
+    "PresentationIntentType",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ def facts_of(folder, **tags):
 def test_facts_are_those_of_the_header_and_no_name(tmp_path):
     found = facts_of(
         tmp_path, PatientName="Doe^Jane", PatientID="p-17", PatientSex="F", PatientAge="018M", Modality="DX",
-        ViewPosition="pa", BodyPartExamined="CHEST", ImageLaterality="U", ImagerPixelSpacing=[0.14, 0.15],
+        ViewPosition="PA", BodyPartExamined="CHEST", ImageLaterality="U", ImagerPixelSpacing=[0.14, 0.15],
     )  # fmt: skip
     assert found == DicomFacts(
         patient="p-17", sex="F", age=1.5, modality="DX", view="PA", body_part="CHEST", laterality="U",

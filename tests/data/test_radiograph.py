@@ -1,8 +1,11 @@
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from pneumo_ad.data.radiograph import intensity_window, read_mask, read_pixels, read_radiograph
+from pneumo_ad.data.radiograph import read_mask, read_pixels, read_radiograph
+from pneumo_ad.data.window import intensity_window
 from pneumo_ad.errors import DataError
 
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
@@ -197,3 +200,43 @@ def test_masks_survive_jpeg_and_empty_ones_stay_empty(tmp_path):
     assert np.array_equal(read_mask(saved(tmp_path, (mask * 255).astype(np.uint8), "m.jpg", quality=90)), mask)
     assert np.array_equal(read_mask(saved(tmp_path, mask, "m.png")), mask)
     assert not read_mask(saved(tmp_path, np.zeros((5, 5), dtype=np.uint8), "e.png")).any()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P", "I;16"])
+def test_a_transparent_level_is_laid_over_black_in_every_mode(tmp_path, mode):
+    levels = np.repeat(np.array([[60, 60, 200, 200]], dtype=np.uint8), 8, axis=0)
+    given = {"1": levels > 100, "I;16": levels.astype(np.uint16)}.get(mode)
+    image = Image.fromarray(levels).convert(mode) if given is None else Image.fromarray(given)
+    clear = {"1": 255, "RGB": (200,) * 3, "P": 200}.get(mode, 200)
+    opaque = read_pixels(saved(tmp_path, image, "opaque.png"))
+    found = read_pixels(saved(tmp_path, image, "clear.png", transparency=clear))
+    assert found.dtype == opaque.dtype
+    assert (found[:, 2:] == 0).all()
+    assert np.array_equal(found[:, :2], opaque[:, :2])
+    assert opaque[:, 2:].all()
+
+
+def test_percentiles_of_16_bits_need_no_copy_in_floating_point():
+    for seed in range(20):
+        deep = np.random.default_rng(seed).integers(0, 65536, (37, 41)).astype(np.uint16)
+        expected = np.percentile(deep.astype(np.float64), (0.1, 99.9))
+        assert intensity_window(deep) == tuple(expected)
+
+
+@pytest.mark.parametrize(("side", "mode"), [(20_000, "L"), (20_000, "1"), (10_001, "L")])
+def test_a_picture_far_too_large_is_refused_before_it_is_decoded(tmp_path, side, mode):
+    # Some kilobytes on disk: a PNG whose header says so and that then ends.
+    import struct
+    import zlib
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    depth = 1 if mode == "1" else 8
+    header = struct.pack(">IIBBBBB", side, side, depth, 0, 0, 0, 0)
+    path = tmp_path / "huge.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataError, match=r"huge\.png: .*megapixels"):
+            read_radiograph(path)
