@@ -16,7 +16,7 @@ FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
     | {"shortcuts", "matching", "residuals"},
-    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"}
+    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps", "loggers"}
     | {"auditing", "classifier", "cluster_figures"},
     {"callbacks"},
 ]
@@ -40,6 +40,7 @@ HYDRA = {
     "search_path",
     "tune",
     "cli",
+    "start",
 }
 TOP = HYDRA | {"stores", "summary", "cluster_summary", "__main__"}
 
