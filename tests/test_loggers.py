@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import sys
 from pathlib import Path
 
@@ -70,23 +71,33 @@ def of_mlflow(folder, database=None):
     return client, run, {(point.key, point.step): point.value for point in history if point.key != "epoch"}
 
 
-def of_wandb(folder):
-    """Scalars, what else was logged, config and exit codes, from the files that `wandb sync` would send."""
+def records(file):
+    """What a .wandb file holds, read by hand: LevelDB's log format (blocks of 32 KiB, each record in parts)."""
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
+    data, at, whole = file.read_bytes(), 7, b""
+    assert data.startswith(b":W&B")
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # no room for a head: the block's rest is empty
+            at += 32768 - at % 32768
+            continue
+        _, length, part = struct.unpack("<IHB", data[at : at + 7])
+        whole += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if part in (1, 4):  # all of it, or the last of it
+            yield Record.FromString(whole)
+            whole = b""
+
+
+def of_wandb(folder):
+    """Scalars, what else was logged, config, exit codes and ids, from the files that `wandb sync` would send."""
     scalars, others, config, exits, ids = {}, set(), {}, [], []
     for file in sorted(folder.glob("wandb/*run-*/*.wandb")):
-        store = DataStore()
-        store.open_for_scan(str(file))
-        while (data := store.scan_data()) is not None:
-            record = Record.FromString(data)
-            row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
-            for key, value in row.items():
-                if isinstance(value, dict):
-                    others.add(key)
-                elif key not in ("epoch", "step") and not key.startswith("_"):
-                    scalars[key, row["step"]] = value
+        for record in records(file):
+            row = {tuple(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            others |= {name for name, *parts in row if parts}
+            plain = {name: value for (name, *parts), value in row.items() if not parts and not name.startswith("_")}
+            scalars |= {(name, plain["step"]): value for name, value in plain.items() if name not in ("epoch", "step")}
             config |= {item.key: json.loads(item.value_json) for item in record.config.update}
             if record.WhichOneof("record_type") == "run":
                 ids.append(record.run.run_id)
@@ -112,7 +123,7 @@ def test_all_loggers_hold_the_same_scalars(run):
     assert mlflow == pytest.approx(csv)
     assert wandb == pytest.approx(csv)
     during = {point: value for point, value in csv.items() if point[0] not in HEADLINE}
-    assert len(during) > 20
+    assert len(during) >= 20
     # TensorBoard's table of runs takes the outcome as of step 0.
     assert {point: value for point, value in tensorboard.items() if point[0] in {key for key, _ in during}} == (
         pytest.approx(during, rel=1e-5)
@@ -135,7 +146,7 @@ def test_pictures_go_to_all_but_csv_and_histograms_where_they_are_known(run):
     (picture, *_) = (run / "mlflow_figures").rglob("maps/anomaly/*.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
     histograms = {"sad/normal_lung", "sad/normal", "sad/pneumonia"}
-    assert of_wandb(run)[1] - {"_wandb"} == PICTURES | histograms
+    assert of_wandb(run)[1] == PICTURES | histograms
     tags = of_tensorboard(run)[1]
     assert set(tags["images"]) == PICTURES
     assert set(tags["histograms"]) == histograms
@@ -179,7 +190,7 @@ def test_no_logger_at_all_is_a_list_without_one():
 @pytest.mark.parametrize("choice", LOGGERS)
 def test_every_command_takes_every_choice_and_all_of_them(command, choice, monkeypatch):
     monkeypatch.setenv("PNEUMO_AD_DATA", "data")
-    named = {} if choice == "none" else {choice}
+    named = set() if choice == "none" else {choice}
     assert set(compose_config(command, [f"logger={choice}"]).logger) == named
     several = compose_config(command, [f"logger=[{','.join(LOGGERS)}]"]).logger
     assert set(several) == set(LOGGERS) - {"none"}
