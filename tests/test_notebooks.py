@@ -31,11 +31,12 @@ def test_the_four_are_there_and_in_the_readme():
 def test_it_runs_from_top_to_bottom(file, drawn, tmp_path):
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
+    jupyter_client = pytest.importorskip("jupyter_client")
     os.environ["PNEUMO_AD_CACHE"] = str(drawn)  # the kernel inherits it; the fixture of conftest puts it back
     before = sorted(FOLDER.iterdir())
     notebook = nbformat.read(file, as_version=4)
     # The kernel named python3 may be another Python's: this one runs the package under test.
-    manager = nbclient.client.AsyncKernelManager(kernel_name="python3")
+    manager = jupyter_client.AsyncKernelManager(kernel_name="python3")
     manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     client = nbclient.NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
