@@ -12,6 +12,7 @@ import lightning as L
 import numpy as np
 import numpy.typing as npt
 import torch
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -24,13 +25,16 @@ from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import claim, read_story, recorded, tell
+from pneumo_ad.loggers import closing
 from pneumo_ad.processes import count_processes
 from pneumo_ad.runs import find_checkpoint, keep_split, saved_config
 from pneumo_ad.shortcuts import Values, image_shortcuts
 from pneumo_ad.summary import cell
-from pneumo_ad.train import go_on, record
+from pneumo_ad.train import go_on, log_config, log_metrics, record
 
 log = logging.getLogger(__name__)
+
+_HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc")
 
 
 def classify(config: DictConfig) -> dict[str, float]:
@@ -98,6 +102,7 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     started, run_dir = time.perf_counter(), Path(config.run_dir)
     if count_processes(config.trainer) > 1:
         raise ConfigError("classify trains on one device: trainer.devices=1")
+    loggers: list[Logger] = build_all(config.logger)
     datamodule: RadiographDataModule = build(config.datamodule)
     keep_split(datamodule, split_of)
     with torch.no_grad():  # what does not fit fails here, before any file is decoded
@@ -108,24 +113,28 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     prepared = time.perf_counter()
     tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
     before = read_story(run_dir).get("seconds_training", 0)  # of a run that goes on
-    try:
-        classifier = fit(config, datamodule)
-    finally:
-        trained = time.perf_counter()
-        tell(run_dir, seconds_training=round(before + trained - prepared, 1))
-    found = examine(classifier, datamodule)
-    metrics, about = measure(found.table, shortcuts_of(datamodule, found.rows))
-    write_examination(run_dir, found, metrics, about | {"store": datamodule.store.key, "skipped": datamodule.skipped})
+    with closing(loggers):
+        try:
+            classifier = fit(config, datamodule, loggers)
+        finally:
+            trained = time.perf_counter()
+            tell(run_dir, seconds_training=round(before + trained - prepared, 1))
+        found = examine(classifier, datamodule)
+        metrics, about = measure(found.table, shortcuts_of(datamodule, found.rows))
+        about |= {"store": datamodule.store.key, "skipped": datamodule.skipped}
+        write_examination(run_dir, found, metrics, about)
+        log_metrics(loggers, {key: metrics[key] for key in _HEADLINE}, read_story(run_dir)["steps"])
     tell(run_dir, seconds_evaluating=round(time.perf_counter() - trained, 1))
     return metrics
 
 
-def fit(config: DictConfig, datamodule: RadiographDataModule) -> RadiographClassifier:
+def fit(config: DictConfig, datamodule: RadiographDataModule, loggers: Sequence[Logger]) -> RadiographClassifier:
     """Train, from the last checkpoint on if there is one.
 
     Args:
         config: The composed config.
         datamodule: The radiographs, dealt to splits.
+        loggers: The run's.
 
     Returns:
         The classifier of the least validation loss, in evaluation mode.
@@ -137,7 +146,7 @@ def fit(config: DictConfig, datamodule: RadiographDataModule) -> RadiographClass
     sick = (datamodule.store.table["label"] == PNEUMONIA).to_numpy()[datamodule.rows("train")]
     L.seed_everything(config.seed, workers=True, verbose=False)  # a seed gives the same weights
     classifier: RadiographClassifier = build(config.module, class_weights=balanced_weights(sick))
-    trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=build_all(config.logger))
+    trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=list(loggers))
     log.info(
         "training on %d normal radiographs, weighted %.2f, and %d with pneumonia, weighted %.2f",
         (~sick).sum(),
@@ -145,6 +154,7 @@ def fit(config: DictConfig, datamodule: RadiographDataModule) -> RadiographClass
         sick.sum(),
         classifier.class_weights[1],
     )
+    log_config(config, loggers)
     go_on(trainer, classifier, datamodule, run_dir)
     best = _load_best(classifier, run_dir)
     tell(
@@ -195,7 +205,7 @@ def _print(metrics: dict[str, float], title: str) -> None:
     table = Table(title=title, title_justify="left", caption="in brackets: 95 % bootstrap interval by patient")
     for column in ("metric", "CNN", "always pneumonia", "the paper, on other radiographs"):
         table.add_column(column)
-    for key in ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc"):
+    for key in _HEADLINE:
         beside = cell(metrics, f"always_pneumonia/{key}")
         table.add_row(key.replace("_", " "), cell(metrics, key), beside, f"{PAPER[key]:.3f}" if key in PAPER else "–")
     shortcuts = [key for key in metrics if key.startswith("shortcut/") and not key.endswith(("_low", "_high"))]

@@ -78,13 +78,16 @@ def build_all(nodes: DictConfig | None) -> list[Any]:
     return [build(node) for node in (nodes or {}).values() if node is not None]
 
 
-def compose_config(name: str, overrides: Sequence[str] = (), search_path: Sequence[str] = ()) -> DictConfig:
+def compose_config(
+    name: str, overrides: Sequence[str] = (), search_path: Sequence[str] = (), hydra_too: bool = False
+) -> DictConfig:
     """Compose one of the configs of `pneumo_ad.conf`, as the command line does.
 
     Args:
         name: Of the config.
         overrides: In Hydra's grammar.
         search_path: Further places of yaml, as in `hydra.searchpath`: `pkg://their_package.conf`, `file:///folder`.
+        hydra_too: Keep Hydra's own config, as `hydra`.
 
     Raises:
         ConfigError: Hydra's own message about an unknown override.
@@ -92,9 +95,23 @@ def compose_config(name: str, overrides: Sequence[str] = (), search_path: Sequen
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         try:
-            return compose(name, [*as_override(search_path), *overrides])
-        except (HydraException, OmegaConfBaseException) as reason:
+            return compose(name, [*as_override(search_path), *overrides], return_hydra_config=hydra_too)
+        except (HydraException, OmegaConfBaseException, ValueError) as reason:
             raise ConfigError(str(reason)) from reason
+
+
+def compose_job(
+    name: str, overrides: Sequence[str] = (), search_path: Sequence[str] = ()
+) -> tuple[DictConfig, DictConfig]:
+    """As `compose_config`, with Hydra's own config as the second: what `jobs.keep_recipe` keeps of a job.
+
+    Raises:
+        ConfigError: See `compose_config`.
+    """
+    both = compose_config(name, overrides, search_path, hydra_too=True)
+    job = OmegaConf.masked_copy(both, [str(key) for key in both if key != "hydra"])
+    OmegaConf.set_struct(job, True)
+    return job, OmegaConf.masked_copy(both, "hydra")
 
 
 def groups(search_path: Sequence[str] = ()) -> set[str]:

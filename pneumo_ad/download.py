@@ -17,7 +17,14 @@ from pneumo_ad.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Offer:
-    """A data set on Kaggle: its handle there, whether it is a competition, and what its top folder holds."""
+    """A data set on Kaggle.
+
+    Attributes:
+        handle: Its name there.
+        competition: Whether it belongs to one, whose rules must be accepted first.
+        holds: What its top folder holds.
+        about: Whose it is, for the reader.
+    """
 
     handle: str
     competition: bool
@@ -133,6 +140,10 @@ def _explained(offer: Offer, output: Path | None) -> Iterator[None]:
 def find_root(folder: Path, offer: Offer) -> Path:
     """The topmost folder that holds what the set consists of: archives are packed with levels above and twice over.
 
+    Args:
+        folder: Where the archive was unpacked.
+        offer: What it should hold.
+
     Raises:
         DataError: None does; says what is there.
     """
@@ -147,6 +158,10 @@ def find_root(folder: Path, offer: Offer) -> Path:
 def next_command(name: str, root: Path) -> str:
     r"""What to type next, quoted for Hydra and for the shell.
 
+    Args:
+        name: Of the data set.
+        root: Its folder.
+
     >>> next_command("rsna", Path("/data/rsna"))
     'pneumo-ad train experiment=paper data=rsna data.root=/data/rsna'
     >>> next_command("rsna", Path("/my data"))
@@ -158,5 +173,10 @@ def next_command(name: str, root: Path) -> str:
 
 
 def print_downloaded(name: str, root: Path) -> None:
-    """Where it lies, whose it is, and the next command."""
+    """Where it lies, whose it is, and the next command.
+
+    Args:
+        name: Of the data set.
+        root: Its folder.
+    """
     print(f"{name} lies in {root}\n({OFFERS[name].about}; {OFFERS[name].page})\n\nnext: {next_command(name, root)}")

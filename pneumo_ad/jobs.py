@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -73,7 +73,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     try:
         # Workers of a process that was killed may hold the folder for some seconds more.
         with claim(folder, wait=1 if in_sweep else 10):
-            keep_recipe(folder, config)
+            keep_recipe(folder, config, HydraConfig.get().overrides.task, HydraConfig.instance().cfg)
             if read_story(folder).get("status") == "finished":
                 log.info("finished already: %s", folder)
                 return
@@ -161,10 +161,16 @@ def claim(folder: Path, wait: float = 1) -> Iterator[None]:
         lock.release()
 
 
-def keep_recipe(folder: Path, config: DictConfig) -> None:
+def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydra: Any) -> None:
     """Save a job's config, its overrides and Hydra's own config in `.hydra`.
 
     Hydra would do so before the job begins, over whatever lies there; here a folder with another recipe is refused.
+
+    Args:
+        folder: The run folder.
+        config: Of the job.
+        overrides: As they were typed.
+        hydra: Hydra's own config, which knows the search path.
 
     Raises:
         ConfigError: The folder holds a run of another config; names what differs.
@@ -182,10 +188,14 @@ def keep_recipe(folder: Path, config: DictConfig) -> None:
             )
         return
     file.parent.mkdir(exist_ok=True)
-    overrides = OmegaConf.create(list(HydraConfig.get().overrides.task))
-    write_text(file.with_name("overrides.yaml"), OmegaConf.to_yaml(overrides))
-    write_text(file.with_name("hydra.yaml"), OmegaConf.to_yaml(HydraConfig.instance().cfg))
+    write_text(file.with_name("overrides.yaml"), OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    write_text(file.with_name("hydra.yaml"), OmegaConf.to_yaml(hydra))
     write_text(file, OmegaConf.to_yaml(config))  # last: where it stands, the rest does
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """The overrides that a run was started with, as they were typed."""
+    return [str(one) for one in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
 
 
 def differences(saved: DictConfig, config: DictConfig) -> list[str]:

@@ -125,12 +125,16 @@ def train_one_of_several(run_dir: Path) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if os.environ["RANK"] != "0":
         warnings.simplefilter("ignore")  # the first process says the same
+    from pneumo_ad.compose import build_all
+    from pneumo_ad.loggers import closing
     from pneumo_ad.runs import saved_config
     from pneumo_ad.train import build_parts, fit
 
     config = saved_config(run_dir)
     try:
-        fit(config, *build_parts(config))
+        parts, loggers = build_parts(config), build_all(config.logger)
+        with closing(loggers):
+            fit(config, *parts, loggers)
     except UserError as reason:
         if os.environ["RANK"] == "0":  # all of them fail alike
             write_text(run_dir / _FAILED, str(reason))

@@ -134,7 +134,13 @@ def headline(found: dict[str, Any]) -> list[Measured]:
 
 
 def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: int) -> list[str]:
-    """What a reader must know: how radiographs were chosen, whether bright means opacity, what was left out and why."""
+    """What a reader must know: how radiographs were chosen, whether bright means opacity, what was left out and why.
+
+    Args:
+        found: `metrics.json`.
+        radiographs: Those shown.
+        evaluated: How many were evaluated.
+    """
     told = []
     if len(radiographs) < evaluated:
         told.append(

@@ -46,7 +46,12 @@ def cell(metrics: dict[str, float], key: str) -> str:
 
 
 def strongest_shortcut(metrics: dict[str, float], key: str) -> Shortcut | None:
-    """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks."""
+    """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks.
+
+    Args:
+        metrics: Of `metrics.json`.
+        key: The AUROC's.
+    """
     level = LEVELS.get(key, "")
     # A patch's origin is its radiograph's class: what tells that tells this.
     levels = [level, "image"] if level.startswith("patch_origin") else [level]

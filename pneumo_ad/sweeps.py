@@ -9,6 +9,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
 
     Raises:
         DataError: `resume=` names no run folder.
-        ConfigError: Several recipes, one of which holds axes.
+        ConfigError: Several recipes, one of which holds axes; a group set to null.
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
@@ -52,6 +53,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     if resumed:
         folder = Path(resumed[-1].removeprefix("resume="))
         return [*options, *_of_run(folder, [one for one in typed if one not in resumed])]
+    _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
         return list(arguments)
     try:
@@ -68,6 +70,21 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         parsed = OverridesParser.create().parse_overrides(typed)
         options = [*options, *(["--multirun"] if not {"-m", "--multirun"} & set(options) else [])]
     return [*options, *typed, *_names(config_name, parsed)]
+
+
+def _refuse_no_choice(typed: Sequence[str]) -> None:
+    """A group set to null: Hydra has no words for it.
+
+    Raises:
+        ConfigError: Names the group's choices.
+    """
+    for one in typed:
+        group, _, value = one.lstrip("+").partition("=")
+        folder = files("pneumo_ad.conf") / group
+        if value == "null" and folder.is_dir():
+            found = (file.name.partition(".yaml") for file in folder.iterdir())
+            choices = ", ".join(sorted(name for name, yaml, _ in found if yaml))
+            raise ConfigError(f"{one}: a group takes the name of a choice, or is left out; there are {choices}")
 
 
 def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) -> dict[str, Any]:

@@ -8,23 +8,26 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 import pneumo_ad
-from pneumo_ad.callbacks.tensorboard import write_hparams
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.evaluate import check_evaluation, evaluate_run
 from pneumo_ad.files import write_text
-from pneumo_ad.jobs import INTERRUPTED, flatten, read_story, tell
+from pneumo_ad.jobs import INTERRUPTED, flatten, overrides_of, read_story, tell
+from pneumo_ad.loggers import closing
+from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.module import NetModule
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.runs import keep_split, load_run
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 _DECISIVE = (
     "pixel/auroc_in_lung", "patch/auroc_outside_vs_healthy", "patch/auroc_opacity_vs_healthy", "image/auroc",
 )  # fmt: skip
-# What a run is made of, for TensorBoard's table of runs.
+# What a run is made of, in TensorBoard's table of runs.
 _VARIED = (
     "seed", "image_size", "fit", "patch", "stride", "batch_size", "per_epoch", "net", "corruption", "loss", "score",
 )  # fmt: skip
@@ -57,6 +60,7 @@ def train(config: DictConfig) -> dict[str, object]:
     run_dir = Path(config.run_dir)
     tell(run_dir, **record(config))
     datamodule, module = build_parts(config)
+    loggers: list[Logger] = build_all(config.logger)
     _try_out(module, datamodule)
     check_evaluation(config)
     started = time.perf_counter()
@@ -67,20 +71,23 @@ def train(config: DictConfig) -> dict[str, object]:
     prepared = time.perf_counter()
     tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
     before = read_story(run_dir).get("seconds_training", 0)  # of a run that goes on
-    try:
-        if processes > 1:
-            launch(run_dir, processes)
-        else:
-            fit(config, datamodule, module)
-    finally:
-        fitted = time.perf_counter()
-        tell(run_dir, seconds_training=round(before + fitted - prepared, 1))
-    if config.evaluate:
-        evaluate_run(load_run(run_dir), run_dir, config.evaluate)
-        print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
-        tell(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
-        log_outcome(config, run_dir)
-    print(f"run: {run_dir}\nTensorBoard: tensorboard --logdir {run_dir}")
+    with closing(loggers):
+        try:
+            if processes > 1:
+                launch(run_dir, processes)
+            else:
+                fit(config, datamodule, module, loggers)
+        finally:
+            fitted = time.perf_counter()
+            tell(run_dir, seconds_training=round(before + fitted - prepared, 1))
+        if config.evaluate:
+            evaluate_run(load_run(run_dir), run_dir, config.evaluate)
+            print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
+            tell(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
+            log_outcome(config, run_dir, loggers)
+    print(f"run: {run_dir}")
+    if any(isinstance(logger, TensorBoardLogger) for logger in loggers):
+        print(f"TensorBoard: tensorboard --logdir {run_dir}")
     return {"datamodule": datamodule, "module": module, "run_dir": run_dir}
 
 
@@ -92,13 +99,14 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
     return datamodule, build(config.module)
 
 
-def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> None:
-    """Train in this process, which may be one of several.
+def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule, loggers: Sequence[Logger]) -> None:
+    """Train in this process, which may be one of several; the loggers stay open for what comes after.
 
     Args:
         config: The composed config.
         datamodule: The radiographs, dealt to splits.
         module: What is trained.
+        loggers: The run's.
 
     Raises:
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
@@ -107,9 +115,10 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule) -> N
     trainer: L.Trainer = build(
         config.trainer,
         callbacks=build_all(config.callbacks),
-        logger=build_all(config.logger),
+        logger=list(loggers),
         reload_dataloaders_every_n_epochs=int(datamodule.augment is not None),
     )
+    log_config(config, loggers)
     go_on(trainer, module, datamodule, run_dir)
     if trainer.is_global_zero:
         tell(
@@ -158,25 +167,58 @@ def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
     module.train()
 
 
-def log_outcome(config: DictConfig, run_dir: Path) -> None:
-    """Write what the run was made of, and its headline metrics, where TensorBoard's HParams page compares runs.
+def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
+    """Tell trackers what a run is made of, by dotted key; TensorBoard is told with the outcome, csv lies beside it.
+
+    Args:
+        config: The composed config.
+        loggers: The run's.
+    """
+    told = config.copy()
+    told.run_dir = "."  # a run folder that moves goes on in the same run, whose params cannot change
+    plain = OmegaConf.to_container(told, resolve=True)
+    assert isinstance(plain, dict)
+    params = flatten({key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune")})
+    for logger in loggers:
+        if not isinstance(logger, (TensorBoardLogger, CSVLogger)):
+            logger.log_hyperparams(params)
+
+
+def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) -> None:
+    """Hand the headline metrics to every logger; to TensorBoard with what varies, as its HParams page compares runs.
 
     Args:
         config: The composed config.
         run_dir: The run folder.
+        loggers: The run's.
     """
-    if "tensorboard" not in (config.logger or {}):
-        return
     metrics = json.loads((run_dir / "metrics.json").read_text())
     # The page shows the first five: those by which runs compare come first.
     keys = [*_DECISIVE, *(key for key in HEADLINE if key not in _DECISIVE)]
-    write_hparams(run_dir, _made_of(config), {key: metrics[key] for key in keys if key in metrics})
+    reached = {key: metrics[key] for key in keys if key in metrics}
+    boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    for board in boards:
+        write_hparams(Path(board.log_dir), _made_of(config), reached)
+    log_metrics([logger for logger in loggers if logger not in boards], reached, read_story(run_dir)["steps"])
+
+
+def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: int) -> None:
+    """Hand what came after the training to every logger.
+
+    Args:
+        loggers: The run's.
+        metrics: By key.
+        step: The last of the training.
+    """
+    for logger in loggers:
+        logger.log_metrics(dict(metrics), step)
+        logger.save()
 
 
 def _made_of(config: DictConfig) -> dict[str, object]:
     """What varies, in a sweep: the page shows few columns. Else the parts that a sweep might vary."""
-    hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN:
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        hydra = HydraConfig.get()
         same = set(hydra.job.config.override_dirname.exclude_keys)
         swept = (override.lstrip("+").partition("=") for override in hydra.overrides.task)
         words = {key: value for key, _, value in swept if key not in same}
@@ -193,7 +235,7 @@ def record(config: DictConfig) -> dict[str, object]:
     """Commit, versions, machine, seed and command line of a run."""
     return {
         "command": [
-            *HydraConfig.get().overrides.task,
+            *overrides_of(Path(config.run_dir)),
             *as_override(saved_search_path(Path(config.run_dir))),
         ],
         "name": config.name,

@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning as L
 import pandas as pd
 import torch
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
@@ -18,11 +18,12 @@ from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.store import open_store
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_json
-from pneumo_ad.jobs import INTERRUPTED, tell
+from pneumo_ad.jobs import tell
+from pneumo_ad.loggers import closing
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
 from pneumo_ad.processes import count_processes
-from pneumo_ad.train import record
+from pneumo_ad.train import go_on, log_config, log_metrics, record
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +42,29 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     L.seed_everything(config.seed, workers=True, verbose=False)
     datamodule: LungDataModule = build(config.datamodule)
     module: LungSegmentation = build(config.module)
-    trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=build_all(config.logger))
+    loggers: list[Logger] = build_all(config.logger)
+    trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=loggers)
     own = datamodule.table
     tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
     tables |= {name: build(node) for name, node in config.also_measure_on.items()}  # a missing folder fails now
     if count_processes(config.trainer) > 1:
         raise ConfigError("train-lungs trains on one device: trainer.devices=1")
     started = time.perf_counter()
-    last = run_dir / "checkpoints" / "last.ckpt"
-    try:
-        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
-    except SIGTERMException:
-        raise SystemExit(INTERRUPTED) from None
+    with closing(loggers):
+        log_config(config, loggers)
+        go_on(trainer, module, datamodule, run_dir)
+        best, metrics = _measure(config, module, tables, run_dir)
+        log_metrics(loggers, metrics, trainer.global_step)
+    tell(run_dir, seconds=round(time.perf_counter() - started, 1), epoch=best)
+    _print(metrics)
+    print(f"run: {run_dir}\nweights: {run_dir / 'lung_unet.safetensors'}")
+    return metrics
+
+
+def _measure(
+    config: DictConfig, module: LungSegmentation, tables: dict[str, pd.DataFrame], run_dir: Path
+) -> tuple[int, dict[str, float]]:
+    """Write the best epoch's segmenter and what it reaches on each table; returns that epoch and its metrics."""
     best = torch.load(run_dir / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
     module.load_state_dict(best["state_dict"])
     module.segmenter.save(run_dir / "lung_unet.safetensors")
@@ -63,10 +75,7 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
         figures = field_metrics(segmenter.segment_all(store.images), store)
         metrics |= {f"{name}/{key}": value for key, value in figures.items()}
     write_json(run_dir / "metrics.json", metrics)
-    tell(run_dir, seconds=round(time.perf_counter() - started, 1), epoch=best["epoch"])
-    _print(metrics)
-    print(f"run: {run_dir}\nweights: {run_dir / 'lung_unet.safetensors'}")
-    return metrics
+    return best["epoch"], metrics
 
 
 def _print(metrics: dict[str, float]) -> None:

@@ -16,7 +16,7 @@ FLOORS = [
     {"errors", "paths", "files", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
     | {"shortcuts", "matching", "residuals"},
-    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"}
+    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps", "loggers"}
     | {"auditing", "classifier", "cluster_figures", "report"},
     {"callbacks"},
 ]
@@ -42,6 +42,7 @@ HYDRA = {
     "search_path",
     "tune",
     "cli",
+    "start",
 }
 TOP = HYDRA | {"stores", "download", "summary", "cluster_summary", "__main__"}
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import write_set
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from pneumo_ad.callbacks import SADHistograms
 from pneumo_ad.corruptions import CoarseNoise
@@ -227,7 +228,9 @@ def test_the_noise_a_net_draws_is_a_function_of_seed_epoch_and_batch_and_nothing
 def test_histograms_count_every_patch_of_every_epoch(table):
     written = []
 
-    class Writer:
+    class Writer(TensorBoardLogger):
+        experiment = property(lambda self: self)
+
         def add_histogram_raw(self, tag, *fields, **named):
             written.append((tag, fields, named))
 
@@ -238,7 +241,7 @@ def test_histograms_count_every_patch_of_every_epoch(table):
 
     sads = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pneumo_ad.callbacks.histograms.writers", lambda trainer: [Writer()])
+        patch.setattr("pneumo_ad.callbacks.histograms.picture_loggers", lambda trainer: [Writer("")])
         fit(module_of(), data_of(table), callbacks=[Counted()])
     assert {tag for tag, *_ in written} == {f"sad/{kind}" for kind in VAL_KINDS}
     for tag, arguments, named in written:

@@ -1,4 +1,4 @@
-"""What happens beside the training: pictures and histograms for TensorBoard, a checkpoint when told to end."""
+"""What happens beside the training: pictures and histograms for the loggers, a checkpoint when told to end."""
 
 from pneumo_ad.callbacks.histograms import SADHistograms
 from pneumo_ad.callbacks.maps import AnomalyMaps

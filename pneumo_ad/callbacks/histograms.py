@@ -1,4 +1,4 @@
-"""SAD histograms of each validation, in TensorBoard (the paper's Fig. 9 over time)."""
+"""SAD histograms of each validation, for the loggers (the paper's Fig. 9 over time)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pneumo_ad.callbacks.tensorboard import writers
 from pneumo_ad.data.datamodule import VAL_KINDS
+from pneumo_ad.loggers.pictures import log_histogram, picture_loggers
 
 # Geometric edges resolve 0.05 grey levels and the whole range alike; fixed, so that epochs and ranks add up.
 _EDGES = np.concatenate([[0.0], np.geomspace(0.05, 255.0, 255)])
@@ -59,24 +59,11 @@ class SADHistograms(L.Callback):
             return
         if trainer.world_size > 1:
             self._add_up(trainer)
-        for writer in writers(trainer):
-            for kind, count in self._counts.items():
-                if not count.any():
-                    continue
-                least, largest, total, squares = self._moments[kind].tolist()
-                filled = np.flatnonzero(count)
-                shown = slice(max(filled[0] - 1, 0), filled[-1] + 1)
-                writer.add_histogram_raw(
-                    f"sad/{kind}",
-                    least,
-                    largest,
-                    int(count.sum()),
-                    total,
-                    squares,
-                    _EDGES[1:][shown].tolist(),
-                    count[shown].tolist(),
-                    global_step=trainer.global_step,
-                )
+        listening = picture_loggers(trainer)
+        for kind, count in self._counts.items():
+            if count.any():
+                moments = self._moments[kind].tolist()
+                log_histogram(listening, f"sad/{kind}", count, _EDGES, moments, trainer.global_step)
 
     def _add_up(self, trainer: L.Trainer) -> None:
         def over_processes(values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:

@@ -1,15 +1,16 @@
-"""Anomaly maps and red frames of validation radiographs, in TensorBoard (the paper's Fig. 10)."""
+"""Anomaly maps and red frames of validation radiographs, for the loggers (the paper's Fig. 10)."""
 
 from __future__ import annotations
 
 import lightning as L
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
+from lightning.pytorch.loggers import Logger
 
 from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.loggers.pictures import log_figure
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.scoring import score_radiographs
 
@@ -28,9 +29,7 @@ class AnomalyMaps(PeriodicDrawing):
         super().__init__(every_n_epochs)
         self.radiographs = radiographs
 
-    def draw(
-        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
-    ) -> None:
+    def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
         """Maps and frames of the same radiographs; see `PeriodicDrawing.draw`."""
         shown = [data.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
         rows = np.concatenate(shown)
@@ -47,10 +46,7 @@ class AnomalyMaps(PeriodicDrawing):
         middle, high = np.quantile(scores, _QUANTILES)
         ranges = [(float(scores.min()), middle), (middle, high), (high, float("inf"))]
         name = type(module.score).__name__
-        for writer in listening:
-            step = trainer.global_step
-            writer.add_figure(
-                "maps/anomaly", figures.anomaly_maps(images, list(maps), names, module.score.unit, opacities), step
-            )
-            frames = figures.red_frames(images, scores, data.grid, ranges, names, name, opacities)
-            writer.add_figure("maps/red_frames", frames, step)
+        drawn = figures.anomaly_maps(images, list(maps), names, module.score.unit, opacities)
+        log_figure(loggers, "maps/anomaly", drawn, trainer.global_step)
+        frames = figures.red_frames(images, scores, data.grid, ranges, names, name, opacities)
+        log_figure(loggers, "maps/red_frames", frames, trainer.global_step)

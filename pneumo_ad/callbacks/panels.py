@@ -1,16 +1,17 @@
-"""Inputs beside their reconstructions during training, in TensorBoard (the paper's Figs. 7 and 8)."""
+"""Inputs beside their reconstructions during training, for the loggers (the paper's Figs. 7 and 8)."""
 
 from __future__ import annotations
 
 import lightning as L
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
+from lightning.pytorch.loggers import Logger
 
 from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import PatchDataset
 from pneumo_ad.data.table import PNEUMONIA
+from pneumo_ad.loggers.pictures import log_figure
 from pneumo_ad.module import PatchAutoencoder, to_unit
 
 
@@ -26,9 +27,7 @@ class ReconstructionPanels(PeriodicDrawing):
         super().__init__(every_n_epochs)
         self.patches = patches
 
-    def draw(
-        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
-    ) -> None:
+    def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
         """One panel per origin; see `PeriodicDrawing.draw`."""
         datasets: dict[str, PatchDataset] = {
             "normal_lung": data.normal_lung_patches("val"),
@@ -42,6 +41,5 @@ class ReconstructionPanels(PeriodicDrawing):
             examined = module.examine(to_unit(dataset.cut(numbers)["patch"].to(module.device)))
             x, y = (examined[name][:, 0].float().cpu().numpy() for name in ("x", "reconstruction"))
             sad = examined["sad"].float().cpu().numpy()
-            for writer in listening:
-                panel = figures.reconstruction_panel(x, y, sad, f"{figures.NAMES[kind]}, epoch {trainer.current_epoch}")
-                writer.add_figure(f"reconstruction/{kind}", panel, global_step=trainer.global_step)
+            panel = figures.reconstruction_panel(x, y, sad, f"{figures.NAMES[kind]}, epoch {trainer.current_epoch}")
+            log_figure(loggers, f"reconstruction/{kind}", panel, trainer.global_step)

@@ -6,15 +6,15 @@ from abc import abstractmethod
 from typing import cast
 
 import lightning as L
-from torch.utils.tensorboard import SummaryWriter
+from lightning.pytorch.loggers import Logger
 
-from pneumo_ad.callbacks.tensorboard import writers
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.loggers.pictures import picture_loggers
 from pneumo_ad.module import PatchAutoencoder
 
 
 class PeriodicDrawing(L.Callback):
-    """Draws into TensorBoard at the end of a validation, where it is due and somebody listens.
+    """Draws for the loggers at the end of a validation, where it is due and somebody listens.
 
     Args:
         every_n_epochs: Draw each so many epochs, and after the last.
@@ -27,20 +27,18 @@ class PeriodicDrawing(L.Callback):
         """Draw, where it is due."""
         last = trainer.current_epoch + 1 == trainer.max_epochs
         due = last or not (trainer.current_epoch + 1) % self.every_n_epochs
-        listening = writers(trainer)
+        listening = picture_loggers(trainer)
         if due and listening and not trainer.sanity_checking:
             data = cast(PatchDataModule, trainer.datamodule)  # type: ignore[attr-defined]
             self.draw(trainer, cast(PatchAutoencoder, pl_module), data, listening)
 
     @abstractmethod
-    def draw(
-        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, listening: list[SummaryWriter]
-    ) -> None:
-        """Draw and hand the pictures to every writer.
+    def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
+        """Draw and hand the pictures to every logger.
 
         Args:
             trainer: Lightning's; tells epoch and step.
             module: What is trained.
             data: The data module whose radiographs, lung fields and windows are meant.
-            listening: Writers of all TensorBoard loggers.
+            loggers: Those that show pictures.
         """

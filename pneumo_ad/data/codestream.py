@@ -15,7 +15,14 @@ _SCAN = 0xDA
 
 
 class Picture(NamedTuple):
-    """Height and width in pixels, bits of a sample, and samples of a pixel."""
+    """What a code stream's header tells.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        bits: Of a sample.
+        samples: Of a pixel: 1 is grey.
+    """
 
     height: int
     width: int

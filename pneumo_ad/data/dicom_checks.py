@@ -23,7 +23,12 @@ DECOMPRESS = (
 
 
 def check_kind(path: str | Path, header: Dataset) -> None:
-    """A grey picture of one frame, and a radiograph."""
+    """A grey picture of one frame, and a radiograph.
+
+    Args:
+        path: Of the file, for the message.
+        header: Without the pixels.
+    """
     modality = str(header.get("Modality") or "").strip().upper()
     if header.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in header:
         raise DataError(f"{path}: is a DICOMDIR, an index of other files; give the files it lists")
@@ -48,7 +53,12 @@ def check_kind(path: str | Path, header: Dataset) -> None:
 
 
 def check_header(path: str | Path, header: Dataset) -> None:
-    """Sides and bits that can be, and no more pixels than are read."""
+    """Sides and bits that can be, and no more pixels than are read.
+
+    Args:
+        path: Of the file, for the message.
+        header: Without the pixels.
+    """
     rows, columns, allocated = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
     stored, signed = int(header.BitsStored), int(header.PixelRepresentation)
     high = int(header.get("HighBit", stored - 1))
@@ -68,7 +78,12 @@ def check_header(path: str | Path, header: Dataset) -> None:
 
 
 def check_length(path: str | Path, dataset: Dataset) -> None:
-    """Uncompressed pixels fill what the header announces; behind them come zeros, if anything, less than a row."""
+    """Uncompressed pixels fill what the header announces; behind them come zeros, if anything, less than a row.
+
+    Args:
+        path: Of the file, for the message.
+        dataset: With its pixels.
+    """
     row = dataset.Columns * dataset.BitsAllocated
     expected, there = -(-dataset.Rows * row // 8), len(dataset.PixelData)
     if there < expected or (there - expected) * 8 >= max(row, 16) or any(dataset.PixelData[expected:]):
@@ -79,7 +94,13 @@ def check_length(path: str | Path, dataset: Dataset) -> None:
 
 
 def check_stream(path: str | Path, dataset: Dataset, syntax: UID) -> None:
-    """Compressed pixels are of the size that the header announces."""
+    """Compressed pixels are of the size that the header announces.
+
+    Args:
+        path: Of the file, for the message.
+        dataset: With its pixels.
+        syntax: How they are compressed.
+    """
     rows, columns, allocated = dataset.Rows, dataset.Columns, dataset.BitsAllocated
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     told = f"{rows} x {columns}, {allocated} bits allocated, 1 sample a pixel"

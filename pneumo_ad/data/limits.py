@@ -14,6 +14,11 @@ MOST_PIXELS = 100_000_000
 def check_size(path: str | Path, height: int, width: int) -> None:
     """Refuse a picture of more than `MOST_PIXELS`.
 
+    Args:
+        path: Of its file, for the message.
+        height: In pixels.
+        width: In pixels.
+
     Raises:
         DataError: It is larger; names the file and its size.
     """

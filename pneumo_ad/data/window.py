@@ -31,6 +31,10 @@ def intensity_window(pixels: npt.NDArray[np.generic]) -> Window:
 def apply_window(pixels: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.float32]:
     """(H, W) float32 in [0, 1]: `window` stretched, values beyond it clipped.
 
+    Args:
+        pixels: (H, W) of any depth.
+        window: Grey values that become 0 and 1.
+
     >>> apply_window(np.array([[0, 3, 9]], dtype=np.uint16), (4.0, 0.0)).tolist()
     [[1.0, 0.25, 0.0]]
     """

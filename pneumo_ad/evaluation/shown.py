@@ -109,6 +109,11 @@ def reconstructed(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """A radiograph put together of its windows' reconstructions; where they overlap, the mean.
 
+    Args:
+        scoring: Of a net that reconstructs patches.
+        data: Whose windows.
+        picture: (H, W) uint8 grey levels.
+
     Returns:
         (H, W) uint8, black where no window lies; and (H, W) float32 its absolute difference to the radiograph in grey
         levels, NaN there.

@@ -21,6 +21,10 @@ _TOLERANCE = 0.4  # pixels by which an outline may miss the mask's edge
 def base64_of(values: npt.NDArray[Any], dtype: str) -> str:
     """Numbers as little-endian bytes in base64, for a typed array.
 
+    Args:
+        values: Any shape.
+        dtype: numpy's code of it, as `<u2`.
+
     >>> base64_of(np.array([1, 2]), "<u2")
     'AQACAA=='
     """
@@ -33,7 +37,13 @@ def grey_picture(pixels: npt.NDArray[np.uint8]) -> str:
 
 
 def coloured_map(values: npt.NDArray[np.floating], low: float, high: float) -> str:
-    """(H, W) -> data URI, coloured from `low` to `high`; NaN is transparent."""
+    """(H, W) -> data URI.
+
+    Args:
+        values: (H, W); NaN becomes transparent.
+        low: The first colour's.
+        high: The last colour's.
+    """
     share = np.clip((values - low) / (high - low), 0, 1)
     colours = mpl.colormaps[COLOUR_MAP](np.nan_to_num(share), bytes=True)
     colours[..., 3] = np.where(np.isnan(values), 0, 255)

@@ -13,6 +13,10 @@ from pneumo_ad.errors import DataError
 def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
     """Columns `image` (path below the folder, without its suffix where that leaves all names apart) and `path`.
 
+    Args:
+        folder: That exists.
+        recursive: Also what lies in its folders.
+
     Raises:
         DataError: No radiograph; says what there is instead.
     """
@@ -47,7 +51,12 @@ def existing_folder(path: str | Path) -> Path:
 
 
 def images_in(folder: Path, recursive: bool = False) -> list[Path]:
-    """Files that look like radiographs, sorted."""
+    """Files that look like radiographs, sorted.
+
+    Args:
+        folder: That exists.
+        recursive: Also what lies in its folders.
+    """
     found = folder.rglob("*") if recursive else folder.iterdir()
     return sorted(file for file in found if looks_like_radiograph(file))
 

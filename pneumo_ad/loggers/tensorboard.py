@@ -1,4 +1,4 @@
-"""Finds TensorBoard among a trainer's loggers, and fills its table of runs."""
+"""TensorBoard's table of runs (HParams): what a run was made of beside what it reached."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
-
-
-def writers(trainer: L.Trainer) -> list[SummaryWriter]:
-    """Writers of all TensorBoard loggers of rank 0: pictures and histograms go there, other loggers get the scalars."""
-    if not trainer.is_global_zero:
-        return []
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
 
 def write_hparams(folder: Path, made_of: Mapping[str, Any], metrics: Mapping[str, float]) -> None:

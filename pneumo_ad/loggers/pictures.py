@@ -1,0 +1,68 @@
+"""Figures and histograms to whatever logger takes them: TensorBoard and the trackers; csv has scalars alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from matplotlib.figure import Figure
+
+from pneumo_ad.loggers.run_logger import RunLogger
+
+
+def picture_loggers(trainer: L.Trainer) -> list[Logger]:
+    """Those of a trainer's loggers that take pictures; none on another rank than 0."""
+    if not trainer.is_global_zero:
+        return []
+    return [logger for logger in trainer.loggers if isinstance(logger, (TensorBoardLogger, RunLogger))]
+
+
+def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) -> None:
+    """Hand a figure to some loggers.
+
+    Args:
+        loggers: Those of `picture_loggers`.
+        name: Its name.
+        figure: Stays open.
+        step: Of the training.
+    """
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_figure(name, figure, step, close=False)
+        elif isinstance(logger, RunLogger):
+            logger.log_figure(name, figure, step)
+
+
+def log_histogram(
+    loggers: Sequence[Logger],
+    name: str,
+    counts: npt.NDArray[np.int64],
+    edges: npt.NDArray[np.float64],
+    moments: tuple[float, float, float, float],
+    step: int,
+) -> None:
+    """Hand a histogram to each of `picture_loggers`; only its filled bins.
+
+    Args:
+        loggers: Those that take it.
+        name: Its name.
+        counts: (N,) values between two edges; some above 0.
+        edges: (N + 1,), rising.
+        moments: Least and largest value, sum, sum of squares: of the values themselves, not of the bins.
+        step: Of the training.
+    """
+    filled = np.flatnonzero(counts)
+    # An empty bin below the first: TensorBoard knows right edges only, and would draw that bar from the least value.
+    first, last = max(filled[0] - 1, 0), filled[-1] + 1
+    counts, edges = counts[first:last], edges[first : last + 1]
+    least, largest, total, squares = moments
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_histogram_raw(
+                name, least, largest, int(counts.sum()), total, squares, edges[1:].tolist(), counts.tolist(), step
+            )
+        elif isinstance(logger, RunLogger):
+            logger.log_histogram(name, counts, edges, step)

@@ -1,0 +1,116 @@
+"""What the loggers of experiment trackers have in common: one run of theirs for one run folder of ours."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.pytorch.utilities import rank_zero_only
+from matplotlib.figure import Figure
+
+from pneumo_ad.errors import ConfigError
+
+Outcome = Literal["finished", "failed", "interrupted"]
+
+
+class RunLogger(Logger):
+    """A logger whose run is opened at first use and stays open after the training, until `close`.
+
+    Metrics of the test split come when the Trainer is gone; a Trainer's logger would have ended the run by then. A run
+    folder that is trained on goes on in the same run of the tracker. Only rank 0 logs.
+
+    Args:
+        run_dir: The run folder.
+        package: Python package of the tracker; also the name of its extra.
+
+    Raises:
+        ConfigError: The package is not installed.
+    """
+
+    def __init__(self, run_dir: str | Path, package: str) -> None:
+        super().__init__()
+        if find_spec(package) is None:
+            raise ConfigError(
+                f'logger={package} needs {package}, which is not installed: pip install "pneumo_ad[{package}]"; '
+                "logger=tensorboard and logger=csv need nothing more"
+            )
+        self.run_dir = Path(run_dir).resolve()
+        self._opened: Any = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The tracker's own object, for what is not offered here; opens the run."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
+        """Keep what the run was made of: `params` by dotted key."""
+        self._log_params(vars(params) if isinstance(params, Namespace) else params)
+
+    @rank_zero_only
+    def close(self, outcome: Outcome) -> None:
+        """End the run, where it was opened, as what it came to; using the logger again opens it again."""
+        if self._opened is not None:
+            self._close(outcome)
+            self._opened = None
+
+    @abstractmethod
+    def _open(self) -> Any:
+        """Open the run, or go on with it; returns what `experiment` gives."""
+
+    @abstractmethod
+    def _close(self, outcome: Outcome) -> None:
+        """End the run that is open."""
+
+    @abstractmethod
+    def _log_params(self, params: dict[str, Any]) -> None:
+        """Keep them; told again when a training goes on."""
+
+    @abstractmethod
+    def log_figure(self, name: str, figure: Figure, step: int) -> None:
+        """Keep a picture.
+
+        Args:
+            name: Its name.
+            figure: Stays open.
+            step: Of the training.
+        """
+
+    def log_histogram(
+        self, name: str, counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], step: int
+    ) -> None:
+        """Keep a histogram; nothing where the tracker knows none.
+
+        Args:
+            name: Its name.
+            counts: (N,) values between two edges.
+            edges: (N + 1,), rising.
+            step: Of the training.
+        """
+
+
+@contextmanager
+def closing(loggers: Sequence[Logger]) -> Iterator[None]:
+    """End the runs of trackers as what is done within ends; Lightning's own loggers need nothing."""
+    outcome: Outcome = "finished"
+    try:
+        yield
+    except BaseException as reason:
+        outcome = "failed" if isinstance(reason, Exception) else "interrupted"
+        raise
+    finally:
+        for logger in loggers:
+            if isinstance(logger, RunLogger):
+                logger.close(outcome)
