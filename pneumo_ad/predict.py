@@ -67,7 +67,11 @@ def predict(arguments: Sequence[str]) -> Predicted:
     _check_apart(source, output)
     files = find_files(source, output)  # before anything heavy is opened
     judge = open_judge(own["run"], rest, own["checkpoint"])
-    asked = {"run": str(Path(own["run"]).absolute()), "judge": judge.identity, "input": str(source.absolute())}
+    asked: dict[str, Any] = {
+        "run": str(Path(own["run"]).absolute()),
+        "judge": judge.identity,
+        "input": str(source.absolute()),
+    }
     asked |= {"overrides": sorted(rest), "maps": own["maps"], "overlays": overlays, "pneumo_ad": __version__}
     with writable(output):
         pictures = Pictures(output, judge.standard, own["maps"], overlays)  # type: ignore[arg-type]

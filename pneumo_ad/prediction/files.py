@@ -16,10 +16,10 @@ Kind = Literal["radiograph", "unreadable", "ignored"]
 
 @dataclass(frozen=True)
 class File:
-    """A file that was found.
+    r"""A file that was found.
 
     Attributes:
-        name: Below the folder, with `/`; what is no text (bytes of another encoding) is written `\\xff`.
+        name: Below the folder, with `/`; what is no text (bytes of another encoding) is written `\xff`.
         path: To open it.
         kind: `radiograph`, as far as can be told without decoding it; else `unreadable` or `ignored`.
         reason: Why it is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -27,11 +28,11 @@ def overlay(
     lung_field: npt.NDArray[np.uint8],
     scale: tuple[float, float],
     unit: str,
-    words: str,
+    words: Sequence[str],
 ) -> Image.Image:
     """Colours where a map is above `scale`'s low end, in full from its high end on; the lung field outlined.
 
-    The scale is that of held-out normal lung and the same for every file. Beyond the lung field, where the score does
+    The scale is the same for every file of a run. Beyond the lung field, where the score does
     not look, colours are faint. Colours grow brighter with the map, so that they read in a grey print.
 
     Args:
@@ -40,7 +41,7 @@ def overlay(
         lung_field: As `anomaly`, of 0 and 1.
         scale: Values at which colours start and are full.
         unit: Of the map.
-        words: A line to stand beneath.
+        words: Lines to stand beneath.
 
     Returns:
         RGB, a strip with a bar of the colours and the words beneath.
@@ -66,11 +67,11 @@ def _palette() -> npt.NDArray[np.float32]:
     return (mpl.colormaps["inferno"](shares)[:, :3] * 255).astype(np.float32)
 
 
-def _with_strip(picture: Image.Image, scale: tuple[float, float], unit: str, words: str) -> Image.Image:
+def _with_strip(picture: Image.Image, scale: tuple[float, float], unit: str, words: Sequence[str]) -> Image.Image:
     width = max(picture.width, _LEAST_WIDTH)
     unit_px = max(width / 64, 9)  # all sizes follow the width
-    font = ImageFont.truetype(str(_FONT), round(unit_px * 1.5))
-    page = Image.new("RGB", (width, picture.height + round(unit_px * 5.4)), "white")
+    font = ImageFont.truetype(str(_FONT), round(unit_px * 1.35))
+    page = Image.new("RGB", (width, picture.height + round(unit_px * (3.2 + 2 * len(words)))), "white")
     page.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(page)
     left, top = round(unit_px), picture.height + round(unit_px * 0.8)
@@ -80,10 +81,11 @@ def _with_strip(picture: Image.Image, scale: tuple[float, float], unit: str, wor
     bar = _palette()[np.linspace(0, 255, round(unit_px * 14)).astype(int)].astype(np.uint8)
     page.paste(Image.fromarray(np.broadcast_to(bar, (round(unit_px * 1.5), *bar.shape)).copy()), (start, top))
     draw.text((start + len(bar) + round(unit_px * 0.6), top), high, "black", font)
-    smaller = font
-    while draw.textlength(words, smaller) > width - 2 * left and smaller.size > 6:
-        smaller = ImageFont.truetype(str(_FONT), smaller.size - 1)
-    draw.text((left, top + round(unit_px * 2.2)), words, "black", smaller)
+    for number, line in enumerate(words, start=1):
+        size = round(unit_px * 1.35)
+        while draw.textlength(line, smaller := ImageFont.truetype(str(_FONT), size)) > width - 2 * left and size > 6:
+            size -= 1
+        draw.text((left, top + round(unit_px * (0.2 + 2 * number))), line, "black", smaller)
     return page
 
 

@@ -60,9 +60,13 @@ class Pictures:
         return row
 
     def _colours(self, anomaly: npt.NDArray[np.float32]) -> tuple[float, float]:
-        """Values at which colours start and are full: of the map itself where no held-out normals are at hand."""
+        """Values at which colours start and are full; of the map itself where no held-out normals are at hand.
+
+        They start where 99 % of held-out normal lung ends, and are full at three times its distance from the median.
+        """
         if len(self.standard.normals):
-            return self.standard.window_range
+            median, end = self.standard.window_range
+            return end, end + 2 * (end - median)
         known = anomaly[~np.isnan(anomaly)]
         return (float(np.median(known)), float(known.max())) if len(known) else (0.0, 1.0)
 
@@ -80,13 +84,13 @@ def place_of(name: str) -> str:
     return f"{folder}{slash}{last}"
 
 
-def in_words(row: Row, standard: Standard) -> str:
-    """What was decided of a file, in a line."""
+def in_words(row: Row, standard: Standard) -> list[str]:
+    """What was decided of a file, in a line, and what is odd about it, in another."""
     if row["score"] is None:
-        return f"no score: {row['warnings']}"
+        return [f"no score: {row['warnings']}"]
     said = [f"score {row['score']:.3g} {row['unit']}"]
     if row["percentile"] is not None:
         said.append(f"above {row['percentile']:.0f} % of normals (p = {row['p_value']:.2g})")
     decision = {True: "anomalous", False: "not anomalous", None: "undecided"}[row["anomalous"]]
-    said.append(f"{decision} at a false-alarm rate of {standard.false_alarm_rate:.0%}")
-    return " · ".join(said + ([row["warnings"]] if row["warnings"] else []))
+    said.append(f"{decision} at a false-alarm rate of {100 * standard.false_alarm_rate:g} %")
+    return [" · ".join(said), *([row["warnings"]] if row["warnings"] else [])]

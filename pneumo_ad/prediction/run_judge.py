@@ -28,8 +28,10 @@ from pneumo_ad.runs import Run
 from pneumo_ad.thresholds import least_normals
 
 # Of a config: what a judgement depends on, beside the weights.
-_JUDGING = ("score", "aggregate", "threshold", "false_alarm_rate", "relative", "map_of", "lungs", "intensity", "view")
-_JUDGING += ("image_size", "fit", "patch", "stride", "cover")
+_JUDGING = (
+    *("score", "aggregate", "threshold", "false_alarm_rate", "relative", "map_of", "lungs", "intensity", "view"),
+    *("image_size", "fit", "patch", "stride", "cover"),
+)
 # A data module is asked how radiographs are fitted and cut; no file of its own data is needed for that.
 _NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
 
