@@ -73,6 +73,30 @@ evaluation of the same is read; where there is none, it is made first, as by `pn
   data=GROUP data.root=DIR   {data}
 """
 
+PREDICT = """\
+pneumo-ad predict run=RUN input=PATH output=DIR [key=value] ...
+
+Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
+the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
+read, or are none), overlays/ and maps/. The same command goes on where it stopped, and takes files that are new.
+Exit status: 0, or 3 where files could not be read.
+
+  run=RUN              a folder written by `pneumo-ad train`, or by `pneumo-ad export`
+  input=PATH           a folder, searched with all below it, or a file
+  output=DIR           a new or empty folder
+  overlays=false       without the heat maps over the radiographs
+  maps=png             anomaly maps as 16-bit PNG (default; scale in its text chunks), npy (float32), or none
+  overwrite=true       replace what predict wrote to output; other files there stay
+  checkpoint=NAME      best (default), last, or a file
+
+What may change of the run, as on `pneumo-ad evaluate` (held-out normals are then scored anew, from the run's own data):
+
+  score=GROUP          {score}
+  threshold=GROUP      {threshold}
+  aggregate=GROUP      {aggregate}
+  false_alarm_rate=0.05  lungs=GROUP  stride=N  cover=full  relative=0.2  map_of=residual  fit=pad  trainer=GROUP
+"""
+
 FIGURES = """\
 pneumo-ad figures run=RUN [key=value] ...
 
@@ -189,6 +213,7 @@ def main(argv: list[str] | None = None) -> None:
         "train": _train,
         "evaluate": _evaluate,
         "report": _report,
+        "predict": _predict,
         "figures": _figures,
         "compare": _compare,
         "cluster": _cluster,
@@ -299,6 +324,21 @@ def _report(arguments: list[str]) -> None:
     from pneumo_ad.report_run import report
 
     print(f"report: {report(arguments)}")
+
+
+def _predict(arguments: list[str]) -> None:
+    if _asks_help(arguments):
+        print(PREDICT.format(**{group: _choices(group) for group in ("score", "threshold", "aggregate")}))
+        return
+    _log_plainly()
+    from pneumo_ad.predict import predict
+    from pneumo_ad.prediction.summary import print_prediction
+
+    found = predict(arguments)
+    print_prediction(found.output, found.story, found.new)
+    if unreadable := found.story["counts"]["unreadable"]:
+        print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr)
+        raise SystemExit(3)
 
 
 def _figures(arguments: list[str]) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from pneumo_ad import __version__
 from pneumo_ad.checkpoints import read_checkpoint
-from pneumo_ad.compose import build, change_saved
+from pneumo_ad.compose import build, change_saved, compose_config
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.store import OnError
-from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import runs_below
+from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
 from pneumo_ad.search_path import saved_search_path
 
@@ -31,7 +34,6 @@ class Run:
         folder: The run folder.
         config: Its config, with the overrides that were asked for.
         module: The trained module, in evaluation mode, on the CPU.
-        datamodule: Its data; the store is opened at first use.
         checkpoint: The file the weights came from.
         data_changed: Whether the overrides replaced the data the run was trained on.
         overrides: As they were asked for.
@@ -40,10 +42,23 @@ class Run:
     folder: Path
     config: DictConfig
     module: NetModule
-    datamodule: PatchDataModule
     checkpoint: Path
     data_changed: bool
     overrides: tuple[str, ...]
+
+    @cached_property
+    def datamodule(self) -> PatchDataModule:
+        """Its data, looked for at first use: a run can judge other files where they are not at hand.
+
+        Raises:
+            DataError: They are not there, or are not what the run was trained on.
+            ConfigError: See `compose.build`.
+        """
+        with explained(self.folder, ConfigError):
+            datamodule: PatchDataModule = build(self.config.datamodule)
+        if not self.data_changed:
+            keep_split(datamodule, self.folder)
+        return datamodule
 
 
 def of_run(overrides: Sequence[str], command: str, **own: str) -> tuple[dict[str, str], list[str]]:
@@ -92,15 +107,12 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     config = saved_config(folder)
     changed = change_saved(config, overrides, FIXED, saved_search_path(folder))
     weights = find_checkpoint(folder, checkpoint)
-    module: NetModule = build(changed.module)
-    checkpoint_held = read_checkpoint(weights)
-    module.on_load_checkpoint(checkpoint_held)
-    module.load_state_dict(checkpoint_held["state_dict"])
-    data_changed = changed.data != config.data
-    datamodule: PatchDataModule = build(changed.datamodule)
-    if not data_changed:
-        keep_split(datamodule, folder)
-    return Run(folder, changed, module.eval(), datamodule, weights, data_changed, tuple(overrides))
+    held = read_checkpoint(weights)
+    with explained(folder, UserError):
+        module: NetModule = build(changed.module)
+        module.on_load_checkpoint(held)
+    module.load_state_dict(held["state_dict"])
+    return Run(folder, changed, module.eval(), weights, changed.data != config.data, tuple(overrides))
 
 
 class Dealt(Protocol):
@@ -150,6 +162,33 @@ def saved_config(folder: Path) -> DictConfig:
     assert isinstance(config, DictConfig)
     config.run_dir = str(folder)
     return config
+
+
+@contextmanager
+def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
+    """Adds to such errors what may be behind them: the run is of another version of this project."""
+    try:
+        yield
+    except errors as reason:
+        if words := other_version(folder):
+            raise type(reason)(f"{reason}\n{words}") from reason
+        raise
+
+
+def other_version(folder: Path) -> str:
+    """How a run differs from those of today, and what to do; empty where it does not."""
+    story, saved, today = read_story(folder), saved_config(folder), compose_config("train")
+    lacks = sorted(str(key) for key in today if key not in saved)
+    strange = sorted(str(key) for key in saved if key not in today)
+    made_by = story.get("pneumo_ad", "an unknown version")
+    if made_by == __version__ and not lacks:
+        return ""
+    found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
+    return (
+        f"The run was made by pneumo_ad {made_by}{', commit ' + story['commit'] if story.get('commit') else ''}, and "
+        f"this is {__version__}{'; its config ' + ' and '.join(found) if found else ''}. Open it with the version that "
+        "made it, or train it again with this one"
+    )
 
 
 def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:

@@ -33,6 +33,7 @@ HYDRA = {
     "cluster",
     "evaluation",
     "prediction",
+    "predict",
     "paper_figures",
     "report_run",
     "sweeps",

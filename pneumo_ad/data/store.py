@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 from pneumo_ad.data.boxes import draw_boxes, parse_boxes
 from pneumo_ad.data.fit import Fit, Placement, fit_image, fit_mask, place
 from pneumo_ad.data.radiograph import read_grey, read_mask
-from pneumo_ad.data.window import apply_window
+from pneumo_ad.data.window import displayed
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.paths import cache_dir
 
@@ -240,9 +240,7 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
     height, width = pixels.shape
     if min(height, width) < 2:
         raise DataError(f"{entry['path']}: {height} x {width} pixels are not a radiograph; expected at least 2 x 2")
-    as_stored = pixels.dtype == np.uint8 and window == (0.0, 255.0)
-    shallow = pixels if as_stored else apply_window(pixels, window)
-    image, placement = fit_image(shallow, image_size, fit)  # type: ignore[arg-type]
+    image, placement = fit_image(displayed(pixels, window), image_size, fit)
     arrays = {"images": image}
     for kind in ("lung", "opacity"):
         if entry[kind]:

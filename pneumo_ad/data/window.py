@@ -28,6 +28,24 @@ def intensity_window(pixels: npt.NDArray[np.generic]) -> Window:
     return float(low), float(high if high > low else low + 1)
 
 
+def displayed(pixels: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """Pixels through their window, without a detour: grey levels that are shown as they are stay uint8.
+
+    Args:
+        pixels: (H, W) of any depth.
+        window: Grey values that become black and white.
+
+    Returns:
+        (H, W) uint8 as stored, or float32 in [0, 1].
+
+    >>> displayed(np.zeros((2, 2), dtype=np.uint8), (0.0, 255.0)).dtype, displayed(np.zeros((2, 2)), (0.0, 9.0)).dtype
+    (dtype('uint8'), dtype('float32'))
+    """
+    if pixels.dtype == np.uint8 and window == (0.0, 255.0):
+        return pixels.astype(np.uint8, copy=False)
+    return apply_window(pixels, window)
+
+
 def apply_window(pixels: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.float32]:
     """(H, W) float32 in [0, 1]: `window` stretched, values beyond it clipped.
 

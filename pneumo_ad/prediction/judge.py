@@ -82,13 +82,20 @@ class Judge(Protocol):
         grid: The windows, and the size to which radiographs are fitted.
         fit: How they are fitted.
         standard: What scores are held against.
-        view: What the net sees, `patch` or `image`.
+        identity: Digest of all that what it says depends on.
+        notes: What a reader of its words should know, a sentence each.
     """
 
     grid: PatchGrid
     fit: Fit
     standard: Standard
-    view: str
+    identity: str
+    notes: list[str]
+
+    @property
+    def view(self) -> str:
+        """What the net sees, `patch` or `image`."""
+        ...
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
         """Judge some radiographs.

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
 
+from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
+from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.intensity import Intensity
-from pneumo_ad.evaluate import calibrate, scoring_of
-from pneumo_ad.evaluation.calibration import Calibration, fit_thresholds
+from pneumo_ad.data.table import REQUIRED
+from pneumo_ad.errors import DataError
+from pneumo_ad.evaluate import check_options, scoring_of
+from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.lungs.fields import FileFields
+from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
 from pneumo_ad.prediction.loaded import Loaded
 from pneumo_ad.runs import Run
+from pneumo_ad.thresholds import least_normals
+
+# Of a config: what a judgement depends on, beside the weights.
+_JUDGING = (
+    *("score", "aggregate", "threshold", "false_alarm_rate", "relative", "map_of", "lungs", "intensity", "view"),
+    *("image_size", "fit", "patch", "stride", "cover"),
+)
+# A data module is asked how radiographs are fitted and cut; no file of its own data is needed for that.
+_NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
 
 
 class RunJudge:
@@ -25,11 +45,18 @@ class RunJudge:
     """
 
     def __init__(self, run: Run) -> None:
-        data = run.datamodule
+        check_options(run.config)
+        data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
         self.grid, self.fit, self.view = data.grid, data.fit, data.view
         self.scoring = scoring_of(run)
         self.lungs, self.intensity = data.lungs, data.intensity
-        self.standard = standard_of(run, self.scoring)
+        self.standard, self.notes = standard_of(run, self.scoring)
+        self.identity = _identity(run, self.standard)
+        if isinstance(self.lungs, FileFields):
+            self.notes.append(
+                "lung fields of the run came from mask files, here from the segmenter; lungs=segmenter measures the "
+                "held-out normals in the same way"
+            )
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
         """See `Judge`."""
@@ -57,17 +84,19 @@ def _seen(
     return np.stack([intensity.one(image, field if field.any() else inside) for image, field, inside in each])
 
 
-def standard_of(run: Run, scoring: Scoring) -> Standard:
-    """What a run's held-out validation patients say of its score.
-
-    Args:
-        run: The opened run.
-        scoring: How a run scores windows.
-    """
-    calibration: Calibration = calibrate(run, scoring)
-    thresholds, _ = fit_thresholds(calibration, build(run.config.threshold))
+def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
+    """What a run's held-out validation patients say of its score, and what they cannot say."""
+    notes = []
+    try:
+        calibration = validation_scores(run, scoring)
+    except DataError as reason:
+        notes.append(f"no percentiles, decisions and kinds: held-out normals of the run are not at hand ({reason})")
+        calibration = {}
+    thresholds, unfitted = fit_thresholds(calibration, build(run.config.threshold))
+    if calibration and "score" in unfitted:
+        notes.append(f"no kinds of window: {unfitted['score']}")
     normal = calibration.get("score_normal_lung", np.zeros(0))
-    return Standard(
+    standard = Standard(
         score=type(run.module.score).__name__,
         unit=scoring.unit,
         normals=calibration.get("score_normal_images", np.zeros(0)),
@@ -75,3 +104,23 @@ def standard_of(run: Run, scoring: Scoring) -> Standard:
         thresholds=thresholds.get("score"),
         window_range=(float(np.median(normal)), float(np.quantile(normal, 0.99))) if len(normal) else (0.0, 1.0),
     )
+    least = least_normals(standard.false_alarm_rate)
+    if 0 < len(standard.normals) < least:
+        notes.append(
+            f"no decisions: a false-alarm rate of {standard.false_alarm_rate:g} needs {least} held-out normals and the "
+            f"run has {len(standard.normals)}, enough for false_alarm_rate={1 / (len(standard.normals) + 1):.2g}"
+        )
+    return standard, notes
+
+
+def _identity(run: Run, standard: Standard) -> str:
+    config: DictConfig = run.config
+    parts = [
+        OmegaConf.to_container(config[key], resolve=True) if OmegaConf.is_config(config[key]) else config[key]
+        for key in _JUDGING
+    ]
+    digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
+    digest.update(weights_digest(run.module.net).encode())
+    digest.update(file_digest(Path(config.lungs.get("weights") or WEIGHTS)).encode())
+    digest.update(np.sort(standard.normals).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,78 @@
+"""A file becomes what a judge looks at, as it would for a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.dicom import is_dicom
+from pneumo_ad.data.dicom_facts import dicom_facts
+from pneumo_ad.data.fit import Fit, Placement, fit_image
+from pneumo_ad.data.radiograph import read_grey
+from pneumo_ad.data.window import displayed
+from pneumo_ad.errors import DataError
+from pneumo_ad.patches import PatchGrid
+
+PICTURE_SIDE = 1024  # longest side of a picture to look at
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A radiograph as read.
+
+    Attributes:
+        image: (H, W) uint8 grey levels, fitted.
+        placement: Where it lies in `image`.
+        size: Height and width of the file in pixels.
+        picture: (h, w) uint8 to look at, own pixels up to a longest side of 1024; None where nobody will.
+        doubts: Why it may be no frontal chest radiograph, by its header.
+    """
+
+    image: npt.NDArray[np.uint8]
+    placement: Placement
+    size: tuple[int, int]
+    picture: npt.NDArray[np.uint8] | None
+    doubts: Sequence[str] = ()
+
+    @property
+    def content(self) -> npt.NDArray[np.uint8]:
+        """(H, W) of 0 and 1: what is radiograph and not padding."""
+        inside = np.zeros(self.image.shape, dtype=np.uint8)
+        self.inner(inside)[:] = 1
+        return inside
+
+    def inner(self, fitted: npt.NDArray) -> npt.NDArray:
+        """What of an (H, W) array is radiograph and not padding, a view."""
+        p = self.placement
+        return fitted[p.top : p.top + p.height, p.left : p.left + p.width]
+
+
+def decode(path: Path, grid: PatchGrid, fit: Fit, picture: bool) -> Decoded:
+    """Read a file and fit it.
+
+    Args:
+        path: Of the file.
+        grid: Gives the size to fit to.
+        fit: See `place`.
+        picture: Whether a picture to look at is wanted too.
+
+    Raises:
+        DataError: It cannot be read, or is smaller than a patch: enlarged, it would show nothing but interpolation.
+    """
+    pixels, window = read_grey(path)
+    size = (pixels.shape[0], pixels.shape[1])
+    if min(size) < max(grid.patch, 2):
+        raise DataError(f"{path}: {size[0]} x {size[1]} pixels, smaller than a patch of {grid.patch}")
+    seen = displayed(pixels, window)
+    image, placement = fit_image(seen, grid.image_size, fit)
+    small_picture = None
+    if picture:
+        scale = min(1.0, PICTURE_SIDE / max(size))
+        small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        small_picture = fit_image(seen, small, "squash")[0]
+    doubts = dicom_facts(path).doubts if is_dicom(path) else ()
+    return Decoded(image, placement, size, small_picture, doubts)

@@ -1,0 +1,182 @@
+"""The output folder: what was done of which file, so that the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.files import write_json, write_text
+from pneumo_ad.prediction.files import File
+from pneumo_ad.prediction.pipeline import Outcome
+from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
+
+_LOCK = ".lock"
+_STORY, _DONE, _PARTS = "predict.json", "done.json", "parts"
+_OWN = ("predictions.csv", "failed.csv", "report.html", _DONE, _STORY)
+
+
+class Output:
+    """A folder that is written to, a part per chunk; a file is done where its size and time have not changed since.
+
+    `predict.json` tells what was asked for and how it stands; `parts/` holds what was done so far, and `done.json` the
+    same once all is finished.
+
+    Args:
+        folder: Made where it is not there. To be used within `writable`.
+        asked: What its rows depend on, by key.
+        overwrite: Delete what an earlier `predict` wrote, and begin anew; other files are left alone.
+
+    Raises:
+        DataError: It holds other files, or a prediction that was asked for otherwise; names what differs.
+    """
+
+    def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool) -> None:
+        self.folder = folder
+        others = [file.name for file in folder.iterdir() if file.name != _LOCK]
+        before = self._story()
+        if others and before is None and not overwrite:
+            shown = ", ".join(sorted(others)[:3]) + (", ..." if len(others) > 3 else "")
+            raise DataError(
+                f"output={folder} is not empty ({shown}) and predict did not write it. Name another folder, or add "
+                "overwrite=true: predictions are then written among those files, which stay"
+            )
+        if overwrite:
+            self._delete()
+        elif before is not None:
+            self._check(before["asked"], asked)
+        self.finished = not overwrite and before is not None and before["state"] == "finished"
+        self._done = {entry["file"]: entry for entry in self._entries()}
+        self._asked = asked
+        self._next_part = max((int(part.stem) for part in (folder / _PARTS).glob("*.json")), default=-1) + 1
+        (folder / _PARTS).mkdir(exist_ok=True)
+        self._tell("unfinished", {})
+
+    def _story(self) -> dict[str, Any] | None:
+        file = self.folder / _STORY
+        if not file.is_file():
+            return None
+        try:
+            story: dict[str, Any] = json.loads(file.read_text())
+            return {"asked": dict(story["asked"]), "state": str(story["state"])}
+        except (ValueError, KeyError, TypeError):
+            raise DataError(f"{file}: not what predict writes; name another output, or add overwrite=true") from None
+
+    def _check(self, before: dict[str, Any], asked: dict[str, Any]) -> None:
+        differs = [key for key in asked if before.get(key) != asked[key] and key != "run"]
+        if differs:  # a run that was moved, and is the same, is no difference
+            keys = [key for key in (("run", *differs) if "judge" in differs else differs) if key != "judge"]
+            words = "; ".join(f"{key}={before.get(key)} there, {key}={asked[key]} now" for key in keys)
+            changed = " (its weights, settings or held-out normals)" if "judge" in differs else ""
+            raise DataError(
+                f"output={self.folder} holds a prediction that was asked for otherwise{changed}: {words}. Name another "
+                "folder, or add overwrite=true to replace what predict wrote there"
+            )
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
+            if file.is_file():
+                yield from json.loads(file.read_text())["files"]
+
+    def _delete(self) -> None:
+        for entry in self._entries():
+            for key in ("map", "overlay"):
+                if name := (entry["row"] or {}).get(key):
+                    picture = self.folder / name
+                    picture.unlink(missing_ok=True)
+                    _remove_empty(picture.parent, self.folder)
+        for name in _OWN:
+            (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / _PARTS, ignore_errors=True)
+
+    def left(self, files: Sequence[File]) -> list[File]:
+        """Those that are yet to be done."""
+        return [
+            file
+            for file in files
+            if (entry := self._done.get(file.name)) is None or tuple(entry["stamp"]) != file.stamp
+        ]
+
+    def gone(self, files: Sequence[File]) -> int:
+        """How many were done and are no longer there; their rows stay."""
+        return len(set(self._done) - {file.name for file in files})
+
+    def keep(self, outcomes: Sequence[tuple[File, Outcome]]) -> None:
+        """Note what came of some files, whole or not at all."""
+        entries = []
+        for file, outcome in outcomes:
+            row, reason = (None, outcome) if isinstance(outcome, str) else (outcome, "")
+            entries.append({"file": file.name, "stamp": file.stamp, "row": row, "reason": reason})
+        write_json(self.folder / _PARTS / f"{self._next_part:06d}.json", {"files": entries})
+        self._next_part += 1
+        self._done |= {entry["file"]: entry for entry in entries}
+
+    def finish(self, others: Sequence[File], about: dict[str, Any]) -> dict[str, Any]:
+        """Write the tables.
+
+        Args:
+            others: Files that are no radiographs, or cannot be opened.
+            about: What else to tell in `predict.json`.
+
+        Returns:
+            What `predict.json` holds.
+        """
+        entries = sorted(self._done.values(), key=lambda entry: entry["file"])
+        predicted: list[Row] = [entry["row"] for entry in entries if entry["row"] is not None]
+        failed = [{"file": e["file"], "kind": "unreadable", "reason": e["reason"]} for e in entries if e["row"] is None]
+        failed += [{"file": file.name, "kind": file.kind, "reason": file.reason} for file in others]
+        write_table(self.folder / "predictions.csv", PREDICTIONS, predicted)
+        write_table(self.folder / "failed.csv", FAILED, sorted(failed, key=lambda row: row["file"]))
+        write_text(self.folder / _DONE, json.dumps({"files": entries}) + "\n")
+        counts = {"files": len(predicted) + len(failed), "predicted": len(predicted)}
+        counts |= {kind: sum(row["kind"] == kind for row in failed) for kind in ("unreadable", "ignored")}
+        decisions = [row["anomalous"] for row in predicted]
+        counts |= {"anomalous": decisions.count(True), "undecided": decisions.count(None)}
+        warnings: dict[str, int] = {}
+        for row in predicted:
+            for words in filter(None, row["warnings"].split("; ")):
+                warnings[words] = warnings.get(words, 0) + 1
+        story = self._tell("finished", {"counts": counts, "warnings": warnings, **about})
+        shutil.rmtree(self.folder / _PARTS)
+        return story
+
+    def _tell(self, state: str, more: dict[str, Any]) -> dict[str, Any]:
+        story = {"state": state, "asked": self._asked, **more}
+        write_json(self.folder / _STORY, story)
+        return story
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    while folder != top and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """A folder that this process, and no other, writes to.
+
+    Raises:
+        DataError: It cannot be written to, its disk is full, or another `predict` is at it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / _LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise DataError(f"output={folder}: another predict is writing there") from None
+    except OSError as reason:
+        if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DataError(f"the disk of {folder} is full ({reason.strerror}); the same command goes on") from reason
+        if reason.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            raise DataError(
+                f"output={folder} cannot be written to: {reason.filename or ''} {reason.strerror}"
+            ) from reason
+        raise

@@ -1,0 +1,56 @@
+"""An anomaly map as a file: 16-bit PNG or `.npy`, in the frame of its radiograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from pneumo_ad.files import whole
+
+Floats = npt.NDArray[np.float32]
+
+_STEPS = 65534  # grey levels between low and high, which are 1 and 65535; 0 is where no window lies
+
+
+def scale_of(anomaly: Floats) -> tuple[float, float]:
+    """Lowest and highest value of a map; NaN where no window lies at all."""
+    known = anomaly[~np.isnan(anomaly)]
+    return (float(known.min()), float(known.max())) if len(known) else (np.nan, np.nan)
+
+
+def write_map(path: Path, anomaly: Floats, unit: str) -> None:
+    """Write (h, w) values, NaN where no window lies.
+
+    Args:
+        path: `.png`: 16-bit grey, value = low + (grey - 1) / 65534 * (high - low), 0 where no window lies; `low`,
+            `high` and `unit` stand in its text chunks. `.npy`: float32 with NaN.
+        anomaly: In units of the score.
+        unit: Of the score.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as aside, aside.open("wb") as file:
+        if path.suffix == ".npy":
+            np.save(file, anomaly)
+            return
+        low, high = scale_of(anomaly)
+        share = (anomaly - low) / (high - low) if high > low else np.zeros_like(anomaly)
+        grey = np.where(np.isnan(anomaly), 0, 1 + np.rint(np.nan_to_num(share) * _STEPS)).astype(np.uint16)
+        text = PngInfo()
+        for key, value in (("low", repr(low)), ("high", repr(high)), ("unit", unit)):
+            text.add_text(key, value)
+        Image.fromarray(grey).save(file, "PNG", pnginfo=text)
+
+
+def read_map(path: Path) -> Floats:
+    """What `write_map` wrote: (h, w) float32, NaN where no window lies; a PNG to within (high - low) / 65534 / 2."""
+    if path.suffix == ".npy":
+        values: Floats = np.load(path, allow_pickle=False)
+        return values
+    with Image.open(path) as image:
+        low, high = float(image.info["low"]), float(image.info["high"])
+        grey = np.asarray(image).astype(np.float64)
+    return np.where(grey == 0, np.nan, low + (grey - 1) / _STEPS * (high - low)).astype(np.float32)

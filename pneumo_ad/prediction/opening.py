@@ -1,0 +1,47 @@
+"""`run=`: a trained run, or a model that was exported from one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.prediction.judge import Judge
+from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.runs import load_run
+
+# What of a run's config files of another folder are judged by.
+CHANGEABLE = (
+    *("score", "threshold", "aggregate", "false_alarm_rate", "relative", "map_of", "lungs", "intensity"),
+    *("stride", "cover", "patch", "image_size", "fit", "eval_batch_size", "trainer", "hydra"),
+)
+
+
+def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Judge:
+    """Open what `run=` names.
+
+    Args:
+        path: A run folder, or a folder with the `model.json` of an export.
+        overrides: Changes to the run's config.
+        checkpoint: See `load_run`.
+
+    Raises:
+        ConfigError: An override that has no effect here, or any of an exported model.
+        DataError: See `load_run`.
+    """
+    folder = Path(path)
+    if (folder / "model.json").is_file():
+        if overrides or checkpoint != "best":
+            given = ", ".join([*overrides, *([f"checkpoint={checkpoint}"] if checkpoint != "best" else [])])
+            raise ConfigError(f"{folder} is an exported model, in which everything is fixed; {given} needs the run")
+        from pneumo_ad.export.judge import ExportedJudge  # type: ignore[import-not-found]
+
+        judge: Judge = ExportedJudge(folder)
+        return judge
+    for override in overrides:
+        top = override.lstrip("+~").partition("=")[0].split(".")[0]
+        if top == "data":
+            raise ConfigError(f"{override}: predict reads the files of input=...; pneumo-ad evaluate takes data=...")
+        if top not in CHANGEABLE:
+            raise ConfigError(f"{override} has no effect on predict; what may change: {', '.join(CHANGEABLE)}")
+    return RunJudge(load_run(folder, overrides, checkpoint))

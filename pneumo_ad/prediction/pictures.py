@@ -1,0 +1,96 @@
+"""What is drawn of each file, and where it lies."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.prediction.decoding import Decoded
+from pneumo_ad.prediction.judge import Standard
+from pneumo_ad.prediction.maps import scale_of, write_map
+from pneumo_ad.prediction.overlay import overlay, write_overlay
+from pneumo_ad.prediction.rows import Row, number
+
+_LONGEST = 230  # bytes; file systems take 255, of which a suffix and `.partial` need some
+
+MapFormat = Literal["png", "npy", "none"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Draws maps and overlays.
+
+    Attributes:
+        output: They lie in `maps` and `overlays` below it, in the folders of the input, whole names kept: `a.png` and
+            `a.jpg` give `a.png.png` and `a.jpg.png`.
+        standard: What the colours are held against.
+        maps: Their format.
+        overlays: Whether they are drawn.
+    """
+
+    output: Path
+    standard: Standard
+    maps: MapFormat
+    overlays: bool
+
+    def write(self, row: Row, one: Decoded, lung_field: npt.NDArray[np.uint8], anomaly: npt.NDArray[np.float32]) -> Row:
+        """Draw what is wanted of one file, and say in its row where."""
+        anomaly = np.ascontiguousarray(one.inner(anomaly))
+        row = dict(row)
+        if self.maps != "none":
+            low, high = scale_of(anomaly)
+            row |= {
+                "map": f"maps/{place_of(row['file'])}.{self.maps}",
+                "map_low": number(low),
+                "map_high": number(high),
+            }
+            write_map(self.output / row["map"], anomaly, self.standard.unit)
+        if self.overlays:
+            assert one.picture is not None
+            row["overlay"] = f"overlays/{place_of(row['file'])}.png"
+            field = np.ascontiguousarray(one.inner(lung_field))
+            scale, unit = self._colours(anomaly), self.standard.unit
+            drawn = overlay(one.picture, anomaly, field, scale, unit, in_words(row, self.standard))
+            write_overlay(self.output / row["overlay"], drawn)
+        return row
+
+    def _colours(self, anomaly: npt.NDArray[np.float32]) -> tuple[float, float]:
+        """Values at which colours start and are full; of the map itself where no held-out normals are at hand.
+
+        They start where 99 % of held-out normal lung ends, and are full at three times its distance from the median.
+        """
+        if len(self.standard.normals):
+            median, end = self.standard.window_range
+            return end, end + 2 * (end - median)
+        known = anomaly[~np.isnan(anomaly)]
+        return (float(np.median(known)), float(known.max())) if len(known) else (0.0, 1.0)
+
+
+def place_of(name: str) -> str:
+    """Where a file's pictures lie, without their suffix; a name too long to take one is cut and told apart.
+
+    >>> place_of("ward 3/a.png")
+    'ward 3/a.png'
+    """
+    folder, slash, last = name.rpartition("/")
+    if len(last.encode()) > _LONGEST:
+        digest = hashlib.sha256(last.encode()).hexdigest()[:8]
+        last = f"{last.encode()[: _LONGEST - 9].decode(errors='ignore')}-{digest}"
+    return f"{folder}{slash}{last}"
+
+
+def in_words(row: Row, standard: Standard) -> list[str]:
+    """What was decided of a file, in a line, and what is odd about it, in another."""
+    if row["score"] is None:
+        return [f"no score: {row['warnings']}"]
+    said = [f"score {row['score']:.3g} {row['unit']}"]
+    if row["percentile"] is not None:
+        said.append(f"above {row['percentile']:.0f} % of normals (p = {row['p_value']:.2g})")
+    decision = {True: "anomalous", False: "not anomalous", None: "undecided"}[row["anomalous"]]
+    said.append(f"{decision} at a false-alarm rate of {100 * standard.false_alarm_rate:g} %")
+    return [" · ".join(said), *([row["warnings"]] if row["warnings"] else [])]

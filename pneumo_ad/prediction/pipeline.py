@@ -1,0 +1,83 @@
+"""Files read ahead by threads while the net works, pictures written behind it; as few in memory as that takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.prediction.decoding import Decoded, decode
+from pneumo_ad.prediction.files import File
+from pneumo_ad.prediction.judge import Judge
+from pneumo_ad.prediction.pictures import Pictures
+from pneumo_ad.prediction.rows import Row, rows
+
+log = logging.getLogger(__name__)
+
+CHUNK = 32  # files judged together; three times as many are in memory at most, each fitted and as a small picture
+
+# A row of `predictions.csv`, or why there is none.
+Outcome = Row | str
+
+
+def outcomes(
+    judge: Judge, files: Sequence[File], pictures: Pictures, chunk: int = CHUNK, threads: int | None = None
+) -> Iterator[list[tuple[File, Outcome]]]:
+    """Judge files, a chunk at a time, in their order; a chunk is given when its pictures are written.
+
+    Args:
+        judge: Judges.
+        files: Radiographs, as far as their names tell.
+        pictures: What is drawn of them.
+        chunk: Files judged together.
+        threads: That read and draw; default one per core.
+    """
+    pool = ThreadPoolExecutor(threads or os.cpu_count())
+
+    def read(file: File) -> Decoded | str:
+        try:
+            return decode(file.path, judge.grid, judge.fit, pictures.overlays)
+        except DataError as reason:
+            return str(reason)
+        except Exception as reason:  # one file in ten thousand must not end the rest, whatever is in it
+            log.debug("%s", file.path, exc_info=True)
+            return f"{file.path}: cannot be read ({type(reason).__name__}: {reason})"
+
+    chunks = [files[first : first + chunk] for first in range(0, len(files), chunk)]
+    ahead: list[Future[Decoded | str]] = []
+    behind: list[tuple[File, Future[Row] | str]] = []
+    try:
+        for number, part in enumerate(chunks):
+            ahead = ahead or [pool.submit(read, file) for file in part]
+            found = [future.result() for future in ahead]
+            ahead = [pool.submit(read, file) for file in chunks[number + 1]] if number + 1 < len(chunks) else []
+            drawing = _judged(judge, part, found, pictures, pool)
+            if behind:
+                yield _waited(behind)
+            behind = drawing
+        if behind:
+            yield _waited(behind)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _judged(
+    judge: Judge, files: Sequence[File], found: Sequence[Decoded | str], pictures: Pictures, pool: ThreadPoolExecutor
+) -> list[tuple[File, Future[Row] | str]]:
+    readable = [(file, one) for file, one in zip(files, found, strict=True) if not isinstance(one, str)]
+    started: dict[str, Future[Row]] = {}
+    if readable:
+        decoded = [one for _, one in readable]
+        judged = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
+        names = [file.name for file, _ in readable]
+        for i, row in enumerate(rows(names, decoded, judged, judge.standard)):
+            started[row["file"]] = pool.submit(pictures.write, row, decoded[i], judged.lung_fields[i], judged.maps[i])
+    return [(file, one if isinstance(one, str) else started[file.name]) for file, one in zip(files, found, strict=True)]
+
+
+def _waited(drawing: list[tuple[File, Future[Row] | str]]) -> list[tuple[File, Outcome]]:
+    return [(file, one if isinstance(one, str) else one.result()) for file, one in drawing]

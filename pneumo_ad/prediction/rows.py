@@ -1,0 +1,68 @@
+"""`predictions.csv` and `failed.csv`: one row per file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pneumo_ad.files import whole
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.prediction.decoding import Decoded
+from pneumo_ad.prediction.judge import Judged, Standard
+from pneumo_ad.prediction.remarks import remarks
+
+Row = dict[str, Any]
+
+_KINDS = {f"windows_{KINDS[kind]}": kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
+PREDICTIONS = (
+    *("file", "height", "width", "score", "unit", "percentile", "p_value", "anomalous", "lung_area", *_KINDS),
+    *("map", "map_low", "map_high", "overlay", "warnings"),
+)
+FAILED = ("file", "kind", "reason")
+
+
+def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Judged, standard: Standard) -> list[Row]:
+    """Rows of `predictions.csv` without what pictures add; None where something cannot be told."""
+    percentiles, p_values = standard.percentiles(judged.scores), standard.p_values(judged.scores)
+    decisions = standard.decisions(judged.scores)
+    found = []
+    for i, (name, one) in enumerate(zip(names, decoded, strict=True)):
+        field = one.inner(judged.lung_fields[i])
+        windows = judged.windows[i][judged.inside[i]]
+        kinds = standard.thresholds.classify(windows) if standard.thresholds is not None else None
+        row: Row = {"file": name, "height": one.size[0], "width": one.size[1]}
+        row |= {"score": number(judged.scores[i]), "unit": standard.unit}
+        row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i]), "anomalous": decisions[i]}
+        row["lung_area"] = float(field.mean())
+        row |= {column: None if kinds is None else int((kinds == kind).sum()) for column, kind in _KINDS.items()}
+        odd = [*remarks(one.inner(one.image), field, one.size, field.shape), *one.doubts]
+        found.append(row | {"warnings": "; ".join(odd)})
+    return found
+
+
+def number(value: float | np.floating) -> float | None:
+    """A plain number, None for NaN: what JSON can hold.
+
+    >>> number(np.float64(1.5)), number(float("nan"))
+    (1.5, None)
+    """
+    return None if math.isnan(value) else float(value)
+
+
+def write_table(path: Path, columns: Sequence[str], table: Iterable[Mapping[str, Any]]) -> None:
+    """Write a csv whole or not at all: UTF-8, words quoted, floats with six digits, None empty.
+
+    Names stay as they are. A spreadsheet may take one that begins with `=`, `+`, `-` or `@` for a formula: import the
+    column as text.
+    """
+    with whole(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        writer.writerow(columns)
+        for row in table:
+            values = (row.get(column) for column in columns)
+            writer.writerow([float(f"{value:.6g}") if isinstance(value, float) else value for value in values])

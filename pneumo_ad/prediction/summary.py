@@ -1,0 +1,31 @@
+"""What `pneumo-ad predict` prints when it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def print_prediction(output: Path, story: dict[str, Any], new: int) -> None:
+    """Print the counts of `predict.json`, what is odd, and where everything lies."""
+    console, counts = Console(highlight=False), story["counts"]
+    table = Table(title=f"prediction: {escape(str(output))}", title_justify="left", show_header=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    table.add_row("files", f"{counts['files']:,}")
+    table.add_row("  judged", f"{counts['predicted']:,}" + (f" ({new:,} new)" if new < counts["predicted"] else ""))
+    table.add_row("  unreadable", f"[red]{counts['unreadable']:,}[/red]" if counts["unreadable"] else "0")
+    table.add_row("  ignored, no radiographs", f"{counts['ignored']:,}")
+    table.add_row("anomalous", f"{counts['anomalous']:,}")
+    table.add_row("undecided", f"{counts['undecided']:,}")
+    table.add_row("declared false-alarm rate", f"{story['false_alarm_rate']:g}")
+    table.add_row("held-out normals it rests on", f"{story['held_out_normals']:,}")
+    console.print(table)
+    for words, count in sorted(story["warnings"].items(), key=lambda item: -item[1]):
+        console.print(f"[yellow]{count:,} × {escape(words)}[/yellow]")
+    console.print(f"tables and pictures: {escape(str(output))}")
+    console.print("[dim]A research tool, not a medical device: no one may be treated by what it says.[/dim]")

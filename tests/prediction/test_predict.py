@@ -1,0 +1,317 @@
+"""Folders judged end to end: every file in exactly one place, the same as an evaluation, going on where it stopped."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import radiograph
+from PIL import Image
+from running import COMMAND, TINY, start
+
+from pneumo_ad.prediction import pipeline
+from pneumo_ad.prediction.maps import read_map, write_map
+
+HOSTILE = ["a b.png", "it's.png", 'q"q.png', "<b>&amp;.png", "=1+1.png", "Лёгкие 肺.png", "line\nfeed.png", "cr\rhere.png", "a,b;c.png"]  # fmt: skip
+LONG = "l" * 246 + ".png"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run, evaluated, and the cache it filled."""
+    folder = tmp_path_factory.mktemp("predict") / "run"
+    monkey = pytest.MonkeyPatch()
+    monkey.setenv("PNEUMO_AD_CACHE", str(folder.parent / "cache"))
+    arguments = [*TINY, "evaluate=test", "matched=false", "lungs=segmenter", "trainer.max_epochs=1"]
+    # 0.3: the three held-out normals of so small a run can promise no less
+    assert start("train", *arguments, "false_alarm_rate=0.3", f"hydra.run.dir={folder}") == 0
+    monkey.undo()
+    return folder
+
+
+@pytest.fixture
+def predict(run, monkeypatch, tmp_path, capsys, caplog):
+    """Runs the command; its exit status and what it said."""
+    caplog.set_level("INFO")
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(run.parent / "cache"))
+
+    def go(*arguments, **keys):
+        keys = {"run": run, "input": tmp_path / "in", "output": tmp_path / "out"} | keys
+        capsys.readouterr()
+        caplog.clear()
+        status = start("predict", *arguments, *(f"{key}={value}" for key, value in keys.items()))
+        return status, "".join(capsys.readouterr()) + caplog.text
+
+    return go
+
+
+def save(path, seed=0, depth=8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = radiograph(seed)
+    Image.fromarray(pixels if depth == 8 else pixels.astype(np.uint16) * 16).save(path)
+
+
+def table(folder, name="predictions"):
+    """A table as Python's csv reads it: names and all."""
+    with (Path(folder) / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def mixture(folder):
+    """Radiographs that can be judged, files that cannot be read, and files that are none."""
+    good = {"a.png", "a.jpg", "sub/a.png", "sub/deep/a.jpeg", "deep16.png", *HOSTILE, LONG}
+    for seed, name in enumerate(sorted(good)):
+        save(folder / name, seed, depth=16 if name == "deep16.png" else 8)
+    whole = (folder / "a.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.jpg").touch()
+    (folder / "words.png").write_text("no picture")
+    Image.fromarray(radiograph(0)[:6]).save(folder / "flat.png")
+    os.symlink("nowhere.png", folder / "broken.png")
+    bad = {"cut.png", "empty.jpg", "words.png", "flat.png", "broken.png"}
+    (folder / "notes.txt").write_text("a note")
+    (folder / "suffixless").write_bytes(b"no DICOM")
+    (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    (folder / "sub" / ".DS_Store").touch()
+    (folder / "sub" / "._a.png").touch()
+    os.symlink(folder, folder / "loop")
+    return good, bad, {"notes.txt", "suffixless", "DICOMDIR", "sub/.DS_Store", "sub/._a.png", "loop"}
+
+
+def test_every_file_ends_in_exactly_one_place(predict, tmp_path):
+    good, bad, ignored = mixture(tmp_path / "in")
+    status, said = predict()
+    assert status == 3
+    assert f"5 files could not be read: {tmp_path / 'out' / 'failed.csv'}" in said
+    predicted, failed = table(tmp_path / "out"), table(tmp_path / "out", "failed")
+    assert set(predicted) == good
+    assert {name for name, row in failed.items() if row["kind"] == "unreadable"} == bad
+    assert {name for name, row in failed.items() if row["kind"] == "ignored"} == ignored
+    assert all(row["reason"] for row in failed.values())
+    assert "smaller than a patch of 8" in failed["flat.png"]["reason"]
+    counts = json.loads((tmp_path / "out" / "predict.json").read_text())["counts"]
+    assert (counts["files"], counts["predicted"], counts["unreadable"], counts["ignored"]) == (26, 15, 5, 6)
+    # every picture is there, and is the file's own
+    for kind in ("map", "overlay"):
+        places = [tmp_path / "out" / row[kind] for row in predicted.values()]
+        assert len(set(places)) == len(good)
+        assert all(place.is_file() for place in places)
+    assert predicted["sub/a.png"]["map"] == "maps/sub/a.png.png"
+    assert set(pd.read_csv(tmp_path / "out" / "predictions.csv")["file"]) == good
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_scores_and_decisions_equal_those_of_an_evaluation(predict, run, tmp_path):
+    found = pd.read_csv(run / "images.csv").set_index("image")
+    (tmp_path / "in").mkdir()
+    for name, path in found["path"].items():
+        os.symlink(path, tmp_path / "in" / f"{name}.png")
+    assert predict(maps="none", overlays="false")[0] == 0
+    ours = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("file")
+    ours.index = ours.index.str.removesuffix(".png")
+    ours = ours.loc[found.index]
+    for column in ("score", "p_value", "lung_area"):
+        np.testing.assert_allclose(ours[column], found[column], rtol=1e-4)
+    for column in ("height", "width", "anomalous", "windows_healthy", "windows_opacity", "windows_outside"):
+        assert (ours[column] == found[column]).all(), column
+    assert ours["anomalous"].notna().all()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != ".lock") == [
+        "done.json", "failed.csv", "predict.json", "predictions.csv",
+    ]  # fmt: skip
+
+
+def test_a_map_comes_back_from_its_file(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    assert predict(maps="png")[0] == predict(maps="npy", output=tmp_path / "npy")[0] == 0
+    row = table(tmp_path / "out")["a.png"]
+    png, npy = read_map(tmp_path / "out" / row["map"]), read_map(tmp_path / "npy" / "maps" / "a.png.npy")
+    low, high = float(row["map_low"]), float(row["map_high"])
+    assert png.shape == npy.shape == (64, 64)
+    assert np.isclose([low, high], [np.nanmin(npy), np.nanmax(npy)], rtol=1e-5).all()
+    np.testing.assert_allclose(png, npy, atol=(high - low) / 65535, rtol=0)
+    with Image.open(tmp_path / "out" / row["overlay"]) as drawn:
+        assert drawn.mode == "RGB"
+
+
+@pytest.mark.parametrize("values", [np.full((3, 4), np.nan), np.full((3, 4), 2.5), np.array([[np.nan, -1.0, 7.0]])])
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_maps_without_windows_or_contrast_survive(values, suffix, tmp_path):
+    write_map(tmp_path / f"m{suffix}", values.astype(np.float32), "levels")
+    np.testing.assert_allclose(read_map(tmp_path / f"m{suffix}"), values, atol=1e-3)
+
+
+def test_what_was_stopped_goes_on_and_gives_the_same_tables(predict, tmp_path, monkeypatch):
+    mixture(tmp_path / "in")
+    monkeypatch.setattr(pipeline.outcomes, "__defaults__", (4, None))
+    whole, said = predict(output=tmp_path / "whole")
+    assert whole == 3
+    draw, drawn = pipeline.Pictures.write, []
+
+    def stopped(self, row, *rest):
+        if len(drawn) == 6:
+            raise KeyboardInterrupt
+        drawn.append(row["file"])
+        return draw(self, row, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline.Pictures, "write", stopped)
+        status, said = predict()
+    assert status == 130
+    assert "the same command goes on" in said
+    assert json.loads((tmp_path / "out" / "predict.json").read_text())["state"] == "unfinished"
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+    status, said = predict()
+    assert status == 3
+    assert "going on: 4 of 19 radiographs are done" in said
+    for name in ("predictions", "failed"):
+        assert (tmp_path / "out" / f"{name}.csv").read_text() == (tmp_path / "whole" / f"{name}.csv").read_text()
+    assert not (tmp_path / "out" / "parts").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_was_ended_leaves_what_the_next_one_goes_on_with(predict, run, tmp_path, number):
+    for seed in range(100):
+        save(tmp_path / "in" / f"{seed:03d}.png", seed)
+    arguments = [f"run={run}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}", "overlays=false"]
+    process = subprocess.Popen([*COMMAND, "predict", *arguments], stderr=subprocess.PIPE, text=True)
+    parts, deadline = tmp_path / "out" / "parts", time.monotonic() + 120
+    while not (list(parts.glob("*.json")) or (tmp_path / "out" / "predictions.csv").exists()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(number)
+    said = process.communicate()[1]
+    assert process.returncode == (143 if number == signal.SIGTERM else -number)
+    assert "Traceback" not in said
+    status, said = predict(overlays="false")
+    assert status == 0
+    assert "going on: " in said
+    assert set(table(tmp_path / "out")) == {f"{seed:03d}.png" for seed in range(100)}
+
+
+def test_the_same_command_takes_what_is_new_and_what_changed_and_keeps_what_is_gone(predict, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        save(tmp_path / "in" / name)
+    assert predict()[0] == 0
+    before = table(tmp_path / "out")
+    assert "nothing new" in predict()[1]
+    assert table(tmp_path / "out") == before
+    save(tmp_path / "in" / "b.png", 7)
+    save(tmp_path / "in" / "d.png", 8)
+    (tmp_path / "in" / "c.png").unlink()
+    status, said = predict()
+    after = table(tmp_path / "out")
+    assert status == 0
+    assert "1 of 3 radiographs are done" in said
+    assert "1 files that were judged before are no longer there" in said
+    assert set(after) == {"a.png", "b.png", "c.png", "d.png"}
+    assert after["a.png"] == before["a.png"]
+    assert after["b.png"]["score"] != before["b.png"]["score"]
+
+
+def test_another_prediction_and_others_files_are_not_written_over_unasked(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "in2" / "b.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    status, said = predict()
+    assert status == 2
+    assert "is not empty (thesis.txt) and predict did not write it" in said
+    assert predict(overwrite="true")[0] == 0
+    status, said = predict(input=tmp_path / "in2")
+    assert status == 2
+    assert f"input={tmp_path / 'in'} there, input={tmp_path / 'in2'} now" in said
+    status, said = predict("stride=4")
+    assert status == 2
+    assert "its weights, settings or held-out normals" in said
+    assert "overrides=[] there, overrides=['stride=4'] now" in said
+    (out / "maps" / "note.txt").write_text("mine too")
+    assert predict(input=tmp_path / "in2", overwrite="true", overlays="false")[0] == 0
+    assert set(table(out)) == {"b.png"}
+    assert not (out / "overlays").exists()
+    assert not (out / "maps" / "a.png.png").exists()
+    assert ((out / "thesis.txt").read_text(), (out / "maps" / "note.txt").read_text()) == ("mine", "mine too")
+
+
+def test_output_within_the_input_is_not_read_again(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    assert predict(output=tmp_path / "in" / "out")[0] == 0
+    assert "nothing new" in predict(output=tmp_path / "in" / "out")[1]
+    assert set(table(tmp_path / "in" / "out")) == {"a.png"}
+    assert table(tmp_path / "in" / "out", "failed") == {}
+
+
+def test_one_file_alone(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    assert predict(input=tmp_path / "in" / "a.png")[0] == 0
+    assert set(table(tmp_path / "out")) == {"a.png"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"input": ""}, "input=... must be given"),
+        ({"output": ""}, "output=... must be given"),
+        ({"input": "nowhere"}, "nowhere: no such file or folder"),
+        ({"input": "texts"}, "it holds 2 .txt, 1 without suffix"),
+        ({"output": "in"}, "name an output that does not hold the input"),
+        ({"output": "in/a.png"}, "cannot be written to"),
+        ({"maps": "tiff"}, "expected png, npy, none"),
+        ({"overlays": "perhaps"}, "expected true or false"),
+        ({"data": "masks"}, "predict reads the files of input="),
+        ({"net": "unet"}, "has no effect on predict"),
+        ({"stride": "0"}, "stride=0 must lie between 1 and"),
+        ({"run": "in"}, "not a run folder"),
+    ],
+)
+def test_mistakes_are_told_in_words(predict, tmp_path, monkeypatch, keys, words):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "in" / "a.png")
+    (tmp_path / "texts").mkdir()
+    for name in ("a.txt", "b.txt", "README"):
+        (tmp_path / "texts" / name).touch()
+    status, said = predict(**keys)
+    assert status == 2
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_without_its_data_a_run_judges_by_the_normals_that_it_kept(predict, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "empty"))
+    save(tmp_path / "in" / "a.png")
+    status, _ = predict()
+    assert status == 0
+    assert table(tmp_path / "out")["a.png"]["anomalous"] in ("True", "False")
+    assert not (tmp_path / "empty" / "stores").exists()
+
+
+def test_few_radiographs_are_in_memory(predict, tmp_path, monkeypatch):
+    for seed in range(60):
+        save(tmp_path / "in" / f"{seed}.png", seed)
+    alive, most = set(), []
+    made = pipeline.decode
+
+    class Counted:
+        def __init__(self, decoded):
+            self.decoded = decoded
+            alive.add(id(self))
+            most.append(len(alive))
+
+        def __getattr__(self, name):
+            return getattr(self.decoded, name)
+
+        def __del__(self):
+            alive.discard(id(self))
+
+    monkeypatch.setattr(pipeline.outcomes, "__defaults__", (4, None))
+    monkeypatch.setattr(pipeline, "decode", lambda *arguments: Counted(made(*arguments)))
+    assert predict()[0] == 0
+    assert len(most) == 60
+    assert max(most) <= 3 * 4 + 1
