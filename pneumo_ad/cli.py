@@ -86,6 +86,7 @@ Exit status: 0, or 3 where files could not be read.
   output=DIR           a new or empty folder
   overlays=false       without the heat maps over the radiographs
   maps=png             anomaly maps as 16-bit PNG (default; scale in its text chunks), npy (float32), or none
+  report=true          also report.html: the linked histogram of 50 files, half of them the most anomalous
   overwrite=true       replace what predict wrote to output; other files there stay
   checkpoint=NAME      best (default), last, or a file
 

@@ -16,6 +16,7 @@ from pneumo_ad.evaluation.windows import spread
 from pneumo_ad.lungs import WholeImage
 from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
 from pneumo_ad.nets.output import Output
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
 from pneumo_ad.scores.sad import GREY_LEVELS
 
@@ -72,7 +73,7 @@ def shown_radiographs(
             picture = np.asarray(data.images[row])
             layers: dict[str, np.ndarray] = {}
             if data.view == "patch":
-                layers[RECONSTRUCTION], layers[RESIDUAL] = reconstructed(scoring, data, picture)
+                layers[RECONSTRUCTION], layers[RESIDUAL] = reconstructed(scoring, data.grid, picture)
             layers[ANOMALY_MAP] = part.maps["score"][i].copy()
             remarks = []
             if not isinstance(data.lungs, WholeImage):
@@ -105,13 +106,13 @@ def shown_radiographs(
 
 @torch.inference_mode()
 def reconstructed(
-    scoring: Scoring, data: PatchDataModule, picture: npt.NDArray[np.uint8]
+    scoring: Scoring, grid: PatchGrid, picture: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """A radiograph put together of its windows' reconstructions; where they overlap, the mean.
 
     Args:
         scoring: Of a net that reconstructs patches.
-        data: Whose windows.
+        grid: The windows.
         picture: (H, W) uint8 grey levels.
 
     Returns:
@@ -119,13 +120,13 @@ def reconstructed(
         levels, NaN there.
     """
     device = next(scoring.net.parameters(), torch.empty(0)).device
-    patches = data.grid.extract(torch.tensor(picture)[None, None])[0]
+    patches = grid.extract(torch.tensor(picture)[None, None])[0]
     parts = []
     for batch in patches.split(scoring.batch_size):
         with torch.autocast(device.type, scoring.precision, enabled=scoring.precision != torch.float32):
             output: Output = scoring.net(batch.to(device).float() / GREY_LEVELS)
         parts.append(output.reconstruction.float().cpu())
-    whole = data.grid.stitch(torch.cat(parts)[None])[0, 0].numpy() * GREY_LEVELS
+    whole = grid.stitch(torch.cat(parts)[None])[0, 0].numpy() * GREY_LEVELS
     return np.nan_to_num(whole).round().clip(0, 255).astype(np.uint8), np.abs(whole - picture).astype(np.float32)
 
 

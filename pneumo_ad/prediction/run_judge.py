@@ -20,6 +20,7 @@ from pneumo_ad.evaluate import check_options, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.shown import reconstructed
 from pneumo_ad.lungs.fields import FileFields
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
@@ -71,6 +72,24 @@ class RunJudge:
             maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
             scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
         return Judged(fields, maps, windows, self.grid.window_shares(content) == 1, scores)
+
+    def reconstructed(
+        self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]] | None:
+        """What the net makes of one radiograph, and how far that is off; see `evaluation.shown.reconstructed`.
+
+        Args:
+            image: (H, W) fitted grey levels.
+            field: (H, W) its lung field.
+            content: (H, W) of 0 and 1: what is radiograph and not padding.
+
+        Returns:
+            None where the net judges whole radiographs and reconstructs none.
+        """
+        if self.view != "patch":
+            return None
+        seen = _seen(self.intensity, image[None], field[None], content[None])[0]
+        return reconstructed(self.scoring, self.grid, seen)
 
 
 def _seen(

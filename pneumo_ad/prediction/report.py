@@ -1,0 +1,112 @@
+"""The linked report of predicted files: the most anomalous, and others for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.evaluation.windows import spread
+from pneumo_ad.prediction.decoding import Decoded, decode
+from pneumo_ad.prediction.files import File
+from pneumo_ad.prediction.judge import Judge, Judged
+from pneumo_ad.prediction.rows import Row
+from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, Page, Radiograph, Windows
+
+MOST = 50  # radiographs in a report
+
+
+def worth_showing(scores: npt.NDArray[np.floating], most: int = MOST) -> npt.NDArray[np.int64]:
+    """Places of files to show: half of them the most anomalous, the rest spread evenly over the others.
+
+    Args:
+        scores: (n,), NaN where a file has none.
+        most: Files at most.
+
+    Returns:
+        Places, the most anomalous first, those without a score last.
+
+    >>> worth_showing(np.array([1.0, 5, 3, 4, 2, np.nan]), 4).tolist()
+    [1, 3, 2, 5]
+    """
+    order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    first, others = order[: (most + 1) // 2], order[(most + 1) // 2 :]
+    return np.concatenate([first, others[spread(len(others), min(most - len(first), len(others)))]]).astype(np.int64)
+
+
+def page_of_files(judge: Judge, files: Sequence[File], table: Sequence[Row], about: dict[str, Any]) -> Page:
+    """What the report of a prediction shows. Files are read and judged once more: maps are not kept in memory.
+
+    Args:
+        judge: That judged them.
+        files: The input.
+        table: Rows of `predictions.csv`; those whose file is no longer there are passed over.
+        about: `predict.json`.
+    """
+    by_name = {file.name: file for file in files if file.kind == "radiograph"}
+    there = [row for row in table if row["file"] in by_name]
+    scores = np.array([np.nan if row["score"] is None else row["score"] for row in there])
+    chosen = [there[place] for place in worth_showing(scores)]
+    standard, counts = judge.standard, about["counts"]
+    decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
+    return Page(
+        title=f"{standard.score} of {counts['predicted']:,} radiographs",
+        subtitle=(
+            f"{counts['anomalous']:,} anomalous, {counts['undecided']:,} undecided, {counts['unreadable']:,} "
+            f"unreadable; {decided}. Images of {judge.grid.image_size[0]} × {judge.grid.image_size[1]}, patches of "
+            f"{judge.grid.patch} every {judge.grid.stride} pixels"
+        ),
+        score_name=standard.score,
+        unit=standard.unit,
+        radiographs=[_radiograph(judge, by_name[row["file"]], row) for row in chosen],
+        thresholds=standard.thresholds,
+        map_units={RESIDUAL: "grey levels of difference"},
+        notes=[*_left_out(len(chosen), len(table)), *judge.notes],
+        config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
+    )
+
+
+def _left_out(shown: int, predicted: int) -> list[str]:
+    if shown == predicted:
+        return []
+    return [
+        f"{shown} of {predicted:,} files are shown: half of them the most anomalous, the rest evenly spaced by rank of "
+        "score. The histogram counts the windows of these; predictions.csv lists all."
+    ]
+
+
+def _radiograph(judge: Judge, file: File, row: Row) -> Radiograph:
+    one = decode(file.path, judge.grid, judge.fit, picture=False)
+    judged = judge(one.image[None], one.content[None])
+    layers: dict[str, npt.NDArray[Any]] = {}
+    if isinstance(judge, RunJudge) and (made := judge.reconstructed(one.image, judged.lung_fields[0], one.content)):
+        layers[RECONSTRUCTION], layers[RESIDUAL] = made
+    layers[ANOMALY_MAP] = judged.maps[0]
+    if (judged.lung_fields[0] != one.content).any():  # else lungs were not looked for
+        layers[LUNG_FIELD] = judged.lung_fields[0] == 1
+    return Radiograph(
+        name=file.name,
+        picture=one.image,
+        windows=_windows(judge, judged),
+        score=row["score"],
+        p_value=row["p_value"],
+        anomalous=row["anomalous"],
+        layers=layers,
+        aspect=_aspect(judge, one),
+        remarks=[words for words in row["warnings"].split("; ") if words],
+    )
+
+
+def _windows(judge: Judge, judged: Judged) -> Windows:
+    """Those without padding in them."""
+    inside, thresholds = judged.inside[0], judge.standard.thresholds
+    scores, places = judged.windows[0][inside], judge.grid.positions[inside]
+    kinds = thresholds.classify(scores) if thresholds is not None else None
+    return Windows(places[:, 0], places[:, 1], judge.grid.patch, scores, kind_predicted=kinds)
+
+
+def _aspect(judge: Judge, one: Decoded) -> float | None:
+    return one.size[1] / one.size[0] if judge.fit == "squash" else None
