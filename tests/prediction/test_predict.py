@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import time
@@ -18,7 +17,10 @@ from running import COMMAND, TINY, start
 from pneumo_ad.prediction import pipeline
 from pneumo_ad.prediction.maps import read_map, write_map
 
-HOSTILE = ["a b.png", "it's.png", 'q"q.png', "<b>&amp;.png", "=1+1.png", "Лёгкие 肺.png", "line\nfeed.png", "cr\rhere.png", "a,b;c.png"]  # fmt: skip
+HOSTILE = [
+    "a b.png", "it's.png", 'q"q.png', "<b>&amp;.png", "=1+1.png", "Лёгкие 肺.png", "line\nfeed.png", "cr\rhere.png",
+    "a,b;c.png",
+]  # fmt: skip
 LONG = "l" * 246 + ".png"
 
 
@@ -73,14 +75,14 @@ def mixture(folder):
     (folder / "empty.jpg").touch()
     (folder / "words.png").write_text("no picture")
     Image.fromarray(radiograph(0)[:6]).save(folder / "flat.png")
-    os.symlink("nowhere.png", folder / "broken.png")
+    (folder / "broken.png").symlink_to("nowhere.png")
     bad = {"cut.png", "empty.jpg", "words.png", "flat.png", "broken.png"}
     (folder / "notes.txt").write_text("a note")
     (folder / "suffixless").write_bytes(b"no DICOM")
     (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     (folder / "sub" / ".DS_Store").touch()
     (folder / "sub" / "._a.png").touch()
-    os.symlink(folder, folder / "loop")
+    (folder / "loop").symlink_to(folder)
     return good, bad, {"notes.txt", "suffixless", "DICOMDIR", "sub/.DS_Store", "sub/._a.png", "loop"}
 
 
@@ -111,7 +113,7 @@ def test_scores_and_decisions_equal_those_of_an_evaluation(predict, run, tmp_pat
     found = pd.read_csv(run / "images.csv").set_index("image")
     (tmp_path / "in").mkdir()
     for name, path in found["path"].items():
-        os.symlink(path, tmp_path / "in" / f"{name}.png")
+        (tmp_path / "in" / f"{name}.png").symlink_to(path)
     assert predict(maps="none", overlays="false")[0] == 0
     ours = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("file")
     ours.index = ours.index.str.removesuffix(".png")
