@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,6 @@ from pneumo_ad.thresholds import Thresholds
 FILE = "model.json"
 VERSION = 1  # of what stands in it; raise it when a reader of this version could no longer read it
 LUNG_THRESHOLD = 0.5  # probability above which a pixel is lung
-
-_RADIOGRAPH = "radiograph fitted to image_size, grey levels 0-255 divided by 255"
-_INPUTS = {
-    "image": ([0, 1], _RADIOGRAPH),
-    "lung_field": ([0, 1], "1 in the lung field, else 0"),
-    "content": ([0, 1], "1 where the fitted image is radiograph, 0 where it is padding"),
-}
 
 
 @dataclass(frozen=True)
@@ -61,31 +55,10 @@ class Description:
     def write(self, folder: Path) -> None:
         """Write `model.json` with the digests of the files beside it."""
         height, width = self.grid.image_size
-        picture, unit = ["batch", 1, height, width], self.standard.unit
-        outputs = {
-            "anomaly_map": (picture, f"{unit}; NaN where no window lies"),
-            "window_scores": (["batch", len(self.grid)], f"{unit}; row by row from the top left"),
-            "score": (["batch"], f"{unit}; NaN without a lung field"),
-            "percentile": (["batch"], "share in percent of held-out normals that score lower; NaN without a score"),
-        }
-        tensors = {
-            "inputs": [
-                {"name": name, "shape": picture, "dtype": "float32", "range": _INPUTS[name][0], "is": _INPUTS[name][1]}
-                for name in self.inputs
-            ],
-            "outputs": [
-                {"name": name, "shape": shape, "dtype": "float32", "is": words}
-                for name, (shape, words) in outputs.items()
-            ],
-        }
-        lungs = {
-            "inputs": tensors["inputs"][:1],
-            "outputs": [{"name": "lung_probability", "shape": picture, "dtype": "float32", "range": [0, 1],
-                         "is": f"lung above {LUNG_THRESHOLD}"}],
-        }  # fmt: skip
+        unit = self.standard.unit
+        tensors = {"model": self._model_tensors(), "lungs": self._lung_tensors()}
         files = {
-            part: {"file": name, "sha256": digest(folder / name)} | (tensors if part == "model" else lungs)
-            for part, name in self.files.items()
+            part: {"file": name, "sha256": digest(folder / name)} | tensors[part] for part, name in self.files.items()
         }
         content = {
             "format_version": VERSION,
@@ -110,6 +83,38 @@ class Description:
             "parity": self.parity,
         }
         write_json(folder / FILE, content)
+
+    def _model_tensors(self) -> dict[str, list[dict[str, Any]]]:
+        unit = self.standard.unit
+        inputs = {
+            "image": "radiograph fitted to image_size, grey levels 0-255 divided by 255",
+            "lung_field": "1 in the lung field, else 0",
+            "content": "1 where the fitted image is radiograph, 0 where it is padding",
+        }
+        return {
+            "inputs": [_tensor(name, self._picture, inputs[name], [0, 1]) for name in self.inputs],
+            "outputs": [
+                _tensor("anomaly_map", self._picture, f"{unit}; NaN where no window lies"),
+                _tensor("window_scores", ["batch", len(self.grid)], f"{unit}; row by row from the top left"),
+                _tensor("score", ["batch"], f"{unit}; NaN without a lung field"),
+                _tensor("percentile", ["batch"], "percent of held-out normals that score lower; NaN without a score"),
+            ],
+        }
+
+    def _lung_tensors(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "inputs": self._model_tensors()["inputs"][:1],
+            "outputs": [_tensor("lung_probability", self._picture, f"lung above {LUNG_THRESHOLD}", [0, 1])],
+        }
+
+    @property
+    def _picture(self) -> list[str | int]:
+        return ["batch", 1, *self.grid.image_size]
+
+
+def _tensor(name: str, shape: Sequence[str | int], words: str, values: list[int] | None = None) -> dict[str, Any]:
+    found = {"name": name, "shape": list(shape), "dtype": "float32", "is": words}
+    return found | ({"range": values} if values else {})
 
 
 def read_description(folder: Path) -> Description:

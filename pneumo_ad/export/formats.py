@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +55,8 @@ def format_named(name: str) -> Format:
     missing = [package for package in FORMATS[name].needs if find_spec(package) is None]
     if missing:
         raise ConfigError(
-            f'format={name} needs {", ".join(missing)}: pip install "pneumo_ad[export]"; format=torch_export does without'
+            f"format={name} needs {', '.join(missing)}: "
+            'pip install "pneumo_ad[export]"; format=torch_export does without'
         )
     return FORMATS[name]
 
@@ -88,11 +90,8 @@ def trace(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
 
 
 def _save_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path) -> None:
-    quiet = logging.getLogger("onnxscript")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)  # its optimizer tells of each constant it does not fold
     try:
-        with warnings.catch_warnings():
+        with _quiet("onnxscript", "onnx_ir"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter's own inner workings
             torch.onnx.export(
                 program, (), file, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=True,
@@ -101,8 +100,20 @@ def _save_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequenc
     except Exception as reason:  # as in `trace`
         words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
         raise ConfigError(f"ONNX has no words for this model ({words}); format=torch_export works") from reason
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Without what some libraries tell of each node they take away."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        yield
     finally:
-        quiet.setLevel(level)
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 def _open_onnx(file: Path) -> Graph:
@@ -123,7 +134,7 @@ def _open_onnx(file: Path) -> Graph:
 
 
 def _save_torch(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path) -> None:
-    program.example_inputs = None  # type: ignore[assignment] # the one part of the file that would be pickled
+    program.example_inputs = None  # the one part of the file that would be pickled
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of weights in channels_last order, which are saved whole all the same
         torch.export.save(program, file)
@@ -140,7 +151,7 @@ def _open_torch(file: Path) -> Graph:
     @torch.no_grad()
     def graph(*inputs: Floats) -> list[Floats]:
         found = module(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs))
-        return [one.numpy() for one in (found if isinstance(found, (tuple, list)) else (found,))]
+        return [one.numpy() for one in found]
 
     return graph
 

@@ -23,11 +23,11 @@ class LungProbability(nn.Module):
         super().__init__()
         self.segmenter = segmenter.cpu().eval().requires_grad_(False)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1] -> (B, 1, H, W) in [0, 1], 0 throughout for an image that shows nothing."""
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        """(B, 1, H, W) in [0, 1] -> one output, (B, 1, H, W) in [0, 1], all 0 for an image that shows nothing."""
         grey = image * 255
         shows = grey.std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
-        return torch.where(shows, self.segmenter.probability(grey), 0.0)
+        return (torch.where(shows, self.segmenter.probability(grey), 0.0),)
 
 
 def segmenter_of(lungs: LungFields) -> LungSegmenter | None:

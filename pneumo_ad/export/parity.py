@@ -11,7 +11,10 @@ import numpy.typing as npt
 from pneumo_ad.export.judge import ExportedJudge
 from pneumo_ad.prediction.judge import Judge
 
+Values = npt.NDArray[np.floating]
+
 TOLERANCE = 1e-4  # share of the largest value
+_ROUNDING = 1e-5  # of a percentile in float32
 
 
 @dataclass(frozen=True)
@@ -83,30 +86,25 @@ def compare(
         source: What they are, for the reader.
     """
     told = reference(images, content)
-    maps, windows, scores, percentiles = exported.inside(images, told.lung_fields, content)
-    pairs = {"anomaly_map": (maps[:, 0], told.maps), "window_scores": (windows, told.windows)}
-    pairs["score"] = (scores, told.scores)
-    expected = reference.standard.percentiles(told.scores)
-    slack = TOLERANCE * _largest(told.scores)
+    found = exported.inside(images, told.lung_fields, content)
+    expected = [told.maps[:, None], told.windows, told.scores, reference.standard.percentiles(told.scores)]
+    pairs: list[tuple[Values, Values]] = list(zip(found, expected, strict=True))
+    shares = [_largest(np.abs(ours - theirs)) / (_largest(np.abs(theirs)) or 1) for ours, theirs in pairs]
+    slack = TOLERANCE * _largest(np.abs(told.scores))
     low, high = (reference.standard.percentiles(told.scores + side * slack) for side in (-1, 1))
     return Parity(
         radiographs=len(images),
         source=source,
-        **{name: _largest(np.subtract(*pair, dtype=np.float64)) / (_largest(pair[1]) or 1) for name, pair in pairs.items()},
-        percentile=_largest(percentiles - expected),
-        excess=max(0.0, _largest(np.maximum(low - percentiles, percentiles - high), signed=True) - _ROUNDING),
+        anomaly_map=shares[0],
+        window_scores=shares[1],
+        score=shares[2],
+        percentile=_largest(np.abs(found[3] - expected[3])),
+        excess=_largest(np.maximum(low - found[3], found[3] - high).clip(_ROUNDING) - _ROUNDING),
         lung_fields=float((exported.lung_fields(images, content) != told.lung_fields).mean()),
-        holes=sum(
-            int((np.isnan(ours) != np.isnan(theirs)).sum())
-            for ours, theirs in [*pairs.values(), (percentiles, expected)]
-        ),
+        holes=sum(int((np.isnan(ours) != np.isnan(theirs)).sum()) for ours, theirs in pairs),
     )
 
 
-_ROUNDING = 1e-5  # of a percentile in float32
-
-
-def _largest(values: npt.NDArray[np.floating], signed: bool = False) -> float:
-    """Largest of what is not NaN, 0 of nothing."""
-    values = values[~np.isnan(values)]
-    return float((values if signed else np.abs(values)).max(initial=-np.inf if signed else 0)) if values.size else 0.0
+def _largest(values: Values) -> float:
+    """Largest of what is not NaN, 0 of nothing; none is below 0."""
+    return float(np.max(values, where=~np.isnan(values), initial=0))

@@ -79,7 +79,7 @@ class Pipeline(nn.Module):
         Args:
             image: (B, 1, H, W) float32 in [0, 1], fitted.
             lung_field: (B, 1, H, W) float32 of 0 and 1.
-            content: (B, 1, H, W) float32 of 0 and 1: what is radiograph and not padding; None where there is no padding.
+            content: (B, 1, H, W) float32 of 0 and 1: what is radiograph and not padding; None without padding.
 
         Returns:
             `OUTPUTS`, float32: (B, 1, H, W) map, NaN where no window lies; (B, N) scores of windows; (B,) score, NaN
@@ -102,7 +102,7 @@ class Pipeline(nn.Module):
         return anomaly_map, scores, score, self._percentile(score)
 
     def _levelled(self, image: Tensor, lung_field: Tensor, whole: Tensor) -> Tensor:
-        """As `data.intensity.normalise`, whole grey levels included; without a lung the whole radiograph is measured."""
+        """As `data.intensity.normalise`, to whole grey levels; without a lung the whole radiograph is measured."""
         if not isinstance(self.intensity, LungFieldIntensity):
             return image
         measured = torch.where(lung_field.flatten(1).any(dim=1)[:, None, None, None], lung_field, whole).flatten(1) == 1

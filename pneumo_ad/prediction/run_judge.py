@@ -26,7 +26,8 @@ class RunJudge:
 
     def __init__(self, run: Run) -> None:
         data = run.datamodule
-        self.grid, self.fit, self.view = data.grid, data.fit, data.view
+        self.grid, self.fit = data.grid, data.fit
+        self.view: str = data.view
         self.scoring = scoring_of(run)
         self.lungs, self.intensity = data.lungs, data.intensity
         self.standard = standard_of(run, self.scoring)
