@@ -28,7 +28,7 @@ from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.export.card import Record, model_card
 from pneumo_ad.export.description import FILE, Description
 from pneumo_ad.export.example import example_text
-from pneumo_ad.export.formats import Format, format_named, trace
+from pneumo_ad.export.formats import FORMATS, Format, format_named, trace
 from pneumo_ad.export.judge import ExportedJudge
 from pneumo_ad.export.lungs import LungProbability, segmenter_of
 from pneumo_ad.export.parity import compare
@@ -69,15 +69,22 @@ def export_run(overrides: Sequence[str]) -> Path:
         model = _write_graphs(aside, form, run, judge)
         model.write(aside)
         images, content = _radiographs(run)
-        parity = compare(judge, ExportedJudge(aside), images, content, source)
+        try:
+            parity = compare(judge, ExportedJudge(aside), images, content, source)
+        except DataError as reason:
+            raise UserError(f"{own['run']}: the exported model cannot be run ({reason}); {_other(form)}") from reason
         print(parity)
         if not parity.holds:
             raise UserError(
-                f"{own['run']}: the exported model does not say what the run says ({parity}); nothing was written. "
-                f"format={'torch_export' if form.name == 'onnx' else 'onnx'} may work"
+                f"{own['run']}: the exported model does not say what the run says ({parity}); {_other(form)}"
             )
         _write_words(aside, form, run, replace(model, parity=parity.as_dict()), tuple(rest))
     return output
+
+
+def _other(form: Format) -> str:
+    others = ", ".join(f"format={name}" for name in FORMATS if name != form.name)
+    return f"nothing was written. {others} may work"
 
 
 def print_export(output: Path) -> None:

@@ -31,8 +31,8 @@ def measured(metrics: Metrics, headline: Mapping[str, str], changes: str) -> str
     if changes:
         told.append(f"The export changed {changes}; the figures are those of the run as it was evaluated.\n")
     told.append(
-        f"On the split `{subset}`: {counts[0]} radiographs of {counts[1]} patients. In brackets 95 % intervals, patients "
-        "drawn with replacement; a shortcut is something that needs no model, whichever way round it ranks.\n"
+        f"On the split `{subset}`: {counts[0]} radiographs of {counts[1]} patients. In brackets 95 % intervals, "
+        "patients drawn with replacement; a shortcut is something that needs no model, whichever way round it ranks.\n"
     )
     return "\n".join([*told, "| metric | model | brightness alone | best shortcut |", "|---|---|---|---|", *rows])
 

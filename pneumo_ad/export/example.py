@@ -9,11 +9,8 @@ picture = Image.open(sys.argv[1]).convert("L").resize(size, Image.Resampling.BIL
     # Centred as `data.fit.place` centres: an odd pixel goes to the bottom and to the right.
     "pad": """\
 whole = Image.open(sys.argv[1]).convert("L")
-picture, radiograph = (
-    ImageOps.pad(one, size, Image.Resampling.BILINEAR, centering=(0.499, 0.499))
-    for one in (whole, Image.new("L", whole.size, 1))
-)
-content = np.asarray(radiograph, dtype=np.float32)[None, None]
+picture = ImageOps.pad(whole, size, Image.Resampling.BILINEAR, centering=(0.499, 0.499))
+content = np.float32(ImageOps.pad(Image.new("L", whole.size, 1), size, centering=(0.499, 0.499)))[None, None]
 """,
 }
 _RUN = {

@@ -86,9 +86,14 @@ def compare(
         source: What they are, for the reader.
     """
     told = reference(images, content)
-    found = exported.inside(images, told.lung_fields, content)
-    expected = [told.maps[:, None], told.windows, told.scores, reference.standard.percentiles(told.scores)]
-    pairs: list[tuple[Values, Values]] = list(zip(found, expected, strict=True))
+    found: list[Values] = [*exported.inside(images, told.lung_fields, content)]
+    expected: list[Values] = [
+        told.maps[:, None],
+        told.windows,
+        told.scores,
+        reference.standard.percentiles(told.scores),
+    ]
+    pairs = list(zip(found, expected, strict=True))
     shares = [_largest(np.abs(ours - theirs)) / (_largest(np.abs(theirs)) or 1) for ours, theirs in pairs]
     slack = TOLERANCE * _largest(np.abs(told.scores))
     low, high = (reference.standard.percentiles(told.scores + side * slack) for side in (-1, 1))

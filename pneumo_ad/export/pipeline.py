@@ -69,7 +69,8 @@ class Pipeline(nn.Module):
         self.windows = GridWindows(grid)
         self.view, self.map_of = view, map_of
         self.score_of, self.aggregate, self.relative, self.intensity = score, aggregate, relative, intensity
-        self.register_buffer("normals", torch.from_numpy(np.asarray(normals, dtype=np.float32)))
+        found = np.asarray(normals if len(normals) else [np.nan], dtype=np.float32)  # no file keeps an empty tensor
+        self.register_buffer("normals", torch.from_numpy(found))
 
     def forward(
         self, image: Tensor, lung_field: Tensor, content: Tensor | None = None
@@ -91,7 +92,7 @@ class Pipeline(nn.Module):
         anomaly_map, scores = self._patches(image) if self.view == "patch" else self._whole(image)
         patches = self.windows.sums(whole) == area  # the others have padding in them and are no patches
         if self.relative is not None:
-            counted = torch.where(patches.any(dim=1, keepdim=True), patches, True)
+            counted = patches | ~patches.any(dim=1, keepdim=True)
             own = quantile_within(scores, counted, self.relative).float().clamp_min(1e-6)
             scores, anomaly_map = scores / own, anomaly_map / own[:, :, None, None]
         if self.aggregate.of == "patches":
@@ -131,7 +132,5 @@ class Pipeline(nn.Module):
         return anomaly_map, self.windows.sums(anomaly_map) / self.windows.grid.patch**2
 
     def _percentile(self, score: Tensor) -> Tensor:
-        if not len(self.normals):
-            return torch.full_like(score, torch.nan)
         lower = (self.normals < score[:, None]).sum(dim=1)
-        return torch.where(score.isnan(), torch.nan, 100 * lower / len(self.normals))
+        return torch.where(score.isnan() | self.normals[0].isnan(), torch.nan, 100 * lower / len(self.normals))
