@@ -28,12 +28,17 @@ def quantile_within(values: Tensor, inside: Tensor, q: float) -> Tensor:
     """
     ordered = torch.where(inside, values.double(), torch.inf).sort(dim=1).values
     last = (inside.sum(dim=1, keepdim=True) - 1).clamp_min(0)
-    position = last * q
+    position = last * _exact(q)
     below = position.floor().long()
     low, high = ordered.gather(1, below), ordered.gather(1, torch.minimum(below + 1, last))
     share = position - below
     step = high - low
     return torch.where(share < 0.5, low + step * share, high - step * (1 - share))  # exact at both ends
+
+
+def _exact(number: float) -> Tensor:
+    """A float64 tensor: a bare number becomes float32 on its way to ONNX, and three tenths of ten then four."""
+    return torch.tensor([number], dtype=torch.float64)
 
 
 def mean_within(values: Tensor, inside: Tensor) -> Tensor:
@@ -48,7 +53,7 @@ def top_within(values: Tensor, inside: Tensor, fraction: float) -> Tensor:
     2.5
     """
     ordered = torch.where(inside, values.double(), -torch.inf).sort(dim=1, descending=True).values
-    most = (fraction * inside.sum(dim=1, keepdim=True).double() - 1e-9).ceil()
+    most = (inside.sum(dim=1, keepdim=True) * _exact(fraction) - _exact(1e-9)).ceil()
     rank = torch.arange(values.shape[1], device=values.device)
     return torch.where(rank < most, ordered, 0.0).sum(dim=1) / most[:, 0]
 
