@@ -192,6 +192,25 @@ Needs kagglehub: pip install "pneumo_ad[download]", and for rsna a Kaggle accoun
 and KAGGLE_KEY, or ~/.kaggle/kaggle.json
 """
 
+EXPORT = """\
+pneumo-ad export run=RUN [key=value] ...
+
+Writes a run as graphs that need nothing of this project: from a fitted radiograph and its lung field to anomaly map,
+window scores, score and percentile among held-out normals; the lung segmenter beside it; model.json, MODEL_CARD.md and
+example.py. Compared with the run in PyTorch on radiographs of its test split: more than 1e-4 apart, nothing is written.
+
+  run=RUN              a folder written by `pneumo-ad train`
+  format=FORMAT        onnx (default), or torch_export
+  output=DIR           where to write (default: RUN/export/<format>)
+  overwrite=true       replace a model that was exported there before
+  checkpoint=NAME      best (default), last, or a file
+
+Everything the weights do not depend on may change, as on `pneumo-ad evaluate`: score=GROUP threshold=GROUP
+aggregate=GROUP relative=Q stride=N ...; data=GROUP data.root=DIR compares on other radiographs.
+
+format=onnx needs onnx, onnxscript and onnxruntime: pip install "pneumo_ad[export]"
+"""
+
 STORE = """\
 pneumo-ad store [clear=KEY] [clear=all]
 
@@ -217,6 +236,7 @@ def main(argv: list[str] | None = None) -> None:
         "predict": _predict,
         "figures": _figures,
         "compare": _compare,
+        "export": _export,
         "cluster": _cluster,
         "tune": _tune,
         "train-lungs": _train_lungs,
@@ -361,6 +381,16 @@ def _compare(arguments: list[str]) -> None:
     from pneumo_ad.leaderboard.table import print_comparison
 
     print_comparison(compare(arguments))
+
+
+def _export(arguments: list[str]) -> None:
+    if _asks_help(arguments):
+        print(EXPORT)
+        return
+    _log_plainly()
+    from pneumo_ad.export_run import export_run, print_export
+
+    print_export(export_run(arguments))
 
 
 def _cluster(arguments: list[str]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pneumo_ad.data.store import Store, cached_array
 from pneumo_ad.errors import ConfigError
 
-_GREYS = (48.0, 144.0)  # where the two quantiles go: room below for air and above for bone and opacities
+GREYS = (48.0, 144.0)  # where the two quantiles go: room below for air and above for bone and opacities
 
 
 class Intensity(Protocol):
@@ -64,7 +64,7 @@ class LungFieldIntensity:
 
     def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) grey levels."""
-        digest = hashlib.sha256(f"{self.low} {self.high} {_GREYS}".encode())
+        digest = hashlib.sha256(f"{self.low} {self.high} {GREYS}".encode())
         digest.update(np.ascontiguousarray(lung_fields).data)
 
         def compute() -> npt.NDArray[np.uint8]:
@@ -97,5 +97,5 @@ def normalise(
     array([[ 48, 144, 255]], dtype=uint8)
     """
     dark, bright = np.quantile(image[inside == 1], [low, high])
-    gain = (_GREYS[1] - _GREYS[0]) / (bright - dark) if bright > dark else 1.0
-    return np.clip(np.rint((image - dark) * gain + _GREYS[0]), 0, 255).astype(np.uint8)
+    gain = (GREYS[1] - GREYS[0]) / (bright - dark) if bright > dark else 1.0
+    return np.clip(np.rint((image - dark) * gain + GREYS[0]), 0, 255).astype(np.uint8)

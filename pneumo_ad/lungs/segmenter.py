@@ -21,7 +21,7 @@ from pneumo_ad.nets.unet import UNet
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
 _LEAST_SHARE = 0.01  # of the image: a smaller component is no lung
-_LEAST_CONTRAST = 1.0  # standard deviation in grey levels: a flatter image shows nothing
+LEAST_CONTRAST = 1.0  # standard deviation in grey levels: a flatter image shows nothing
 
 
 def clean_field(field: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -122,7 +122,7 @@ class LungSegmenter(nn.Module):
         fields = np.zeros(images.shape, dtype=np.uint8)
         for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch", disable=not progress):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
-            shows = batch.float().std(dim=(1, 2, 3), keepdim=True) >= _LEAST_CONTRAST
+            shows = batch.float().std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
             found = ((self.probability(batch) > 0.5) & shows)[:, 0].cpu().numpy()
             fields[first : first + batch_size] = [clean_field(field) for field in found]
         return fields

@@ -123,5 +123,5 @@ class FeatureGaussian(nn.Module):
             white = (described - mean) @ factor[0]
         else:
             white = torch.einsum("bgc,gcd->bgd", described - mean, factor)
-        distance = white.square().mean(-1).sqrt().reshape(len(x), 1, self.cells, self.cells).float()
+        distance = white.square().mean(-1).sqrt().reshape(-1, 1, self.cells, self.cells).float()
         return Output(x, anomaly=F.interpolate(distance, x.shape[-2:], mode="bilinear", align_corners=False))

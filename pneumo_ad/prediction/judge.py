@@ -74,6 +74,17 @@ class Standard:
         p = self.p_values(scores)
         return [None if np.isnan(one) else bool(one <= self.false_alarm_rate) for one in p]
 
+    @property
+    def limits(self) -> list[str]:
+        """Why it decides nothing, and from which rate on it would; empty where it does, or has no normals at all."""
+        n, least = len(self.normals), least_normals(self.false_alarm_rate)
+        if n == 0 or n >= least:
+            return []
+        return [
+            f"no decisions: a false-alarm rate of {self.false_alarm_rate:g} needs {least} held-out normals and the run "
+            f"has {n}, enough for false_alarm_rate={1 / (n + 1):.2g}"
+        ]
+
 
 class Judge(Protocol):
     """From radiographs to what is thought of them.

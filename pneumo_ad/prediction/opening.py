@@ -34,7 +34,7 @@ def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str 
         if overrides or checkpoint != "best":
             given = ", ".join([*overrides, *([f"checkpoint={checkpoint}"] if checkpoint != "best" else [])])
             raise ConfigError(f"{folder} is an exported model, in which everything is fixed; {given} needs the run")
-        from pneumo_ad.export.judge import ExportedJudge  # type: ignore[import-not-found]
+        from pneumo_ad.export.judge import ExportedJudge
 
         judge: Judge = ExportedJudge(folder)
         return judge

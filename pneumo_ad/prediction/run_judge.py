@@ -26,7 +26,6 @@ from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
 from pneumo_ad.prediction.loaded import Loaded
 from pneumo_ad.runs import Run
-from pneumo_ad.thresholds import least_normals
 
 # Of a config: what a judgement depends on, beside the weights.
 _JUDGING = (
@@ -48,7 +47,8 @@ class RunJudge:
     def __init__(self, run: Run) -> None:
         check_options(run.config)
         data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
-        self.grid, self.fit, self.view = data.grid, data.fit, data.view
+        self.grid, self.fit = data.grid, data.fit
+        self.view: str = data.view
         self.scoring = scoring_of(run)
         self.lungs, self.intensity = data.lungs, data.intensity
         self.standard, self.notes = standard_of(run, self.scoring)
@@ -123,13 +123,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
         thresholds=thresholds.get("score"),
         window_range=(float(np.median(normal)), float(np.quantile(normal, 0.99))) if len(normal) else (0.0, 1.0),
     )
-    least = least_normals(standard.false_alarm_rate)
-    if 0 < len(standard.normals) < least:
-        notes.append(
-            f"no decisions: a false-alarm rate of {standard.false_alarm_rate:g} needs {least} held-out normals and the "
-            f"run has {len(standard.normals)}, enough for false_alarm_rate={1 / (len(standard.normals) + 1):.2g}"
-        )
-    return standard, notes
+    return standard, [*notes, *standard.limits]
 
 
 def _identity(run: Run, standard: Standard) -> str:

@@ -1,0 +1,180 @@
+"""The model card of an exported model (after Mitchell et al. 2019, FAT*), written from what the run recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pneumo_ad.export.card_figures import false_alarms, measured
+from pneumo_ad.export.description import Description
+
+MISSING = "not recorded in the run folder"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run folder tells of itself; empty where it tells nothing.
+
+    Attributes:
+        config: The run's config with the overrides of the export, plain.
+        story: Its `run.json`.
+        metrics: Its `metrics.json`.
+        split: Its `split.csv`: image, patient, label, split.
+        source: What the data source says of its data.
+        overrides: What the export changed of the run's config.
+        checkpoint: Name of the checkpoint that was exported.
+    """
+
+    config: Mapping[str, Any]
+    story: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    split: pd.DataFrame | None
+    source: str
+    overrides: tuple[str, ...]
+    checkpoint: str
+
+
+def model_card(model: Description, record: Record, headline: Mapping[str, str]) -> str:
+    """Markdown.
+
+    Args:
+        model: With its parity.
+        record: Of the run.
+        headline: Metrics to show, by key, with the words for them.
+    """
+    normals, rate = len(model.standard.normals), model.standard.false_alarm_rate
+    changes = ", ".join(f"`{_without_path(one)}`" for one in record.overrides)
+    parts = {
+        "What it is": _what(model, record),
+        "Data": _data(record),
+        "Training": _training(record),
+        "What was measured": measured(record.metrics, headline, changes),
+        "False alarms": false_alarms(record.metrics, normals, rate),
+        "Limits": _limits(record),
+        "Export": _export(model),
+        "How to use it": _usage(model),
+        "Licence": "The code is Apache-2.0. The weights were learnt from the data named above, whose licence may bind "
+        "them too.",
+    }
+    sections = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
+    return f"# {record.config['name']}: anomaly map and score of a chest radiograph\n\n{_WARNING}\n\n{sections}\n"
+
+
+_WARNING = "**Not a medical device.** For research. Do not use it to decide about patients."
+
+
+def _what(model: Description, record: Record) -> str:
+    height, width = model.grid.image_size
+    net = _class(record.config["net"])
+    sees = {
+        "patch": f"sees windows of {model.grid.patch} x {model.grid.patch} pixels, one every {model.grid.stride}",
+        "image": "sees the whole radiograph",
+    }[model.view]
+    return (
+        f"`{net}` {sees}, of a frontal chest radiograph fitted to {height} x {width} pixels (`{model.fit}`). "
+        f"`{model.standard.score}` ({model.standard.unit}; higher is more anomalous) makes an anomaly map and a score "
+        f"of each window, `{_class(record.config['aggregate'])}` of the "
+        f"{record.config['aggregate'].get('of', 'patches')} in the lung field one score of the radiograph, and its "
+        f"percentile among {len(model.standard.normals)} held-out normal radiographs says how unusual that is. It was "
+        "trained on normal radiographs; none with a disease was seen."
+    )
+
+
+def _data(record: Record) -> str:
+    text = record.source or f"What the source says of its data: {MISSING}."
+    if record.split is None:
+        return f"{text}\n\nCounts: {MISSING} (no split.csv)."
+    rows = ["| split | normal | pneumonia | other | patients |", "|---|---|---|---|---|"]
+    for split, part in record.split.groupby("split", sort=False):
+        counts = part["label"].value_counts()
+        cells = [str(counts.get(label, 0)) for label in ("normal", "pneumonia", "other")]
+        rows.append(f"| {split} | {' | '.join(cells)} | {part['patient'].nunique()} |")
+    table = "\n".join(rows)
+    return f"{text}\n\nRadiographs, split by patient; training saw the normal ones of `train` alone:\n\n{table}"
+
+
+def _training(record: Record) -> str:
+    story, module = record.story, record.config["module"]
+    facts = {
+        "recipe": " ".join(f"`{_without_path(one)}`" for one in story.get("command", [])),
+        "epochs, steps": f"{story['epochs']}, {story['steps']}" if {"epochs", "steps"} <= set(story) else "",
+        "seed": story.get("seed", record.config.get("seed", "")),
+        "module": _class(module),
+        "loss": _class(module["loss"]) if "loss" in module else f"that of {_class(module)}",
+        "corruption of the input": _class(module["corruption"]) if "corruption" in module else "none",
+        "parameters": story.get("parameters", ""),
+        "versions": ", ".join(f"{name} {story[name]}" for name in ("pneumo_ad", "torch", "lightning") if name in story),
+        "commit": story.get("commit", ""),
+        "checkpoint": record.checkpoint,
+    }
+    return "\n".join(f"- {name}: {MISSING if value in ('', None) else value}" for name, value in facts.items())
+
+
+def _limits(record: Record) -> str:
+    target = str(record.config.get("data", {}).get("_target_", ""))
+    limits = {
+        "phantom": "It has seen drawn radiographs only and says nothing about patients.",
+        "chest_xray": "Children of one to five years, of one hospital; its normal and pneumonia radiographs differ in "
+        "sharpness, aspect and exposure, which any score may pick up. Not tested on adults.",
+    }
+    known = next((words for name, words in limits.items() if target.endswith(f".{name}")), None)
+    lines = [
+        known or "Not tested on other hospitals, machines or ages than those of the data above.",
+        "Frontal views only: laterals, other projections and other parts of the body are scored all the same, and "
+        "meaninglessly.",
+        "An anomaly is whatever normal training radiographs do not show: devices, markers, scars, bad exposure and "
+        "pneumonia alike. A low score is no sign of health.",
+        "Where no lung is found there is no score (NaN). Consolidated lung may be missed by the lung segmenter, and "
+        "what lies outside the lung field does not count.",
+        "Scores of other fits, sizes or software do not compare with the percentiles kept here: fit radiographs as "
+        "`example.py` does.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _export(model: Description) -> str:
+    files = ", ".join(f"`{name}`" for name in model.files.values())
+    lungs = (
+        "`lungs` gives the probability of lung; pneumo_ad takes what is above 0.5, drops small parts and fills holes, "
+        "which no graph can hold. `example.py` takes the threshold alone."
+        if "lungs" in model.files
+        else "The run does not look for lungs: everything that is radiograph counts as lung."
+    )
+    trust = (
+        " Opening a `.pt2` file with torch.export.load can run code that somebody hid in it. These hold no pickle "
+        "(weights are raw numbers, the graph is JSON), and pneumo_ad refuses one that does; take files only from whom "
+        "you trust."
+        if model.format == "torch_export"
+        else ""
+    )
+    parity = model.parity
+    assert parity is not None  # it is measured before anything is said of the model
+    return (
+        f"Files: {files}; `model.json` names inputs, outputs, ranges, digests and held-out normals. {lungs}{trust}\n\n"
+        f"Parity with the run in PyTorch on {parity['radiographs']} {parity['source']}: largest difference "
+        f"{parity['anomaly_map']:.1e} (map), {parity['score']:.1e} (score), each as a share of the largest value; "
+        f"{parity['percentile']:.1e} percent (percentile)."
+    )
+
+
+def _usage(model: Description) -> str:
+    packages = {"onnx": "onnxruntime numpy pillow", "torch_export": "torch numpy pillow"}[model.format]
+    return (
+        f"```bash\npip install {packages}\npython example.py RADIOGRAPH.png MAP.png\n```\n\n"
+        "With pneumo_ad, which also reads DICOM and 16 bit, and needs no run: `pneumo-ad predict run=THIS_FOLDER "
+        "input=FILES output=DIR`."
+    )
+
+
+def _class(node: Any) -> str:
+    """`{_target_: pneumo_ad.nets.VAE}` -> `VAE`."""
+    return str(node["_target_"]).rpartition(".")[2] if node and "_target_" in node else ""
+
+
+def _without_path(override: str) -> str:
+    """`data.root=/somebody/s/folder` -> `data.root=folder`: a card goes to others."""
+    key, equals, value = override.partition("=")
+    return f"{key}{equals}{value.rstrip('/').rpartition('/')[2] if value.startswith(('/', '~', '.')) else value}"

@@ -1,0 +1,116 @@
+"""What a model card says of a run's evaluation: its table, and in words what that amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pneumo_ad.metrics.headline import LEVELS
+from pneumo_ad.shortcuts import best_shortcut, strength
+
+Metrics = Mapping[str, Any]
+
+
+def measured(metrics: Metrics, headline: Mapping[str, str], changes: str) -> str:
+    """Markdown: plain words first, then the table, each figure beside what needs no model.
+
+    Args:
+        metrics: `metrics.json` of the run.
+        headline: Metrics to show, by key, with the words for them.
+        changes: What the export changed of the run, or empty.
+    """
+    rows = [_row(metrics, key, words) for key, words in headline.items() if key in metrics]
+    if not rows:
+        return (
+            "**Nothing.** The run was not evaluated (`pneumo-ad evaluate`): nothing is known of how well it tells "
+            "anything from anything."
+        )
+    subset = metrics.get("about", {}).get("subset", "?")
+    counts = [metrics.get(f"counts/{what}", "?") for what in ("images", "patients")]
+    told = [f"**{sentence}**\n" for sentence in plain_words(metrics)]
+    if changes:
+        told.append(f"The export changed {changes}; the figures are those of the run as it was evaluated.\n")
+    told.append(
+        f"On the split `{subset}`: {counts[0]} radiographs of {counts[1]} patients. In brackets 95 % intervals, "
+        "patients drawn with replacement; a shortcut is something that needs no model, whichever way round it ranks.\n"
+    )
+    return "\n".join([*told, "| metric | model | brightness alone | best shortcut |", "|---|---|---|---|", *rows])
+
+
+def _row(metrics: Metrics, key: str, words: str) -> str:
+    best = best_shortcut(_shortcuts(metrics, key))
+    shortcut = f"{strength(best.auroc):.3f} by {best.words}" if best else "–"
+    cells = words.replace("  ", "… "), figure(metrics, key), figure(metrics, f"brightness/{key}"), shortcut
+    return f"| {' | '.join(cells)} |"
+
+
+def plain_words(metrics: Metrics) -> list[str]:
+    """What the AUROC of radiographs amounts to; nothing where none was measured.
+
+    >>> plain_words({"image/auroc": 0.55, "image/auroc_low": 0.48, "image/auroc_high": 0.62})
+    ['Near chance: it does not tell radiographs with pneumonia from normal ones (AUROC 0.550 (0.480–0.620)).']
+    """
+    said = []
+    for key, where in (("image/auroc", ""), ("image/auroc_matched", " matched in aspect, sharpness and intensity")):
+        if f"{key}_low" not in metrics:
+            continue
+        low, high, words = metrics[f"{key}_low"], metrics[f"{key}_high"], figure(metrics, key)
+        if low <= 0.5 <= high:
+            said.append(
+                f"Near chance: it does not tell radiographs with pneumonia from normal ones{where} (AUROC {words})."
+            )
+        elif high < 0.5:
+            said.append(
+                f"The wrong way round: radiographs with pneumonia{where} score lower than normal ones (AUROC {words})."
+            )
+        best = best_shortcut(_shortcuts(metrics, key))
+        if best and strength(best.auroc) >= low:
+            better = "Worse" if strength(best.auroc) > metrics[key] else "Not clearly better"
+            said.append(
+                f"{better} than a shortcut: {best.words} alone ranks radiographs{where} with an AUROC of "
+                f"{strength(best.auroc):.3f}."
+            )
+    return said
+
+
+def _shortcuts(metrics: Metrics, key: str) -> dict[str, float]:
+    start = f"shortcut/{LEVELS.get(key, '')}/"
+    return {
+        name.removeprefix(start): value
+        for name, value in metrics.items()
+        if name.startswith(start) and not name.endswith(("_low", "_high"))
+    }
+
+
+def false_alarms(metrics: Metrics, normals: int, rate: float) -> str:
+    """Declared and realised rates of false alarms.
+
+    Args:
+        metrics: `metrics.json` of the run.
+        normals: Number of held-out normal radiographs.
+        rate: Declared.
+    """
+    declared = (
+        f"Declared: at most {rate:.0%} of normal radiographs like the {normals} held-out ones are called anomalous "
+        "(conformal)."
+        if normals
+        else "No held-out normal radiograph was at hand: there are no percentiles and no decisions."
+    )
+    if "false_alarms/image" not in metrics:
+        return f"{declared} Realised on unseen normal radiographs: not recorded in the run folder."
+    sensitivity = (
+        f", with a sensitivity of {figure(metrics, 'image/sensitivity')}" if "image/sensitivity" in metrics else ""
+    )
+    return (
+        f"{declared} Realised on unseen normal radiographs at a declared rate of "
+        f"{metrics['false_alarms/declared']:.3f}: {figure(metrics, 'false_alarms/image')}{sensitivity}. Other machines "
+        "and other patients have other rates: measure on normal radiographs of your own."
+    )
+
+
+def figure(metrics: Metrics, key: str) -> str:
+    """A figure with its interval, where it has one; a dash where there is none."""
+    if key not in metrics:
+        return "–"
+    interval = f" ({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})" if key + "_low" in metrics else ""
+    return f"{metrics[key]:.3f}{interval}"

@@ -1,0 +1,175 @@
+"""`model.json`: what an exported model is, in plain numbers and words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pneumo_ad.data.fit import Fit
+from pneumo_ad.errors import DataError
+from pneumo_ad.files import write_json
+from pneumo_ad.patches import PatchGrid
+from pneumo_ad.prediction.judge import Standard
+from pneumo_ad.thresholds import Thresholds
+
+FILE = "model.json"
+VERSION = 1  # of what stands in it; raise it when a reader of this version could no longer read it
+LUNG_THRESHOLD = 0.5  # probability above which a pixel is lung
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an exported model is.
+
+    Attributes:
+        format: `onnx` or `torch_export`.
+        grid: The windows, and the size to which radiographs are fitted.
+        fit: How they are fitted; `pad` gives the graph a third input.
+        view: What the net sees, `patch` or `image`.
+        standard: What scores are held against.
+        files: `model` and, where lungs are looked for, `lungs`: name of the file in the folder.
+        about: Where it comes from: run, weights, recipe.
+        parity: What `parity.Parity.as_dict` gives, or None before it was measured.
+    """
+
+    format: str
+    grid: PatchGrid
+    fit: Fit
+    view: str
+    standard: Standard
+    files: dict[str, str]
+    about: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] | None = None
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what the graph takes, in order."""
+        return ["image", "lung_field", *(["content"] if self.fit == "pad" else [])]
+
+    def write(self, folder: Path) -> None:
+        """Write `model.json` with the digests of the files beside it."""
+        height, width = self.grid.image_size
+        unit = self.standard.unit
+        tensors = {"model": self._model_tensors(), "lungs": self._lung_tensors()}
+        files = {
+            part: {"file": name, "sha256": digest(folder / name)} | tensors[part] for part, name in self.files.items()
+        }
+        content = {
+            "format_version": VERSION,
+            "format": self.format,
+            "image_size": [height, width],
+            "fit": self.fit,
+            "patch": self.grid.patch,
+            "stride": self.grid.stride,
+            "cover": self.grid.cover,
+            "view": self.view,
+            "unit": unit,
+            "standard": {
+                "score": self.standard.score,
+                "unit": unit,
+                "normals": [float(one) for one in self.standard.normals],
+                "false_alarm_rate": self.standard.false_alarm_rate,
+                "thresholds": list(self.standard.thresholds) if self.standard.thresholds is not None else None,
+                "window_range": list(self.standard.window_range),
+            },
+            "files": files,
+            "about": self.about,
+            "parity": self.parity,
+        }
+        write_json(folder / FILE, content)
+
+    def _model_tensors(self) -> dict[str, list[dict[str, Any]]]:
+        unit = self.standard.unit
+        inputs = {
+            "image": "radiograph fitted to image_size, grey levels 0-255 divided by 255",
+            "lung_field": "1 in the lung field, else 0",
+            "content": "1 where the fitted image is radiograph, 0 where it is padding",
+        }
+        return {
+            "inputs": [_tensor(name, self._picture, inputs[name], [0, 1]) for name in self.inputs],
+            "outputs": [
+                _tensor("anomaly_map", self._picture, f"{unit}; NaN where no window lies"),
+                _tensor("window_scores", ["batch", len(self.grid)], f"{unit}; row by row from the top left"),
+                _tensor("score", ["batch"], f"{unit}; NaN without a lung field"),
+                _tensor("percentile", ["batch"], "percent of held-out normals that score lower; NaN without a score"),
+            ],
+        }
+
+    def _lung_tensors(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "inputs": self._model_tensors()["inputs"][:1],
+            "outputs": [_tensor("lung_probability", self._picture, f"lung above {LUNG_THRESHOLD}", [0, 1])],
+        }
+
+    @property
+    def _picture(self) -> list[str | int]:
+        return ["batch", 1, *self.grid.image_size]
+
+
+def _tensor(name: str, shape: Sequence[str | int], words: str, values: list[int] | None = None) -> dict[str, Any]:
+    found = {"name": name, "shape": list(shape), "dtype": "float32", "is": words}
+    return found | ({"range": values} if values else {})
+
+
+def read_description(folder: Path) -> Description:
+    """What lies in a folder that `pneumo-ad export` wrote, its files as they were written.
+
+    Raises:
+        DataError: No such folder, a `model.json` of a newer version or with something missing, or a file that is not
+            the one that was written.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise DataError(f"{folder}: no exported model (no {FILE}); expected a folder written by `pneumo-ad export`")
+    try:
+        content = json.loads(file.read_text())
+        if content["format_version"] > VERSION:
+            raise DataError(
+                f"{file}: written by a newer version of pneumo_ad ({content['about'].get('pneumo_ad')}), format "
+                f"{content['format_version']}; this one reads up to {VERSION}: export again, or install that version"
+            )
+        standard = content["standard"]
+        height, width = content["image_size"]
+        found = Description(
+            content["format"],
+            PatchGrid((height, width), content["patch"], content["stride"], content["cover"]),
+            content["fit"],
+            content["view"],
+            Standard(
+                standard["score"],
+                standard["unit"],
+                np.array(standard["normals"], dtype=np.float32),
+                standard["false_alarm_rate"],
+                Thresholds(*standard["thresholds"]) if standard["thresholds"] is not None else None,
+                tuple(standard["window_range"]),
+            ),
+            {part: about["file"] for part, about in content["files"].items()},
+            content["about"],
+            content["parity"],
+        )
+        digests = {about["file"]: about["sha256"] for about in content["files"].values()}
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as reason:
+        raise DataError(f"{file}: not what `pneumo-ad export` writes ({type(reason).__name__}: {reason})") from reason
+    for name, written in digests.items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise DataError(f"{folder / name}: no such file, though {FILE} names it: export again")
+        if digest(folder / name) != written:
+            raise DataError(
+                f"{folder / name}: not the file that was written (its SHA-256 is not that of {FILE}): damaged, or of "
+                "another export; export again"
+            )
+    return found
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,183 @@
+"""The two forms in which a graph is kept, each written and opened by its own library."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from pneumo_ad.errors import ConfigError, DataError, UserError
+
+Floats = npt.NDArray[np.float32]
+Graph = Callable[..., list[Floats]]  # arrays in the order of the inputs -> arrays in the order of the outputs
+
+OPSET = 18  # of ONNX: the first with an antialiased Resize
+
+
+@dataclass(frozen=True)
+class Format:
+    """How graphs are kept.
+
+    Attributes:
+        name: As `format=` chooses it.
+        suffix: Of its files.
+        needs: Packages that write and open it, beside torch.
+        save: (program, names of the inputs, names of the outputs, file).
+        open: File -> graph.
+    """
+
+    name: str
+    suffix: str
+    needs: tuple[str, ...]
+    save: Callable[[ExportedProgram, Sequence[str], Sequence[str], Path], None]
+    open: Callable[[Path], Graph]
+
+
+def format_named(name: str) -> Format:
+    """A format, ready to be used.
+
+    Raises:
+        ConfigError: An unknown name, or packages that are missing.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"format={name} is not known; expected {' or '.join(FORMATS)}")
+    missing = [package for package in FORMATS[name].needs if find_spec(package) is None]
+    if missing:
+        raise ConfigError(
+            f"format={name} needs {', '.join(missing)}: "
+            'pip install "pneumo_ad[export]"; format=torch_export does without'
+        )
+    return FORMATS[name]
+
+
+def trace(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
+    """A module as a graph for batches of any size.
+
+    Args:
+        module: In evaluation mode.
+        inputs: An example of each input by name, two in the batch, in the order in which `forward` takes them.
+
+    Raises:
+        UserError: As the module raised it: parts that do not go together.
+        ConfigError: torch.export cannot trace it; says where.
+    """
+    batch = Dim("batch", min=1, max=4096)
+    given = tuple(inputs.values())
+    try:
+        with torch.no_grad():
+            module(*given)  # what a net computes once and keeps is then a constant of the graph
+            return torch.export.export(module, given, dynamic_shapes=tuple({0: batch} for _ in given), strict=False)
+    except UserError:
+        raise
+    except Exception as reason:  # torch.export fails in many ways, each with pages of advice
+        net = type(getattr(module, "net", module)).__name__
+        words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
+        raise ConfigError(
+            f"{net} cannot be exported in any format: torch.export does not follow it ({words}). What it computes must "
+            "not depend on the values or the number of its inputs; every net that ships can be exported"
+        ) from reason
+
+
+def _save_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path) -> None:
+    try:
+        with _quiet("onnxscript", "onnx_ir"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter's own inner workings
+            torch.onnx.export(
+                program, (), file, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=True,
+                external_data=False, verbose=False,
+            )  # fmt: skip
+    except Exception as reason:  # as in `trace`
+        words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
+        raise ConfigError(f"ONNX has no words for this model ({words}); format=torch_export works") from reason
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Without what some libraries tell of each node they take away."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
+
+
+def _open_onnx(file: Path) -> Graph:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as reason:  # its own errors share no base
+        raise DataError(f"{file}: not a whole ONNX model ({str(reason).splitlines()[0]})") from reason
+    names = [one.name for one in session.get_inputs()]
+
+    def graph(*inputs: Floats) -> list[Floats]:
+        return session.run(None, dict(zip(names, inputs, strict=True)))
+
+    return graph
+
+
+def _save_torch(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path) -> None:
+    program.example_inputs = None  # the one part of the file that would be pickled
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weights in channels_last order, which are saved whole all the same
+        torch.export.save(program, file)
+
+
+def _open_torch(file: Path) -> Graph:
+    check_no_pickle(file)
+    try:
+        module = torch.export.load(file).module()
+    except Exception as reason:  # half a file can fail in any way
+        words = f"{reason}".partition("\n")[0] or type(reason).__name__
+        raise DataError(f"{file}: not a whole torch.export program ({words})") from reason
+
+    @torch.no_grad()
+    def graph(*inputs: Floats) -> list[Floats]:
+        found = module(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs))
+        return [one.numpy() for one in found]
+
+    return graph
+
+
+def check_no_pickle(file: Path) -> None:
+    """See that opening a `.pt2` file runs nothing: its weights are raw numbers, its graph is JSON.
+
+    torch.export.load unpickles what the file itself declares to be pickled. As `_save_torch` writes it nothing is.
+
+    Raises:
+        DataError: No such archive, or one with a pickle in it.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile, ValueError) as reason:
+        raise DataError(f"{file}: not a whole torch.export program ({reason})") from reason
+    raw = ("data/weights/weight_", "data/constants/tensor_")
+    for name, content in members.items():
+        if not name.startswith("data/") or name.startswith(raw) or not content:
+            continue
+        if not name.endswith("_config.json") or b'"use_pickle": true' in content:
+            raise DataError(f"{file}: holds a pickle ({name}), which could run anything; it is not opened")
+
+
+FORMATS = {
+    "onnx": Format("onnx", ".onnx", ("onnx", "onnxscript", "onnxruntime"), _save_onnx, _open_onnx),
+    "torch_export": Format("torch_export", ".pt2", (), _save_torch, _open_torch),
+}

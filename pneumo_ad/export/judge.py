@@ -1,0 +1,90 @@
+"""An exported model judges radiographs, without the run it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, digest, read_description
+from pneumo_ad.export.formats import Floats, format_named
+from pneumo_ad.lungs.segmenter import clean_field
+from pneumo_ad.prediction.judge import Judged
+
+_AT_ONCE = 4  # radiographs; a graph keeps the windows of a step of each in memory
+
+
+class ExportedJudge:
+    """See `prediction.judge.Judge`.
+
+    Args:
+        folder: Written by `pneumo-ad export`.
+
+    Attributes:
+        description: What `model.json` says.
+        identity: Digest of `model.json`, and with it of all it names.
+
+    Raises:
+        DataError: See `read_description`; a graph that cannot be opened.
+        ConfigError: Packages that open its format are missing.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        folder = Path(folder)
+        self.folder = folder
+        self.description = read_description(folder)
+        opened = format_named(self.description.format).open
+        self.graphs = {part: opened(folder / name) for part, name in self.description.files.items()}
+        self.grid, self.fit, self.view = self.description.grid, self.description.fit, self.description.view
+        self.standard = self.description.standard
+        self.identity = digest(folder / FILE)[:16]
+        self.notes = self.standard.limits
+
+    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
+        """See `Judge`."""
+        fields = self.lung_fields(images, content)
+        maps, windows, scores, _ = self.inside(images, fields, content)
+        inside = self.grid.window_shares(content) == 1
+        return Judged(fields, maps[:, 0], windows, inside, scores.astype(np.float64))
+
+    def lung_fields(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(b, H, W) grey levels and content -> (b, H, W) of 0 and 1, cleaned; `content` where lungs are not sought."""
+        if "lungs" not in self.graphs:
+            return content
+        (probability,) = self._run("lungs", _floats(images) / np.float32(255))
+        return np.stack([clean_field(one[0] > LUNG_THRESHOLD) for one in probability])
+
+    def inside(
+        self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
+    ) -> list[Floats]:
+        """What the graph says of radiographs whose lung fields are given.
+
+        Args:
+            images: (b, H, W) grey levels.
+            fields: (b, H, W) of 0 and 1.
+            content: (b, H, W) of 0 and 1.
+
+        Returns:
+            (b, 1, H, W) maps, (b, N) windows, (b,) scores, (b,) percentiles, all float32.
+        """
+        given = [_floats(images) / np.float32(255), _floats(fields), _floats(content)]
+        return self._run("model", *given[: len(self.description.inputs)])
+
+    def _run(self, part: str, *inputs: Floats) -> list[Floats]:
+        parts = []
+        for first in range(0, len(inputs[0]), _AT_ONCE):
+            try:
+                parts.append(self.graphs[part](*(one[first : first + _AT_ONCE] for one in inputs)))
+            except Exception as reason:  # each library has errors of its own
+                raise DataError(
+                    f"{self.folder / self.description.files[part]} does not take {inputs[0].shape[-2:]} pixels and "
+                    f"{len(inputs)} inputs, as model.json says it does ({str(reason).splitlines()[0]}): export again"
+                ) from reason
+        return [np.concatenate(found) for found in zip(*parts, strict=True)]
+
+
+def _floats(images: npt.NDArray[np.uint8]) -> Floats:
+    """(b, H, W) -> (b, 1, H, W) float32."""
+    return images[:, None].astype(np.float32)

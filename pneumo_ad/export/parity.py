@@ -1,0 +1,115 @@
+"""Whether an exported model says what the run says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.export.judge import ExportedJudge
+from pneumo_ad.prediction.judge import Judge
+
+Values = npt.NDArray[np.floating]
+
+TOLERANCE = 1e-4  # share of the largest value
+_ROUNDING = 1e-5  # of a percentile in float32
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences between an exported model and the run in PyTorch, both given the run's lung fields.
+
+    Attributes:
+        radiographs: How many were compared.
+        source: What they are.
+        anomaly_map: Of maps, as a share of the largest value in the run's maps.
+        window_scores: Of windows, as a share of the largest of the run's.
+        score: Of radiographs, as a share of the largest of the run's.
+        percentile: In percent. One normal that scores within the tolerance of a radiograph moves it by 100 / n, so
+            `excess` is what counts.
+        excess: How far percentiles lie outside what scores that differ by the tolerance may give, in percent.
+        lung_fields: Share of pixels at which the lung field that the exported segmenter finds is another.
+        holes: Pixels, windows and radiographs where one has a value and the other NaN.
+    """
+
+    radiographs: int
+    source: str
+    anomaly_map: float
+    window_scores: float
+    score: float
+    percentile: float
+    excess: float
+    lung_fields: float
+    holes: int
+
+    @property
+    def largest(self) -> float:
+        """Of all differences that the tolerance is for."""
+        shares = self.anomaly_map, self.window_scores, self.score, self.lung_fields
+        return max(*shares, self.excess / 100)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two say the same."""
+        return not self.holes and self.largest <= TOLERANCE
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers, with the tolerance."""
+        return asdict(self) | {"tolerance": TOLERANCE, "holds": self.holds}
+
+    def __str__(self) -> str:
+        return (
+            f"parity with PyTorch on {self.radiographs} {self.source}: largest difference map {self.anomaly_map:.1e}, "
+            f"windows {self.window_scores:.1e}, score {self.score:.1e} (each of the largest value), percentile "
+            f"{self.percentile:.1e}, lung field {self.lung_fields:.1e} of the pixels"
+            + (f", {self.holes} values on one side alone" if self.holes else "")
+            + f"; {'within' if self.holds else 'NOT within'} {TOLERANCE:.0e}"
+        )
+
+
+def compare(
+    reference: Judge,
+    exported: ExportedJudge,
+    images: npt.NDArray[np.uint8],
+    content: npt.NDArray[np.uint8],
+    source: str,
+) -> Parity:
+    """Hold an exported model against what it was made of.
+
+    Args:
+        reference: The run.
+        exported: Of the run.
+        images: (b, H, W) grey levels, fitted.
+        content: (b, H, W) of 0 and 1.
+        source: What they are, for the reader.
+    """
+    told = reference(images, content)
+    found: list[Values] = [*exported.inside(images, told.lung_fields, content)]
+    expected: list[Values] = [
+        told.maps[:, None],
+        told.windows,
+        told.scores,
+        reference.standard.percentiles(told.scores),
+    ]
+    pairs = list(zip(found, expected, strict=True))
+    shares = [_largest(np.abs(ours - theirs)) / (_largest(np.abs(theirs)) or 1) for ours, theirs in pairs]
+    slack = TOLERANCE * _largest(np.abs(told.scores))
+    low, high = (reference.standard.percentiles(told.scores + side * slack) for side in (-1, 1))
+    return Parity(
+        radiographs=len(images),
+        source=source,
+        anomaly_map=shares[0],
+        window_scores=shares[1],
+        score=shares[2],
+        percentile=_largest(np.abs(found[3] - expected[3])),
+        excess=_largest(np.maximum(low - found[3], found[3] - high).clip(_ROUNDING) - _ROUNDING),
+        lung_fields=float((exported.lung_fields(images, content) != told.lung_fields).mean()),
+        holes=sum(int((np.isnan(ours) != np.isnan(theirs)).sum()) for ours, theirs in pairs),
+    )
+
+
+def _largest(values: Values) -> float:
+    """Largest of what is not NaN, 0 of nothing; none is below 0."""
+    return float(np.max(values, where=~np.isnan(values), initial=0))

@@ -1,0 +1,136 @@
+"""All that a run does with a radiograph, as one module that torch.export can trace."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pneumo_ad.aggregates import Aggregate
+from pneumo_ad.data.intensity import GREYS, AsStored, Intensity, LungFieldIntensity
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.export.windows import GridWindows
+from pneumo_ad.export.within import aggregate_within, check_aggregate, quantile_within
+from pneumo_ad.metrics.headline import MOSTLY_LUNG
+from pneumo_ad.nets.output import Output
+from pneumo_ad.patches import PatchGrid
+from pneumo_ad.scores import Score
+from pneumo_ad.scoring import MapOf
+
+OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
+
+
+class Pipeline(nn.Module):
+    """From a fitted radiograph and its lung field to anomaly map, window scores, score and percentile.
+
+    Numbers, and where they are NaN, are those of `prediction.judge.Judged` and `Standard.percentiles`. The batch may be
+    of any size, height and width are those of the grid. The net is copied to the CPU.
+
+    Args:
+        grid: The windows.
+        view: What the net sees, `patch` or `image`.
+        net: Trained.
+        score: Of the run.
+        map_of: What maps are made of where the net sees patches.
+        aggregate: What makes one score per radiograph.
+        relative: Quantile of a radiograph's own scores by which they are divided, or None.
+        intensity: What makes grey levels comparable.
+        normals: (n,) scores of held-out normal radiographs, part of the graph; none makes every percentile NaN.
+
+    Raises:
+        ConfigError: An aggregate or an intensity that a graph cannot hold; names those that it can.
+    """
+
+    normals: Tensor
+
+    def __init__(
+        self,
+        grid: PatchGrid,
+        view: str,
+        net: nn.Module,
+        score: Score,
+        map_of: MapOf,
+        aggregate: Aggregate,
+        relative: float | None,
+        intensity: Intensity,
+        normals: npt.NDArray[np.floating],
+    ) -> None:
+        super().__init__()
+        check_aggregate(aggregate)
+        if type(intensity) not in (AsStored, LungFieldIntensity):
+            raise ConfigError(
+                f"{type(intensity).__name__} cannot be exported in any format: a graph can hold intensity=as_stored "
+                "and intensity=lung_field"
+            )
+        self.net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
+        self.windows = GridWindows(grid)
+        self.view, self.map_of = view, map_of
+        self.score_of, self.aggregate, self.relative, self.intensity = score, aggregate, relative, intensity
+        found = np.asarray(normals if len(normals) else [np.nan], dtype=np.float32)  # no file keeps an empty tensor
+        self.register_buffer("normals", torch.from_numpy(found))
+
+    def forward(
+        self, image: Tensor, lung_field: Tensor, content: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Judge some radiographs.
+
+        Args:
+            image: (B, 1, H, W) float32 in [0, 1], fitted.
+            lung_field: (B, 1, H, W) float32 of 0 and 1.
+            content: (B, 1, H, W) float32 of 0 and 1: what is radiograph and not padding; None without padding.
+
+        Returns:
+            `OUTPUTS`, float32: (B, 1, H, W) map, NaN where no window lies; (B, N) scores of windows; (B,) score, NaN
+            without a lung field; (B,) percentile, NaN without a score or without normals.
+        """
+        area = self.windows.grid.patch**2
+        whole = torch.ones_like(image) if content is None else content
+        image = self._levelled(image, lung_field, whole)
+        anomaly_map, scores = self._patches(image) if self.view == "patch" else self._whole(image)
+        patches = self.windows.sums(whole) == area  # the others have padding in them and are no patches
+        if self.relative is not None:
+            counted = patches | ~patches.any(dim=1, keepdim=True)
+            own = quantile_within(scores, counted, self.relative).float().clamp_min(1e-6)
+            scores, anomaly_map = scores / own, anomaly_map / own[:, :, None, None]
+        if self.aggregate.of == "patches":
+            in_lung = (self.windows.sums(lung_field) > MOSTLY_LUNG * area) & patches
+            score = aggregate_within(self.aggregate, scores, in_lung).float()
+        else:
+            score = aggregate_within(self.aggregate, anomaly_map.flatten(1), lung_field.flatten(1) == 1).float()
+        return anomaly_map, scores, score, self._percentile(score)
+
+    def _levelled(self, image: Tensor, lung_field: Tensor, whole: Tensor) -> Tensor:
+        """As `data.intensity.normalise`, to whole grey levels; without a lung the whole radiograph is measured."""
+        if not isinstance(self.intensity, LungFieldIntensity):
+            return image
+        measured = torch.where(lung_field.flatten(1).any(dim=1)[:, None, None, None], lung_field, whole).flatten(1) == 1
+        grey = (image.double() * 255).round()
+        low, high = self.intensity.low, self.intensity.high
+        dark, bright = (quantile_within(grey.flatten(1), measured, q)[:, :, None, None] for q in (low, high))
+        span = bright - dark
+        gain = torch.where(span > 0, (GREYS[1] - GREYS[0]) / torch.where(span > 0, span, 1.0), 1.0)
+        return ((grey - dark) * gain + GREYS[0]).round().clamp(0, 255).float() / 255
+
+    def _patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The net sees each window by itself."""
+        scores, total = [], torch.zeros_like(image[:, 0])
+        for step in self.windows.steps:
+            x = self.windows.cut(image, step)
+            output: Output = self.net(x)
+            scores.append(self.score_of.score(x, output).reshape(image.shape[0], -1))
+            if self.map_of == "residual":
+                total = total + self.windows.put(self.score_of.residual_map(x, output), step)
+        found = torch.cat(scores, dim=1)
+        return self.windows.mean(total) if self.map_of == "residual" else self.windows.paint(found), found
+
+    def _whole(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The net sees the whole radiograph: a window's score is the mean of the map over it."""
+        anomaly_map = self.score_of.residual_map(image, self.net(image))
+        return anomaly_map, self.windows.sums(anomaly_map) / self.windows.grid.patch**2
+
+    def _percentile(self, score: Tensor) -> Tensor:
+        lower = (self.normals < score[:, None]).sum(dim=1)
+        return torch.where(score.isnan() | self.normals[0].isnan(), torch.nan, 100 * lower / len(self.normals))
