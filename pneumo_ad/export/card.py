@@ -79,7 +79,7 @@ def _what(model: Description, record: Record) -> str:
         f"of each window, `{_class(record.config['aggregate'])}` of the "
         f"{record.config['aggregate'].get('of', 'patches')} in the lung field one score of the radiograph, and its "
         f"percentile among {len(model.standard.normals)} held-out normal radiographs says how unusual that is. It was "
-        "trained on normal radiographs; none with a disease was seen."
+        "trained on normal radiographs, without a label of any disease."
     )
 
 
