@@ -92,7 +92,14 @@ def predict(arguments: Sequence[str]) -> Predicted:
 
 
 def predict_files(judge: Judge, files: Sequence[File], output: Output, pictures: Pictures) -> Predicted:
-    """Judge what is left of some files, and write the tables."""
+    """Judge what is left of some files, and write the tables.
+
+    Args:
+        judge: Judges them.
+        files: All that were found, radiographs or not.
+        output: Where tables go, and what was done before.
+        pictures: What is drawn.
+    """
     readable = [file for file in files if file.kind == "radiograph"]
     left = output.left(readable)
     if output.finished and not left:

@@ -166,7 +166,12 @@ def saved_config(folder: Path) -> DictConfig:
 
 @contextmanager
 def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
-    """Adds to such errors what may be behind them: the run is of another version of this project."""
+    """Adds to such errors what may be behind them: the run is of another version of this project.
+
+    Args:
+        folder: The run folder.
+        errors: Those that are meant.
+    """
     try:
         yield
     except errors as reason:

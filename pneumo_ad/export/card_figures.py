@@ -109,7 +109,12 @@ def false_alarms(metrics: Metrics, normals: int, rate: float) -> str:
 
 
 def figure(metrics: Metrics, key: str) -> str:
-    """A figure with its interval, where it has one; a dash where there is none."""
+    """A figure with its interval, where it has one; a dash where there is none.
+
+    Args:
+        metrics: Of `metrics.json`.
+        key: Of the figure.
+    """
     if key not in metrics:
         return "–"
     interval = f" ({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})" if key + "_low" in metrics else ""

@@ -50,7 +50,7 @@ class ExportedJudge:
         return Judged(fields, maps[:, 0], windows, inside, scores.astype(np.float64))
 
     def lung_fields(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(b, H, W) grey levels and content -> (b, H, W) of 0 and 1, cleaned; `content` where lungs are not sought."""
+        """`images` (b, H, W) -> (b, H, W) of 0 and 1, cleaned; `content` where lungs are not sought."""
         if "lungs" not in self.graphs:
             return content
         (probability,) = self._run("lungs", _floats(images) / np.float32(255))

@@ -43,7 +43,7 @@ class GridWindows(nn.Module):
         self.steps = [slice(first, first + at_once) for first in range(0, len(rows), at_once)]
 
     def cut(self, images: Tensor, step: slice) -> Tensor:
-        """(B, 1, H, W) -> (B r C, 1, p, p): the r C windows of a step of each image."""
+        """`images` (B, 1, H, W) -> (B r C, 1, p, p): the r C windows of a step of each image."""
         p = self.grid.patch
         bands = images[:, 0][:, self.rows[step]]  # (B, r, p, W)
         windows = bands[..., self.columns].permute(0, 1, 3, 2, 4)  # (B, r, C, p, p)

@@ -94,7 +94,12 @@ def _with_strip(picture: Image.Image, scale: tuple[float, float], unit: str, wor
 
 
 def write_overlay(path: Path, drawn: Image.Image) -> None:
-    """Write a PNG whole or not at all."""
+    """Write a PNG whole or not at all.
+
+    Args:
+        path: Its folders are made.
+        drawn: By `overlay`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as aside:
         drawn.save(aside, "PNG", compress_level=1)  # radiographs are noise: more takes long and saves little

@@ -39,7 +39,14 @@ class Pictures:
     overlays: bool
 
     def write(self, row: Row, one: Decoded, lung_field: npt.NDArray[np.uint8], anomaly: npt.NDArray[np.float32]) -> Row:
-        """Draw what is wanted of one file, and say in its row where."""
+        """Draw what is wanted of one file, and say in its row where.
+
+        Args:
+            row: Of `predictions.csv`.
+            one: The file as read.
+            lung_field: (H, W) of 0 and 1.
+            anomaly: (H, W) map.
+        """
         anomaly = np.ascontiguousarray(one.inner(anomaly))
         row = dict(row)
         if self.maps != "none":
@@ -85,7 +92,12 @@ def place_of(name: str) -> str:
 
 
 def in_words(row: Row, standard: Standard) -> list[str]:
-    """What was decided of a file, in a line, and what is odd about it, in another."""
+    """What was decided of a file, in a line, and what is odd about it, in another.
+
+    Args:
+        row: Of `predictions.csv`.
+        standard: What its score was held against.
+    """
     if row["score"] is None:
         return [f"no score: {row['warnings']}"]
     said = [f"score {row['score']:.3g} {row['unit']}"]

@@ -27,7 +27,14 @@ FAILED = ("file", "kind", "reason")
 
 
 def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Judged, standard: Standard) -> list[Row]:
-    """Rows of `predictions.csv` without what pictures add; None where something cannot be told."""
+    """Rows of `predictions.csv` without what pictures add; None where something cannot be told.
+
+    Args:
+        names: Of the files.
+        decoded: The files as read.
+        judged: What is thought of them.
+        standard: What scores are held against.
+    """
     percentiles, p_values = standard.percentiles(judged.scores), standard.p_values(judged.scores)
     decisions = standard.decisions(judged.scores)
     found = []
@@ -59,6 +66,11 @@ def write_table(path: Path, columns: Sequence[str], table: Iterable[Mapping[str,
 
     Names stay as they are. A spreadsheet may take one that begins with `=`, `+`, `-` or `@` for a formula: import the
     column as text.
+
+    Args:
+        path: Of the csv.
+        columns: Their names, in order.
+        table: Rows; what a row does not have is empty.
     """
     with whole(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")

@@ -104,7 +104,12 @@ def _seen(
 
 
 def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
-    """What a run's held-out validation patients say of its score, and what they cannot say."""
+    """What a run's held-out validation patients say of its score, and what they cannot say.
+
+    Args:
+        run: Opened.
+        scoring: Its own.
+    """
     notes = []
     try:
         calibration = validation_scores(run, scoring)

@@ -11,7 +11,13 @@ from rich.table import Table
 
 
 def print_prediction(output: Path, story: dict[str, Any], new: int) -> None:
-    """Print the counts of `predict.json`, what is odd, and where everything lies."""
+    """Print the counts of `predict.json`, what is odd, and where everything lies.
+
+    Args:
+        output: The folder.
+        story: `predict.json`.
+        new: Files judged this time.
+    """
     console, counts = Console(highlight=False), story["counts"]
     table = Table(title=f"prediction: {escape(str(output))}", title_justify="left", show_header=False)
     table.add_column(style="dim")
