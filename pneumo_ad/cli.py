@@ -12,6 +12,7 @@ pneumo-ad COMMAND [overrides]
   train        train a patch autoencoder on normal lung and evaluate it   (experiment=paper; -m sweeps; resume=RUN)
   evaluate     measure a trained run, on its own or on other data         run=RUN [data=... data.root=...] [output=DIR]
   predict      judge a folder of files with a trained run                 run=RUN input=PATH output=DIR
+  report       one offline HTML: brush the histogram, see the frames      run=RUN [data=... data.root=...] [output=FILE]
   figures      Figs. 1-10 and Table 1 of the paper for a run               run=RUN [data=... data.root=...] [only=1,9]
   compare      the leaderboard of a sweep                                 SWEEP_DIR [sort=METRIC] [reference=patch=32]
   cluster      cluster a run's difference images into three                run=RUN [data=... data.root=...] [output=DIR]
@@ -72,6 +73,21 @@ What may change of the run, as on `pneumo-ad evaluate` (held-out normals are the
   threshold=GROUP      {threshold}
   aggregate=GROUP      {aggregate}
   false_alarm_rate=0.05  lungs=GROUP  stride=N  cover=full  relative=0.2  map_of=residual  fit=pad  trainer=GROUP
+"""
+
+REPORT = """\
+pneumo-ad report run=RUN [key=value] ...
+
+Writes one HTML file that opens offline: drag over the histogram of scores, and the windows of that range light up on
+the radiographs; with reconstructions, anomaly maps, lung fields, truth, the headline table and the config. An
+evaluation of the same is read; where there is none, it is made first, as by `pneumo-ad evaluate`.
+
+  run=RUN              a folder written by `pneumo-ad train`
+  output=FILE          what to write (default: report.html in the folder of the evaluation)
+  images=50            radiographs to show at most, spread over the scores of each label, those with truth first
+  subset=SPLIT checkpoint=NAME score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`
+
+  data=GROUP data.root=DIR   {data}
 """
 
 FIGURES = """\
@@ -177,6 +193,7 @@ def main(argv: list[str] | None = None) -> None:
         "train": _train,
         "evaluate": _evaluate,
         "predict": _predict,
+        "report": _report,
         "figures": _figures,
         "compare": _compare,
         "cluster": _cluster,
@@ -291,6 +308,16 @@ def _predict(arguments: list[str]) -> None:
     if unreadable := found.story["counts"]["unreadable"]:
         print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr)
         raise SystemExit(3)
+
+
+def _report(arguments: list[str]) -> None:
+    if _asks_help(arguments):
+        print(REPORT.format(data=_choices("data")))
+        return
+    _log_plainly()
+    from pneumo_ad.report_run import report
+
+    print(f"report: {report(arguments)}")
 
 
 def _figures(arguments: list[str]) -> None:

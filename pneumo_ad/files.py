@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pneumo_ad.errors import ConfigError
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -38,3 +40,21 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
+
+
+def writable_folder(folder: Path) -> Path:
+    """The folder, made; nothing is computed for one that cannot take the result.
+
+    Raises:
+        ConfigError: It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole(folder / ".writable") as aside:
+            aside.touch()
+        (folder / ".writable").unlink()
+    except OSError as reason:
+        raise ConfigError(
+            f"output={folder} cannot be written to ({reason.strerror}); name another folder: output=DIR"
+        ) from reason
+    return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad import figures
-from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.classify import classifier_beside
 from pneumo_ad.compose import build
@@ -26,6 +24,7 @@ from pneumo_ad.evaluate import chosen_rows, default_output, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, Scoring, typical_places
+from pneumo_ad.evaluation.kept import kept_windows
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
 from pneumo_ad.evaluation.pictures import (
     BY_KIND,
@@ -38,7 +37,7 @@ from pneumo_ad.evaluation.pictures import (
 )
 from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn, origins
-from pneumo_ad.files import whole, write_text
+from pneumo_ad.files import whole, writable_folder, write_text
 from pneumo_ad.jobs import read_story
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.modality import modality
@@ -69,7 +68,7 @@ def draw_figures(overrides: Sequence[str]) -> pd.DataFrame:
     classifier = _checked_classifier(own["classifier"])
     run = load_run(own["run"], rest, own["checkpoint"])
     evaluated = default_output(run.folder, changes)  # where `pneumo-ad evaluate` puts the same evaluation
-    output = _writable(Path(own["output"] or evaluated / "paper_figures"))
+    output = writable_folder(Path(own["output"] or evaluated / "paper_figures"))
     material = Material(run, own["subset"] or None, evaluated, classifier)
     drawn = [_draw(material, figure, output) for figure in wanted]
     index = pd.DataFrame(drawn, columns=["figure", "shows", "files", "left_out"])
@@ -134,32 +133,10 @@ class Material:
 
     def _read_scores(self) -> dict[str, npt.NDArray[np.float32]] | None:
         """Those of an evaluation of the same radiographs by the same weights; None where there is none."""
-        metrics, table = self.evaluated / "metrics.json", self.evaluated / "patches.csv"
-        if not (metrics.is_file() and table.is_file()):
+        windows = kept_windows(self.evaluated, self.run, self.scoring, self.rows)
+        if windows is None:
             return None
-        about = json.loads(metrics.read_text()).get("about", {})
-        run, data = self.run, self.data
-        same = {
-            "store": data.store.key,
-            "score": self.score_name,
-            "unit": self.scoring.unit,
-            "precision": str(self.scoring.precision),
-            "overrides": list(run.overrides),
-            "weights": weights_digest(run.module.net),
-        }
-        if any(about.get(key) != value for key, value in same.items()):
-            return None
-        windows = pd.read_csv(table, dtype={"image": str}, keep_default_na=False)
-        shape = len(self.rows), len(data.grid)
-        expected = np.tile(data.grid.positions, (len(self.rows), 1))
-        names = np.repeat(data.store.table["image"].iloc[self.rows].to_numpy(dtype=str), len(data.grid))
-        if len(windows) != len(names) or not (
-            (windows["image"].to_numpy(dtype=str) == names).all()
-            and (windows[["top", "left"]].to_numpy() == expected).all()
-        ):
-            return None
-        log.info("scores: those of %s", table)
-        columns = [name for name in ("score", "sad") if name in windows]
+        shape, columns = (len(self.rows), len(self.data.grid)), [name for name in ("score", "sad") if name in windows]
         return {name: windows[name].to_numpy(dtype=np.float32).reshape(shape) for name in columns}
 
     @cached_property
@@ -341,22 +318,4 @@ def _checked_classifier(given: str) -> Path | str | None:
             f"classifier={given}: no finished classifier there (no figures/{FIGURE}.png and .csv); "
             "`pneumo-ad classify` trains one, classifier=none leaves Fig. 2 out"
         )
-    return folder
-
-
-def _writable(folder: Path) -> Path:
-    """The folder, made; nothing is computed for one that cannot take the result.
-
-    Raises:
-        ConfigError: It cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / ".writable") as aside:
-            aside.touch()
-        (folder / ".writable").unlink()
-    except OSError as reason:
-        raise ConfigError(
-            f"output={folder} cannot be written to ({reason.strerror}); name another folder: output=DIR"
-        ) from reason
     return folder

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo_ad.metrics.headline import LEVELS
-from pneumo_ad.shortcuts import best_shortcut, strength
+from pneumo_ad.shortcuts import Shortcut, best_shortcut, strength
 
 HEADLINE = {
     "patch/auroc_outside_vs_healthy": "patch AUROC outside / healthy lung",
@@ -40,7 +40,7 @@ def cell(metrics: dict[str, float], key: str) -> str:
     return f"{metrics[key]:.3f}{interval}"
 
 
-def _shortcut(metrics: dict[str, float], key: str) -> str:
+def strongest_shortcut(metrics: dict[str, float], key: str) -> Shortcut | None:
     """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks."""
     level = LEVELS.get(key, "")
     # A patch's origin is its radiograph's class: what tells that tells this.
@@ -51,7 +51,11 @@ def _shortcut(metrics: dict[str, float], key: str) -> str:
         for name, value in metrics.items()
         if name.startswith(f"shortcut/{one}/") and not name.endswith(("_low", "_high"))
     }
-    best = best_shortcut(aurocs)
+    return best_shortcut(aurocs)
+
+
+def _shortcut(metrics: dict[str, float], key: str) -> str:
+    best = strongest_shortcut(metrics, key)
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
 

@@ -1,6 +1,7 @@
 """What every test gets: a cache folder of its own, one thread, and a clean Hydra."""
 
 import os
+import shutil
 
 import pytest
 from hypothesis import settings
@@ -34,3 +35,17 @@ def real_data():
         pytest.skip("PNEUMO_AD_DATA is not set: the real radiographs are not tested")
     assert Path(root).is_dir(), f"PNEUMO_AD_DATA={root} is no folder"
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real one, without a window."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium was found: pages are not looked at in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()

@@ -17,7 +17,7 @@ FLOORS = [
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
     | {"shortcuts", "matching", "residuals"},
     {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps"}
-    | {"auditing", "classifier", "cluster_figures"},
+    | {"auditing", "classifier", "cluster_figures", "report"},
     {"callbacks"},
 ]
 HYDRA = {
@@ -35,6 +35,7 @@ HYDRA = {
     "prediction",
     "predict",
     "paper_figures",
+    "report_run",
     "sweeps",
     "compare",
     "leaderboard",

@@ -2,13 +2,11 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TINY = [
     "data.normal=30", "data.pneumonia=40", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
     "batch_size=16", "trainer=cpu", "trainer.max_epochs=2", "draw_every_n_epochs=2",
@@ -41,15 +39,8 @@ def tensorboard(sweep):
 
 
 @pytest.fixture(scope="module")
-def page():
-    if BROWSER is None:
-        pytest.skip("no chromium was found: TensorBoard's pages are not looked at")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield browser.new_page(viewport={"width": 1500, "height": 1000})
-        browser.close()
+def page(browser):
+    return browser.new_page(viewport={"width": 1500, "height": 1000})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""Scores that `pneumo-ad evaluate` wrote are read and not made again, where they are those of the same evaluation."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.checkpoints import weights_digest
+from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.runs import Run
+
+log = logging.getLogger(__name__)
+
+
+def kept_windows(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) -> pd.DataFrame | None:
+    """`patches.csv` of an evaluation of the same windows of the same radiographs by the same weights.
+
+    Args:
+        folder: Where it would lie.
+        run: Opened.
+        scoring: Of the run.
+        rows: (I,) of the store.
+
+    Returns:
+        A row per window, radiograph by radiograph as in `rows`; None where there is no such evaluation.
+    """
+    metrics, table = folder / "metrics.json", folder / "patches.csv"
+    if not (metrics.is_file() and table.is_file()):
+        return None
+    about, data = json.loads(metrics.read_text()).get("about", {}), run.datamodule
+    same = {
+        "store": data.store.key,
+        "score": type(run.module.score).__name__,
+        "unit": scoring.unit,
+        "precision": str(scoring.precision),
+        "overrides": list(run.overrides),
+        "weights": weights_digest(run.module.net),
+    }
+    if any(about.get(key) != value for key, value in same.items()):
+        return None
+    windows = pd.read_csv(table, dtype={"image": str}, keep_default_na=False)
+    expected = np.tile(data.grid.positions, (len(rows), 1))
+    names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(data.grid))
+    if len(windows) != len(names) or not (
+        (windows["image"].to_numpy(dtype=str) == names).all()
+        and (windows[["top", "left"]].to_numpy() == expected).all()
+    ):
+        return None
+    log.info("scores: those of %s", table)
+    return windows

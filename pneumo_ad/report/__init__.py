@@ -1,0 +1,25 @@
+"""One HTML file, readable offline: a histogram of scores linked to the radiographs that they come from."""
+
+from pneumo_ad.report.page import (
+    ANOMALY_MAP,
+    LUNG_FIELD,
+    RECONSTRUCTION,
+    RESIDUAL,
+    TRUTH,
+    Measured,
+    Page,
+    Radiograph,
+    Windows,
+)
+
+__all__ = [
+    "ANOMALY_MAP",
+    "LUNG_FIELD",
+    "RECONSTRUCTION",
+    "RESIDUAL",
+    "TRUTH",
+    "Measured",
+    "Page",
+    "Radiograph",
+    "Windows",
+]

@@ -1,0 +1,161 @@
+"""The histogram that a reader brushes: a row for each kind of window, on one scale of scores.
+
+Counted here, so that a brush costs the same for a thousand windows and for a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.table import LABELS
+from pneumo_ad.figures.style import COLOURS, RED
+from pneumo_ad.metrics.kinds import HEALTHY, MIXED, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.report.page import Page, Radiograph
+
+BRUSH = "brush"
+_BINS = 80
+_ROW = 58  # pixels
+_FULL = 0.68  # of a row is the highest bar; above it stands the row's name
+_MOST = 0.995  # of all windows lie left of the last bar's end, unless the rest is near
+
+
+@dataclass(frozen=True)
+class Group:
+    """Windows that share a row of the histogram.
+
+    Attributes:
+        name: In words.
+        colour: Of its bars.
+    """
+
+    name: str
+    colour: str
+
+
+_KINDS = {
+    HEALTHY: Group("healthy lung", COLOURS["healthy"]),
+    OPACITY: Group("opacity", COLOURS["opacity"]),
+    OUTSIDE: Group("outside the lung", COLOURS["outside"]),
+    MIXED: Group("mixed", "#7570b3"),
+    UNKNOWN: Group("kind not known", "#a6761d"),
+}
+_CLASSES = {
+    "normal": Group("of normal radiographs", COLOURS["normal"]),
+    "pneumonia": Group("of pneumonia radiographs", COLOURS["pneumonia"]),
+    "other": Group("of other radiographs", COLOURS["outside"]),
+    "": Group("of radiographs without a label", COLOURS["healthy"]),
+}
+
+
+def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[Group], list[npt.NDArray[np.uint8]]]:
+    """Rows of the histogram: true kinds where any window's is known, else classes.
+
+    Returns:
+        The groups that have windows, and for each radiograph (N,) the index of each window's group.
+    """
+    by_kind = any(one.windows.kind_true is not None and (one.windows.kind_true != UNKNOWN).any() for one in radiographs)
+    order: list[Any] = list(_KINDS) if by_kind else [*LABELS, ""]
+    keys: list[npt.NDArray[np.int64]] = []
+    for one in radiographs:
+        shape, kinds = one.windows.scores.shape, one.windows.kind_true
+        if not by_kind:
+            keys.append(np.full(shape, order.index(one.label)))
+        elif kinds is None:
+            keys.append(np.full(shape, order.index(UNKNOWN)))
+        else:
+            keys.append(np.array([order.index(int(kind)) for kind in kinds], dtype=np.int64))
+    present = np.unique(np.concatenate([*keys, np.zeros(0, dtype=np.int64)]))
+    named: dict[Any, Group] = _KINDS if by_kind else _CLASSES
+    return [named[order[place]] for place in present], [np.searchsorted(present, own).astype(np.uint8) for own in keys]
+
+
+def score_edges(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """(81,) edges of the bars; the last bar holds all above where the highest scores are far off.
+
+    >>> score_edges(np.array([0.0, 1.0]))[[0, -1]]
+    array([0., 1.])
+    """
+    if not scores.size:
+        return np.linspace(0, 1, _BINS + 1)
+    low, nearly_all, high = (float(np.quantile(scores, share)) for share in (0, _MOST, 1))
+    if high - low > 1.2 * (nearly_all - low) > 0:
+        high = nearly_all
+    return np.linspace(low, high if high > low else low + 1, _BINS + 1)
+
+
+def linked_histogram(
+    page: Page, groups: Sequence[Group], of: Sequence[npt.NDArray[np.uint8]], edges: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    """A Vega-Lite specification with the interval selection `brush` over scores.
+
+    What is brushed is drawn a second time, cut to the brush, over the paler whole: a condition on the bars would light
+    up whole bars or none.
+
+    Args:
+        page: Whose windows.
+        groups: See `grouped`.
+        of: See `grouped`.
+        edges: Of the bars.
+    """
+    scores = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
+    group = np.concatenate([*of, np.zeros(0, dtype=np.uint8)])
+    bars, names = [], []
+    for number, one in enumerate(groups):
+        own = scores[group == number]
+        counts = np.histogram(np.minimum(own, edges[-1]), edges)[0]
+        floor = len(groups) - 1 - number
+        bars += [
+            {"group": one.name, "start": start, "end": end, "floor": floor, "top": floor + _FULL * count / counts.max()}
+            for start, end, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
+            if count
+        ]
+        names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{one.name}, n = {len(own):,}"})
+    limits = [float(edges[0]), float(edges[-1])]
+    x = alt.X("start:Q", title=f"{page.score_name} ({page.unit})").scale(domain=limits, nice=False, zero=False)
+    y = alt.Y("floor:Q", title=None, axis=None).scale(domain=[0, max(len(groups), 1)], nice=False)
+    colour = alt.Color("group:N", legend=None).scale(
+        domain=[one.name for one in groups], range=[one.colour for one in groups]
+    )
+    brush = alt.selection_interval(
+        name=BRUSH, encodings=["x"], mark=alt.BrushConfig(fill=RED, fillOpacity=0.12, stroke=RED, strokeWidth=1.5)
+    )
+    chart = alt.Chart(alt.Data(values=bars)).encode(y=y, y2="top:Q", color=colour)
+    pale = alt.ExprRef(f"isValid({BRUSH}.start) ? 0.3 : 1")
+    everything = chart.mark_rect(opacity=pale).encode(x=x, x2="end:Q").add_params(brush)
+    brushed = (
+        chart.transform_filter(
+            f"isValid({BRUSH}.start) && datum.end > {BRUSH}.start[0] && datum.start < {BRUSH}.start[1]"
+        )
+        .transform_calculate(
+            a=f"max(datum.start, {BRUSH}.start[0])",
+            b=f"min(datum.end, {BRUSH}.start[1])",
+        )
+        .mark_rect()
+        .encode(x="a:Q", x2="b:Q")
+    )
+    words = (
+        alt.Chart(alt.Data(values=names))
+        .mark_text(align="right", baseline="top", fontSize=12)
+        .encode(x="at:Q", y="y:Q", text="words:N")
+    )
+    layers = [everything, brushed, words]
+    if page.thresholds is not None:
+        inside = [{"at": value} for value in page.thresholds if limits[0] < value < limits[1]]
+        rules = alt.Chart(alt.Data(values=inside)).mark_rule(strokeDash=[5, 3], strokeWidth=1.5).encode(x="at:Q")
+        layers.append(rules)
+    drawn = (
+        alt.layer(*layers)
+        .properties(width="container", height=_ROW * max(len(groups), 1), background="transparent")
+        .configure(font="system-ui, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(grid=False, labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
+    )
+    spec: dict[str, Any] = drawn.to_dict()
+    del spec["$schema"]  # an address; nothing is fetched from it, nor should anybody have to wonder
+    return spec

@@ -1,0 +1,133 @@
+"""What a report shows, as arrays and words only: of a trained run or of predicted files alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.thresholds import Thresholds
+
+# Names of layers, in the order in which a reader finds them; others may be added.
+RECONSTRUCTION, RESIDUAL, ANOMALY_MAP, LUNG_FIELD, TRUTH = (
+    "reconstruction",
+    "residual",
+    "anomaly map",
+    "lung field",
+    "opacity (truth)",
+)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one radiograph, in pixels of its picture.
+
+    Attributes:
+        top: (N,) first row.
+        left: (N,) first column.
+        side: Of each window.
+        scores: (N,) float, higher is more anomalous.
+        kind_true: (N,) index into `metrics.kinds.KINDS`, or None where nothing is known; `UNKNOWN` where one is not.
+        kind_predicted: (N,) the same, or None where no threshold tells.
+    """
+
+    top: npt.NDArray[np.integer]
+    left: npt.NDArray[np.integer]
+    side: int
+    scores: npt.NDArray[np.floating]
+    kind_true: npt.NDArray[np.integer] | None = None
+    kind_predicted: npt.NDArray[np.integer] | None = None
+
+    def __post_init__(self) -> None:
+        for values in (self.top, self.left, self.kind_true, self.kind_predicted):
+            assert values is None or values.shape == self.scores.shape, "one entry per window"
+        assert np.isfinite(self.scores).all(), "a window without a score is no window"
+
+
+@dataclass(frozen=True)
+class Radiograph:
+    """One radiograph of a report.
+
+    Attributes:
+        name: As a reader knows it: a file name; any characters.
+        picture: (H, W) uint8 grey levels, as the net saw them.
+        windows: Scored; N may be 0.
+        label: `normal`, `pneumonia` or `other`; "" where nobody says.
+        score: Of the radiograph, None where it has none (no lung field).
+        p_value: Among held-out normals, or None.
+        anomalous: The decision at the declared false-alarm rate, or None.
+        layers: By name, (H, W) each. What they hold decides how they are shown: uint8 are grey levels, bool are
+            masks (outlined), floats are maps (coloured on one scale for all radiographs; NaN stays empty).
+        aspect: Width over height of the file, at which the picture is shown; None shows its own pixels square.
+        remarks: What else a reader should know of it, warnings first.
+    """
+
+    name: str
+    picture: npt.NDArray[np.uint8]
+    windows: Windows
+    label: str = ""
+    score: float | None = None
+    p_value: float | None = None
+    anomalous: bool | None = None
+    layers: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    aspect: float | None = None
+    remarks: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        assert self.picture.ndim == 2
+        assert self.picture.dtype == np.uint8
+        for name, layer in self.layers.items():
+            assert layer.shape == self.picture.shape, f"{name}: (H, W) of the picture"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row of the headline table.
+
+    Attributes:
+        metric: In words; two leading spaces where it refines the row above.
+        value: Of the score.
+        low: Lower end of its 95 % interval, or None.
+        high: Upper end.
+        shortcut: AUROC of the best score that needs no model, on the same samples, or None.
+        shortcut_name: In words.
+    """
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    shortcut: float | None = None
+    shortcut_name: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A report.
+
+    Attributes:
+        title: One line.
+        subtitle: What was examined with what, a line or two.
+        score_name: `SAD`.
+        unit: Of the score: `grey levels per pixel`.
+        radiographs: To show, in any order.
+        thresholds: That part the three kinds of window, or None.
+        headline: Rows of the table of metrics; none leaves the table out.
+        map_units: By name of layer, the unit of a map; that of the score where not named.
+        notes: What was left out and why, what is known to be missing: a sentence each.
+        config: The run's config, as text.
+    """
+
+    title: str
+    subtitle: str
+    score_name: str
+    unit: str
+    radiographs: Sequence[Radiograph]
+    thresholds: Thresholds | None = None
+    headline: Sequence[Measured] = ()
+    map_units: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    config: str = ""

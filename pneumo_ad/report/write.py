@@ -1,0 +1,186 @@
+"""A page as ONE HTML file that asks the network for nothing.
+
+Nothing that came from outside (file names, configs) is ever markup: words are escaped into text, the rest is JSON that
+the page's script puts into text nodes; and a content security policy lets no other script run, should one slip in.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import vl_convert
+
+from pneumo_ad.files import whole
+from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline
+from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
+from pneumo_ad.report.page import LUNG_FIELD, Measured, Page, Radiograph
+
+_SCALE = (0.005, 0.995)  # quantiles of the maps' values at the ends of the colour scale
+
+
+def write_report(page: Page, file: Path) -> Path:
+    """Write a report, whole or not at all.
+
+    Args:
+        page: What it shows.
+        file: To write; its folder exists.
+
+    Returns:
+        `file`.
+    """
+    scripts = {"library": _library(), "script": _part("page.js")}
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts.values())
+    text = Template(_part("page.html")).substitute(
+        scripts,
+        title=html.escape(page.title),
+        subtitle=html.escape(page.subtitle),
+        hashes=" ".join(f"'sha256-{digest}'" for digest in hashes),
+        style=_part("page.css"),
+        headline=_headline(page.headline),
+        notes="".join(f"<li>{html.escape(note)}</li>" for note in page.notes),
+        config=html.escape(page.config),
+        data=embedded(content(page)),
+    )
+    with whole(file) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return file
+
+
+def embedded(value: dict[str, Any]) -> str:
+    r"""JSON that no HTML parser takes for anything but text: ASCII, and without `<`, `>` and `&`.
+
+    >>> embedded({"name": "</script>\u2028"})
+    '{"name":"\\u003c/script\\u003e\\u2028"}'
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for mark in "<>&":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text
+
+
+def content(page: Page) -> dict[str, Any]:
+    """What the page's script reads: words, numbers, pictures as data URIs, windows as typed arrays in base64."""
+    groups, of = grouped(page.radiographs)
+    everything = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
+    edges = score_edges(everything)
+    scales = _scales(page)
+    grids: dict[str, int] = {}
+    return {
+        "scoreName": page.score_name,
+        "unit": page.unit,
+        "thresholds": list(page.thresholds) if page.thresholds is not None else None,
+        "groups": [group.name for group in groups],
+        "edges": [float(edges[0]), float(edges[-1])],
+        "beyond": int((everything > edges[-1]).sum()),
+        "chart": linked_histogram(page, groups, of, edges),
+        "maps": {
+            name: {"low": low, "high": high, "unit": page.map_units.get(name, page.unit)}
+            for name, (low, high) in scales.items()
+        },
+        "stops": colour_stops(),
+        "radiographs": [_radiograph(one, own, grids, scales) for one, own in zip(page.radiographs, of, strict=True)],
+        "grids": [json.loads(grid) for grid in grids],  # in the order in which they came
+    }
+
+
+def _radiograph(
+    one: Radiograph, of: np.ndarray, grids: dict[str, int], scales: dict[str, tuple[float, float]]
+) -> dict[str, Any]:
+    windows = one.windows
+    # Radiographs of one run have the same windows: their places are held once.
+    grid = json.dumps([base64_of(windows.top, "<u2"), base64_of(windows.left, "<u2"), windows.side])
+    pictures, masks = {}, {}
+    for name, layer in one.layers.items():
+        if layer.dtype == bool:
+            masks[name] = outline(layer)
+        else:
+            pictures[name] = coloured_map(layer, *scales[name]) if name in scales else grey_picture(layer)
+    predicted = windows.kind_predicted
+    return {
+        "name": one.name,
+        "label": one.label,
+        "score": one.score,
+        "p": one.p_value,
+        "anomalous": one.anomalous,
+        "remarks": list(one.remarks),
+        "predicted": None
+        if predicted is None
+        else {KINDS[kind]: int((predicted == kind).sum()) for kind in (HEALTHY, OPACITY, OUTSIDE)},
+        "height": one.picture.shape[0],
+        "width": one.picture.shape[1],
+        "aspect": one.aspect or one.picture.shape[1] / one.picture.shape[0],
+        "picture": grey_picture(one.picture),
+        "pictures": pictures,
+        "masks": masks,
+        "grid": grids.setdefault(grid, len(grids)),
+        "scores": base64_of(windows.scores, "<f4"),
+        "groups": base64_of(of, "u1"),
+    }
+
+
+def _scales(page: Page) -> dict[str, tuple[float, float]]:
+    """Ends of the colour scale of each kind of map, the same for all radiographs.
+
+    Only lung counts, where it is known: what lies outside differs more, and would leave the lungs one colour.
+    """
+    found: dict[str, list[np.ndarray]] = {}
+    for one in page.radiographs:
+        for name, layer in one.layers.items():
+            if np.issubdtype(layer.dtype, np.floating):
+                field = one.layers.get(LUNG_FIELD)
+                counted = np.isfinite(layer) & (field if field is not None and field.any() else True)
+                found.setdefault(name, []).append(layer[counted])
+    scales = {}
+    for name, parts in found.items():
+        values = np.concatenate(parts)
+        low, high = np.quantile(values, _SCALE).tolist() if values.size else (0.0, 1.0)
+        scales[name] = (low, high if high > low else low + 1)
+    return scales
+
+
+def _headline(rows: Sequence[Measured]) -> str:
+    """The table of metrics, or nothing."""
+    if not rows:
+        return ""
+    cells = []
+    for row in rows:
+        value = f"{row.value:.3f}" + (f" <small>({row.low:.3f}–{row.high:.3f})</small>" if row.low is not None else "")
+        shortcut = "" if row.shortcut is None else f"{row.shortcut:.3f} <small>{html.escape(row.shortcut_name)}</small>"
+        refines = ' class="refines"' if row.metric.startswith(" ") else ""
+        name = html.escape(row.metric.strip())
+        cells.append(f'<tr><th scope="row"{refines}>{name}</th><td>{value}</td><td>{shortcut}</td></tr>')
+    return (
+        "<h2>How good it is</h2>"
+        '<div class="table"><table><thead><tr><th scope="col">metric</th><th scope="col">value (95 % interval)</th>'
+        '<th scope="col">best score that needs no model</th></tr></thead>'
+        f"<tbody>{''.join(cells)}</tbody></table></div>"
+        "<p>Intervals are by patient. Beside each AUROC stands the best of brightness, contrast, sharpness and so on, "
+        "on the same samples, whichever way round it ranks: a score that does not beat it has found nothing.</p>"
+    )
+
+
+@cache
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, as `vl_convert` brings them."""
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    # Inside a script these would end it, or turn the parser's meaning of the end.
+    bundle = bundle.replace("\r\n", "\n").replace("</script", "<\\/script")
+    assert "<!--" not in bundle
+    assert "\r" not in bundle
+    return bundle
+
+
+@cache
+def _part(name: str) -> str:
+    return (files("pneumo_ad.report") / name).read_text(encoding="utf-8")

@@ -1,0 +1,194 @@
+"""`pneumo-ad report`: an evaluated run as one HTML file, its histogram linked to the radiographs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.evaluate import chosen_rows, default_output, evaluate_run, scoring_of
+from pneumo_ad.evaluation.kept import kept_windows
+from pneumo_ad.evaluation.shown import contrast, shown_radiographs, spread_by_score
+from pneumo_ad.files import writable_folder
+from pneumo_ad.jobs import read_story
+from pneumo_ad.report import RESIDUAL, Measured, Page, Radiograph
+from pneumo_ad.report.write import write_report
+from pneumo_ad.runs import Run, load_run, of_run
+from pneumo_ad.shortcuts import strength
+from pneumo_ad.summary import HEADLINE, strongest_shortcut
+from pneumo_ad.thresholds import Thresholds
+
+log = logging.getLogger(__name__)
+
+DECISIONS = {
+    "false_alarms/image": "false alarms on unseen normal radiographs, declared {declared:.3g}",
+    "image/sensitivity": "sensitivity at that threshold",
+}
+
+
+def report(overrides: Sequence[str]) -> Path:
+    """The command. `run=RUN` and optionally `output=FILE`, `images=50`, `subset=`, `checkpoint=`, overrides of the run.
+
+    An evaluation of the same is read; where there is none, it is made first.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: No `run=`, a number of images that is none, a file that cannot be written, an override that cannot
+            be applied.
+        DataError: A run folder without checkpoint, or data that cannot be evaluated.
+    """
+    own, rest = of_run(overrides, "report", subset="", checkpoint="best", images="50")
+    changes = [one for one in overrides if not one.startswith(("run=", "output=", "images="))]
+    most = _positive(own["images"])
+    run = load_run(own["run"], rest, own["checkpoint"])
+    evaluated = default_output(run.folder, changes)  # where `pneumo-ad evaluate` puts the same evaluation
+    file = Path(own["output"] or evaluated / "report.html")
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"output={file} must name an HTML file: output={file}/report.html")
+    if file.is_dir():
+        raise ConfigError(f"output={file} is a folder; name a file: output={file}/report.html")
+    writable_folder(file.parent)
+    return write_report(page_of(run, evaluated, own["subset"] or None, most), file)
+
+
+def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
+    """What the report of a run shows.
+
+    Args:
+        run: Opened.
+        evaluated: Folder of an evaluation of the same; made where there is none.
+        subset: Split, or None for the default of `pneumo-ad evaluate`.
+        most: Radiographs to show at most.
+    """
+    data, scoring = run.datamodule, scoring_of(run)
+    rows, subset, _ = chosen_rows(run, subset)
+    windows = kept_windows(evaluated, run, scoring, rows)
+    if windows is None:
+        if (evaluated / "metrics.json").is_file():
+            log.warning(
+                "the evaluation in %s is of other weights or data, or of an older version: made anew", evaluated
+            )
+        else:
+            log.info("no evaluation of this in %s: it is made first", evaluated)
+        evaluate_run(run, evaluated, subset)
+        windows = kept_windows(evaluated, run, scoring, rows)
+        assert windows is not None, "what was just written"
+    found = json.loads((evaluated / "metrics.json").read_text())
+    images = pd.read_csv(evaluated / "images.csv", dtype=str, keep_default_na=False)
+    if images["image"].tolist() != data.store.table["image"].iloc[rows].astype(str).tolist():
+        raise DataError(f"{evaluated}: images.csv and patches.csv are not of one evaluation; delete them and try again")
+    scores = images.assign(score=pd.to_numeric(images["score"]))
+    known = data.store.table["has_opacity"].iloc[rows].to_numpy(dtype=bool)
+    places = spread_by_score(scores, known, most)
+    per_image = [windows.iloc[place * len(data.grid) : (place + 1) * len(data.grid)] for place in places]
+    radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places])
+    about = found["about"]
+    return Page(
+        title=f"{run.config.name}: {about['score']} of {_called(run)}",
+        subtitle=(
+            f"{len(places):,} of {len(rows):,} radiographs (subset={subset}); {type(run.module.net).__name__}, images "
+            f"of {data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
+            f"{data.grid.stride} pixels; run {run.folder.name}"
+        ),
+        score_name=about["score"],
+        unit=about["unit"],
+        radiographs=radiographs,
+        thresholds=Thresholds(*about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
+        headline=headline(found),
+        map_units={RESIDUAL: "grey levels of difference"},
+        notes=notes(found, radiographs, len(rows)),
+        config=_config(run, about),
+    )
+
+
+def headline(found: dict[str, Any]) -> list[Measured]:
+    """Rows of the table of metrics, from a `metrics.json`; metrics that it does not hold are left out."""
+    words = HEADLINE | {
+        key: text.format(declared=found.get("false_alarms/declared", np.nan)) for key, text in DECISIONS.items()
+    }
+    rows = []
+    for key, metric in words.items():
+        if key not in found:
+            continue
+        best = strongest_shortcut(found, key)
+        rows.append(
+            Measured(
+                metric,
+                found[key],
+                found.get(f"{key}_low"),
+                found.get(f"{key}_high"),
+                strength(best.auroc) if best else None,
+                best.words if best else "",
+            )
+        )
+    return rows
+
+
+def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: int) -> list[str]:
+    """What a reader must know: how radiographs were chosen, whether bright means opacity, what was left out and why."""
+    told = []
+    if len(radiographs) < evaluated:
+        told.append(
+            f"{len(radiographs)} of {evaluated:,} radiographs are shown, as many of each label as there is room for, "
+            "evenly spaced by rank of score from the lowest to the highest, those with known opacities first. The "
+            "histogram counts the windows of these; the table of metrics is of all."
+        )
+    means = [pair for one in radiographs if (pair := contrast(one.layers))]
+    if means:
+        told.append(
+            f"Does bright mean opacity? In {sum(inside > rest for inside, rest in means)} of the {len(means)} shown "
+            "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of "
+            "the lung."
+        )
+    told.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
+    for key, words in {
+        "images_seen_in_training": "radiographs of patients whom the run saw in training are left out",
+        "images_skipped": "files could not be used",
+        "images_without_lung": "radiographs have no lung field, and so no score of their own",
+        "patches_padding": "windows hold padding and are no part of any figure",
+    }.items():
+        if found.get(f"counts/{key}"):
+            told.append(f"{found[f'counts/{key}']:,} {words}.")
+    told += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in found["about"]["omitted"].items():
+        if not key.startswith(("brightness/", "shortcut/")):
+            by_reason.setdefault(reason, []).append(key)
+    return told + [f"Left out, {reason}: {', '.join(keys)}." for reason, keys in by_reason.items()]
+
+
+def _config(run: Run, about: dict[str, Any]) -> str:
+    """The config, below what tells where the numbers come from."""
+    story = read_story(run.folder)
+    facts = {
+        "run": run.folder,
+        "commit": story.get("commit", ""),
+        "pneumo_ad": story.get("pneumo_ad", ""),
+        "checkpoint": about["checkpoint"],
+        "weights": about["weights"],
+        "store": about["store"],
+        "evaluated with": " ".join(about["overrides"]),
+    }
+    lines = [f"# {name}: {value}" for name, value in facts.items() if value]
+    return "\n".join([*lines, OmegaConf.to_yaml(run.config)])
+
+
+def _called(run: Run) -> str:
+    """The data, by the last part of their folder, or by their source."""
+    root = run.config.data.get("root")
+    return Path(root).name if root else run.config.data["_target_"].rpartition(".")[2]
+
+
+def _positive(images: str) -> int:
+    if not images.isdigit() or int(images) < 1:
+        raise ConfigError(f"images={images} must be a whole number of radiographs to show, at least 1")
+    return int(images)
