@@ -64,6 +64,7 @@ Exit status: 0, or 3 where files could not be read.
   output=DIR           a new or empty folder
   overlays=false       without the heat maps over the radiographs
   maps=png             anomaly maps as 16-bit PNG (default; scale in its text chunks), npy (float32), or none
+  report=true          report.html: up to 50 of them linked to the histogram of their windows, as `pneumo-ad report`
   overwrite=true       replace what predict wrote to output; other files there stay
   checkpoint=NAME      best (default), last, or a file
 

@@ -20,8 +20,10 @@ from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import Output, writable
 from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.opening import open_judge
+from pneumo_ad.prediction.page import page_of
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import outcomes
+from pneumo_ad.report.write import write_report
 from pneumo_ad.runs import of_run
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ def predict(arguments: Sequence[str]) -> Predicted:
 
     Args:
         arguments: `run=RUN input=PATH output=DIR`, and optionally `maps=png|npy|none`, `overlays=`, `overwrite=`,
-            `checkpoint=` and overrides of the run's config (`opening.CHANGEABLE`).
+            `report=`, `checkpoint=` and overrides of the run's config (`opening.CHANGEABLE`).
 
     Raises:
         ConfigError: A key that is missing, or one that cannot be applied.
@@ -55,14 +57,21 @@ def predict(arguments: Sequence[str]) -> Predicted:
         SystemExit: It was told to end; the same command goes on.
     """
     own, rest = of_run(
-        arguments, "predict", input="", checkpoint="best", maps="png", overlays="true", overwrite="false"
+        arguments,
+        "predict",
+        input="",
+        checkpoint="best",
+        maps="png",
+        overlays="true",
+        overwrite="false",
+        report="false",
     )
     for key, hint in (("input", "a file or a folder"), ("output", "a folder to write to")):
         if not own[key]:
             raise ConfigError(f"{key}=... must be given: {hint}")
     if own["maps"] not in get_args(MapFormat):
         raise ConfigError(f"maps={own['maps']} is not known; expected {', '.join(get_args(MapFormat))}")
-    overlays, overwrite = (_switch(key, own[key]) for key in ("overlays", "overwrite"))
+    overlays, overwrite, report = (_switch(key, own[key]) for key in ("overlays", "overwrite", "report"))
     source, output = Path(own["input"]), Path(own["output"])
     _check_apart(source, output)
     files = find_files(source, output)  # before anything heavy is opened
@@ -75,7 +84,14 @@ def predict(arguments: Sequence[str]) -> Predicted:
     asked |= {"overrides": sorted(rest), "maps": own["maps"], "overlays": overlays, "pneumo_ad": __version__}
     with writable(output):
         pictures = Pictures(output, judge.standard, own["maps"], overlays)  # type: ignore[arg-type]
-        return predict_files(judge, files, Output(output, asked, overwrite), pictures)
+        kept = Output(output, asked, overwrite)
+        predicted = predict_files(judge, files, kept, pictures)
+        if report:
+            title = f"{source.name or source}: {judge.standard.score} of {Path(own['run']).name}"
+            words = "\n".join(f"{key}: {value}" for key, value in asked.items())
+            page = page_of(judge, kept.predicted, {file.name: file for file in files}, title, words)
+            write_report(page, output / "report.html")
+        return predicted
 
 
 def predict_files(judge: Judge, files: Sequence[File], output: Output, pictures: Pictures) -> Predicted:

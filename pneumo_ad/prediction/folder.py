@@ -104,6 +104,12 @@ class Output:
             if (entry := self._done.get(file.name)) is None or tuple(entry["stamp"]) != file.stamp
         ]
 
+    @property
+    def predicted(self) -> list[Row]:
+        """Rows of `predictions.csv`, sorted by name."""
+        entries = sorted(self._done.values(), key=lambda entry: entry["file"])
+        return [entry["row"] for entry in entries if entry["row"] is not None]
+
     def gone(self, files: Sequence[File]) -> int:
         """How many were done and are no longer there; their rows stay."""
         return len(set(self._done) - {file.name for file in files})
@@ -129,7 +135,7 @@ class Output:
             What `predict.json` holds.
         """
         entries = sorted(self._done.values(), key=lambda entry: entry["file"])
-        predicted: list[Row] = [entry["row"] for entry in entries if entry["row"] is not None]
+        predicted = self.predicted
         failed = [{"file": e["file"], "kind": "unreadable", "reason": e["reason"]} for e in entries if e["row"] is None]
         failed += [{"file": file.name, "kind": file.kind, "reason": file.reason} for file in others]
         write_table(self.folder / "predictions.csv", PREDICTIONS, predicted)

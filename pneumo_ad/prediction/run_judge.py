@@ -15,7 +15,7 @@ from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.intensity import Intensity
 from pneumo_ad.data.table import REQUIRED
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluate import check_options, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import lung_shares
@@ -24,7 +24,7 @@ from pneumo_ad.lungs.fields import FileFields
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
 from pneumo_ad.prediction.loaded import Loaded
-from pneumo_ad.runs import Run
+from pneumo_ad.runs import Run, explained
 from pneumo_ad.thresholds import least_normals
 
 # Of a config: what a judgement depends on, beside the weights.
@@ -45,8 +45,9 @@ class RunJudge:
     """
 
     def __init__(self, run: Run) -> None:
-        check_options(run.config)
-        data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
+        with explained(run.folder, ConfigError):
+            check_options(run.config)
+            data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
         self.grid, self.fit, self.view = data.grid, data.fit, data.view
         self.scoring = scoring_of(run)
         self.lungs, self.intensity = data.lungs, data.intensity
