@@ -23,7 +23,7 @@ from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.pictures import draw
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
-from pneumo_ad.runs import Run, load_run, of_run
+from pneumo_ad.runs import Run, explained, load_run, of_run
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.sweeps import folder_name
 
@@ -120,17 +120,18 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
 def scoring_of(run: Run) -> Scoring:
     """How a run scores, its net moved to the device that its config asks for."""
     config = run.config
-    net = run.module.net.to(device_of(config.trainer.accelerator)).eval()
-    precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
-    return Scoring(
-        net,
-        run.module.score,
-        config.map_of,
-        config.eval_batch_size,
-        precision,
-        build(config.aggregate),
-        config.relative,
-    )
+    with explained(run.folder, ConfigError):
+        net = run.module.net.to(device_of(config.trainer.accelerator)).eval()
+        precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
+        return Scoring(
+            net,
+            run.module.score,
+            config.map_of,
+            config.eval_batch_size,
+            precision,
+            build(config.aggregate),
+            config.relative,
+        )
 
 
 def calibrate(run: Run, scoring: Scoring) -> Calibration:

@@ -16,8 +16,8 @@ from tqdm.auto import tqdm
 from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.jobs import INTERRUPTED
-from pneumo_ad.prediction.files import File, find_files
-from pneumo_ad.prediction.folder import Output, writable
+from pneumo_ad.prediction.files import File, find_files, printable
+from pneumo_ad.prediction.folder import Output, check_folder, writable
 from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.opening import open_judge
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
@@ -74,20 +74,25 @@ def predict(arguments: Sequence[str]) -> Predicted:
     overlays, overwrite, report = (_switch(key, own[key]) for key in ("overlays", "overwrite", "report"))
     source, output = Path(own["input"]), Path(own["output"])
     _check_apart(source, output)
+    check_folder(output, overwrite)
     files = find_files(source, output)  # before anything heavy is opened
     judge = open_judge(own["run"], rest, own["checkpoint"])
     asked: dict[str, Any] = {
-        "run": str(Path(own["run"]).absolute()),
+        "run": printable(str(Path(own["run"]).absolute())),
         "judge": judge.identity,
-        "input": str(source.absolute()),
+        "input": printable(str(source.absolute())),
     }
     asked |= {"overrides": sorted(rest), "maps": own["maps"], "overlays": overlays, "pneumo_ad": __version__}
     with writable(output):
         pictures = Pictures(output, judge.standard, own["maps"], overlays)  # type: ignore[arg-type]
         into = Output(output, asked, overwrite)
-        found = predict_files(judge, files, into, pictures)
+        with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
+            found = predict_files(judge, files, into, pictures)
         if report:
             write_report(page_of_files(judge, files, into.predicted, found.story), output / "report.html")
+        elif found.new and (output / "report.html").is_file():
+            (output / "report.html").unlink()
+            log.warning("report.html did not show the files that are new, and is deleted; report=true draws it again")
         return found
 
 
@@ -108,11 +113,11 @@ def predict_files(judge: Judge, files: Sequence[File], output: Output, pictures:
         log.info("going on: %d of %d radiographs are done", len(readable) - len(left), len(readable))
     for note in judge.notes:
         log.warning("%s", note)
-    with _ended_in_words(), tqdm(total=len(left), desc="predict", unit="file", disable=not left) as bar:
+    with tqdm(total=len(left), desc="predict", unit="file", disable=not left) as bar:
         for part in outcomes(judge, left, pictures):
             output.keep(part)
             bar.update(len(part))
-    if gone := output.gone(readable):
+    if gone := output.gone(files):
         log.info("%d files that were judged before are no longer there; their rows stay", gone)
     standard = judge.standard
     about = {
@@ -145,7 +150,7 @@ def _check_apart(source: Path, output: Path) -> None:
 
 
 @contextmanager
-def _ended_in_words() -> Iterator[None]:
+def _ended_in_words(command: str) -> Iterator[None]:
     """Ctrl-C and SIGTERM end with a word instead of a traceback; what was written so far is whole."""
     main = threading.current_thread() is threading.main_thread()
 
@@ -156,7 +161,7 @@ def _ended_in_words() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as end:
-        log.warning("stopped; the same command goes on")
+        log.warning("stopped; %s goes on", command)
         raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else end.code) from None
     finally:
         if main:

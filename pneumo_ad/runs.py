@@ -11,6 +11,7 @@ from typing import Protocol
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad import __version__
 from pneumo_ad.checkpoints import read_checkpoint
@@ -112,7 +113,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         module: NetModule = build(changed.module)
         module.on_load_checkpoint(held)
     module.load_state_dict(held["state_dict"])
-    return Run(folder, changed, module.eval(), weights, changed.data != config.data, tuple(overrides))
+    return Run(folder, changed, module.eval(), weights, changed.data != config.get("data"), tuple(overrides))
 
 
 class Dealt(Protocol):
@@ -171,9 +172,15 @@ def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
     Args:
         folder: The run folder.
         errors: Those that are meant.
+
+    Raises:
+        ConfigError: Its config has no such key.
     """
     try:
         yield
+    except OmegaConfBaseException as reason:
+        words = f"{folder}: {str(reason).splitlines()[0]}"
+        raise ConfigError("\n".join(filter(None, (words, other_version(folder))))) from reason
     except errors as reason:
         if words := other_version(folder):
             raise type(reason)(f"{reason}\n{words}") from reason
@@ -182,9 +189,8 @@ def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
 
 def other_version(folder: Path) -> str:
     """How a run differs from those of today, and what to do; empty where it does not."""
-    story, saved, today = read_story(folder), saved_config(folder), compose_config("train")
-    lacks = sorted(str(key) for key in today if key not in saved)
-    strange = sorted(str(key) for key in saved if key not in today)
+    story, saved, today = read_story(folder), set(saved_config(folder).keys()), set(compose_config("train").keys())
+    lacks, strange = sorted(map(str, today - saved)), sorted(map(str, saved - today))
     made_by = story.get("pneumo_ad", "an unknown version")
     if made_by == __version__ and not lacks:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Literal
 
 from pneumo_ad.data.radiograph import SUFFIXES, looks_like_radiograph
 from pneumo_ad.errors import DataError
+
+STORY = "predict.json"  # tells that a folder was written by predict
 
 Kind = Literal["radiograph", "unreadable", "ignored"]
 
@@ -65,7 +68,7 @@ def _walk(source: Path, leave_out: Path) -> list[File]:
     def cannot_list(reason: OSError) -> None:
         folder = Path(reason.filename)
         found.append(
-            File(_printable(folder, source) + "/", folder, "unreadable", f"cannot be listed ({reason.strerror})")
+            File(_name_below(folder, source) + "/", folder, "unreadable", f"cannot be listed ({reason.strerror})")
         )
 
     for where, folders, names in os.walk(source, onerror=cannot_list):
@@ -75,18 +78,40 @@ def _walk(source: Path, leave_out: Path) -> list[File]:
                 names.append(name)
             if (here / name).resolve() == leave_out.resolve():
                 folders.remove(name)
-        found += [_looked_at(here / name, _printable(here / name, source)) for name in names]
+            elif _written_by_predict(here / name):
+                folders.remove(name)
+                found.append(File(_name_below(here / name, source) + "/", here / name, "ignored", "written by predict"))
+        found += [_looked_at(here / name, _name_below(here / name, source)) for name in names]
     return found
 
 
-def _printable(path: Path, source: Path) -> str:
-    return path.relative_to(source).as_posix().encode("utf-8", "backslashreplace").decode()
+def _name_below(path: Path, source: Path) -> str:
+    return printable(path.relative_to(source).as_posix())
+
+
+def printable(words: str) -> str:
+    r"""Words with a path in them, as text: bytes of a name that are no UTF-8 are written out.
+
+    >>> print(printable("bad\udcff.png"))
+    bad\udcff.png
+    """
+    return words.encode("utf-8", "backslashreplace").decode()
+
+
+def _written_by_predict(folder: Path) -> bool:
+    """Whether an earlier prediction lies there: its maps and overlays are no radiographs."""
+    try:
+        return "asked" in json.loads((folder / STORY).read_text())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _looked_at(path: Path, name: str) -> File:
     if any(part.startswith(".") for part in name.split("/")):
         return File(name, path, "ignored", "hidden")
     try:
+        if path.name.upper() == "DICOMDIR":
+            return File(name, path, "ignored", "an index of DICOM files")
         if path.is_dir():
             return File(name, path, "ignored", "a link to a folder is not followed")
         if path.exists() and not path.is_file():

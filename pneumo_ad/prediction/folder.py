@@ -14,12 +14,13 @@ from filelock import FileLock, Timeout
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import write_json, write_text
-from pneumo_ad.prediction.files import File
+from pneumo_ad.prediction.files import STORY as _STORY
+from pneumo_ad.prediction.files import File, printable
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
 
 _LOCK = ".lock"
-_STORY, _DONE, _PARTS = "predict.json", "done.json", "parts"
+_DONE, _PARTS = "done.json", "parts"
 _OWN = ("predictions.csv", "failed.csv", "report.html", _DONE, _STORY)
 
 
@@ -40,34 +41,18 @@ class Output:
 
     def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool) -> None:
         self.folder = folder
-        others = [file.name for file in folder.iterdir() if file.name != _LOCK]
-        before = self._story()
-        if others and before is None and not overwrite:
-            shown = ", ".join(sorted(others)[:3]) + (", ..." if len(others) > 3 else "")
-            raise DataError(
-                f"output={folder} is not empty ({shown}) and predict did not write it. Name another folder, or add "
-                "overwrite=true: predictions are then written among those files, which stay"
-            )
-        if overwrite:
+        check_folder(folder, overwrite)
+        before = None if overwrite else _story(folder)
+        if overwrite and (folder / _STORY).is_file():
             self._delete()
         elif before is not None:
             self._check(before["asked"], asked)
-        self.finished = not overwrite and before is not None and before["state"] == "finished"
+        self.finished = before is not None and before["state"] == "finished"
         self._done = {entry["file"]: entry for entry in self._entries()}
         self._asked = asked
         self._next_part = max((int(part.stem) for part in (folder / _PARTS).glob("*.json")), default=-1) + 1
         (folder / _PARTS).mkdir(exist_ok=True)
         self._tell("unfinished", {})
-
-    def _story(self) -> dict[str, Any] | None:
-        file = self.folder / _STORY
-        if not file.is_file():
-            return None
-        try:
-            story: dict[str, Any] = json.loads(file.read_text())
-            return {"asked": dict(story["asked"]), "state": str(story["state"])}
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f"{file}: not what predict writes; name another output, or add overwrite=true") from None
 
     def _check(self, before: dict[str, Any], asked: dict[str, Any]) -> None:
         differs = [key for key in asked if before.get(key) != asked[key] and key != "run"]
@@ -80,21 +65,30 @@ class Output:
                 "folder, or add overwrite=true to replace what predict wrote there"
             )
 
-    def _entries(self) -> Iterator[dict[str, Any]]:
+    def _entries(self, damaged: bool = False) -> Iterator[dict[str, Any]]:
+        """What was noted of each file; of notes that are damaged nothing, where that is allowed."""
         for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
             if file.is_file():
-                yield from json.loads(file.read_text())["files"]
+                try:
+                    yield from json.loads(file.read_text())["files"]
+                except (ValueError, KeyError, TypeError):
+                    if not damaged:
+                        raise DataError(f"{file}: not what predict writes; overwrite=true begins anew") from None
 
     def _delete(self) -> None:
-        for entry in self._entries():
-            for key in ("map", "overlay"):
-                if name := (entry["row"] or {}).get(key):
-                    picture = self.folder / name
-                    picture.unlink(missing_ok=True)
-                    _remove_empty(picture.parent, self.folder)
+        for entry in self._entries(damaged=True):
+            self._delete_pictures(entry)
         for name in _OWN:
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / _PARTS, ignore_errors=True)
+
+    def _delete_pictures(self, entry: dict[str, Any], but: Row | None = None) -> None:
+        for key in ("map", "overlay"):
+            name = (entry["row"] or {}).get(key)
+            if name and name != (but or {}).get(key):
+                picture = self.folder / name
+                picture.unlink(missing_ok=True)
+                _remove_empty(picture.parent, self.folder)
 
     def left(self, files: Sequence[File]) -> list[File]:
         """Those that are yet to be done."""
@@ -103,10 +97,6 @@ class Output:
             for file in files
             if (entry := self._done.get(file.name)) is None or tuple(entry["stamp"]) != file.stamp
         ]
-
-    def gone(self, files: Sequence[File]) -> int:
-        """How many were done and are no longer there; their rows stay."""
-        return len(set(self._done) - {file.name for file in files})
 
     @property
     def predicted(self) -> list[Row]:
@@ -118,7 +108,9 @@ class Output:
         """Note what came of some files, whole or not at all."""
         entries = []
         for file, outcome in outcomes:
-            row, reason = (None, outcome) if isinstance(outcome, str) else (outcome, "")
+            row, reason = (None, printable(outcome)) if isinstance(outcome, str) else (outcome, "")
+            if before := self._done.get(file.name):
+                self._delete_pictures(before, but=row)
             entries.append({"file": file.name, "stamp": file.stamp, "row": row, "reason": reason})
         write_json(self.folder / _PARTS / f"{self._next_part:06d}.json", {"files": entries})
         self._next_part += 1
@@ -159,6 +151,44 @@ class Output:
         return story
 
 
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """See that predictions may be written to a folder, without writing to it.
+
+    Args:
+        folder: May be absent.
+        overwrite: Whether what an earlier `predict` wrote may be replaced.
+
+    Raises:
+        DataError: It holds files that predict did not write, and that are in the way or are not to be written among.
+    """
+    if not folder.is_dir() or _story(folder, damaged=overwrite) is not None:
+        return
+    others = sorted(file.name for file in folder.iterdir() if file.name != _LOCK)
+    in_the_way = [name for name in others if name in (*_OWN, _PARTS, "maps", "overlays")]
+    shown = ", ".join((in_the_way or others)[:3]) + (", ..." if len(in_the_way or others) > 3 else "")
+    if in_the_way:
+        raise DataError(f"output={folder} holds {shown}, which predict did not write there. Name another folder")
+    if others and not overwrite:
+        raise DataError(
+            f"output={folder} is not empty ({shown}) and predict did not write it. Name another folder, or add "
+            "overwrite=true: predictions are then written among those files, which stay"
+        )
+
+
+def _story(folder: Path, damaged: bool = False) -> dict[str, Any] | None:
+    """What was asked for and how it stands; None where predict never was."""
+    file = folder / _STORY
+    if not file.is_file():
+        return None
+    try:
+        story: dict[str, Any] = json.loads(file.read_text())
+        return {"asked": dict(story["asked"]), "state": str(story["state"])}
+    except (ValueError, KeyError, TypeError):
+        if damaged:
+            return {}
+        raise DataError(f"{file}: not what predict writes; name another output, or add overwrite=true") from None
+
+
 def _remove_empty(folder: Path, top: Path) -> None:
     while folder != top and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
@@ -181,7 +211,15 @@ def writable(folder: Path) -> Iterator[None]:
     except OSError as reason:
         if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DataError(f"the disk of {folder} is full ({reason.strerror}); the same command goes on") from reason
-        if reason.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+        if reason.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EEXIST,
+            errno.EISDIR,
+            errno.ENAMETOOLONG,
+        ):
             raise DataError(
                 f"output={folder} cannot be written to: {reason.filename or ''} {reason.strerror}"
             ) from reason

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 32  # files judged together; three times as many are in memory at most, each fitted and as a small picture
 
+_MOST_THREADS = 8  # a file of 100 megapixels takes 1.2 GB while it is read
+
 # A row of `predictions.csv`, or why there is none.
 Outcome = Row | str
 
@@ -34,9 +36,9 @@ def outcomes(
         files: Radiographs, as far as their names tell.
         pictures: What is drawn of them.
         chunk: Files judged together.
-        threads: That read and draw; default one per core.
+        threads: That read and draw; default one per core, at most 8.
     """
-    pool = ThreadPoolExecutor(threads or os.cpu_count())
+    pool = ThreadPoolExecutor(threads or min(_MOST_THREADS, os.cpu_count() or 1))
 
     def read(file: File) -> Decoded | str:
         try:

@@ -1,7 +1,7 @@
 """What is odd about a radiograph, so that its score is read with care.
 
-Bounds were set on 2026-11 on three public sets of adult and paediatric radiographs (`experiments/performance/README.md`
-says how they do); they are hints, not tests.
+Hints, not tests. Bounds were set on public frontal radiographs of children and adults: none of 323, nor of 180 drawn
+ones, drew a remark, and every negative of them was told as inverted (November 2026).
 """
 
 from __future__ import annotations

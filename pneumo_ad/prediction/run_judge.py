@@ -15,17 +15,17 @@ from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.intensity import Intensity
 from pneumo_ad.data.table import REQUIRED
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluate import check_options, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring
 from pneumo_ad.evaluation.shown import reconstructed
-from pneumo_ad.lungs.fields import FileFields
+from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
 from pneumo_ad.prediction.loaded import Loaded
-from pneumo_ad.runs import Run
+from pneumo_ad.runs import Run, explained
 
 # Of a config: what a judgement depends on, beside the weights.
 _JUDGING = (
@@ -45,18 +45,19 @@ class RunJudge:
     """
 
     def __init__(self, run: Run) -> None:
-        check_options(run.config)
-        data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
+        with explained(run.folder, ConfigError):
+            check_options(run.config)
+            data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
         self.grid, self.fit = data.grid, data.fit
         self.view: str = data.view
         self.scoring = scoring_of(run)
         self.lungs, self.intensity = data.lungs, data.intensity
         self.standard, self.notes = standard_of(run, self.scoring)
         self.identity = _identity(run, self.standard)
-        if isinstance(self.lungs, FileFields):
+        if _measured_in_files(run, self.lungs):
             self.notes.append(
-                "lung fields of the run came from mask files, here from the segmenter; lungs=segmenter measures the "
-                "held-out normals in the same way"
+                "held-out normals of the run were measured inside lung masks of files, these radiographs inside fields "
+                "of the segmenter; lungs=segmenter measures both in the same way"
             )
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
@@ -90,6 +91,16 @@ class RunJudge:
             return None
         seen = _seen(self.intensity, image[None], field[None], content[None])[0]
         return reconstructed(self.scoring, self.grid, seen)
+
+
+def _measured_in_files(run: Run, lungs: LungFields) -> bool:
+    """Whether the run's own radiographs have lung masks that it used; no, where they are not at hand to tell."""
+    if not isinstance(lungs, AutoFields):
+        return isinstance(lungs, FileFields)
+    try:
+        return bool((run.datamodule.table["lung"] != "").any())
+    except UserError:
+        return False
 
 
 def _seen(

@@ -317,3 +317,14 @@ def test_few_radiographs_are_in_memory(predict, tmp_path, monkeypatch):
     assert predict()[0] == 0
     assert len(most) == 60
     assert max(most) <= 3 * 4 + 1
+
+
+def test_the_report_shows_what_was_predicted(predict, tmp_path):
+    for seed, name in enumerate(["a.png", "<b>.png", "sub/Лёгкие.png"]):
+        save(tmp_path / "in" / name, seed)
+    assert predict(report="true")[0] == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "a.png" in page
+    assert "<b>.png" not in page
+    assert predict(overwrite="true")[0] == 0
+    assert not (tmp_path / "out" / "report.html").exists()
