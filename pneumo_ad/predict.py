@@ -117,7 +117,7 @@ def predict_files(judge: Judge, files: Sequence[File], output: Output, pictures:
         for part in outcomes(judge, left, pictures):
             output.keep(part)
             bar.update(len(part))
-    if gone := output.gone(files):
+    if gone := output.reconcile(files):
         log.info("%d files that were judged before are no longer there; their rows stay", gone)
     standard = judge.standard
     about = {

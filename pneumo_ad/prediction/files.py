@@ -22,7 +22,7 @@ class File:
     r"""A file that was found.
 
     Attributes:
-        name: Below the folder, with `/`; what is no text (bytes of another encoding) is written `\xff`.
+        name: Below the folder, with `/`; what is no text (bytes of another encoding) is written `\udcff`.
         path: To open it.
         kind: `radiograph`, as far as can be told without decoding it; else `unreadable` or `ignored`.
         reason: Why it is none.

@@ -98,6 +98,18 @@ class Output:
             if (entry := self._done.get(file.name)) is None or tuple(entry["stamp"]) != file.stamp
         ]
 
+    def reconcile(self, files: Sequence[File]) -> int:
+        """How many were judged and are no longer there; their rows stay. What failed and is gone is forgotten.
+
+        Args:
+            files: All that are there, radiographs or not.
+        """
+        kinds = {file.name: file.kind for file in files}
+        for name in [name for name in self._done if kinds.get(name) != "radiograph"]:
+            if name in kinds or self._done[name]["row"] is None:  # it is listed as something else now, or nowhere
+                self._delete_pictures(self._done.pop(name))
+        return len(set(self._done) - set(kinds))
+
     @property
     def predicted(self) -> list[Row]:
         """Rows of `predictions.csv` so far, by name of file."""

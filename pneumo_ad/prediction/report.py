@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.windows import spread
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.files import File
@@ -43,13 +44,18 @@ def page_of_files(judge: Judge, files: Sequence[File], table: Sequence[Row], abo
     Args:
         judge: That judged them.
         files: The input.
-        table: Rows of `predictions.csv`; those whose file is no longer there are passed over.
+        table: Rows of `predictions.csv`; those whose file is no longer there, or no longer to be read, are left out,
+            and named.
         about: `predict.json`.
     """
     by_name = {file.name: file for file in files if file.kind == "radiograph"}
-    there = [row for row in table if row["file"] in by_name]
-    scores = np.array([np.nan if row["score"] is None else row["score"] for row in there])
-    chosen = [there[place] for place in worth_showing(scores)]
+    scores = np.array([np.nan if row["score"] is None else row["score"] for row in table])
+    shown, gone = [], []
+    for row in (table[place] for place in worth_showing(scores)):
+        try:
+            shown.append(_radiograph(judge, by_name[row["file"]], row))
+        except (KeyError, DataError):
+            gone.append(row["file"])
     standard, counts = judge.standard, about["counts"]
     decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
     return Page(
@@ -61,10 +67,10 @@ def page_of_files(judge: Judge, files: Sequence[File], table: Sequence[Row], abo
         ),
         score_name=standard.score,
         unit=standard.unit,
-        radiographs=[_radiograph(judge, by_name[row["file"]], row) for row in chosen],
+        radiographs=shown,
         thresholds=standard.thresholds,
         map_units={RESIDUAL: "grey levels of difference"},
-        notes=[*_left_out(len(chosen), len(table)), *judge.notes],
+        notes=[*_left_out(len(shown) + len(gone), len(table)), *_gone(gone), *judge.notes],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
     )
 
@@ -78,10 +84,14 @@ def _left_out(shown: int, predicted: int) -> list[str]:
     ]
 
 
+def _gone(names: Sequence[str]) -> list[str]:
+    return [f"no longer there to be shown: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"] if names else []
+
+
 def _radiograph(judge: Judge, file: File, row: Row) -> Radiograph:
     one = decode(file.path, judge.grid, judge.fit, picture=False)
     judged = judge(one.image[None], one.content[None])
-    layers: dict[str, npt.NDArray[Any]] = {}
+    layers: dict[str, npt.NDArray[Any]] = {}  # fitted, cut to what is radiograph at the end
     if isinstance(judge, RunJudge) and (made := judge.reconstructed(one.image, judged.lung_fields[0], one.content)):
         layers[RECONSTRUCTION], layers[RESIDUAL] = made
     layers[ANOMALY_MAP] = judged.maps[0]
@@ -89,24 +99,21 @@ def _radiograph(judge: Judge, file: File, row: Row) -> Radiograph:
         layers[LUNG_FIELD] = judged.lung_fields[0] == 1
     return Radiograph(
         name=file.name,
-        picture=one.image,
-        windows=_windows(judge, judged),
+        picture=one.inner(one.image),
+        windows=_windows(judge, one, judged),
         score=row["score"],
         p_value=row["p_value"],
         anomalous=row["anomalous"],
-        layers=layers,
-        aspect=_aspect(judge, one),
+        layers={name: one.inner(layer) for name, layer in layers.items()},
+        aspect=one.size[1] / one.size[0],
         remarks=[words for words in row["warnings"].split("; ") if words],
     )
 
 
-def _windows(judge: Judge, judged: Judged) -> Windows:
-    """Those without padding in them."""
+def _windows(judge: Judge, one: Decoded, judged: Judged) -> Windows:
+    """Those without padding in them, in pixels of the picture."""
     inside, thresholds = judged.inside[0], judge.standard.thresholds
-    scores, places = judged.windows[0][inside], judge.grid.positions[inside]
+    scores = judged.windows[0][inside]
+    places = judge.grid.positions[inside] - (one.placement.top, one.placement.left)
     kinds = thresholds.classify(scores) if thresholds is not None else None
     return Windows(places[:, 0], places[:, 1], judge.grid.patch, scores, kind_predicted=kinds)
-
-
-def _aspect(judge: Judge, one: Decoded) -> float | None:
-    return one.size[1] / one.size[0] if judge.fit == "squash" else None
