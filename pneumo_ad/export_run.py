@@ -130,6 +130,7 @@ def _opened(folder: Path, overrides: Sequence[str], checkpoint: str) -> tuple[Ru
     given = ["trainer=cpu", *overrides]
     try:
         run = load_run(folder, given, checkpoint)
+        _ = run.datamodule  # looked for at first use, which is here
     except DataError as reason:
         drawn = ["data=phantom", f"data.normal={_COMPARED}", f"data.pneumonia={_COMPARED}"]
         run = load_run(folder, [*given, *drawn], checkpoint)  # or what is wrong is not the data
