@@ -60,7 +60,7 @@ def export_run(overrides: Sequence[str]) -> Path:
     own, rest = of_run(overrides, "export", format="onnx", overwrite="false", checkpoint="best")
     if own["overwrite"] not in ("true", "false"):
         raise ConfigError(f"overwrite={own['overwrite']} is not known; expected true or false")
-    form = format_named(own["format"])
+    form = format_named(own["format"], write=True)
     below = form.name + (f",{folder_name(rest)}" if rest else "")
     output = Path(own["output"] or Path(own["run"]) / "export" / below)
     with _folder_to_be(output, own["overwrite"] == "true") as aside:

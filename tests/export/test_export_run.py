@@ -257,6 +257,18 @@ def test_missing_packages_and_unknown_words_are_told(patches, monkeypatch):
         export_run([f"run={patches[0]}"])
 
 
+def test_an_onnx_model_is_opened_with_onnxruntime_alone(patches, monkeypatch):
+    barred = {"onnx", "onnxscript"}
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name in barred else name)
+    for name in barred:
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails
+    judge = ExportedJudge(patches[1])
+    assert judge(*np.ones((2, 1, *judge.grid.image_size), dtype=np.uint8)).maps.shape == (1, *judge.grid.image_size)
+    barred.add("onnxruntime")
+    with pytest.raises(ConfigError, match=r"opening a model of format=onnx needs: pip install onnxruntime$"):
+        ExportedJudge(patches[1])
+
+
 def test_a_pickle_in_a_torch_file_is_not_opened(tmp_path):
     import torch
 
