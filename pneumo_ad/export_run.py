@@ -172,6 +172,7 @@ def _write_graphs(folder: Path, form: Format, run: Run, judge: RunJudge) -> Desc
         judge.standard,
         {"model": f"model{form.suffix}"} | ({"lungs": f"lungs{form.suffix}"} if segmenter is not None else {}),
         _about(run),
+        judge.notes,
     )
     image = torch.rand(2, 1, *data.grid.image_size)
     inputs = {name: image if name == "image" else torch.ones_like(image) for name in model.inputs}

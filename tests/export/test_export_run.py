@@ -67,6 +67,7 @@ def test_an_exported_model_judges_as_its_run_does(exported):
     np.testing.assert_array_equal(found.standard.normals, standard.normals)
     assert found.standard.decisions(ours.scores) == standard.decisions(expected.scores)
     assert found.standard.thresholds == standard.thresholds
+    assert found.notes == RunJudge(run).notes
     *_, scores, percentiles = found.inside(images, expected.lung_fields, content)
     np.testing.assert_allclose(percentiles, standard.percentiles(scores), rtol=1e-5)
 
@@ -187,6 +188,14 @@ def test_a_file_that_is_not_the_one_written_is_refused(run_and_copy):
         ExportedJudge(folder)
 
 
+def test_a_model_of_before_notes_were_kept_has_none(run_and_copy):
+    folder = run_and_copy[1]
+    about = json.loads((folder / "model.json").read_text())
+    del about["notes"]
+    (folder / "model.json").write_text(json.dumps(about))
+    assert ExportedJudge(folder).notes == []
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -238,6 +247,8 @@ def test_without_its_data_a_run_is_compared_on_drawn_radiographs(patches, tmp_pa
     assert about["parity"]["source"] == "drawn radiographs"
     assert about["parity"]["holds"]
     assert "1 radiographs are gone" in caplog.text
+    assert "held-out normals of the run are not at hand" in about["notes"][0]
+    assert ExportedJudge(folder).notes == about["notes"]
     assert (
         "there are no percentiles" in (folder / "MODEL_CARD.md").read_text()
     )  # the split they are kept for is another
