@@ -59,7 +59,7 @@ _CREDENTIALS = (
 
 
 def download(arguments: Sequence[str]) -> Path:
-    """The command: `NAME`, and optionally `output=DIR` (default, or empty: kagglehub's cache). A second call only looks it up.
+    """The command: `NAME`, and optionally `output=DIR` (empty: kagglehub's cache). A second call only looks it up.
 
     Returns:
         The folder for `data.root`.
