@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pneumo_ad.data.sources.rsna_challenge import BOXES, CLASSES, IMAGES
 from pneumo_ad.errors import ConfigError, DataError
 
 
@@ -47,7 +48,7 @@ OFFERS = {
     "rsna": Offer(
         handle="rsna-pneumonia-detection-challenge",
         competition=True,
-        holds=("stage_2_train_images", "stage_2_train_labels.csv"),
+        holds=(IMAGES, BOXES, CLASSES),
         about="Shih et al. 2019, Radiology: AI; for research and education, see its rules; 3.7 GB",
     ),
 }
@@ -58,7 +59,7 @@ _CREDENTIALS = (
 
 
 def download(arguments: Sequence[str]) -> Path:
-    """The command: `NAME`, and optionally `output=DIR` (default: kagglehub's cache). A second call only looks it up.
+    """The command: `NAME`, and optionally `output=DIR` (empty: kagglehub's cache). A second call only looks it up.
 
     Returns:
         The folder for `data.root`.
@@ -74,7 +75,7 @@ def download(arguments: Sequence[str]) -> Path:
             f"expected one of {', '.join(OFFERS)} and optionally output=DIR, got {' '.join(arguments) or 'nothing'}"
         )
     offer = OFFERS[names[0]]
-    output = Path(keys["output"]).expanduser().absolute() if "output" in keys else None
+    output = Path(keys["output"]).expanduser().absolute() if keys.get("output") else None
     try:
         import kagglehub
     except ImportError:

@@ -60,7 +60,7 @@ def export_run(overrides: Sequence[str]) -> Path:
     own, rest = of_run(overrides, "export", format="onnx", overwrite="false", checkpoint="best")
     if own["overwrite"] not in ("true", "false"):
         raise ConfigError(f"overwrite={own['overwrite']} is not known; expected true or false")
-    form = format_named(own["format"])
+    form = format_named(own["format"], write=True)
     below = form.name + (f",{folder_name(rest)}" if rest else "")
     output = Path(own["output"] or Path(own["run"]) / "export" / below)
     with _folder_to_be(output, own["overwrite"] == "true") as aside:
@@ -130,6 +130,7 @@ def _opened(folder: Path, overrides: Sequence[str], checkpoint: str) -> tuple[Ru
     given = ["trainer=cpu", *overrides]
     try:
         run = load_run(folder, given, checkpoint)
+        _ = run.datamodule  # looked for at first use, which is here
     except DataError as reason:
         drawn = ["data=phantom", f"data.normal={_COMPARED}", f"data.pneumonia={_COMPARED}"]
         run = load_run(folder, [*given, *drawn], checkpoint)  # or what is wrong is not the data
@@ -171,6 +172,7 @@ def _write_graphs(folder: Path, form: Format, run: Run, judge: RunJudge) -> Desc
         judge.standard,
         {"model": f"model{form.suffix}"} | ({"lungs": f"lungs{form.suffix}"} if segmenter is not None else {}),
         _about(run),
+        judge.notes,
     )
     image = torch.rand(2, 1, *data.grid.image_size)
     inputs = {name: image if name == "image" else torch.ones_like(image) for name in model.inputs}

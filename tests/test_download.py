@@ -120,6 +120,22 @@ def test_a_competition_is_fetched_with_credentials(tmp_path, kaggle, known):
     assert kaggle.calls[0][1].startswith("Basic ")
 
 
+def test_an_empty_output_is_the_cache(tmp_path, kaggle, monkeypatch):
+    kaggle.archive = zipped(write_kaggle(tmp_path / "made", levels=("train",)), "chest_xray/")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert download(["chest_xray", "output="]).is_relative_to(tmp_path / "cache")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_set_without_one_of_the_files_that_its_source_reads_is_refused(tmp_path):
+    root = write_rsna(tmp_path / "made")
+    assert find_root(tmp_path, OFFERS["rsna"]) == root
+    (root / "stage_2_detailed_class_info.csv").unlink()
+    with pytest.raises(DataError, match=r"and stage_2_detailed_class_info\.csv in it or below"):
+        find_root(tmp_path, OFFERS["rsna"])
+
+
 def test_without_credentials(kaggle):
     words = refusal("rsna")
     assert "Kaggle asks who you are" in words

@@ -246,8 +246,13 @@ def check_unrun(one, words, line):
         assert start(*done, "--cfg", "job") == 0, line
     elif one.instead == "--help":
         assert start(*words[1:2], "--help") == 0, line
-    elif one.instead == "--version":
-        subprocess.run([sys.executable, "-m", "tensorboard.main", "--version"], check=True, capture_output=True)
+    elif one.instead == "tensorboard --help":
+        command = [sys.executable, "-m", "tensorboard.main", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        options = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert options <= set(re.findall(r"--\w+", done.stdout)), line
+    elif one.instead:
+        pytest.fail(f"{line}: nothing is known of how {one.instead!r} is run instead")
     if words[:2] == ["pip", "install"]:
         assert extras_of(line) <= extras(), line
 
@@ -279,6 +284,20 @@ def test_a_line_that_is_neither_run_nor_listed_fails(reader):
         run_line("curl example.org", reader)
     with pytest.raises(AssertionError, match="net=resnet"):
         run_line("pneumo-ad train net=resnet", reader)
+
+
+def test_what_is_run_instead_can_fail():
+    with pytest.raises(pytest.fail.Exception, match="nothing is known of how 'true' is run instead"):
+        check_unrun(Unrun("a reason", "true"), ["ls"], "ls")
+    for instead, line in (
+        ("make -n", "make no-such-target"),
+        ("--cfg job", "pneumo-ad train net=no_such_net"),
+        ("--help", "pneumo-ad no-such-command"),
+        ("tensorboard --help", "tensorboard --no_such_option runs"),
+        ("", "pip install pneumo_ad[no_such_extra]"),
+    ):
+        with pytest.raises(AssertionError, match=re.escape(line)):
+            check_unrun(Unrun("a reason", instead), shlex.split(line), line)
 
 
 def test_comments_and_continued_lines():

@@ -7,7 +7,6 @@ name, and from its header alone where that tells. `voi.shown` does the rest.
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from pydicom.uid import (
 )
 
 from pneumo_ad.data.dicom_checks import DECOMPRESS, check_header, check_kind, check_length, check_stream
+from pneumo_ad.data.quiet import ignore_warnings
 from pneumo_ad.data.voi import shown
 from pneumo_ad.data.window import Window
 from pneumo_ad.errors import DataError
@@ -99,8 +99,7 @@ def parse(path: str | Path, **options: Any) -> Dataset:
     Raises:
         DataError: It cannot be parsed.
     """
-    # In each call, not once: whoever resets the filters (as pytest does) would hear of it again.
-    warnings.filterwarnings("ignore", module=r"pydicom\.")  # remarks without a file's name; see above
+    ignore_warnings(module=r"pydicom\.")  # remarks without a file's name; see above
     with _named(path):
         dataset = dcmread(path, force=Path(path).suffix.lower() in DICOM_SUFFIXES, **options)
     if not any(name in dataset for name in _ANY):  # other bytes too can be parsed, as something

@@ -1,4 +1,4 @@
-"""What a DICOM header tells of a radiograph besides its pixels: who, which view, how."""
+"""What a DICOM header tells of a radiograph besides its pixels: of what, which view, how."""
 
 from __future__ import annotations
 
@@ -14,38 +14,29 @@ _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
 _FRONTAL = frozenset({"AP", "PA"})
 _CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "PORT CHEST", "CHEST PORTABLE", "RIBS", ""})
 _TAGS = [
-    "SOPClassUID", "Modality", "PatientID", "PatientSex", "PatientAge", "ViewPosition", "BodyPartExamined",
-    "Laterality", "ImageLaterality", "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing",
+    "SOPClassUID", "Modality", "PatientSex", "PatientAge", "ViewPosition", "BodyPartExamined",
     "PresentationIntentType",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DicomFacts:
-    """Facts of one radiograph; "" or None where the header does not tell. The patient's name is never read.
+    """Facts of one radiograph; "" or None where the header does not tell. The patient's name and number are never read.
 
     Attributes:
-        patient: PatientID.
         sex: M, F or O.
         age: In years.
         modality: CR, DX, ...
         view: ViewPosition: AP, PA, LL, LATERAL, ...
         body_part: BodyPartExamined.
-        laterality: L, R, B or U.
-        photometric: MONOCHROME1 or MONOCHROME2.
-        pixel_spacing: Millimetres from row to row and from column to column; of the detector, where not calibrated.
         intent: FOR PRESENTATION or FOR PROCESSING.
     """
 
-    patient: str = ""
     sex: str = ""
     age: float | None = None
     modality: str = ""
     view: str = ""
     body_part: str = ""
-    laterality: str = ""
-    photometric: str = ""
-    pixel_spacing: tuple[float, float] | None = None
     intent: str = ""
 
     @property
@@ -77,15 +68,11 @@ def dicom_facts(path: str | Path) -> DicomFacts:
     """
     header = parse(path, stop_before_pixels=True, specific_tags=_TAGS)
     return DicomFacts(
-        patient=_word(header, "PatientID", upper=False),
         sex=_word(header, "PatientSex"),
         age=years(_word(header, "PatientAge")),
         modality=_word(header, "Modality"),
         view=_word(header, "ViewPosition"),
         body_part=_word(header, "BodyPartExamined"),
-        laterality=_word(header, "ImageLaterality") or _word(header, "Laterality"),
-        photometric=_word(header, "PhotometricInterpretation"),
-        pixel_spacing=_spacing(header, "PixelSpacing") or _spacing(header, "ImagerPixelSpacing"),
         intent=_word(header, "PresentationIntentType"),
     )
 
@@ -100,17 +87,8 @@ def years(age: str) -> float | None:
     return int(parts[1]) * _YEARS[parts[2]] if parts else None
 
 
-def _word(header: Dataset, name: str, upper: bool = True) -> str:
+def _word(header: Dataset, name: str) -> str:
     try:
-        value = str(header.get(name) or "").strip()
+        return str(header.get(name) or "").strip().upper()
     except Exception:  # a value that cannot be read tells nothing; the pixels may be sound
         return ""
-    return value.upper() if upper else value
-
-
-def _spacing(header: Dataset, name: str) -> tuple[float, float] | None:
-    try:
-        rows, columns = (float(value) for value in header.get(name))
-    except Exception:  # absent, or not two numbers
-        return None
-    return (rows, columns) if rows > 0 and columns > 0 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image, ImageOps
 
 from pneumo_ad.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
 from pneumo_ad.data.limits import MOST_PIXELS, check_size
+from pneumo_ad.data.quiet import ignore_warnings
 from pneumo_ad.data.window import Window, apply_window, intensity_window
 from pneumo_ad.errors import DataError
 
@@ -34,7 +34,7 @@ def open_image(path: str | Path) -> Image.Image:
         DataError: The file is missing, is not an image, ends too early, or has more than `MOST_PIXELS`; names the file
             and the reason.
     """
-    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # we have a limit of our own
+    ignore_warnings(Image.DecompressionBombWarning)  # we have a limit of our own
     try:
         with Image.open(path) as image:
             check_size(path, image.height, image.width)

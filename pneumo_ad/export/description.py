@@ -35,6 +35,7 @@ class Description:
         standard: What scores are held against.
         files: `model` and, where lungs are looked for, `lungs`: name of the file in the folder.
         about: Where it comes from: run, weights, recipe.
+        notes: What a reader of its words should know, a sentence each.
         parity: What `parity.Parity.as_dict` gives, or None before it was measured.
     """
 
@@ -45,6 +46,7 @@ class Description:
     standard: Standard
     files: dict[str, str]
     about: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     parity: dict[str, Any] | None = None
 
     @property
@@ -80,6 +82,7 @@ class Description:
             },
             "files": files,
             "about": self.about,
+            "notes": self.notes,
             "parity": self.parity,
         }
         write_json(folder / FILE, content)
@@ -151,6 +154,7 @@ def read_description(folder: Path) -> Description:
             ),
             {part: about["file"] for part, about in content["files"].items()},
             content["about"],
+            list(content.get("notes", [])),  # which the first version did not write
             content["parity"],
         )
         digests = {about["file"]: about["sha256"] for about in content["files"].values()}

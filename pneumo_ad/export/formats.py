@@ -32,33 +32,42 @@ class Format:
     Attributes:
         name: As `format=` chooses it.
         suffix: Of its files.
-        needs: Packages that write and open it, beside torch.
+        writes: Packages that write it, beside torch.
+        opens: Packages that open it, beside torch.
         save: (program, names of the inputs, names of the outputs, file).
         open: File -> graph.
     """
 
     name: str
     suffix: str
-    needs: tuple[str, ...]
+    writes: tuple[str, ...]
+    opens: tuple[str, ...]
     save: Callable[[ExportedProgram, Sequence[str], Sequence[str], Path], None]
     open: Callable[[Path], Graph]
 
 
-def format_named(name: str) -> Format:
+def format_named(name: str, write: bool = False) -> Format:
     """A format, ready to be used.
+
+    Args:
+        name: Of the format.
+        write: Whether graphs are written, and opened again, or opened only.
 
     Raises:
         ConfigError: An unknown name, or packages that are missing.
     """
     if name not in FORMATS:
         raise ConfigError(f"format={name} is not known; expected {' or '.join(FORMATS)}")
-    missing = [package for package in FORMATS[name].needs if find_spec(package) is None]
-    if missing:
+    form = FORMATS[name]
+    missing = [package for package in (*(form.writes if write else ()), *form.opens) if find_spec(package) is None]
+    if missing and write:
         raise ConfigError(
             f"format={name} needs {', '.join(missing)}: "
             'pip install "pneumo_ad[export]"; format=torch_export does without'
         )
-    return FORMATS[name]
+    if missing:
+        raise ConfigError(f"opening a model of format={name} needs: pip install {' '.join(missing)}")
+    return form
 
 
 def trace(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
@@ -178,6 +187,6 @@ def check_no_pickle(file: Path) -> None:
 
 
 FORMATS = {
-    "onnx": Format("onnx", ".onnx", ("onnx", "onnxscript", "onnxruntime"), _save_onnx, _open_onnx),
-    "torch_export": Format("torch_export", ".pt2", (), _save_torch, _open_torch),
+    "onnx": Format("onnx", ".onnx", ("onnx", "onnxscript"), ("onnxruntime",), _save_onnx, _open_onnx),
+    "torch_export": Format("torch_export", ".pt2", (), (), _save_torch, _open_torch),
 }

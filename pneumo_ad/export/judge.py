@@ -40,7 +40,7 @@ class ExportedJudge:
         self.grid, self.fit, self.view = self.description.grid, self.description.fit, self.description.view
         self.standard = self.description.standard
         self.identity = digest(folder / FILE)[:16]
-        self.notes = self.standard.limits
+        self.notes = self.description.notes
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
         """See `Judge`."""

@@ -67,6 +67,7 @@ def test_an_exported_model_judges_as_its_run_does(exported):
     np.testing.assert_array_equal(found.standard.normals, standard.normals)
     assert found.standard.decisions(ours.scores) == standard.decisions(expected.scores)
     assert found.standard.thresholds == standard.thresholds
+    assert found.notes == RunJudge(run).notes
     *_, scores, percentiles = found.inside(images, expected.lung_fields, content)
     np.testing.assert_allclose(percentiles, standard.percentiles(scores), rtol=1e-5)
 
@@ -187,6 +188,14 @@ def test_a_file_that_is_not_the_one_written_is_refused(run_and_copy):
         ExportedJudge(folder)
 
 
+def test_a_model_of_before_notes_were_kept_has_none(run_and_copy):
+    folder = run_and_copy[1]
+    about = json.loads((folder / "model.json").read_text())
+    del about["notes"]
+    (folder / "model.json").write_text(json.dumps(about))
+    assert ExportedJudge(folder).notes == []
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -238,6 +247,8 @@ def test_without_its_data_a_run_is_compared_on_drawn_radiographs(patches, tmp_pa
     assert about["parity"]["source"] == "drawn radiographs"
     assert about["parity"]["holds"]
     assert "1 radiographs are gone" in caplog.text
+    assert "held-out normals of the run are not at hand" in about["notes"][0]
+    assert ExportedJudge(folder).notes == about["notes"]
     assert (
         "there are no percentiles" in (folder / "MODEL_CARD.md").read_text()
     )  # the split they are kept for is another
@@ -255,6 +266,18 @@ def test_missing_packages_and_unknown_words_are_told(patches, monkeypatch):
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(ConfigError, match=r"format=onnx needs onnxscript: pip install .*torch_export does without"):
         export_run([f"run={patches[0]}"])
+
+
+def test_an_onnx_model_is_opened_with_onnxruntime_alone(patches, monkeypatch):
+    barred = {"onnx", "onnxscript"}
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name in barred else name)
+    for name in barred:
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails
+    judge = ExportedJudge(patches[1])
+    assert judge(*np.ones((2, 1, *judge.grid.image_size), dtype=np.uint8)).maps.shape == (1, *judge.grid.image_size)
+    barred.add("onnxruntime")
+    with pytest.raises(ConfigError, match=r"opening a model of format=onnx needs: pip install onnxruntime$"):
+        ExportedJudge(patches[1])
 
 
 def test_a_pickle_in_a_torch_file_is_not_opened(tmp_path):
