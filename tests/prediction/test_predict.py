@@ -328,3 +328,66 @@ def test_the_report_shows_what_was_predicted(predict, tmp_path):
     assert "<b>.png" not in page
     assert predict(overwrite="true")[0] == 0
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_overwriting_never_takes_what_predict_did_not_write(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    for name in ("predictions.csv", "report.html", "parts/mine.json", "maps/mine.png"):
+        out = tmp_path / f"out {name.replace('/', ' ')}"
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_text("mine")
+        status, said = predict(output=out, overwrite="true")
+        assert status == 2
+        assert f"holds {name.partition('/')[0]}, which predict did not write" in said
+        assert (out / name).read_text() == "mine"
+
+
+def test_a_damaged_story_can_be_overwritten_as_it_says(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    out = tmp_path / "out"
+    assert predict()[0] == 0
+    (out / "predict.json").write_text("{")
+    status, said = predict()
+    assert status == 2
+    assert "add overwrite=true" in said
+    assert predict(overwrite="true")[0] == 0
+    assert set(table(out)) == {"a.png"}
+
+
+def test_a_file_stays_in_one_place_however_it_changes(predict, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("fine.png", "breaks.png", "mended.png", "linked.png"):
+        save(folder / name)
+    (folder / "mended.png").write_text("no picture")
+    (folder / "bad.png").write_text("no picture")
+    assert predict(report="true")[0] == 3
+    assert (out / "report.html").is_file()
+    (folder / "breaks.png").write_text("no picture any more")
+    save(folder / "mended.png", seed=3)
+    (folder / "linked.png").unlink()
+    (folder / "linked.png").symlink_to("nowhere.png")
+    (folder / "bad.png").unlink()
+    status, said = predict()
+    assert status == 3
+    assert set(table(out)) == {"fine.png", "mended.png"}
+    assert set(table(out, "failed")) == {"breaks.png", "linked.png"}
+    assert {file.name for file in (out / "overlays").iterdir()} == {"fine.png.png", "mended.png.png"}
+    assert "report.html did not show" in said
+    assert not (out / "report.html").exists()
+
+
+def test_pictures_of_another_prediction_are_no_radiographs(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    assert predict(output=tmp_path / "in" / "first")[0] == 0
+    assert predict(output=tmp_path / "in" / "second")[0] == 0
+    assert set(table(tmp_path / "in" / "second")) == {"a.png"}
+    assert table(tmp_path / "in" / "second", "failed")["first/"]["reason"] == "written by predict"
+
+
+def test_names_that_are_no_text_are_written_out(predict, tmp_path):
+    folder = tmp_path / "w\udcfford"
+    save(folder / "a.png")
+    (folder / "bad\udcff.png").write_text("no picture")
+    assert predict(input=folder, report="true")[0] == 3
+    assert set(table(tmp_path / "out", "failed")) == {r"bad\udcff.png"}
+    assert (tmp_path / "out" / "report.html").is_file()
