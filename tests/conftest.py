@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import pytest
 from hypothesis import settings
@@ -24,6 +25,20 @@ def one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A folder for what the tests of a file share: runs, and the store of their radiographs."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def here(shared, tmp_path, monkeypatch):
+    """A working folder of its own, the store of all tests of the file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
+    monkeypatch.setattr(sys, "argv", sys.argv)
 
 
 @pytest.fixture(scope="session")

@@ -28,18 +28,7 @@ VARIANTS = {
     "accumulated": ["trainer.check_val_every_n_epoch=2", "+trainer.accumulate_grad_batches=2"],
 }
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    return tmp_path_factory.mktemp("jobs")
-
-
-@pytest.fixture(autouse=True)
-def here(shared, tmp_path, monkeypatch):
-    """A folder of its own, the store of all."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
-    monkeypatch.setattr(sys, "argv", sys.argv)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -26,18 +26,7 @@ RUN = [one for one in TINY if not one.startswith(("logger=", "evaluate=", "callb
 RUN += ["matched=false", "trainer.log_every_n_steps=1", "draw_every_n_epochs=2"]
 PICTURES = {"maps/anomaly", "maps/red_frames", "reconstruction/normal_lung", "reconstruction/pneumonia"}
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    return tmp_path_factory.mktemp("logged")
-
-
-@pytest.fixture(autouse=True)
-def here(shared, tmp_path, monkeypatch):
-    """A folder of its own, the store of all."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
-    monkeypatch.setattr(sys, "argv", sys.argv)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture(scope="module")

@@ -26,17 +26,7 @@ PLAIN = [
 ONE = [*PLAIN, "trainer=cpu"]
 TWO = [*PLAIN, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    return tmp_path_factory.mktemp("processes")
-
-
-@pytest.fixture(autouse=True)
-def here(shared, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
-    monkeypatch.setattr(sys, "argv", sys.argv)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture(scope="module")

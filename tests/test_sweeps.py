@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,7 @@ from pneumo_ad.sweeps import complete, folder_name, run_folders
 SHORT = [*TINY, "trainer.max_epochs=1", "trainer.limit_val_batches=1"]
 EVALUATED = [one for one in SHORT if one != "evaluate=false"]
 
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    return tmp_path_factory.mktemp("sweeps")
-
-
-@pytest.fixture(autouse=True)
-def here(shared, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
-    monkeypatch.setattr(sys, "argv", sys.argv)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def runs(sweep):
