@@ -145,6 +145,11 @@ def change_saved(
         where = [item for item in parsed if item.key_or_group == "hydra.searchpath"]
         search_path = [*search_path, *(place for item in where for place in _places(item.value()))]
         parsed = [item for item in parsed if item not in where]
+        for item in parsed:
+            if item.is_delete() or item.is_add() or item.is_sweep_override() or item.key_or_group == "experiment":
+                raise ConfigError(
+                    f"{item.input_line}: only group=choice and key=value can be applied to a finished run"
+                )
         offered = groups(search_path)
         chosen = [item for item in parsed if item.key_or_group in offered]
         fresh = compose_config("train", [item.input_line or "" for item in chosen], search_path)
@@ -157,10 +162,6 @@ def change_saved(
             top = key.split(".")[0]
             if top in fixed:
                 raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
-            if item.is_delete() or item.is_add() or item.is_sweep_override() or key == "experiment":
-                raise ConfigError(
-                    f"{item.input_line}: only group=choice and key=value can be applied to a finished run"
-                )
             if item in chosen:
                 OmegaConf.update(config, key, fresh[key], merge=False, force_add=True)
             else:

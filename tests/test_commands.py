@@ -493,9 +493,10 @@ def test_an_unknown_command_hints_at_the_nearest(command):
     assert "unknown command 'trian'; did you mean 'train'?" in said.err
     said = command("xyz")
     assert said.status == 2
-    explained = re.findall(r"^  ([a-z-]+) {2}", cli.USAGE, re.M)
+    explained = re.findall(r"^    ([a-z-]+) {2}", cli.USAGE, re.M)
     assert len(explained) > 9
-    assert f"Commands: {', '.join(explained)}\n" in said.err
+    known = said.err.partition("Commands: ")[2].strip().split(", ")
+    assert sorted(known) == sorted(explained)
 
 
 def test_help_comes_in_under_a_second():

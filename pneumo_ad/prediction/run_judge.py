@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
 from pneumo_ad.prediction.loaded import Loaded
 from pneumo_ad.runs import Run, explained
+
+log = logging.getLogger(__name__)
 
 # Of a config: what a judgement depends on, beside the weights.
 _JUDGING = (
@@ -125,7 +128,10 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
     try:
         calibration = validation_scores(run, scoring)
     except DataError as reason:
-        notes.append(f"no percentiles, decisions and kinds: held-out normals of the run are not at hand ({reason})")
+        log.warning(
+            "held-out normals of the run are not at hand: %s", reason
+        )  # with paths, which no model should carry
+        notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")
         calibration = {}
     thresholds, unfitted = fit_thresholds(calibration, build(run.config.threshold))
     if calibration and "score" in unfitted:
