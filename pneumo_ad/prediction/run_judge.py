@@ -128,9 +128,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
     try:
         calibration = validation_scores(run, scoring)
     except DataError as reason:
-        log.warning(
-            "held-out normals of the run are not at hand: %s", reason
-        )  # with paths, which no model should carry
+        log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
         notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")
         calibration = {}
     thresholds, unfitted = fit_thresholds(calibration, build(run.config.threshold))
