@@ -17,7 +17,7 @@ from pneumo_ad.data.window import displayed
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid
 
-PICTURE_SIDE = 1024  # longest side of a picture to look at
+PICTURE_SIDE = 768  # longest side of a picture to look at; a larger one takes longer to write than to judge
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Decoded:
         image: (H, W) uint8 grey levels, fitted.
         placement: Where it lies in `image`.
         size: Height and width of the file in pixels.
-        picture: (h, w) uint8 to look at, own pixels up to a longest side of 1024; None where nobody will.
+        picture: (h, w) uint8 to look at, own pixels up to a longest side of 768; None where nobody will.
         doubts: Why it may be no frontal chest radiograph, by its header.
     """
 
