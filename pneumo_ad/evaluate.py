@@ -78,7 +78,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     check_options(config)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
-    calibration = calibrate(run, scoring)
+    calibration = _calibrate(run, scoring)
     thresholds, unfitted = fit_thresholds(calibration, build(config.threshold))
     seen_before = subset != "test" and not run.data_changed
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
@@ -134,7 +134,7 @@ def scoring_of(run: Run) -> Scoring:
         )
 
 
-def calibrate(run: Run, scoring: Scoring) -> Calibration:
+def _calibrate(run: Run, scoring: Scoring) -> Calibration:
     """Scores of held-out validation patients; none where data were changed and the run's own are not at hand.
 
     Args:

@@ -251,7 +251,7 @@ def p_values(scores: Scores, normals: Scores) -> npt.NDArray[np.float64]:
         normals: Scores of held-out normals, any shape.
 
     Returns:
-        In [1 / (n + 1), 1], the shape of `scores`.
+        In [1 / (n + 1), 1], the shape of `scores`; NaN where a score is NaN.
 
     Raises:
         DataError: Normals without a score.
@@ -261,7 +261,26 @@ def p_values(scores: Scores, normals: Scores) -> npt.NDArray[np.float64]:
     """
     ordered = _ordered(normals)
     reached = len(ordered) - np.searchsorted(ordered, scores, side="left")
-    return (1 + reached) / (1 + len(ordered))
+    return np.where(np.isnan(scores), np.nan, (1 + reached) / (1 + len(ordered)))
+
+
+def decisions(p: Scores, normals: int, rate: float) -> list[bool | None]:
+    """Whether radiographs are anomalous: the same as a score above `conformal_threshold`.
+
+    Args:
+        p: (n,) of `p_values`.
+        normals: How many held-out normals they rest on.
+        rate: Declared false-alarm rate, in (0, 1).
+
+    Returns:
+        (n,) None where nothing can be decided: without a score, and with too few normals for the rate.
+
+    >>> decisions(np.array([0.04, 0.3, np.nan]), normals=24, rate=0.05)
+    [True, False, None]
+    """
+    if normals < least_normals(rate):
+        return [None] * len(p)
+    return [None if np.isnan(one) else bool(one <= rate) for one in p]
 
 
 def _ordered(normals: Scores) -> Scores:

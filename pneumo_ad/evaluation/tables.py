@@ -12,7 +12,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
-from pneumo_ad.thresholds import Thresholds, least_normals, p_values
+from pneumo_ad.thresholds import Thresholds, decisions, p_values
 
 _OF_FILE = ("image", "path", "patient", "label", "split", "height", "width", "window_low", "window_high")
 
@@ -38,12 +38,9 @@ def write_tables(
     kinds = thresholds.classify(result.window["score"]) if thresholds is not None else None
     whole_radiographs = images(data, result, kinds)
     if len(normals):
-        score = result.image["score"]
-        p = np.where(np.isnan(score), np.nan, p_values(score, normals))  # no lung field, no decision
-        whole_radiographs["p_value"] = p
-        # The same as a score above the conformal threshold; with too few normals for the rate nothing is decided.
-        undecided = np.isnan(p) | (len(normals) < least_normals(false_alarm_rate))
-        whole_radiographs["anomalous"] = np.where(undecided, "", p <= false_alarm_rate)
+        p = whole_radiographs["p_value"] = p_values(result.image["score"], normals)
+        decided = decisions(p, len(normals), false_alarm_rate)
+        whole_radiographs["anomalous"] = ["" if one is None else str(one) for one in decided]
     for name, frame in (("patches", patches(data, result, kinds)), ("images", whole_radiographs)):
         with whole(output / f"{name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.thresholds import Thresholds, least_normals, p_values
+from pneumo_ad.thresholds import Thresholds, decisions, least_normals, p_values
 
 Floats = npt.NDArray[np.floating]
 
@@ -65,14 +65,11 @@ class Standard:
         """(b,) conformal p-value (`thresholds.p_values`); NaN without a score or without normals."""
         if not len(self.normals):
             return np.full(len(scores), np.nan)
-        return np.where(np.isnan(scores), np.nan, p_values(scores, self.normals))
+        return p_values(scores, self.normals)
 
     def decisions(self, scores: Floats) -> list[bool | None]:
         """(b,) whether each is anomalous at the declared false-alarm rate; None where that cannot be told."""
-        if len(self.normals) < least_normals(self.false_alarm_rate):
-            return [None] * len(scores)
-        p = self.p_values(scores)
-        return [None if np.isnan(one) else bool(one <= self.false_alarm_rate) for one in p]
+        return decisions(self.p_values(scores), len(self.normals), self.false_alarm_rate)
 
     @property
     def limits(self) -> list[str]:
