@@ -295,20 +295,56 @@ class PatchIndex:
         return np.stack([image, self.grid.tops[row], self.grid.lefts[column]], axis=1)
 
 
-def gather(images: npt.NDArray[np.uint8], where: npt.NDArray[np.int64], patch: int) -> npt.NDArray[np.uint8]:
+def gather(
+    images: npt.NDArray[np.uint8], where: npt.NDArray[np.int64], patch: int, halo: int = 0
+) -> npt.NDArray[np.uint8]:
     """Cut one patch per row of `where` in one vectorised read.
 
     Args:
         images: (I, H, W), may be memory-mapped.
         where: (M, 3) image, top, left.
         patch: Side in pixels.
+        halo: Pixels of context on every side; beyond the image's border the image is mirrored.
 
     Returns:
-        (M, 1, p, p), a copy.
+        (M, 1, p + 2 halo, p + 2 halo), a copy.
+
+    >>> gather(np.arange(9, dtype=np.uint8).reshape(1, 3, 3), np.array([[0, 0, 1]]), patch=1, halo=1)[0, 0].tolist()
+    [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
     """
-    # A strided view of all windows: indexing it copies only what is asked for.
-    windows = np.lib.stride_tricks.sliding_window_view(images, (patch, patch), axis=(1, 2))
-    return windows[where[:, 0], where[:, 1], where[:, 2]][:, None]
+    side = patch + 2 * halo
+    image, top, left = where[:, 0], where[:, 1] - halo, where[:, 2] - halo
+    if side <= min(images.shape[1:]):
+        height, width = images.shape[1:]
+        inside = (top >= 0) & (top + side <= height) & (left >= 0) & (left + side <= width)
+        # A strided view of all windows: indexing it copies only what is asked for.
+        windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
+        if inside.all():
+            return windows[image, top, left][:, None]
+    else:
+        inside = np.zeros(len(where), dtype=bool)
+    cut = np.empty((len(where), 1, side, side), dtype=images.dtype)
+    if inside.any():
+        cut[inside, 0] = windows[image[inside], top[inside], left[inside]]
+    rows, columns = (
+        mirrored(first[~inside, None] + np.arange(side), length)
+        for first, length in zip((top, left), images.shape[1:], strict=True)
+    )
+    cut[~inside, 0] = images[image[~inside, None, None], rows[:, :, None], columns[:, None, :]]
+    return cut
+
+
+def mirrored(places: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+    """Places along a side that may lie up to `length` - 1 beyond its ends, mirrored into it; the ends are not repeated.
+
+    Args:
+        places: Any shape.
+        length: Of the side in pixels.
+
+    >>> mirrored(np.arange(-2, 6), 4).tolist()
+    [2, 1, 0, 1, 2, 3, 2, 1]
+    """
+    return length - 1 - np.abs(length - 1 - np.abs(places))
 
 
 def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:

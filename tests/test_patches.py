@@ -235,3 +235,13 @@ def test_the_shorter_side_decides_what_fits():
 def test_grids_are_values():
     assert PatchGrid([8, 8], 4, 2) == PatchGrid((8, 8), 4, 2)
     assert len({PatchGrid((8, 8), 4, 2), PatchGrid((8, 8), 4, 2), PatchGrid((8, 8), 4, 4)}) == 2
+
+
+@pytest.mark.parametrize(("side", "halo"), [(20, 0), (20, 3), (20, 11), (8, 7)])
+def test_a_halo_is_what_lies_around_and_mirrors_at_the_border(side, halo):
+    images = np.random.default_rng(0).integers(0, 256, (3, side, side), dtype=np.uint8)
+    grid = PatchGrid((side, side), patch=4, stride=1)
+    where = np.array([(image, top, left) for image in range(3) for top, left in grid.positions])
+    wide = np.pad(images, ((0, 0), (halo, halo), (halo, halo)), mode="reflect")
+    expected = np.stack([wide[i, t : t + 4 + 2 * halo, u : u + 4 + 2 * halo] for i, t, u in where])[:, None]
+    np.testing.assert_array_equal(gather(images, where, 4, halo), expected)

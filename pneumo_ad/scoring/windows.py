@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,55 +13,7 @@ from tqdm.auto import tqdm
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid, gather
 from pneumo_ad.scores import Score
-
-# What a pixel's value in an anomaly map is the mean of, over the windows that cover the pixel: their residual at the
-# pixel, or their scores.
-MapOf = Literal["residual", "score"]
-
-_GROUP = 32  # radiographs whose windows share batches
-
-
-class Radiographs(Protocol):
-    """What can be scored: a data module with its store, or a few files that were just read."""
-
-    @property
-    def grid(self) -> PatchGrid:
-        """The windows."""
-        ...
-
-    @property
-    def view(self) -> str:
-        """What a net sees of them: `patch` or `image`."""
-        ...
-
-    @property
-    def images(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W) grey levels as nets see them."""
-        ...
-
-    @property
-    def lung_fields(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1."""
-        ...
-
-    def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
-        ...
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A few radiographs, scored.
-
-    Attributes:
-        rows: (b,) rows of the store.
-        scores: By name of score, (b, N) float32, windows in the order of `PatchGrid.positions`.
-        maps: By name of score, (b, H, W) float32 anomaly maps, NaN where no window lies; empty unless asked for.
-    """
-
-    rows: npt.NDArray[np.int64]
-    scores: dict[str, npt.NDArray[np.float32]]
-    maps: dict[str, npt.NDArray[np.float32]]
+from pneumo_ad.scoring.scored import GROUP, MapOf, Scored
 
 
 @torch.inference_mode()
@@ -96,7 +46,7 @@ def score_radiographs(
     """
     device = next(net.parameters(), torch.empty(0)).device
     positions = grid.positions
-    groups = [rows[first : first + _GROUP] for first in range(0, len(rows), _GROUP)]
+    groups = [rows[first : first + GROUP] for first in range(0, len(rows), GROUP)]
     for group in tqdm(groups, desc=progress, unit="group", disable=progress is None, leave=False):
         found = {name: np.empty((len(group), len(grid)), dtype=np.float32) for name in scores}
         totals = {
@@ -116,46 +66,6 @@ def score_radiographs(
                 if map_of == "residual":
                     _add(totals[name], score.residual_map(x, output), image, positions[window])
         yield Scored(group, found, _maps(found, totals, grid, map_of))
-
-
-@torch.inference_mode()
-def score_whole_radiographs(
-    net: nn.Module,
-    score: Score,
-    images: npt.NDArray[np.uint8],
-    rows: npt.NDArray[np.integer],
-    grid: PatchGrid,
-    batch_size: int = 8,
-    precision: torch.dtype = torch.float32,
-    progress: str | None = None,
-) -> Iterator[Scored]:
-    """Score radiographs with a net that sees all of one: a window's score is the mean of the map over it.
-
-    Args:
-        net: (B, 1, H, W) in [0, 1] -> `Output`; used as it is (mode, device).
-        score: Its `residual_map` is the anomaly map.
-        images: (N, H, W) uint8, may be memory-mapped.
-        rows: (R,) rows to score.
-        grid: The windows.
-        batch_size: Radiographs per forward pass.
-        precision: dtype of autocast; float32 switches it off.
-        progress: Caption of a progress bar; None shows none.
-
-    Yields:
-        `Scored` as `score_radiographs` does, with the one score `score` and its map.
-    """
-    device = next(net.parameters(), torch.empty(0)).device
-    groups = [rows[first : first + _GROUP] for first in range(0, len(rows), _GROUP)]
-    for group in tqdm(groups, desc=progress, unit="group", disable=progress is None, leave=False):
-        maps = np.empty((len(group), *grid.image_size), dtype=np.float32)
-        for first in range(0, len(group), batch_size):
-            part = slice(first, first + batch_size)
-            x = torch.from_numpy(np.asarray(images[group[part]])[:, None]).to(device).float().div_(255)
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                output: Output = net(x.contiguous(memory_format=torch.channels_last))
-            output = Output(*(one.float() if one is not None else None for one in output))  # type: ignore[arg-type]
-            maps[part] = score.residual_map(x, output)[:, 0].cpu().numpy()
-        yield Scored(group, {"score": grid.window_means(maps)}, {"score": maps})
 
 
 def _add(total: Tensor, residual: Tensor, image: npt.NDArray[np.int64], position: npt.NDArray[np.int64]) -> None:

@@ -1,0 +1,61 @@
+"""What can be scored, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.patches import PatchGrid
+
+# What a pixel's value in an anomaly map is the mean of, over the windows that cover the pixel: their residual at the
+# pixel, or their scores.
+MapOf = Literal["residual", "score"]
+
+
+class Radiographs(Protocol):
+    """What can be scored: a data module with its store, or a few files that were just read."""
+
+    @property
+    def grid(self) -> PatchGrid:
+        """The windows."""
+        ...
+
+    @property
+    def view(self) -> str:
+        """What a net sees of them: `patch` or `image`."""
+        ...
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W) grey levels as nets see them."""
+        ...
+
+    @property
+    def lung_fields(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1."""
+        ...
+
+    def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A few radiographs, scored.
+
+    Attributes:
+        rows: (b,) rows of the store.
+        scores: By name of score, (b, N) float32, windows in the order of `PatchGrid.positions`.
+        maps: By name of score, (b, H, W) float32 anomaly maps, NaN where no window lies; empty unless asked for.
+    """
+
+    rows: npt.NDArray[np.int64]
+    scores: dict[str, npt.NDArray[np.float32]]
+    maps: dict[str, npt.NDArray[np.float32]]
+
+
+GROUP = 32  # radiographs that are scored, and held in memory, at a time
