@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -133,7 +134,8 @@ def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     Raises:
         DataError: The file cannot be read; names it and the reason.
     """
-    pixels = read_pixels(path)
+    pixels: npt.NDArray[Any] = read_pixels(path)
     brightest = pixels.max()
     half = brightest // 2 if pixels.dtype.kind in "iu" else brightest / 2  # of whole numbers the same pixels lie above
-    return pixels > (half if brightest >= 128 else 0)
+    above: npt.NDArray[np.bool_] = pixels > (half if brightest >= 128 else 0)
+    return above

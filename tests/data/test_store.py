@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from pneumo_ad.data.store import cached_array, clear_store, list_stores, open_st
 from pneumo_ad.errors import ConfigError, DataError
 
 SIZE = (48, 40)
+SPAWN = multiprocessing.get_context("spawn")
 FORK = multiprocessing.get_context("fork")  # a process of its own without the seconds that imports take
 
 
@@ -288,6 +291,66 @@ def test_two_runs_that_build_at_once_share_one_store(table, cache):
     assert len(opened) == 2
     assert opened[0] == opened[1]
     assert stores(cache) == [store_key(table, SIZE, "squash")]
+
+
+def keep_all(table, cache, told):
+    """The body of a process with nothing of ours in it: tells each row that it writes, and waits for an answer."""
+    write = store._Rows.write
+
+    def watched(self, row):
+        write(self, row)
+        told.send(Path(self._file.name).name)
+        told.recv()
+
+    store._Rows.write = watched
+    opened = open_store(table, SIZE, cache=cache)
+    cached_array(opened, "fields", lambda: opened.images // 2)
+
+
+def content(folder):
+    """Files of a store and what is in them, locks aside."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix != ".lock"}
+
+
+def test_of_several_builders_any_may_be_killed_and_one_whole_store_remains(table, tmp_path):
+    cache = tmp_path / "shared"
+    builders, wrote = {}, {}
+    for _ in range(3):
+        pipe, theirs = SPAWN.Pipe()
+        builders[pipe], wrote[pipe] = SPAWN.Process(target=keep_all, args=(table, cache, theirs)), Counter()
+        builders[pipe].start()
+        theirs.close()
+    killed, pending = {}, set(builders)
+    while pending:
+        ready = wait(pending, timeout=300)
+        assert ready, "the builders wait for each other"
+        for pipe in ready:
+            try:
+                file = pipe.recv()
+            except EOFError:  # it has ended
+                pending.remove(pipe)
+                continue
+            wrote[pipe][file] += 1
+            if (
+                file in ("lung.npy", "fields.partial") and file not in killed
+            ):  # in the middle of the store, and beside it
+                killed[file] = pipe
+                builders[pipe].kill()
+            else:
+                pipe.send("go on")
+    for builder in builders.values():
+        builder.join(60)
+    (lived,) = set(builders) - set(killed.values())
+    assert builders[lived].exitcode == 0
+    assert [builders[pipe].exitcode for pipe in killed.values()] == [-signal.SIGKILL] * 2
+    alone = open_store(table, SIZE, cache=tmp_path / "alone")
+    cached_array(alone, "fields", lambda: alone.images // 2)
+    assert [entry.name for entry in cache.iterdir() if entry.suffix != ".lock"] == [alone.key]
+    assert content(cache / alone.key) == content(alone.folder)
+    assert wrote[killed["lung.npy"]] == {"images.npy": 1, "lung.npy": 1}
+    others = wrote[lived] + wrote[killed["fields.partial"]]
+    assert others["images.npy"] == len(table)  # one of them built, and the other took what it had built
+    assert wrote[lived]["fields.partial"] == len(table)
 
 
 def test_threads_that_build_at_once_share_one_store(table, cache):
