@@ -85,6 +85,44 @@ def test_images_are_memory_mapped_and_need_no_pickle(table):
             getattr(opened, name)[0] = 0
 
 
+def test_masks_that_are_not_there_are_zeros_and_take_no_room(tmp_path):
+    for i in range(4):
+        Image.fromarray(radiograph(i)).save(tmp_path / f"{i}.png")
+    Image.fromarray(lung_mask(96, 80)).save(tmp_path / "lung.png")
+    table = table_of(sorted(tmp_path.glob("[0-9].png")))
+    table.loc[[0, 2], "lung"] = str(tmp_path / "lung.png")  # one hole in the middle, one at the end
+    opened = open_store(table, (512, 512))
+    assert opened.lung[[0, 2]].any(axis=(1, 2)).all()
+    assert not opened.lung[[1, 3]].any()
+    assert opened.lung.shape == opened.opacity.shape == (4, 512, 512)
+    assert not opened.opacity.any()
+    written = {name: (opened.folder / f"{name}.npy").stat() for name in ("images", "lung", "opacity")}
+    assert len({stat.st_size for stat in written.values()}) == 1
+    assert list_stores()[0].bytes == sum(file.stat().st_blocks * 512 for file in opened.folder.iterdir())
+    if written["opacity"].st_blocks * 512 < written["opacity"].st_size:  # not every disk has holes
+        assert written["opacity"].st_blocks * 512 < 512 * 512
+        assert written["lung"].st_blocks * 512 < 3 * 512 * 512
+
+
+def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, monkeypatch):
+    monkeypatch.setattr(store.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(store, "_AHEAD", 2)
+    read, decoded, ahead = store.read_grey, [], []
+    monkeypatch.setattr(store, "read_grey", lambda path: (decoded.append(path), read(path))[1])
+    write = store._Rows.write
+
+    def watched(self, row):
+        if Path(self._file.name).name == "images.npy":
+            time.sleep(0.05)
+            ahead.append(len(decoded) - self._written)
+        write(self, row)
+
+    monkeypatch.setattr(store._Rows, "write", watched)
+    assert len(open_store(table, SIZE)) == 8
+    assert max(ahead) == 2  # the one that is written and the one after it
+    assert sorted(decoded) == sorted(table["path"])
+
+
 def test_a_store_is_built_once(table, monkeypatch):
     first = open_store(table, SIZE)
 
@@ -331,9 +369,7 @@ def test_of_several_builders_any_may_be_killed_and_one_whole_store_remains(table
                 pending.remove(pipe)
                 continue
             wrote[pipe][file] += 1
-            if (
-                file in ("lung.npy", "fields.partial") and file not in killed
-            ):  # in the middle of the store, and beside it
+            if file in ("lung.npy", "fields.partial") and file not in killed:  # within the store, and beside
                 killed[file] = pipe
                 builders[pipe].kill()
             else:
