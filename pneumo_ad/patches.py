@@ -195,10 +195,11 @@ class PatchGrid:
         [[[4, 4], [4, 4]]]
         """
         height, width = self.image_size
-        integral = np.zeros((len(masks), height + 1, width + 1), dtype=np.int64)
-        np.cumsum(masks, axis=1, dtype=np.int64, out=integral[:, 1:, 1:])
+        # 32 bits are half the work. The integral may wrap round; differences are right as long as a window's sum fits.
+        integral = np.zeros((len(masks), height + 1, width + 1), dtype=np.uint32)
+        np.cumsum(masks, axis=1, dtype=np.uint32, out=integral[:, 1:, 1:])
         np.cumsum(integral[:, 1:, 1:], axis=2, out=integral[:, 1:, 1:])
-        return self._differences(integral)
+        return self._differences(integral).astype(np.int64)
 
     def window_shares(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(B, N) share of each window that the (B, H, W) masks of 0 and 1 fill."""

@@ -123,6 +123,13 @@ def test_window_shares_are_shares():
     assert grid.window_shares(masks).tolist() == [[1.0, 0.0, 0.5, 0.0]]
 
 
+def test_window_sums_are_exact_where_the_sum_of_an_image_is_beyond_32_bits():
+    side = 4200
+    image = np.full((1, side, side), 255, dtype=np.uint8)
+    assert int(image.sum(dtype=np.int64)) > 2**32
+    assert PatchGrid((side, side), 1000, 3200).window_sums(image).tolist() == [[[255 * 1000**2] * 2] * 2]
+
+
 @given(grids(), st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(0, 5))
 def test_index_numbers_windows_as_argwhere_does(grid, seed, share, first_image):
     chosen = np.random.default_rng(seed).random((3, *grid.shape)) < share
