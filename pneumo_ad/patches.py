@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch import Tensor
 from pneumo_ad.errors import ConfigError
 
 Cover = Literal["inside", "full"]
+Places = TypeVar("Places", npt.NDArray[np.int64], Tensor)
 
 
 def starts(length: int, patch: int, stride: int, cover: Cover = "inside") -> npt.NDArray[np.int64]:
@@ -335,17 +336,17 @@ def gather(
     return cut
 
 
-def mirrored(places: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+def mirrored(places: Places, length: int) -> Places:
     """Places along a side that may lie up to `length` - 1 beyond its ends, mirrored into it; the ends are not repeated.
 
     Args:
-        places: Any shape.
+        places: Whole numbers of any shape, of numpy or torch.
         length: Of the side in pixels.
 
     >>> mirrored(np.arange(-2, 6), 4).tolist()
     [2, 1, 0, 1, 2, 3, 2, 1]
     """
-    return length - 1 - np.abs(length - 1 - np.abs(places))
+    return length - 1 - abs(length - 1 - abs(places))
 
 
 def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:
