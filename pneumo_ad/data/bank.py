@@ -47,7 +47,8 @@ class MemoryBank:
 
     def cut(self, places: npt.NDArray[np.int64], patch: int, halo: int = 0) -> tuple[Tensor, Tensor]:
         """See `Bank`."""
-        where = np.column_stack([self.rows[places[:, 0]], places[:, 1:]])
+        where = places.copy()
+        where[:, 0] = self.rows[places[:, 0]]
         return torch.from_numpy(gather(self.images, where, patch, halo)), torch.from_numpy(where)
 
 

@@ -103,16 +103,20 @@ def test_an_order_too_long_to_be_held_is_dealt_out_and_gone_on_with_alike(monkey
 
 
 @pytest.mark.parametrize("order", [EpochShuffle, Share])
-def test_a_batch_loader_gives_what_a_data_loader_gives(patches, order):
+def test_a_batch_loader_gives_what_a_data_loader_gives(monkeypatch, patches, order):
     def sampler():
         return order(len(patches), 1, 2) if order is Share else order(len(patches), 5, None, 1, 2)
 
     plain = DataLoader(patches, 50, sampler=sampler(), collate_fn=already_a_batch)
     ours = BatchLoader(patches, 50, sampler())
     assert len(plain) == len(ours) > 1
-    for expected, found in zip(plain, ours, strict=True):
-        assert torch.equal(expected["patch"], found["patch"])
-        assert torch.equal(expected["where"], found["where"])
+    one = patches.cut([0])
+    nbytes = 50 * sum(value.nbytes for value in one.values())
+    for together in (0, 3 * nbytes + 1, 100 * nbytes):  # bytes: one batch at a time, three, all
+        monkeypatch.setattr("pneumo_ad.data.sampling._TOGETHER", together)
+        for expected, found in zip(plain, ours, strict=True):
+            assert torch.equal(expected["patch"], found["patch"])
+            assert torch.equal(expected["where"], found["where"])
 
 
 @given(st.integers(0, 60), st.integers(1, 5))
