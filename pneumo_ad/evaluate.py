@@ -13,6 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from pneumo_ad.checkpoints import weights_digest
+from pneumo_ad.compilation import compile_net
 from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError
@@ -121,7 +122,10 @@ def scoring_of(run: Run) -> Scoring:
     """How a run scores, its net moved to the device that its config asks for."""
     config = run.config
     with explained(run.folder, ConfigError):
-        net = run.module.net.to(device_of(config.trainer.accelerator)).eval()
+        device = device_of(config.trainer.accelerator)
+        net = run.module.net.to(device).eval()
+        if config.compile:
+            compile_net(net, device)
         precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
         return Scoring(
             net,

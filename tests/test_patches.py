@@ -123,6 +123,13 @@ def test_window_shares_are_shares():
     assert grid.window_shares(masks).tolist() == [[1.0, 0.0, 0.5, 0.0]]
 
 
+def test_window_sums_are_exact_where_the_sum_of_an_image_is_beyond_32_bits():
+    side = 4200
+    image = np.full((1, side, side), 255, dtype=np.uint8)
+    assert int(image.sum(dtype=np.int64)) > 2**32
+    assert PatchGrid((side, side), 1000, 3200).window_sums(image).tolist() == [[[255 * 1000**2] * 2] * 2]
+
+
 @given(grids(), st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(0, 5))
 def test_index_numbers_windows_as_argwhere_does(grid, seed, share, first_image):
     chosen = np.random.default_rng(seed).random((3, *grid.shape)) < share
@@ -131,7 +138,6 @@ def test_index_numbers_windows_as_argwhere_does(grid, seed, share, first_image):
     expected = np.stack([image + first_image, grid.tops[row], grid.lefts[column]], axis=1)
     assert len(index) == len(expected)
     assert np.array_equal(index.locate(np.arange(len(index))), expected)
-    assert np.array_equal(index.per_image(3 + first_image)[first_image:], chosen.sum(axis=(1, 2)))
 
 
 @given(grids(), st.integers(0, 2**32 - 1))
@@ -150,7 +156,7 @@ def test_every_lists_each_window_of_each_image(grid, images):
     index = PatchIndex.every(grid, images)
     expected = [[image, *position] for image in range(images) for position in grid.positions.tolist()]
     assert index.locate(np.arange(len(index))).tolist() == expected
-    assert index.per_image(images).tolist() == [len(grid)] * images
+    assert len(index) == len(expected)
 
 
 @pytest.mark.parametrize("numbers", [[-1], [8], [0, 99]])
@@ -160,13 +166,21 @@ def test_a_window_that_does_not_exist_is_an_index_error(numbers):
         index.locate(np.array(numbers))
 
 
-def test_stride_1_on_500_images_materialises_nothing():
-    grid = PatchGrid((256, 256), 32, 1)
-    index = PatchIndex.every(grid, 500)
+def test_every_window_of_half_a_million_images_is_held_in_a_few_numbers():
+    grid = PatchGrid((512, 512), 32, 1)
+    index = PatchIndex.every(grid, 500_000)
     held = sum(value.nbytes for value in vars(index).values() if isinstance(value, np.ndarray))
-    assert len(index) == 500 * 225 * 225
-    assert held < 4e6  # one int64 per window would be 200 MB
-    assert index.locate(np.array([len(index) - 1])).tolist() == [[499, 224, 224]]
+    assert len(index) == 500_000 * 481 * 481
+    assert held < 100
+    assert index.locate(np.array([len(index) - 1])).tolist() == [[499_999, 480, 480]]
+
+
+def test_windows_side_by_side_are_held_as_one_run():
+    grid = PatchGrid((256, 256), 32, 1)
+    index = PatchIndex.where(grid, np.tile(np.arange(225) % 90 < 60, (20, 225, 1)))
+    held = sum(value.nbytes for value in vars(index).values() if isinstance(value, np.ndarray))
+    assert len(index) == 20 * 225 * 165
+    assert held <= 16 * 20 * 225 * 3  # one int64 per window would be 27 times as much
 
 
 @settings(max_examples=50)
