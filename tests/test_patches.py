@@ -106,6 +106,29 @@ def test_paint_stitches_constant_windows(grid):
     assert torch.allclose(grid.paint(values), grid.stitch(constant), equal_nan=True)
 
 
+@pytest.mark.parametrize("stride", [1, 5, 20])
+def test_painting_in_float32_is_as_exact_as_float32_is(stride):
+    grid = PatchGrid((96, 80), 32, stride, "full")
+    values = 255 * torch.rand(1, len(grid), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    total, count = np.zeros(grid.image_size), np.zeros(grid.image_size)
+    for (top, left), value in zip(grid.positions, values[0].tolist(), strict=True):
+        total[top : top + 32, left : left + 32] += value
+        count[top : top + 32, left : left + 32] += 1
+    painted = grid.paint(values.float())
+    assert painted.dtype == torch.float32
+    np.testing.assert_allclose(painted[0, 0].numpy(), total / count, rtol=2e-6)
+
+
+def test_what_is_kept_of_a_grid_in_inference_serves_training_too():
+    grid = PatchGrid((12, 10), 4, 2)
+    with torch.inference_mode():
+        expected = grid.paint(torch.ones(1, len(grid)))
+    values = torch.ones(1, len(grid), requires_grad=True)
+    grid.paint(values).sum().backward()
+    assert torch.equal(grid.paint(values), expected)
+    assert values.grad.sum().item() == pytest.approx(12 * 10)
+
+
 @given(grids(), st.integers(0, 2**32 - 1))
 def test_window_sums_equal_brute_force(grid, seed):
     masks = np.random.default_rng(seed).integers(0, 256, (2, *grid.image_size), dtype=np.uint8)
