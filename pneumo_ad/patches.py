@@ -102,6 +102,45 @@ class PatchGrid:
         tops, lefts = np.meshgrid(self.tops, self.lefts, indexing="ij")
         return np.stack([tops.ravel(), lefts.ravel()], axis=1)
 
+    def thinned(self, most: int | None) -> PatchGrid:
+        """Every k-th window each way, so that at most so many are left: overlapping windows repeat each other.
+
+        Args:
+            most: Windows to leave; None leaves all.
+
+        Returns:
+            A grid of a multiple of this stride; each of its windows is one of this grid.
+
+        Raises:
+            ConfigError: Fewer than the longest stride leaves.
+
+        >>> grid = PatchGrid((256, 256), patch=32, stride=1)
+        >>> grid.thinned(4096).stride, len(grid.thinned(4096)), grid.thinned(None) == grid
+        (4, 3249, True)
+        """
+        thinned, longest = self, min(self.image_size) // self.stride
+        for every in range(1, longest + 1):
+            thinned = PatchGrid(self.image_size, self.patch, every * self.stride, self.cover)
+            if most is None or len(thinned) <= most:
+                return thinned
+        raise ConfigError(
+            f"kept_windows={most} of the {len(self)} windows of a radiograph are too few; the fewest that can be kept "
+            f"are {len(thinned)}, and null keeps all"
+        )
+
+    def numbers_of(self, thinned: PatchGrid) -> npt.NDArray[np.int64]:
+        """(M,) numbers here of the windows of a grid that was thinned from this one.
+
+        Args:
+            thinned: From `thinned`.
+
+        >>> grid = PatchGrid((8, 8), patch=4, stride=2)
+        >>> grid.numbers_of(grid.thinned(4)).tolist()
+        [0, 2, 6, 8]
+        """
+        rows, columns = np.searchsorted(self.tops, thinned.tops), np.searchsorted(self.lefts, thinned.lefts)
+        return (rows[:, None] * len(self.lefts) + columns).ravel()
+
     @cached_property
     def windows_per_pixel(self) -> npt.NDArray[np.int64]:
         """(H, W) number of windows that cover each pixel; 0 where the border is left out."""
