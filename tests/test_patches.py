@@ -60,6 +60,26 @@ def test_cover_full_leaves_no_border(grid):
         assert full.uncovered == 0
 
 
+@given(grids(), st.integers(1, 40))
+def test_a_thinned_grid_is_the_least_thinned_that_is_small_enough_and_a_part_of_it(grid, most):
+    coarser = [
+        PatchGrid(grid.image_size, grid.patch, every * grid.stride, grid.cover)
+        for every in range(1, min(grid.image_size) // grid.stride + 1)
+    ]
+    fitting = [one for one in coarser if len(one) <= most]
+    if not fitting:
+        with pytest.raises(
+            ConfigError, match=f"kept_windows={most} of the {len(grid)} windows .* are {len(coarser[-1])},"
+        ):
+            grid.thinned(most)
+        return
+    thinned = grid.thinned(most)
+    assert thinned == fitting[0]
+    assert np.array_equal(grid.positions[grid.numbers_of(thinned)], thinned.positions)
+    assert grid.thinned(None) == grid
+    assert np.array_equal(grid.numbers_of(grid), np.arange(len(grid)))
+
+
 @given(grids())
 def test_coverage_equals_painting_window_by_window(grid):
     count = np.zeros(grid.image_size, dtype=int)

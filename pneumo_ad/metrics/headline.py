@@ -62,7 +62,8 @@ class Evidence:
     @property
     def has_lung(self) -> npt.NDArray[np.bool_]:
         """(I,) whether any window that was scored is mostly lung."""
-        return self.in_lung.any(axis=1) if self.any_in_lung is None else self.any_in_lung
+        kept: npt.NDArray[np.bool_] = self.in_lung.any(axis=1)
+        return kept if self.any_in_lung is None else self.any_in_lung
 
 
 @dataclass
