@@ -7,7 +7,7 @@ left corner; heights come before widths.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -103,6 +103,45 @@ class PatchGrid:
         tops, lefts = np.meshgrid(self.tops, self.lefts, indexing="ij")
         return np.stack([tops.ravel(), lefts.ravel()], axis=1)
 
+    def thinned(self, most: int | None) -> PatchGrid:
+        """Every k-th window each way, so that at most so many are left: overlapping windows repeat each other.
+
+        Args:
+            most: Windows to leave; None leaves all.
+
+        Returns:
+            A grid of a multiple of this stride; each of its windows is one of this grid.
+
+        Raises:
+            ConfigError: Fewer than the longest stride leaves.
+
+        >>> grid = PatchGrid((256, 256), patch=32, stride=1)
+        >>> grid.thinned(4096).stride, len(grid.thinned(4096)), grid.thinned(None) == grid
+        (4, 3249, True)
+        """
+        thinned, longest = self, min(self.image_size) // self.stride
+        for every in range(1, longest + 1):
+            thinned = PatchGrid(self.image_size, self.patch, every * self.stride, self.cover)
+            if most is None or len(thinned) <= most:
+                return thinned
+        raise ConfigError(
+            f"kept_windows={most} of the {len(self)} windows of a radiograph are too few; the fewest that can be kept "
+            f"are {len(thinned)}, and null keeps all"
+        )
+
+    def numbers_of(self, thinned: PatchGrid) -> npt.NDArray[np.int64]:
+        """(M,) numbers here of the windows of a grid that was thinned from this one.
+
+        Args:
+            thinned: From `thinned`.
+
+        >>> grid = PatchGrid((8, 8), patch=4, stride=2)
+        >>> grid.numbers_of(grid.thinned(4)).tolist()
+        [0, 2, 6, 8]
+        """
+        rows, columns = np.searchsorted(self.tops, thinned.tops), np.searchsorted(self.lefts, thinned.lefts)
+        return (rows[:, None] * len(self.lefts) + columns).ravel()
+
     @cached_property
     def windows_per_pixel(self) -> npt.NDArray[np.int64]:
         """(H, W) number of windows that cover each pixel; 0 where the border is left out."""
@@ -138,8 +177,11 @@ class PatchGrid:
         torch.Size([2, 6, 1, 4, 4])
         """
         assert images.shape[-2:] == self.image_size, (images.shape, self.image_size)
-        windows = images[:, 0].unfold(1, self.patch, 1).unfold(2, self.patch, 1)  # a view: (B, H-p+1, W-p+1, p, p)
-        windows = windows[:, self.tops][:, :, self.lefts]
+        regular = all((np.diff(offsets) == self.stride).all() for offsets in (self.tops, self.lefts))
+        step = self.stride if regular else 1
+        windows = images[:, 0].unfold(1, self.patch, step).unfold(2, self.patch, step)  # a view: nothing is copied yet
+        if not regular:
+            windows = windows[:, self.tops[:, None], self.lefts]
         return windows.reshape(len(images), len(self), 1, self.patch, self.patch)
 
     def stitch(self, windows: Tensor) -> Tensor:
@@ -156,31 +198,45 @@ class PatchGrid:
         >>> torch.allclose(grid.stitch(grid.extract(x)), x)
         True
         """
-        rows, columns = self.shape
-        height, width = self.image_size
         p = self.patch
-        windows = windows.reshape(len(windows), rows, columns, p, p)
-        # First along each row of windows, then down the columns: rows + columns additions instead of rows x columns.
-        bands = windows.new_zeros(len(windows), rows, p, width)
-        for column, left in enumerate(self.lefts.tolist()):
-            bands[..., left : left + p] += windows[:, :, column]
-        total = windows.new_zeros(len(windows), height, width)
-        for row, top in enumerate(self.tops.tolist()):
-            total[:, top : top + p] += bands[:, row]
-        count = torch.as_tensor(self.windows_per_pixel, device=windows.device)
-        return (total / count.to(total.dtype)).unsqueeze(1)  # 0 / 0 is NaN: an uncovered pixel is never a score of 0
+        windows = windows.reshape(len(windows), *self.shape, p, p)
+        total = windows.new_zeros(len(windows), *self.image_size)
+        # Windows that do not overlap are added at once, through a view of the image.
+        for rows, top, down in self._apart(self.tops):
+            for columns, left, right in self._apart(self.lefts):
+                part = windows[:, rows, columns]
+                places = total[:, top:, left:].unfold(1, p, down).unfold(2, p, right)
+                places[:, : part.shape[1], : part.shape[2]] += part
+        total /= _windows_per_pixel(self, windows.dtype, windows.device)
+        return total.unsqueeze(1)  # 0 / 0 is NaN: an uncovered pixel is never a score of 0
+
+    def _apart(self, offsets: npt.NDArray[np.int64]) -> list[tuple[slice, int, int]]:
+        """Sets of windows along a side that are evenly spaced and do not overlap: which, the first offset, the step."""
+        every = -(-self.patch // self.stride)
+        regular = int((offsets % self.stride == 0).sum())  # a window flush to the border may come after them
+        sets = [
+            (slice(first, regular, every), int(offsets[first]), every * self.stride)
+            for first in range(min(every, regular))
+        ]
+        return sets + [(slice(i, i + 1), int(offsets[i]), self.patch) for i in range(regular, len(offsets))]
 
     def paint(self, values: Tensor) -> Tensor:
         """Give each pixel the mean of one value per window over the windows that cover it, NaN where none does.
+
+        Whether a window covers a pixel is a matter of its row and of its column alone, so that this is one small matrix
+        product along each side: `stitch` of constant windows, without making them.
 
         Args:
             values: (B, N) floating point.
 
         Returns:
-            (B, 1, H, W).
+            (B, 1, H, W) of the same type.
+
+        >>> PatchGrid((1, 4), patch=1, stride=1).paint(torch.tensor([[1.0, 2, 3, 4]])).tolist()
+        [[[[1.0, 2.0, 3.0, 4.0]]]]
         """
-        p = self.patch
-        return self.stitch(values[:, :, None, None, None].expand(-1, -1, 1, p, p))
+        down, across = _covering(self, values.dtype, values.device)
+        return (down @ values.reshape(len(values), *self.shape) @ across).unsqueeze(1)
 
     def window_sums(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Sum of each window, exactly, from an integral image: the cost does not depend on the patch size.
@@ -218,6 +274,28 @@ class PatchGrid:
         """(B, H + 1, W + 1) integral images -> (B, rows, columns) sum of each window."""
         t, le, p = self.tops[:, None], self.lefts[None, :], self.patch
         return integral[:, t + p, le + p] - integral[:, t, le + p] - integral[:, t + p, le] + integral[:, t, le]
+
+
+# Kept for the grids in use, as tensors of their device; never tensors of inference mode, which training may not use.
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _windows_per_pixel(grid: PatchGrid, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(H, W) `PatchGrid.windows_per_pixel`."""
+    return torch.as_tensor(grid.windows_per_pixel, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _covering(grid: PatchGrid, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(H, rows), (columns, W): what each row (column) of windows weighs in the mean over those that cover a pixel."""
+    sides = []
+    for offsets, length in zip((grid.tops, grid.lefts), grid.image_size, strict=True):
+        below = np.arange(length)[:, None] - offsets
+        covers = (below >= 0) & (below < grid.patch)
+        with np.errstate(invalid="ignore"):
+            weights = covers / covers.sum(axis=1, keepdims=True)  # 0 / 0 is NaN where no window lies
+        sides.append(torch.as_tensor(weights, dtype=dtype, device=device))
+    return sides[0], sides[1].T.contiguous()
 
 
 class PatchIndex:

@@ -60,6 +60,26 @@ def test_cover_full_leaves_no_border(grid):
         assert full.uncovered == 0
 
 
+@given(grids(), st.integers(1, 40))
+def test_a_thinned_grid_is_the_least_thinned_that_is_small_enough_and_a_part_of_it(grid, most):
+    coarser = [
+        PatchGrid(grid.image_size, grid.patch, every * grid.stride, grid.cover)
+        for every in range(1, min(grid.image_size) // grid.stride + 1)
+    ]
+    fitting = [one for one in coarser if len(one) <= most]
+    if not fitting:
+        with pytest.raises(
+            ConfigError, match=f"kept_windows={most} of the {len(grid)} windows .* are {len(coarser[-1])},"
+        ):
+            grid.thinned(most)
+        return
+    thinned = grid.thinned(most)
+    assert thinned == fitting[0]
+    assert np.array_equal(grid.positions[grid.numbers_of(thinned)], thinned.positions)
+    assert grid.thinned(None) == grid
+    assert np.array_equal(grid.numbers_of(grid), np.arange(len(grid)))
+
+
 @given(grids())
 def test_coverage_equals_painting_window_by_window(grid):
     count = np.zeros(grid.image_size, dtype=int)
@@ -104,6 +124,29 @@ def test_paint_stitches_constant_windows(grid):
     values = torch.rand(2, len(grid), dtype=torch.float64)
     constant = values[:, :, None, None, None] * torch.ones(1, 1, 1, grid.patch, grid.patch, dtype=torch.float64)
     assert torch.allclose(grid.paint(values), grid.stitch(constant), equal_nan=True)
+
+
+@pytest.mark.parametrize("stride", [1, 5, 20])
+def test_painting_in_float32_is_as_exact_as_float32_is(stride):
+    grid = PatchGrid((96, 80), 32, stride, "full")
+    values = 255 * torch.rand(1, len(grid), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    total, count = np.zeros(grid.image_size), np.zeros(grid.image_size)
+    for (top, left), value in zip(grid.positions, values[0].tolist(), strict=True):
+        total[top : top + 32, left : left + 32] += value
+        count[top : top + 32, left : left + 32] += 1
+    painted = grid.paint(values.float())
+    assert painted.dtype == torch.float32
+    np.testing.assert_allclose(painted[0, 0].numpy(), total / count, rtol=2e-6)
+
+
+def test_what_is_kept_of_a_grid_in_inference_serves_training_too():
+    grid = PatchGrid((12, 10), 4, 2)
+    with torch.inference_mode():
+        expected = grid.paint(torch.ones(1, len(grid)))
+    values = torch.ones(1, len(grid), requires_grad=True)
+    grid.paint(values).sum().backward()
+    assert torch.equal(grid.paint(values), expected)
+    assert values.grad.sum().item() == pytest.approx(12 * 10)
 
 
 @given(grids(), st.integers(0, 2**32 - 1))
