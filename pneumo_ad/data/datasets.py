@@ -20,7 +20,7 @@ _CHUNK = 128  # images whose integral images are held at once
 class PatchBatch(TypedDict):
     """A batch of patches and where they come from."""
 
-    patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255
+    patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255; p + 2 halo wide where there is one
     where: Tensor  # (B, 3) int64: row of the store, top, left
     lung: NotRequired[Tensor]  # (B, 1, H, W) uint8 of 0 and 1, with whole radiographs
 
@@ -35,10 +35,14 @@ class PatchDataset(Dataset[PatchBatch]):
         images: (N, H, W) uint8, may be memory-mapped.
         rows: (R,) rows of `images`; the index counts in these.
         index: Windows chosen.
+        halo: Pixels of surroundings that are cut with them on every side, mirrored at the border.
     """
 
-    def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], index: PatchIndex) -> None:
+    def __init__(
+        self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], index: PatchIndex, halo: int = 0
+    ) -> None:
         self.images = images
+        self.halo = halo
         self.rows = np.asarray(rows, dtype=np.int64)
         self.index = index
 
@@ -59,7 +63,7 @@ class PatchDataset(Dataset[PatchBatch]):
         where = self.index.locate(np.asarray(numbers))
         where[:, 0] = self.rows[where[:, 0]]
         return {
-            "patch": torch.from_numpy(gather(self.images, where, self.grid.patch)),
+            "patch": torch.from_numpy(gather(self.images, where, self.grid.patch, self.halo)),
             "where": torch.from_numpy(where),
         }
 
@@ -78,14 +82,17 @@ class ExhaustivePatches(PatchDataset):
         images: (N, H, W) uint8, memory-mapped or not.
         rows: (I,) which of them.
         grid: Where the windows lie.
+        halo: See `PatchDataset`.
 
     >>> images = np.zeros((2, 256, 256), dtype=np.uint8)
     >>> len(ExhaustivePatches(images, np.array([1]), PatchGrid((256, 256), patch=32, stride=20)))
     144
     """
 
-    def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], grid: PatchGrid) -> None:
-        super().__init__(images, rows, PatchIndex.every(grid, len(rows)))
+    def __init__(
+        self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], grid: PatchGrid, halo: int = 0
+    ) -> None:
+        super().__init__(images, rows, PatchIndex.every(grid, len(rows)), halo)
 
 
 class NormalLungPatches(PatchDataset):
@@ -96,6 +103,7 @@ class NormalLungPatches(PatchDataset):
         lung_fields: (N, H, W) of 0 and 1.
         rows: (R,) rows to take windows from.
         grid: Candidate windows.
+        halo: See `PatchDataset`; what it shows may lie outside the lung.
 
     Raises:
         DataError: No window fits into any lung field; names the largest patch that would.
@@ -107,6 +115,7 @@ class NormalLungPatches(PatchDataset):
         lung_fields: npt.NDArray[np.uint8],
         rows: npt.NDArray[np.integer],
         grid: PatchGrid,
+        halo: int = 0,
     ) -> None:
         rows = np.asarray(rows)
         parts = []
@@ -115,7 +124,7 @@ class NormalLungPatches(PatchDataset):
             parts.append(PatchIndex.where(grid, inside, first))
         if not parts:
             raise DataError("no normal radiograph to take lung patches from")
-        super().__init__(images, rows, PatchIndex.join(parts))
+        super().__init__(images, rows, PatchIndex.join(parts), halo)
         if not len(self):
             fields = lung_fields[rows].astype(bool)
             anywhere = largest_patch_inside(fields)

@@ -17,7 +17,15 @@ from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
-from pneumo_ad.scoring import MapOf, Radiographs, Scored, score_radiographs, score_whole_radiographs
+from pneumo_ad.scoring import (
+    MapOf,
+    Mode,
+    Radiographs,
+    Scored,
+    score_densely,
+    score_radiographs,
+    score_whole_radiographs,
+)
 
 TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
 _SHOWN = 4  # radiographs of each class in a figure
@@ -36,6 +44,8 @@ class Scoring:
         aggregate: What makes one score per radiograph of those within its lung field.
         relative: Quantile of a radiograph's own scores by which they are divided, or None. Exposure and build change
             SAD more between radiographs than an opacity does within one.
+        mode: `windows` or `dense`; a net that sees whole radiographs has neither.
+        halo: Pixels of surroundings that the net sees around each window.
     """
 
     net: nn.Module
@@ -45,6 +55,8 @@ class Scoring:
     precision: torch.dtype
     aggregate: Aggregate
     relative: float | None = None
+    mode: Mode = "windows"
+    halo: int = 0
 
     def __post_init__(self) -> None:
         check_relative(self.relative)
@@ -117,8 +129,9 @@ class Scoring:
             scores |= trivial_scores() | {"sad": SAD()}
         if not alone and type(self.score) is SAD:
             del scores["sad"]  # the same once more
-        for part in score_radiographs(
-            self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress
+        way = score_densely if self.mode == "dense" else score_radiographs
+        for part in way(
+            self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress, self.halo
         ):
             for found in (part.scores, part.maps):
                 if "score" in found and not alone:

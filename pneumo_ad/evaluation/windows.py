@@ -12,6 +12,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.figures import Figure
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
+from pneumo_ad.patches import gather
 
 
 class Drawn(NamedTuple):
@@ -60,8 +61,16 @@ def located(
     return found
 
 
-def cut(data: PatchDataModule, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """(n, p, p) grey levels of some windows, as the net sees them; see `located`."""
-    p = data.grid.patch
-    where = zip(rows[places[:, 0]], data.grid.positions[places[:, 1]], strict=True)
-    return np.stack([data.images[row, top : top + p, left : left + p] for row, (top, left) in where])
+def cut(
+    data: PatchDataModule, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64], halo: int = 0
+) -> npt.NDArray[np.uint8]:
+    """(n, p, p) grey levels of some windows, as the net sees them; see `located`.
+
+    Args:
+        data: Whose windows.
+        rows: (I,) of the store.
+        places: (n, 2) place in `rows` and number of the window.
+        halo: Pixels of surroundings to cut with them, on every side.
+    """
+    where = np.column_stack([rows[places[:, 0]], data.grid.positions[places[:, 1]]])
+    return gather(data.images, where, data.grid.patch, halo)[:, 0]

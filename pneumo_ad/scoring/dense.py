@@ -77,14 +77,14 @@ def score_densely(
         for down, across in passes:
             at_once = max(1, at_most // (down.length * across.length))
             boxes = Boxes(down.offsets(device), across.offsets(device), grid.patch, grid.patch)
-            pixels = np.ix_(down.pixels(grid.image_size[0]), across.pixels(grid.image_size[1]))
+            high, wide = down.pixels(grid.image_size[0]), across.pixels(grid.image_size[1])
             shown = (slice(down.first, down.last), slice(across.first, across.last))
             for first in range(0, len(group), at_once):
                 part = slice(first, first + at_once)
-                cut = np.asarray(images[group[part]])[(slice(None), *pixels)][:, None]
-                wide = torch.from_numpy(cut).to(device).float().div_(255)
-                output = _trimmed(_blockwise(net, wide, at_most, reach, precision).inner(halo), boxes)
-                x = _trimmed(Output(inner(wide, halo)), boxes).reconstruction
+                cut = np.asarray(images[group[part]])[:, high[:, None], wide]
+                x = torch.from_numpy(cut)[:, None].to(device).float().div_(255)
+                output = _trimmed(_blockwise(net, x, at_most, reach, precision).inner(halo), boxes)
+                x = _trimmed(Output(inner(x, halo)), boxes).reconstruction
                 for name, score in scores.items():
                     terms = score.terms(x, output, boxes)
                     values = score.over_windows(terms, boxes)
