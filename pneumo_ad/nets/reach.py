@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
@@ -23,7 +23,8 @@ class Reach(NamedTuple):
     """What it takes to run a net over more than a patch.
 
     Attributes:
-        pixels: From a pixel of the input to the farthest of the output that it changes, along either side.
+        pixels: From a border of the input on, at a multiple of `step`: so many pixels of the output depend on what
+            lies beyond the border, those further in do not.
         step: Smallest number of pixels by which the input may shift for the output to shift with it: 2 ** depth.
     """
 
@@ -33,8 +34,8 @@ class Reach(NamedTuple):
     def halo(self, patch: int) -> int:
         """Least halo from which on the inner pixels of a patch are those of the whole radiograph.
 
-        >>> Reach(pixels=13, step=4).halo(patch=32)
-        14
+        >>> Reach(pixels=11, step=4).halo(patch=32)
+        12
         """
         wanted = range(self.pixels, self.pixels + self.step)
         return next((halo for halo in wanted if (patch + 2 * halo) % self.step == 0), self.pixels)
@@ -135,7 +136,7 @@ def _cannot(name: str, why: str) -> str:
 
 def _along(net: nn.Module, side: int, least: int, thin: int, turned: bool) -> Reach | None:
     """Reach along one side: which rows a row of NaN comes out at, for rows in all places of the poolings' windows."""
-    rows = 2 * _MOST_STEP
+    rows = 3 * _MOST_STEP
     # Sizes that the net takes differ by `least`; longer pictures only where the NaN met the border of shorter ones.
     for longer in (128, 256, 2 * _FARTHEST + rows):
         length = side + -(-longer // least) * least
@@ -147,18 +148,18 @@ def _along(net: nn.Module, side: int, least: int, thin: int, turned: bool) -> Re
         seen = torch.stack([part.isnan().any(dim=1).any(dim=2) for part in pixels]).any(dim=0)  # (rows, length)
         if seen[:, 0].any() or seen[:, -1].any():
             continue
-        before = _distance(seen, middle)
-        after = _distance(seen.flip(0, 1), length - rows - middle)  # both turned round: the last row first
-        far = list(zip(before, after[::-1], strict=True))
-        period = next((step for step in range(1, _MOST_STEP + 1) if far[step:] == far[:-step]), None)
-        return Reach(max(map(max, far)), period) if period else None
+        place = torch.arange(middle, middle + rows)
+        somewhere = seen.any(dim=1)
+        first = torch.where(somewhere, seen.int().argmax(dim=1), place)
+        last = torch.where(somewhere, length - 1 - seen.flip(1).int().argmax(dim=1), place)
+        far = torch.stack([place - first, last - place])
+        period = next((step for step in range(1, _MOST_STEP + 1) if far[:, step:].equal(far[:, :-step])), None)
+        if period is None:
+            return None
+        border = -(-middle // period) * period + period
+        beyond = last[place < border].max() + 1 - border, border - first[place >= border].min()
+        return Reach(int(max(*beyond, torch.tensor(0))), period)
     return None
-
-
-def _distance(seen: Tensor, middle: int) -> list[int]:
-    """From each row of NaN up to the first row where it is seen; 0 where it is not."""
-    first = torch.where(seen.any(dim=1), seen.int().argmax(dim=1), middle + torch.arange(len(seen)))
-    return (middle + torch.arange(len(seen)) - first).clamp_min(0).tolist()
 
 
 def _shifts(net: nn.Module, side: int, reach: Reach) -> bool:
