@@ -192,6 +192,7 @@ def check_evaluation(config: DictConfig) -> None:
         ConfigError: An unknown split, or a `relative`, threshold, false-alarm rate, aggregate or device that cannot be.
     """
     if config.evaluate is None or config.evaluate is False:
+        check_scoring(config)
         return
     if config.evaluate not in _SUBSETS:
         raise ConfigError(f"evaluate={config.evaluate} is not known; expected train, val, test or all; null for none")
@@ -204,16 +205,25 @@ def check_options(config: DictConfig) -> None:
     Raises:
         ConfigError: A `relative`, threshold, false-alarm rate, aggregate, device or way of scoring that cannot be.
     """
-    if config.scoring not in get_args(Mode):
-        raise ConfigError(f"scoring={config.scoring} is not known; expected {' or '.join(get_args(Mode))}")
-    if config.scoring == "dense" and config.view == "image":
-        log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
+    check_scoring(config)
     check_relative(config.relative)
     if not 0 < config.false_alarm_rate < 1:
         raise ConfigError(f"false_alarm_rate={config.false_alarm_rate} must lie between 0 and 1")
     device_of(config.trainer.accelerator)
     build(config.threshold)
     build(config.aggregate)
+
+
+def check_scoring(config: DictConfig) -> None:
+    """See that the way of scoring is known.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if config.scoring not in get_args(Mode):
+        raise ConfigError(f"scoring={config.scoring} is not known; expected {' or '.join(get_args(Mode))}")
+    if config.scoring == "dense" and config.view == "image":
+        log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
 
 
 def device_of(accelerator: str) -> torch.device:
