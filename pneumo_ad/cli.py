@@ -54,9 +54,9 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
   matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
   stride=N cover=full        other windows
-  scoring=dense              the net over whole radiographs instead of window by window; its deviation from exact windows
-                             is measured, printed, kept in metrics.json (dense/...) and refused where it is too large
-  halo=N                     show the net N pixels around each window; as wide as it sees, dense and windows are the same
+  scoring=dense              the net over whole radiographs instead of window by window; the deviation from exact
+                             windows is measured, printed, kept in metrics.json and refused where it is too large
+  halo=N                     show the net N pixels around each window; as wide as it sees, dense is exact
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
 """

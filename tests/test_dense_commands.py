@@ -58,9 +58,7 @@ def test_the_halo_changes_what_is_learnt_and_what_is_scored(runs):
     assert batch["patch"].shape[-2:] == (8 + 2 * HALO, 8 + 2 * HALO)
 
 
-def test_dense_maps_that_are_too_far_from_windows_are_refused_with_what_works(
-    runs, here, tmp_path, capsys, monkeypatch
-):
+def test_dense_maps_that_are_too_far_from_windows_are_refused(runs, here, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("pneumo_ad.evaluation.deviation.LEAST_SPEARMAN", 0.99999)  # no net learns much in a second
     before = sorted(runs.rglob("*"))
     assert start("evaluate", f"run={runs}/without", "scoring=dense", f"output={tmp_path}/out") == 2
