@@ -65,7 +65,13 @@ def reach_of(net: nn.Module, side: int) -> Reach:
 
 
 def takes(net: nn.Module, height: int, width: int) -> bool:
-    """Whether a net, on the CPU, answers pictures of this size with pictures of this size."""
+    """Whether a net answers pictures of a size with pictures of that size.
+
+    Args:
+        net: On the CPU.
+        height: In pixels.
+        width: In pixels.
+    """
     try:
         output: Output = net(torch.zeros(1, 1, height, width))
     except Exception:  # whatever a net of somebody else's raises for a size that it does not take
@@ -75,6 +81,11 @@ def takes(net: nn.Module, height: int, width: int) -> bool:
 
 def check_side(net: nn.Module, patch: int, halo: int) -> None:
     """See that a net takes patches with a halo.
+
+    Args:
+        net: (B, 1, h, w) -> `Output`; not changed.
+        patch: Side of the patches in pixels.
+        halo: Pixels of surroundings on every side.
 
     Raises:
         ConfigError: It does not; names the nearest halos with which it does.
