@@ -24,6 +24,7 @@ from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
 from pneumo_ad.metrics.headline import Evidence, counts, missing_kind
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN, macro_f1
+from pneumo_ad.patches import inner
 from pneumo_ad.residuals import (
     DESCRIPTIONS,
     FEATURES,
@@ -96,11 +97,11 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     windows = _windows_to_fit_on(run)
     log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
     net = run.module.net.to(device_of(run.config.trainer.accelerator)).eval()
-    describe, explained = train_description(net, windows, seed)
+    describe, explained = train_description(net, windows, seed, data.halo)
     models = _fit(describe, windows, seed)
     kept = data.grid.thinned(run.config.kept_windows)
     log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
-    dataset = ExhaustivePatches(data.images, rows, kept)
+    dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
     features = describe.every(dataset, run.config.eval_batch_size, "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
     evidence = gather_evidence(data, rows, kept)
@@ -250,10 +251,10 @@ def _draw(
     title += ", clusters coloured by their best match" if match else ""
     figures = {"projection": cluster_figures.projection(standardised, groupings, FEATURES, title)}
     patches = [_at_ranks(dataset, by_kmeans == c, features["sad"][:, 0]) for c in range(CLUSTERS)]
-    residuals = [difference_images(describe.net, part).cpu().numpy()[:, 0] for part in patches]
+    residuals = [difference_images(describe.net, part, describe.halo).cpu().numpy()[:, 0] for part in patches]
     named = [f"{word}\n{int((by_kmeans == c).sum()):,} windows" for c, word in enumerate(words)]
     figures["difference_images"] = cluster_figures.difference_images(
-        [part.numpy()[:, 0] for part in patches], residuals, named
+        [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
     rows, truth = dataset.rows[shown], evidence.pixel_truth

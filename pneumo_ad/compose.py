@@ -157,6 +157,8 @@ def change_saved(
             # A run of an older version takes today's default for what it does not have.
             if key not in config and not OmegaConf.is_missing(fresh, key):
                 OmegaConf.update(config, str(key), fresh[key], force_add=True)
+        for part in ("datamodule", "module"):
+            _fill(config.get(part), fresh.get(part))
         for item in sorted(parsed, key=lambda item: item not in chosen):  # choices first, then the values within them
             key = item.key_or_group
             top = key.split(".")[0]
@@ -169,6 +171,18 @@ def change_saved(
     except (HydraException, OmegaConfBaseException) as reason:
         raise ConfigError(f"{reason}".splitlines()[0]) from reason
     return config
+
+
+def _fill(part: object, fresh: object) -> None:
+    """Give a part of an older run what today's part of the same kind has beside, which says what it was without."""
+    if not (isinstance(part, DictConfig) and isinstance(fresh, DictConfig)):
+        return
+    if part.get("_target_") == fresh.get("_target_"):
+        today = OmegaConf.to_container(fresh, resolve=False)
+        assert isinstance(today, dict)
+        for key, value in today.items():
+            if key not in part:
+                OmegaConf.update(part, str(key), value, force_add=True)  # an interpolation as it stands
 
 
 def _places(value: object) -> list[str]:

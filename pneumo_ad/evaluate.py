@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.calibration import Calibration, fit_thresholds, validation_scores, windows_of
+from pneumo_ad.evaluation.deviation import Deviation, measure_deviation
+from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, Scoring, check_relative, examine
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
@@ -26,11 +29,13 @@ from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
 from pneumo_ad.runs import Run, explained, load_run, of_run
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
+from pneumo_ad.scoring import Mode
 from pneumo_ad.summary import kept_words
 from pneumo_ad.sweeps import folder_name
 
 log = logging.getLogger(__name__)
 
+_TRUTHS = 50  # radiographs with truth among which those with opacities are looked for
 _SUBSETS = ("train", "val", "test", "all")
 
 
@@ -80,6 +85,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     check_options(config)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
+    deviation = _deviation(scoring, data, rows)
     calibration = _calibrate(run, scoring)
     thresholds, unfitted = fit_thresholds(calibration, build(config.threshold))
     seen_before = subset != "test" and not run.data_changed
@@ -94,6 +100,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
+    metrics |= deviation.metrics() if deviation is not None else {}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
     about = {
@@ -110,6 +117,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         ),
         "weights": weights_digest(run.module.net),
         "precision": str(scoring.precision),
+        "scoring": scoring.mode,
+        "halo": scoring.halo,
         "overrides": list(run.overrides),
         "skipped": data.skipped,
     }
@@ -141,7 +150,26 @@ def scoring_of(run: Run) -> Scoring:
             build(config.aggregate),
             config.relative,
             config.kept_windows,
+            config.scoring,
+            config.halo,
         )
+
+
+def _deviation(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Deviation | None:
+    """Of dense maps from exact windows, in the log and looked at before hours of scoring; None for exact windows.
+
+    Raises:
+        ConfigError: It is too large, or the net cannot run over whole radiographs.
+    """
+    if scoring.mode != "dense" or data.view != "patch":
+        return None
+    known = rows[data.truth.known[rows]]
+    known = known[np.linspace(0, len(known) - 1, min(_TRUTHS, len(known))).round().astype(int)]
+    chosen = known if len(known) else rows
+    deviation = measure_deviation(scoring, data, chosen, gather_evidence(data, chosen).pixel_truth)
+    log.info("%s", deviation)
+    deviation.check()
+    return deviation
 
 
 def _calibrate(run: Run, scoring: Scoring) -> Calibration:
@@ -174,6 +202,7 @@ def check_evaluation(config: DictConfig) -> None:
         ConfigError: An unknown split, or a `relative`, threshold, false-alarm rate, aggregate or device that cannot be.
     """
     if config.evaluate is None or config.evaluate is False:
+        check_scoring(config)
         return
     if config.evaluate not in _SUBSETS:
         raise ConfigError(f"evaluate={config.evaluate} is not known; expected train, val, test or all; null for none")
@@ -184,8 +213,10 @@ def check_options(config: DictConfig) -> None:
     """See that scoring and decisions can be what a config asks for.
 
     Raises:
-        ConfigError: A `relative`, `kept_windows`, threshold, false-alarm rate, aggregate or device that cannot be.
+        ConfigError: A `relative`, `kept_windows`, threshold, false-alarm rate, aggregate, device or way of scoring
+            that cannot be.
     """
+    check_scoring(config)
     check_relative(config.relative)
     kept = config.kept_windows
     if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool)):
@@ -196,6 +227,18 @@ def check_options(config: DictConfig) -> None:
     device_of(config.trainer.accelerator)
     build(config.threshold)
     build(config.aggregate)
+
+
+def check_scoring(config: DictConfig) -> None:
+    """See that the way of scoring is known.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if config.scoring not in get_args(Mode):
+        raise ConfigError(f"scoring={config.scoring} is not known; expected {' or '.join(get_args(Mode))}")
+    if config.scoring == "dense" and config.view == "image":
+        log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
 
 
 def device_of(accelerator: str) -> torch.device:

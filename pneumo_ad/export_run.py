@@ -65,6 +65,7 @@ def export_run(overrides: Sequence[str]) -> Path:
     output = Path(own["output"] or Path(own["run"]) / "export" / below)
     with _folder_to_be(output, own["overwrite"] == "true") as aside:
         run, source = _opened(Path(own["run"]), rest, own["checkpoint"])
+        _check_graph(run)
         judge = RunJudge(run)
         model = _write_graphs(aside, form, run, judge)
         model.write(aside)
@@ -137,6 +138,23 @@ def _opened(folder: Path, overrides: Sequence[str], checkpoint: str) -> tuple[Ru
         log.warning("the run's data are not at hand (%s): compared on drawn radiographs", reason)
         return run, "drawn radiographs"
     return run, "other radiographs" if run.data_changed else "radiographs of the run's test split"
+
+
+def _check_graph(run: Run) -> None:
+    """A graph cuts windows, without surroundings, and runs the net on each.
+
+    Raises:
+        ConfigError: The run scores in another way.
+    """
+    if run.config.scoring == "dense" and run.config.view == "patch":
+        raise ConfigError(
+            f"{run.folder} scores with scoring=dense, which no graph holds; scoring=windows can be exported"
+        )
+    if run.config.halo:
+        raise ConfigError(
+            f"{run.folder} shows its net halo={run.config.halo} pixels around each window, which no graph holds; "
+            "halo=0 can be exported, and scores as the net does without them"
+        )
 
 
 def _radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -15,6 +15,7 @@ from pneumo_ad.data.datamodule import VAL_KINDS
 from pneumo_ad.data.datasets import PatchBatch
 from pneumo_ad.errors import DataError
 from pneumo_ad.nets.output import Output
+from pneumo_ad.patches import inner
 from pneumo_ad.scores import SAD, Score
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -95,6 +96,7 @@ class PatchAutoencoder(NetModule):
         optimizer: Parameters -> optimizer, for example `functools.partial(torch.optim.Adam, lr=1e-3)`.
         score: Turns input and output into residual map and score; default `SAD()`.
         corruption: Of the training input; default none.
+        halo: Pixels of surroundings on every side of a patch, which the net sees and loss and scores leave out.
         seed: Fixes the corruption, and the noise a net draws, of each (epoch, batch).
     """
 
@@ -106,12 +108,14 @@ class PatchAutoencoder(NetModule):
         score: Score | None = None,
         corruption: Corruption | None = None,
         seed: int = 0,
+        halo: int = 0,
     ) -> None:
         super().__init__(net, score if score is not None else SAD())
         self.loss = loss
         self.optimizer_factory = optimizer
         self.corruption = corruption if corruption is not None else NoCorruption()
         self.seed = seed
+        self.halo = halo
         self._sad = SAD()
 
     def _corrupted_loss(self, x: Tensor, epoch: int, batch_idx: int) -> tuple[Tensor, Output]:
@@ -123,8 +127,8 @@ class PatchAutoencoder(NetModule):
         # A net that draws noise draws it from torch's global generator, whose state no checkpoint holds.
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(for_net)
-            output: Output = self(corrupted)
-        loss = self.loss(x, output)
+            output: Output = self(corrupted).inner(self.halo)
+        loss = self.loss(inner(x, self.halo), output)
         return (loss if output.penalty is None else loss + output.penalty), output
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
@@ -134,7 +138,7 @@ class PatchAutoencoder(NetModule):
         size = len(x)
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
         with torch.no_grad():
-            sad = self._sad.score(x, output).mean()
+            sad = self._sad.score(inner(x, self.halo), output).mean()
         self.log("train/sad", sad, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
@@ -151,8 +155,8 @@ class PatchAutoencoder(NetModule):
         return examined
 
     def examine(self, x: Tensor) -> Examined:
-        """Reconstruct and score uncorrupted patches, (B, 1, p, p) in [0, 1]."""
-        output = self(x)
+        """Reconstruct and score uncorrupted patches, (B, 1, p, p) in [0, 1], cut with the halo and returned without."""
+        output, x = self(x).inner(self.halo), inner(x, self.halo)
         sad, score = self._sad.score(x, output), self.score.score(x, output)
         return {"x": x, "reconstruction": output.reconstruction, "sad": sad, "score": score}
 

@@ -438,6 +438,31 @@ def mirrored(places: Places, length: int) -> Places:
     return length - 1 - abs(length - 1 - abs(places))
 
 
+def inner(pictures: Tensor, halo: int) -> Tensor:
+    """(..., h, w) without `halo` pixels on every side, a view.
+
+    >>> inner(torch.zeros(2, 1, 8, 10), 2).shape
+    torch.Size([2, 1, 4, 6])
+    """
+    return pictures[..., halo : pictures.shape[-2] - halo, halo : pictures.shape[-1] - halo]
+
+
+def check_halo(halo: int, image_size: tuple[int, int]) -> None:
+    """See that windows can be cut with so many pixels of surroundings.
+
+    Raises:
+        ConfigError: A negative halo, or one that the image is too small to mirror.
+    """
+    if halo < 0:
+        raise ConfigError(f"halo={halo} must be 0 or more pixels")
+    if halo >= min(image_size):
+        height, width = image_size
+        raise ConfigError(
+            f"halo={halo} cannot be mirrored at the border of images of {height} x {width} pixels; the largest that "
+            f"works is halo={min(image_size) - 1}: take larger images (image_size) or a smaller halo"
+        )
+
+
 def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:
     """Side of the largest window at `stride` without a background pixel in (B, H, W) masks; 0 where there is none."""
     best = 0

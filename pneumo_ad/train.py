@@ -30,6 +30,7 @@ from pneumo_ad.jobs import INTERRUPTED, flatten, overrides_of, read_story, tell
 from pneumo_ad.loggers import closing
 from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.module import NetModule
+from pneumo_ad.nets.reach import check_side, reach_of
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.runs import keep_split, load_run
 from pneumo_ad.search_path import as_override, saved_search_path
@@ -66,6 +67,8 @@ def train(config: DictConfig) -> dict[str, object]:
     check_evaluation(config)
     if config.compile:
         check_compiler(device_of(config.trainer.accelerator))
+    if config.scoring == "dense" and datamodule.view == "patch":
+        _announce_dense(module, datamodule)
     started = time.perf_counter()
     datamodule.prepare_data()
     _describe(datamodule, run_dir)
@@ -166,10 +169,25 @@ def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
     if module.view != datamodule.view:
         hint = " (experiment=feature_gaussian and experiment=opacity_detector set it)" if module.view == "image" else ""
         raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={datamodule.view}{hint}")
-    side = datamodule.grid.patch
+    patch, halo = datamodule.grid.patch, datamodule.halo
+    if halo:
+        check_side(module.net, patch, halo)
+    side = patch + 2 * halo
     module.eval()
     module.try_out(torch.zeros(1, 1, *(datamodule.grid.image_size if datamodule.view == "image" else (side, side))))
     module.train()
+
+
+def _announce_dense(module: NetModule, datamodule: PatchDataModule) -> None:
+    """A net that cannot run over whole radiographs fails here; what a halo would make exact is said."""
+    patch, halo = datamodule.grid.patch, datamodule.halo
+    needed = reach_of(module.net, patch + 2 * halo).halo(patch)
+    if halo < needed:
+        log.warning(
+            "scoring=dense is an approximation with halo=%d, whose deviation the evaluation measures and may refuse; "
+            "halo=%d makes it exact",
+            *(halo, needed),
+        )
 
 
 def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:

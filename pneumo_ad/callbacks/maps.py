@@ -36,7 +36,9 @@ class AnomalyMaps(PeriodicDrawing):
         if not len(rows):
             return
         scored = list(
-            score_radiographs(module.net, {"score": module.score}, data.images, rows, data.grid, map_of="residual")
+            score_radiographs(
+                module.net, {"score": module.score}, data.images, rows, data.grid, map_of="residual", halo=data.halo
+            )
         )
         scores = np.concatenate([part.scores["score"] for part in scored])
         maps = np.concatenate([part.maps["score"] for part in scored])

@@ -30,7 +30,7 @@ from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
 from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs.fields import AutoFields, LungFields, WholeImage
-from pneumo_ad.patches import Cover, PatchGrid
+from pneumo_ad.patches import Cover, PatchGrid, check_halo
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
     from pneumo_ad.data.augment import Augment
@@ -58,6 +58,7 @@ class PatchDataModule(L.LightningDataModule):
         patch: Side of a patch in pixels.
         stride: Pixels from one window to the next.
         cover: `inside` leaves an uncovered border, `full` adds windows flush to it.
+        halo: Pixels of surroundings on every side of a patch that batches hold too, mirrored at the border.
         lungs: Gives the lung fields; default: mask files where there are any, else the segmenter.
         intensity: Makes grey levels comparable; default: as stored.
         view: What the net sees: `patch`, or `image`: training and validation then have whole radiographs
@@ -97,6 +98,7 @@ class PatchDataModule(L.LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         bank: BankOf = "auto",
+        halo: int = 0,
     ) -> None:
         super().__init__()
         sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
@@ -116,6 +118,10 @@ class PatchDataModule(L.LightningDataModule):
         if bank == "device" and view == "image":
             raise ConfigError("bank=device cuts patches, and with view=image there are none: take bank=memory")
         self.grid = PatchGrid((int(sides[0]), int(sides[1])), patch, stride, cover)
+        check_halo(halo, self.grid.image_size)
+        if halo and view == "image":
+            raise ConfigError(f"halo={halo} has no effect with view=image: the net sees whole radiographs; halo=0")
+        self.halo = halo
         self.table = check_table(table)
         self.fit: Fit = fit
         self.lungs = lungs if lungs is not None else AutoFields()
@@ -220,14 +226,14 @@ class PatchDataModule(L.LightningDataModule):
 
     def normal_lung_patches(self, split: str) -> NormalLungPatches:
         """Patches wholly inside the lungs of a split's normal radiographs."""
-        return NormalLungPatches(self.images, self.lung_fields, self._some_rows(split, NORMAL), self.grid)
+        return NormalLungPatches(self.images, self.lung_fields, self._some_rows(split, NORMAL), self.grid, self.halo)
 
     def exhaustive_patches(self, split: str, label: str, images: int | None = None) -> ExhaustivePatches:
         """Every window of a split's radiographs of one label, of at most `images` of them, evenly chosen."""
         rows = self.rows(split, label)
         if images is not None and images < len(rows):
             rows = rows[np.linspace(0, len(rows) - 1, images).round().astype(int)]
-        return ExhaustivePatches(self.images, rows, self.grid)
+        return ExhaustivePatches(self.images, rows, self.grid, self.halo)
 
     def train_dataloader(self) -> DataLoader[PatchBatch]:
         """Normal-lung patches of the train patients, in a new order (and augmentation) each epoch."""
@@ -287,7 +293,7 @@ class PatchDataModule(L.LightningDataModule):
         """What is to be learnt: normal-lung patches, or the radiographs they are of."""
         if self.view == "image":
             return WholeRadiographs(images, fields, rows)
-        return NormalLungPatches(images, fields, rows, self.grid)
+        return NormalLungPatches(images, fields, rows, self.grid, self.halo)
 
     def _parts(self, split: str, images: int | None = None) -> list[PatchDataset | WholeRadiographs]:
         """By `VAL_KINDS`; of the latter two at most `images` radiographs."""

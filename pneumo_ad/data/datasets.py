@@ -21,7 +21,7 @@ _CHUNK = 32  # images whose integral images are held at once; more are no faster
 class PatchBatch(TypedDict):
     """A batch of patches and where they come from."""
 
-    patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255
+    patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255; p + 2 halo wide where there is one
     where: Tensor  # (B, 3) int64: row of the store, top, left
     lung: NotRequired[Tensor]  # (B, 1, H, W) uint8 of 0 and 1, with whole radiographs
 
@@ -36,13 +36,17 @@ class PatchDataset(Dataset[PatchBatch]):
         images: (N, H, W) uint8, may be memory-mapped.
         rows: (R,) rows of `images`; the index counts in these.
         index: Windows chosen.
+        halo: Pixels of surroundings that are cut with them on every side, mirrored at the border.
 
     Attributes:
         bank: Where the radiographs lie; see `to`.
     """
 
-    def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], index: PatchIndex) -> None:
+    def __init__(
+        self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], index: PatchIndex, halo: int = 0
+    ) -> None:
         self.images = images
+        self.halo = halo
         self.rows = np.asarray(rows, dtype=np.int64)
         self.index = index
         self.bank: Bank = MemoryBank(images, self.rows)
@@ -66,7 +70,7 @@ class PatchDataset(Dataset[PatchBatch]):
         Raises:
             IndexError: A number outside [0, len).
         """
-        patch, where = self.bank.cut(self.index.locate(np.asarray(numbers)), self.grid.patch)
+        patch, where = self.bank.cut(self.index.locate(np.asarray(numbers)), self.grid.patch, self.halo)
         return {"patch": patch, "where": where}
 
     def __getitems__(self, numbers: Sequence[int]) -> PatchBatch:
@@ -84,14 +88,17 @@ class ExhaustivePatches(PatchDataset):
         images: (N, H, W) uint8, memory-mapped or not.
         rows: (I,) which of them.
         grid: Where the windows lie.
+        halo: See `PatchDataset`.
 
     >>> images = np.zeros((2, 256, 256), dtype=np.uint8)
     >>> len(ExhaustivePatches(images, np.array([1]), PatchGrid((256, 256), patch=32, stride=20)))
     144
     """
 
-    def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], grid: PatchGrid) -> None:
-        super().__init__(images, rows, PatchIndex.every(grid, len(rows)))
+    def __init__(
+        self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], grid: PatchGrid, halo: int = 0
+    ) -> None:
+        super().__init__(images, rows, PatchIndex.every(grid, len(rows)), halo)
 
 
 class NormalLungPatches(PatchDataset):
@@ -102,6 +109,7 @@ class NormalLungPatches(PatchDataset):
         lung_fields: (N, H, W) of 0 and 1.
         rows: (R,) rows to take windows from.
         grid: Candidate windows.
+        halo: See `PatchDataset`; what it shows may lie outside the lung.
 
     Raises:
         DataError: No window fits into any lung field; names the largest patch that would.
@@ -113,6 +121,7 @@ class NormalLungPatches(PatchDataset):
         lung_fields: npt.NDArray[np.uint8],
         rows: npt.NDArray[np.integer],
         grid: PatchGrid,
+        halo: int = 0,
     ) -> None:
         rows = np.asarray(rows)
         parts = []
@@ -121,7 +130,7 @@ class NormalLungPatches(PatchDataset):
             parts.append(PatchIndex.where(grid, inside, first))
         if not parts:
             raise DataError("no normal radiograph to take lung patches from")
-        super().__init__(images, rows, PatchIndex.join(parts))
+        super().__init__(images, rows, PatchIndex.join(parts), halo)
         if not len(self):
             fields = lung_fields[rows].astype(bool)
             anywhere = largest_patch_inside(fields)

@@ -73,6 +73,7 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
     made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule, own.aggregate)]
     depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative), scoring.map_of]
+    depends += [scoring.mode, str(scoring.halo)]
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
     depends.append(file_digest(Path(own.lungs.get("weights") or WEIGHTS)))
     split = run.folder / "split.csv"

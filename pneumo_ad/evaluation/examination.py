@@ -18,7 +18,15 @@ from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
-from pneumo_ad.scoring import MapOf, Radiographs, Scored, score_radiographs, score_whole_radiographs
+from pneumo_ad.scoring import (
+    MapOf,
+    Mode,
+    Radiographs,
+    Scored,
+    score_densely,
+    score_radiographs,
+    score_whole_radiographs,
+)
 
 TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
 _SHOWN = 4  # radiographs of each class in a figure
@@ -39,6 +47,8 @@ class Scoring:
             SAD more between radiographs than an opacity does within one.
         kept_windows: Of each radiograph, windows that tables, figures and patch metrics are made of at most; None for
             all. Maps and scores of radiographs are made of all windows in any case.
+        mode: `windows` or `dense`; a net that sees whole radiographs has neither.
+        halo: Pixels of surroundings that the net sees around each window.
     """
 
     net: nn.Module
@@ -49,6 +59,8 @@ class Scoring:
     aggregate: Aggregate
     relative: float | None = None
     kept_windows: int | None = None
+    mode: Mode = "windows"
+    halo: int = 0
 
     def __post_init__(self) -> None:
         check_relative(self.relative)
@@ -126,8 +138,9 @@ class Scoring:
             scores |= trivial_scores() | {"sad": SAD()}
         if not alone and type(self.score) is SAD:
             del scores["sad"]  # the same once more
-        for part in score_radiographs(
-            self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress
+        way = score_densely if self.mode == "dense" else score_radiographs
+        for part in way(
+            self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress, self.halo
         ):
             for found in (part.scores, part.maps):
                 if "score" in found and not alone:

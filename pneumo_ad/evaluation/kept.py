@@ -38,6 +38,8 @@ def kept_windows(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.
         "score": type(run.module.score).__name__,
         "unit": scoring.unit,
         "precision": str(scoring.precision),
+        "scoring": scoring.mode,
+        "halo": scoring.halo,
         "overrides": list(run.overrides),
         "weights": weights_digest(run.module.net),
     }

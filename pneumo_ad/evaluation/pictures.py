@@ -93,7 +93,7 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
         raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
     order = np.argsort(result.window["sad"][chosen], kind="stable")
     picked = places[order[spread(len(order), _PATCHES)]]
-    patches = torch.from_numpy(cut(data, result.grid, result.rows, picked))[:, None]
+    patches = torch.from_numpy(cut(data, result.grid, result.rows, picked, data.halo))[:, None]
     with torch.inference_mode():
         examined = run.module.examine(patches.to(next(run.module.net.parameters()).device).float() / 255)
     x, y = (examined[key][:, 0].float().cpu().numpy() for key in ("x", "reconstruction"))

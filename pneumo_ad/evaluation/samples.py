@@ -109,8 +109,8 @@ def net_architecture(net: nn.Module, data: PatchDataModule) -> Drawn:
         net: The net.
         data: The data module whose radiographs, lung fields and windows are meant.
     """
-    patch = (data.grid.patch, data.grid.patch)
-    size = data.grid.image_size if data.view == "image" else patch
+    side = data.grid.patch + 2 * data.halo
+    size = data.grid.image_size if data.view == "image" else (side, side)
     layers = trace(net, size)
     parameters = sum(layer.parameters for layer in layers)
     title = f"{type(net).__name__}: {parameters:,} parameters, input {size[0]} × {size[1]}"

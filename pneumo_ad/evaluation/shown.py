@@ -16,7 +16,7 @@ from pneumo_ad.evaluation.windows import spread
 from pneumo_ad.lungs import WholeImage
 from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
 from pneumo_ad.nets.output import Output
-from pneumo_ad.patches import PatchGrid
+from pneumo_ad.patches import PatchGrid, gather, inner
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
 from pneumo_ad.scores.sad import GREY_LEVELS
 
@@ -120,12 +120,13 @@ def reconstructed(
         levels, NaN there.
     """
     device = next(scoring.net.parameters(), torch.empty(0)).device
-    patches = grid.extract(torch.tensor(picture)[None, None])[0]
+    where = np.insert(grid.positions, 0, 0, axis=1)
+    patches = torch.from_numpy(gather(picture[None], where, grid.patch, scoring.halo))
     parts = []
     for batch in patches.split(scoring.batch_size):
         with torch.autocast(device.type, scoring.precision, enabled=scoring.precision != torch.float32):
             output: Output = scoring.net(batch.to(device).float() / GREY_LEVELS)
-        parts.append(output.reconstruction.float().cpu())
+        parts.append(inner(output.reconstruction, scoring.halo).float().cpu())
     whole = grid.stitch(torch.cat(parts)[None])[0, 0].numpy() * GREY_LEVELS
     return np.nan_to_num(whole).round().clip(0, 255).astype(np.uint8), np.abs(whole - picture).astype(np.float32)
 

@@ -67,8 +67,20 @@ def located(
 
 
 def cut(
-    data: PatchDataModule, grid: PatchGrid, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+    data: PatchDataModule,
+    grid: PatchGrid,
+    rows: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64],
+    halo: int = 0,
 ) -> npt.NDArray[np.uint8]:
-    """(n, p, p) grey levels of some windows, as the net sees them; see `located`."""
+    """(n, p + 2 halo, p + 2 halo) grey levels of some windows, as the net sees them.
+
+    Args:
+        data: Whose windows.
+        grid: In which they are numbered.
+        rows: (I,) of the store.
+        places: (n, 2) place in `rows` and number of the window.
+        halo: Pixels of surroundings to cut with them, on every side.
+    """
     where = np.column_stack([rows[places[:, 0]], grid.positions[places[:, 1]]])
-    return gather(data.images, where, grid.patch)[:, 0]
+    return gather(data.images, where, grid.patch, halo)[:, 0]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.patches import inner
 
 
 class Output(NamedTuple):
@@ -26,6 +27,10 @@ class Output(NamedTuple):
     penalty: Tensor | None = None
     anomaly: Tensor | None = None
     kinds: Tensor | None = None
+
+    def inner(self, halo: int) -> Output:
+        """Without `halo` pixels on every side of each picture."""
+        return Output(*(part if part is None or part.ndim != 4 else inner(part, halo) for part in self))  # type: ignore[arg-type]
 
     def needed_log_variance(self, by: str) -> Tensor:
         """The log-variance, for what cannot do without.

@@ -19,6 +19,7 @@ from pneumo_ad.data.table import REQUIRED
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluate import check_options, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
+from pneumo_ad.evaluation.deviation import measure_deviation
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring
 from pneumo_ad.evaluation.shown import reconstructed
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 # Of a config: what a judgement depends on, beside the weights.
 _JUDGING = (
     *("score", "aggregate", "threshold", "false_alarm_rate", "relative", "map_of", "lungs", "intensity", "view"),
-    *("image_size", "fit", "patch", "stride", "cover"),
+    *("image_size", "fit", "patch", "stride", "cover", "scoring", "halo"),
 )
 # A data module is asked how radiographs are fitted and cut; no file of its own data is needed for that.
 _NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
@@ -57,6 +58,7 @@ class RunJudge:
         self.lungs, self.intensity = data.lungs, data.intensity
         self.standard, self.notes = standard_of(run, self.scoring)
         self.identity = _identity(run, self.standard)
+        self._approximates = self.scoring.mode == "dense" and self.view == "patch"
         if _measured_in_files(run, self.lungs):
             self.notes.append(
                 "held-out normals of the run were measured inside lung masks of files, these radiographs inside fields "
@@ -68,6 +70,7 @@ class RunJudge:
         rows = np.arange(len(images))
         fields = self.lungs.of_images(images, content)
         loaded = Loaded(self.grid, self.view, _seen(self.intensity, images, fields, content), fields, content)
+        self._look_at_deviation(loaded, rows)
         shares = lung_shares(loaded, rows)
         maps = np.empty(images.shape, dtype=np.float32)
         windows = np.empty(shares.shape, dtype=np.float32)
@@ -76,6 +79,15 @@ class RunJudge:
             maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
             scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
         return Judged(fields, maps, windows, self.grid.window_shares(content) == 1, scores)
+
+    def _look_at_deviation(self, loaded: Loaded, rows: npt.NDArray[np.int64]) -> None:
+        """Of dense maps from exact windows, on the first radiographs there are; noted, or refused where too large."""
+        if self._approximates:
+            deviation = measure_deviation(self.scoring, loaded, rows)
+            deviation.check()
+            log.info("%s", deviation)
+            self.notes.append(str(deviation))
+            self._approximates = False  # looked at once
 
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pneumo_ad.patches import inner
 from pneumo_ad.residuals.embedding import Embedding, train_embedding
 from pneumo_ad.residuals.features import compressed, plain_features
 
@@ -22,19 +23,21 @@ Features = dict[str, npt.NDArray[np.float32]]
 
 
 @torch.inference_mode()
-def difference_images(net: nn.Module, patches: Tensor, batch_size: int = 256) -> Tensor:
+def difference_images(net: nn.Module, patches: Tensor, halo: int = 0, batch_size: int = 256) -> Tensor:
     """(n, 1, p, p) uint8 -> (n, 1, p, p) float32, input less reconstruction in grey levels, on the net's device.
 
     Args:
         net: The net.
-        patches: (n, 1, p, p) uint8.
+        patches: (n, 1, p, p) uint8, p + 2 halo wide.
+        halo: Pixels of surroundings that the net is shown on every side.
         batch_size: Patches at a time; bounds the memory.
     """
     device = next(net.parameters(), torch.empty(0)).device
     parts = []
     for part in patches.split(batch_size):
         x = part.to(device).float().div_(255)
-        parts.append(255 * (x - net(x.contiguous(memory_format=torch.channels_last)).reconstruction.float()))
+        output = net(x.contiguous(memory_format=torch.channels_last))
+        parts.append(255 * inner(x - output.reconstruction.float(), halo))
     return torch.cat(parts)
 
 
@@ -53,15 +56,19 @@ class Description:
         net: The run's, in evaluation mode.
         residual_embedding: Of difference images.
         patch_embedding: Of patches less mid grey.
+        halo: Pixels of surroundings that the net is shown on every side; no description is of them.
     """
 
-    def __init__(self, net: nn.Module, residual_embedding: Embedding, patch_embedding: Embedding) -> None:
+    def __init__(
+        self, net: nn.Module, residual_embedding: Embedding, patch_embedding: Embedding, halo: int = 0
+    ) -> None:
         self.net, self.residual_embedding, self.patch_embedding = net, residual_embedding, patch_embedding
+        self.halo = halo
 
     def __call__(self, patches: Tensor) -> Features:
-        """(n, 1, p, p) uint8 -> by name (n, d) float32."""
-        residual = difference_images(self.net, patches)
-        patch = patches.to(residual.device).float() - _MID_GREY
+        """(n, 1, p, p) uint8, p + 2 halo wide -> by name (n, d) float32."""
+        residual = difference_images(self.net, patches, self.halo)
+        patch = inner(patches, self.halo).to(residual.device).float() - _MID_GREY
         described = {
             "residual_plain": plain_features(residual),
             "residual_embedding": self.residual_embedding(residual),
@@ -88,8 +95,10 @@ class Description:
         return {name: np.concatenate([part[name] for part in parts]) for name in DESCRIPTIONS}
 
 
-def train_description(net: nn.Module, patches: Tensor, seed: int = 0) -> tuple[Description, dict[str, float]]:
-    """Train both embeddings on (n, 1, p, p) uint8 patches, without labels.
+def train_description(
+    net: nn.Module, patches: Tensor, seed: int = 0, halo: int = 0
+) -> tuple[Description, dict[str, float]]:
+    """Train both embeddings on (n, 1, p, p) uint8 patches, p + 2 halo wide, without labels.
 
     Returns:
         The description, and by name the share of variance that passes the bottleneck of each embedding.
@@ -97,11 +106,11 @@ def train_description(net: nn.Module, patches: Tensor, seed: int = 0) -> tuple[D
     Raises:
         ConfigError: See `train_embedding`.
     """
-    residual = difference_images(net, patches)
-    patch = patches.to(residual.device).float() - _MID_GREY
+    residual = difference_images(net, patches, halo)
+    patch = inner(patches, halo).to(residual.device).float() - _MID_GREY
     embeddings = [train_embedding(pictures, seed=seed) for pictures in (residual, patch)]
     explained = {
         f"{name}_embedding": embedding.explained(pictures)
         for name, embedding, pictures in zip(("residual", "patch"), embeddings, (residual, patch), strict=True)
     }
-    return Description(net, *embeddings), explained
+    return Description(net, embeddings[0], embeddings[1], halo), explained

@@ -1,10 +1,12 @@
 """Contrast of the patch itself: what a score finds for no better reason than that something is to be seen."""
 
+import torch
 from torch import Tensor
 
 from pneumo_ad.nets.output import Output
-from pneumo_ad.scores.sad import GREY_LEVELS
-from pneumo_ad.scores.score import Score
+from pneumo_ad.scores.boxes import Boxes
+from pneumo_ad.scores.sad import GREY_LEVELS, deviation
+from pneumo_ad.scores.score import Score, Term
 
 
 class Contrast(Score):
@@ -23,3 +25,14 @@ class Contrast(Score):
         squared = (x - x.mean(dim=(1, 2, 3), keepdim=True)).square()
         deviation = squared.mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return squared / deviation.clamp_min(1e-6) * GREY_LEVELS
+
+    def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
+        """(x - m)^2 / s = x^2 / s - 2 m x / s + m^2 / s, of the mean m and the deviation s of each window."""
+        picture = x[:, 0].double()
+        mean = windows.sums(picture) / windows.area
+        over = GREY_LEVELS / deviation(x, windows).clamp_min(1e-6)
+        return [
+            Term(picture.square(), windows, over),
+            Term(picture, windows, -2 * mean * over),
+            Term(torch.ones_like(picture), windows, mean.square() * over),
+        ]

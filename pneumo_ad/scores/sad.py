@@ -6,7 +6,8 @@ from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
-from pneumo_ad.scores.score import Score
+from pneumo_ad.scores.boxes import Boxes
+from pneumo_ad.scores.score import Score, Term
 
 GREY_LEVELS = 255.0
 
@@ -36,6 +37,10 @@ class SADSum(SAD):
         """(B,) sum of the residual map."""
         return self.residual_map(x, output).sum(dim=(1, 2, 3))
 
+    def over_windows(self, terms: list[Term], windows: Boxes) -> Tensor:
+        """(B, R, C) sums over the windows."""
+        return super().over_windows(terms, windows) * windows.area
+
 
 class SADContrast(SAD):
     """SAD divided by the patch's own contrast (standard deviation), a pure number.
@@ -61,3 +66,15 @@ class SADContrast(SAD):
         """(B, 1, p, p) absolute difference over the contrast of its patch."""
         contrast = x.std(dim=(1, 2, 3), keepdim=True, correction=0) * GREY_LEVELS
         return super().residual_map(x, output) / contrast.clamp_min(self.floor)
+
+    def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
+        """The absolute difference, for each window over its own contrast."""
+        contrast = deviation(x, windows) * GREY_LEVELS
+        return [Term(super().residual_map(x, output)[:, 0], windows, 1 / contrast.clamp_min(self.floor))]
+
+
+def deviation(x: Tensor, windows: Boxes) -> Tensor:
+    """(B, 1, h, w) pictures -> (B, R, C) float64 standard deviation within each window."""
+    x = x[:, 0].double()
+    mean = windows.sums(x) / windows.area
+    return (windows.sums(x.square()) / windows.area - mean.square()).clamp_min(0).sqrt()

@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor
 
 from pneumo_ad.nets.output import Output
+from pneumo_ad.scores.boxes import Boxes
+
+
+class Term(NamedTuple):
+    """What is added to the residual of every window: `picture` at the pixel, times the window's own `weight`.
+
+    Attributes:
+        picture: (B, h, w) of whole pictures.
+        boxes: The windows, or the part of each that this is added to.
+        weight: (B, R, C) of each window; None is 1.
+    """
+
+    picture: Tensor
+    boxes: Boxes
+    weight: Tensor | None = None
+
+    def sums(self) -> Tensor:
+        """(B, R, C) float64 sum of what is added, over the pixels of each window."""
+        sums = self.boxes.sums(self.picture)
+        return sums if self.weight is None else sums * self.weight
+
+    def total(self) -> Tensor:
+        """(B, h, w) float64 sum of what is added, over the windows that cover each pixel."""
+        rows, columns = len(self.boxes.tops), len(self.boxes.lefts)
+        weight = self.picture.new_ones(1, rows, columns) if self.weight is None else self.weight
+        height, width = self.picture.shape[1:]
+        return self.picture * self.boxes.paint(weight, (height, width))
 
 
 class Score(ABC):
@@ -21,3 +49,19 @@ class Score(ABC):
     def score(self, x: Tensor, output: Output) -> Tensor:
         """(B,) one number per patch; the mean of the residual map unless a score says otherwise."""
         return self.residual_map(x, output).mean(dim=(1, 2, 3))
+
+    def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
+        """The residual maps of all windows of whole pictures, as a sum of few pictures that windows share.
+
+        A score whose residual at a pixel depends on the rest of its patch says here how; the others need not.
+
+        Args:
+            x: (B, 1, h, w) in [0, 1].
+            output: Of the same pictures.
+            windows: Of each picture.
+        """
+        return [Term(self.residual_map(x, output)[:, 0], windows)]
+
+    def over_windows(self, terms: list[Term], windows: Boxes) -> Tensor:
+        """(B, R, C) `score` of every window, of its `terms`."""
+        return sum((term.sums() for term in terms[1:]), terms[0].sums()) / windows.area

@@ -13,6 +13,8 @@ from pneumo_ad.patches import PatchGrid
 # What a pixel's value in an anomaly map is the mean of, over the windows that cover the pixel: their residual at the
 # pixel, or their scores.
 MapOf = Literal["residual", "score"]
+# Every window through the net, or the net over whole radiographs.
+Mode = Literal["windows", "dense"]
 
 
 class Radiographs(Protocol):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pneumo_ad.nets.output import Output
-from pneumo_ad.patches import PatchGrid, gather
+from pneumo_ad.patches import PatchGrid, check_halo, gather, inner
 from pneumo_ad.scores import Score
 from pneumo_ad.scoring.scored import GROUP, MapOf, Scored
 
@@ -27,11 +27,12 @@ def score_radiographs(
     map_of: MapOf | None = None,
     precision: torch.dtype = torch.float32,
     progress: str | None = None,
+    halo: int = 0,
 ) -> Iterator[Scored]:
     """Score every window of some radiographs, batched across radiographs.
 
     Args:
-        net: (B, 1, p, p) in [0, 1] -> `Output`; used as it is (mode, device).
+        net: (B, 1, p, p) in [0, 1] -> `Output`, p + 2 halo wide; used as it is (mode, device).
         scores: Scores to take, by name.
         images: (N, H, W) uint8, may be memory-mapped.
         rows: (R,) rows to score.
@@ -40,10 +41,15 @@ def score_radiographs(
         map_of: Also stitch anomaly maps, of this; None skips the work.
         precision: dtype of autocast; float32 switches it off.
         progress: Caption of a progress bar; None shows none.
+        halo: Pixels of surroundings that the net is shown on every side, mirrored at the border.
 
     Yields:
         `Scored` for up to 32 radiographs at a time, in the order of `rows`.
+
+    Raises:
+        ConfigError: See `check_halo`.
     """
+    check_halo(halo, grid.image_size)
     device = next(net.parameters(), torch.empty(0)).device
     positions = grid.positions
     groups = [rows[first : first + GROUP] for first in range(0, len(rows), GROUP)]
@@ -56,11 +62,12 @@ def score_radiographs(
             number = np.arange(first, min(first + batch_size, len(group) * len(grid)))
             image, window = number // len(grid), number % len(grid)
             where = np.column_stack([np.asarray(group)[image], positions[window]])
-            patches = torch.from_numpy(gather(images, where, grid.patch)).to(device, non_blocking=True)
-            x = patches.float().div_(255)
+            patches = torch.from_numpy(gather(images, where, grid.patch, halo)).to(device, non_blocking=True)
+            wide = patches.float().div_(255)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                output: Output = net(x.contiguous(memory_format=torch.channels_last))
-            output = Output(*(part.float() if part is not None else None for part in output))  # type: ignore[arg-type]
+                output: Output = net(wide.contiguous(memory_format=torch.channels_last))
+            output = Output(*(part.float() if part is not None else None for part in output)).inner(halo)  # type: ignore[arg-type]
+            x = inner(wide, halo)
             for name, score in scores.items():
                 found[name].ravel()[number] = score.score(x, output).cpu().numpy()
                 if map_of == "residual":

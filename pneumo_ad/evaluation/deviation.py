@@ -1,0 +1,132 @@
+"""How far maps of `scoring=dense` are from those of exact windows, on some of the radiographs that are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.nets.reach import reach_of
+from pneumo_ad.scoring import Radiographs
+
+LEAST_SPEARMAN = 0.98
+MOST_DIFFERENCE = 0.01  # of the area under the ROC curve
+_HEALTHY, _OPACITY = 1, 2  # of `Evidence.pixel_truth`
+_IMAGES, _WINDOWS = 6, 30_000  # radiographs at most, fewer (but 2) where they have more windows than this together
+
+Maps = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Dense maps against those of windows.
+
+    Attributes:
+        spearman: Mean over radiographs of the rank correlation over covered pixels.
+        largest: Largest difference at any pixel, in units of the score.
+        auroc: Difference (dense less windows) of the area under the ROC curve of opacity against healthy lung, over the
+            pixels of all; None where no opacity is known.
+        images: How many radiographs were looked at.
+        halo: Pixels of surroundings that windows had.
+        needed: The halo from which on both are the same.
+    """
+
+    spearman: float
+    largest: float
+    auroc: float | None
+    images: int
+    halo: int
+    needed: int
+
+    def metrics(self) -> dict[str, float]:
+        """By key of `metrics.json`."""
+        found: dict[str, float] = {
+            "dense/spearman": self.spearman,
+            "dense/largest_difference": self.largest,
+            "counts/images_dense_and_windows": self.images,
+        }
+        return found if self.auroc is None else found | {"dense/auroc_in_lung_difference": self.auroc}
+
+    def __str__(self) -> str:
+        """In words.
+
+        >>> str(Deviation(0.9912, 1.5, None, 6, halo=0, needed=14))
+        'dense maps against exact windows, 6 radiographs: Spearman 0.9912, largest difference 1.5'
+        """
+        words = f"dense maps against exact windows, {self.images} radiographs: Spearman {self.spearman:.4f}"
+        words += f", largest difference {self.largest:.2g}"
+        return words if self.auroc is None else f"{words}, AUROC in the lung {self.auroc:+.4f}"
+
+    def check(self) -> None:
+        """See that they are near enough.
+
+        Raises:
+            ConfigError: They are not; names the figures and what works.
+        """
+        if self.spearman >= LEAST_SPEARMAN and abs(self.auroc or 0) <= MOST_DIFFERENCE:
+            return
+        exact = f"halo={self.needed}, which makes both the same, or " if self.halo < self.needed else ""
+        raise ConfigError(
+            f"scoring=dense does not suit this run with halo={self.halo}: {self} (needed: Spearman {LEAST_SPEARMAN}, "
+            f"AUROC within {MOST_DIFFERENCE}); what works: {exact}scoring=windows"
+        )
+
+
+def measure_deviation(
+    scoring: Scoring,
+    data: Radiographs,
+    rows: npt.NDArray[np.int64],
+    truths: Mapping[int, npt.NDArray[np.int8]] | None = None,
+) -> Deviation:
+    """Score a few radiographs both ways.
+
+    Args:
+        scoring: With `mode="dense"`.
+        data: Whose radiographs.
+        rows: (I,) of its images to choose from; those with truth first.
+        truths: By place in `rows`, (H, W): 1 healthy lung, 2 opacity.
+
+    Raises:
+        ConfigError: See `reach_of`.
+    """
+    truths = truths or {}
+    # First of all: a net that cannot run over whole radiographs is refused before anything is scored.
+    needed = reach_of(scoring.net, data.grid.patch + 2 * scoring.halo).halo(data.grid.patch)
+    most = int(np.clip(_WINDOWS // len(data.grid), 2, _IMAGES))
+    telling = [place for place, truth in truths.items() if (truth == _OPACITY).any() and (truth == _HEALTHY).any()]
+    places = sorted(telling) or list(range(len(rows)))
+    places = [places[i] for i in np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
+    ways = (scoring, replace(scoring, mode="windows"))
+    dense, exact = (
+        np.concatenate([part.maps["score"] for part in way(data, rows[places], None, maps=True, alone=True)])
+        for way in ways
+    )
+    covered = data.grid.covered
+    truth = [truths[place] for place in places] if telling else []
+    return Deviation(
+        _correlation(dense[:, covered], exact[:, covered]),
+        float(np.abs(dense - exact)[:, covered].max()),
+        _auroc(dense, truth) - _auroc(exact, truth) if telling else None,
+        len(places),
+        scoring.halo,
+        needed,
+    )
+
+
+def _correlation(dense: Maps, exact: Maps) -> float:
+    """Mean over radiographs; a flat map has no ranks, and where there is no other, being near has to do."""
+    pairs = zip(dense, exact, strict=True)
+    found = [spearmanr(one, other).statistic for one, other in pairs if np.ptp(one) > 0 and np.ptp(other) > 0]
+    return float(np.mean(found)) if found else float(np.allclose(dense, exact, atol=1e-3))
+
+
+def _auroc(maps: Maps, truths: list[npt.NDArray[np.int8]]) -> float:
+    truth = np.stack(truths)
+    lung = (truth == _HEALTHY) | (truth == _OPACITY)
+    return float(roc_auc_score(truth[lung] == _OPACITY, maps[lung]))

@@ -1,0 +1,196 @@
+"""A net run over whole radiographs instead of window by window: window scores are box means of one residual.
+
+Fully convolutional inference (Long et al. 2015, CVPR), as Sermanet et al. 2014 (ICLR) ran sliding windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pneumo_ad.nets.output import Output
+from pneumo_ad.nets.reach import Reach, reach_of
+from pneumo_ad.patches import PatchGrid, check_halo, inner, mirrored
+from pneumo_ad.scores import Score
+from pneumo_ad.scores.boxes import Boxes
+from pneumo_ad.scoring.scored import GROUP, MapOf, Scored
+
+
+@torch.inference_mode()
+def score_densely(
+    net: nn.Module,
+    scores: Mapping[str, Score],
+    images: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.integer],
+    grid: PatchGrid,
+    batch_size: int = 256,
+    map_of: MapOf | None = None,
+    precision: torch.dtype = torch.float32,
+    progress: str | None = None,
+    halo: int = 0,
+) -> Iterator[Scored]:
+    """Score every window of some radiographs by running the net over all of each.
+
+    With a halo that the net does not see beyond (`Reach.halo`), this is what `score_radiographs` gives with the same
+    halo, to 1e-4: the net is run once for each place that windows begin at within the windows of its poolings, once
+    where the stride is a multiple of `Reach.step`. With less, it is run once, and differs as far as windows see the
+    zeros around them.
+
+    Args:
+        net: (B, 1, h, w) in [0, 1] -> `Output`, of any size; used as it is (mode, device).
+        scores: Scores to take, by name.
+        images: (N, H, W) uint8, may be memory-mapped.
+        rows: (R,) rows to score.
+        grid: The windows.
+        batch_size: Pixels per forward pass, in windows: larger radiographs go through in blocks, several small ones at
+            once.
+        map_of: Also make anomaly maps, of this; None skips the work.
+        precision: dtype of autocast; float32 switches it off.
+        progress: Caption of a progress bar; None shows none.
+        halo: Pixels of surroundings that windows have on every side; mirrored at the border.
+
+    Yields:
+        `Scored` for up to 32 radiographs at a time, in the order of `rows`.
+
+    Raises:
+        ConfigError: See `check_halo` and `reach_of`.
+    """
+    check_halo(halo, grid.image_size)
+    reach = reach_of(net, grid.patch + 2 * halo)
+    device = next(net.parameters(), torch.empty(0)).device
+    at_most = batch_size * grid.patch**2
+    passes = [
+        (down, across)
+        for down in _passes(grid.tops, grid.patch, halo, reach)
+        for across in _passes(grid.lefts, grid.patch, halo, reach)
+    ]
+    groups = [rows[first : first + GROUP] for first in range(0, len(rows), GROUP)]
+    for group in tqdm(groups, desc=progress, unit="group", disable=progress is None, leave=False):
+        found = {name: np.empty((len(group), *grid.shape), dtype=np.float32) for name in scores}
+        totals = {name: np.zeros((len(group), *grid.image_size)) for name in scores if map_of == "residual"}
+        for down, across in passes:
+            at_once = max(1, at_most // (down.length * across.length))
+            boxes = Boxes(down.offsets(device), across.offsets(device), grid.patch, grid.patch)
+            high, wide = down.pixels(grid.image_size[0]), across.pixels(grid.image_size[1])
+            shown = (slice(down.first, down.last), slice(across.first, across.last))
+            for first in range(0, len(group), at_once):
+                part = slice(first, first + at_once)
+                cut = np.asarray(images[group[part]])[:, high[:, None], wide]
+                x = torch.from_numpy(cut)[:, None].to(device).float().div_(255)
+                output = _trimmed(_blockwise(net, x, at_most, reach, precision).inner(halo), boxes)
+                x = _trimmed(Output(inner(x, halo)), boxes).reconstruction
+                for name, score in scores.items():
+                    terms = score.terms(x, output, boxes)
+                    values = score.over_windows(terms, boxes)
+                    found[name][part, down.numbers[:, None], across.numbers] = values.cpu().numpy()
+                    if map_of == "residual":
+                        total = sum((term.total() for term in terms[1:]), terms[0].total())
+                        totals[name][part, *shown] += total.cpu().numpy()
+        yield Scored(group, *_finished(found, totals, grid, map_of))
+
+
+class _Pass(NamedTuple):
+    """Along one side: windows that begin at the same place within the windows of the poolings.
+
+    Attributes:
+        numbers: (n,) of the windows, among all along this side.
+        starts: (n,) their first pixels.
+        patch: Their side.
+        halo: Pixels around them.
+        length: Of what the net is run over, halo and all.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    patch: int
+    halo: int
+    length: int
+
+    @property
+    def first(self) -> int:
+        """First pixel of any of them."""
+        return int(self.starts[0])
+
+    @property
+    def last(self) -> int:
+        """First pixel behind all of them."""
+        return int(self.starts[-1]) + self.patch
+
+    def offsets(self, device: torch.device) -> Tensor:
+        """(n,) where they begin within what the net is run over, less the halo."""
+        return torch.from_numpy(self.starts - self.first).to(device)
+
+    def pixels(self, side: int) -> npt.NDArray[np.int64]:
+        """(length,) the image's pixels that the net is run over, of an image of this side."""
+        places = self.first - self.halo + np.arange(self.length)
+        return mirrored(np.minimum(places, 2 * side - 2), side)
+
+
+def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: Reach) -> list[_Pass]:
+    """One where the halo is too small for more to be exact."""
+    place = starts % reach.step if halo >= reach.pixels else np.zeros_like(starts)
+    found = []
+    for one in np.unique(place):
+        numbers = np.flatnonzero(place == one)
+        length = int(starts[numbers[-1]] - starts[numbers[0]]) + patch + 2 * halo
+        if halo < reach.pixels:
+            length = -(-length // reach.step) * reach.step
+        found.append(_Pass(numbers, starts[numbers], patch, halo, length))
+    return found
+
+
+def _trimmed(output: Output, boxes: Boxes) -> Output:
+    """Without the rows and columns behind all windows, that were there for the net to take the picture."""
+    height, width = int(boxes.tops[-1]) + boxes.height, int(boxes.lefts[-1]) + boxes.width
+    return Output(*(part if part is None else part[..., :height, :width] for part in output))  # type: ignore[arg-type]
+
+
+def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision: torch.dtype) -> Output:
+    """The net over (B, 1, h, w), in blocks that overlap as far as it sees: the same as at once, in bounded memory."""
+    if x.numel() <= at_most:
+        return _forward(net, x, precision)
+    margin = -(-reach.pixels // reach.step) * reach.step
+    # Of a block at most half is overlap, whatever the memory that was asked for.
+    side = max(int(at_most**0.5) - 2 * margin, 2 * margin, 1)
+    side = -(-side // reach.step) * reach.step
+    height, width = x.shape[-2:]
+    whole: list[Tensor | None] = []
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            above, before = max(0, top - margin), max(0, left - margin)
+            block = _forward(net, x[..., above : top + side + margin, before : left + side + margin], precision)
+            if not whole:
+                whole = [None if part is None else part.new_empty(*part.shape[:2], height, width) for part in block]
+            for into, part in zip(whole, block, strict=True):
+                if into is not None and part is not None:
+                    kept = part[..., top - above : top - above + side, left - before : left - before + side]
+                    into[..., top : top + side, left : left + side] = kept
+    return Output(*whole)  # type: ignore[arg-type]
+
+
+def _forward(net: nn.Module, x: Tensor, precision: torch.dtype) -> Output:
+    """Pictures of the output in float32; the penalty has no use here."""
+    with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
+        output: Output = net(x.contiguous(memory_format=torch.channels_last))
+    return Output(*(part.float() if part is not None else None for part in output._replace(penalty=None)))  # type: ignore[arg-type]
+
+
+def _finished(
+    found: dict[str, npt.NDArray[np.float32]],
+    totals: dict[str, npt.NDArray[np.float64]],
+    grid: PatchGrid,
+    map_of: MapOf | None,
+) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, npt.NDArray[np.float32]]]:
+    """Scores of windows in a row, and maps."""
+    scores = {name: values.reshape(len(values), -1) for name, values in found.items()}
+    if map_of == "score":
+        return scores, {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in scores.items()}
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: no window lies there
+        maps = {name: (total / grid.windows_per_pixel).astype(np.float32) for name, total in totals.items()}
+    return scores, maps
