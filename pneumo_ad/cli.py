@@ -281,6 +281,8 @@ def _hydra(
     run: Callable[..., object] | None = None,
 ) -> None:
     """Hand over to Hydra, which parses overrides, makes the run folder and starts the task (or, with -m, the tasks)."""
+    import logging
+
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import CompactHydraException
@@ -298,7 +300,8 @@ def _hydra(
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             try:
                 do(config, load)
-            except UserError as reason:  # told when all jobs are through; an exit would end them
+            except UserError as reason:  # told when all jobs are through, of one; an exit would end them
+                logging.getLogger(__name__).error("%s", reason)
                 raise CompactHydraException(f"error: {reason}") from None
         else:
             _explained(lambda: do(config, load))

@@ -54,7 +54,7 @@ class Joined:
         for part in self.parts:
             yield from part
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("parts that lie apart become one array by copying alone")
         return np.concatenate(self.parts).astype(dtype or self.dtype, copy=False)

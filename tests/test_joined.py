@@ -19,7 +19,8 @@ MASK = np.arange(11) % 3 == 1
     "key",
     [
         0, 5, -1, np.int64(10), (4, 2), (4, slice(1, 3), 2), (-2, 3, slice(None)),
-        slice(None), slice(0, 3), slice(1, 3), slice(2, 10), slice(9, 2, -2), slice(5, 5), slice(-4, None), slice(20, 30),
+        slice(None), slice(0, 3), slice(1, 3), slice(2, 10), slice(9, 2, -2), slice(5, 5), slice(-4, None),
+        slice(20, 30),
         SOME, SOME.tolist(), SOME.reshape(7, 1), np.zeros(0, dtype=np.int64), [], MASK, np.zeros(11, dtype=bool),
         (SOME, slice(2, 4)), (SOME, 3), (SOME, 3, slice(1, None)), (SOME, slice(None), 3), (MASK, slice(0, 2), 1),
         (slice(2, 10), slice(1, 5), 3), (slice(4, 9), slice(1, 5)), (slice(5, 5), 2),

@@ -52,9 +52,7 @@ def split_table(table: pd.DataFrame, shards: int) -> list[pd.DataFrame]:
     [3, 2]
     """
     if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= len(table):
-        raise ConfigError(
-            f"{shards} shards of {len(table)} radiographs; expected a whole number from 1 to {len(table)}"
-        )
+        raise ConfigError(f"{shards} shards of {len(table)} radiographs; expected a number from 1 to {len(table)}")
     return [table.iloc[rows].reset_index(drop=True) for rows in np.array_split(np.arange(len(table)), shards)]
 
 
