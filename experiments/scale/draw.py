@@ -27,9 +27,7 @@ def draw_many(folder: Path, count: int, size: int = 64, sick: float = 0.4) -> Pa
     """
     rng = np.random.default_rng(0)
     cut = round(sick * DRAWN)
-    drawn = [
-        draw_phantom(seed, pneumonia=seed < cut, size=max(64, size)).image.astype(np.int16) for seed in range(DRAWN)
-    ]
+    drawn = [draw_phantom(seed, pneumonia=seed < cut, size=size).image.astype(np.int16) for seed in range(DRAWN)]
     lines = ["image,patient,label"]
     for number in range(count):
         patient = number // 2

@@ -105,14 +105,11 @@ def store_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit) -> str
         fit: `squash` or `pad`.
     """
     digest = hashlib.sha256(json.dumps([_FORMAT, list(image_size), fit]).encode())
-    table = table.sort_values("image")
-    boxed = table["boxes"] if "boxes" in table.columns else [""] * len(table)
-    # By column and with strings: of a hundred thousand radiographs, dicts and `Path`s would take longer than the files.
-    for image, *paths, boxes in zip(
-        *(table[name] for name in ("image", "path", "lung", "opacity")), boxed, strict=True
-    ):
+    table = (table if "boxes" in table.columns else table.assign(boxes="")).sort_values("image")
+    columns = (table[name] for name in ("image", "path", "lung", "opacity", "boxes"))
+    for image, *paths, boxes in zip(*columns, strict=True):
         for path in paths:
-            stat = os.stat(path) if path else None
+            stat = os.stat(path) if path else None  # noqa: PTH116 - a `Path` of each takes longer than to ask the disk
             digest.update(repr((image, str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
         if boxes:
             digest.update(repr((image, boxes)).encode())
