@@ -71,11 +71,9 @@ def iterate(name: str, dataset: object, order: object) -> None:
             anonymous, mapped = memory()
             held.append(anonymous)
     took = time.perf_counter() - started
-    print(
-        f"{name}: {patches:,} patches in {took:.1f} s, {len(loader) / took:,.0f} batches of {BATCH} a second;\n"
-        f"  anonymous memory {before:.0f} MiB before, at every tenth {' '.join(f'{one:.0f}' for one in held)}; {mapped:.0f} mapped",
-        flush=True,
-    )
+    print(f"{name}: {patches:,} patches in {took:.1f} s, {len(loader) / took:,.0f} batches of {BATCH} a second;")
+    tenths = " ".join(f"{one:.0f}" for one in held)
+    print(f"  anonymous MiB {before:.0f} before, at every tenth {tenths}; {mapped:.0f} mapped", flush=True)
 
 
 def measure(folder: Path, count: int, shards: int) -> None:
