@@ -27,6 +27,7 @@ pneumo-ad COMMAND [overrides]
     predict      scores, maps and decisions for a folder of files       run=RUN input=PATH output=DIR [report=true]
     export       a run as ONNX or torch.export, with a model card       run=RUN format=onnx|torch_export
     download     fetch a public data set                                chest_xray|rsna [output=DIR]
+    prepare      decode and segment ahead of training, in shards        data=... num_shards=8 [shard=3] [-m]
     store        list the stores of decoded radiographs, or clear them  [clear=KEY|all]
 
 `pneumo-ad COMMAND --help` explains a command, its groups and its keys.
@@ -247,6 +248,7 @@ def main(argv: list[str] | None = None) -> None:
         "audit": _audit,
         "classify": _classify,
         "download": _download,
+        "prepare": _prepare,
         "store": _store,
     }
     if argv[0] not in commands:
@@ -275,8 +277,16 @@ def _fail(message: str) -> None:
     raise SystemExit(2)
 
 
-def _hydra(command: str, config_name: str, arguments: list[str], load: Callable[[], Callable[..., object]]) -> None:
+def _hydra(
+    command: str,
+    config_name: str,
+    arguments: list[str],
+    load: Callable[[], Callable[..., object]],
+    run: Callable[..., object] | None = None,
+) -> None:
     """Hand over to Hydra, which parses overrides, makes the run folder and starts the task (or, with -m, the tasks)."""
+    import logging
+
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import CompactHydraException
@@ -287,15 +297,18 @@ def _hydra(command: str, config_name: str, arguments: list[str], load: Callable[
     from pneumo_ad.jobs import run_job
     from pneumo_ad.sweeps import complete
 
+    do = run or run_job
+
     @hydra.main(version_base="1.3", config_path="pkg://pneumo_ad.conf", config_name=config_name)
     def task(config: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             try:
-                run_job(config, load)
-            except UserError as reason:  # told when all jobs are through; an exit would end them
+                do(config, load)
+            except UserError as reason:  # told when all jobs are through, of one; an exit would end them
+                logging.getLogger(__name__).error("%s", reason)
                 raise CompactHydraException(f"error: {reason}") from None
         else:
-            _explained(lambda: run_job(config, load))
+            _explained(lambda: do(config, load))
 
     sys.argv = [f"pneumo-ad {command}", *complete(config_name, arguments)]
     task()
@@ -460,6 +473,16 @@ def _download(arguments: list[str]) -> None:
 
     root = download(arguments)
     print_downloaded(next(argument for argument in arguments if "=" not in argument), root)
+
+
+def _prepare(arguments: list[str]) -> None:
+    def load() -> Callable[..., object]:
+        from pneumo_ad.prepare import prepare
+
+        return prepare
+
+    # Whether there is something to do the stores tell, not a run folder.
+    _hydra("prepare", "prepare", arguments, load, lambda config, load: load()(config))
 
 
 def _store(arguments: list[str]) -> None:

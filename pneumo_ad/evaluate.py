@@ -101,6 +101,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
     metrics |= deviation.metrics() if deviation is not None else {}
+    metrics |= {"counts/shards_left_out": len(data.shards_left_out)} if data.shards > 1 else {}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
     about = {
@@ -121,6 +122,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "halo": scoring.halo,
         "overrides": list(run.overrides),
         "skipped": data.skipped,
+        "shards_left_out": list(data.shards_left_out),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
     normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
@@ -192,7 +194,7 @@ def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
     """The radiographs of some rows and no others, with their aspect ratio kept."""
     data = run.datamodule
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
-    return build(run.config.datamodule, table=data.table[chosen].reset_index(drop=True), fit="pad")
+    return build(run.config.datamodule, table=data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
 
 
 def check_evaluation(config: DictConfig) -> None:

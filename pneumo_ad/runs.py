@@ -17,7 +17,6 @@ from pneumo_ad import __version__
 from pneumo_ad.checkpoints import read_checkpoint
 from pneumo_ad.compose import build, change_saved, compose_config
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.store import OnError
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
@@ -113,7 +112,10 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         module: NetModule = build(changed.module)
         module.on_load_checkpoint(held)
     module.load_state_dict(held["state_dict"])
-    return Run(folder, changed, module.eval(), weights, changed.data != config.get("data"), tuple(overrides))
+    others = changed.data != config.get("data")
+    if others and not any(override.startswith("shards=") for override in overrides):
+        changed.shards = 1  # said how the run's own data lie
+    return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
 
 
 class Dealt(Protocol):
@@ -121,7 +123,11 @@ class Dealt(Protocol):
 
     table: pd.DataFrame
     skipped: dict[str, str]
-    on_error: OnError
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether radiographs of the table may be missing without an error."""
+        ...
 
 
 def keep_split(datamodule: Dealt, folder: Path) -> None:
@@ -141,7 +147,7 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     table = datamodule.table
     now = set(table["image"]) - set(datamodule.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
-    if gone or (new and datamodule.on_error == "raise"):
+    if gone or (new and not datamodule.may_leave_out):
         raise DataError(
             f"the data of {folder} changed since it was trained: {len(gone)} radiographs are gone "
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "

@@ -57,6 +57,7 @@ SHORTER = {
     "corruption=none,coarse_noise seed=0,1": "corruption=none seed=0",
     "corruption=none,coarse_noise": "corruption=none",
     "tune.trials=20": "tune.trials=1",
+    "'shard=range(0,4)' hydra/launcher=joblib": "'shard=range(0,4)'",  # tests/test_prepare.py launches processes
 }
 
 

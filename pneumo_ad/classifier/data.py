@@ -127,6 +127,11 @@ class RadiographDataModule(L.LightningDataModule):
             self._lung_fields = self.lungs(self.store)
         return self._lung_fields
 
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether radiographs of the table may be missing from the store without an error."""
+        return self.on_error == "skip"
+
     @staticmethod
     def check_classes(table: pd.DataFrame) -> None:
         """See that each split has both classes.

@@ -22,13 +22,15 @@ from pneumo_ad.data.datasets import (
     PatchDataset,
     WholeRadiographs,
 )
-from pneumo_ad.data.fit import Fit
+from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
+from pneumo_ad.data.shards import MissingShards, open_shards
 from pneumo_ad.data.store import OnError, Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
 from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.joined import join, parts_of
 from pneumo_ad.lungs.fields import AutoFields, LungFields, WholeImage
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
 
@@ -73,9 +75,12 @@ class PatchDataModule(L.LightningDataModule):
         num_workers: Processes that cut batches; 0 is fastest for patches of this size.
         bank: Where the radiographs lie that batches are cut from: `memory`; `device`, copied once to the device that
             trains; or `auto`, which is `device` on CUDA where they take at most half of the memory that is free there.
+        shards: Stores that the table was cut into by `pneumo-ad prepare`; of more than one none is built here.
+        missing_shards: What to do where a shard was not prepared: `raise`, or `skip` its radiographs.
 
     Raises:
-        DataError: See `check_table`, `open_store`, `NormalLungPatches`; also a class or split without a radiograph.
+        DataError: See `check_table`, `open_store`, `open_shards`, `NormalLungPatches`; also a class or split without a
+            radiograph.
         ConfigError: Options that do not work together.
     """
 
@@ -99,11 +104,10 @@ class PatchDataModule(L.LightningDataModule):
         num_workers: int = 0,
         bank: BankOf = "auto",
         halo: int = 0,
+        shards: int = 1,
+        missing_shards: MissingShards = "raise",
     ) -> None:
         super().__init__()
-        sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-        if len(sides) != 2 or min(sides) < 1:
-            raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least 1")
         if batch_size < 1 or val_images < 1:
             raise ConfigError(f"batch_size={batch_size} and val_images={val_images} must be at least 1")
         if view not in ("patch", "image"):
@@ -117,7 +121,7 @@ class PatchDataModule(L.LightningDataModule):
             )
         if bank == "device" and view == "image":
             raise ConfigError("bank=device cuts patches, and with view=image there are none: take bank=memory")
-        self.grid = PatchGrid((int(sides[0]), int(sides[1])), patch, stride, cover)
+        self.grid = PatchGrid(sides(image_size), patch, stride, cover)
         check_halo(halo, self.grid.image_size)
         if halo and view == "image":
             raise ConfigError(f"halo={halo} has no effect with view=image: the net sees whole radiographs; halo=0")
@@ -135,6 +139,9 @@ class PatchDataModule(L.LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
         self.bank: BankOf = "memory" if num_workers or view == "image" else bank
+        self.shards = shards
+        self.missing_shards: MissingShards = missing_shards
+        self.shards_left_out: tuple[int, ...] = ()  # their numbers, known once the store is open
         self.skipped: dict[str, str] = {}  # name -> reason, known once the store is open
         self._store: Store | None = None
         self._lung_fields: npt.NDArray[np.uint8] | None = None
@@ -142,9 +149,9 @@ class PatchDataModule(L.LightningDataModule):
 
     @property
     def store(self) -> Store:
-        """The open store; built at first use."""
+        """The open store; built at first use, or joined from shards that were."""
         if self._store is None:
-            self._store = open_store(self.table, self.grid.image_size, self.fit, self.on_error)
+            self._store = self._open()
             small = self._too_small(self._store)
             self.skipped = self._store.skipped | small
             if small and self.on_error == "raise":
@@ -154,6 +161,26 @@ class PatchDataModule(L.LightningDataModule):
             if self.skipped:
                 warnings.warn(f"{len(self.skipped)} radiographs were skipped: {_some(self.skipped)}", stacklevel=2)
         return self._store
+
+    def _open(self) -> Store:
+        if self.shards == 1:
+            return open_store(self.table, self.grid.image_size, self.fit, self.on_error)
+        store, absent = open_shards(
+            self.table, self.grid.image_size, self.fit, self.shards, self.on_error, self.missing_shards
+        )
+        if absent:
+            warnings.warn(
+                f"{len(absent)} of {self.shards} shards were not prepared ({', '.join(map(str, absent))}): "
+                f"{len(self.table) - len(store) - len(store.skipped)} of {len(self.table)} radiographs are left out",
+                stacklevel=3,
+            )
+        self.shards_left_out = absent
+        return store
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether radiographs of the table may be missing from the store without an error."""
+        return self.on_error == "skip" or self.missing_shards == "skip"
 
     def _too_small(self, store: Store) -> dict[str, str]:
         """Radiographs smaller than a patch: enlarged, they would show nothing but interpolation."""
@@ -168,14 +195,15 @@ class PatchDataModule(L.LightningDataModule):
     def lung_fields(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, row by row as in the store; computed at first use."""
         if self._lung_fields is None:
-            self._lung_fields = self.lungs(self.store)
+            self._lung_fields = join([self.lungs(part) for part in self.store.parts])
         return self._lung_fields
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) uint8 grey levels as nets see them, row by row as in the store; computed at first use."""
         if self._images is None:
-            self._images = self.intensity(self.store, self.lung_fields)
+            fields = parts_of(self.lung_fields)
+            self._images = join([self.intensity(*both) for both in zip(self.store.parts, fields, strict=True)])
         return self._images
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
@@ -198,7 +226,7 @@ class PatchDataModule(L.LightningDataModule):
 
     def rows_without_lung(self) -> npt.NDArray[np.int64]:
         """Rows in whose radiograph no lung was found."""
-        return np.flatnonzero(~self.lung_fields.any(axis=(1, 2)))
+        return np.flatnonzero([not field.any() for field in self.lung_fields])  # one by one: none is kept
 
     def prepare_data(self) -> None:
         """Build the store, the lung fields and the grey levels, once per machine."""

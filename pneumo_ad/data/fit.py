@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,21 @@ from PIL import Image
 from pneumo_ad.errors import ConfigError
 
 Fit = Literal["squash", "pad"]
+
+
+def sides(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width in pixels, of one side or of both.
+
+    Raises:
+        ConfigError: Not one or two sides of at least 1.
+
+    >>> sides(256), sides([420, 320])
+    ((256, 256), (420, 320))
+    """
+    both = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(both) != 2 or min(both) < 1:
+        raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least 1")
+    return int(both[0]), int(both[1])
 
 
 @dataclass(frozen=True)

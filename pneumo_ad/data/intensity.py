@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -67,12 +68,9 @@ class LungFieldIntensity:
         digest = hashlib.sha256(f"{self.low} {self.high} {GREYS}".encode())
         digest.update(np.ascontiguousarray(lung_fields).data)
 
-        def compute() -> npt.NDArray[np.uint8]:
-            whole = (store.content(np.array([row]))[0] for row in range(len(store)))
-            pictures = np.empty_like(store.images)
-            for picture, image, field, content in zip(pictures, store.images, lung_fields, whole, strict=True):
-                picture[:] = self.one(image, field if field.any() else content)
-            return pictures
+        def compute() -> Iterator[npt.NDArray[np.uint8]]:
+            for row, (image, field) in enumerate(zip(store.images, lung_fields, strict=True)):
+                yield self.one(image, field if field.any() else store.content(np.array([row]))[0])
 
         return cached_array(store, f"intensity-{digest.hexdigest()[:12]}", compute)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pandas as pd
 
@@ -49,9 +50,12 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
         DataError: Names of no image (how many, the first few and the nearest name there is), or of more than one.
     """
     meant: dict[str, set[str]] = {}
-    for path, image in zip(map(Path, files["path"]), files["image"], strict=True):
-        below = path.relative_to(folder)
-        for key in (path.stem, path.name, below.as_posix(), below.with_suffix("").as_posix()):
+    root = str(folder / "_")[:-1]
+    for path, image in zip(files["path"], files["image"], strict=True):  # strings: many `Path`s take long
+        below = path.removeprefix(root).replace(os.sep, "/")
+        within, _, name = below.rpartition("/")
+        stem = PurePath(name).stem
+        for key in (below, f"{within}/{stem}" if within else stem, name, stem):
             meant.setdefault(key, set()).add(image)
     meant |= {image: {image} for image in files["image"]}  # a full name means its own image, whatever others are called
     blank = [line for line, name in enumerate(names, 2) if not Path(name).name]

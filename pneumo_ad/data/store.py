@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -55,6 +55,7 @@ class Store:
             "mask" or "boxes" where that tells of opacities, else "".
         skipped: name -> reason for each file that was left out.
         folder: Where it lies; `key` is the folder's name.
+        shards: The stores that it joins, in the order of its rows (`shards.join_stores`); none where it is one itself.
     """
 
     images: npt.NDArray[np.uint8]
@@ -63,6 +64,12 @@ class Store:
     table: pd.DataFrame
     skipped: dict[str, str]
     folder: Path
+    shards: tuple[Store, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Store, ...]:
+        """The stores that hold its arrays: its shards, or itself."""
+        return self.shards or (self,)
 
     @property
     def key(self) -> str:
@@ -85,9 +92,9 @@ class Store:
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
         inside = np.zeros((len(rows), *self.image_size), dtype=np.uint8)
-        for mask, row in zip(inside, rows, strict=True):
-            p = self.placement(int(row))
-            mask[p.top : p.top + p.height, p.left : p.left + p.width] = 1
+        placed = self.table[["top", "left", "fitted_height", "fitted_width"]].iloc[rows].to_numpy().tolist()
+        for mask, (top, left, height, width) in zip(inside, placed, strict=True):
+            mask[top : top + height, left : left + width] = 1
         return inside
 
 
@@ -100,12 +107,14 @@ def store_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit) -> str
         fit: `squash` or `pad`.
     """
     digest = hashlib.sha256(json.dumps([_FORMAT, list(image_size), fit]).encode())
-    for entry in _entries(table.sort_values("image")):
-        for path in (entry["path"], entry["lung"], entry["opacity"]):
-            stat = Path(path).stat() if path else None
-            digest.update(repr((entry["image"], str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
-        if entry["boxes"]:
-            digest.update(repr((entry["image"], entry["boxes"])).encode())
+    table = (table if "boxes" in table.columns else table.assign(boxes="")).sort_values("image")
+    columns = (table[name] for name in ("image", "path", "lung", "opacity", "boxes"))
+    for image, *paths, boxes in zip(*columns, strict=True):
+        for path in paths:
+            stat = os.stat(path) if path else None  # noqa: PTH116 - a `Path` of each takes longer than to ask the disk
+            digest.update(repr((image, str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
+        if boxes:
+            digest.update(repr((image, boxes)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -137,19 +146,45 @@ def open_store(
             or no room on the disk.
         ConfigError: An unknown `on_error`.
     """
-    if on_error not in ("raise", "skip"):
-        raise ConfigError(f"on_error={on_error!r} is not known; expected 'raise' or 'skip'")
-    cache = cache if cache is not None else cache_dir() / "stores"
-    folder = cache / store_key(table, image_size, fit)
+    check_on_error(on_error)
+    folder = store_folder(table, image_size, fit, cache)
     if not (folder / "store.json").is_file():
-        cache.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not (folder / "store.json").is_file():  # nobody built it while we waited
                 _build(table, image_size, fit, on_error, folder)
-    return _open(folder, table, on_error)
+    return read_store(folder, table, on_error)
 
 
-def _open(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
+def check_on_error(on_error: OnError) -> None:
+    """Raises `ConfigError` for what is not known."""
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error={on_error!r} is not known; expected 'raise' or 'skip'")
+
+
+def store_folder(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, cache: Path | None = None) -> Path:
+    """Where the store of a table lies, or will; it is whole where the folder holds `store.json`.
+
+    Args:
+        table: See `open_store`.
+        image_size: See `open_store`.
+        fit: See `open_store`.
+        cache: See `open_store`.
+    """
+    return (cache if cache is not None else cache_dir() / "stores") / store_key(table, image_size, fit)
+
+
+def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
+    """Open a store that is there.
+
+    Args:
+        folder: Of the store (`store_folder`).
+        table: The table that it was built of; labels and splits are taken from it.
+        on_error: See `open_store`.
+
+    Raises:
+        DataError: It was built without files that cannot be read (`on_error=raise`).
+    """
     about = json.loads((folder / "store.json").read_text())
     skipped: dict[str, str] = about["skipped"]
     if skipped and on_error == "raise":
@@ -354,13 +389,19 @@ class _Rows:
         os.fsync(self._file.fileno())
 
 
-def cached_array(store: Store, name: str, compute: Callable[[], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+def cached_array(
+    store: Store,
+    name: str,
+    compute: Callable[[], Iterable[npt.NDArray[np.uint8]]],
+    shape: tuple[int, int] | None = None,
+) -> npt.NDArray[np.uint8]:
     """An array kept beside a store (for example lung fields), computed once, written aside and renamed when whole.
 
     Args:
         store: The store it belongs to.
         name: File name without suffix; must tell apart whatever changes the result.
-        compute: Returns the array, one row per radiograph.
+        compute: Gives the array's rows, all at once as an array or one by one, so that memory does not grow with them.
+        shape: Of a row; default: that of an image.
 
     Returns:
         The array, memory-mapped.
@@ -369,11 +410,10 @@ def cached_array(store: Store, name: str, compute: Callable[[], npt.NDArray[np.u
     if not path.is_file():
         with FileLock(f"{path}.lock"):
             if not path.is_file():
-                array = compute()
                 aside = path.with_suffix(".partial")
                 try:
-                    with _full_disk_named(path.parent), _Rows(aside, len(array), array.shape[1:]) as rows:
-                        for row in array:
+                    with _full_disk_named(path.parent), _Rows(aside, len(store), shape or store.image_size) as rows:
+                        for row in compute():
                             rows.write(row)
                         rows.finish()
                     aside.rename(path)

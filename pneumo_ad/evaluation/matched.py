@@ -89,5 +89,7 @@ def _matched(
         return match(padded.store.images, padded.lung_fields, rows)
 
     images = cached_array(padded.store, name, lambda: made().images)
-    reached = cached_array(padded.store, f"{name}-reached", lambda: made().reached.astype(np.uint8)[:, None, None])
+    reached = cached_array(
+        padded.store, f"{name}-reached", lambda: made().reached.astype(np.uint8)[:, None, None], shape=(1, 1)
+    )
     return images, reached[:, 0, 0] == 1

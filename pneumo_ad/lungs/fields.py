@@ -36,7 +36,7 @@ class WholeImage:
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1."""
-        return store.content(np.arange(len(store)))
+        return cached_array(store, "content", lambda: (store.content(np.array([row]))[0] for row in range(len(store))))
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, see `LungFields`."""
@@ -82,10 +82,12 @@ class SegmenterFields:
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1."""
-        return cached_array(store, f"lungs-{file_digest(self.weights)}", lambda: self._segment(store))
+        return cached_array(store, self.name, lambda: self._segmenter.segment_each(store.images, self.batch_size))
 
-    def _segment(self, store: Store) -> npt.NDArray[np.uint8]:
-        return self._segmenter.segment_all(store.images, self.batch_size)
+    @property
+    def name(self) -> str:
+        """Of what is kept beside a store."""
+        return f"lungs-{file_digest(self.weights)}"
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, see `LungFields`."""
@@ -113,7 +115,10 @@ class AutoFields:
         if has_lung.all():
             return store.lung
         fields = self.segmenter(store)
-        return np.where(has_lung[:, None, None], store.lung, fields) if has_lung.any() else fields
+        if not has_lung.any():
+            return fields
+        each = zip(has_lung, store.lung, fields, strict=True)
+        return cached_array(store, f"{self.segmenter.name}-or-files", lambda: (a if told else b for told, a, b in each))
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, see `LungFields`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -117,15 +118,22 @@ class LungSegmenter(nn.Module):
         Returns:
             (N, H, W) uint8 of 0 and 1, cleaned by `clean_field`; all 0 where no lung is found.
         """
+        fields = np.zeros(images.shape, dtype=np.uint8)
+        for field, found in zip(fields, self.segment_each(images, batch_size, progress), strict=True):
+            field[:] = found
+        return fields
+
+    def segment_each(
+        self, images: npt.NDArray[np.uint8], batch_size: int = 16, progress: bool = True
+    ) -> Iterator[npt.NDArray[np.uint8]]:
+        """As `segment_all`, one (H, W) field after the other: memory does not grow with radiographs."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        fields = np.zeros(images.shape, dtype=np.uint8)
         for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch", disable=not progress):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
             shows = batch.float().std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
             found = ((self.probability(batch) > 0.5) & shows)[:, 0].cpu().numpy()
-            fields[first : first + batch_size] = [clean_field(field) for field in found]
-        return fields
+            yield from map(clean_field, found)
 
 
 def file_digest(path: Path) -> str:

@@ -111,7 +111,7 @@ def _finish(
     seed: int,
 ) -> pd.DataFrame:
     # Without a csv a file name that tells the patient, as those of the Kaggle set do, is believed.
-    told = table["image"].map(lambda name: Path(name).name).str.extract(PATIENT)["patient"].fillna(table["image"])
+    told = table["image"].str.rpartition("/")[2].str.extract(PATIENT)["patient"].fillna(table["image"])
     # A blank cell of the csv is what the csv does not give; blank patients are not one person.
     for column, default in (("label", default_label), ("patient", told)):
         given = table[column].astype(str).str.strip() if column in table.columns else pd.Series("", index=table.index)
