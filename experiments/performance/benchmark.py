@@ -83,6 +83,8 @@ def measured(topic: str, setting: object) -> str:
         module = importlib.import_module(topic)
     except ModuleNotFoundError as error:
         return table([Row(topic, note=str(error))])
+    if not hasattr(module, "rows"):
+        return table([Row(topic, note=f"{topic}.py has no `rows(setting)`")])
     return table(module.rows(setting))
 
 

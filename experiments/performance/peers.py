@@ -32,9 +32,7 @@ def environment(folder: Path, pins: Path = PINS) -> Path:
     if written.is_file() and written.read_text() == recipe:
         return interpreter
     if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
-        raise PeersError(
-            f"{folder} is not empty and not an environment; expected a new folder or an earlier one of these"
-        )
+        raise PeersError(f"{folder} is neither empty nor an environment; expected a new folder or one made here")
     call([sys.executable, "-m", "venv", "--clear", str(folder)])
     quiet = ["--quiet", "--disable-pip-version-check"]
     call([str(interpreter), "-m", "pip", "install", *quiet, "--no-deps", "-r", str(pins)])
