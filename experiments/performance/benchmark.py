@@ -32,14 +32,14 @@ NAMED = ("torch", "monai", "anomalib", "pillow", "torchvision")  # whose version
 def main() -> None:
     """Go where the peers are, then measure topic by topic."""
     arguments = parsed()
-    if not arguments.without_peers:
+    there = Path(sys.prefix).resolve() == arguments.peers.resolve()
+    if not arguments.without_peers and not there:
         try:
-            interpreter = environment(arguments.peers.absolute())
+            interpreter = environment(arguments.peers.resolve())
         except PeersError as error:
             print(f"without peers: {error}", file=sys.stderr)
         else:
-            if Path(sys.prefix) != arguments.peers.absolute():
-                os.execv(interpreter, [str(interpreter), __file__, *sys.argv[1:]])
+            os.execv(interpreter, [str(interpreter), __file__, *sys.argv[1:]])
     import torch
     from ratios import Setting
 

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+import pneumo_ad
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "performance"
 MODULES = ("benchmark", "dense", "peers", "ratios", "tiles", "training", "windows")
@@ -111,8 +114,6 @@ def test_the_median_meets_or_misses_the_target(module, ratios, target, at_most, 
 
 
 def test_actions_take_turns_and_warm_up_once(module):
-    import torch
-
     turns = []
     times = module("ratios").alternate(2, torch.device("cpu"), a=lambda: turns.append("a"), b=lambda: turns.append("b"))
     assert turns == ["a", "b"] * 3
@@ -123,23 +124,35 @@ def test_quotients_are_of_the_same_repeat(module):
     assert module("ratios").quotients({"a": [1.0, 6.0], "b": [2.0, 3.0]}, "a", "b") == (0.5, 2.0)
 
 
-def test_an_environment_sees_what_the_running_one_has(module, tmp_path):
-    (tmp_path / "pins.txt").write_text("# none\n")
-    peers = module("peers")
-    interpreter = peers.environment(tmp_path / "made", tmp_path / "pins.txt")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An environment without peers: its interpreter, and the pins it was made of."""
+    folder = tmp_path_factory.mktemp("peers")
+    (folder / "pins.txt").write_text("# none\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(FOLDER), *sys.path])
+        interpreter = importlib.import_module("peers").environment(folder / "made", folder / "pins.txt")
+    sys.modules.pop("peers")
+    return interpreter, folder / "pins.txt"
+
+
+def test_an_environment_sees_what_the_running_one_has(made):
     code = "import sys, torch, pneumo_ad; print(sys.prefix, torch.__file__, pneumo_ad.__file__)"
-    prefix, *files = subprocess.run(
-        [interpreter, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    import torch
-
-    import pneumo_ad
-
-    assert prefix == str(tmp_path / "made")
+    prefix, *files = subprocess.check_output([made[0], "-c", code], text=True).split()
+    assert prefix == str(made[0].parents[1])
     assert files == [torch.__file__, pneumo_ad.__file__]
-    written = (tmp_path / "made" / "recipe.txt").stat().st_mtime_ns
-    peers.environment(tmp_path / "made", tmp_path / "pins.txt")
-    assert (tmp_path / "made" / "recipe.txt").stat().st_mtime_ns == written
+
+
+def test_an_environment_is_made_once(made, module):
+    recipe = made[0].parents[1] / "recipe.txt"
+    before = recipe.stat().st_mtime_ns
+    assert module("peers").environment(made[0].parents[1], made[1]) == made[0]
+    # From within, where the script goes, nothing is made anew.
+    command = [made[0], FOLDER / "benchmark.py", "--peers", made[0].parents[1], "--quick", "--only", "training"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "| " in done.stdout
+    assert recipe.stat().st_mtime_ns == before
 
 
 def test_a_package_that_cannot_be_had_is_named_and_nothing_is_kept(module, tmp_path, monkeypatch):
