@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.nets.unet import ConvBlock, Norm, check_divisible, check_sizes, upsample
+from pneumo_ad.nets.unet import ConvBlock, Norm, UpBlock, check_divisible, check_sizes
 
 
 class Encoder(nn.Module):
@@ -60,12 +60,12 @@ class Decoder(nn.Module):
     def __init__(self, width: int, depth: int, convs: int = 1, norm: Norm = "none", pictures: int = 1) -> None:
         super().__init__()
         widths = [width * 2**level for level in reversed(range(depth + 1))]
-        self.blocks = nn.ModuleList(ConvBlock(a, b, convs, norm) for a, b in pairwise(widths))
+        self.blocks = nn.ModuleList(UpBlock(a, b, convs, norm) for a, b in pairwise(widths))
         self.head = nn.Conv2d(width, pictures, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features -> float32, without an activation."""
         for block in self.blocks:
-            features = block(upsample(features))
+            features = block(features)
         with torch.autocast(features.device.type, enabled=False):  # as in `UNet`: bfloat16 would round grey levels
             return self.head(features.float())

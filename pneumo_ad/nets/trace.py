@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from pneumo_ad.nets.unet import UpBlock
+
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 # Functions that change a picture as a layer does, and what they are called.
 _FUNCTIONS = {
@@ -82,13 +84,18 @@ def trace(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
     device = next(net.parameters(), torch.empty(0)).device
     x = torch.zeros(1, 1, *size, device=device)
     modes = {module: module.training for module in net.modules()}
+    blocks = {module: module.fused for module in net.modules() if isinstance(module, UpBlock)}
     recorder = _Recorder(net, x)
     try:
+        for block in blocks:
+            block.fused = False  # step by step, as the paper draws it
         with torch.no_grad(), recorder.hooked(), recorder:
             net.eval()(x)
     finally:
         for module, training in modes.items():
             module.training = training
+        for block, fused in blocks.items():
+            block.fused = fused
     return recorder.layers + recorder.unused()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
+from pneumo_ad.nets.upconv import upconv, upsample
 
 Norm = Literal["none", "batch"]
 
@@ -35,9 +36,34 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
 
-def upsample(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 2H, 2W) by copying each pixel into a 2 x 2 square (nearest neighbour)."""
-    return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+class UpBlock(ConvBlock):
+    """A block whose first convolution sees an upsampled input and, beside it, a skip connection.
+
+    Args:
+        in_channels: Of both together.
+        out_channels: See `ConvBlock`.
+        convs: See `ConvBlock`.
+        norm: See `ConvBlock`.
+
+    Attributes:
+        fused: Whether `upconv` takes the first three steps at once. Other devices than the CPU never do: transposed
+            convolutions on CUDA need not give the same sums twice.
+    """
+
+    fused: bool = True
+
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) and, of a skip connection, (B, D, 2H, 2W) -> (B, out_channels, 2H, 2W)."""
+        first, *rest = self
+        assert isinstance(first, nn.Conv2d)
+        if self.fused and x.device.type == "cpu":
+            x = upconv(x, kept, first.weight, first.bias)
+        else:
+            x = upsample(x)
+            x = first(x if kept is None else torch.cat([x, kept], dim=1))
+        for layer in rest:
+            x = layer(x)
+        return x
 
 
 class UNet(nn.Module):
@@ -77,7 +103,7 @@ class UNet(nn.Module):
         self.encoder = nn.ModuleList(ConvBlock(a, b, convs, norm) for a, b in zip(sources, widths, strict=True))
         self.pool = nn.MaxPool2d(2)
         self.decoder = nn.ModuleList(
-            ConvBlock(widths[level + 1] + (widths[level] if skips else 0), widths[level], convs, norm)
+            UpBlock(widths[level + 1] + (widths[level] if skips else 0), widths[level], convs, norm)
             for level in reversed(range(depth))
         )
         self.head = nn.Conv2d(width, classes or channels, 1)
@@ -90,8 +116,7 @@ class UNet(nn.Module):
             x = block(self.pool(x) if level else x)
             kept.append(x)
         for level, block in zip(reversed(range(self.depth)), self.decoder, strict=True):
-            x = upsample(x)
-            x = block(torch.cat([x, kept[level]], dim=1) if self.skips else x)
+            x = block(x, kept[level] if self.skips else None)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the picture to whole grey levels
             return self.head(x.float())
 

@@ -19,7 +19,7 @@ from pneumo_ad.nets import (
 )
 from pneumo_ad.nets.memory_autoencoder import sparse_attention
 from pneumo_ad.nets.uncertainty_autoencoder import LEAST_LOG_VARIANCE
-from pneumo_ad.nets.unet import upsample
+from pneumo_ad.nets.upconv import upsample
 from pneumo_ad.nets.vae import kl_to_standard_normal
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
