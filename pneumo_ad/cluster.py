@@ -98,11 +98,12 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     net = run.module.net.to(device_of(run.config.trainer.accelerator)).eval()
     describe, explained = train_description(net, windows, seed)
     models = _fit(describe, windows, seed)
-    log.info("describing %d radiographs of %d windows each", len(rows), len(data.grid))
-    dataset = ExhaustivePatches(data.images, rows, data.grid)
+    kept = data.grid.thinned(run.config.kept_windows)
+    log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
+    dataset = ExhaustivePatches(data.images, rows, kept)
     features = describe.every(dataset, run.config.eval_batch_size, "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
-    evidence = gather_evidence(data, rows)
+    evidence = gather_evidence(data, rows, kept)
     metrics, omitted, match = measure(evidence, found, seed)
     of_thresholds, missing = _thresholds(evaluation, subset, data.store.key)
     metrics |= of_thresholds | counts(evidence) | {"counts/images_seen_in_training": seen}
@@ -120,7 +121,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
         "overrides": list(run.overrides),
         "seed": seed,
     }
-    _write_table(output, data, rows, evidence, found)
+    _write_table(output, data, dataset, evidence, found)
     write_json(output / "clusters.json", metrics | {"about": about})  # after the table: where it stands, that does
     _draw(output / "figures", dataset, data, evidence, describe, features, found, models, match)
     return output
@@ -203,15 +204,16 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
 
 
 def _write_table(
-    output: Path, data: PatchDataModule, rows: npt.NDArray[np.int64], evidence: Evidence, found: Clusters
+    output: Path, data: PatchDataModule, dataset: ExhaustivePatches, evidence: Evidence, found: Clusters
 ) -> None:
-    names = data.store.table["image"].iloc[rows].to_numpy()
+    names = data.store.table["image"].iloc[dataset.rows].to_numpy()
+    positions = dataset.grid.positions
     kind = evidence.kind.ravel()
     table = pd.DataFrame(
         {
-            "image": np.repeat(names, len(data.grid)),
-            "top": np.tile(data.grid.positions[:, 0], len(rows)),
-            "left": np.tile(data.grid.positions[:, 1], len(rows)),
+            "image": np.repeat(names, len(positions)),
+            "top": np.tile(positions[:, 0], len(names)),
+            "left": np.tile(positions[:, 1], len(names)),
             "kind_true": np.where(kind == UNKNOWN, "", np.array(KINDS)[kind]),
         }
         | {name.replace("/", "_"): clusters for name, clusters in found.items()}
@@ -257,13 +259,15 @@ def _draw(
     rows, truth = dataset.rows[shown], evidence.pixel_truth
     table = data.store.table.iloc[rows]
     shapes = {
-        f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(-1, len(data.grid))[shown]
+        f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(-1, len(dataset.grid))[
+            shown
+        ]
         for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
     }
     figures["where_clusters_lie"] = cluster_figures.where_clusters_lie(
         [np.asarray(data.images[row]) for row in rows],
         shapes,
-        data.grid,
+        dataset.grid,
         [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)],
         words,
         [(truth[i] > 0, truth[i] == 2) if i in truth else None for i in shown],

@@ -13,10 +13,11 @@ import torch
 from omegaconf import DictConfig
 
 from pneumo_ad.checkpoints import weights_digest
+from pneumo_ad.compilation import compile_net
 from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluation.calibration import Calibration, fit_thresholds, validation_scores
+from pneumo_ad.evaluation.calibration import Calibration, fit_thresholds, validation_scores, windows_of
 from pneumo_ad.evaluation.examination import Examination, Scoring, check_relative, examine
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
@@ -25,6 +26,7 @@ from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
 from pneumo_ad.runs import Run, explained, load_run, of_run
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
+from pneumo_ad.summary import kept_words
 from pneumo_ad.sweeps import folder_name
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     thresholds, unfitted = fit_thresholds(calibration, build(config.threshold))
     seen_before = subset != "test" and not run.data_changed
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
+    if (kept := scoring.kept(data)) != data.grid:
+        log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
     result = examine(scoring, data, rows)
     findings = measure(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
     findings.explain_missing_kinds(unfitted)
@@ -89,6 +93,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         findings.add(measure_matched(scoring, _padded(run, rows)))
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
+    metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
     about = {
@@ -97,6 +102,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "score": type(run.module.score).__name__,
         "unit": scoring.unit,
         "aggregate": f"{type(scoring.aggregate).__name__} of {scoring.aggregate.of}",
+        "strides": {"scored": data.grid.stride, "kept": result.grid.stride},
         "subset": subset,
         "store": data.store.key,
         "checkpoint": str(
@@ -121,7 +127,10 @@ def scoring_of(run: Run) -> Scoring:
     """How a run scores, its net moved to the device that its config asks for."""
     config = run.config
     with explained(run.folder, ConfigError):
-        net = run.module.net.to(device_of(config.trainer.accelerator)).eval()
+        device = device_of(config.trainer.accelerator)
+        net = run.module.net.to(device).eval()
+        if config.compile:
+            compile_net(net, device)
         precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
         return Scoring(
             net,
@@ -131,6 +140,7 @@ def scoring_of(run: Run) -> Scoring:
             precision,
             build(config.aggregate),
             config.relative,
+            config.kept_windows,
         )
 
 
@@ -174,9 +184,13 @@ def check_options(config: DictConfig) -> None:
     """See that scoring and decisions can be what a config asks for.
 
     Raises:
-        ConfigError: A `relative`, threshold, false-alarm rate, aggregate or device that cannot be.
+        ConfigError: A `relative`, `kept_windows`, threshold, false-alarm rate, aggregate or device that cannot be.
     """
     check_relative(config.relative)
+    kept = config.kept_windows
+    if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool)):
+        raise ConfigError(f"kept_windows={kept} must be a whole number of windows of a radiograph, or null for all")
+    windows_of(config).thinned(kept)
     if not 0 < config.false_alarm_rate < 1:
         raise ConfigError(f"false_alarm_rate={config.false_alarm_rate} must lie between 0 and 1")
     device_of(config.trainer.accelerator)

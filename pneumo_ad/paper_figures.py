@@ -23,7 +23,7 @@ from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluate import chosen_rows, default_output, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
-from pneumo_ad.evaluation.examination import Examination, Scoring, typical_places
+from pneumo_ad.evaluation.examination import Examination, Scoring, placed, typical_places
 from pneumo_ad.evaluation.kept import kept_windows
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
 from pneumo_ad.evaluation.pictures import (
@@ -41,6 +41,7 @@ from pneumo_ad.files import whole, writable_folder, write_text
 from pneumo_ad.jobs import read_story
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.modality import modality
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs import Run, load_run, of_run
 from pneumo_ad.thresholds import Thresholds
 
@@ -114,29 +115,39 @@ class Material:
         return type(self.run.module.score).__name__
 
     @cached_property
+    def grid(self) -> PatchGrid:
+        """The windows that are kept."""
+        return self.scoring.kept(self.data)
+
+    @cached_property
     def evidence(self) -> Evidence:
         """What masks and labels tell."""
-        return gather_evidence(self.data, self.rows)
+        return gather_evidence(self.data, self.rows, self.grid)
 
     @cached_property
     def result(self) -> Examination:
-        """Scores and evidence of every window; no maps."""
+        """Scores and evidence of every window that is kept; no maps."""
         window = self._read_scores()
         if window is None:
             window = self._score()
-        return Examination(self.rows, self.evidence, window, {}, {}, {})
+        return Examination(self.rows, self.grid, self.evidence, window, {}, {}, {})
 
     def _score(self) -> dict[str, npt.NDArray[np.float32]]:
-        parts = [part.scores for part in self.scoring(self.data, self.rows, "scoring")]
-        names = [name for name in ("score", "sad") if name in parts[0]]
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        numbers = self.data.grid.numbers_of(self.grid)
+        names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
+        shape = (len(self.rows), len(self.grid))
+        found: dict[str, npt.NDArray[np.float32]] = {name: np.empty(shape, dtype=np.float32) for name in names}
+        for here, part in placed(self.scoring(self.data, self.rows, "scoring")):
+            for name in names:
+                found[name][here] = part.scores[name][:, numbers]
+        return found
 
     def _read_scores(self) -> dict[str, npt.NDArray[np.float32]] | None:
         """Those of an evaluation of the same radiographs by the same weights; None where there is none."""
         windows = kept_windows(self.evaluated, self.run, self.scoring, self.rows)
         if windows is None:
             return None
-        shape, columns = (len(self.rows), len(self.data.grid)), [name for name in ("score", "sad") if name in windows]
+        shape, columns = (len(self.rows), len(self.grid)), [name for name in ("score", "sad") if name in windows]
         return {name: windows[name].to_numpy(dtype=np.float32).reshape(shape) for name in columns}
 
     @cached_property
@@ -227,7 +238,7 @@ def _fig10(material: Material) -> Parts:
 def _table01(material: Material) -> Parts:
     result = material.result
     measured = "sad" if "sad" in result.window else "score"  # a net of whole radiographs reconstructs no patch
-    shares = background_shares(material.data, material.rows)
+    shares = background_shares(material.data, material.grid, material.rows)
     return {"table01_kinds": draw_table(kinds_table(result.window[measured], result.evidence, shares), _unit(material))}
 
 
@@ -243,12 +254,12 @@ FIGURES = (
     PaperFigure(
         "Fig. 3",
         "patches of normal lung",
-        lambda m: {"fig03_normal_patches": sample_patches(m.data, m.rows, m.evidence, "normal_lung")},
+        lambda m: {"fig03_normal_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "normal_lung")},
     ),
     PaperFigure(
         "Fig. 4",
         "patches of pneumonia radiographs",
-        lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.rows, m.evidence, "pneumonia")},
+        lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "pneumonia")},
     ),
     PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": lung_fields(m.data, m.rows)}),
     PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),

@@ -7,8 +7,8 @@ left corner; heights come before widths.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, lru_cache
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch import Tensor
 from pneumo_ad.errors import ConfigError
 
 Cover = Literal["inside", "full"]
+Places = TypeVar("Places", npt.NDArray[np.int64], Tensor)
 
 
 def starts(length: int, patch: int, stride: int, cover: Cover = "inside") -> npt.NDArray[np.int64]:
@@ -102,6 +103,45 @@ class PatchGrid:
         tops, lefts = np.meshgrid(self.tops, self.lefts, indexing="ij")
         return np.stack([tops.ravel(), lefts.ravel()], axis=1)
 
+    def thinned(self, most: int | None) -> PatchGrid:
+        """Every k-th window each way, so that at most so many are left: overlapping windows repeat each other.
+
+        Args:
+            most: Windows to leave; None leaves all.
+
+        Returns:
+            A grid of a multiple of this stride; each of its windows is one of this grid.
+
+        Raises:
+            ConfigError: Fewer than the longest stride leaves.
+
+        >>> grid = PatchGrid((256, 256), patch=32, stride=1)
+        >>> grid.thinned(4096).stride, len(grid.thinned(4096)), grid.thinned(None) == grid
+        (4, 3249, True)
+        """
+        thinned, longest = self, min(self.image_size) // self.stride
+        for every in range(1, longest + 1):
+            thinned = PatchGrid(self.image_size, self.patch, every * self.stride, self.cover)
+            if most is None or len(thinned) <= most:
+                return thinned
+        raise ConfigError(
+            f"kept_windows={most} of the {len(self)} windows of a radiograph are too few; the fewest that can be kept "
+            f"are {len(thinned)}, and null keeps all"
+        )
+
+    def numbers_of(self, thinned: PatchGrid) -> npt.NDArray[np.int64]:
+        """(M,) numbers here of the windows of a grid that was thinned from this one.
+
+        Args:
+            thinned: From `thinned`.
+
+        >>> grid = PatchGrid((8, 8), patch=4, stride=2)
+        >>> grid.numbers_of(grid.thinned(4)).tolist()
+        [0, 2, 6, 8]
+        """
+        rows, columns = np.searchsorted(self.tops, thinned.tops), np.searchsorted(self.lefts, thinned.lefts)
+        return (rows[:, None] * len(self.lefts) + columns).ravel()
+
     @cached_property
     def windows_per_pixel(self) -> npt.NDArray[np.int64]:
         """(H, W) number of windows that cover each pixel; 0 where the border is left out."""
@@ -137,8 +177,11 @@ class PatchGrid:
         torch.Size([2, 6, 1, 4, 4])
         """
         assert images.shape[-2:] == self.image_size, (images.shape, self.image_size)
-        windows = images[:, 0].unfold(1, self.patch, 1).unfold(2, self.patch, 1)  # a view: (B, H-p+1, W-p+1, p, p)
-        windows = windows[:, self.tops][:, :, self.lefts]
+        regular = all((np.diff(offsets) == self.stride).all() for offsets in (self.tops, self.lefts))
+        step = self.stride if regular else 1
+        windows = images[:, 0].unfold(1, self.patch, step).unfold(2, self.patch, step)  # a view: nothing is copied yet
+        if not regular:
+            windows = windows[:, self.tops[:, None], self.lefts]
         return windows.reshape(len(images), len(self), 1, self.patch, self.patch)
 
     def stitch(self, windows: Tensor) -> Tensor:
@@ -155,31 +198,45 @@ class PatchGrid:
         >>> torch.allclose(grid.stitch(grid.extract(x)), x)
         True
         """
-        rows, columns = self.shape
-        height, width = self.image_size
         p = self.patch
-        windows = windows.reshape(len(windows), rows, columns, p, p)
-        # First along each row of windows, then down the columns: rows + columns additions instead of rows x columns.
-        bands = windows.new_zeros(len(windows), rows, p, width)
-        for column, left in enumerate(self.lefts.tolist()):
-            bands[..., left : left + p] += windows[:, :, column]
-        total = windows.new_zeros(len(windows), height, width)
-        for row, top in enumerate(self.tops.tolist()):
-            total[:, top : top + p] += bands[:, row]
-        count = torch.as_tensor(self.windows_per_pixel, device=windows.device)
-        return (total / count.to(total.dtype)).unsqueeze(1)  # 0 / 0 is NaN: an uncovered pixel is never a score of 0
+        windows = windows.reshape(len(windows), *self.shape, p, p)
+        total = windows.new_zeros(len(windows), *self.image_size)
+        # Windows that do not overlap are added at once, through a view of the image.
+        for rows, top, down in self._apart(self.tops):
+            for columns, left, right in self._apart(self.lefts):
+                part = windows[:, rows, columns]
+                places = total[:, top:, left:].unfold(1, p, down).unfold(2, p, right)
+                places[:, : part.shape[1], : part.shape[2]] += part
+        total /= _windows_per_pixel(self, windows.dtype, windows.device)
+        return total.unsqueeze(1)  # 0 / 0 is NaN: an uncovered pixel is never a score of 0
+
+    def _apart(self, offsets: npt.NDArray[np.int64]) -> list[tuple[slice, int, int]]:
+        """Sets of windows along a side that are evenly spaced and do not overlap: which, the first offset, the step."""
+        every = -(-self.patch // self.stride)
+        regular = int((offsets % self.stride == 0).sum())  # a window flush to the border may come after them
+        sets = [
+            (slice(first, regular, every), int(offsets[first]), every * self.stride)
+            for first in range(min(every, regular))
+        ]
+        return sets + [(slice(i, i + 1), int(offsets[i]), self.patch) for i in range(regular, len(offsets))]
 
     def paint(self, values: Tensor) -> Tensor:
         """Give each pixel the mean of one value per window over the windows that cover it, NaN where none does.
+
+        Whether a window covers a pixel is a matter of its row and of its column alone, so that this is one small matrix
+        product along each side: `stitch` of constant windows, without making them.
 
         Args:
             values: (B, N) floating point.
 
         Returns:
-            (B, 1, H, W).
+            (B, 1, H, W) of the same type.
+
+        >>> PatchGrid((1, 4), patch=1, stride=1).paint(torch.tensor([[1.0, 2, 3, 4]])).tolist()
+        [[[[1.0, 2.0, 3.0, 4.0]]]]
         """
-        p = self.patch
-        return self.stitch(values[:, :, None, None, None].expand(-1, -1, 1, p, p))
+        down, across = _covering(self, values.dtype, values.device)
+        return (down @ values.reshape(len(values), *self.shape) @ across).unsqueeze(1)
 
     def window_sums(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Sum of each window, exactly, from an integral image: the cost does not depend on the patch size.
@@ -195,10 +252,11 @@ class PatchGrid:
         [[[4, 4], [4, 4]]]
         """
         height, width = self.image_size
-        integral = np.zeros((len(masks), height + 1, width + 1), dtype=np.int64)
-        np.cumsum(masks, axis=1, dtype=np.int64, out=integral[:, 1:, 1:])
+        # 32 bits are half the work. The integral may wrap round; differences are right as long as a window's sum fits.
+        integral = np.zeros((len(masks), height + 1, width + 1), dtype=np.uint32)
+        np.cumsum(masks, axis=1, dtype=np.uint32, out=integral[:, 1:, 1:])
         np.cumsum(integral[:, 1:, 1:], axis=2, out=integral[:, 1:, 1:])
-        return self._differences(integral)
+        return self._differences(integral).astype(np.int64)
 
     def window_shares(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(B, N) share of each window that the (B, H, W) masks of 0 and 1 fill."""
@@ -218,15 +276,38 @@ class PatchGrid:
         return integral[:, t + p, le + p] - integral[:, t, le + p] - integral[:, t + p, le] + integral[:, t, le]
 
 
+# Kept for the grids in use, as tensors of their device; never tensors of inference mode, which training may not use.
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _windows_per_pixel(grid: PatchGrid, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(H, W) `PatchGrid.windows_per_pixel`."""
+    return torch.as_tensor(grid.windows_per_pixel, dtype=dtype, device=device)
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _covering(grid: PatchGrid, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(H, rows), (columns, W): what each row (column) of windows weighs in the mean over those that cover a pixel."""
+    sides = []
+    for offsets, length in zip((grid.tops, grid.lefts), grid.image_size, strict=True):
+        below = np.arange(length)[:, None] - offsets
+        covers = (below >= 0) & (below < grid.patch)
+        with np.errstate(invalid="ignore"):
+            weights = covers / covers.sum(axis=1, keepdims=True)  # 0 / 0 is NaN where no window lies
+        sides.append(torch.as_tensor(weights, dtype=dtype, device=device))
+    return sides[0], sides[1].T.contiguous()
+
+
 class PatchIndex:
     """Numbers the windows chosen from many images, in memory that grows with images and not with windows.
 
-    Neighbouring windows of one row are kept as a run (image, row, first column, length): stride 1 costs about what
-    stride 20 does.
+    The windows of all images stand in one line, image by image and row by row; neighbours in it are kept as a run, 16
+    bytes each: stride 1 costs about what stride 20 does, and all windows of any number of images are one run.
 
     Args:
         grid: The geometry shared by all images.
-        runs: (R, 4) whole numbers: image, row of windows, first column of windows, number of windows.
+        starts: (R,) place in that line of the first window of each run, ascending.
+        lengths: (R,) windows of each run.
 
     >>> grid = PatchGrid((4, 6), patch=2, stride=2)
     >>> index = PatchIndex.where(grid, np.array([[[1, 1, 0], [0, 0, 1]]], dtype=bool))
@@ -234,10 +315,10 @@ class PatchIndex:
     (3, [[0, 0, 0], [0, 0, 2], [0, 2, 4]])
     """
 
-    def __init__(self, grid: PatchGrid, runs: npt.NDArray[np.integer]) -> None:
+    def __init__(self, grid: PatchGrid, starts: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> None:
         self.grid = grid
-        self._runs = runs.astype(np.int32)
-        self._ends = np.cumsum(runs[:, 3], dtype=np.int64)
+        self._ends = np.cumsum(lengths, dtype=np.int64)  # the numbers of a run end before
+        self._shifts = np.asarray(starts, dtype=np.int64) - (self._ends - lengths)  # from a number to its place
 
     @classmethod
     def every(cls, grid: PatchGrid, images: int) -> PatchIndex:
@@ -247,10 +328,7 @@ class PatchIndex:
             grid: Positions of windows in an image.
             images: How many there are.
         """
-        rows, columns = grid.shape
-        image, row = np.meshgrid(np.arange(images), np.arange(rows), indexing="ij")
-        zeros = np.zeros(image.size, dtype=np.int64)
-        return cls(grid, np.stack([image.ravel(), row.ravel(), zeros, zeros + columns], axis=1))
+        return cls(grid, np.array([0]), np.array([images * len(grid)]))
 
     @classmethod
     def where(cls, grid: PatchGrid, chosen: npt.NDArray[np.bool_], first_image: int = 0) -> PatchIndex:
@@ -262,23 +340,19 @@ class PatchIndex:
             first_image: Number of the first image.
         """
         assert chosen.shape[1:] == grid.shape, (chosen.shape, grid.shape)
-        flank = np.zeros((*chosen.shape[:2], 1), dtype=np.int8)
-        edges = np.diff(chosen.astype(np.int8), axis=2, prepend=flank, append=flank)
-        image, row, begin = np.nonzero(edges == 1)
-        end = np.nonzero(edges == -1)[2]
-        return cls(grid, np.stack([image + first_image, row, begin, end - begin], axis=1))
+        edges = np.diff(chosen.ravel().view(np.int8), prepend=np.int8(0), append=np.int8(0))
+        begin, end = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        return cls(grid, begin + first_image * len(grid), end - begin)
 
     @classmethod
     def join(cls, parts: list[PatchIndex]) -> PatchIndex:
-        """One index after the other; all of the same grid."""
-        return cls(parts[0].grid, np.concatenate([part._runs for part in parts]))
+        """One index after the other; all of the same grid, the images of each after those of the one before."""
+        lengths = [np.diff(part._ends, prepend=0) for part in parts]
+        starts = [part._shifts + part._ends - length for part, length in zip(parts, lengths, strict=True)]
+        return cls(parts[0].grid, np.concatenate(starts), np.concatenate(lengths))
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
-
-    def per_image(self, images: int) -> npt.NDArray[np.int64]:
-        """(images,) number of windows chosen from each image."""
-        return np.bincount(self._runs[:, 0], weights=self._runs[:, 3], minlength=images).astype(np.int64)
 
     def locate(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
         """(M,) numbers of windows -> (M, 3) image, top, left.
@@ -287,12 +361,14 @@ class PatchIndex:
             IndexError: A number outside [0, len).
         """
         numbers = np.asarray(numbers, dtype=np.int64)
-        if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
+        if numbers.size and numbers.view(np.uint64).max() >= len(self):  # without a sign, a negative number is large
             raise IndexError(f"window {numbers.min()}..{numbers.max()} of an index of {len(self)} windows")
-        run = np.searchsorted(self._ends, numbers, side="right")
-        image, row, column, length = self._runs[run].T
-        column = column + (numbers - (self._ends[run] - length))
-        return np.stack([image, self.grid.tops[row], self.grid.lefts[column]], axis=1)
+        place = numbers + self._shifts[np.searchsorted(self._ends, numbers, side="right")]
+        line, column = np.divmod(place, len(self.grid.lefts))
+        image, row = np.divmod(line, len(self.grid.tops))
+        where = np.empty((len(numbers), 3), dtype=np.int64)
+        where[:, 0], where[:, 1], where[:, 2] = image, self.grid.tops[row], self.grid.lefts[column]
+        return where
 
 
 def gather(
@@ -314,18 +390,15 @@ def gather(
     """
     side = patch + 2 * halo
     image, top, left = where[:, 0], where[:, 1] - halo, where[:, 2] - halo
-    if side <= min(images.shape[1:]):
-        height, width = images.shape[1:]
-        inside = (top >= 0) & (top + side <= height) & (left >= 0) & (left + side <= width)
-        # A strided view of all windows: indexing it copies only what is asked for.
-        windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
-        if inside.all():
-            return windows[image, top, left][:, None]
-    else:
-        inside = np.zeros(len(where), dtype=bool)
+    height, width = images.shape[1:]
+    if not halo:
+        return _cut(images, image, top, left, side)
+    inside = (top >= 0) & (top + side <= height) & (left >= 0) & (left + side <= width)
+    if inside.all():
+        return _cut(images, image, top, left, side)
     cut = np.empty((len(where), 1, side, side), dtype=images.dtype)
     if inside.any():
-        cut[inside, 0] = windows[image[inside], top[inside], left[inside]]
+        cut[inside] = _cut(images, image[inside], top[inside], left[inside], side)
     rows, columns = (
         mirrored(first[~inside, None] + np.arange(side), length)
         for first, length in zip((top, left), images.shape[1:], strict=True)
@@ -334,17 +407,35 @@ def gather(
     return cut
 
 
-def mirrored(places: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+def _cut(
+    images: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.int64],
+    top: npt.NDArray[np.int64],
+    left: npt.NDArray[np.int64],
+    side: int,
+) -> npt.NDArray[np.uint8]:
+    """Windows that lie inside, (M, 1, side, side)."""
+    images = images if images.strides[2] == images.itemsize else np.ascontiguousarray(images)
+    # A strided view of all windows: indexing it copies only what is asked for, and a row of a window as one item twice
+    # as fast as pixel by pixel.
+    rows = images[:, :, :side].view(np.dtype((np.void, side * images.itemsize)))
+    count, height, width = images.shape
+    shape = (count, height - side + 1, width - side + 1, side)
+    windows = np.lib.stride_tricks.as_strided(rows, shape, (*images.strides, images.strides[1]))
+    return windows[image, top, left].view(images.dtype).reshape(len(image), 1, side, side)
+
+
+def mirrored(places: Places, length: int) -> Places:
     """Places along a side that may lie up to `length` - 1 beyond its ends, mirrored into it; the ends are not repeated.
 
     Args:
-        places: Any shape.
+        places: Whole numbers of any shape, of numpy or torch.
         length: Of the side in pixels.
 
     >>> mirrored(np.arange(-2, 6), 4).tolist()
     [2, 1, 0, 1, 2, 3, 2, 1]
     """
-    return length - 1 - np.abs(length - 1 - np.abs(places))
+    return length - 1 - abs(length - 1 - abs(places))
 
 
 def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:

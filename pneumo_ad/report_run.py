@@ -89,7 +89,8 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     scores = images.assign(score=pd.to_numeric(images["score"]))
     known = data.store.table["has_opacity"].iloc[rows].to_numpy(dtype=bool)
     places = spread_by_score(scores, known, most)
-    per_image = [windows.iloc[place * len(data.grid) : (place + 1) * len(data.grid)] for place in places]
+    kept = scoring.kept(data)
+    per_image = [windows.iloc[place * len(kept) : (place + 1) * len(kept)] for place in places]
     radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places])
     about = found["about"]
     return Page(
@@ -97,7 +98,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         subtitle=(
             f"{len(places):,} of {len(rows):,} radiographs (subset={subset}); {type(run.module.net).__name__}, images "
             f"of {data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
-            f"{data.grid.stride} pixels; run {run.folder.name}"
+            f"{kept.stride} pixels; run {run.folder.name}"
         ),
         score_name=about["score"],
         unit=about["unit"],

@@ -129,6 +129,23 @@ def print_decisions(console: Console, metrics: dict[str, float]) -> None:
         )
 
 
+def kept_words(scored: int, kept: int) -> str:
+    """Which windows are kept.
+
+    Args:
+        scored: Their stride when they were scored, in pixels.
+        kept: That of those kept.
+
+    >>> kept_words(1, 4), kept_words(4, 12), kept_words(20, 20)
+    ('every 4th window each way, stride 4', 'every 3rd window each way, stride 12', 'every window, stride 20')
+    """
+    every = kept // scored
+    if every == 1:
+        return f"every window, stride {kept}"
+    ending = "th" if every % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(every % 10, "th")
+    return f"every {every}{ending} window each way, stride {kept}"
+
+
 def print_evaluation(output: Path, title: str) -> None:
     """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies.
 
@@ -146,6 +163,13 @@ def print_evaluation(output: Path, title: str) -> None:
         f"{found['counts/patients']} patients; {found['counts/patches']:,} patches, "
         f"{found['counts/patches_mixed']:,} of them mixed and left out of the patch metrics"
     )
+    scored = found.get("counts/windows_scored", found["counts/patches"])
+    if scored != found["counts/patches"]:
+        strides = about["strides"]
+        console.print(
+            f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
+            f"are of all {scored:,} windows"
+        )
     print_decisions(console, found)
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):

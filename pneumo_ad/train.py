@@ -20,10 +20,11 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 import pneumo_ad
+from pneumo_ad.compilation import check_compiler, compile_net
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluate import check_evaluation, evaluate_run
+from pneumo_ad.evaluate import check_evaluation, device_of, evaluate_run
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import INTERRUPTED, flatten, overrides_of, read_story, tell
 from pneumo_ad.loggers import closing
@@ -63,6 +64,8 @@ def train(config: DictConfig) -> dict[str, object]:
     loggers: list[Logger] = build_all(config.logger)
     _try_out(module, datamodule)
     check_evaluation(config)
+    if config.compile:
+        check_compiler(device_of(config.trainer.accelerator))
     started = time.perf_counter()
     datamodule.prepare_data()
     _describe(datamodule, run_dir)
@@ -119,6 +122,8 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule, logg
         reload_dataloaders_every_n_epochs=int(datamodule.augment is not None),
     )
     log_config(config, loggers)
+    if config.compile:
+        compile_net(module.net, trainer.strategy.root_device)
     go_on(trainer, module, datamodule, run_dir)
     if trainer.is_global_zero:
         tell(

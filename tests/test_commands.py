@@ -258,6 +258,52 @@ def test_relative_scores_are_shares_of_the_radiographs_own_quantile(command, run
     assert command("evaluate", f"run={run}", "relative=1.5", "output=out").status == 2
 
 
+def test_of_a_fine_stride_some_windows_are_kept_and_the_rest_counts_too(command, run, undrawn):
+    said = [
+        command("evaluate", f"run={run}", "stride=2", "matched=false", f"kept_windows={most}", f"output={most}")
+        for most in ("null", 841, 100)
+    ]
+    assert [one.status for one in said] == [0, 0, 0], said[-1].err
+    every, bound, thinned = (metrics_of(Path(name)) for name in ("null", "841", "100"))
+    images = every["counts/images"]
+    # Where the bound is not exceeded, nothing differs.
+    assert {key: value for key, value in every.items() if key != "about"} == {
+        key: value for key, value in bound.items() if key != "about"
+    }
+    assert Path("841/patches.csv").read_bytes() == Path("null/patches.csv").read_bytes()
+    assert every["counts/windows_scored"] == every["counts/patches"] == images * 29 * 29
+    assert "window each way" not in said[1].out + said[1].err
+    # Where it is, what is made of maps and radiographs is the same, and windows are some of those that there are.
+    assert (thinned["counts/windows_scored"], thinned["counts/patches"]) == (images * 29 * 29, images * 100)
+    assert thinned["about"]["strides"] == {"scored": 2, "kept": 6}
+    assert "patch figures: every 3rd window each way, stride 6" in said[2].out
+    same = [key for key in every if key.removeprefix("brightness/").startswith(("image/", "pixel/", "shortcut/image"))]
+    assert len(same) > 20
+    assert all(thinned[key] == every[key] for key in same)
+    for file in ("maps/score.npy", "maps/truth.npy"):
+        assert (Path("100") / file).read_bytes() == (Path("null") / file).read_bytes()
+    few, all_of_them = patches_of(Path("100")), patches_of(Path("null"))
+    told = ["image", "top", "left", "score", "lung_share", "kind_true"]
+    expected = all_of_them[(all_of_them["top"] % 6 == 0) & (all_of_them["left"] % 6 == 0)]
+    pd.testing.assert_frame_equal(few[told], expected[told].reset_index(drop=True))
+    columns = ["image", "score", "brightness"]
+    pd.testing.assert_frame_equal(pd.read_csv("100/images.csv")[columns], pd.read_csv("null/images.csv")[columns])
+
+
+def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(command, run):
+    fine = [f"run={run}", "stride=2", "kept_windows=100"]
+    said = command("evaluate", *fine, "matched=false", "output=out")
+    assert said.status == 0, said.err
+    assert command("figures", *fine, "classifier=none", "output=paper").status == 0
+    assert len(pd.read_csv("paper/fig10_red_frames.csv").groupby("image")) == 6
+    assert pd.read_csv("paper/fig10_red_frames.csv").groupby("image").size().eq(100).all()
+    assert (pd.read_csv("paper/fig03_normal_patches.csv")["top"] % 6 == 0).all()
+    assert command("report", *fine, "images=2", "output=report.html").status == 0
+    assert "every 6 pixels" in Path("report.html").read_text()
+    assert command("cluster", *fine, "output=clusters").status == 0
+    assert len(pd.read_csv("clusters/clusters.csv")) == 100 * metrics_of(Path("out"))["counts/images"]
+
+
 def test_evaluate_may_change_whatever_the_weights_do_not_depend_on(command, run, undrawn):
     changes = ["score=sad_contrast", "threshold=quantiles", "stride=16", "subset=val", "checkpoint=last"]
     said = command("evaluate", f"run={run}", *changes, "output=out")
@@ -316,6 +362,11 @@ def test_thresholds_are_kept_while_nothing_changes(command, run, undrawn):
         ("checkpoint=third", "no checkpoint 'third'; there are: best, last"),
         ("stride=0", "stride=0 must lie between 1 and the image side, 64 pixels"),
         ("patch=65", "a patch of 65 pixels does not fit a side of 64 pixels"),
+        (
+            "kept_windows=0",
+            "kept_windows=0 of the 64 windows of a radiograph are too few; the fewest that can be kept are 1",
+        ),
+        ("kept_windows=many", "kept_windows=many must be a whole number of windows of a radiograph, or null for all"),
         ("data=chest_xray", "root"),
     ],
 )

@@ -60,6 +60,26 @@ def test_cover_full_leaves_no_border(grid):
         assert full.uncovered == 0
 
 
+@given(grids(), st.integers(1, 40))
+def test_a_thinned_grid_is_the_least_thinned_that_is_small_enough_and_a_part_of_it(grid, most):
+    coarser = [
+        PatchGrid(grid.image_size, grid.patch, every * grid.stride, grid.cover)
+        for every in range(1, min(grid.image_size) // grid.stride + 1)
+    ]
+    fitting = [one for one in coarser if len(one) <= most]
+    if not fitting:
+        with pytest.raises(
+            ConfigError, match=f"kept_windows={most} of the {len(grid)} windows .* are {len(coarser[-1])},"
+        ):
+            grid.thinned(most)
+        return
+    thinned = grid.thinned(most)
+    assert thinned == fitting[0]
+    assert np.array_equal(grid.positions[grid.numbers_of(thinned)], thinned.positions)
+    assert grid.thinned(None) == grid
+    assert np.array_equal(grid.numbers_of(grid), np.arange(len(grid)))
+
+
 @given(grids())
 def test_coverage_equals_painting_window_by_window(grid):
     count = np.zeros(grid.image_size, dtype=int)
@@ -106,6 +126,29 @@ def test_paint_stitches_constant_windows(grid):
     assert torch.allclose(grid.paint(values), grid.stitch(constant), equal_nan=True)
 
 
+@pytest.mark.parametrize("stride", [1, 5, 20])
+def test_painting_in_float32_is_as_exact_as_float32_is(stride):
+    grid = PatchGrid((96, 80), 32, stride, "full")
+    values = 255 * torch.rand(1, len(grid), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    total, count = np.zeros(grid.image_size), np.zeros(grid.image_size)
+    for (top, left), value in zip(grid.positions, values[0].tolist(), strict=True):
+        total[top : top + 32, left : left + 32] += value
+        count[top : top + 32, left : left + 32] += 1
+    painted = grid.paint(values.float())
+    assert painted.dtype == torch.float32
+    np.testing.assert_allclose(painted[0, 0].numpy(), total / count, rtol=2e-6)
+
+
+def test_what_is_kept_of_a_grid_in_inference_serves_training_too():
+    grid = PatchGrid((12, 10), 4, 2)
+    with torch.inference_mode():
+        expected = grid.paint(torch.ones(1, len(grid)))
+    values = torch.ones(1, len(grid), requires_grad=True)
+    grid.paint(values).sum().backward()
+    assert torch.equal(grid.paint(values), expected)
+    assert values.grad.sum().item() == pytest.approx(12 * 10)
+
+
 @given(grids(), st.integers(0, 2**32 - 1))
 def test_window_sums_equal_brute_force(grid, seed):
     masks = np.random.default_rng(seed).integers(0, 256, (2, *grid.image_size), dtype=np.uint8)
@@ -123,6 +166,13 @@ def test_window_shares_are_shares():
     assert grid.window_shares(masks).tolist() == [[1.0, 0.0, 0.5, 0.0]]
 
 
+def test_window_sums_are_exact_where_the_sum_of_an_image_is_beyond_32_bits():
+    side = 4200
+    image = np.full((1, side, side), 255, dtype=np.uint8)
+    assert int(image.sum(dtype=np.int64)) > 2**32
+    assert PatchGrid((side, side), 1000, 3200).window_sums(image).tolist() == [[[255 * 1000**2] * 2] * 2]
+
+
 @given(grids(), st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(0, 5))
 def test_index_numbers_windows_as_argwhere_does(grid, seed, share, first_image):
     chosen = np.random.default_rng(seed).random((3, *grid.shape)) < share
@@ -131,7 +181,6 @@ def test_index_numbers_windows_as_argwhere_does(grid, seed, share, first_image):
     expected = np.stack([image + first_image, grid.tops[row], grid.lefts[column]], axis=1)
     assert len(index) == len(expected)
     assert np.array_equal(index.locate(np.arange(len(index))), expected)
-    assert np.array_equal(index.per_image(3 + first_image)[first_image:], chosen.sum(axis=(1, 2)))
 
 
 @given(grids(), st.integers(0, 2**32 - 1))
@@ -150,7 +199,7 @@ def test_every_lists_each_window_of_each_image(grid, images):
     index = PatchIndex.every(grid, images)
     expected = [[image, *position] for image in range(images) for position in grid.positions.tolist()]
     assert index.locate(np.arange(len(index))).tolist() == expected
-    assert index.per_image(images).tolist() == [len(grid)] * images
+    assert len(index) == len(expected)
 
 
 @pytest.mark.parametrize("numbers", [[-1], [8], [0, 99]])
@@ -160,13 +209,21 @@ def test_a_window_that_does_not_exist_is_an_index_error(numbers):
         index.locate(np.array(numbers))
 
 
-def test_stride_1_on_500_images_materialises_nothing():
-    grid = PatchGrid((256, 256), 32, 1)
-    index = PatchIndex.every(grid, 500)
+def test_every_window_of_half_a_million_images_is_held_in_a_few_numbers():
+    grid = PatchGrid((512, 512), 32, 1)
+    index = PatchIndex.every(grid, 500_000)
     held = sum(value.nbytes for value in vars(index).values() if isinstance(value, np.ndarray))
-    assert len(index) == 500 * 225 * 225
-    assert held < 4e6  # one int64 per window would be 200 MB
-    assert index.locate(np.array([len(index) - 1])).tolist() == [[499, 224, 224]]
+    assert len(index) == 500_000 * 481 * 481
+    assert held < 100
+    assert index.locate(np.array([len(index) - 1])).tolist() == [[499_999, 480, 480]]
+
+
+def test_windows_side_by_side_are_held_as_one_run():
+    grid = PatchGrid((256, 256), 32, 1)
+    index = PatchIndex.where(grid, np.tile(np.arange(225) % 90 < 60, (20, 225, 1)))
+    held = sum(value.nbytes for value in vars(index).values() if isinstance(value, np.ndarray))
+    assert len(index) == 20 * 225 * 165
+    assert held <= 16 * 20 * 225 * 3  # one int64 per window would be 27 times as much
 
 
 @settings(max_examples=50)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import lightning as L
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from torch.utils.data import DataLoader
 
+from pneumo_ad.data.bank import BankOf, device_of_bank
 from pneumo_ad.data.datasets import (
     ExhaustivePatches,
     NormalLungPatches,
     PatchBatch,
     PatchDataset,
     WholeRadiographs,
-    already_a_batch,
 )
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.data.intensity import AsStored, Intensity
-from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader, Share
+from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.store import OnError, Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
 from pneumo_ad.data.truth import PixelTruth
@@ -68,6 +70,8 @@ class PatchDataModule(L.LightningDataModule):
         on_error: `raise` or `skip` files that cannot be read.
         seed: Fixes the order of batches.
         num_workers: Processes that cut batches; 0 is fastest for patches of this size.
+        bank: Where the radiographs lie that batches are cut from: `memory`; `device`, copied once to the device that
+            trains; or `auto`, which is `device` on CUDA where they take at most half of the memory that is free there.
 
     Raises:
         DataError: See `check_table`, `open_store`, `NormalLungPatches`; also a class or split without a radiograph.
@@ -92,6 +96,7 @@ class PatchDataModule(L.LightningDataModule):
         on_error: OnError = "raise",
         seed: int = 0,
         num_workers: int = 0,
+        bank: BankOf = "auto",
     ) -> None:
         super().__init__()
         sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
@@ -101,6 +106,15 @@ class PatchDataModule(L.LightningDataModule):
             raise ConfigError(f"batch_size={batch_size} and val_images={val_images} must be at least 1")
         if view not in ("patch", "image"):
             raise ConfigError(f"view={view} is not known; expected patch or image")
+        if bank not in ("auto", "memory", "device"):
+            raise ConfigError(f"bank={bank} is not known; expected auto, memory or device")
+        if bank == "device" and num_workers:
+            raise ConfigError(
+                f"bank=device cuts batches on the device that trains, num_workers={num_workers} in other processes: "
+                "take bank=memory or datamodule.num_workers=0"
+            )
+        if bank == "device" and view == "image":
+            raise ConfigError("bank=device cuts patches, and with view=image there are none: take bank=memory")
         self.grid = PatchGrid((int(sides[0]), int(sides[1])), patch, stride, cover)
         self.table = check_table(table)
         self.fit: Fit = fit
@@ -114,6 +128,7 @@ class PatchDataModule(L.LightningDataModule):
         self.on_error: OnError = on_error
         self.seed = seed
         self.num_workers = num_workers
+        self.bank: BankOf = "memory" if num_workers or view == "image" else bank
         self.skipped: dict[str, str] = {}  # name -> reason, known once the store is open
         self._store: Store | None = None
         self._lung_fields: npt.NDArray[np.uint8] | None = None
@@ -222,7 +237,7 @@ class PatchDataModule(L.LightningDataModule):
             epoch = self.trainer.current_epoch if self.trainer else 0
             images, fields = self.augment.all(images[rows], fields[rows], (self.seed, epoch))
             rows = np.arange(len(rows))
-        dataset = self._normal_parts(images, fields, rows)
+        dataset = self._banked(self._normal_parts(images, fields, rows))
         rank, ranks = self._rank()
         shuffle = EpochShuffle(len(dataset), self.seed, self.per_epoch, rank, ranks)
         return ResumableLoader(dataset, self.batch_size // ranks, shuffle, self.num_workers)
@@ -285,11 +300,20 @@ class PatchDataModule(L.LightningDataModule):
 
     def _in_order(self, dataset: PatchDataset | WholeRadiographs) -> DataLoader[PatchBatch]:
         rank, ranks = self._rank()
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size // ranks,
-            sampler=Share(len(dataset), rank, ranks),
-            collate_fn=already_a_batch,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-        )
+        order = Share(len(dataset), rank, ranks)
+        return BatchLoader(self._banked(dataset), self.batch_size // ranks, order, self.num_workers)
+
+    def _banked(self, dataset: PatchDataset | WholeRadiographs) -> PatchDataset | WholeRadiographs:
+        """Its radiographs where `bank` wants them."""
+        if isinstance(dataset, PatchDataset) and self._bank_device is not None:
+            dataset.to(self._bank_device)
+        return dataset
+
+    @cached_property
+    def _bank_device(self) -> torch.device | None:
+        """Where the radiographs go that are not cut in memory; decided once, while nothing of them is there yet."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        trained, held_out = (len(self.rows(split, NORMAL)) for split in ("train", "val"))
+        # Augmented radiographs come while those of the epoch before still lie there.
+        count = trained * (1 if self.augment is None else 2) + held_out + 2 * self.val_images
+        return device_of_bank(self.bank, device, count * int(np.prod(self.grid.image_size)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pneumo_ad.data.bank import Bank, DeviceBank, MemoryBank
 from pneumo_ad.errors import DataError
-from pneumo_ad.patches import PatchGrid, PatchIndex, gather, largest_patch_inside
+from pneumo_ad.patches import PatchGrid, PatchIndex, largest_patch_inside
 
-_CHUNK = 128  # images whose integral images are held at once
+_CHUNK = 32  # images whose integral images are held at once; more are no faster
 
 
 class PatchBatch(TypedDict):
@@ -28,19 +29,28 @@ class PatchBatch(TypedDict):
 class PatchDataset(Dataset[PatchBatch]):
     """Windows of some images, chosen by a `PatchIndex`.
 
-    `dataset[i]` is one sample without batch axis; `dataset.cut(numbers)` cuts a whole batch at once, which
-    `DataLoader(..., collate_fn=already_a_batch)` does by itself.
+    `dataset[i]` is one sample without batch axis; `dataset.cut(numbers)` cuts a whole batch at once, as `BatchLoader`
+    and `DataLoader(..., collate_fn=already_a_batch)` do by themselves.
 
     Args:
         images: (N, H, W) uint8, may be memory-mapped.
         rows: (R,) rows of `images`; the index counts in these.
         index: Windows chosen.
+
+    Attributes:
+        bank: Where the radiographs lie; see `to`.
     """
 
     def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer], index: PatchIndex) -> None:
         self.images = images
         self.rows = np.asarray(rows, dtype=np.int64)
         self.index = index
+        self.bank: Bank = MemoryBank(images, self.rows)
+
+    def to(self, device: torch.device) -> Self:
+        """Copy its radiographs to a device once; batches are cut there from now on."""
+        self.bank = DeviceBank(self.images, self.rows, device)
+        return self
 
     @property
     def grid(self) -> PatchGrid:
@@ -56,12 +66,8 @@ class PatchDataset(Dataset[PatchBatch]):
         Raises:
             IndexError: A number outside [0, len).
         """
-        where = self.index.locate(np.asarray(numbers))
-        where[:, 0] = self.rows[where[:, 0]]
-        return {
-            "patch": torch.from_numpy(gather(self.images, where, self.grid.patch)),
-            "where": torch.from_numpy(where),
-        }
+        patch, where = self.bank.cut(self.index.locate(np.asarray(numbers)), self.grid.patch)
+        return {"patch": patch, "where": where}
 
     def __getitems__(self, numbers: Sequence[int]) -> PatchBatch:
         return self.cut(numbers)

@@ -69,7 +69,7 @@ def fit_image(
     if pixels.dtype == np.uint8:
         resized = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
     else:  # resized at full depth, rounded once
-        deep = Image.fromarray(pixels.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+        deep = Image.fromarray(pixels.astype(np.float32, copy=False)).resize(size, Image.Resampling.BILINEAR)
         resized = np.rint(np.clip(np.asarray(deep), 0, 1) * 255).astype(np.uint8)
     if fit == "squash":
         return resized, placement
@@ -88,7 +88,7 @@ def fit_mask(mask: npt.NDArray[np.bool_], image_size: tuple[int, int], fit: Fit)
         image_size: (height, width) of fitted radiographs in pixels.
         fit: `squash` or `pad`.
     """
-    return (fit_image(mask.astype(np.uint8) * 255, image_size, fit)[0] >= 128).astype(np.uint8)
+    return (fit_image(mask.view(np.uint8) * np.uint8(255), image_size, fit)[0] >= 128).astype(np.uint8)
 
 
 def unfit_map(fitted: npt.NDArray[np.float32], placement: Placement, size: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from pneumo_ad.data.limits import MOST_PIXELS, check_size
 from pneumo_ad.data.quiet import ignore_warnings
 from pneumo_ad.data.window import Window, apply_window, intensity_window
 from pneumo_ad.errors import DataError
+
+_BAND = 64  # rows
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
 
@@ -28,7 +31,7 @@ def looks_like_radiograph(path: Path) -> bool:
 
 
 def open_image(path: str | Path) -> Image.Image:
-    """Decode a file that is not DICOM completely, upright.
+    """Decode a file that is not DICOM completely, upright; of a JPEG in colour the luminance.
 
     Raises:
         DataError: The file is missing, is not an image, ends too early, or has more than `MOST_PIXELS`; names the file
@@ -38,8 +41,10 @@ def open_image(path: str | Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             check_size(path, image.height, image.width)
+            image.draft("L", None)  # a JPEG in colour holds its luminance: the rest is not decoded
             image.load()
-            return ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            return image
     except DataError:
         raise
     except FileNotFoundError:
@@ -61,11 +66,14 @@ def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
     Raises:
         DataError: As `open_image` and `read_dicom`.
     """
-    if is_dicom(path):
-        return read_dicom(path)[0]
+    return read_dicom(path)[0] if is_dicom(path) else _levels(path)
+
+
+def _levels(path: str | Path) -> npt.NDArray[np.generic]:
+    """`read_pixels` of a file that is not DICOM."""
     image = open_image(path)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        pixels = np.asarray(image)
+        pixels = _deep(image)
         if isinstance(clear := image.info.get("transparency"), int):
             pixels = np.where(pixels == clear, 0, pixels).astype(pixels.dtype)
         if not np.isfinite(pixels).all():
@@ -76,7 +84,18 @@ def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    return np.asarray(image.convert("RGB").convert("L") if image.mode not in ("1", "L") else image.convert("L"))
+    if image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
+    return np.asarray(image if image.mode == "L" else image.convert("L"))
+
+
+def _deep(image: Image.Image) -> npt.NDArray[np.generic]:
+    """The array of a deep image, band by band: Pillow's bytes of the whole take longer than resizing it."""
+    pixels = np.empty((image.height, image.width), np.asarray(image.crop((0, 0, 1, 1))).dtype)
+    for top in range(0, image.height, _BAND):
+        rows = pixels[top : top + _BAND]
+        rows[:] = np.asarray(image.crop((0, top, image.width, top + len(rows))))
+    return pixels
 
 
 def read_grey(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
@@ -91,7 +110,7 @@ def read_grey(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
     """
     if is_dicom(path):
         return read_dicom(path)
-    pixels = read_pixels(path)
+    pixels = _levels(path)
     return pixels, intensity_window(pixels)
 
 
@@ -115,5 +134,8 @@ def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     Raises:
         DataError: The file cannot be read; names it and the reason.
     """
-    pixels = np.asarray(read_pixels(path), dtype=np.float64)
-    return pixels > (pixels.max() / 2 if pixels.max() >= 128 else 0)
+    pixels: npt.NDArray[Any] = read_pixels(path)
+    brightest = pixels.max()
+    half = brightest // 2 if pixels.dtype.kind in "iu" else brightest / 2  # of whole numbers the same pixels lie above
+    above: npt.NDArray[np.bool_] = pixels > (half if brightest >= 128 else 0)
+    return above

@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from pneumo_ad.data.datasets import already_a_batch
+from pneumo_ad.data.orders import random_order
 from pneumo_ad.errors import ConfigError
+
+_AHEAD = 2**16  # numbers of an order that are worked out at a time
+_TOGETHER = 2**19  # bytes that are cut at a time: more are no faster and leave the processor's cache
 
 
 class EpochShuffle(DistributedSampler[int]):
@@ -17,7 +23,8 @@ class EpochShuffle(DistributedSampler[int]):
 
     Of several processes each takes every n-th patch of the one order: n batches of B / n patches, side by side, hold
     the patches of one process's batch of B. A rest that does not go round is left out of the epoch. It is a
-    `DistributedSampler` so that Lightning leaves it as it is.
+    `DistributedSampler` so that Lightning leaves it as it is. Beyond 2**24 patches nothing grows with their number
+    (`random_order`).
 
     Args:
         length: Number of samples.
@@ -50,12 +57,19 @@ class EpochShuffle(DistributedSampler[int]):
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
-        mine = order[self.rank : self.count * self.num_replicas : self.num_replicas]
+    def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
+        """The numbers of this process in arrays of `size`, of which the last may be shorter."""
+        order = random_order(self.length, (self.seed, self.epoch))
         begin, self.first = self.first, 0
-        for first in range(begin, self.count, 2**16):  # a list of all would take eight times the memory
-            yield from mine[first : first + 2**16].tolist()
+        ahead = max(_AHEAD // size, 1) * size
+        for first in range(begin, self.count, ahead):
+            places = np.arange(first, min(first + ahead, self.count)) * self.num_replicas + self.rank
+            numbers = order(places)
+            yield from (numbers[at : at + size] for at in range(0, len(numbers), size))
+
+    def __iter__(self) -> Iterator[int]:
+        for block in self.blocks(_AHEAD):
+            yield from block.tolist()
 
 
 class Share(DistributedSampler[int]):
@@ -74,31 +88,77 @@ class Share(DistributedSampler[int]):
     def __len__(self) -> int:
         return len(self.mine)
 
+    def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
+        """The numbers of this process in arrays of `size`, of which the last may be shorter."""
+        for first in range(0, len(self.mine), size):
+            block = self.mine[first : first + size]
+            yield np.arange(block.start, block.stop, block.step)
+
     def __iter__(self) -> Iterator[int]:
         return iter(self.mine)
 
 
-class ResumableLoader(DataLoader[Any]):
-    """Training batches, cut whole by the dataset, that go on where a checkpoint within an epoch left off.
+class BatchLoader(DataLoader[Any]):
+    """Batches that the dataset cuts whole, from an array of numbers each.
 
-    Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader passes over them.
+    Without workers nothing stands between order and dataset, where a `DataLoader` would hand every number on as a
+    Python object of its own; Lightning finds in it what it finds in any other.
 
     Args:
         dataset: Cuts a whole batch at once (`__getitems__`).
         batch_size: Patches.
-        shuffle: The order of an epoch, and the share of this process.
+        order: Which come when, and the share of this process.
         num_workers: Processes that cut beside this one.
     """
 
-    def __init__(self, dataset: Dataset[Any], batch_size: int, shuffle: EpochShuffle, num_workers: int = 0) -> None:
+    def __init__(
+        self, dataset: Dataset[Any], batch_size: int, order: EpochShuffle | Share, num_workers: int = 0
+    ) -> None:
         super().__init__(
             dataset,
             batch_size=batch_size,
-            sampler=shuffle,
+            sampler=order,
             collate_fn=already_a_batch,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
         )
+        self.order = order
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        assert self.batch_size is not None
+        if self.num_workers:
+            yield from super().__iter__()
+        elif len(self.order):
+            size = self.batch_size
+            for numbers in self.order.blocks(size * self._together()):
+                batches = self._cut(numbers)
+                for first in range(0, len(numbers), size):
+                    yield {key: value[first : first + size] for key, value in batches.items()}
+
+    def _cut(self, numbers: npt.NDArray[np.int64]) -> dict[str, Tensor]:
+        return self.dataset.__getitems__(numbers)  # type: ignore[attr-defined]
+
+    def _together(self) -> int:
+        """Small batches that are cut at a time, so that they share what a call costs."""
+        assert self.batch_size is not None
+        one = sum(value.nbytes for value in self._cut(np.zeros(1, dtype=np.int64)).values())
+        return max(_TOGETHER // (one * self.batch_size), 1)
+
+
+class ResumableLoader(BatchLoader):
+    """Training batches that go on where a checkpoint within an epoch left off.
+
+    Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader passes over them.
+
+    Args:
+        dataset: See `BatchLoader`.
+        batch_size: Patches.
+        shuffle: The order of an epoch, and the share of this process.
+        num_workers: See `BatchLoader`.
+    """
+
+    def __init__(self, dataset: Dataset[Any], batch_size: int, shuffle: EpochShuffle, num_workers: int = 0) -> None:
+        super().__init__(dataset, batch_size, shuffle, num_workers)
         self.shuffle = shuffle
         self._place = {"epoch": 0, "batches": 0}  # how far it came
         self._resumed = {"epoch": -1, "batches": 0}

@@ -1,8 +1,9 @@
 """Decoded, resized radiographs and masks as memory-mapped uint8 on disk: built once, shared by every run.
 
-A store is a folder `<cache>/stores/<key>` with `images.npy` (N, H, W), `lung.npy` and `opacity.npy` (N, H, W; 0 and 1),
-`table.csv` and `store.json`. Its key is a digest of the files (name, size, modification time), boxes, image size and
-fit. It is written aside and renamed when whole; a lock lets a second builder wait and then use the first one's.
+A store is a folder `<cache>/stores/<key>` with `images.npy` (N, H, W), `lung.npy` and `opacity.npy` (N, H, W; 0 and 1;
+holes where there is no mask), `table.csv` and `store.json`. Its key is a digest of the files (name, size, modification
+time), boxes, image size and fit. It is written aside and renamed when whole; a lock lets a second builder wait and then
+use the first one's.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import io
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +37,8 @@ from pneumo_ad.paths import cache_dir
 
 OnError = Literal["raise", "skip"]
 
-_FORMAT = 1  # raise it when what the files hold changes: old stores are then left alone and new ones built
-_CHUNK = 256  # decoded images held in memory while the store is written
+_FORMAT = 2  # raise it when what the files hold changes: old stores are then left alone and new ones built
+_AHEAD = 4  # radiographs decoded ahead of the one that is written, for each thread
 _ASPECT_TOLERANCE = 0.02  # a mask may be smaller than its image, but must show the same picture
 
 
@@ -167,7 +169,9 @@ def _open(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
 def _build(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, folder: Path) -> None:
     aside = folder.with_suffix(".partial")
     shutil.rmtree(aside, ignore_errors=True)  # of a builder that was killed: we hold the lock, so nobody writes it
-    needed = 3 * len(table) * image_size[0] * image_size[1]
+    entries = _entries(table)
+    rows = len(entries) + sum(bool(one["lung"]) + bool(one["opacity"] or one["boxes"]) for one in entries)
+    needed = rows * image_size[0] * image_size[1]
     free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise DataError(
@@ -197,8 +201,8 @@ def _write(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error:
                 skipped[entry["image"]] = str(result)
                 continue
             arrays, facts = result
-            for name, array in arrays.items():
-                writers[name].write(array)
+            for name, writer in writers.items():
+                writer.write(arrays.get(name))
             measured.append({"image": entry["image"], **facts})
         if skipped and (on_error == "raise" or not measured):
             raise _unreadable(skipped)
@@ -247,8 +251,6 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
             mask = read_mask(entry[kind])
             _check_mask(entry, kind, mask.shape, (height, width))
             arrays[kind] = fit_mask(_like(mask, (height, width), image_size, fit), image_size, fit)
-        else:
-            arrays[kind] = np.zeros(image_size, dtype=np.uint8)
     if entry["boxes"]:
         try:
             drawn = draw_boxes(parse_boxes(entry["boxes"]), (height, width))
@@ -291,16 +293,25 @@ def _decode_all(
             return reason
 
     # Threads, not processes: Pillow decodes and resizes outside the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(entries), desc="store", unit="image") as bar:
-        for first in range(0, len(entries), _CHUNK):
-            chunk = entries[first : first + _CHUNK]
-            for entry, result in zip(chunk, pool.map(attempt, chunk), strict=True):
-                yield entry, result
+    threads = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(threads)
+    ahead: deque[Future[_Decoded | DataError]] = deque()
+    try:
+        with tqdm(total=len(entries), desc="store", unit="image") as bar:
+            for number, entry in enumerate(entries):
+                while len(ahead) < threads * _AHEAD and number + len(ahead) < len(entries):
+                    ahead.append(pool.submit(attempt, entries[number + len(ahead)]))
+                yield entry, ahead.popleft().result()
                 bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Rows:
-    """Writes an .npy file row by row through ordinary writes: a full disk is then an error and not a bus error."""
+    """Writes an .npy file row by row through ordinary writes: a full disk is then an error and not a bus error.
+
+    Rows of zeros for masks that are not there are left out, as holes: they read as zeros and take no room on the disk.
+    """
 
     def __init__(self, path: Path, rows: int, shape: tuple[int, int]) -> None:
         # Unbuffered: nothing is left to be written, and to fail, when the file is closed.
@@ -326,13 +337,17 @@ class _Rows:
         while content:  # an unbuffered write may stop in the middle
             content = content[self._file.write(content) :]
 
-    def write(self, row: npt.NDArray[np.uint8]) -> None:
-        self._all(np.ascontiguousarray(row).data.cast("B"))
+    def write(self, row: npt.NDArray[np.uint8] | None) -> None:
+        """Write a row; None is a hole."""
+        if row is None:
+            self._file.seek(self._shape[0] * self._shape[1], os.SEEK_CUR)
+        else:
+            self._all(np.ascontiguousarray(row).data.cast("B"))
         self._written += 1
 
     def finish(self) -> None:
         """Give the header the number of rows that were written, and wait for the disk."""
-        end = self._file.tell()
+        end = self._file.truncate()  # it may end in a hole
         self._file.seek(0)
         self._header(self._written)
         assert end == self._file.tell() + self._written * self._shape[0] * self._shape[1]
@@ -397,7 +412,7 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
     stores = []
     for about_file in cache.glob("*/store.json"):
         about = json.loads(about_file.read_text())
-        size = sum(file.stat().st_size for file in about_file.parent.iterdir())
+        size = sum(_room(file.stat()) for file in about_file.parent.iterdir())
         image_size = (int(about["image_size"][0]), int(about["image_size"][1]))
         stores.append(
             StoreInfo(
@@ -411,6 +426,11 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
             )
         )
     return sorted(stores, key=lambda store: -store.used)
+
+
+def _room(stat: os.stat_result) -> int:
+    """Bytes on the disk, without holes where the system tells."""
+    return stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size
 
 
 def clear_store(folder: Path) -> None:

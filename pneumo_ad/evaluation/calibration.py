@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.compose import change_saved
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
@@ -18,6 +18,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring, placed
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs import FIXED, Run, load_run, saved_config
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.thresholds import Fixed, Threshold, Thresholds
@@ -64,7 +65,8 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
 
     Returns:
         For each of `JUDGED`: `<score>_normal_lung`, windows wholly inside normal lungs; `<score>_pneumonia`, every
-        window of pneumonia radiographs; `<score>_normal_images`, one score per normal radiograph with a lung field.
+        window of pneumonia radiographs, both of the windows kept (`Scoring.kept`); `<score>_normal_images`, one score
+        per normal radiograph with a lung field.
     """
     overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
     own = change_saved(saved_config(run.folder), overrides, FIXED, saved_search_path(run.folder))
@@ -75,6 +77,9 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
     depends.append(file_digest(Path(own.lungs.get("weights") or WEIGHTS)))
     split = run.folder / "split.csv"
     depends.append(file_digest(split) if split.is_file() else "")
+    every = windows_of(own)
+    if (thinned := every.thinned(scoring.kept_windows)) != every:
+        depends.append(str(thinned))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
     if kept.is_file():
         return dict(np.load(kept, allow_pickle=False))
@@ -84,20 +89,21 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
         "pneumonia": data.exhaustive_patches("val", PNEUMONIA, _IMAGES).rows,
     }
     log.info("scoring %d validation radiographs", sum(map(len, groups.values())))
+    numbers = data.grid.numbers_of(scoring.kept(data))
     found: Calibration = {}
     for group, rows in groups.items():
         normal = group == "normal_lung"
-        fields = data.lung_fields[rows]
-        shares = lung_shares(data, rows)
-        inside = (shares if normal else data.grid.window_shares(data.store.content(rows))) == 1
         windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
         images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
         parts = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
-        for here, part in placed(parts):
+        for _, part in placed(parts):
+            shares = lung_shares(data, part.rows)
+            inside = (shares if normal else data.grid.window_shares(data.store.content(part.rows)))[:, numbers] == 1
             for name in JUDGED:
-                windows[name].append(part.scores[name][inside[here]])
+                windows[name].append(part.scores[name][:, numbers][inside])
                 if normal:
-                    images[name].append(scoring.of_radiographs(part, name, shares[here], fields[here]))
+                    fields = data.lung_fields[part.rows]
+                    images[name].append(scoring.of_radiographs(part, name, shares, fields))
         for name in JUDGED:
             found[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
             if normal:
@@ -105,6 +111,13 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
                 found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
     _keep(kept, found)
     return found
+
+
+def windows_of(config: DictConfig) -> PatchGrid:
+    """The windows of a config's data, which need not be at hand."""
+    data = config.datamodule
+    sides = (data.image_size,) * 2 if isinstance(data.image_size, int) else tuple(data.image_size)
+    return PatchGrid(sides, data.patch, data.stride, data.cover)
 
 
 def _keep(file: Path, found: Calibration) -> None:

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.metrics.headline import NOT_KNOWN, Evidence
+from pneumo_ad.metrics.headline import MOSTLY_LUNG, NOT_KNOWN, Evidence
 from pneumo_ad.metrics.kinds import PADDING, UNKNOWN, true_kinds
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scoring import Radiographs
 
 
@@ -26,7 +27,7 @@ def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[n
     return shares
 
 
-def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evidence:
+def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> Evidence:
     """Labels, patients, true kinds of windows and true pixels of some radiographs.
 
     What is known of pixels tells `PixelTruth`; kinds need the lung to be known too.
@@ -34,10 +35,14 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evide
     Args:
         data: With its store.
         rows: (I,) rows of the store.
+        kept: The windows that are told of, thinned from those of the data, which tell the rest; default all.
     """
-    store, grid = data.store, data.grid
+    store, grid = data.store, kept or data.grid
+    numbers = data.grid.numbers_of(grid)
     table = store.table.iloc[rows]
     kind = np.full((len(rows), len(grid)), UNKNOWN, dtype=np.int8)
+    lung_share = np.empty((len(rows), len(grid)))
+    any_in_lung = np.empty(len(rows), dtype=bool)
     pixel_truth = {}
     known, lung_known = data.truth.known[rows], data.truth.lung_known[rows]
     for i, row in enumerate(rows):
@@ -45,17 +50,20 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Evide
         content = store.content(rows[i : i + 1])
         if known[i]:
             pixels = data.truth.pixels(row)
-            pixel_truth[i] = np.where(grid.covered & (content[0] == 1), pixels, NOT_KNOWN).astype(np.int8)
+            pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN).astype(np.int8)
         if known[i] and lung_known[i]:
             lung, opacity = data.truth.lung(row), store.opacity[one]
             kind[i] = true_kinds(grid.window_shares(lung[None])[0], grid.window_shares(opacity)[0])
         # A window with padding in it is no patch of a radiograph, whatever its masks say.
         kind[i][grid.window_shares(content)[0] < 1] = PADDING
+        shares = lung_shares(data, rows[i : i + 1])[0]
+        lung_share[i], any_in_lung[i] = shares[numbers], (shares > MOSTLY_LUNG).any()
     return Evidence(
         patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
         normal=(table["label"] == NORMAL).to_numpy(),
         pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
         kind=kind,
-        lung_share=lung_shares(data, rows),
+        lung_share=lung_share,
         pixel_truth=pixel_truth,
+        any_in_lung=any_in_lung,
     )

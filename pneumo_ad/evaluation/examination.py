@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,10 @@ from torch import nn
 from pneumo_ad.aggregates import Aggregate
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.evidence import gather_evidence, lung_shares
 from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
 from pneumo_ad.nets.output import Output
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
 from pneumo_ad.scoring import MapOf, Radiographs, Scored, score_radiographs, score_whole_radiographs
 
@@ -36,6 +37,8 @@ class Scoring:
         aggregate: What makes one score per radiograph of those within its lung field.
         relative: Quantile of a radiograph's own scores by which they are divided, or None. Exposure and build change
             SAD more between radiographs than an opacity does within one.
+        kept_windows: Of each radiograph, windows that tables, figures and patch metrics are made of at most; None for
+            all. Maps and scores of radiographs are made of all windows in any case.
     """
 
     net: nn.Module
@@ -45,6 +48,7 @@ class Scoring:
     precision: torch.dtype
     aggregate: Aggregate
     relative: float | None = None
+    kept_windows: int | None = None
 
     def __post_init__(self) -> None:
         check_relative(self.relative)
@@ -52,6 +56,10 @@ class Scoring:
     def names(self, data: Radiographs) -> list[str]:
         """Of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
         return ["score", *TRIVIAL, *(["sad"] if data.view == "patch" else [])]
+
+    def kept(self, data: Radiographs) -> PatchGrid:
+        """The windows that are kept."""
+        return data.grid.thinned(self.kept_windows)
 
     @property
     def unit(self) -> str:
@@ -67,7 +75,7 @@ class Scoring:
         progress: str | None,
         maps: bool = False,
         images: npt.NDArray[np.uint8] | None = None,
-        counted: npt.NDArray[np.bool_] | None = None,
+        counted: Callable[[slice], npt.NDArray[np.bool_]] | None = None,
         alone: bool = False,
     ) -> Iterator[Scored]:
         """Score some radiographs, a few at a time.
@@ -78,14 +86,15 @@ class Scoring:
             progress: Caption of the progress bar; None shows none.
             maps: Also stitch anomaly maps.
             images: Other pictures of the same radiographs.
-            counted: (R, N) the windows over which `relative` is measured; default those without padding.
+            counted: From places in `rows` to (b, N), the windows over which `relative` is measured; default those
+                without padding.
             alone: Take the run's score and no other.
         """
         images = data.images if images is None else images
         parts = self._patches if data.view == "patch" else self._whole
         for here, part in placed(parts(data, rows, progress, self.map_of if maps else None, images, alone)):
             if self.relative is not None:
-                own = self._own_scale(data, part, None if counted is None else counted[here])
+                own = self._own_scale(data, part, None if counted is None else counted(here))
                 part.scores["score"] /= own[:, None]
                 if maps:
                     part.maps["score"] /= own[:, None, None]
@@ -198,7 +207,8 @@ class Examination:
 
     Attributes:
         rows: (I,) of the store.
-        evidence: What masks and labels tell.
+        grid: The N windows of each that are kept.
+        evidence: What masks and labels tell of these.
         window: By score, (I, N); `sad` where the net reconstructs patches.
         image: By score, (I,).
         pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph whose opacities are known.
@@ -206,6 +216,7 @@ class Examination:
     """
 
     rows: npt.NDArray[np.int64]
+    grid: PatchGrid
     evidence: Evidence
     window: dict[str, npt.NDArray[np.float32]]
     image: dict[str, npt.NDArray[np.float64]]
@@ -221,35 +232,37 @@ class Examination:
 def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
     """Score every window of some radiographs and gather what their masks and labels tell.
 
+    All scores of a window are there for a few radiographs at a time; kept are those of `Scoring.kept`.
+
     Args:
         scoring: How a run scores windows.
         data: The data module whose radiographs, lung fields and windows are meant.
         rows: (I,) row numbers in the table.
     """
-    evidence = gather_evidence(data, rows)
-    names = scoring.names(data)
-    window: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
-    image: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in names}
+    grid = scoring.kept(data)
+    evidence = gather_evidence(data, rows, grid)
+    names, numbers = scoring.names(data), data.grid.numbers_of(grid)
+    window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}
+    image = {name: np.empty(len(rows)) for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
     maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
     for here, part in placed(scoring(data, rows, "scoring", maps=True)):
-        fields = data.lung_fields[part.rows]
+        fields, shares = data.lung_fields[part.rows], lung_shares(data, part.rows)
         for name, values in part.scores.items():
-            window[name].append(values)
-            image[name].append(scoring.of_radiographs(part, name, evidence.lung_share[here], fields))
+            window[name][here] = values[:, numbers]
+            image[name][here] = scoring.of_radiographs(part, name, shares, fields)
         for i, place in enumerate(range(here.start, here.stop)):
             if place in evidence.pixel_truth:
                 for name, kept in pixel.items():
                     kept[place] = part.maps[name][i].copy()
             if place in maps:
                 maps[place] = part.maps["score"][i].copy()
-    windows = {name: np.concatenate(parts) for name, parts in window.items()}
-    images = {name: np.concatenate(parts) for name, parts in image.items()}
     return Examination(
         rows,
+        grid,
         evidence,
-        windows,
-        images,
+        window,
+        image,
         pixel,
         {shown: found for shown, found in maps.items() if found is not None},
     )

@@ -27,7 +27,7 @@ def kept_windows(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.
         rows: (I,) of the store.
 
     Returns:
-        A row per window, radiograph by radiograph as in `rows`; None where there is no such evaluation.
+        A row per window that is kept, radiograph by radiograph as in `rows`; None where there is no such evaluation.
     """
     metrics, table = folder / "metrics.json", folder / "patches.csv"
     if not (metrics.is_file() and table.is_file()):
@@ -44,8 +44,9 @@ def kept_windows(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.
     if any(about.get(key) != value for key, value in same.items()):
         return None
     windows = pd.read_csv(table, dtype={"image": str}, keep_default_na=False)
-    expected = np.tile(data.grid.positions, (len(rows), 1))
-    names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(data.grid))
+    grid = scoring.kept(data)
+    expected = np.tile(grid.positions, (len(rows), 1))
+    names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(grid))
     if len(windows) != len(names) or not (
         (windows["image"].to_numpy(dtype=str) == names).all()
         and (windows[["top", "left"]].to_numpy() == expected).all()

@@ -12,6 +12,7 @@ from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.metrics.background import background
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.patches import PatchGrid
 
 MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background
 # What the paper says of each: its Table 1 in words, Figs. 7 and 8 in numbers.
@@ -27,14 +28,15 @@ PAPER = {
 NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
-def background_shares(data: PatchDataModule, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def background_shares(data: PatchDataModule, grid: PatchGrid, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(I, N) share of each window that is background (`metrics.background`).
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: The data module whose radiographs are meant.
+        grid: The windows.
         rows: (I,) row numbers in the table.
     """
-    shares = [data.grid.window_shares(background(data.store.images[row])[None])[0] for row in rows]
+    shares = [grid.window_shares(background(data.store.images[row])[None])[0] for row in rows]
     return np.stack(shares)
 
 

@@ -63,14 +63,16 @@ def _scores(
 ) -> npt.NDArray[np.float64]:
     """(len(rows),) score of each matched radiograph, (len(rows), H, W), as the run's net would see it."""
     fields = padded.lung_fields[rows]
+
+    def in_lung(here: slice) -> npt.NDArray[np.bool_]:
+        """What lies outside the lung is filled in: it is no part of the radiograph's own scale."""
+        return lung_shares(padded, rows[here]) > MOSTLY_LUNG
+
     seen = np.stack([padded.intensity.one(image, field) for image, field in zip(images, fields, strict=True)])
-    shares = lung_shares(padded, rows)
     found: list[npt.NDArray[np.float64]] = []
-    # What lies outside the lung is filled in: it is no part of the radiograph's own scale.
-    in_lung = shares > MOSTLY_LUNG
     parts = scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung)
     for here, part in placed(parts):
-        found.append(scoring.of_radiographs(part, "score", shares[here], fields[here]))
+        found.append(scoring.of_radiographs(part, "score", lung_shares(padded, rows[here]), fields[here]))
     return np.concatenate(found)
 
 

@@ -183,7 +183,7 @@ def shortcuts(data: PatchDataModule, result: Examination, questions: Questions) 
         metrics |= found[0]
         omitted |= found[1]
     whole_radiograph = image_shortcuts(store.images, store.table, data.lung_fields, result.rows)
-    seen = evidence.in_lung.any(axis=1)
+    seen = evidence.has_lung
     aurocs, left_out = shortcut_aurocs(
         whole_radiograph, evidence.pneumonia & seen, evidence.normal & seen, evidence.patient
     )

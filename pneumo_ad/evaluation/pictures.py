@@ -93,13 +93,13 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
         raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
     order = np.argsort(result.window["sad"][chosen], kind="stable")
     picked = places[order[spread(len(order), _PATCHES)]]
-    patches = torch.from_numpy(cut(data, result.rows, picked))[:, None]
+    patches = torch.from_numpy(cut(data, result.grid, result.rows, picked))[:, None]
     with torch.inference_mode():
         examined = run.module.examine(patches.to(next(run.module.net.parameters()).device).float() / 255)
     x, y = (examined[key][:, 0].float().cpu().numpy() for key in ("x", "reconstruction"))
     sad = examined["sad"].float().cpu().numpy()
     title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches, at evenly spaced ranks of SAD"
-    rows = located(data, result.rows, result.evidence, picked)
+    rows = located(data, result.grid, result.rows, result.evidence, picked)
     rows["sad"] = sad
     return Drawn(figures.reconstruction_panel(x, y, sad, title), _grey_levels(rows, x, y))
 
@@ -189,10 +189,11 @@ def frames(
         captions: Of the ranges.
     """
     images, opacities, names = _radiographs(data, result, places)
+    grid = result.grid
     scores = result.window["score"][list(places)]
-    figure = figures.red_frames(images, scores, data.grid, ranges, names, name, opacities, captions)
-    windows = np.stack([np.repeat(places, len(data.grid)), np.tile(np.arange(len(data.grid)), len(places))], axis=1)
-    numbers = located(data, result.rows, result.evidence, windows)
+    figure = figures.red_frames(images, scores, grid, ranges, names, name, opacities, captions)
+    windows = np.stack([np.repeat(places, len(grid)), np.tile(np.arange(len(grid)), len(places))], axis=1)
+    numbers = located(data, grid, result.rows, result.evidence, windows)
     numbers["score"] = scores.ravel()
     lows, highs = np.array(ranges).T
     inside = (scores.ravel()[:, None] >= lows) & (scores.ravel()[:, None] < highs)

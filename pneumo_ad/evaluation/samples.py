@@ -15,6 +15,7 @@ from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
 from pneumo_ad.lungs import FileFields, SegmenterFields, WholeImage
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.nets.trace import trace
+from pneumo_ad.patches import PatchGrid
 
 _OF_CLASS = 4  # radiographs in Fig. 1
 _FIELDS = {NORMAL: 3, PNEUMONIA: 2}  # radiographs in Fig. 5
@@ -43,13 +44,14 @@ def sample_radiographs(data: PatchDataModule, rows: Rows) -> Drawn:
     return Drawn(figures.sample_rows(pictures), numbers)
 
 
-def sample_patches(data: PatchDataModule, rows: Rows, evidence: Evidence, origin: str) -> Drawn:
+def sample_patches(data: PatchDataModule, grid: PatchGrid, rows: Rows, evidence: Evidence, origin: str) -> Drawn:
     """Figs. 3 and 4: fifty windows, evenly spaced over the radiographs.
 
     Args:
         data: Whose windows.
+        grid: The windows.
         rows: Of the store.
-        evidence: Of these rows.
+        evidence: Of these rows and windows.
         origin: Key of `origins`.
 
     Raises:
@@ -59,10 +61,8 @@ def sample_patches(data: PatchDataModule, rows: Rows, evidence: Evidence, origin
     if not len(places):
         raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
     picked = places[spread(len(places), COLUMNS * ROWS)]
-    title = (
-        f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches of {data.grid.patch} × {data.grid.patch}"
-    )
-    return Drawn(figures.patch_grid(cut(data, rows, picked), title), located(data, rows, evidence, picked))
+    title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches of {grid.patch} × {grid.patch}"
+    return Drawn(figures.patch_grid(cut(data, grid, rows, picked), title), located(data, grid, rows, evidence, picked))
 
 
 def lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:

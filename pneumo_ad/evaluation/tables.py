@@ -47,7 +47,7 @@ def write_tables(
 
 
 def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
-    """A row per window; `kinds` (I, N) are the predicted ones.
+    """A row per window that is kept; `kinds` (I, N) are the predicted ones.
 
     Args:
         data: The data module whose radiographs, lung fields and windows are meant.
@@ -57,9 +57,9 @@ def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None
     names, evidence = data.store.table["image"].iloc[result.rows].to_numpy(), result.evidence
     known = np.array(KINDS)
     columns = {
-        "image": np.repeat(names, len(data.grid)),
-        "top": np.tile(data.grid.positions[:, 0], len(names)),
-        "left": np.tile(data.grid.positions[:, 1], len(names)),
+        "image": np.repeat(names, len(result.grid)),
+        "top": np.tile(result.grid.positions[:, 0], len(names)),
+        "left": np.tile(result.grid.positions[:, 1], len(names)),
     }
     columns |= {name: values.ravel() for name, values in result.window.items()}
     columns["lung_share"] = evidence.lung_share.ravel().round(4)

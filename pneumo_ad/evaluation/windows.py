@@ -12,6 +12,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.figures import Figure
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
+from pneumo_ad.patches import PatchGrid, gather
 
 
 class Drawn(NamedTuple):
@@ -41,27 +42,33 @@ def spread(number: int, most: int) -> npt.NDArray[np.int64]:
 
 
 def located(
-    data: PatchDataModule, rows: npt.NDArray[np.int64], evidence: Evidence, places: npt.NDArray[np.int64]
+    data: PatchDataModule,
+    grid: PatchGrid,
+    rows: npt.NDArray[np.int64],
+    evidence: Evidence,
+    places: npt.NDArray[np.int64],
 ) -> pd.DataFrame:
     """Columns `image`, `label`, `top`, `left`, `lung_share`, `kind_true` ("" where not known) of some windows.
 
     Args:
         data: Whose windows.
+        grid: The windows.
         rows: (I,) of the store.
-        evidence: Of these rows.
+        evidence: Of these rows and windows.
         places: (n, 2) place in `rows` and number of the window.
     """
     image, window = places.T
     found = data.store.table.iloc[rows[image]][["image", "label"]].reset_index(drop=True)
-    found[["top", "left"]] = data.grid.positions[window]
+    found[["top", "left"]] = grid.positions[window]
     kind = evidence.kind[image, window]
     found["lung_share"] = evidence.lung_share[image, window]
     found["kind_true"] = np.where(kind == UNKNOWN, "", np.array(KINDS)[kind])
     return found
 
 
-def cut(data: PatchDataModule, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def cut(
+    data: PatchDataModule, grid: PatchGrid, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
     """(n, p, p) grey levels of some windows, as the net sees them; see `located`."""
-    p = data.grid.patch
-    where = zip(rows[places[:, 0]], data.grid.positions[places[:, 1]], strict=True)
-    return np.stack([data.images[row, top : top + p, left : left + p] for row, (top, left) in where])
+    where = np.column_stack([rows[places[:, 0]], grid.positions[places[:, 1]]])
+    return gather(data.images, where, grid.patch)[:, 0]

@@ -43,6 +43,7 @@ class Evidence:
         lung_share: (I, N) share of each window inside the lung field.
         pixel_truth: By row, (H, W) int8 for a radiograph whose opacities are known: 0 outside the lung, 1 healthy lung,
             2 opacity, `NOT_KNOWN`.
+        any_in_lung: (I,) whether any window is mostly lung, where more were scored than these N.
     """
 
     patient: npt.NDArray[np.integer]
@@ -51,11 +52,18 @@ class Evidence:
     kind: npt.NDArray[np.int8]
     lung_share: npt.NDArray[np.float64]
     pixel_truth: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict)
+    any_in_lung: npt.NDArray[np.bool_] | None = None
 
     @property
     def in_lung(self) -> npt.NDArray[np.bool_]:
         """(I, N) whether a window is mostly lung."""
         return self.lung_share > MOSTLY_LUNG
+
+    @property
+    def has_lung(self) -> npt.NDArray[np.bool_]:
+        """(I,) whether any window that was scored is mostly lung."""
+        kept: npt.NDArray[np.bool_] = self.in_lung.any(axis=1)
+        return kept if self.any_in_lung is None else self.any_in_lung
 
 
 @dataclass
@@ -117,7 +125,7 @@ class Questions:
         real = kind != PADDING
         sick, well = evidence.pneumonia[of_window] & real, evidence.normal[of_window] & real
         truth, of_pixel = _known_pixels(evidence)
-        seen = evidence.in_lung.any(axis=1)
+        seen = evidence.has_lung
         origin = ("pneumonia patches", "normal patches")
         opaque, of_lung = truth == 2, truth == 1
         each = (
@@ -285,7 +293,7 @@ def counts(evidence: Evidence) -> dict[str, int]:
         "counts/images_normal": int(evidence.normal.sum()),
         "counts/images_pneumonia": int(evidence.pneumonia.sum()),
         "counts/images_other": int((~evidence.normal & ~evidence.pneumonia).sum()),
-        "counts/images_without_lung": int((~evidence.in_lung.any(axis=1)).sum()),
+        "counts/images_without_lung": int((~evidence.has_lung).sum()),
         "counts/images_with_truth": len(evidence.pixel_truth),
         "counts/patients": len(np.unique(evidence.patient)),
         "counts/patches": evidence.kind.size,

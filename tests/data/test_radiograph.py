@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.data.radiograph import read_mask, read_pixels, read_radiograph
 from pneumo_ad.data.window import intensity_window
 from pneumo_ad.errors import DataError
@@ -221,6 +222,67 @@ def test_percentiles_of_16_bits_need_no_copy_in_floating_point():
         deep = np.random.default_rng(seed).integers(0, 65536, (37, 41)).astype(np.uint16)
         expected = np.percentile(deep.astype(np.float64), (0.1, 99.9))
         assert intensity_window(deep) == tuple(expected)
+
+
+def bordered(levels):
+    levels[:, :100] = 0
+    levels[:30] = 4095
+    return levels
+
+
+def striped(levels):
+    levels[:, ::2] = levels.max()  # a sample of every other column would see one level
+    return levels
+
+
+@pytest.mark.parametrize("shape", [(300, 317), (512, 512), (90_000, 1)])
+@pytest.mark.parametrize("change", [lambda levels: levels, bordered, striped, lambda levels: levels // 5000 * 5000])
+def test_percentiles_of_many_pixels_are_those_of_all_pixels(shape, change):
+    for seed, most in enumerate((2, 4096, 65536)):
+        deep = change(np.random.default_rng(seed).integers(0, most, shape).astype(np.uint16))
+        low, high = np.percentile(deep.astype(np.float64), (0.1, 99.9))
+        assert intensity_window(deep) == (low, high if high > low else low + 1)
+
+
+def test_percentiles_are_found_where_the_sample_saw_nothing_of_the_tails():
+    deep = np.full(8192 * 9, 1000, dtype=np.uint16)
+    unseen = np.setdiff1d(np.arange(deep.size), np.arange(0, deep.size, 9))
+    deep[unseen[:500]], deep[unseen[-500:]] = 3, 4000
+    assert intensity_window(deep[None]) == tuple(np.percentile(deep.astype(np.float64), (0.1, 99.9))) == (3, 4000)
+    deep = np.full(8192 * 9, 1000, dtype=np.uint16)
+    deep[::9][:40], deep[::9][-40:] = 3, 4000  # so few are no tail, though they are one of the sample
+    assert np.percentile(deep, (0.1, 99.9)).tolist() == [1000, 1000]
+    assert intensity_window(deep[None]) == (1000, 1001)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
+@pytest.mark.parametrize("height", [1, 63, 64, 130])
+def test_deep_pixels_are_those_that_pillow_gives(tmp_path, mode, height):
+    levels = np.random.default_rng(height).integers(0, 65536, (height, 50))
+    kind = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
+    path = saved(tmp_path, Image.frombytes(mode, (50, height), levels.astype(kind).tobytes()), "deep.tif")
+    found = read_pixels(path)
+    with Image.open(path) as image:
+        assert image.mode == mode
+        assert found.dtype == np.asarray(image).dtype
+    assert np.array_equal(found, levels)
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": 95, "subsampling": 0}, {"progressive": True}])
+def test_a_grey_jpeg_that_was_saved_in_colour_gives_the_same_levels(tmp_path, options):
+    grey = (draw_phantom(0, pneumonia=True, size=128).image,) * 3
+    path = saved(tmp_path, np.stack(grey, axis=2), "colour.jpg", **options)
+    with Image.open(path) as image:
+        assert image.mode == "RGB"
+        assert np.array_equal(read_pixels(path), np.asarray(image.convert("L")))
+
+
+def test_a_jpeg_in_colour_gives_its_luminance(tmp_path):
+    y, x = np.mgrid[60:188:2, 60:188:2]
+    smooth = np.stack([x, y, np.full_like(x, 99)], axis=2)
+    path = saved(tmp_path, smooth.astype(np.uint8), "colour.jpg", quality=95)
+    with Image.open(path) as image:
+        assert np.abs(read_pixels(path).astype(int) - np.asarray(image.convert("L"))).max() <= 1
 
 
 @pytest.mark.parametrize(("side", "mode"), [(20_000, "L"), (20_000, "1"), (10_001, "L")])

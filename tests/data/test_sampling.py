@@ -3,9 +3,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
-from pneumo_ad.data.datasets import ExhaustivePatches
-from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader, Share
+from pneumo_ad.data.datasets import ExhaustivePatches, already_a_batch
+from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.patches import PatchGrid
 
@@ -69,6 +70,53 @@ def test_shuffles_of_several_processes_deal_out_the_order_of_one(length, ranks, 
     assert len({len(share) for share in shares}) == 1  # else a process would wait for the others for ever
     dealt = [number for side_by_side in zip(*shares, strict=True) for number in side_by_side]
     assert dealt == whole[: len(whole) // ranks * ranks]
+
+
+@given(st.integers(1, 60), st.integers(1, 5), st.integers(1, 70), st.integers(0, 9))
+def test_blocks_are_the_order_in_pieces(length, ranks, size, first):
+    for rank in range(ranks):
+        for sampler in (EpochShuffle(length, 7, None, rank, ranks), Share(length, rank, ranks)):
+            blocks = list(sampler.blocks(size))
+            assert [number for block in blocks for number in block.tolist()] == list(sampler)
+            assert {len(block) for block in blocks[:-1]} <= {size}
+        shuffle = EpochShuffle(length, 7, None, rank, ranks)
+        shuffle.first = min(first, len(shuffle))
+        rest = [number for block in shuffle.blocks(size) for number in block.tolist()]
+        assert rest == list(shuffle)[min(first, len(shuffle)) :]  # `first` counts once
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_an_order_too_long_to_be_held_is_dealt_out_and_gone_on_with_alike(monkeypatch, ranks):
+    monkeypatch.setattr("pneumo_ad.data.orders.HELD", 1000)
+    monkeypatch.setattr("pneumo_ad.data.sampling._AHEAD", 64)  # several pieces
+    whole = of_epoch(EpochShuffle(5000, 7, 4000), 2)
+    assert len(set(whole)) == 4000
+    assert whole != of_epoch(EpochShuffle(5000, 7, 4000), 3)
+    assert not np.array_equal(whole, np.random.default_rng([7, 2]).permutation(5000)[:4000])
+    shares = [of_epoch(EpochShuffle(5000, 7, 4000, rank, ranks), 2) for rank in range(ranks)]
+    dealt = [number for side_by_side in zip(*shares, strict=True) for number in side_by_side]
+    assert dealt == whole[: 4000 // ranks * ranks]
+    late = EpochShuffle(5000, 7, 4000, 0, ranks)
+    late.set_epoch(2)
+    late.first = 130
+    assert list(late) == shares[0][130:]
+
+
+@pytest.mark.parametrize("order", [EpochShuffle, Share])
+def test_a_batch_loader_gives_what_a_data_loader_gives(monkeypatch, patches, order):
+    def sampler():
+        return order(len(patches), 1, 2) if order is Share else order(len(patches), 5, None, 1, 2)
+
+    plain = DataLoader(patches, 50, sampler=sampler(), collate_fn=already_a_batch)
+    ours = BatchLoader(patches, 50, sampler())
+    assert len(plain) == len(ours) > 1
+    one = patches.cut([0])
+    nbytes = 50 * sum(value.nbytes for value in one.values())
+    for together in (0, 3 * nbytes + 1, 100 * nbytes):  # bytes: one batch at a time, three, all
+        monkeypatch.setattr("pneumo_ad.data.sampling._TOGETHER", together)
+        for expected, found in zip(plain, ours, strict=True):
+            assert torch.equal(expected["patch"], found["patch"])
+            assert torch.equal(expected["where"], found["where"])
 
 
 @given(st.integers(0, 60), st.integers(1, 5))

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from pneumo_ad.data.store import cached_array, clear_store, list_stores, open_st
 from pneumo_ad.errors import ConfigError, DataError
 
 SIZE = (48, 40)
+SPAWN = multiprocessing.get_context("spawn")
 FORK = multiprocessing.get_context("fork")  # a process of its own without the seconds that imports take
 
 
@@ -80,6 +83,44 @@ def test_images_are_memory_mapped_and_need_no_pickle(table):
         assert np.array_equal(loaded, getattr(opened, name))
         with pytest.raises(ValueError, match="read-only"):
             getattr(opened, name)[0] = 0
+
+
+def test_masks_that_are_not_there_are_zeros_and_take_no_room(tmp_path):
+    for i in range(4):
+        Image.fromarray(radiograph(i)).save(tmp_path / f"{i}.png")
+    Image.fromarray(lung_mask(96, 80)).save(tmp_path / "lung.png")
+    table = table_of(sorted(tmp_path.glob("[0-9].png")))
+    table.loc[[0, 2], "lung"] = str(tmp_path / "lung.png")  # one hole in the middle, one at the end
+    opened = open_store(table, (512, 512))
+    assert opened.lung[[0, 2]].any(axis=(1, 2)).all()
+    assert not opened.lung[[1, 3]].any()
+    assert opened.lung.shape == opened.opacity.shape == (4, 512, 512)
+    assert not opened.opacity.any()
+    written = {name: (opened.folder / f"{name}.npy").stat() for name in ("images", "lung", "opacity")}
+    assert len({stat.st_size for stat in written.values()}) == 1
+    assert list_stores()[0].bytes == sum(file.stat().st_blocks * 512 for file in opened.folder.iterdir())
+    if written["opacity"].st_blocks * 512 < written["opacity"].st_size:  # not every disk has holes
+        assert written["opacity"].st_blocks * 512 < 512 * 512
+        assert written["lung"].st_blocks * 512 < 3 * 512 * 512
+
+
+def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, monkeypatch):
+    monkeypatch.setattr(store.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(store, "_AHEAD", 2)
+    read, decoded, ahead = store.read_grey, [], []
+    monkeypatch.setattr(store, "read_grey", lambda path: (decoded.append(path), read(path))[1])
+    write = store._Rows.write
+
+    def watched(self, row):
+        if Path(self._file.name).name == "images.npy":
+            time.sleep(0.05)
+            ahead.append(len(decoded) - self._written)
+        write(self, row)
+
+    monkeypatch.setattr(store._Rows, "write", watched)
+    assert len(open_store(table, SIZE)) == 8
+    assert max(ahead) == 2  # the one that is written and the one after it
+    assert sorted(decoded) == sorted(table["path"])
 
 
 def test_a_store_is_built_once(table, monkeypatch):
@@ -288,6 +329,64 @@ def test_two_runs_that_build_at_once_share_one_store(table, cache):
     assert len(opened) == 2
     assert opened[0] == opened[1]
     assert stores(cache) == [store_key(table, SIZE, "squash")]
+
+
+def keep_all(table, cache, told):
+    """The body of a process with nothing of ours in it: tells each row that it writes, and waits for an answer."""
+    write = store._Rows.write
+
+    def watched(self, row):
+        write(self, row)
+        told.send(Path(self._file.name).name)
+        told.recv()
+
+    store._Rows.write = watched
+    opened = open_store(table, SIZE, cache=cache)
+    cached_array(opened, "fields", lambda: opened.images // 2)
+
+
+def content(folder):
+    """Files of a store and what is in them, locks aside."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix != ".lock"}
+
+
+def test_of_several_builders_any_may_be_killed_and_one_whole_store_remains(table, tmp_path):
+    cache = tmp_path / "shared"
+    builders, wrote = {}, {}
+    for _ in range(3):
+        pipe, theirs = SPAWN.Pipe()
+        builders[pipe], wrote[pipe] = SPAWN.Process(target=keep_all, args=(table, cache, theirs)), Counter()
+        builders[pipe].start()
+        theirs.close()
+    killed, pending = {}, set(builders)
+    while pending:
+        ready = wait(pending, timeout=300)
+        assert ready, "the builders wait for each other"
+        for pipe in ready:
+            try:
+                file = pipe.recv()
+            except EOFError:  # it has ended
+                pending.remove(pipe)
+                continue
+            wrote[pipe][file] += 1
+            if file in ("lung.npy", "fields.partial") and file not in killed:  # within the store, and beside
+                killed[file] = pipe
+                builders[pipe].kill()
+            else:
+                pipe.send("go on")
+    for builder in builders.values():
+        builder.join(60)
+    (lived,) = set(builders) - set(killed.values())
+    assert builders[lived].exitcode == 0
+    assert [builders[pipe].exitcode for pipe in killed.values()] == [-signal.SIGKILL] * 2
+    alone = open_store(table, SIZE, cache=tmp_path / "alone")
+    cached_array(alone, "fields", lambda: alone.images // 2)
+    assert [entry.name for entry in cache.iterdir() if entry.suffix != ".lock"] == [alone.key]
+    assert content(cache / alone.key) == content(alone.folder)
+    assert wrote[killed["lung.npy"]] == {"images.npy": 1, "lung.npy": 1}
+    others = wrote[lived] + wrote[killed["fields.partial"]]
+    assert others["images.npy"] == len(table)  # one of them built, and the other took what it had built
+    assert wrote[lived]["fields.partial"] == len(table)
 
 
 def test_threads_that_build_at_once_share_one_store(table, cache):

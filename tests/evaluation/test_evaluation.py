@@ -1,5 +1,7 @@
 """Evidence, decisions, shortcuts and matched figures of an examination."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +75,47 @@ def test_where_the_lungs_are_not_looked_for_the_whole_radiograph_still_counts(fo
     findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
     assert "pixel/auroc" in findings.metrics
     assert "0 radiographs" in findings.omitted["pixel/auroc_in_lung"]
+
+
+@pytest.mark.parametrize("map_of", ["score", "residual"])
+@pytest.mark.parametrize("relative", [None, 0.2])
+def test_but_for_windows_all_is_the_same_where_some_are_kept(folder, map_of, relative):
+    data = data_of(folder, stride=2)
+    rows = np.arange(0, 32, 4)
+    every = dataclasses.replace(scoring(SAD(), map_of=map_of), relative=relative)
+    full = examine(every, data, rows)
+    kept = examine(dataclasses.replace(every, kept_windows=120), data, rows)
+    assert (len(full.grid), kept.grid.stride, len(kept.grid)) == (29 * 29, 6, 100)
+    numbers = data.grid.numbers_of(kept.grid)
+    for name in full.window:
+        np.testing.assert_array_equal(kept.window[name], full.window[name][:, numbers])
+        np.testing.assert_array_equal(kept.image[name], full.image[name])
+    for name, maps in full.pixel.items():
+        assert all(np.array_equal(kept.pixel[name][place], found, equal_nan=True) for place, found in maps.items())
+    np.testing.assert_array_equal(kept.evidence.kind, full.evidence.kind[:, numbers])
+    np.testing.assert_array_equal(kept.evidence.lung_share, full.evidence.lung_share[:, numbers])
+    assert all(
+        np.array_equal(kept.evidence.pixel_truth[place], truth) for place, truth in full.evidence.pixel_truth.items()
+    )
+
+
+def test_a_lung_that_no_kept_window_shows_is_a_lung(folder):
+    data = data_of(folder, stride=1)
+    data._lung_fields = np.zeros((32, 64, 64), dtype=np.uint8)
+    data._lung_fields[:, 10:18, 10:18] = 1  # the window at (10, 10); of those kept the nearest show at most a quarter
+    rows = np.arange(32)
+    full = examine(scoring(), data, rows)
+    kept = examine(dataclasses.replace(scoring(), kept_windows=16), data, rows)
+    assert kept.grid.stride == 15
+    assert not kept.evidence.in_lung.any()
+    assert kept.evidence.has_lung.all()
+    np.testing.assert_array_equal(kept.image["score"], full.image["score"])
+    assert np.isfinite(kept.image["score"]).all()
+    found = [
+        measure(data, one, calibration(full) | calibration(full, "brightness"), {}, 0.1).metrics for one in (full, kept)
+    ]
+    assert found[0]["counts/images_without_lung"] == found[1]["counts/images_without_lung"] == 0
+    assert found[0]["image/auroc"] == found[1]["image/auroc"]
 
 
 def test_every_auroc_has_its_shortcuts_and_they_are_those_of_their_scores(examined):
@@ -197,8 +240,6 @@ def test_pixels_of_sad_may_make_the_score_of_a_radiograph(folder, map_of):
 
 
 def test_padding_is_no_part_of_a_radiographs_own_scale(tmp_path):
-    import dataclasses
-
     from PIL import Image
 
     (tmp_path / "images").mkdir()
