@@ -44,8 +44,8 @@ types: $(STAMP) ## Run mypy
 doctest: $(STAMP) ## Run the examples in docstrings
 	$(BIN)/python -m pytest -q --doctest-modules pneumo_ad
 
-benchmark: $(STAMP) ## Print how close scoring and training come to the bare net (ratios)
-	$(BIN)/python experiments/performance/ratios.py
+benchmark: $(STAMP) ## Print this project beside MONAI, anomalib and its own bare parts, as ratios (half an hour)
+	$(BIN)/python experiments/performance/benchmark.py
 
 build: $(STAMP) ## Build the wheel and the source archive
 	$(BIN)/python -m build

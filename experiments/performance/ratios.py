@@ -1,32 +1,74 @@
-"""How close scoring and training come to the bare net: ratios measured side by side in one process.
+"""Ratios of things measured side by side: what a shared machine does to one, it does to the other.
 
-    python experiments/performance/ratios.py [--width 32] [--device cuda]
-
-Prints medians of alternating repeats with their spread. On the CPU absolute times say little (machines are shared);
-ratios hold.
+Absolute times of a shared machine say little. The actions take turns, repeat by repeat, and every ratio is of two
+times of the same repeat; a row gives their median and range.
 """
 
 from __future__ import annotations
 
-import argparse
-import functools
 import statistics
 import time
-import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
-from pneumo_ad.data.datasets import ExhaustivePatches, PatchDataset, already_a_batch
-from pneumo_ad.data.sampling import EpochShuffle
-from pneumo_ad.losses import DiceLoss
-from pneumo_ad.module import PatchAutoencoder, to_unit
-from pneumo_ad.nets import UNetAutoencoder
-from pneumo_ad.patches import PatchGrid, PatchIndex
-from pneumo_ad.scores import SAD
-from pneumo_ad.scoring import score_radiographs
+
+@dataclass(frozen=True)
+class Setting:
+    """How to measure.
+
+    Attributes:
+        repeats: Turns that count; one more warms up.
+        quick: The same rows on next to nothing, to see that they run.
+        device: Where nets run.
+    """
+
+    repeats: int = 5
+    quick: bool = False
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        what: Numerator and denominator, in words.
+        ratios: One per repeat; empty where it could not be measured.
+        target: The bound that was set, None for a row without one.
+        unit: `x` for multiples, `%` for shares.
+        at_most: Whether the target bounds from above.
+        note: What a reader must know, or why there is nothing.
+    """
+
+    what: str
+    ratios: tuple[float, ...] = ()
+    target: float | None = None
+    unit: str = "x"
+    at_most: bool = False
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        """Of the ratios."""
+        return statistics.median(self.ratios)
+
+    def cells(self) -> list[str]:
+        """What, target, median, range, met or missed, note."""
+        target = f"{'≤' if self.at_most else '≥'} {self._number(self.target)}" if self.target is not None else ""
+        if not self.ratios:
+            return [self.what, target, "–", "", "not measured", self.note]
+        met = ""
+        if self.target is not None:
+            met = "met" if (self.median <= self.target if self.at_most else self.median >= self.target) else "missed"
+        low, high = self._number(min(self.ratios)), self._number(max(self.ratios))
+        return [self.what, target, f"**{self._number(self.median)}**", f"{low} – {high}", met, self.note]
+
+    def _number(self, value: float) -> str:
+        if self.unit == "%":
+            return f"{100 * value:.3g} %"
+        return f"{value:.0f} ×" if value >= 20 else f"{value:.2g} ×" if value < 1 else f"{value:.1f} ×"
 
 
 def alternate(repeats: int, device: torch.device, **actions: Callable[[], object]) -> dict[str, list[float]]:
@@ -45,118 +87,18 @@ def alternate(repeats: int, device: torch.device, **actions: Callable[[], object
     return times
 
 
+def quotients(times: dict[str, list[float]], part: str, whole: str) -> tuple[float, ...]:
+    """Quotients part / whole, repeat by repeat."""
+    return tuple(a / b for a, b in zip(times[part], times[whole], strict=True))
+
+
 def ratio(times: dict[str, list[float]], part: str, whole: str) -> str:
-    """Median and range of part / whole, repeat by repeat."""
-    ratios = [a / b for a, b in zip(times[part], times[whole], strict=True)]
-    return f"{statistics.median(ratios):6.1%}  (from {min(ratios):.1%} to {max(ratios):.1%})"
+    """Median and range of part / whole, in words."""
+    found = quotients(times, part, whole)
+    return f"{statistics.median(found):6.1%}  (from {min(found):.1%} to {max(found):.1%})"
 
 
-def scoring(net: torch.nn.Module, device: torch.device, repeats: int) -> None:
-    """Windows scored by `score_radiographs` against the same net's forward pass on prepared batches."""
-    grid = PatchGrid((256, 256), 32, 20)
-    n, size = (8, 256) if device.type == "cpu" else (512, 8192)
-    images = np.random.default_rng(0).integers(0, 256, (n, 256, 256), dtype=np.uint8)
-    rows = np.arange(n)
-    prepared = ExhaustivePatches(images, rows, grid)
-    batches = [
-        (prepared.__getitems__(range(first, min(first + size, len(prepared))))["patch"].float() / 255)
-        .to(device)
-        .contiguous(memory_format=torch.channels_last)
-        for first in range(0, len(prepared), size)
-    ]
-
-    @torch.inference_mode()
-    def bare() -> None:
-        for batch in batches:
-            net(batch)
-
-    def scored() -> None:
-        list(score_radiographs(net, {"score": SAD()}, images, rows, grid, batch_size=size))
-
-    def mapped() -> None:
-        list(score_radiographs(net, {"score": SAD()}, images, rows, grid, batch_size=size, map_of="score"))
-
-    times = alternate(repeats, device, bare=bare, scored=scored, mapped=mapped)
-    print(f"patch scoring, share of the bare forward rate    {ratio(times, 'bare', 'scored')}")
-    print(f"  with anomaly maps stitched                     {ratio(times, 'bare', 'mapped')}")
-    if device.type == "cuda":
-        rate = n * len(grid) / statistics.median(times["scored"])
-        print(f"  {rate:,.0f} patches/s scored, {n * len(grid) / statistics.median(times['bare']):,.0f} bare")
-
-
-def training(net: torch.nn.Module, device: torch.device, repeats: int) -> None:
-    """Share of a training step that waits for its batch."""
-    grid = PatchGrid((256, 256), 32, 4)
-    images = np.random.default_rng(0).integers(0, 256, (64, 256, 256), dtype=np.uint8)
-    dataset = ExhaustivePatches(images, np.arange(64), grid)
-    module = PatchAutoencoder(net, DiceLoss(), functools.partial(torch.optim.Adam, lr=1e-3)).to(device)
-    optimizer = module.configure_optimizers()
-    for size, steps in ((64, 20), (512, 4)):
-        loader = DataLoader(
-            dataset, batch_size=size, sampler=EpochShuffle(len(dataset), 0, size * steps), collate_fn=already_a_batch
-        )
-        kept = list(loader)
-
-        def step(patches: torch.Tensor) -> None:
-            x = to_unit(patches.to(device))
-            optimizer.zero_grad()
-            module.loss(x, module(x)).backward()
-            optimizer.step()
-
-        def prepared(kept: list = kept) -> None:
-            for batch in kept:
-                step(batch["patch"])
-
-        def loaded(loader: DataLoader = loader) -> None:
-            for batch in loader:
-                step(batch["patch"])
-
-        def fetched(loader: DataLoader = loader) -> None:
-            for _ in loader:
-                pass
-
-        times = alternate(repeats, device, prepared=prepared, loaded=loaded, fetched=fetched)
-        print(f"training, batch {size}: data takes of a step          {ratio(times, 'fetched', 'loaded')}")
-        if device.type == "cuda":
-            print(f"  {size * steps / statistics.median(times['loaded']):,.0f} patches/s")
-
-
-def opening() -> None:
-    """Memory that every window of 500 radiographs at stride 1 takes to open, against the patches themselves."""
-    images = np.zeros((1, 256, 256), dtype=np.uint8)
-    held = np.broadcast_to(images, (500, 256, 256))
-    grid = PatchGrid((256, 256), 32, 1)
-    tracemalloc.start()
-    started = time.perf_counter()
-    dataset = PatchDataset(held, np.arange(500), PatchIndex.every(grid, 500))
-    batch = dataset.__getitems__(np.random.default_rng(0).integers(0, len(dataset), 512))
-    seconds = time.perf_counter() - started
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert batch["patch"].shape == (512, 1, 32, 32)
-    materialised = len(dataset) * 32 * 32
-    print(
-        f"stride 1 on 500 radiographs: {len(dataset):,} windows opened in {seconds:.2f} s with {peak / 2**20:.0f} MiB; "
-        f"the patches themselves would take {materialised / 2**30:.0f} GiB ({peak / materialised:.4%})"
-    )
-
-
-def main() -> None:
-    """Print every ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=32, help="channels of the U-net's first level")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{name}; torch {torch.__version__}; U-net of width {arguments.width}, depth 2; 256 x 256, patch 32")
-    torch.manual_seed(0)
-    net = UNetAutoencoder(arguments.width).to(device, memory_format=torch.channels_last).eval()
-    scoring(net, device, arguments.repeats)
-    training(net.train(), device, arguments.repeats)
-    opening()
-
-
-if __name__ == "__main__":
-    main()
+def table(rows: Iterable[Row]) -> str:
+    """A table in markdown."""
+    lines = ["| | target | median | range | | |", "|---|---|---|---|---|---|"]
+    return "\n".join([*lines, *("| " + " | ".join(row.cells()) + " |" for row in rows)])
