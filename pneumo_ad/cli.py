@@ -54,6 +54,8 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
   matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
   stride=N cover=full        other windows
+  kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
+                             strides every k-th each way; maps and image scores are made of all; null keeps all
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
 """

@@ -62,8 +62,10 @@ class Evidence:
     @property
     def has_lung(self) -> npt.NDArray[np.bool_]:
         """(I,) whether any window that was scored is mostly lung."""
-        kept: npt.NDArray[np.bool_] = self.in_lung.any(axis=1)
-        return kept if self.any_in_lung is None else self.any_in_lung
+        if self.any_in_lung is not None:
+            return self.any_in_lung
+        found: npt.NDArray[np.bool_] = np.any(self.in_lung, axis=1)
+        return found
 
 
 @dataclass
