@@ -58,6 +58,8 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   scoring=dense              the net over whole radiographs instead of window by window; the deviation from exact
                              windows is measured, printed, kept in metrics.json and refused where it is too large
   halo=N                     show the net N pixels around each window; as wide as it sees, dense is exact
+  kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
+                             strides every k-th each way; maps and image scores are made of all; null keeps all
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
 """

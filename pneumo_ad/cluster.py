@@ -17,7 +17,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import chosen_rows, default_output, device_of
+from pneumo_ad.evaluate import chosen_rows, default_output, device_of, eval_batch_size
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.files import whole, write_json
@@ -96,13 +96,14 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     rows, subset, seen = chosen_rows(run, subset)
     windows = _windows_to_fit_on(run)
     log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
-    net = run.module.net.to(device_of(run.config.trainer.accelerator)).eval()
+    device = device_of(run.config.trainer.accelerator)
+    net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
     describe, explained = train_description(net, windows, seed, data.halo)
     models = _fit(describe, windows, seed)
     kept = data.grid.thinned(run.config.kept_windows)
     log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
     dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
-    features = describe.every(dataset, run.config.eval_batch_size, "describing")
+    features = describe.every(dataset, eval_batch_size(run.config, device), "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
     evidence = gather_evidence(data, rows, kept)
     metrics, omitted, match = measure(evidence, found, seed)

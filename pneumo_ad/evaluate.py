@@ -139,7 +139,7 @@ def scoring_of(run: Run) -> Scoring:
     config = run.config
     with explained(run.folder, ConfigError):
         device = device_of(config.trainer.accelerator)
-        net = run.module.net.to(device).eval()
+        net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
         if config.compile:
             compile_net(net, device)
         precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
@@ -147,7 +147,7 @@ def scoring_of(run: Run) -> Scoring:
             net,
             run.module.score,
             config.map_of,
-            config.eval_batch_size,
+            eval_batch_size(config, device),
             precision,
             build(config.aggregate),
             config.relative,
@@ -224,6 +224,9 @@ def check_options(config: DictConfig) -> None:
     if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool)):
         raise ConfigError(f"kept_windows={kept} must be a whole number of windows of a radiograph, or null for all")
     windows_of(config).thinned(kept)
+    size = config.eval_batch_size
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        raise ConfigError(f"eval_batch_size={size} must be a whole number of windows, at least 1, or null")
     if not 0 < config.false_alarm_rate < 1:
         raise ConfigError(f"false_alarm_rate={config.false_alarm_rate} must lie between 0 and 1")
     device_of(config.trainer.accelerator)
@@ -252,6 +255,16 @@ def device_of(accelerator: str) -> torch.device:
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ConfigError("trainer=gpu needs a CUDA device and none was found; use trainer=cpu or trainer=auto")
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def eval_batch_size(config: DictConfig, device: torch.device) -> int:
+    """Windows per forward pass; on the CPU few, whose activations the allocator keeps for the next batch.
+
+    Args:
+        config: Of a run.
+        device: Where the net is.
+    """
+    return config.eval_batch_size or (64 if device.type == "cpu" else 2048)
 
 
 def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int64], str, int]:
