@@ -56,6 +56,7 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   stride=N cover=full        other windows
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
+  compile=true               the net compiled; pays for many radiographs
 """
 
 REPORT = """\

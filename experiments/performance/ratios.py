@@ -17,10 +17,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
-from pneumo_ad.data.datasets import ExhaustivePatches, PatchDataset, already_a_batch
-from pneumo_ad.data.sampling import EpochShuffle
+from pneumo_ad.data.datasets import ExhaustivePatches, PatchDataset
+from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.module import PatchAutoencoder, to_unit
 from pneumo_ad.nets import UNetAutoencoder
@@ -92,9 +91,7 @@ def training(net: torch.nn.Module, device: torch.device, repeats: int) -> None:
     module = PatchAutoencoder(net, DiceLoss(), functools.partial(torch.optim.Adam, lr=1e-3)).to(device)
     optimizer = module.configure_optimizers()
     for size, steps in ((64, 20), (512, 4)):
-        loader = DataLoader(
-            dataset, batch_size=size, sampler=EpochShuffle(len(dataset), 0, size * steps), collate_fn=already_a_batch
-        )
+        loader = ResumableLoader(dataset, size, EpochShuffle(len(dataset), 0, size * steps))
         kept = list(loader)
 
         def step(patches: torch.Tensor) -> None:
@@ -107,11 +104,11 @@ def training(net: torch.nn.Module, device: torch.device, repeats: int) -> None:
             for batch in kept:
                 step(batch["patch"])
 
-        def loaded(loader: DataLoader = loader) -> None:
+        def loaded(loader: ResumableLoader = loader) -> None:
             for batch in loader:
                 step(batch["patch"])
 
-        def fetched(loader: DataLoader = loader) -> None:
+        def fetched(loader: ResumableLoader = loader) -> None:
             for _ in loader:
                 pass
 
