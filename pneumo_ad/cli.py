@@ -62,6 +62,7 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
                              strides every k-th each way; maps and image scores are made of all; null keeps all
   image_size=N fit=pad       another fit
   trainer=GROUP              {trainer}
+  compile=true               the net compiled; pays for many radiographs
 """
 
 REPORT = """\
