@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from ratios import alternate, ratio
+from ratios import Row, Setting, alternate, quotients, ratio
 from torch.utils.data import DataLoader, Dataset
 
 from pneumo_ad.data.datasets import ExhaustivePatches, PatchBatch, PatchDataset
@@ -22,16 +22,22 @@ from pneumo_ad.patches import PatchGrid
 
 
 class OneByOne(Dataset[PatchBatch]):
-    """A dataset as it is usually written: `dataset[i]` and nothing else, so that a loader has to collate."""
+    """A dataset as one would write it: a list of places, and a slice of an image for each, which a loader collates.
+
+    `PatchDataset` itself answers `dataset[i]` several times more slowly, as it cuts a batch of one.
+    """
 
     def __init__(self, dataset: PatchDataset) -> None:
-        self.dataset = dataset
+        self.images, self.side = dataset.images, dataset.grid.patch
+        self.where = dataset.index.locate(np.arange(len(dataset)))
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.where)
 
     def __getitem__(self, number: int) -> PatchBatch:
-        return self.dataset[number]
+        image, top, left = self.where[number]
+        patch = self.images[image, top : top + self.side, left : left + self.side][None]
+        return {"patch": torch.from_numpy(patch), "where": torch.from_numpy(self.where[number])}
 
 
 def bank(images: int = 200, side: int = 256, patch: int = 32, stride: int = 8) -> PatchDataset:
@@ -86,6 +92,19 @@ def compare(dataset: PatchDataset, size: int, steps: int, repeats: int) -> dict[
         return run
 
     return alternate(repeats, torch.device("cpu"), **{name: drain(loader) for name, loader in loaders.items()})
+
+
+def rows(setting: Setting) -> list[Row]:
+    """At both ends of the usual batch sizes; an order of all windows is drawn in each repeat, as in training."""
+    dataset = bank(8 if setting.quick else 200)
+    found = []
+    for size in (64, 512):
+        times = compare(dataset, size, len(dataset) // size, setting.repeats)
+        found += [
+            Row(f"per-item DataLoader / ours, batches of {size}", quotients(times, "per_item", "ours"), 4),
+            Row(f"direct indexing / ours, batches of {size}", quotients(times, "direct", "ours"), 0.75, "%"),
+        ]
+    return found
 
 
 def orders() -> None:

@@ -18,6 +18,7 @@ import platform
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -41,16 +42,26 @@ def main() -> None:
         else:
             os.execv(interpreter, [str(interpreter), __file__, *sys.argv[1:]])
     import torch
-    from ratios import Setting
+    from ratios import Setting, table
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     setting = Setting(1 if arguments.quick else arguments.repeats, arguments.quick, torch.device(arguments.device))
+    failed = []
     for topic in arguments.only:
-        written = f"{measured(topic, setting)}\n\n{provenance(setting)}"
+        try:
+            rows = importlib.import_module(topic).rows(setting)
+        except (Exception, SystemExit) as error:  # half an hour of other topics shall not be lost with it
+            traceback.print_exc()
+            print(f"## {topic}\n\nFailed: {error}\n", flush=True)
+            failed.append(topic)
+            continue
+        written = f"{table(rows)}\n\n{provenance(setting)}"
         print(f"## {topic}\n\n{written}\n", flush=True)
         if arguments.page:
             insert(arguments.page, topic, written)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 def parsed() -> argparse.Namespace:
@@ -73,19 +84,6 @@ def chosen(names: str) -> tuple[str, ...]:
     if unknown := [name for name in found if name not in TOPICS]:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(TOPICS)}")
     return found
-
-
-def measured(topic: str, setting: object) -> str:
-    """The table of a topic."""
-    from ratios import Row, table
-
-    try:
-        module = importlib.import_module(topic)
-    except ModuleNotFoundError as error:
-        return table([Row(topic, note=str(error))])
-    if not hasattr(module, "rows"):
-        return table([Row(topic, note=f"{topic}.py has no `rows(setting)`")])
-    return table(module.rows(setting))
 
 
 def provenance(setting: object) -> str:

@@ -6,7 +6,8 @@
 Takes turns, in one process, between a store built into an empty cache and bare loops over the same files: Pillow and
 torchvision, in one thread and in as many as the store has. The files of the folder as they are (without a folder
 phantoms of 1024 x 1024), and enlarged to the size of a hospital's, 2500 x 3000: as JPEG, and as PNG of 12 in 16 bits.
-Work is seconds of all threads, which others on the machine disturb less. `--reduced` tells how far decoding JPEG at a reduced size (Pillow's `draft`) is from decoding all of it.
+Work is seconds of all threads, which others on the machine disturb less. `--reduced` tells how far decoding JPEG at a
+reduced size (Pillow's `draft`) is from decoding all of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import functools
 import io
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ import pandas as pd
 import torch
 import torchvision
 from PIL import Image
-from ratios import alternate, ratio
+from ratios import Row, Setting, alternate, quotients, ratio
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional
 
@@ -123,9 +125,28 @@ def compare(name: str, paths: Sequence[Path], size: int, repeats: int) -> dict[s
     for loop in loops:
         rate = len(paths) / statistics.median(times[loop])
         print(
-            f"  of {loop:22} wall {ratio(times, loop, 'store')}   work {ratio(work, loop, 'store')}   {rate:.0f} files/s"
+            f"  of {loop:22} wall {ratio(times, loop, 'store')}   "
+            f"work {ratio(work, loop, 'store')}   {rate:.0f} files/s"
         )
     return times
+
+
+def rows(setting: Setting) -> list[Row]:
+    """Stores of drawn radiographs; the bound is for loops of as many threads as a store has."""
+    found = []
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):  # rates beside the table
+        drawings = sorted(drawn(Path(name), 4 if setting.quick else 16).iterdir())
+        kinds = {"JPEG of 1024 x 1024": drawings * (1 if setting.quick else 8)}
+        if not setting.quick:
+            size = f"{LARGE[0]} x {LARGE[1]}"
+            kinds[f"JPEG of {size}"] = enlarged(drawings, Path(name), deep=False)
+            kinds[f"PNG of {size}, 12 in 16 bits"] = enlarged(drawings, Path(name), deep=True)
+        for kind, paths in kinds.items():
+            times = compare(kind, paths, 256, setting.repeats)
+            for loop in [loop for loop in times if loop != "store"]:
+                bound = 0.8 if loop.endswith(f", {THREADS} thread{'s' * (THREADS > 1)}") else None
+                found.append(Row(f"{loop} / store, {kind}", quotients(times, loop, "store"), bound, "%"))
+    return found
 
 
 def main() -> None:
@@ -182,8 +203,8 @@ def reduced(name: str, paths: Sequence[Path]) -> None:
             most = np.array([difference.max() for difference in differences])
             share = np.mean([(difference > 1).mean() for difference in differences])
             print(
-                f"  to {size:3} by 1/{scale}, {left:4.1f} x or more left to the resize: at most {most.max():3}, over 1 in "
-                f"{share:.3%} of pixels; within 1 in {np.mean(most <= 1):4.0%} of files; {gain:.1f} x as fast"
+                f"  to {size:3} by 1/{scale}, {left:4.1f} x or more left to the resize: at most {most.max():3}, "
+                f"over 1 in {share:.3%} of pixels; within 1 in {np.mean(most <= 1):4.0%} of files; {gain:.1f} x as fast"
             )
 
 

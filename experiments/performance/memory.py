@@ -19,6 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ratios import Row, Setting
+
 _COMMAND = [sys.executable, "-c", "from pneumo_ad.cli import main; main()"]
 _TINY = ["net.width=2", "trainer=cpu", "trainer.max_epochs=1", "per_epoch=2048", "callbacks=minimal", "logger=csv"]
 
@@ -57,6 +59,25 @@ def _watch(status: Path, most: list[int]) -> None:
             return
         most[0] = max([most[0], *map(int, found)])
         time.sleep(0.05)
+
+
+def rows(setting: Setting) -> list[Row]:
+    """Peaks of evaluating radiographs densely at stride 1 over those at stride 20; a run of each, as they take long."""
+    images, (coarse, fine) = (20, (20, 8)) if setting.quick else (500, (20, 1))
+    with tempfile.TemporaryDirectory() as name:
+        run = trained(Path(name) / "run", images)
+        options = ["evaluate", f"run={run}", "subset=all", "matched=false", "scoring=dense", "halo=12"]
+        found = {stride: peaks([*options, f"stride={stride}", f"output={name}/{stride}"]) for stride in (coarse, fine)}
+    return [
+        Row(
+            f"{kind} memory at most, evaluating {images} radiographs densely: stride {fine} / stride {coarse}",
+            (found[fine][place] / found[coarse][place],),
+            1.2,
+            at_most=True,
+            note=f"{found[fine][place]:.0f} / {found[coarse][place]:.0f} MiB",
+        )
+        for place, kind in enumerate(("resident", "anonymous"))
+    ]
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 import pneumo_ad
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "performance"
-MODULES = ("benchmark", "dense", "peers", "ratios", "tiles", "training", "windows")
+MODULES = ("benchmark", "peers", "ratios")
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def quick(tmp_path_factory):
     """What a quick run without peers printed, and the page it wrote into."""
     page = tmp_path_factory.mktemp("page") / "page.md"
     page.write_text("above\n<!-- windows -->\nold figures\n<!-- end -->\nbetween\n<!-- tiles -->\n<!-- end -->\n"
-                    "<!-- training -->\n<!-- end -->\nbelow\n")  # fmt: skip
+                    "<!-- training -->\n<!-- end -->\n<!-- batches -->\n<!-- end -->\nbelow\n")  # fmt: skip
     command = [sys.executable, str(FOLDER / "benchmark.py"), "--quick", "--without-peers", "--page", str(page)]
     done = subprocess.run(
-        [*command, "--only", "windows,tiles,training"],
+        [*command, "--only", "windows,tiles,training,batches"],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -46,7 +47,7 @@ def quick(tmp_path_factory):
 
 def test_every_topic_has_a_table_with_what_measured_it(quick):
     parts = re.split(r"^## (\w+)\n", quick[0], flags=re.M)[1:]
-    assert parts[::2] == ["windows", "tiles", "training"]
+    assert parts[::2] == ["windows", "tiles", "training", "batches"]
     for body in parts[1::2]:
         lines = [line for line in body.splitlines() if line.startswith("|")]
         assert len(lines) > 4
@@ -96,6 +97,25 @@ def test_unknown_topics_are_refused_with_those_that_are_known(quick):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "unknown: tile; known are windows, dense, tiles" in done.stderr
+
+
+def test_a_topic_that_fails_is_named_and_the_rest_goes_on(module, monkeypatch, capsys, tmp_path):
+    def broken(setting):
+        raise SystemExit("pneumo-ad evaluate failed")
+
+    ratios = module("ratios")
+    for name, rows in (("memory", broken), ("tiles", lambda setting: [ratios.Row("a / b", (2.0,))])):
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(rows=rows))
+    page = tmp_path / "page.md"
+    page.write_text("<!-- memory -->\nearlier\n<!-- end -->\n<!-- tiles -->\n<!-- end -->\n")
+    monkeypatch.setattr(sys, "argv", ["", "--without-peers", "--only", "memory,tiles", "--page", str(page)])
+    with pytest.raises(SystemExit, match="failed: memory"):
+        module("benchmark").main()
+    printed = capsys.readouterr().out
+    assert "Failed: pneumo-ad evaluate failed" in printed
+    assert "| a / b |" in printed
+    assert "earlier" in page.read_text()
+    assert "| a / b |" in page.read_text()
 
 
 @pytest.mark.parametrize(
