@@ -447,6 +447,10 @@ def mirrored(places: Places, length: int) -> Places:
 def inner(pictures: Tensor, halo: int) -> Tensor:
     """(..., h, w) without `halo` pixels on every side, a view.
 
+    Args:
+        pictures: (..., h, w).
+        halo: Pixels to leave out.
+
     >>> inner(torch.zeros(2, 1, 8, 10), 2).shape
     torch.Size([2, 1, 4, 6])
     """
@@ -455,6 +459,10 @@ def inner(pictures: Tensor, halo: int) -> Tensor:
 
 def check_halo(halo: int, image_size: tuple[int, int]) -> None:
     """See that windows can be cut with so many pixels of surroundings.
+
+    Args:
+        halo: Pixels on every side.
+        image_size: Height and width in pixels.
 
     Raises:
         ConfigError: A negative halo, or one that the image is too small to mirror.

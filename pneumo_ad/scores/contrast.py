@@ -27,7 +27,13 @@ class Contrast(Score):
         return squared / deviation.clamp_min(1e-6) * GREY_LEVELS
 
     def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
-        """(x - m)^2 / s = x^2 / s - 2 m x / s + m^2 / s, of the mean m and the deviation s of each window."""
+        """(x - m)^2 / s = x^2 / s - 2 m x / s + m^2 / s, of the mean m and the deviation s of each window.
+
+        Args:
+            x: See `Score.terms`.
+            output: Not looked at.
+            windows: See `Score.terms`.
+        """
         picture = x[:, 0].double()
         mean = windows.sums(picture) / windows.area
         over = GREY_LEVELS / deviation(x, windows).clamp_min(1e-6)

@@ -38,7 +38,12 @@ class SADSum(SAD):
         return self.residual_map(x, output).sum(dim=(1, 2, 3))
 
     def over_windows(self, terms: list[Term], windows: Boxes) -> Tensor:
-        """(B, R, C) sums over the windows."""
+        """(B, R, C) sums over the windows.
+
+        Args:
+            terms: See `Score.over_windows`.
+            windows: See `Score.over_windows`.
+        """
         return super().over_windows(terms, windows) * windows.area
 
 
@@ -68,13 +73,24 @@ class SADContrast(SAD):
         return super().residual_map(x, output) / contrast.clamp_min(self.floor)
 
     def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
-        """The absolute difference, for each window over its own contrast."""
+        """The absolute difference, for each window over its own contrast.
+
+        Args:
+            x: See `Score.terms`.
+            output: See `Score.terms`.
+            windows: See `Score.terms`.
+        """
         contrast = deviation(x, windows) * GREY_LEVELS
         return [Term(super().residual_map(x, output)[:, 0], windows, 1 / contrast.clamp_min(self.floor))]
 
 
 def deviation(x: Tensor, windows: Boxes) -> Tensor:
-    """(B, 1, h, w) pictures -> (B, R, C) float64 standard deviation within each window."""
+    """(B, 1, h, w) pictures -> (B, R, C) float64 standard deviation within each window.
+
+    Args:
+        x: Pictures.
+        windows: Of each.
+    """
     x = x[:, 0].double()
     mean = windows.sums(x) / windows.area
     return (windows.sums(x.square()) / windows.area - mean.square()).clamp_min(0).sqrt()

@@ -63,5 +63,10 @@ class Score(ABC):
         return [Term(self.residual_map(x, output)[:, 0], windows)]
 
     def over_windows(self, terms: list[Term], windows: Boxes) -> Tensor:
-        """(B, R, C) `score` of every window, of its `terms`."""
+        """(B, R, C) float64 `score` of every window.
+
+        Args:
+            terms: What `terms` returned.
+            windows: Of each picture.
+        """
         return sum((term.sums() for term in terms[1:]), terms[0].sums()) / windows.area

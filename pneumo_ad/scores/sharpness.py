@@ -32,7 +32,13 @@ class Sharpness(Score):
         return (around - 4 * x).abs() * GREY_LEVELS
 
     def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
-        """Nine parts of a window: a pixel at its border lacks the neighbours beyond, whose difference is then 0."""
+        """Nine parts of a window: a pixel at its border lacks the neighbours beyond, whose difference is then 0.
+
+        Args:
+            x: See `Score.terms`.
+            output: Not looked at.
+            windows: See `Score.terms`.
+        """
         wide = F.pad(x, (1, 1, 1, 1))[:, 0]
         middle = wide[:, 1:-1, 1:-1]
         up, down = wide[:, :-2, 1:-1] - middle, wide[:, 2:, 1:-1] - middle
