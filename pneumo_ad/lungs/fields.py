@@ -13,6 +13,8 @@ from pneumo_ad.data.store import Store, cached_array
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter, file_digest
 
+_GROUP = 256  # radiographs whose content is held at once
+
 
 class LungFields(Protocol):
     """What a datamodule asks for: a store in, (N, H, W) uint8 of 0 and 1 out."""
@@ -36,7 +38,8 @@ class WholeImage:
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1."""
-        return cached_array(store, "content", lambda: (store.content(np.array([row]))[0] for row in range(len(store))))
+        groups = np.array_split(np.arange(len(store)), -(-len(store) // _GROUP))
+        return cached_array(store, "content", lambda: (field for rows in groups for field in store.content(rows)))
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, see `LungFields`."""

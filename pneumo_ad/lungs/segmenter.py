@@ -126,7 +126,7 @@ class LungSegmenter(nn.Module):
     def segment_each(
         self, images: npt.NDArray[np.uint8], batch_size: int = 16, progress: bool = True
     ) -> Iterator[npt.NDArray[np.uint8]]:
-        """As `segment_all`, one (H, W) field after the other: memory does not grow with radiographs."""
+        """One (H, W) field after the other: memory does not grow with radiographs; see `segment_all`."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch", disable=not progress):
