@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -188,11 +190,13 @@ def training(device: Device, ways: list[str], width: int, sizes: list[int], step
             rate = size * steps / statistics.median(seconds)
             report(f"training, batch {size}, {name}", device, rate, flops, nbytes, name.split(",")[0], warm_up[name])
         for way in ways[1:]:
-            faster = ratio(times, f"{ways[0]}, bank=memory", f"{way}, bank=memory")
-            before, this = (statistics.median(times[f"{one}, bank=memory"]) / steps for one in (ways[0], way))
-            gained = before - this
-            pays = f"pays after {warm_up[f'{way}, bank=memory'] / gained:,.0f} steps" if gained > 0 else "does not pay"
-            print(f"  batch {size}: {way} against {ways[0]}: rate {faster}, {pays}", flush=True)
+            name, plain_name = (f"{one}, bank=memory" for one in (way, ways[0]))
+            gained = (statistics.median(times[plain_name]) - statistics.median(times[name])) / steps
+            pays = f"pays after {warm_up[name] / gained:,.0f} steps" if gained > 0 else "does not pay"
+            print(
+                f"  batch {size}: {way} at {ratio(times, plain_name, name)} of the rate of {ways[0]}, {pays}",
+                flush=True,
+            )
 
 
 def scoring(device: Device, ways: list[str], width: int, radiographs: int) -> None:
@@ -237,13 +241,19 @@ def main() -> None:
     if arguments.device.startswith("cuda") and not torch.cuda.is_available():
         print("no CUDA device was found: nothing is measured (--device cpu runs the same on the CPU)")
         return
-    device = measure_device(torch.device(arguments.device))
-    name = torch.cuda.get_device_name() if device.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{name}; torch {torch.__version__}; U-net of width {arguments.width}, depth 2; patch {PATCH}")
-    rates = ", ".join(f"{str(dtype).removeprefix('torch.')} {rate / 1e12:.3g}" for dtype, rate in device.flops.items())
-    print(f"matrix products: {rates} TFLOP/s; copy: {device.bandwidth / 1e9:.3g} GB/s", flush=True)
-    training(device, arguments.ways, arguments.width, arguments.batch, arguments.steps, arguments.repeats)
-    scoring(device, arguments.ways, arguments.width, arguments.radiographs)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache  # what was compiled before would hide what compiling costs
+        device = measure_device(torch.device(arguments.device))
+        name = (
+            torch.cuda.get_device_name() if device.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        )
+        print(f"{name}; torch {torch.__version__}; U-net of width {arguments.width}, depth 2; patch {PATCH}")
+        rates = ", ".join(
+            f"{str(dtype).removeprefix('torch.')} {rate / 1e12:.3g}" for dtype, rate in device.flops.items()
+        )
+        print(f"matrix products: {rates} TFLOP/s; copy: {device.bandwidth / 1e9:.3g} GB/s", flush=True)
+        training(device, arguments.ways, arguments.width, arguments.batch, arguments.steps, arguments.repeats)
+        scoring(device, arguments.ways, arguments.width, arguments.radiographs)
 
 
 if __name__ == "__main__":
