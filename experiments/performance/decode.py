@@ -6,7 +6,8 @@
 Takes turns, in one process, between a store built into an empty cache and bare loops over the same files: Pillow and
 torchvision, in one thread and in as many as the store has. The files of the folder as they are (without a folder
 phantoms of 1024 x 1024), and enlarged to the size of a hospital's, 2500 x 3000: as JPEG, and as PNG of 12 in 16 bits.
-Work is seconds of all threads, which others on the machine disturb less. `--reduced` tells how far decoding JPEG at a reduced size (Pillow's `draft`) is from decoding all of it.
+Work is seconds of all threads, which others on the machine disturb less. `--reduced` tells how far decoding JPEG at a
+reduced size (Pillow's `draft`) is from decoding all of it.
 """
 
 from __future__ import annotations
@@ -122,9 +123,7 @@ def compare(name: str, paths: Sequence[Path], size: int, repeats: int) -> dict[s
     print(f"{name}: {len(paths)} files; store {len(paths) / statistics.median(times['store']):.0f} files/s")
     for loop in loops:
         rate = len(paths) / statistics.median(times[loop])
-        print(
-            f"  of {loop:22} wall {ratio(times, loop, 'store')}   work {ratio(work, loop, 'store')}   {rate:.0f} files/s"
-        )
+        print(f"  of {loop:22} wall {ratio(times, loop, 'store')}   work {ratio(work, loop, 'store')}   {rate:.0f}/s")
     return times
 
 
@@ -182,8 +181,8 @@ def reduced(name: str, paths: Sequence[Path]) -> None:
             most = np.array([difference.max() for difference in differences])
             share = np.mean([(difference > 1).mean() for difference in differences])
             print(
-                f"  to {size:3} by 1/{scale}, {left:4.1f} x or more left to the resize: at most {most.max():3}, over 1 in "
-                f"{share:.3%} of pixels; within 1 in {np.mean(most <= 1):4.0%} of files; {gain:.1f} x as fast"
+                f"  to {size:3} by 1/{scale}, {left:4.1f} x or more left to the resize: at most {most.max():3}, "
+                f"over 1 in {share:.3%} of pixels; within 1 in {np.mean(most <= 1):4.0%} of files; {gain:.1f} x as fast"
             )
 
 
