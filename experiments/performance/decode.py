@@ -124,10 +124,7 @@ def compare(name: str, paths: Sequence[Path], size: int, repeats: int) -> dict[s
     print(f"{name}: {len(paths)} files; store {len(paths) / statistics.median(times['store']):.0f} files/s")
     for loop in loops:
         rate = len(paths) / statistics.median(times[loop])
-        print(
-            f"  of {loop:22} wall {ratio(times, loop, 'store')}   "
-            f"work {ratio(work, loop, 'store')}   {rate:.0f} files/s"
-        )
+        print(f"  of {loop:22} wall {ratio(times, loop, 'store')}   work {ratio(work, loop, 'store')}   {rate:.0f}/s")
     return times
 
 

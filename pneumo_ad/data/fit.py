@@ -68,25 +68,23 @@ def place(size: tuple[int, int], image_size: tuple[int, int], fit: Fit) -> Place
 
 
 def fit_image(
-    pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8], image_size: tuple[int, int], fit: Fit
+    pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8] | Image.Image, image_size: tuple[int, int], fit: Fit
 ) -> tuple[npt.NDArray[np.uint8], Placement]:
     """Resize with antialiasing (bilinear) to 8 bit; padding is black.
 
     Args:
-        pixels: (H, W), float32 in [0, 1] or uint8.
+        pixels: (H, W), float32 in [0, 1] or uint8; or Pillow's image of them (`displayed`).
         image_size: Height and width wanted.
         fit: See `place`.
 
     Returns:
         (image_size) uint8 and where the radiograph lies in it.
     """
-    placement = place(pixels.shape, image_size, fit)
-    size = (placement.width, placement.height)
-    if pixels.dtype == np.uint8:
-        resized = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-    else:  # resized at full depth, rounded once
-        deep = Image.fromarray(pixels.astype(np.float32, copy=False)).resize(size, Image.Resampling.BILINEAR)
-        resized = np.rint(np.clip(np.asarray(deep), 0, 1) * 255).astype(np.uint8)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    placement = place((image.height, image.width), image_size, fit)
+    resized = np.asarray(image.resize((placement.width, placement.height), Image.Resampling.BILINEAR))
+    if image.mode == "F":  # resized at full depth, rounded once
+        resized = np.rint(np.clip(resized, 0, 1) * 255).astype(np.uint8)
     if fit == "squash":
         return resized, placement
     canvas = np.zeros(image_size, dtype=np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 # Grey values that become 0 and 1. The first is above the second where high values are dark (MONOCHROME1).
 Window = tuple[float, float]
@@ -11,6 +12,7 @@ Window = tuple[float, float]
 # Deeper files rarely use their whole range (12 bits in 16): the window between these percentiles becomes [0, 1].
 WINDOW_PERCENTILES = (0.1, 99.9)
 
+_BAND = 64  # rows
 _SAMPLE = 8192  # pixels that tell where the tails begin
 
 
@@ -53,22 +55,28 @@ def _tail_percentiles(pixels: npt.NDArray[np.generic]) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def displayed(pixels: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """Pixels through their window, without a detour: grey levels that are shown as they are stay uint8.
+def displayed(pixels: npt.NDArray[np.generic], window: Window) -> Image.Image:
+    """Pixels through their window, without a detour: grey levels that are shown as they are stay 8 bit.
+
+    Others pass through it band by band: what a band takes is used again, where fresh memory for the whole costs more
+    than the arithmetic.
 
     Args:
         pixels: (H, W) of any depth.
         window: Grey values that become black and white.
 
     Returns:
-        (H, W) uint8 as stored, or float32 in [0, 1].
+        Pillow's image, of mode L as stored, or F in [0, 1]; it may share the memory of `pixels`.
 
-    >>> displayed(np.zeros((2, 2), dtype=np.uint8), (0.0, 255.0)).dtype, displayed(np.zeros((2, 2)), (0.0, 9.0)).dtype
-    (dtype('uint8'), dtype('float32'))
+    >>> displayed(np.zeros((2, 2), dtype=np.uint8), (0.0, 255.0)).mode, displayed(np.zeros((2, 2)), (0.0, 9.0)).mode
+    ('L', 'F')
     """
     if pixels.dtype == np.uint8 and window == (0.0, 255.0):
-        return pixels.astype(np.uint8, copy=False)
-    return apply_window(pixels, window)
+        return Image.fromarray(pixels)
+    image = Image.new("F", (pixels.shape[1], pixels.shape[0]))
+    for top in range(0, len(pixels), _BAND):
+        image.paste(Image.fromarray(apply_window(pixels[top : top + _BAND], window)), (0, top))
+    return image
 
 
 def apply_window(pixels: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.float32]:

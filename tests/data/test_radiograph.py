@@ -6,7 +6,7 @@ from PIL import Image
 
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.data.radiograph import read_mask, read_pixels, read_radiograph
-from pneumo_ad.data.window import intensity_window
+from pneumo_ad.data.window import apply_window, displayed, intensity_window
 from pneumo_ad.errors import DataError
 
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
@@ -302,3 +302,14 @@ def test_a_picture_far_too_large_is_refused_before_it_is_decoded(tmp_path, side,
         warnings.simplefilter("error")
         with pytest.raises(DataError, match=r"huge\.png: .*megapixels"):
             read_radiograph(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (64, 9), (150, 33)])
+@pytest.mark.parametrize("window", [(100.0, 3000.5), (4000.0, 0.0)])
+def test_what_is_displayed_band_by_band_is_the_whole_through_its_window(shape, window):
+    deep = np.random.default_rng(0).integers(0, 4096, shape).astype(np.uint16)
+    expected = np.clip((deep - window[0]) / (window[1] - window[0]), 0, 1)
+    shown = np.asarray(displayed(deep, window))
+    assert shown.dtype == np.float32
+    assert np.array_equal(shown, apply_window(deep, window))
+    assert np.abs(shown - expected).max() < 1e-6
