@@ -53,7 +53,12 @@ class UpBlock(ConvBlock):
     fused: bool = True
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and, of a skip connection, (B, D, 2H, 2W) -> (B, out_channels, 2H, 2W)."""
+        """(B, C, H, W) -> (B, out_channels, 2H, 2W).
+
+        Args:
+            x: To be upsampled.
+            kept: Of the skip connection, (B, D, 2H, 2W).
+        """
         first, *rest = self
         assert isinstance(first, nn.Conv2d)
         if self.fused and x.device.type == "cpu":
