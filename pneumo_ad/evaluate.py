@@ -27,6 +27,7 @@ from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.pictures import draw
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
+from pneumo_ad.nets.reach import check_side
 from pneumo_ad.runs import Run, explained, load_run, of_run
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.scoring import Mode
@@ -138,6 +139,8 @@ def scoring_of(run: Run) -> Scoring:
     """How a run scores, its net moved to the device that its config asks for."""
     config = run.config
     with explained(run.folder, ConfigError):
+        if config.halo and config.view == "patch":
+            check_side(run.module.net, config.patch, config.halo)
         device = device_of(config.trainer.accelerator)
         net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
         if config.compile:

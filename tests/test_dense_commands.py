@@ -70,10 +70,13 @@ def test_dense_maps_that_are_too_far_from_windows_are_refused(runs, here, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_halo_may_come_after_training(runs, here, tmp_path):
+def test_a_halo_may_come_after_training(runs, here, tmp_path, capsys):
     asked = ["scoring=dense", f"halo={HALO}", f"output={tmp_path}/out"]
     assert start("evaluate", f"run={runs}/without", *asked) == 0
     assert metrics(tmp_path / "out")["dense/largest_difference"] < 1e-4
+    for mode in ("dense", "windows"):
+        assert start("evaluate", f"run={runs}/without", f"scoring={mode}", "halo=13", f"output={tmp_path}/no") == 2
+        assert "the nearest that works: halo=12 or halo=14" in words(capsys)
 
 
 def test_a_run_of_an_older_version_takes_a_halo_too(runs, here, tmp_path):

@@ -125,6 +125,8 @@ def _measure(net: nn.Module, side: int) -> Reach:
     name = type(net).__name__
     probe = _probe(net)
     with torch.inference_mode(), _plain_sums():
+        if not takes(probe, side, side):
+            raise ConfigError(_cannot(name, f"does not take pictures of {side} x {side} pixels"))
         least = next((more for more in range(1, _MOST_STEP + 1) if takes(probe, side + more, side)), None)
         if least is None:
             raise ConfigError(_cannot(name, f"takes pictures of {side} x {side} pixels and no larger ones"))

@@ -45,11 +45,9 @@ class Boxes(NamedTuple):
         >>> Boxes(torch.tensor([0, 2]), torch.tensor([1]), 2, 2).sums(torch.ones(1, 4, 4)).tolist()
         [[[4.0], [4.0]]]
         """
-        # Down the columns first: only the rows of sums that boxes need go on, and float64 keeps differences exact.
-        down = torch.nn.functional.pad(pictures.double().cumsum(dim=1), (0, 0, 1, 0))
-        bands = down[:, self.tops + self.height] - down[:, self.tops]
-        across = torch.nn.functional.pad(bands.cumsum(dim=2), (1, 0))
-        return across[:, :, self.lefts + self.width] - across[:, :, self.lefts]
+        # Down the columns first: only the rows of sums that boxes need go on. float64 keeps differences exact.
+        bands = _differences(pictures.cumsum(dim=1, dtype=torch.float64), self.tops, self.height, dim=1)
+        return _differences(bands.cumsum(dim=2), self.lefts, self.width, dim=2)
 
     def paint(self, values: Tensor, size: tuple[int, int]) -> Tensor:
         """Give each pixel the sum of the values of the boxes that cover it, 0 where none does.
@@ -73,3 +71,11 @@ class Boxes(NamedTuple):
         change[:, self.tops] += across
         change[:, self.tops + self.height] -= across
         return change.cumsum(dim=1)[:, :-1]
+
+
+def _differences(sums: Tensor, starts: Tensor, length: int, dim: int) -> Tensor:
+    """Of running sums along a dimension, those of `length` places from each start on."""
+    found = sums.index_select(dim, starts + length - 1)
+    behind = int(starts[0] == 0)  # starts rise: before the first place there is nothing to take away
+    found.narrow(dim, behind, len(starts) - behind).sub_(sums.index_select(dim, starts[behind:] - 1))
+    return found
