@@ -13,7 +13,7 @@ import functools
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from pneumo_ad.losses import DiceLoss
 from pneumo_ad.module import PatchAutoencoder, to_unit
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.patches import PatchGrid, PatchIndex
-from pneumo_ad.scores import SAD
-from pneumo_ad.scoring import score_radiographs
+from pneumo_ad.scores import SAD, Brightness, Contrast, Sharpness
+from pneumo_ad.scoring import MapOf, score_radiographs
 
 
 def alternate(repeats: int, device: torch.device, **actions: Callable[[], object]) -> dict[str, list[float]]:
@@ -53,35 +53,43 @@ def ratio(times: dict[str, list[float]], part: str, whole: str) -> str:
 
 def scoring(net: torch.nn.Module, device: torch.device, repeats: int) -> None:
     """Windows scored by `score_radiographs` against the same net's forward pass on prepared batches."""
-    grid = PatchGrid((256, 256), 32, 20)
-    n, size = (8, 256) if device.type == "cpu" else (512, 8192)
-    images = np.random.default_rng(0).integers(0, 256, (n, 256, 256), dtype=np.uint8)
-    rows = np.arange(n)
-    prepared = ExhaustivePatches(images, rows, grid)
-    batches = [
-        (prepared.__getitems__(range(first, min(first + size, len(prepared))))["patch"].float() / 255)
-        .to(device)
-        .contiguous(memory_format=torch.channels_last)
-        for first in range(0, len(prepared), size)
-    ]
+    scores = {"score": SAD(), "brightness": Brightness(), "contrast": Contrast(), "sharpness": Sharpness()}
+    # About a thousand windows of each stride on the CPU: what a window costs does not depend on the image's size.
+    for stride, side, n in ((20, 256, 8), (8, 256, 1), (4, 160, 1), (1, 64, 1)):
+        grid = PatchGrid((side, side), 32, stride)
+        size = 64 if device.type == "cpu" else 8192
+        images = np.random.default_rng(0).integers(0, 256, (n if size == 64 else 512, side, side), dtype=np.uint8)
+        rows = np.arange(len(images))
+        prepared = ExhaustivePatches(images, rows, grid)
+        batches = [
+            (prepared.__getitems__(range(first, min(first + size, len(prepared))))["patch"].float() / 255)
+            .to(device)
+            .contiguous(memory_format=torch.channels_last)
+            for first in range(0, len(prepared), size)
+        ]
 
-    @torch.inference_mode()
-    def bare() -> None:
-        for batch in batches:
-            net(batch)
+        @torch.inference_mode()
+        def bare(batches: list[torch.Tensor] = batches) -> None:
+            for batch in batches:
+                net(batch)
 
-    def scored() -> None:
-        list(score_radiographs(net, {"score": SAD()}, images, rows, grid, batch_size=size))
+        def scored(names: Sequence[str], map_of: MapOf | None = None) -> Callable[[], object]:
+            some = {name: scores[name] for name in names}
+            return lambda: list(score_radiographs(net, some, images, rows, grid, size, map_of))  # noqa: B023 - called in this turn
 
-    def mapped() -> None:
-        list(score_radiographs(net, {"score": SAD()}, images, rows, grid, batch_size=size, map_of="score"))
-
-    times = alternate(repeats, device, bare=bare, scored=scored, mapped=mapped)
-    print(f"patch scoring, share of the bare forward rate    {ratio(times, 'bare', 'scored')}")
-    print(f"  with anomaly maps stitched                     {ratio(times, 'bare', 'mapped')}")
-    if device.type == "cuda":
-        rate = n * len(grid) / statistics.median(times["scored"])
-        print(f"  {rate:,.0f} patches/s scored, {n * len(grid) / statistics.median(times['bare']):,.0f} bare")
+        ways = {
+            "SAD": scored(["score"]),
+            "SAD and its maps": scored(["score"], "score"),
+            "four scores and their maps": scored(list(scores), "score"),
+            "four scores and maps of residuals": scored(list(scores), "residual"),
+        }
+        times = alternate(repeats, device, bare=bare, **ways)
+        print(f"stride {stride}, {len(prepared):,} windows, share of the bare forward rate")
+        for name in ways:
+            print(f"  {name:34} {ratio(times, 'bare', name)}")
+        if device.type == "cuda":
+            rate = len(prepared) / statistics.median(times["SAD"])
+            print(f"  {rate:,.0f} patches/s scored, {len(prepared) / statistics.median(times['bare']):,.0f} bare")
 
 
 def training(net: torch.nn.Module, device: torch.device, repeats: int) -> None:
