@@ -83,7 +83,7 @@ def test_the_size_of_batches_changes_nothing(net, images, batch_size):
 
 def test_groups_keep_the_order_of_rows(net, images, monkeypatch):
     expected = run(net, images, [6, 1, 1, 4, 0], GRIDS[0])
-    monkeypatch.setattr("pneumo_ad.scoring.windows.GROUP", 2)
+    monkeypatch.setattr("pneumo_ad.scoring.scored.GROUP", 2)
     found = run(net, images, [6, 1, 1, 4, 0], GRIDS[0])
     assert found[0].tolist() == [6, 1, 1, 4, 0]
     assert all(np.allclose(found[1][name], expected[1][name]) for name in SCORES)

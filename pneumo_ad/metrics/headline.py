@@ -114,14 +114,14 @@ class Questions:
     """
 
     each: tuple[Question, ...]
-    image: dict[Samples, npt.NDArray[np.int64]]
+    image: dict[Samples, npt.NDArray[np.int32]]
     patient: npt.NDArray[np.integer]
 
     @classmethod
     def about(cls, evidence: Evidence) -> Questions:
         """All that the evidence may answer."""
         images, windows = evidence.kind.shape
-        of_window = np.repeat(np.arange(images), windows)
+        of_window = np.repeat(np.arange(images, dtype=np.int32), windows)
         kind, inside = evidence.kind.ravel(), evidence.in_lung.ravel()
         real = kind != PADDING
         sick, well = evidence.pneumonia[of_window] & real, evidence.normal[of_window] & real
@@ -150,12 +150,14 @@ class Questions:
                 ("pneumonia (and a lung field)", "normal (and a lung field)"),
             ),
         )  # fmt: skip
-        return cls(each, {"patch": of_window, "pixel": of_pixel, "image": np.arange(images)}, evidence.patient)
+        return cls(
+            each, {"patch": of_window, "pixel": of_pixel, "image": np.arange(images, dtype=np.int32)}, evidence.patient
+        )
 
     def unanswerable(self, question: Question) -> str | None:
         """The reason, where too few radiographs hold positives or negatives."""
         for chosen, name in zip((question.positive, question.negative), question.names, strict=True):
-            n = len(np.unique(self.image[question.of][chosen]))
+            n = np.count_nonzero(np.bincount(self.image[question.of][chosen]))
             if n < LEAST_IMAGES:
                 return f"{n} radiographs with {name}; at least {LEAST_IMAGES} are needed"
         return None
@@ -193,12 +195,12 @@ def _kinds(key: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
     return Question(key, "patch", kind == positive, kind == HEALTHY, names)
 
 
-def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
     """Truth of all known pixels of all radiographs, one after the other, and whose they are."""
     rows = sorted(evidence.pixel_truth)
     known = [evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
     truth = np.concatenate(known) if rows else np.zeros(0, dtype=np.int8)
-    return truth, np.repeat(np.array(rows, dtype=np.int64), [len(part) for part in known])
+    return truth, np.repeat(np.array(rows, dtype=np.int32), [len(part) for part in known])
 
 
 def pixel_values(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

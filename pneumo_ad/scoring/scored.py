@@ -60,4 +60,21 @@ class Scored:
     maps: dict[str, npt.NDArray[np.float32]]
 
 
-GROUP = 32  # radiographs that are scored, and held in memory, at a time
+GROUP = 32  # radiographs of 256 x 256 pixels that are scored, and held in memory, at a time; fewer of larger ones
+
+
+def groups(rows: npt.NDArray[np.integer], grid: PatchGrid) -> list[npt.NDArray[np.integer]]:
+    """Rows that are scored together, so that their maps take the same memory whatever the size of an image.
+
+    Args:
+        rows: (R,) all that are to be scored.
+        grid: The windows.
+
+    >>> [len(group) for group in groups(np.arange(40), PatchGrid((256, 256), 32, 20))]
+    [32, 8]
+    >>> len(groups(np.arange(3), PatchGrid((4000, 4000), 32, 20)))
+    3
+    """
+    height, width = grid.image_size
+    together = max(1, min(GROUP, GROUP * 256**2 // (height * width)))
+    return [rows[first : first + together] for first in range(0, len(rows), together)]

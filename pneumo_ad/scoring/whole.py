@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import Score
-from pneumo_ad.scoring.scored import GROUP, Scored
+from pneumo_ad.scoring.scored import Scored, groups
 
 
 @torch.inference_mode()
@@ -43,8 +43,7 @@ def score_whole_radiographs(
         `Scored` as `score_radiographs` does, with the one score `score` and its map.
     """
     device = next(net.parameters(), torch.empty(0)).device
-    groups = [rows[first : first + GROUP] for first in range(0, len(rows), GROUP)]
-    for group in tqdm(groups, desc=progress, unit="group", disable=progress is None, leave=False):
+    for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
         maps = np.empty((len(group), *grid.image_size), dtype=np.float32)
         for first in range(0, len(group), batch_size):
             part = slice(first, first + batch_size)

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid, check_halo, gather, inner
 from pneumo_ad.scores import Score
-from pneumo_ad.scoring.scored import GROUP, MapOf, Scored
+from pneumo_ad.scoring.scored import MapOf, Scored, groups
 
 
 @torch.inference_mode()
@@ -53,8 +53,7 @@ def score_radiographs(
     check_halo(halo, grid.image_size)
     device = next(net.parameters(), torch.empty(0)).device
     positions = grid.positions
-    groups = [rows[first : first + GROUP] for first in range(0, len(rows), GROUP)]
-    for group in tqdm(groups, desc=progress, unit="group", disable=progress is None, leave=False):
+    for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
         found = {name: np.empty((len(group), len(grid)), dtype=np.float32) for name in scores}
         totals = {
             name: torch.zeros(len(group), *grid.image_size, device=device) for name in scores if map_of == "residual"

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
+from pneumo_ad.errors import DataError
 from pneumo_ad.metrics import auroc, auroc_with_interval, average_precision
+from pneumo_ad.metrics.ranking import draw_patients
 
 
 def auroc_by_pairs(scores, truth):
@@ -46,6 +49,37 @@ def test_auroc_equals_counting_pairs(ranking):
 @given(rankings())
 def test_average_precision_equals_its_definition(ranking):
     assert average_precision(*ranking) == pytest.approx(average_precision_by_hand(*ranking), abs=1e-9)
+
+
+@given(rankings())
+def test_both_equal_those_of_scikit_learn(ranking):
+    scores, truth = ranking
+    assert auroc(*ranking) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    assert average_precision(*ranking) == pytest.approx(average_precision_score(truth, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("measured", [auroc, average_precision])
+def test_one_class_and_nan_are_refused(measured):
+    with pytest.raises(DataError, match="3 of 3 samples are positive"):
+        measured(np.arange(3.0), np.ones(3, dtype=bool))
+    with pytest.raises(DataError, match="NaN"):
+        measured(np.array([1.0, np.nan, 2.0]), np.array([True, False, True]))
+
+
+@given(st.lists(st.integers(-2, 30), min_size=1, max_size=40))
+def test_patients_are_numbered_in_their_order_whatever_they_are_called(called):
+    expected = np.unique(called, return_inverse=True)[1]
+    for patients in (np.array(called), np.array(called, dtype=np.int32), np.array(called) + 10**12):
+        owner, weights = draw_patients(patients, resamples=3)
+        assert np.array_equal(owner, expected)
+        assert weights.shape == (3, len(set(called)))
+
+
+def test_resamples_of_many_samples_are_counted_part_by_part(monkeypatch):
+    scores, truth, patients = clustered(0)
+    whole = auroc_with_interval(scores, truth, patients, resamples=50)
+    monkeypatch.setattr("pneumo_ad.metrics.ranking._AT_ONCE", 17)
+    assert auroc_with_interval(scores, truth, patients, resamples=50) == whole
 
 
 @given(rankings())
