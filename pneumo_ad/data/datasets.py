@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid, PatchIndex, gather, largest_patch_inside
 
-_CHUNK = 128  # images whose integral images are held at once
+_CHUNK = 16  # images whose integral images are held at once
 
 
 class PatchBatch(TypedDict):
