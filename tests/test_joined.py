@@ -76,6 +76,13 @@ def test_patches_are_those_of_one_array(where, halo):
     assert np.array_equal(gather(JOINED, where, 4, halo), gather(WHOLE, where, 4, halo))
 
 
+def test_cutting_patches_never_makes_one_array_of_the_parts(monkeypatch):
+    monkeypatch.setattr(Joined, "__array__", lambda *_, **__: pytest.fail("all parts were copied"))
+    assert gather(JOINED, np.array([[0, 0, 0], [10, 5, 3]]), 4, halo=1).shape == (2, 1, 6, 6)
+    with pytest.raises(pytest.fail.Exception):
+        np.asarray(JOINED)
+
+
 def test_parts_of_different_shapes_are_not_joined():
     with pytest.raises(AssertionError):
         Joined([WHOLE, WHOLE[:, :3]])

@@ -23,6 +23,16 @@ from pathlib import Path
 
 import numpy as np
 from draw import draw_many
+from torch.utils.data import DataLoader
+
+from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.data.datasets import ExhaustivePatches, already_a_batch
+from pneumo_ad.data.sampling import EpochShuffle, Share
+from pneumo_ad.data.shards import open_shards
+from pneumo_ad.data.sources.files import list_files
+from pneumo_ad.data.store import store_key
+from pneumo_ad.data.table import check_table
+from pneumo_ad.lungs import WholeImage
 
 SIZE, PATCH, STRIDE, BATCH = 64, 32, 8, 256
 
@@ -58,10 +68,6 @@ def prepare(words: list[str], processes: int) -> float:
 
 def iterate(name: str, dataset: object, order: object) -> None:
     """An epoch of batches, with the memory held at every tenth of it."""
-    from torch.utils.data import DataLoader
-
-    from pneumo_ad.data.datasets import already_a_batch
-
     loader = DataLoader(dataset, BATCH, sampler=order, collate_fn=already_a_batch)  # type: ignore[arg-type, var-annotated]
     before, _ = memory()
     held, mapped, patches, started = [], 0.0, 0, time.perf_counter()
@@ -87,15 +93,8 @@ def measure(folder: Path, count: int, shards: int) -> None:
         took = prepare(words, processes)
         print(f"prepared in {shards} shards, {processes} at a time: {took:.1f} s, {count / took:,.0f} radiographs/s")
 
-    with lap("import"):
-        from pneumo_ad.data import PatchDataModule, sources
-        from pneumo_ad.data.datasets import ExhaustivePatches
-        from pneumo_ad.data.sampling import EpochShuffle, Share
-        from pneumo_ad.data.shards import open_shards
-        from pneumo_ad.data.sources.files import list_files
-        from pneumo_ad.data.store import store_key
-        from pneumo_ad.data.table import check_table
-        from pneumo_ad.lungs import WholeImage
+    anonymous, mapped = memory()
+    print(f"{'begun':<48} {'':10}   {anonymous:6.0f} MiB anonymous {mapped:6.0f} MiB mapped")
     with lap("  the listing of the folder alone"):
         list_files(folder / "files", recursive=True)
     with lap("the table, of folder and csv (data=folder)"):

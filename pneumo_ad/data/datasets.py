@@ -15,7 +15,7 @@ from pneumo_ad.data.bank import Bank, DeviceBank, MemoryBank
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid, PatchIndex, largest_patch_inside
 
-_CHUNK = 32  # images whose integral images are held at once; more are no faster
+_CHUNK = 16  # images whose integral images are held at once; more are no faster
 
 
 class PatchBatch(TypedDict):
