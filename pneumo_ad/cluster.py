@@ -17,7 +17,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import chosen_rows, default_output, device_of, eval_batch_size
+from pneumo_ad.evaluate import check_options, chosen_rows, default_output, device_of, eval_batch_size
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.files import whole, write_json
@@ -83,6 +83,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     Returns:
         `output`.
     """
+    check_options(run.config)
     data, seed = run.datamodule, int(run.config.seed)
     if data.view != "patch":
         raise ConfigError(

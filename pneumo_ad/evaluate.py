@@ -86,7 +86,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     check_options(config)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
-    deviation = _deviation(scoring, data, rows)
+    deviation = look_at_deviation(scoring, data, rows)
     calibration = _calibrate(run, scoring)
     thresholds, unfitted = fit_thresholds(calibration, build(config.threshold))
     seen_before = subset != "test" and not run.data_changed
@@ -160,8 +160,13 @@ def scoring_of(run: Run) -> Scoring:
         )
 
 
-def _deviation(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Deviation | None:
+def look_at_deviation(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Deviation | None:
     """Of dense maps from exact windows, in the log and looked at before hours of scoring; None for exact windows.
+
+    Args:
+        scoring: How the run scores.
+        data: Whose radiographs.
+        rows: (I,) that will be scored.
 
     Raises:
         ConfigError: It is too large, or the net cannot run over whole radiographs.
@@ -227,6 +232,8 @@ def check_options(config: DictConfig) -> None:
     if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool)):
         raise ConfigError(f"kept_windows={kept} must be a whole number of windows of a radiograph, or null for all")
     windows_of(config).thinned(kept)
+    if not isinstance(config.compile, bool):
+        raise ConfigError(f"compile={config.compile} is not known; expected true or false")
     size = config.eval_batch_size
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
         raise ConfigError(f"eval_batch_size={size} must be a whole number of windows, at least 1, or null")

@@ -20,11 +20,11 @@ from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.classify import classifier_beside
 from pneumo_ad.compose import build
 from pneumo_ad.errors import ConfigError, DataError, UserError
-from pneumo_ad.evaluate import chosen_rows, default_output, scoring_of
+from pneumo_ad.evaluate import check_options, chosen_rows, default_output, look_at_deviation, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
+from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, Scoring, placed, typical_places
-from pneumo_ad.evaluation.kept import kept_windows
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
 from pneumo_ad.evaluation.pictures import (
     BY_KIND,
@@ -98,6 +98,7 @@ class Material:
     """
 
     def __init__(self, run: Run, subset: str | None, evaluated: Path, classifier: Path | str | None) -> None:
+        check_options(run.config)
         self.run = run
         self.data = run.datamodule
         self.rows = chosen_rows(run, subset)[0]
@@ -133,6 +134,7 @@ class Material:
         return Examination(self.rows, self.grid, self.evidence, window, {}, {}, {})
 
     def _score(self) -> dict[str, npt.NDArray[np.float32]]:
+        look_at_deviation(self.scoring, self.data, self.rows)
         numbers = self.data.grid.numbers_of(self.grid)
         names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
         shape = (len(self.rows), len(self.grid))
@@ -144,7 +146,7 @@ class Material:
 
     def _read_scores(self) -> dict[str, npt.NDArray[np.float32]] | None:
         """Those of an evaluation of the same radiographs by the same weights; None where there is none."""
-        windows = kept_windows(self.evaluated, self.run, self.scoring, self.rows)
+        windows = earlier_scores(self.evaluated, self.run, self.scoring, self.rows)
         if windows is None:
             return None
         shape, columns = (len(self.rows), len(self.grid)), [name for name in ("score", "sad") if name in windows]

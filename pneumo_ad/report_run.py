@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluate import chosen_rows, default_output, evaluate_run, scoring_of
-from pneumo_ad.evaluation.kept import kept_windows
+from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.shown import contrast, shown_radiographs, spread_by_score
 from pneumo_ad.files import writable_folder
 from pneumo_ad.jobs import read_story
@@ -71,7 +71,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     """
     data, scoring = run.datamodule, scoring_of(run)
     rows, subset, _ = chosen_rows(run, subset)
-    windows = kept_windows(evaluated, run, scoring, rows)
+    windows = earlier_scores(evaluated, run, scoring, rows)
     if windows is None:
         if (evaluated / "metrics.json").is_file():
             log.warning(
@@ -80,7 +80,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         else:
             log.info("no evaluation of this in %s: it is made first", evaluated)
         evaluate_run(run, evaluated, subset)
-        windows = kept_windows(evaluated, run, scoring, rows)
+        windows = earlier_scores(evaluated, run, scoring, rows)
         assert windows is not None, "what was just written"
     found = json.loads((evaluated / "metrics.json").read_text())
     images = pd.read_csv(evaluated / "images.csv", dtype=str, keep_default_na=False)

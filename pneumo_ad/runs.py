@@ -113,7 +113,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         module.on_load_checkpoint(held)
     module.load_state_dict(held["state_dict"])
     others = changed.data != config.get("data")
-    if others and not any(override.startswith("shards=") for override in overrides):
+    if others and not any(override.lstrip("+").startswith("shards=") for override in overrides):
         changed.shards = 1  # said how the run's own data lie
     return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
 
@@ -153,7 +153,8 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )
-    table["split"] = table["image"].map(dealt).fillna("train")  # what the run never dealt is never evaluated
+    # What the run never dealt, such as a shard that came later, is neither trained on nor in any split evaluated.
+    table["split"] = table["image"].map(dealt).fillna("undealt")
 
 
 def saved_config(folder: Path) -> DictConfig:

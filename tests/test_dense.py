@@ -130,7 +130,7 @@ def test_the_net_never_sees_more_pixels_at_once_than_blocks_allow():
 def test_several_small_radiographs_go_through_at_once_and_groups_keep_their_order(images, monkeypatch):
     rows = [6, 1, 1, 4, 0]
     expected = scored(score_densely, NET, images, GRIDS[2], rows)
-    monkeypatch.setattr("pneumo_ad.scoring.dense.GROUP", 2)
+    monkeypatch.setattr("pneumo_ad.scoring.scored.GROUP", 2)
     assert_same(scored(score_densely, NET, images, GRIDS[2], rows), expected)
     assert scored(score_densely, NET, images, GRIDS[2], rows)[1] == {}
     assert list(score_densely(NET, SCORES, images, np.array([], dtype=int), GRIDS[2])) == []

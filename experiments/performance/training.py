@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from ratios import Row, Setting, alternate, quotients
 from torch import Tensor
-from torch.utils.data import DataLoader
 from windows import PATCH, SIDE, a_net, radiographs
 
-from pneumo_ad.data.datasets import ExhaustivePatches, PatchDataset, already_a_batch
-from pneumo_ad.data.sampling import EpochShuffle
+from pneumo_ad.data.datasets import ExhaustivePatches, PatchDataset
+from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.module import PatchAutoencoder, to_unit
 from pneumo_ad.patches import PatchGrid, PatchIndex
@@ -28,7 +27,7 @@ def stall(setting: Setting, size: int, steps: int) -> Row:
     """Share of training steps that it takes to fetch their batches, shuffled over every window at stride 4."""
     dataset = ExhaustivePatches(radiographs(64), np.arange(64), PatchGrid((SIDE, SIDE), PATCH, 4))
     sampler = EpochShuffle(len(dataset), 0, size * steps)
-    loader = DataLoader(dataset, batch_size=size, sampler=sampler, collate_fn=already_a_batch)
+    loader = ResumableLoader(dataset, size, sampler)
     net = a_net(setting).train()
     module = PatchAutoencoder(net, DiceLoss(), functools.partial(torch.optim.Adam, lr=1e-3)).to(setting.device)
     optimizer = module.configure_optimizers()

@@ -15,7 +15,7 @@ RADIOGRAPHS = 377_110  # MIMIC-CXR-JPG 2.0 (Johnson et al. 2019): JPEG of about 
 MEGABYTES = 1.7  # of a file
 NORMAL, TRAINING = 1 / 3, 0.7  # "No Finding" as its labels have it, about; share of patients that is trained on
 SIDE, PATCH, STRIDE = 512, 32, 4
-ARRAYS = 4  # bytes a pixel on disk: radiograph, lung mask, opacity mask, lung field
+ARRAYS = 2  # bytes a pixel on disk: radiograph and lung field; masks that a set does not have take no room
 SHARDS = 64
 MACHINES = (1, 8, 64)
 PER_EPOCH = 2_000_000  # `per_epoch`: patches drawn from all of them in an epoch
@@ -56,7 +56,7 @@ def costs(rates: dict[str, float], count: int, machines: int) -> dict[str, str]:
         f"epoch of {PER_EPOCH:,} patches": span(PER_EPOCH / rates["trained_per_second"]),
         f"epoch of all {patches / 1e6:,.0f} million": span(patches / rates["trained_per_second"]),
         f"score {windows:,} windows each": span(mine * windows / rates["windows_per_second"]),
-        "score as a whole (dense)": span(mine / rates["whole_per_second"]),
+        "the same by `scoring=dense`, with the halo that makes it exact": span(mine / rates["dense_per_second"]),
     }
 
 

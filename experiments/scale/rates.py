@@ -31,9 +31,10 @@ from pneumo_ad.losses import DiceLoss
 from pneumo_ad.lungs import SegmenterFields
 from pneumo_ad.module import PatchAutoencoder, to_unit
 from pneumo_ad.nets import UNetAutoencoder
+from pneumo_ad.nets.reach import reach_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD
-from pneumo_ad.scoring import score_radiographs
+from pneumo_ad.scoring import score_densely, score_radiographs
 
 SIDE, PATCH, STRIDE, WIDTH, BATCH = 512, 32, 4, 32, 64
 FILE = (2544, 3056)  # width, height
@@ -132,15 +133,15 @@ def nets(device: torch.device) -> dict[str, float]:
     net.eval()
 
     def score() -> None:
-        list(score_radiographs(net, {"score": SAD()}, images, np.arange(count), grid, 256 if count == 1 else 8192))
+        list(score_radiographs(net, {"score": SAD()}, images, np.arange(count), grid, 64 if count == 1 else 8192))
 
-    @torch.inference_mode()
-    def whole() -> None:
-        for image in images:
-            net(to_unit(torch.from_numpy(image[None, None]).to(device)))
+    halo, fine = reach_of(net, PATCH).halo(PATCH), PatchGrid((SIDE, SIDE), PATCH, STRIDE)
+
+    def dense() -> None:
+        list(score_densely(net, {"score": SAD()}, images, np.arange(count), fine, map_of="score", halo=halo))
 
     rates["windows_per_second"] = count * len(grid) / seconds(score, device)
-    return rates | {"whole_per_second": count / seconds(whole, device)}
+    return rates | {"dense_per_second": count / seconds(dense, device)}
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from pneumo_ad.data.datasets import (
 from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
-from pneumo_ad.data.shards import MissingShards, open_shards
+from pneumo_ad.data.shards import MissingShards, check_missing, open_shards
 from pneumo_ad.data.store import OnError, Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
 from pneumo_ad.data.truth import PixelTruth
@@ -139,6 +139,7 @@ class PatchDataModule(L.LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
         self.bank: BankOf = "memory" if num_workers or view == "image" else bank
+        check_missing(missing_shards)
         self.shards = shards
         self.missing_shards: MissingShards = missing_shards
         self.shards_left_out: tuple[int, ...] = ()  # their numbers, known once the store is open
@@ -180,7 +181,7 @@ class PatchDataModule(L.LightningDataModule):
     @property
     def may_leave_out(self) -> bool:
         """Whether radiographs of the table may be missing from the store without an error."""
-        return self.on_error == "skip" or self.missing_shards == "skip"
+        return self.on_error == "skip" or (self.shards > 1 and self.missing_shards == "skip")
 
     def _too_small(self, store: Store) -> dict[str, str]:
         """Radiographs smaller than a patch: enlarged, they would show nothing but interpolation."""

@@ -81,8 +81,7 @@ def open_shards(
         ConfigError: An unknown `on_error` or `missing`; see `split_table`.
     """
     check_on_error(on_error)
-    if missing not in ("raise", "skip"):
-        raise ConfigError(f"missing_shards={missing!r} is not known; expected 'raise' or 'skip'")
+    check_missing(missing)
     parts = split_table(table, shards)
     folders = [store_folder(part, image_size, fit, cache) for part in parts]
     there = [(folder / "store.json").is_file() for folder in folders]
@@ -93,6 +92,12 @@ def open_shards(
         read_store(folder, part, on_error) for folder, part, whole in zip(folders, parts, there, strict=True) if whole
     ]
     return Shards(join_stores(opened), absent)
+
+
+def check_missing(missing: MissingShards) -> None:
+    """Raises `ConfigError` for what is not known."""
+    if missing not in ("raise", "skip"):
+        raise ConfigError(f"missing_shards={missing!r} is not known; expected 'raise' or 'skip'")
 
 
 def _not_there(absent: Sequence[int], shards: int, image_size: tuple[int, int], fit: Fit, cache: Path) -> str:

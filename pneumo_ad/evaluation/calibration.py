@@ -68,7 +68,8 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
         window of pneumonia radiographs, both of the windows kept (`Scoring.kept`); `<score>_normal_images`, one score
         per normal radiograph with a lung field.
     """
-    overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
+    of_data = ("data=", "data.", *(("shards=", "missing_shards=") if run.data_changed else ()))
+    overrides = [override for override in run.overrides if not override.lstrip("+").startswith(of_data)]
     own = change_saved(saved_config(run.folder), overrides, FIXED, saved_search_path(run.folder))
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
     made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule, own.aggregate)]

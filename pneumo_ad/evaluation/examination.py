@@ -29,6 +29,7 @@ from pneumo_ad.scoring import (
 )
 
 TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
+_PIXELS = 2**18  # that go through a net at once at least where it sees radiographs: blocks cost their overlap
 _SHOWN = 4  # radiographs of each class in a figure
 
 
@@ -138,10 +139,10 @@ class Scoring:
             scores |= trivial_scores() | {"sad": SAD()}
         if not alone and type(self.score) is SAD:
             del scores["sad"]  # the same once more
-        way = score_densely if self.mode == "dense" else score_radiographs
-        for part in way(
-            self.net, scores, images, rows, data.grid, self.batch_size, map_of, self.precision, progress, self.halo
-        ):
+        way, size = score_radiographs, self.batch_size
+        if self.mode == "dense":
+            way, size = score_densely, max(size, _PIXELS // data.grid.patch**2)
+        for part in way(self.net, scores, images, rows, data.grid, size, map_of, self.precision, progress, self.halo):
             for found in (part.scores, part.maps):
                 if "score" in found and not alone:
                     found.setdefault("sad", found["score"].copy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -75,27 +76,20 @@ def trace(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
     rows' parameters add up to those of the net.
 
     Args:
-        net: (B, 1, H, W) -> anything; traced in evaluation mode and left in the mode that it was in.
+        net: (B, 1, H, W) -> anything; a copy of it is traced, in evaluation mode.
         size: H and W in pixels.
 
     >>> [(layer.kind, layer.shape) for layer in trace(nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2)), (8, 8))]
     [('Input', (1, 8, 8)), ('Conv2d', (4, 6, 6)), ('MaxPool2d', (4, 3, 3))]
     """
-    device = next(net.parameters(), torch.empty(0)).device
-    x = torch.zeros(1, 1, *size, device=device)
-    modes = {module: module.training for module in net.modules()}
-    blocks = {module: module.fused for module in net.modules() if isinstance(module, UpBlock)}
-    recorder = _Recorder(net, x)
-    try:
-        for block in blocks:
+    net = copy.deepcopy(net).cpu().eval()  # without what a compiler made of it
+    for block in net.modules():
+        if isinstance(block, UpBlock):
             block.fused = False  # step by step, as the paper draws it
-        with torch.no_grad(), recorder.hooked(), recorder:
-            net.eval()(x)
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for block, fused in blocks.items():
-            block.fused = fused
+    x = torch.zeros(1, 1, *size)
+    recorder = _Recorder(net, x)
+    with torch.no_grad(), recorder.hooked(), recorder:
+        net(x)
     return recorder.layers + recorder.unused()
 
 

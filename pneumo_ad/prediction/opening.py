@@ -13,7 +13,19 @@ from pneumo_ad.runs import load_run
 # What of a run's config files of another folder are judged by.
 CHANGEABLE = (
     *("score", "threshold", "aggregate", "false_alarm_rate", "relative", "map_of", "lungs", "intensity"),
-    *("stride", "cover", "patch", "image_size", "fit", "scoring", "halo", "eval_batch_size", "trainer", "hydra"),
+    *(
+        "stride",
+        "cover",
+        "patch",
+        "image_size",
+        "fit",
+        "scoring",
+        "halo",
+        "compile",
+        "eval_batch_size",
+        "trainer",
+        "hydra",
+    ),
 )
 
 

@@ -15,10 +15,9 @@ from pneumo_ad.prediction.files import File
 from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.pictures import Pictures
 from pneumo_ad.prediction.rows import Row, rows
+from pneumo_ad.scoring.scored import groups
 
 log = logging.getLogger(__name__)
-
-CHUNK = 32  # files judged together; three times as many are in memory at most, each fitted and as a small picture
 
 _MOST_THREADS = 8  # a file of 100 megapixels takes 1.2 GB while it is read
 
@@ -27,15 +26,16 @@ Outcome = Row | str
 
 
 def outcomes(
-    judge: Judge, files: Sequence[File], pictures: Pictures, chunk: int = CHUNK, threads: int | None = None
+    judge: Judge, files: Sequence[File], pictures: Pictures, threads: int | None = None
 ) -> Iterator[list[tuple[File, Outcome]]]:
-    """Judge files, a chunk at a time, in their order; a chunk is given when its pictures are written.
+    """Judge files, a few at a time (`groups`), in their order; they are given when their pictures are written.
+
+    Three times as many are in memory at most, each fitted and as a small picture.
 
     Args:
         judge: Judges.
         files: Radiographs, as far as their names tell.
         pictures: What is drawn of them.
-        chunk: Files judged together.
         threads: That read and draw; default one per core, at most 8.
     """
     pool = ThreadPoolExecutor(threads or min(_MOST_THREADS, os.cpu_count() or 1))
@@ -49,7 +49,7 @@ def outcomes(
             log.debug("%s", file.path, exc_info=True)
             return f"{file.path}: cannot be read ({type(reason).__name__}: {reason})"
 
-    chunks = [files[first : first + chunk] for first in range(0, len(files), chunk)]
+    chunks = [[files[i] for i in group] for group in groups(np.arange(len(files)), judge.grid)]
     ahead: list[Future[Decoded | str]] = []
     behind: list[tuple[File, Future[Row] | str]] = []
     try:

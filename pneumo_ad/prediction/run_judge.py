@@ -26,8 +26,8 @@ from pneumo_ad.evaluation.shown import reconstructed
 from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
-from pneumo_ad.prediction.loaded import Loaded
 from pneumo_ad.runs import Run, explained
+from pneumo_ad.scoring.loaded import Loaded
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,18 @@
 """Radiographs through a net: window scores and anomaly maps, a file for each way there."""
 
 from pneumo_ad.scoring.dense import score_densely
+from pneumo_ad.scoring.loaded import Loaded
 from pneumo_ad.scoring.scored import MapOf, Mode, Radiographs, Scored
 from pneumo_ad.scoring.whole import score_whole_radiographs
 from pneumo_ad.scoring.windows import score_radiographs
 
-__all__ = ["MapOf", "Mode", "Radiographs", "Scored", "score_densely", "score_radiographs", "score_whole_radiographs"]
+__all__ = [
+    "Loaded",
+    "MapOf",
+    "Mode",
+    "Radiographs",
+    "Scored",
+    "score_densely",
+    "score_radiographs",
+    "score_whole_radiographs",
+]

@@ -19,7 +19,7 @@ from pneumo_ad.nets.reach import Reach, reach_of
 from pneumo_ad.patches import PatchGrid, check_halo, inner, mirrored
 from pneumo_ad.scores import Score
 from pneumo_ad.scores.boxes import Boxes
-from pneumo_ad.scoring.scored import GROUP, MapOf, Scored
+from pneumo_ad.scoring.scored import MapOf, Scored, groups
 
 
 @torch.inference_mode()
@@ -56,7 +56,7 @@ def score_densely(
         halo: Pixels of surroundings that windows have on every side; mirrored at the border.
 
     Yields:
-        `Scored` for up to 32 radiographs at a time, in the order of `rows`.
+        `Scored` for a few radiographs at a time (`groups`), in the order of `rows`.
 
     Raises:
         ConfigError: See `check_halo` and `reach_of`.
@@ -70,8 +70,7 @@ def score_densely(
         for down in _passes(grid.tops, grid.patch, halo, reach)
         for across in _passes(grid.lefts, grid.patch, halo, reach)
     ]
-    groups = [rows[first : first + GROUP] for first in range(0, len(rows), GROUP)]
-    for group in tqdm(groups, desc=progress, unit="group", disable=progress is None, leave=False):
+    for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
         found = {name: np.empty((len(group), *grid.shape), dtype=np.float32) for name in scores}
         totals = {name: np.zeros((len(group), *grid.image_size)) for name in scores if map_of == "residual"}
         for down, across in passes:
@@ -191,6 +190,5 @@ def _finished(
     scores = {name: values.reshape(len(values), -1) for name, values in found.items()}
     if map_of == "score":
         return scores, {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in scores.items()}
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: no window lies there
-        maps = {name: (total / grid.windows_per_pixel).astype(np.float32) for name, total in totals.items()}
-    return scores, maps
+    count = np.where(grid.covered, grid.windows_per_pixel, np.nan)  # NaN: no window lies there
+    return scores, {name: (total / count).astype(np.float32) for name, total in totals.items()}

@@ -23,7 +23,7 @@ def score_radiographs(
     images: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.integer],
     grid: PatchGrid,
-    batch_size: int = 256,
+    batch_size: int = 64,
     map_of: MapOf | None = None,
     precision: torch.dtype = torch.float32,
     progress: str | None = None,
@@ -45,7 +45,7 @@ def score_radiographs(
         halo: Pixels of surroundings that the net is shown on every side, mirrored at the border.
 
     Yields:
-        `Scored` for up to 32 radiographs at a time, in the order of `rows`.
+        `Scored` for a few radiographs at a time (`groups`), in the order of `rows`.
 
     Raises:
         ConfigError: See `check_halo`.

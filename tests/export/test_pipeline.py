@@ -21,8 +21,8 @@ from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
 from pneumo_ad.nets import Output, UNetAutoencoder
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.judge import Standard
-from pneumo_ad.prediction.loaded import Loaded
 from pneumo_ad.scores import SAD
+from pneumo_ad.scoring.loaded import Loaded
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 NETS, SCORES = (sorted(file.stem for file in (CONF / group).glob("*.yaml")) for group in ("net", "score"))

@@ -17,7 +17,7 @@ from pneumo_ad.runs import Run
 log = logging.getLogger(__name__)
 
 
-def kept_windows(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) -> pd.DataFrame | None:
+def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) -> pd.DataFrame | None:
     """`patches.csv` of an evaluation of the same windows of the same radiographs by the same weights.
 
     Args:
