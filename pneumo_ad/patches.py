@@ -400,7 +400,7 @@ def gather(
     if not halo:
         return _cut(images, image, top, left, side)
     inside = (top >= 0) & (top + side <= height) & (left >= 0) & (left + side <= width)
-    if inside.all():
+    if len(where) and inside.all():
         return _cut(images, image, top, left, side)
     cut = np.empty((len(where), 1, side, side), dtype=images.dtype)
     if inside.any():

@@ -368,6 +368,7 @@ def test_thresholds_are_kept_while_nothing_changes(command, run, undrawn):
         ),
         ("eval_batch_size=0", "eval_batch_size=0 must be a whole number of windows, at least 1, or null"),
         ("kept_windows=many", "kept_windows=many must be a whole number of windows of a radiograph, or null for all"),
+        ("compile=maybe", "compile=maybe is not known; expected true or false"),
         ("data=chest_xray", "root"),
     ],
 )
@@ -377,6 +378,14 @@ def test_evaluate_refuses_by_name(command, run, override, words):
     assert said.err.splitlines()[-1].startswith("error: ") or "error: " in said.err
     assert words in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("name", ["figures", "cluster"])
+@pytest.mark.parametrize("override", ["kept_windows=many", "eval_batch_size=-1", "scoring=densely"])
+def test_other_commands_that_score_refuse_the_same(command, run, name, override):
+    said = command(name, f"run={run}", override)
+    assert said.status == 2
+    assert f"error: {override} " in said.err
 
 
 def test_no_run_and_no_run_folder_and_no_checkpoint(command, run, tmp_path):

@@ -146,6 +146,13 @@ def test_what_cannot_be_is_refused_before_anything_is_decoded(asked, here, tmp_p
 def test_far_maps_are_refused_by_either_figure():
     near = Deviation(0.99, 0.1, 0.005, images=6, halo=0, needed=12)
     near.check()
-    for figure in ({"spearman": 0.97}, {"spearman": float("nan")}, {"auroc": -0.02}):
+    for figure in ({"spearman": 0.97}, {"auroc": -0.02}):
         with pytest.raises(ConfigError, match="what works: halo=12"):
             replace(near, **figure).check()
+
+
+def test_blank_radiographs_tell_nothing_and_refuse_nothing():
+    blank = Deviation(float("nan"), 0.1, None, images=2, halo=0, needed=12)
+    blank.check()
+    assert not blank.told
+    assert "dense/spearman" not in blank.metrics()

@@ -87,7 +87,7 @@ class RunJudge:
             deviation.check()
             log.info("%s", deviation)
             self.notes.append(str(deviation))
-            self._approximates = False  # looked at once
+            self._approximates = not deviation.told  # looked at once, unless blank files told nothing
 
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]

@@ -139,7 +139,7 @@ def test_doubled_and_overlapping_boxes_are_their_union(root):
 
 def key_without_boxes(table, image_size, fit):
     """The key of stores from before there were boxes."""
-    digest = hashlib.sha256(json.dumps([1, list(image_size), fit]).encode())
+    digest = hashlib.sha256(json.dumps([2, list(image_size), fit]).encode())
     for row in table.sort_values("image")[["image", "path", "lung", "opacity"]].itertuples(index=False):
         for path in row[1:]:
             stat = Path(path).stat() if path else None

@@ -147,7 +147,9 @@ def test_no_shard_at_all_is_refused_even_where_some_may_be_missing(table):
 
 def test_an_unknown_way_with_missing_shards_is_refused(table):
     with pytest.raises(ConfigError, match="missing_shards='ignore' is not known; expected 'raise' or 'skip'"):
-        module(table, shards=2, missing_shards="ignore").prepare_data()
+        module(table, shards=2, missing_shards="ignore")
+    with pytest.raises(ConfigError, match="missing_shards='ignore'"):
+        module(table, missing_shards="ignore")
 
 
 def test_stores_of_different_size_or_fit_are_not_opened_together(table):
