@@ -150,7 +150,7 @@ def test_maps_without_windows_or_contrast_survive(values, suffix, tmp_path):
 
 def test_what_was_stopped_goes_on_and_gives_the_same_tables(predict, tmp_path, monkeypatch):
     mixture(tmp_path / "in")
-    monkeypatch.setattr(pipeline.outcomes, "__defaults__", (4, None))
+    monkeypatch.setattr("pneumo_ad.scoring.scored.GROUP", 4)  # files judged together
     whole, said = predict(output=tmp_path / "whole")
     assert whole == 3
     draw, drawn = pipeline.Pictures.write, []
@@ -312,7 +312,7 @@ def test_few_radiographs_are_in_memory(predict, tmp_path, monkeypatch):
         def __del__(self):
             alive.discard(id(self))
 
-    monkeypatch.setattr(pipeline.outcomes, "__defaults__", (4, None))
+    monkeypatch.setattr("pneumo_ad.scoring.scored.GROUP", 4)  # files judged together
     monkeypatch.setattr(pipeline, "decode", lambda *arguments: Counted(made(*arguments)))
     assert predict()[0] == 0
     assert len(most) == 60
