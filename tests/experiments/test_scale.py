@@ -27,7 +27,12 @@ def test_machines_share_what_can_be_shared_and_nothing_else(scripts):
     one, eight = (cost.costs(rates, 8 * 3600 * 10, machines) for machines in (1, 8))
     assert cost.costs(rates | {"segmented_per_second": 10}, 8 * 3600 * 10, 8)["find the lungs"] == "1.0 h"
     same = {row for row in one if one[row] == eight[row]}
-    shared = {"decode and fit", "find the lungs", "the same by `scoring=dense`, with the halo that makes it exact", "score 14,641 windows each"}
+    shared = {
+        "decode and fit",
+        "find the lungs",
+        "the same by `scoring=dense`, with the halo that makes it exact",
+        "score 14,641 windows each",
+    }
     assert not shared & same
     assert {"disk, in one place", "each run: list, key, join"} <= same
     assert one["disk, in one place"] == f"{8 * 3600 * 10 * 512 * 512 * 2 / 1e9:,.0f} GB"
