@@ -13,6 +13,7 @@ import numpy.typing as npt
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.compose import change_saved
+from pneumo_ad.data.fit import sides
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evidence import lung_shares
@@ -118,8 +119,7 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
 def windows_of(config: DictConfig) -> PatchGrid:
     """The windows of a config's data, which need not be at hand."""
     data = config.datamodule
-    sides = (data.image_size,) * 2 if isinstance(data.image_size, int) else tuple(data.image_size)
-    return PatchGrid(sides, data.patch, data.stride, data.cover)
+    return PatchGrid(sides(data.image_size), data.patch, data.stride, data.cover)
 
 
 def _keep(file: Path, found: Calibration) -> None:

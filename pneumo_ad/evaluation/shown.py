@@ -16,10 +16,10 @@ from pneumo_ad.evaluation.examination import Scoring, placed
 from pneumo_ad.evaluation.windows import spread
 from pneumo_ad.lungs import WholeImage
 from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
-from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid, gather, inner
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
 from pneumo_ad.scores.sad import GREY_LEVELS
+from pneumo_ad.scoring.forward import forward
 
 
 def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:
@@ -127,9 +127,8 @@ def reconstructed(
     patches = torch.from_numpy(gather(picture[None], where, grid.patch, scoring.halo))
     parts = []
     for batch in patches.split(scoring.batch_size):
-        with torch.autocast(device.type, scoring.precision, enabled=scoring.precision != torch.float32):
-            output: Output = scoring.net(batch.to(device).float() / GREY_LEVELS)
-        parts.append(inner(output.reconstruction, scoring.halo).float().cpu())
+        output = forward(scoring.net, batch.to(device).float() / GREY_LEVELS, scoring.precision)
+        parts.append(inner(output.reconstruction, scoring.halo).cpu())
     whole = grid.stitch(torch.cat(parts)[None])[0, 0].numpy() * GREY_LEVELS
     return np.nan_to_num(whole).round().clip(0, 255).astype(np.uint8), np.abs(whole - picture).astype(np.float32)
 

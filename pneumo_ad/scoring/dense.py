@@ -19,7 +19,8 @@ from pneumo_ad.nets.reach import Reach, reach_of
 from pneumo_ad.patches import PatchGrid, check_halo, inner, mirrored
 from pneumo_ad.scores import Score
 from pneumo_ad.scores.boxes import Boxes
-from pneumo_ad.scoring.scored import MapOf, Scored, groups
+from pneumo_ad.scoring.forward import forward
+from pneumo_ad.scoring.scored import MapOf, Scored, groups, maps_of
 
 
 @torch.inference_mode()
@@ -91,7 +92,8 @@ def score_densely(
                     if map_of == "residual":
                         total = sum((term.total() for term in terms[1:]), terms[0].total())
                         totals[name][part, *shown] += total.cpu().numpy()
-        yield Scored(group, *_finished(found, totals, grid, map_of))
+        windows = {name: values.reshape(len(values), -1) for name, values in found.items()}
+        yield Scored(group, windows, maps_of(windows, totals, grid, map_of))
 
 
 class _Pass(NamedTuple):
@@ -153,7 +155,7 @@ def _trimmed(output: Output, boxes: Boxes) -> Output:
 def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision: torch.dtype) -> Output:
     """The net over (B, 1, h, w), in blocks that overlap as far as it sees: the same as at once, in bounded memory."""
     if x.numel() <= at_most:
-        return _forward(net, x, precision)
+        return forward(net, x, precision)
     margin = -(-reach.pixels // reach.step) * reach.step
     # Of a block at most half is overlap, whatever the memory that was asked for.
     side = max(int(at_most**0.5) - 2 * margin, 2 * margin, 1)
@@ -163,7 +165,7 @@ def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision:
     for top in range(0, height, side):
         for left in range(0, width, side):
             above, before = max(0, top - margin), max(0, left - margin)
-            block = _forward(net, x[..., above : top + side + margin, before : left + side + margin], precision)
+            block = forward(net, x[..., above : top + side + margin, before : left + side + margin], precision)
             if not whole:
                 whole = [None if part is None else part.new_empty(*part.shape[:2], height, width) for part in block]
             for into, part in zip(whole, block, strict=True):
@@ -171,24 +173,3 @@ def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision:
                     kept = part[..., top - above : top - above + side, left - before : left - before + side]
                     into[..., top : top + side, left : left + side] = kept
     return Output(*whole)  # type: ignore[arg-type]
-
-
-def _forward(net: nn.Module, x: Tensor, precision: torch.dtype) -> Output:
-    """Pictures of the output in float32; the penalty has no use here."""
-    with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
-        output: Output = net(x.contiguous(memory_format=torch.channels_last))
-    return Output(*(part.float() if part is not None else None for part in output._replace(penalty=None)))  # type: ignore[arg-type]
-
-
-def _finished(
-    found: dict[str, npt.NDArray[np.float32]],
-    totals: dict[str, npt.NDArray[np.float64]],
-    grid: PatchGrid,
-    map_of: MapOf | None,
-) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, npt.NDArray[np.float32]]]:
-    """Scores of windows in a row, and maps."""
-    scores = {name: values.reshape(len(values), -1) for name, values in found.items()}
-    if map_of == "score":
-        return scores, {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in scores.items()}
-    count = np.where(grid.covered, grid.windows_per_pixel, np.nan)  # NaN: no window lies there
-    return scores, {name: (total / count).astype(np.float32) for name, total in totals.items()}

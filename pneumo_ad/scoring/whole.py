@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import Score
+from pneumo_ad.scoring.forward import forward
 from pneumo_ad.scoring.scored import Scored, groups
 
 
@@ -48,8 +48,5 @@ def score_whole_radiographs(
         for first in range(0, len(group), batch_size):
             part = slice(first, first + batch_size)
             x = torch.from_numpy(np.asarray(images[group[part]])[:, None]).to(device).float().div_(255)
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                output: Output = net(x.contiguous(memory_format=torch.channels_last))
-            output = Output(*(one.float() if one is not None else None for one in output))  # type: ignore[arg-type]
-            maps[part] = score.residual_map(x, output)[:, 0].cpu().numpy()
+            maps[part] = score.residual_map(x, forward(net, x, precision))[:, 0].cpu().numpy()
         yield Scored(group, {"score": grid.window_means(maps)}, {"score": maps})

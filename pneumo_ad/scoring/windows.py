@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid, check_halo, gather, inner
 from pneumo_ad.scores import Score
-from pneumo_ad.scoring.scored import MapOf, Scored, groups
+from pneumo_ad.scoring.forward import forward
+from pneumo_ad.scoring.scored import MapOf, Scored, groups, maps_of
 
 
 @torch.inference_mode()
@@ -64,16 +64,14 @@ def score_radiographs(
             where = np.column_stack([np.asarray(group)[image], positions[window]])
             patches = torch.from_numpy(gather(images, where, grid.patch, halo)).to(device, non_blocking=True)
             wide = patches.float().div_(255)
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                output: Output = net(wide.contiguous(memory_format=torch.channels_last))
-            output = Output(*(part.float() if part is not None else None for part in output)).inner(halo)  # type: ignore[arg-type]
-            x = inner(wide, halo)
+            output, x = forward(net, wide, precision).inner(halo), inner(wide, halo)
             pixels = _pixels(image, positions[window], grid, device) if map_of == "residual" else None
             for name, score in scores.items():
                 found[name].ravel()[number] = score.score(x, output).cpu().numpy()
                 if pixels is not None:
                     totals[name].view(-1).scatter_add_(0, pixels, score.residual_map(x, output).reshape(-1))
-        yield Scored(group, found, _maps(found, totals, grid, map_of))
+        stitched = {name: total.cpu().numpy() for name, total in totals.items()}
+        yield Scored(group, found, maps_of(found, stitched, grid, map_of))
 
 
 def _pixels(
@@ -84,14 +82,3 @@ def _pixels(
     side = torch.arange(grid.patch, device=device)
     corner = torch.from_numpy((image * height + position[:, 0]) * width + position[:, 1]).to(device)
     return (corner[:, None, None] + side[:, None] * width + side).view(-1)
-
-
-def _maps(
-    found: dict[str, npt.NDArray[np.float32]], totals: dict[str, Tensor], grid: PatchGrid, map_of: MapOf | None
-) -> dict[str, npt.NDArray[np.float32]]:
-    if map_of is None:
-        return {}
-    if map_of == "score":
-        return {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in found.items()}
-    count = torch.from_numpy(grid.windows_per_pixel)
-    return {name: (total.cpu() / count).numpy().astype(np.float32) for name, total in totals.items()}
