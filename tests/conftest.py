@@ -52,9 +52,9 @@ def real_data():
     return Path(root)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """A real one, without a window."""
+    """A real one, without a window; no other file's tests run, and fork, while its pipes are open."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no chromium was found: pages are not looked at in a browser")

@@ -40,7 +40,9 @@ def tensorboard(sweep):
 
 @pytest.fixture(scope="module")
 def page(browser):
-    return browser.new_page(viewport={"width": 1500, "height": 1000})
+    page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    yield page
+    page.close()
 
 
 @pytest.mark.parametrize(
