@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -28,6 +30,16 @@ def start(*arguments):
     except SystemExit as end:
         return end.code or 0
     return 0
+
+
+@contextmanager
+def process(command, **options):
+    """Another process, which is not left behind whatever becomes of the test."""
+    with subprocess.Popen(command, **options) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def story(folder):

@@ -51,11 +51,10 @@ def calibration(result, name="score"):
 
 @pytest.fixture(scope="module")
 def examined(folder, tmp_path_factory):
-    import os
-
-    os.environ["PNEUMO_AD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    data = data_of(folder)
-    return data, examine(scoring(), data, np.arange(len(data.store)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PNEUMO_AD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        data = data_of(folder)
+        return data, examine(scoring(), data, np.arange(len(data.store)))
 
 
 def test_truth_of_pixels_is_that_of_the_masks(examined):
