@@ -15,19 +15,23 @@ from pneumo_ad.errors import ConfigError
 Fit = Literal["squash", "pad"]
 
 
-def sides(image_size: int | Sequence[int]) -> tuple[int, int]:
+def sides(image_size: int | Sequence[int], least: int = 1) -> tuple[int, int]:
     """Height and width in pixels, of one side or of both.
 
+    Args:
+        image_size: One side, or height and width.
+        least: Pixels that a side must have.
+
     Raises:
-        ConfigError: Not one or two sides of at least 1.
+        ConfigError: Not one or two sides of at least that.
 
     >>> sides(256), sides([420, 320])
     ((256, 256), (420, 320))
     """
     both = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(both) != 2 or min(both) < 1:
-        raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least 1")
-    return int(both[0]), int(both[1])
+    if len(both) != 2 or not all(isinstance(side, int) and side >= least for side in both):
+        raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least {least}")
+    return both[0], both[1]
 
 
 @dataclass(frozen=True)

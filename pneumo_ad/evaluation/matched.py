@@ -68,7 +68,7 @@ def _scores(
         """What lies outside the lung is filled in: it is no part of the radiograph's own scale."""
         return lung_shares(padded, rows[here]) > MOSTLY_LUNG
 
-    seen = np.stack([padded.intensity.one(image, field) for image, field in zip(images, fields, strict=True)])
+    seen = padded.intensity.of_images(images, fields, padded.store.content(rows))
     found: list[npt.NDArray[np.float64]] = []
     parts = scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung)
     for here, part in placed(parts):
