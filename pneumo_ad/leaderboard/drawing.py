@@ -167,6 +167,6 @@ def _radiographs(
         return [None] * len(shown)
     pictures: list[npt.NDArray[np.uint8] | None] = []
     for image in shown:
-        p = data.store.placement(rows[image])
-        pictures.append(np.asarray(data.store.images[rows[image]])[p.top : p.top + p.height, p.left : p.left + p.width])
+        row = rows[image]
+        pictures.append(data.store.placement(row).inner(np.asarray(data.store.images[row])))
     return pictures
