@@ -24,6 +24,7 @@ from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
 from pneumo_ad.metrics.headline import Evidence, counts, missing_kind
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN, macro_f1
+from pneumo_ad.metrics.pixels import IN_OPACITY
 from pneumo_ad.patches import inner
 from pneumo_ad.residuals import (
     DESCRIPTIONS,
@@ -273,7 +274,7 @@ def _draw(
         dataset.grid,
         [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)],
         words,
-        [(truth[i] > 0, truth[i] == 2) if i in truth else None for i in shown],
+        [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown],
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)

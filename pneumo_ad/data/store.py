@@ -29,11 +29,12 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from pneumo_ad.data.boxes import draw_boxes, parse_boxes
-from pneumo_ad.data.fit import Fit, Placement, fit_image, fit_mask, place
+from pneumo_ad.data.fit import Fit, fit_image, fit_mask, place
 from pneumo_ad.data.radiograph import read_grey, read_mask
 from pneumo_ad.data.window import displayed
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.paths import cache_dir
+from pneumo_ad.placement import Placement
 
 OnError = Literal["raise", "skip"]
 
@@ -86,15 +87,13 @@ class Store:
 
     def placement(self, row: int) -> Placement:
         """Where radiograph `row` lies inside its fitted image."""
-        entry = self.table.iloc[row]
-        return Placement(*(int(entry[name]) for name in ("top", "left", "fitted_height", "fitted_width")))
+        return Placement.of_rows(self.table.iloc[[row]])[0]
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
-        inside = np.zeros((len(rows), *self.image_size), dtype=np.uint8)
-        placed = self.table[["top", "left", "fitted_height", "fitted_width"]].iloc[rows].to_numpy().tolist()
-        for mask, (top, left, height, width) in zip(inside, placed, strict=True):
-            mask[top : top + height, left : left + width] = 1
+        inside = np.empty((len(rows), *self.image_size), dtype=np.uint8)
+        for mask, placement in zip(inside, Placement.of_rows(self.table.iloc[rows]), strict=True):
+            mask[:] = placement.content(self.image_size)
         return inside
 
 

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.metrics.headline import MOSTLY_LUNG, NOT_KNOWN, Evidence
+from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
 from pneumo_ad.metrics.kinds import PADDING, UNKNOWN, true_kinds
+from pneumo_ad.metrics.pixels import NOT_KNOWN
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scoring import Radiographs
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from drawn import lung_mask, opacity_mask, write_set
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.aggregates import Highest, Mean
@@ -16,11 +17,14 @@ from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Scoring, examine
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
+from pneumo_ad.evaluation.samples import lung_fields
+from pneumo_ad.evaluation.tables import images
 from pneumo_ad.lungs import FileFields, WholeImage
 from pneumo_ad.metrics.headline import LEVELS
 from pneumo_ad.metrics.kinds import UNKNOWN
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.scores import SAD, Brightness
+from pneumo_ad.shortcuts import lung_shortcuts
 from pneumo_ad.thresholds import conformal_threshold
 
 
@@ -268,6 +272,21 @@ def test_windows_with_padding_are_no_lung_for_anybody(tmp_path):
     whole = data.grid.window_shares(data.store.content(np.array([0]))) == 1
     assert np.array_equal(shares == 1, whole)
     assert set(np.unique(shares)) == {0, 1}
+
+
+def test_the_lungs_are_a_share_of_the_radiograph_and_not_of_its_padding(tmp_path):
+    root = write_set(tmp_path / "set", 2, 2, height=64, width=96)
+    for file in (root / "lung").iterdir():
+        Image.new("1", (96, 64), 1).save(file)
+    data = data_of(root, fit="pad")
+    rows = np.arange(4)
+    told = {
+        "images.csv": images(data, examine(scoring(), data, rows), None)["lung_area"],
+        "fig05": lung_fields(data, rows).numbers["lung_area"],
+        "shortcuts": lung_shortcuts(data.store.images, data.lung_fields, data.store.table)["lung_area"],
+    }
+    for name, area in told.items():
+        assert area.tolist() == [1.0] * 4, name
 
 
 def test_radiographs_that_were_seen_tell_nothing_of_false_alarms(examined):
