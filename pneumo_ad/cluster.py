@@ -132,8 +132,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
 
 def _windows_to_fit_on(run: Run) -> torch.Tensor:
     """(n, 1, p, p) uint8: every window of validation pneumonia radiographs of the run's own data, without padding."""
-    overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
-    data = load_run(run.folder, overrides, str(run.checkpoint)).datamodule if run.data_changed else run.datamodule
+    data = run.own_datamodule()
     dataset = data.exhaustive_patches("val", PNEUMONIA, _FIT_IMAGES)
     if not len(dataset.rows):
         raise DataError(

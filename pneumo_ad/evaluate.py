@@ -293,7 +293,7 @@ def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int
     split, seen = run.folder / "split.csv", 0
     if run.data_changed and split.is_file():
         own = pd.read_csv(split, dtype=str, keep_default_na=False)
-        known = set(own.loc[own["split"] != "test", "patient"])
+        known = set(own.loc[own["split"].isin(("train", "val")), "patient"])
         new = ~run.datamodule.store.table["patient"].iloc[rows].isin(known).to_numpy()
         seen = int((~new).sum())
         if seen:
