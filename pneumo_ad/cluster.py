@@ -97,7 +97,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     rows, subset, seen = chosen_rows(run, subset)
     windows = _windows_to_fit_on(run)
     log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
-    device = device_of(run.config.trainer.accelerator)
+    device = device_of(run.config.trainer)
     net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
     describe, explained = train_description(net, windows, seed, data.halo)
     models = _fit(describe, windows, seed)

@@ -65,7 +65,7 @@ def train(config: DictConfig) -> dict[str, object]:
     _try_out(module, datamodule)
     check_evaluation(config)
     if config.compile:
-        check_compiler(device_of(config.trainer.accelerator))
+        check_compiler(device_of(config.trainer))
     if config.scoring == "dense" and datamodule.view == "patch":
         _announce_dense(module, datamodule)
     started = time.perf_counter()

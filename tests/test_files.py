@@ -21,8 +21,13 @@ def test_of_two_writers_the_last_whole_file_stays(tmp_path):
 def test_a_failure_leaves_nothing_and_what_was_there_stays(tmp_path):
     file = tmp_path / "a.txt"
     write_text(file, "before")
-    with pytest.raises(OSError, match="full"), whole(file) as aside:
-        aside.write_text("half")
-        raise OSError("full")
+
+    def fill_the_disk():
+        with whole(file) as aside:
+            aside.write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fill_the_disk()
     assert file.read_text() == "before"
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
