@@ -6,7 +6,6 @@ DeGrave et al. 2021, Nature Machine Intelligence, for chest radiographs).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ import pandas as pd
 from pneumo_ad.metrics.headline import LEAST_IMAGES
 from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
 from pneumo_ad.placement import Placement
+from pneumo_ad.threads import reading_threads
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -238,7 +238,7 @@ def _rows(rows: npt.NDArray[np.integer] | None, images: npt.NDArray[np.uint8]) -
 
 def _each(of: Callable[[int], tuple[float, ...]], rows: npt.NDArray[np.integer]) -> list[tuple[float, ...]]:
     # Threads: numpy works outside the interpreter's lock, and an image at a time is all that is held.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         return list(pool.map(of, rows))
 
 

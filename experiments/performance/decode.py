@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import functools
 import io
-import os
 import statistics
 import sys
 import tempfile
@@ -38,9 +37,10 @@ from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.data.radiograph import looks_like_radiograph
 from pneumo_ad.data.store import open_store
 from pneumo_ad.data.table import check_table
+from pneumo_ad.threads import reading_threads
 
 LARGE = (2500, 3000)  # width and height: computed radiography at 0.14 mm a pixel
-THREADS = os.cpu_count() or 1  # as many as the store uses
+THREADS = reading_threads()  # as many as the store uses
 
 
 def with_pillow(path: Path, size: int) -> np.ndarray:

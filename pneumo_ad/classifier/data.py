@@ -18,7 +18,7 @@ from pneumo_ad.data.datasets import already_a_batch
 from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
 from pneumo_ad.data.store import OnError, Store, open_store
-from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table
+from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs.fields import AutoFields, LungFields
 
@@ -115,6 +115,7 @@ class RadiographDataModule(L.LightningDataModule):
                 some = "; ".join(list(self.skipped.values())[:3])
                 warnings.warn(f"{len(self.skipped)} radiographs were skipped: {some}", stacklevel=2)
                 self.check_classes(self._store.table)
+            warn_of_undealt(self._store.table)
         return self._store
 
     @property

@@ -17,7 +17,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,6 +35,7 @@ from pneumo_ad.data.window import displayed
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.paths import cache_dir
 from pneumo_ad.placement import Placement
+from pneumo_ad.threads import reading_threads
 
 OnError = Literal["raise", "skip"]
 
@@ -196,8 +197,18 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     kinds = ["boxes" if entry["boxes"] else "mask" if entry["opacity"] else "" for entry in _entries(joined)]
     joined["truth"] = kinds
     images, lung, opacity = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "lung", "opacity"))
-    os.utime(folder / "store.json")  # `pneumo-ad store` shows when a store was last used
+    mark_used(folder)
     return Store(images, lung, opacity, joined, skipped, folder)
+
+
+def mark_used(folder: Path) -> None:
+    """`pneumo-ad store` shows when a store was last used; one of somebody else's, or on a disk for reading, does not.
+
+    Args:
+        folder: Of the store.
+    """
+    with suppress(OSError):
+        os.utime(folder / "store.json")
 
 
 def _build(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, folder: Path) -> None:
@@ -327,7 +338,7 @@ def _decode_all(
             return reason
 
     # Threads, not processes: Pillow decodes and resizes outside the interpreter's lock.
-    threads = os.cpu_count() or 1
+    threads = reading_threads()
     pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[_Decoded | DataError]] = deque()
     try:
@@ -450,6 +461,8 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
     cache = cache if cache is not None else cache_dir() / "stores"
     stores = []
     for about_file in cache.glob("*/store.json"):
+        if about_file.parent.suffix == ".partial":  # under way, or left by who was killed: see `clear_leftovers`
+            continue
         about = json.loads(about_file.read_text())
         size = sum(_room(file.stat()) for file in about_file.parent.iterdir())
         image_size = (int(about["image_size"][0]), int(about["image_size"][1]))

@@ -105,7 +105,7 @@ def test_masks_that_are_not_there_are_zeros_and_take_no_room(tmp_path):
 
 
 def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, monkeypatch):
-    monkeypatch.setattr(store.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(store, "reading_threads", lambda: 1)
     monkeypatch.setattr(store, "_AHEAD", 2)
     read, decoded, ahead = store.read_grey, [], []
     monkeypatch.setattr(store, "read_grey", lambda path: (decoded.append(path), read(path))[1])
@@ -500,3 +500,14 @@ def test_a_store_says_what_it_is(table):
     assert about["skipped"] == {}
     measured = pd.read_csv(opened.folder / "table.csv")
     assert {"height", "width", "window_low", "window_high", "fitted_height", "has_lung"} <= set(measured.columns)
+
+
+def test_a_store_that_only_somebody_else_may_write_is_read(table, monkeypatch):
+    """Such a store is not marked as used: the system refuses."""
+    expected = np.array(open_store(table, SIZE).images)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(store.os, "utime", refuse)
+    assert np.array_equal(open_store(table, SIZE).images, expected)
