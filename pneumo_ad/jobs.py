@@ -35,6 +35,7 @@ Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
+LINGER = 10.0  # seconds that workers of a process that was killed may hold its folder
 
 
 class BusyError(UserError):
@@ -71,8 +72,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        # Workers of a process that was killed may hold the folder for some seconds more.
-        with claim(folder, wait=1 if in_sweep else 10):
+        with claim(folder, wait=1 if in_sweep else LINGER):
             keep_recipe(folder, config, HydraConfig.get().overrides.task, HydraConfig.instance().cfg)
             if read_story(folder).get("status") == "finished":
                 log.info("finished already: %s", folder)

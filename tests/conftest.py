@@ -43,6 +43,15 @@ def here(shared, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", sys.argv)
 
 
+@pytest.fixture
+def undrawn():
+    """For commands that are not called by `running.start`."""
+    from running import undrawn
+
+    with undrawn():
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data():
     from pathlib import Path

@@ -4,9 +4,10 @@ import hashlib
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
@@ -21,14 +22,24 @@ TINY = [
 COMMAND = [sys.executable, "-c", "from pneumo_ad.cli import main; main()"]
 
 
-def start(*arguments):
-    """The exit status of a command."""
+@contextmanager
+def undrawn():
+    """Figures of evaluations and comparisons cost most of their time: only tests that look at them have them drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        for command in ("evaluate", "compare"):
+            patch.setattr(f"pneumo_ad.{command}.draw", lambda *_: None)
+        yield
+
+
+def start(*arguments, drawn=False):
+    """The exit status of a command; `drawn`: see `undrawn`."""
     GlobalHydra.instance().clear()
     sys.argv = ["pneumo-ad"]
-    try:
-        cli.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code or 0
+    with nullcontext() if drawn else undrawn():
+        try:
+            cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            return end.code or 0
     return 0
 
 

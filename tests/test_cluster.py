@@ -1,9 +1,8 @@
 """`pneumo-ad cluster` on a run that takes seconds."""
 
 import json
-import os
 import shutil
-import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 from PIL import Image
-from running import COMMAND, TINY
+from running import TINY, start
 from sklearn.metrics import adjusted_rand_score
 
 from pneumo_ad import cluster_figures
@@ -67,16 +66,13 @@ def trained(tmp_path_factory):
     """A run on drawn radiographs with masks, and the cache it filled."""
     folder = tmp_path_factory.mktemp("trained")
     data = write_blocks(folder / "set", normal=32, pneumonia=32)
-    environment = os.environ | {"PNEUMO_AD_CACHE": str(folder / "cache")}
     given = [one for one in TINY if one not in ("data.normal=24", "data.pneumonia=20", "data.size=96")]
     given += ["data=masks", f"data.root={data}", "data.val=0.15", "data.test=0.35", "trainer.max_epochs=1"]
-    done = subprocess.run(
-        [*COMMAND, "train", *given, "name=tiny"],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (run,) = (folder / "runs" / "tiny").iterdir()
-    return run, folder / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", sys.argv)
+        patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
+        assert start("train", *given, f"hydra.run.dir={folder / 'run'}") == 0
+    return folder / "run", folder / "cache"
 
 
 @pytest.fixture

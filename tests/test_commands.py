@@ -8,6 +8,9 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from PIL import Image
+from running import start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pneumo_ad import cli, runs
@@ -26,6 +30,7 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluate import device_of, scoring_of
 from pneumo_ad.evaluation.calibration import validation_scores
 from pneumo_ad.metrics import KINDS
+from pneumo_ad.residuals.embedding import train_embedding
 
 TINY = [
     "data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
@@ -63,16 +68,15 @@ def command(monkeypatch, capfd, tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of one epoch, trained in a process of its own, and the cache it filled."""
+    """A run of one epoch, the cache it filled, and what was said."""
     folder = tmp_path_factory.mktemp("trained")
-    environment = os.environ | {"PNEUMO_AD_CACHE": str(folder / "cache")}
-    done = subprocess.run(
-        [*COMMAND, "train", *TINY, "trainer.max_epochs=1", "name=tiny", "seed=3"],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", sys.argv)
+        patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
+        assert start("train", *TINY, "trainer.max_epochs=1", "name=tiny", "seed=3", drawn=True) == 0
     (run,) = (folder / "runs" / "tiny").iterdir()
-    return run, folder / "cache", done.stdout
+    return run, folder / "cache", out.getvalue()
 
 
 @pytest.fixture
@@ -86,12 +90,6 @@ def run(trained, tmp_path, monkeypatch):
 def others(tmp_path):
     """Another data set, with masks."""
     return write_set(tmp_path / "others", normal=6, pneumonia=7)
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Figures cost most of an evaluation's time and are looked at elsewhere."""
-    monkeypatch.setattr("pneumo_ad.evaluate.draw", lambda *arguments: None)
 
 
 def metrics_of(folder):
@@ -266,48 +264,48 @@ def test_relative_scores_are_shares_of_the_radiographs_own_quantile(command, run
 
 def test_of_a_fine_stride_some_windows_are_kept_and_the_rest_counts_too(command, run, undrawn):
     said = [
-        command("evaluate", f"run={run}", "stride=2", "matched=false", f"kept_windows={most}", f"output={most}")
-        for most in ("null", 841, 100)
+        command("evaluate", f"run={run}", "stride=4", "matched=false", f"kept_windows={most}", f"output={most}")
+        for most in ("null", 225, 25)
     ]
     assert [one.status for one in said] == [0, 0, 0], said[-1].err
-    every, bound, thinned = (metrics_of(Path(name)) for name in ("null", "841", "100"))
+    every, bound, thinned = (metrics_of(Path(name)) for name in ("null", "225", "25"))
     images = every["counts/images"]
     # Where the bound is not exceeded, nothing differs.
     assert {key: value for key, value in every.items() if key != "about"} == {
         key: value for key, value in bound.items() if key != "about"
     }
-    assert Path("841/patches.csv").read_bytes() == Path("null/patches.csv").read_bytes()
-    assert every["counts/windows_scored"] == every["counts/patches"] == images * 29 * 29
+    assert Path("225/patches.csv").read_bytes() == Path("null/patches.csv").read_bytes()
+    assert every["counts/windows_scored"] == every["counts/patches"] == images * 15 * 15
     assert "window each way" not in said[1].out + said[1].err
     # Where it is, what is made of maps and radiographs is the same, and windows are some of those that there are.
-    assert (thinned["counts/windows_scored"], thinned["counts/patches"]) == (images * 29 * 29, images * 100)
-    assert thinned["about"]["strides"] == {"scored": 2, "kept": 6}
-    assert "patch figures: every 3rd window each way, stride 6" in said[2].out
+    assert (thinned["counts/windows_scored"], thinned["counts/patches"]) == (images * 15 * 15, images * 25)
+    assert thinned["about"]["strides"] == {"scored": 4, "kept": 12}
+    assert "patch figures: every 3rd window each way, stride 12" in said[2].out
     same = [key for key in every if key.removeprefix("brightness/").startswith(("image/", "pixel/", "shortcut/image"))]
     assert len(same) > 20
     assert all(thinned[key] == every[key] for key in same)
     for file in ("maps/score.npy", "maps/truth.npy"):
-        assert (Path("100") / file).read_bytes() == (Path("null") / file).read_bytes()
-    few, all_of_them = patches_of(Path("100")), patches_of(Path("null"))
+        assert (Path("25") / file).read_bytes() == (Path("null") / file).read_bytes()
+    few, all_of_them = patches_of(Path("25")), patches_of(Path("null"))
     told = ["image", "top", "left", "score", "lung_share", "kind_true"]
-    expected = all_of_them[(all_of_them["top"] % 6 == 0) & (all_of_them["left"] % 6 == 0)]
+    expected = all_of_them[(all_of_them["top"] % 12 == 0) & (all_of_them["left"] % 12 == 0)]
     pd.testing.assert_frame_equal(few[told], expected[told].reset_index(drop=True))
     columns = ["image", "score", "brightness"]
-    pd.testing.assert_frame_equal(pd.read_csv("100/images.csv")[columns], pd.read_csv("null/images.csv")[columns])
+    pd.testing.assert_frame_equal(pd.read_csv("25/images.csv")[columns], pd.read_csv("null/images.csv")[columns])
 
 
-def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(command, run):
-    fine = [f"run={run}", "stride=2", "kept_windows=100"]
-    said = command("evaluate", *fine, "matched=false", "output=out")
-    assert said.status == 0, said.err
-    assert command("figures", *fine, "classifier=none", "output=paper").status == 0
+def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(command, run, monkeypatch):
+    fine = [f"run={run}", "stride=4", "kept_windows=25"]
+    assert command("figures", *fine, "classifier=none", "only=3,10", "output=paper").status == 0
     assert len(pd.read_csv("paper/fig10_red_frames.csv").groupby("image")) == 6
-    assert pd.read_csv("paper/fig10_red_frames.csv").groupby("image").size().eq(100).all()
-    assert (pd.read_csv("paper/fig03_normal_patches.csv")["top"] % 6 == 0).all()
+    assert pd.read_csv("paper/fig10_red_frames.csv").groupby("image").size().eq(25).all()
+    assert (pd.read_csv("paper/fig03_normal_patches.csv")["top"] % 12 == 0).all()
     assert command("report", *fine, "images=2", "output=report.html").status == 0
-    assert "every 6 pixels" in Path("report.html").read_text()
+    assert "every 12 pixels" in Path("report.html").read_text()
+    monkeypatch.setattr("pneumo_ad.residuals.description.train_embedding", partial(train_embedding, steps=5))
+    monkeypatch.setattr("pneumo_ad.cluster._draw", lambda *_: None)
     assert command("cluster", *fine, "output=clusters").status == 0
-    assert len(pd.read_csv("clusters/clusters.csv")) == 100 * metrics_of(Path("out"))["counts/images"]
+    assert len(pd.read_csv("clusters/clusters.csv")) == 25 * metrics_of(run)["counts/images"]
 
 
 def test_evaluate_may_change_whatever_the_weights_do_not_depend_on(command, run, undrawn):
@@ -382,7 +380,7 @@ def test_thresholds_are_kept_while_nothing_changes(command, run, undrawn):
 def test_evaluate_refuses_by_name(command, run, override, words):
     said = command("evaluate", f"run={run}", override)
     assert said.status == 2
-    assert said.err.splitlines()[-1].startswith("error: ") or "error: " in said.err
+    assert "error: " in said.err
     assert words in said.err
     assert "Traceback" not in said.err
 
@@ -468,12 +466,19 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
     assert list(tmp_path.glob("runs/*/*/checkpoints/*")) == []
 
 
-@pytest.mark.parametrize("override", ["patchh=8", "net=resnet", "net.widht=4", "nett=unet"])
-def test_an_unknown_override_is_refused_with_hydras_own_message(command, override):
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("patchh=8", "Could not override 'patchh'"),
+        ("net=resnet", "Could not find 'net/resnet'"),
+        ("net.widht=4", "Could not override 'net.widht'"),
+        ("nett=unet", "Could not override 'nett'"),
+    ],
+)
+def test_an_unknown_override_is_refused_with_hydras_own_message(command, override, words):
     said = command("train", *TINY, override)
     assert said.status not in (0, None)
-    key = override.split("=")[0].split(".")[-1]
-    assert key in said.err or override.split("=")[1] in said.err
+    assert words in said.err
     assert not Path("runs").exists()
 
 

@@ -1,8 +1,6 @@
 """The leaderboard: on folders of fake runs with known answers, and on a tiny sweep of real ones."""
 
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +8,7 @@ import pandas as pd
 import pytest
 from drawn import write_set
 from omegaconf import OmegaConf
+from running import start
 from sklearn.metrics import roc_auc_score
 
 from pneumo_ad import compare as command
@@ -78,12 +77,6 @@ def write_run(folder, overrides=(), maps=None, status="finished", reason="", ima
     about = {"subset": "test", "omitted": {"patch/sad_median_opacity": "2 radiographs with such patches"}}
     (folder / "metrics.json").write_text(json.dumps(metrics | {"about": about}))
     return folder
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    monkeypatch.setattr(command, "draw", lambda *arguments: None)
-    monkeypatch.setattr("pneumo_ad.evaluate.draw", lambda *arguments: None)
 
 
 @pytest.fixture
@@ -346,19 +339,19 @@ def test_no_point_lies_outside_a_figure(values):
 TINY = [
     "data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64", "stride=8", "net.width=4",
     "batch_size=16", "trainer=cpu", "trainer.max_epochs=1", "callbacks=minimal",
+    "matched=false", "logger=csv",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A sweep of two patches, trained in a process of its own, and the cache it filled."""
+    """A sweep of two patches, and the cache it filled."""
     folder = tmp_path_factory.mktemp("swept")
-    done = subprocess.run(
-        [sys.executable, "-c", "from pneumo_ad.cli import main; main()", "train", "-m", *TINY, "patch=4,8",
-         f"hydra.sweep.dir={folder / 'sweep'}", "hydra.sweep.subdir=${hydra:job.num}"],
-        env=os.environ | {"PNEUMO_AD_CACHE": str(folder / "cache")}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    where = [f"hydra.sweep.dir={folder / 'sweep'}", "hydra.sweep.subdir=${hydra:job.num}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", sys.argv)
+        patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
+        assert start("train", "-m", *TINY, "patch=4,8", *where) == 0
     for number in (0, 1):
         tell(folder / "sweep" / str(number), status="finished")
     return folder / "sweep", folder / "cache"
@@ -392,13 +385,15 @@ def test_a_sweep_end_to_end_and_other_data_are_evaluated_once(trained, tmp_path,
         compare([str(sweep), *changes, "subset=half"])
 
 
-def test_maps_of_pad_and_squash_lie_in_the_same_frame(trained, tmp_path, monkeypatch, undrawn):
+def test_maps_of_pad_and_squash_lie_in_the_same_frame(trained, tmp_path, monkeypatch):
     sweep, cache = trained
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(cache))
     others = write_set(tmp_path / "others", normal=1, pneumonia=6, height=64, width=120)
-    changes = ["data=masks", f"data.root={others}", "image_size=96", "stride=2"]
-    runs = {fit: compare([str(sweep), *changes, f"fit={fit}"]).evaluations["0"] for fit in ("squash", "pad")}
-    squash, pad = (read_maps(runs[fit] / "maps") for fit in ("squash", "pad"))
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    changes = ["data=masks", f"data.root={others}", "image_size=96", "stride=4"]
+    for fit in ("squash", "pad"):
+        assert start("evaluate", f"run={sweep / '0'}", *changes, f"fit={fit}", f"output={tmp_path / fit}") == 0
+    squash, pad = (read_maps(tmp_path / fit / "maps") for fit in ("squash", "pad"))
     assert list(squash.images["image"]) == list(pad.images["image"])
     for kind in (1, 2):
         one, other = squash.truth == kind, pad.truth == kind

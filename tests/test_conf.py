@@ -10,7 +10,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.compose import build, build_all, change_saved, compose_config, groups
+from pneumo_ad.compose import build, build_all, change_saved, compose_config, groups_among
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.search_path import saved_search_path
 
@@ -54,7 +54,8 @@ def seen_by_the_net(config):
 def test_the_globs_find_something():
     assert {group for group, _ in CHOICES} >= {*OFFERS, "data", "augment", "callbacks", "logger", "trainer"}
     assert {"paper", "paper_420", "lungs"} <= set(EXPERIMENTS)
-    assert groups() >= {group for group, _ in CHOICES}
+    found = {group for group, _ in CHOICES}
+    assert groups_among([*found, "stride", "hydra"]) == found
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
@@ -142,19 +143,27 @@ def test_every_value_of_every_axis_makes_a_module(name):
             build(changed.module)(torch.zeros(1, 1, *seen_by_the_net(changed)))
 
 
+REPLACED = {
+    group: [choice for other, choice in CHOICES if other == group]
+    for group in ("loss", "corruption", "score", "callbacks", "optimizer")
+}
+TURNS = max(map(len, REPLACED.values()))
+
+
+def choices_of(turn):
+    """One choice of each group: within `TURNS` turns every choice has been taken."""
+    return {group: choices[turn % len(choices)] for group, choices in REPLACED.items()}
+
+
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in LUNG_EXPERIMENTS])
-@pytest.mark.parametrize(
-    ("group", "choice"),
-    [pair for pair in CHOICES if pair[0] in ("loss", "corruption", "score", "callbacks", "optimizer")],
-)
-def test_every_recipe_takes_every_choice_of_another_part(name, group, choice):
+@pytest.mark.parametrize("turn", range(TURNS), ids=lambda turn: ",".join(choices_of(turn).values()))
+def test_every_recipe_takes_every_choice_of_another_part(name, turn):
     """A value that a recipe sets within a group would be handed to whatever the user takes in its place."""
-    config = compose_config("train", [f"experiment={name}", f"{group}={choice}"])
+    chosen = choices_of(turn)
+    config = compose_config("train", [f"experiment={name}", *map("=".join, chosen.items())])
     config.run_dir = "run"
-    if group == "callbacks":
-        build_all(config.callbacks)
-    else:
-        build(config[group])
+    for group in chosen:
+        (build_all if group == "callbacks" else build)(config[group])
 
 
 def test_the_paper_is_the_papers():
@@ -174,6 +183,8 @@ def test_the_paper_is_the_papers():
 def test_every_file_ships_and_says_what_it_is(file):
     assert (files("pneumo_ad.conf") / file.relative_to(CONF).as_posix()).is_file()
     assert isinstance(yaml.safe_load(file.read_text()), dict)
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ") and len(first) > 12, f"{file.name}: no first line that says what it is"
 
 
 @pytest.mark.parametrize(
@@ -226,8 +237,8 @@ def test_a_saved_config_takes_groups_of_another_project(elsewhere):
     assert change_saved(saved, ["score=theirs"], [], where).score == {"_target_": "pneumo_ad.scores.SADSum"}
     with pytest.raises(ConfigError, match="theirs"):
         change_saved(saved, ["score=theirs"], [])
-    assert groups(where) == groups() | {"dye"}
-    assert "hydra" not in groups()
+    assert groups_among(["net", "dye"], where) == {"net", "dye"}
+    assert groups_among(["net", "dye"]) == {"net"}
     with pytest.raises(ConfigError, match="dye"):  # refused, not taken for a value
         change_saved(saved, ["dye=red"], [], where)
 

@@ -122,7 +122,8 @@ def test_a_failed_run_is_tried_again(capfd, monkeypatch):
     assert status(Path("run")) == Status("finished")
 
 
-def test_a_second_process_at_a_run_is_refused_by_name(finished, capfd):
+def test_a_second_process_at_a_run_is_refused_by_name(finished, capfd, monkeypatch):
+    monkeypatch.setattr("pneumo_ad.jobs.LINGER", 0.5)
     before = times(finished)
     with FileLock(finished / ".lock"):
         assert start("train", f"resume={finished}") == 2
@@ -130,7 +131,7 @@ def test_a_second_process_at_a_run_is_refused_by_name(finished, capfd):
         sweep = ["--multirun", "seed=0", f"hydra.sweep.dir={finished.parent}", f"hydra.sweep.subdir={finished.name}"]
         assert start("train", *NOISY, *sweep) == 0  # left to it
         assert f"{finished}: another process is at this run" in "".join(capfd.readouterr())
-    assert times(finished) == before | {"../multirun.yaml": 0} or times(finished) == before
+    assert times(finished) == before
 
 
 def test_how_a_run_stands(tmp_path):

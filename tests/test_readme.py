@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +37,9 @@ BRIEF = [
     "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1", "trainer.limit_train_batches=2",
     "trainer.limit_val_batches=1",
 ]  # fmt: skip
+COARSE = ["image_size=96", "patch=16", "stride=16"]  # where a line names no patch of its own
 SMALL = {
-    "train": ["trainer=cpu", *BRIEF, "evaluate=null", "callbacks=minimal", "callbacks.progress=null"],
+    "train": ["trainer=cpu", *BRIEF, "evaluate=null", "matched=false", "callbacks=minimal", "callbacks.progress=null"],
     "train-lungs": [
         "trainer=cpu", "trainer.precision=32-true", *BRIEF, "segmenter.width=2", "segmenter.image_size=64",
         "measure_size=64", "datamodule.num_workers=0",
@@ -45,18 +47,16 @@ SMALL = {
     "classify": ["trainer=cpu", *BRIEF, "image_size=64", "net.widths=[2,4,8]", "net.hidden=16"],
     "audit": ["image_size=64"],
     "evaluate": ["trainer=cpu", "matched=false"],
+    "prepare": COARSE[:1],
     "figures": ["trainer=cpu", "classifier=none", "only=1,9"],
-    "tune": [
-        "data.normal=24", "data.pneumonia=40", "data.size=96", "trainer=cpu", *BRIEF, "image_size=64", "patch=8",
-        "stride=8", "tune.space.net.depth.high=2",
-    ],
 }  # fmt: skip
 # Replaced in a line: fewer values, fewer trials.
 SHORTER = {
     "patch=16,48 seed=0,1,2": "patch=16,48 seed=0",
+    "patch=16,32,48 net=unet,autoencoder": "patch=16,48 net=unet",
+    "experiment=ablate_loss": "experiment=ablate_loss loss=dice,l1",
     "corruption=none,coarse_noise seed=0,1": "corruption=none seed=0",
     "corruption=none,coarse_noise": "corruption=none",
-    "tune.trials=20": "tune.trials=1",
     "'shard=range(0,4)' hydra/launcher=joblib": "'shard=range(0,4)'",  # tests/test_prepare.py launches processes
 }
 
@@ -82,6 +82,7 @@ UNRUN = {
         "launchers are started by tests/test_sweeps.py, SLURM by nobody", "--cfg job"
     ),
     "pneumo-ad train trainer=ddp": Unrun("several processes are started by tests/test_processes.py", "--cfg job"),
+    "pneumo-ad tune": Unrun("a search is run by tests/test_tune.py", "--cfg job"),
     "pneumo-ad cluster": Unrun("trains for a minute whatever the data; tests/test_cluster.py runs it", "--help"),
     "pneumo-ad download": Unrun("needs the network and a Kaggle account", "--help"),
 }
@@ -161,9 +162,13 @@ def small(line):
     added = list(SMALL.get(words[1], []))
     if words[1] == "train" and not any(word.startswith("data=") for word in words):
         added = [*PHANTOMS, *added]
+    if words[1] == "train" and "patch" not in line:
+        added = [*COARSE, *added]
     name = next((word.split("=")[1] for word in words if word.startswith("experiment=ablate")), None)
     if name:  # not named after what was added
         added.append(f"hydra.sweep.dir=sweeps/{name}/default")
+    elif words[1] == "train" and "-m" not in words:  # the default's second of the day is that of the line before
+        added.append(f"hydra.run.dir=runs/{zlib.crc32(line.encode()):x}")
     return [*words[:2], *(one for one in added if one.split("=", 1)[0] not in given), *words[2:]]
 
 
@@ -186,7 +191,16 @@ def drawn(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
-        tiny = [*PHANTOMS, "net.width=4", "trainer=cpu", *BRIEF, "matched=false", "callbacks=minimal", "logger=csv"]
+        tiny = [
+            *PHANTOMS,
+            *COARSE,
+            "net.width=4",
+            "trainer=cpu",
+            *BRIEF,
+            "matched=false",
+            "callbacks=minimal",
+            "logger=csv",
+        ]
         assert start("train", *tiny, "hydra.run.dir=small_run") == 0
     return folder
 
@@ -243,8 +257,9 @@ def check_unrun(one, words, line):
         done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}: {done.stderr}"
     elif one.instead == "--cfg job":
-        done = [word for word in shlex.split(line)[1:] if not word.startswith("hydra")]
-        assert start(*done, "--cfg", "job") == 0, line
+        _, command, *done = (word for word in shlex.split(line) if not word.startswith("hydra"))
+        command = "train" if command == "tune" else command  # a search takes what a training takes
+        assert start(command, *done, "--cfg", "job") == 0, line
     elif one.instead == "--help":
         assert start(*words[1:2], "--help") == 0, line
     elif one.instead == "tensorboard --help":

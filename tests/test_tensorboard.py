@@ -2,16 +2,16 @@
 
 import os
 import re
-import subprocess
 import sys
 import time
 
 import pytest
-from running import process
+from running import process, start
 
 TINY = [
     "data.normal=30", "data.pneumonia=40", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
     "batch_size=16", "trainer=cpu", "trainer.max_epochs=2", "draw_every_n_epochs=2",
+    "matched=false",
 ]  # fmt: skip
 RUNS = ["net=autoencoder", "net=unet"]
 
@@ -19,13 +19,10 @@ RUNS = ["net=autoencoder", "net=unet"]
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched")
-    environment = os.environ | {"PNEUMO_AD_CACHE": str(folder / "cache")}
-    command = [sys.executable, "-m", "pneumo_ad", "train", "-m", *TINY, "net=unet,autoencoder"]
-    done = subprocess.run(
-        [*command, f"hydra.sweep.dir={folder / 'sweep'}"],
-        env=environment, capture_output=True, text=True, timeout=300, cwd=folder,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", sys.argv)
+        patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
+        assert start("train", "-m", *TINY, "net=unet,autoencoder", f"hydra.sweep.dir={folder / 'sweep'}") == 0
     return folder / "sweep"
 
 
