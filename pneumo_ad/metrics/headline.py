@@ -43,6 +43,7 @@ class Evidence:
         lung_share: (I, N) share of each window inside the lung field.
         pixel_truth: By row, (H, W) int8 of `metrics.pixels` for a radiograph whose opacities are known.
         any_in_lung: (I,) whether any window is mostly lung, where more were scored than these N.
+        truths_left_out: Radiographs whose opacities are known too, and whose pixels are not looked at: too many.
     """
 
     patient: npt.NDArray[np.integer]
@@ -52,6 +53,7 @@ class Evidence:
     lung_share: npt.NDArray[np.float64]
     pixel_truth: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict)
     any_in_lung: npt.NDArray[np.bool_] | None = None
+    truths_left_out: int = 0
 
     @property
     def in_lung(self) -> npt.NDArray[np.bool_]:
@@ -296,7 +298,8 @@ def counts(evidence: Evidence) -> dict[str, int]:
         "counts/images_pneumonia": int(evidence.pneumonia.sum()),
         "counts/images_other": int((~evidence.normal & ~evidence.pneumonia).sum()),
         "counts/images_without_lung": int((~evidence.has_lung).sum()),
-        "counts/images_with_truth": len(evidence.pixel_truth),
+        "counts/images_with_truth": len(evidence.pixel_truth) + evidence.truths_left_out,
+        "counts/images_in_pixel_metrics": len(evidence.pixel_truth),
         "counts/patients": len(np.unique(evidence.patient)),
         "counts/patches": evidence.kind.size,
     }

@@ -20,7 +20,7 @@ from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.samples import lung_fields
 from pneumo_ad.evaluation.tables import images
 from pneumo_ad.lungs import FileFields, WholeImage
-from pneumo_ad.metrics.headline import LEVELS
+from pneumo_ad.metrics.headline import LEVELS, counts
 from pneumo_ad.metrics.kinds import UNKNOWN
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.scores import SAD, Brightness
@@ -100,6 +100,28 @@ def test_but_for_windows_all_is_the_same_where_some_are_kept(folder, map_of, rel
     assert all(
         np.array_equal(kept.evidence.pixel_truth[place], truth) for place, truth in full.evidence.pixel_truth.items()
     )
+
+
+def test_maps_are_kept_of_a_bounded_number_of_radiographs_of_each_label(folder, monkeypatch, caplog):
+    data, rows, kept = data_of(folder, patch=16, stride=16), np.arange(32), []
+    full = examine(scoring(), data, rows)
+    assert len(full.pixel["score"]) == 32
+    assert not caplog.records
+    for most in (20, 7):
+        monkeypatch.setattr("pneumo_ad.evaluation.evidence._MOST_PIXELS", most * 64 * 64)
+        caplog.clear()
+        result = examine(scoring(), data, rows)
+        for name, maps in result.pixel.items():
+            assert maps.keys() == result.evidence.pixel_truth.keys()
+            assert all(np.array_equal(found, full.pixel[name][i], equal_nan=True) for i, found in maps.items())
+        found = counts(result.evidence)
+        assert (found["counts/images_with_truth"], found["counts/images_in_pixel_metrics"]) == (32, len(maps))
+        assert f"look at {len(maps)} of the 32 radiographs" in caplog.text
+        assert np.array_equal(result.evidence.kind, full.evidence.kind)
+        kept.append(set(maps))
+    assert kept[1] < kept[0]
+    assert [len(places) for places in kept] == [16, 4]
+    assert [int(full.evidence.normal[list(places)].sum()) for places in kept] == [8, 2]
 
 
 def test_a_lung_that_no_kept_window_shows_is_a_lung(folder):
