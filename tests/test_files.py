@@ -9,11 +9,10 @@ def test_of_two_writers_the_last_whole_file_stays(tmp_path):
     """The second begins while the first writes: neither fails, neither publishes the other's half."""
     file = tmp_path / "a.txt"
     with whole(file) as first:
-        first.write_text("half of the first")
+        first.write_text("all of the first")
         with whole(file) as second:
             second.write_text("all of the second")
         assert file.read_text() == "all of the second"
-        first.write_text("all of the first")
     assert file.read_text() == "all of the first"
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
 
