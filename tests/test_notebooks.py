@@ -35,6 +35,8 @@ def test_it_runs_from_top_to_bottom(file, drawn, tmp_path):
     os.environ["PNEUMO_AD_CACHE"] = str(drawn)  # the kernel inherits it; the fixture of conftest puts it back
     before = sorted(FOLDER.iterdir())
     notebook = nbformat.read(file, as_version=4)
+    for cell in notebook.cells:  # what it takes to learn is for a reader; here it must only run
+        cell.source = re.sub(r"(max_epochs|check_val_every_n_epoch)=\d+", lambda key: f"{key[1]}=4", cell.source)
     # The kernel named python3 may be another Python's: this one runs the package under test.
     manager = jupyter_client.AsyncKernelManager(kernel_name="python3")
     manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]

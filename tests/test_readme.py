@@ -162,8 +162,8 @@ def small(line):
     added = list(SMALL.get(words[1], []))
     if words[1] == "train" and not any(word.startswith("data=") for word in words):
         added = [*PHANTOMS, *added]
-    if words[1] == "train" and "patch" not in line:
-        added = [*COARSE, *added]
+    if words[1] == "train":
+        added = [*(["net.width=4"] if "patch" in line else COARSE), *added]
     name = next((word.split("=")[1] for word in words if word.startswith("experiment=ablate")), None)
     if name:  # not named after what was added
         added.append(f"hydra.sweep.dir=sweeps/{name}/default")
@@ -191,17 +191,8 @@ def drawn(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
-        tiny = [
-            *PHANTOMS,
-            *COARSE,
-            "net.width=4",
-            "trainer=cpu",
-            *BRIEF,
-            "matched=false",
-            "callbacks=minimal",
-            "logger=csv",
-        ]
-        assert start("train", *tiny, "hydra.run.dir=small_run") == 0
+        tiny = [*PHANTOMS, *COARSE, "net.width=4", "trainer=cpu", *BRIEF, "callbacks=minimal", "logger=csv"]
+        assert start("train", *tiny, "matched=false", "hydra.run.dir=small_run") == 0
     return folder
 
 

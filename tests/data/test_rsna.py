@@ -105,4 +105,6 @@ def test_a_run_from_dicom_to_metrics(tmp_path):
     assert status == 0
     assert story(run)["status"] == "finished"
     metrics = json.loads((run / "metrics.json").read_text())
-    assert any("view" in key for key in metrics) or (run / "subgroups.csv").is_file()
+    assert metrics["counts/images"] == 8
+    groups = pd.read_csv(run / "subgroups.csv")
+    assert set(zip(groups["column"], groups["value"], strict=True)) == {("view", "PA"), ("view", "AP")}

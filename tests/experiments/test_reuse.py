@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from running import start
 
 from pneumo_ad.runs import load_run
 
@@ -62,12 +63,12 @@ def test_a_sweep_over_runs_of_a_net_from_outside(swept):
         assert (run / "checkpoints" / "best.ckpt").is_file()
 
 
-def test_faults_are_found_where_brightness_finds_nothing(swept):
-    folder, environment = swept
+def test_faults_are_found_where_brightness_finds_nothing(swept, site, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
     # A choice of the other package, without naming its search path again: the run remembers it.
     changes = ["score=sad_contrast", "data=cloth", "data.sound=16", "data.faulty=16", "data.seed=1"]
-    call([*COMMAND, "evaluate", "run=sweep/8", *changes, "output=found"], folder, environment)
-    metrics = json.loads((folder / "found" / "metrics.json").read_text())
+    assert start("evaluate", f"run={swept[0] / 'sweep' / '8'}", *changes, f"output={tmp_path / 'found'}") == 0
+    metrics = json.loads((tmp_path / "found" / "metrics.json").read_text())
     assert metrics["counts/images"] == 32
     assert metrics["pixel/auroc"] > 0.6
     assert metrics["pixel/auroc"] > metrics["brightness/pixel/auroc"] + 0.1

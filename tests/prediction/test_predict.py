@@ -4,6 +4,7 @@ import csv
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from drawn import radiograph
 from PIL import Image
-from running import COMMAND, TINY, process, start
+from running import TINY, process, start
 
 from pneumo_ad.prediction import pipeline
 from pneumo_ad.prediction.maps import read_map, write_map
@@ -176,13 +177,28 @@ def test_what_was_stopped_goes_on_and_gives_the_same_tables(predict, tmp_path, m
     assert not (tmp_path / "out" / "parts").exists()
 
 
+FILES = 16
+# The command, four files at a time and not too quick to be ended between them.
+SLOW = [sys.executable, "-c", """
+import time
+from pneumo_ad.cli import main
+from pneumo_ad.prediction import pipeline
+from pneumo_ad.scoring import scored
+scored.GROUP, decode = 4, pipeline.decode
+pipeline.decode = lambda *arguments: time.sleep(0.05) or decode(*arguments)
+main()
+"""]  # fmt: skip
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_process_that_was_ended_leaves_what_the_next_one_goes_on_with(predict, run, tmp_path, number):
-    for seed in range(100):
+    for seed in range(FILES):
         save(tmp_path / "in" / f"{seed:03d}.png", seed)
-    arguments = [f"run={run}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}", "overlays=false"]
+    told = {"overlays": "false", "maps": "none"}
+    arguments = [f"run={run}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
+    arguments += [f"{key}={value}" for key, value in told.items()]
     parts, deadline = tmp_path / "out" / "parts", time.monotonic() + 120
-    with process([*COMMAND, "predict", *arguments], stderr=subprocess.PIPE, text=True) as ended:
+    with process([*SLOW, "predict", *arguments], stderr=subprocess.PIPE, text=True) as ended:
         while not (list(parts.glob("*.json")) or (tmp_path / "out" / "predictions.csv").exists()):
             assert time.monotonic() < deadline
             assert ended.poll() is None, ended.stderr.read()
@@ -191,10 +207,10 @@ def test_a_process_that_was_ended_leaves_what_the_next_one_goes_on_with(predict,
         said = ended.communicate(timeout=120)[1]
     assert ended.returncode == (143 if number == signal.SIGTERM else -number)
     assert "Traceback" not in said
-    status, said = predict(overlays="false")
+    status, said = predict(**told)
     assert status == 0
     assert "going on: " in said
-    assert set(table(tmp_path / "out")) == {f"{seed:03d}.png" for seed in range(100)}
+    assert set(table(tmp_path / "out")) == {f"{seed:03d}.png" for seed in range(FILES)}
 
 
 def test_the_same_command_takes_what_is_new_and_what_changed_and_keeps_what_is_gone(predict, tmp_path):
