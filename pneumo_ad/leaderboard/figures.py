@@ -98,7 +98,7 @@ def metric_by_axis(
         unique = dict(zip(names, handles, strict=True))
         unique = {name: handle for name, handle in unique.items() if name}
         if legend:
-            figure.legend(unique.values(), unique.keys(), loc="outside right upper", frameon=False, fontsize=8)
+            figure.legend(unique.values(), unique.keys(), loc="outside right center", frameon=False, fontsize=8)
         elif unique:
             figure.legend(unique.values(), unique.keys(), loc="outside lower center", frameon=False, fontsize=8)
         title = f"{metric} against {axis}\nsmall rings: seeds; bar: 95 % interval over patients"
