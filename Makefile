@@ -26,7 +26,7 @@ demo: $(STAMP) ## Train the paper's preset and a better one on drawn radiographs
 	$(BIN)/python experiments/demo/compare.py $(RUNS)/paper $(RUNS)/denoiser
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 check: lint types doctest ## Run ruff, mypy and the examples in docstrings
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,9 +15,9 @@ from pneumo_ad.auditing.duplicates import find_duplicates
 from pneumo_ad.auditing.figures import class_distributions
 from pneumo_ad.auditing.findings import boundaries, count, pair_table, sentences, shortcut_table, sizes, straddlers
 from pneumo_ad.compose import build, compose_config
+from pneumo_ad.data.fit import sides
 from pneumo_ad.data.store import open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, REQUIRED, check_table
-from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.shortcuts import best_shortcut, image_shortcuts, shortcut_aurocs
 from pneumo_ad.sweeps import folder_name
@@ -47,7 +46,7 @@ def audit(arguments: Sequence[str]) -> Path:
 
 def audit_data(config: DictConfig, output: Path) -> Path:
     """Audit the data of a config with `data`, `image_size`, `fit` and, optionally, `lungs`; see `audit`."""
-    image_size = _sides(config.image_size)
+    image_size = sides(config.image_size, least=8)
     table, warned = read_table(config)
     store = open_store(table, image_size, config.fit, on_error="skip")
     lungs = build(config.lungs)(store) if config.get("lungs") else None
@@ -117,10 +116,3 @@ def _tally(pairs: pd.DataFrame) -> dict[str, Any]:
         across = {name: int(own[name].sum()) for name in own.columns if name.startswith("across_")}
         tally[kind.replace(" ", "_")] = {"pairs": len(own)} | across
     return tally
-
-
-def _sides(image_size: Any) -> tuple[int, int]:
-    sides = [image_size, image_size] if isinstance(image_size, int) else list(image_size)
-    if len(sides) != 2 or not np.all([isinstance(side, int) and side >= 8 for side in sides]):
-        raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least 8")
-    return sides[0], sides[1]

@@ -27,7 +27,7 @@ from pneumo_ad.files import write_text
 from pneumo_ad.jobs import claim, read_story, recorded, tell
 from pneumo_ad.loggers import closing
 from pneumo_ad.processes import count_processes
-from pneumo_ad.runs import find_checkpoint, keep_split, saved_config
+from pneumo_ad.runs import find_checkpoint, keep_split, saved_config, write_split
 from pneumo_ad.shortcuts import Values, image_shortcuts
 from pneumo_ad.summary import cell
 from pneumo_ad.train import go_on, log_config, log_metrics, record
@@ -108,8 +108,7 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     with torch.no_grad():  # what does not fit fails here, before any file is decoded
         build(config.net)(torch.zeros(1, 1, *datamodule.image_size))
     datamodule.prepare_data()
-    table = datamodule.store.table
-    write_text(run_dir / "split.csv", table[["image", "patient", "label", "split"]].to_csv(index=False))
+    write_split(datamodule.store.table, run_dir)
     prepared = time.perf_counter()
     tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
     before = read_story(run_dir).get("seconds_training", 0)  # of a run that goes on

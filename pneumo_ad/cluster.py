@@ -24,6 +24,7 @@ from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
 from pneumo_ad.metrics.headline import Evidence, counts, missing_kind
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN, macro_f1
+from pneumo_ad.metrics.pixels import IN_OPACITY
 from pneumo_ad.patches import inner
 from pneumo_ad.residuals import (
     DESCRIPTIONS,
@@ -97,7 +98,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     rows, subset, seen = chosen_rows(run, subset)
     windows = _windows_to_fit_on(run)
     log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
-    device = device_of(run.config.trainer.accelerator)
+    device = device_of(run.config.trainer)
     net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
     describe, explained = train_description(net, windows, seed, data.halo)
     models = _fit(describe, windows, seed)
@@ -132,8 +133,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
 
 def _windows_to_fit_on(run: Run) -> torch.Tensor:
     """(n, 1, p, p) uint8: every window of validation pneumonia radiographs of the run's own data, without padding."""
-    overrides = [override for override in run.overrides if not override.startswith(("data=", "data."))]
-    data = load_run(run.folder, overrides, str(run.checkpoint)).datamodule if run.data_changed else run.datamodule
+    data = run.own_datamodule()
     dataset = data.exhaustive_patches("val", PNEUMONIA, _FIT_IMAGES)
     if not len(dataset.rows):
         raise DataError(
@@ -273,7 +273,7 @@ def _draw(
         dataset.grid,
         [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)],
         words,
-        [(truth[i] > 0, truth[i] == 2) if i in truth else None for i in shown],
+        [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown],
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)

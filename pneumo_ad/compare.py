@@ -86,7 +86,7 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
         if not _evaluated(run.folder, place):
             log.info("evaluating run %d of %d: %s", number, len(finished), run.name)
             try:
-                with claim(run.folder, wait=_PATIENCE):
+                with claim(place, wait=_PATIENCE):
                     if not _evaluated(run.folder, place):  # nobody did while we waited
                         opened = load_run(run.folder, changes, settings.get("checkpoint", "best"))
                         evaluate_run(opened, place, settings.get("subset"))

@@ -117,6 +117,10 @@ def compose_job(
 def groups_among(names: Iterable[str], search_path: Sequence[str] = ()) -> set[str]:
     """Which names are config groups of `pneumo_ad.conf` or of a search path: asking for all takes Hydra a second.
 
+    Args:
+        names: That stand left of a `=`.
+        search_path: See `compose_config`.
+
     >>> sorted(groups_among(["net", "stride", "data.root"]))
     ['net']
     """

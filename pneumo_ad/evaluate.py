@@ -22,11 +22,12 @@ from pneumo_ad.evaluation.calibration import Calibration, fit_thresholds, valida
 from pneumo_ad.evaluation.deviation import Deviation, measure_deviation
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, Scoring, check_relative, examine
-from pneumo_ad.evaluation.matched import measure_matched
+from pneumo_ad.evaluation.matched import measure_matched, too_few
 from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.pictures import draw
 from pneumo_ad.evaluation.tables import write_tables
-from pneumo_ad.files import write_json
+from pneumo_ad.files import writable_folder, write_json
+from pneumo_ad.jobs import claim
 from pneumo_ad.nets.reach import check_side
 from pneumo_ad.runs import Run, explained, load_run, of_run
 from pneumo_ad.sampled_maps import POINTS, SampledMaps, sample, write_maps
@@ -36,6 +37,7 @@ from pneumo_ad.sweeps import folder_name
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 10  # seconds that another process may take to leave the folder
 _TRUTHS = 50  # radiographs with truth among which those with opacities are looked for
 _SUBSETS = ("train", "val", "test", "all")
 
@@ -49,10 +51,13 @@ def evaluate(overrides: Sequence[str]) -> Path:
     Raises:
         ConfigError: No `run=`, or an override that cannot be applied.
         DataError: A run folder without checkpoint, or data that cannot be evaluated.
+        BusyError: Another process writes to the same folder.
     """
     own, rest = of_run(overrides, "evaluate", subset="", checkpoint="best")
     run = load_run(own["run"], rest, own["checkpoint"])
-    return evaluate_run(run, Path(own["output"] or default_output(run.folder, overrides)), own["subset"] or None)
+    output = writable_folder(Path(own["output"] or default_output(run.folder, overrides)))
+    with claim(output, wait=_PATIENCE):
+        return evaluate_run(run, output, own["subset"] or None)
 
 
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:
@@ -97,7 +102,9 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     findings = measure(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
     findings.explain_missing_kinds(unfitted)
     if config.matched:
-        findings.add(measure_matched(scoring, _padded(run, rows)))
+        reason = too_few(data.store.table["label"].iloc[rows])  # before a store is built for it
+        found = ({}, {"image/auroc_matched": reason}) if reason else measure_matched(scoring, _padded(run, rows))
+        findings.add(found)
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
@@ -141,7 +148,7 @@ def scoring_of(run: Run) -> Scoring:
     with explained(run.folder, ConfigError):
         if config.halo and config.view == "patch":
             check_side(run.module.net, config.patch, config.halo)
-        device = device_of(config.trainer.accelerator)
+        device = device_of(config.trainer)
         net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
         if config.compile:
             compile_net(net, device)
@@ -199,7 +206,7 @@ def _calibrate(run: Run, scoring: Scoring) -> Calibration:
 
 
 def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
-    """The radiographs of some rows and no others, with their aspect ratio kept."""
+    """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
     data = run.datamodule
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
     return build(run.config.datamodule, table=data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
@@ -239,7 +246,7 @@ def check_options(config: DictConfig) -> None:
         raise ConfigError(f"eval_batch_size={size} must be a whole number of windows, at least 1, or null")
     if not 0 < config.false_alarm_rate < 1:
         raise ConfigError(f"false_alarm_rate={config.false_alarm_rate} must lie between 0 and 1")
-    device_of(config.trainer.accelerator)
+    device_of(config.trainer)
     build(config.threshold)
     build(config.aggregate)
 
@@ -256,15 +263,28 @@ def check_scoring(config: DictConfig) -> None:
         log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
 
 
-def device_of(accelerator: str) -> torch.device:
-    """Where a trainer's `accelerator` leads.
+def device_of(trainer: DictConfig) -> torch.device:
+    """Where a trainer's `accelerator` and `devices` lead: of several devices to the first, as of `devices=[1]`.
+
+    Args:
+        trainer: Of a config.
 
     Raises:
-        ConfigError: To CUDA, and there is none.
+        ConfigError: To CUDA, and there is none, or none of that number.
     """
+    accelerator, devices = trainer.accelerator, trainer.get("devices", "auto")
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ConfigError("trainer=gpu needs a CUDA device and none was found; use trainer=cpu or trainer=auto")
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # A number is how many, a list which; so is a text with a comma, as Lightning reads it.
+    named = devices.split(",") if isinstance(devices, str) and "," in devices else devices
+    index = 0 if isinstance(named, (int, str)) or not named else int(named[0])
+    if index >= (there := torch.cuda.device_count()):
+        raise ConfigError(
+            f"trainer.devices={devices} begins with CUDA device {index}, and there are {there}: trainer.devices=1"
+        )
+    return torch.device("cuda", index)
 
 
 def eval_batch_size(config: DictConfig, device: torch.device) -> int:
@@ -293,11 +313,21 @@ def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int
     split, seen = run.folder / "split.csv", 0
     if run.data_changed and split.is_file():
         own = pd.read_csv(split, dtype=str, keep_default_na=False)
-        known = set(own.loc[own["split"] != "test", "patient"])
+        known = set(own.loc[own["split"].isin(("train", "val")), "patient"])
         new = ~run.datamodule.store.table["patient"].iloc[rows].isin(known).to_numpy()
         seen = int((~new).sum())
         if seen:
-            log.warning("%d radiographs of patients whom the run saw in training are left out", seen)
+            one = run.datamodule.store.table.iloc[rows[~new][0]]
+            told = (
+                f"{seen} of {len(rows)} radiographs are of patients of the same name as some whom the run saw in "
+                f"training, for example {one['image']} of patient {one['patient']}"
+            )
+            if seen == len(rows):
+                raise DataError(
+                    f"nothing to evaluate: {told}. Where they are other people, name the patients in a csv with "
+                    "columns image and patient: data.csv=FILE of data=folder, data.index=FILE of data=masks"
+                )
+            log.warning("%s; they are left out", told)
         rows = rows[new]
     if not len(rows):
         raise DataError(f"nothing to evaluate: no radiograph in subset={subset}")

@@ -24,6 +24,7 @@ import pneumo_ad
 from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.table import UNDEALT
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.export.card import Record, model_card
 from pneumo_ad.export.description import FILE, Description
@@ -160,6 +161,7 @@ def _check_graph(run: Run) -> None:
 def _radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Some radiographs, evenly chosen, and their content; no store of all is built for them."""
     table = run.datamodule.table
+    table = table[table["split"] != UNDEALT]
     if not run.data_changed and (table["split"] == "test").any():
         table = table[table["split"] == "test"]
     places = np.unique(np.linspace(0, len(table) - 1, _COMPARED).round().astype(int))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from pneumo_ad.errors import ConfigError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Gives the place beside `path` to write to, and renames it when all is written; nothing is left of a failure.
+    """Gives a place beside `path` to write to, and renames it when all is written; nothing is left of a failure.
+
+    The place is nobody else's: of two who write at once, the last whole file stays.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -22,7 +25,7 @@ def whole(path: Path) -> Iterator[Path]:
     >>> [file.name for file in folder.iterdir()]
     ['a.txt']
     """
-    aside = path.with_name(path.name + ".partial")
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield aside
         aside.rename(path)

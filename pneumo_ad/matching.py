@@ -8,7 +8,6 @@ blur. No label is looked at.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from scipy.optimize import brentq
 
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.shortcuts import inner_field, laplacian
+from pneumo_ad.threads import reading_threads
 
 _RANKS = (np.arange(4096) + 0.5) / 4096  # at which quantile functions are kept
 _FINE = 16  # steps per grey level in which blurred images are ranked
@@ -94,7 +94,7 @@ def match(
         matched[place], sigma[place] = match_one(image, field, reference)
         sharpness[place] = _sharpness(matched[place], field == 1)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         list(pool.map(one, range(len(rows))))
     reached = np.abs(sharpness - reference.sharpness) <= _REACHED * reference.sharpness
     return Matched(matched, sigma, reached, reference)
@@ -128,7 +128,7 @@ def find_reference(
         inside = np.sort(np.asarray(images[row])[np.asarray(lung_fields[row]) == 1])
         return inside[(_RANKS * len(inside)).astype(np.int64)].astype(np.int64)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         # A sum of integers does not depend on the order of the radiographs.
         levels = sum(pool.map(quantiles, rows), np.zeros(len(_RANKS), dtype=np.int64)) / len(rows)
 

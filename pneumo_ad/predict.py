@@ -17,7 +17,7 @@ from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.jobs import INTERRUPTED
 from pneumo_ad.prediction.files import File, find_files, printable
-from pneumo_ad.prediction.folder import Output, check_folder, writable
+from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
 from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.opening import open_judge
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
@@ -85,7 +85,7 @@ def predict(arguments: Sequence[str]) -> Predicted:
     asked |= {"overrides": sorted(rest), "maps": own["maps"], "overlays": overlays, "pneumo_ad": __version__}
     with writable(output):
         pictures = Pictures(output, judge.standard, own["maps"], overlays)  # type: ignore[arg-type]
-        into = Output(output, asked, overwrite)
+        into = OutputFolder(output, asked, overwrite)
         with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
             found = predict_files(judge, files, into, pictures)
         if report:
@@ -96,7 +96,7 @@ def predict(arguments: Sequence[str]) -> Predicted:
         return found
 
 
-def predict_files(judge: Judge, files: Sequence[File], output: Output, pictures: Pictures) -> Predicted:
+def predict_files(judge: Judge, files: Sequence[File], output: OutputFolder, pictures: Pictures) -> Predicted:
     """Judge what is left of some files, and write the tables.
 
     Args:

@@ -17,7 +17,7 @@ from pneumo_ad.evaluate import chosen_rows, default_output, evaluate_run, scorin
 from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.shown import contrast, shown_radiographs, spread_by_score
 from pneumo_ad.files import writable_folder
-from pneumo_ad.jobs import read_story
+from pneumo_ad.jobs import claim, read_story
 from pneumo_ad.report import RESIDUAL, Measured, Page, Radiograph
 from pneumo_ad.report.write import write_report
 from pneumo_ad.runs import Run, load_run, of_run
@@ -26,6 +26,8 @@ from pneumo_ad.summary import HEADLINE, strongest_shortcut
 from pneumo_ad.thresholds import Thresholds
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 600  # seconds that another process may take over the same evaluation
 
 DECISIONS = {
     "false_alarms/image": "false alarms on unseen normal radiographs, declared {declared:.3g}",
@@ -79,8 +81,11 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
             )
         else:
             log.info("no evaluation of this in %s: it is made first", evaluated)
-        evaluate_run(run, evaluated, subset)
-        windows = earlier_scores(evaluated, run, scoring, rows)
+        with claim(evaluated, wait=_PATIENCE):
+            windows = earlier_scores(evaluated, run, scoring, rows)
+            if windows is None:  # nobody made it while we waited
+                evaluate_run(run, evaluated, subset)
+                windows = earlier_scores(evaluated, run, scoring, rows)
         assert windows is not None, "what was just written"
     found = json.loads((evaluated / "metrics.json").read_text())
     images = pd.read_csv(evaluated / "images.csv", dtype=str, keep_default_na=False)

@@ -17,7 +17,9 @@ from pneumo_ad import __version__
 from pneumo_ad.checkpoints import read_checkpoint
 from pneumo_ad.compose import build, change_saved, compose_config
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.table import SPLITS, UNDEALT
 from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
 from pneumo_ad.search_path import saved_search_path
@@ -59,6 +61,18 @@ class Run:
         if not self.data_changed:
             keep_split(datamodule, self.folder)
         return datamodule
+
+    @property
+    def own_overrides(self) -> list[str]:
+        """Those of the overrides that count for the run's own data too: what they say of other data is left out."""
+        of_data = ("data=", "data.", *(("shards=", "missing_shards=") if self.data_changed else ()))
+        return [override for override in self.overrides if not override.lstrip("+").startswith(of_data)]
+
+    def own_datamodule(self) -> PatchDataModule:
+        """The run's own data, whatever the overrides say of other data; see `datamodule`."""
+        if not self.data_changed:
+            return self.datamodule
+        return load_run(self.folder, self.own_overrides, str(self.checkpoint)).datamodule
 
 
 def of_run(overrides: Sequence[str], command: str, **own: str) -> tuple[dict[str, str], list[str]]:
@@ -143,7 +157,8 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     file = folder / "split.csv"
     if not file.is_file():
         return
-    dealt = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")["split"]
+    own = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")["split"]
+    dealt = own[own.isin(SPLITS)]
     table = datamodule.table
     now = set(table["image"]) - set(datamodule.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
@@ -153,8 +168,19 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )
-    # What the run never dealt, such as a shard that came later, is neither trained on nor in any split evaluated.
-    table["split"] = table["image"].map(dealt).fillna("undealt")
+    # What the run never dealt, such as a shard that came later; the data module warns of those that it opens.
+    table["split"] = table["image"].map(dealt).fillna(UNDEALT)
+
+
+def write_split(table: pd.DataFrame, folder: Path) -> None:
+    """Say in `split.csv` who is in which split, for `keep_split`.
+
+    Args:
+        table: Of an open store.
+        folder: The run folder.
+    """
+    dealt = table.loc[table["split"].isin(SPLITS), ["image", "patient", "label", "split"]]
+    write_text(folder / "split.csv", dealt.to_csv(index=False))
 
 
 def saved_config(folder: Path) -> DictConfig:

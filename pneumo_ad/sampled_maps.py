@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.data.fit import Placement, unfit_map
+from pneumo_ad.data.fit import unfit_map
 from pneumo_ad.files import whole
+from pneumo_ad.placement import Placement
 
 POINTS = 128  # to a side: the rectangle of the radiograph, padding cut away, whatever its aspect
 _ARRAYS = ("score", "brightness", "truth")

@@ -6,7 +6,6 @@ DeGrave et al. 2021, Nature Machine Intelligence, for chest radiographs).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,8 @@ import pandas as pd
 
 from pneumo_ad.metrics.headline import LEAST_IMAGES
 from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
+from pneumo_ad.placement import Placement
+from pneumo_ad.threads import reading_threads
 
 Values = dict[str, npt.NDArray[np.float64]]
 
@@ -73,16 +74,16 @@ def pixel_shortcuts(
         `brightness`, `contrast`, `sharpness`, `sharpness_centre`, `border_blackness`: (I,) each, see `WORDS`.
     """
     rows = _rows(rows, images)
-    boxes = table[["top", "left", "fitted_height", "fitted_width"]].to_numpy(dtype=np.int64)
+    placements = Placement.of_rows(table)
 
     def of(row: int) -> tuple[float, ...]:
-        top, left, height, width = boxes[row]
-        image = np.asarray(images[row, top : top + height, left : left + width])
+        image = placements[row].inner(np.asarray(images[row]))
         # A radiograph may be a line of pixels; it then has no Laplacian and counts as dull.
         edges = np.abs(laplacian(image)) if min(image.shape) > 2 else np.zeros((1, 1))
         h, w = edges.shape
         centre = edges[h // 4 : h - h // 4, w // 4 : w - w // 4]
         frame = np.ones(image.shape, dtype=bool)
+        height, width = image.shape
         down, right = max(1, round(height * _FRAME)), max(1, round(width * _FRAME))
         frame[down : height - down, right : width - right] = False
         black = (image[frame] <= _BLACK).mean()
@@ -110,13 +111,13 @@ def lung_shortcuts(
         `lung_area`, `lung_brightness`, `lung_contrast`, `lung_sharpness`: (I,) each, see `WORDS`.
     """
     rows = _rows(rows, images)
-    area = (table["fitted_height"] * table["fitted_width"]).to_numpy(dtype=np.float64)
+    placements = Placement.of_rows(table)
 
     def of(row: int) -> tuple[float, ...]:
         field = np.asarray(lung_fields[row])
         image = np.asarray(images[row])
         inside, edges = image[field == 1], np.abs(laplacian(image)[inner_field(field)])
-        share = len(inside) / area[row]
+        share = placements[row].inner(field).mean()
         return (share, inside.mean(), inside.std(), edges.mean()) if len(edges) else (share, *[np.nan] * 3)
 
     return _by_name(("lung_area", "lung_brightness", "lung_contrast", "lung_sharpness"), _each(of, rows))
@@ -237,7 +238,7 @@ def _rows(rows: npt.NDArray[np.integer] | None, images: npt.NDArray[np.uint8]) -
 
 def _each(of: Callable[[int], tuple[float, ...]], rows: npt.NDArray[np.integer]) -> list[tuple[float, ...]]:
     # Threads: numpy works outside the interpreter's lock, and an image at a time is all that is held.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         return list(pool.map(of, rows))
 
 

@@ -25,14 +25,13 @@ from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.evaluate import check_evaluation, device_of, evaluate_run
-from pneumo_ad.files import write_text
 from pneumo_ad.jobs import INTERRUPTED, flatten, overrides_of, read_story, tell
 from pneumo_ad.loggers import closing
 from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.module import NetModule
 from pneumo_ad.nets.reach import check_side, reach_of
 from pneumo_ad.processes import count_processes, launch
-from pneumo_ad.runs import keep_split, load_run
+from pneumo_ad.runs import keep_split, load_run, write_split
 from pneumo_ad.search_path import as_override, saved_search_path
 from pneumo_ad.summary import HEADLINE, print_evaluation
 
@@ -66,7 +65,7 @@ def train(config: DictConfig) -> dict[str, object]:
     _try_out(module, datamodule)
     check_evaluation(config)
     if config.compile:
-        check_compiler(device_of(config.trainer.accelerator))
+        check_compiler(device_of(config.trainer))
     if config.scoring == "dense" and datamodule.view == "patch":
         _announce_dense(module, datamodule)
     started = time.perf_counter()
@@ -297,7 +296,7 @@ def _commit() -> str | None:
 def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
     """Say what will be trained on, and keep the split with the run."""
     table = datamodule.store.table
-    write_text(run_dir / "split.csv", table[["image", "patient", "label", "split"]].to_csv(index=False))
+    write_split(table, run_dir)
     patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
     tell(run_dir, patches_train=patches["train"], patches_val=patches["val"])

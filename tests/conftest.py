@@ -1,5 +1,6 @@
 """What every test gets: a cache folder of its own, one thread, and a clean Hydra."""
 
+import multiprocessing
 import os
 import shutil
 import sys
@@ -17,7 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(folder))
-    return folder
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -69,6 +71,8 @@ def browser():
         pytest.skip("no chromium was found: pages are not looked at in a browser")
     from playwright.sync_api import sync_playwright
 
+    # A forked process would hold the driver's pipe, whose end is what tells the driver to end.
+    assert not multiprocessing.active_children()
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield started

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -40,6 +41,16 @@ def start(*arguments, drawn=False):
         except SystemExit as end:
             return end.code or 0
     return 0
+
+
+@contextmanager
+def process(command, **options):
+    """Another process, which is not left behind whatever becomes of the test."""
+    with subprocess.Popen(command, **options) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def story(folder):

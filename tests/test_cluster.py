@@ -16,7 +16,7 @@ from running import TINY, start
 from sklearn.metrics import adjusted_rand_score
 
 from pneumo_ad import cluster_figures
-from pneumo_ad.cluster import CHANCE, cluster, cluster_run, measure
+from pneumo_ad.cluster import CHANCE, _windows_to_fit_on, cluster, cluster_run, measure
 from pneumo_ad.cluster_figures import CLUSTER_COLOURS
 from pneumo_ad.cluster_summary import print_clusters
 from pneumo_ad.errors import ConfigError, DataError
@@ -255,3 +255,10 @@ def test_a_cluster_without_a_window_leaves_its_rows_empty(tmp_path):
     scales = {image.norm.vmax for axis in figure.axes[8:16] for image in axis.images}
     assert len(scales) == 1
     assert scales == {-image.norm.vmin for axis in figure.axes[40:48] for image in axis.images}
+
+
+def test_clusters_are_fitted_on_the_runs_own_data_however_the_others_lie(run, tmp_path):
+    others = write_blocks(tmp_path / "others", normal=2, pneumonia=3)
+    own = _windows_to_fit_on(load_run(run))
+    changes = ["data=masks", f"data.root={others}", "shards=3", "missing_shards=skip"]
+    assert torch.equal(_windows_to_fit_on(load_run(run, changes)), own)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -17,12 +18,17 @@ import pandas as pd
 import pytest
 import torch
 from drawn import write_kaggle, write_set
+from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from PIL import Image
 from running import start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pneumo_ad import cli, runs
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.evaluate import device_of, scoring_of
+from pneumo_ad.evaluation.calibration import validation_scores
 from pneumo_ad.metrics import KINDS
 from pneumo_ad.residuals.embedding import train_embedding
 
@@ -320,7 +326,8 @@ def test_evaluate_may_change_whatever_the_weights_do_not_depend_on(command, run,
 @pytest.mark.parametrize("change", ["stride=16", "lungs=none", "image_size=48", "data.test=0.2", "score=brightness"])
 def test_thresholds_are_fitted_anew_when_what_they_depend_on_changes(command, run, undrawn, change):
     def kept():
-        return {file.name: dict(np.load(file)) for file in (run / "validation_scores").glob("*.npz")}
+        files = (run / "validation_scores").glob("*.npz")
+        return {file.name: {name: of for name, of in np.load(file).items() if of.dtype.kind == "f"} for file in files}
 
     before = kept()
     assert len(before) == 1
@@ -583,3 +590,164 @@ def test_the_installed_command_is_this_one():
     import pneumo_ad
 
     assert done.stdout.strip() == pneumo_ad.__version__
+
+
+def changed_split(run, change):
+    """What a run says of who is in which split, rewritten."""
+    split = pd.read_csv(run / "split.csv", dtype=str)
+    change(split).to_csv(run / "split.csv", index=False)
+
+
+def test_radiographs_that_a_run_never_dealt_are_not_evaluated_and_named(command, run, undrawn):
+    """As of a shard, or a file, that came after the training; with them matched figures were refused."""
+    later = pd.read_csv(run / "split.csv", dtype=str)["image"].iloc[[0, -1]].tolist()
+    changed_split(run, lambda split: split[~split["image"].isin(later)])
+    with pytest.warns(UserWarning, match=f"2 radiographs came after .*: {', '.join(later)}$"):
+        said = command("evaluate", f"run={run}", "subset=all", "on_error=skip", "output=out")
+    assert said.status == 0, said.err
+    assert metrics_of(Path("out"))["counts/images"] == 42
+    assert set(pd.read_csv("out/images.csv", dtype=str)["image"]).isdisjoint(later)
+    assert metrics_of(Path("out"))["counts/images_matched"] <= 42
+
+
+def test_patients_that_no_split_holds_are_not_taken_for_seen(command, run, others, undrawn):
+    changed_split(run, lambda split: split.assign(patient="patient0", split="undealt"))
+    assert command("evaluate", f"run={run}", "data=masks", f"data.root={others}", "output=out").status == 0
+    assert metrics_of(Path("out"))["counts/images_seen_in_training"] == 0
+
+
+def test_where_all_patients_bear_names_of_seen_ones_that_is_said(command, run, others):
+    names = pd.read_csv(others / "index.csv", dtype=str)["patient"].unique()
+    changed_split(run, lambda split: split[split["split"] == "train"].head(len(names)).assign(patient=names))
+    said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}")
+    assert said.status == 2
+    assert "nothing to evaluate: 13 of 13 radiographs are of patients of the same name as some whom" in said.err
+    assert "for example n000 of patient patient0. Where they are other people, name the patients in a csv" in said.err
+
+
+def test_two_processes_do_not_write_one_evaluation(command, run, monkeypatch):
+    monkeypatch.setattr("pneumo_ad.evaluate._PATIENCE", 0.1)
+    with FileLock(run / ".lock"):
+        said = command("evaluate", f"run={run}")
+        assert said.status == 2
+        assert f"{run}: another process is at this run" in said.err
+    monkeypatch.setattr("pneumo_ad.evaluate.evaluate_run", lambda run, output, subset: output)
+    monkeypatch.setattr("pneumo_ad.summary.print_evaluation", lambda *arguments: None)
+    Path("out").mkdir()
+    with FileLock(run / ".lock"):
+        assert command("evaluate", f"run={run}", "output=out").status == 0  # that is another evaluation
+    assert command("evaluate", f"run={run}", "output=/proc/no").status == 2
+
+
+def test_nothing_is_built_to_match_too_few(command, run, tmp_path, undrawn, monkeypatch):
+    others = write_set(tmp_path / "others", normal=6, pneumonia=4)
+    monkeypatch.setattr("pneumo_ad.evaluate._padded", lambda *arguments: pytest.fail("a store was built"))
+    said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}", "output=out")
+    assert said.status == 0, said.err
+    told = metrics_of(Path("out"))["about"]["omitted"]["image/auroc_matched"]
+    assert told == "4 pneumonia radiographs that could be matched; at least 5 are needed"
+
+
+def test_the_runs_own_data_are_asked_for_whatever_is_said_of_other_data(run, others):
+    own = runs.load_run(run).datamodule.table
+    changes = ["data=masks", f"data.root={others}", "shards=3", "missing_shards=skip", "stride=4"]
+    data = runs.load_run(run, changes).own_datamodule()
+    assert (data.shards, data.missing_shards, data.grid.stride) == (1, "raise", 4)
+    pd.testing.assert_frame_equal(data.table, own)
+
+
+@pytest.fixture
+def own_copy(run, trained, tmp_path, monkeypatch):
+    """The run opened on a copy of its own radiographs, which a test may change."""
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(shutil.copytree(trained[1], tmp_path / "cache")))
+    return run
+
+
+def validation_of(run, *overrides):
+    opened = runs.load_run(run, overrides)
+    return validation_scores(opened, scoring_of(opened))
+
+
+def kept_of(run):
+    (kept,) = (run / "validation_scores").iterdir()
+    return kept
+
+
+def test_kept_scores_are_made_anew_of_another_picture_under_the_same_name(own_copy):
+    first = validation_of(own_copy)
+    times = kept_of(own_copy).stat().st_mtime_ns
+    assert all(np.array_equal(scores, first[name]) for name, scores in validation_of(own_copy).items())
+    assert kept_of(own_copy).stat().st_mtime_ns == times
+    table = runs.load_run(own_copy).datamodule.table
+    of_training, of_validation = (
+        table.loc[(table["split"] == split) & (table["label"] == "normal"), "path"].iloc[0]
+        for split in ("train", "val")
+    )
+    os.utime(of_training)  # is none of theirs
+    validation_of(own_copy)
+    assert kept_of(own_copy).stat().st_mtime_ns == times
+    with Image.open(of_validation) as picture:
+        other = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    other.save(of_validation)
+    second = validation_of(own_copy)
+    assert not np.array_equal(second["score_normal_images"], first["score_normal_images"])
+    assert all(np.array_equal(scores, second[name]) for name, scores in validation_of(own_copy).items())
+
+
+def test_kept_scores_do_where_the_data_are_not_at_hand(own_copy, tmp_path):
+    first = validation_of(own_copy)
+    shutil.rmtree(tmp_path / "cache")
+    config = own_copy / ".hydra" / "config.yaml"
+    found = runs.load_run(own_copy)
+    found.__dict__["datamodule"] = None  # never asked for where it cannot be given
+    assert config.is_file()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs.Run, "own_datamodule", lambda self: (_ for _ in ()).throw(DataError("elsewhere")))
+        again = validation_scores(found, scoring_of(found))
+    assert all(np.array_equal(scores, first[name]) for name, scores in again.items())
+
+
+def test_kept_scores_may_be_read_by_whoever_may_read_the_run(own_copy):
+    before = os.umask(0o022)
+    try:
+        shutil.rmtree(own_copy / "validation_scores")
+        validation_of(own_copy)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(kept_of(own_copy).stat().st_mode) == 0o644
+
+
+def test_kept_scores_of_somebody_else_that_cannot_be_read_are_made_anew(own_copy, monkeypatch, caplog):
+    first = validation_of(own_copy)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    load = np.load
+    monkeypatch.setattr(np, "load", lambda file, **how: refuse() if Path(file).suffix == ".npz" else load(file, **how))
+    assert set(first) == set(validation_of(own_copy))
+    assert "cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "expected"),
+    [
+        ("auto", 1, "cuda:0"),
+        ("auto", "auto", "cuda:0"),
+        ("gpu", [1], "cuda:1"),
+        ("gpu", "1,0", "cuda:1"),
+        ("gpu", 2, "cuda:0"),
+        ("gpu", "2", "cuda:0"),
+        ("gpu", [2], None),
+        ("cpu", [1], "cpu"),
+    ],
+)
+def test_a_run_is_evaluated_on_the_device_that_trained_it(monkeypatch, accelerator, devices, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    trainer = OmegaConf.create({"accelerator": accelerator, "devices": devices})
+    if expected is None:
+        with pytest.raises(ConfigError, match="begins with CUDA device 2, and there are 2"):
+            device_of(trainer)
+    else:
+        assert device_of(trainer) == torch.device(expected)

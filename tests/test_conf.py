@@ -30,7 +30,7 @@ OFFERS = {
     "aggregate": ("__call__",),
     "optimizer": ("__call__",),
     "lungs": ("__call__",),
-    "intensity": ("__call__", "one"),
+    "intensity": ("__call__", "of_images"),
 }
 
 
@@ -185,7 +185,7 @@ def test_every_file_ships_and_says_what_it_is(file):
     assert (files("pneumo_ad.conf") / file.relative_to(CONF).as_posix()).is_file()
     assert isinstance(yaml.safe_load(file.read_text()), dict)
     first = file.read_text().splitlines()[0]
-    assert re.match(r"# \S.{9}", first), f"{file.name}: no first line that says what it is"
+    assert re.match(r"# .{10}", first), f"{file.name}: no first line that says what it is"
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
-from running import TINY, start, story, times, weights
+from running import TINY, process, start, story, times, weights
 
 from pneumo_ad.jobs import Status, read_story, status, tell
 from pneumo_ad.module import PatchAutoencoder
@@ -250,12 +251,12 @@ def test_a_worker_ends_with_the_process_that_started_it(tmp_path):
         "    multiprocessing.get_context('spawn').Process(target=work).start()\n"
         "    time.sleep(60)\n"
     )
-    first = subprocess.Popen([sys.executable, "workers.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert first.stdout is not None
-    assert first.stdout.readline().strip().isdigit()
-    first.kill()
-    first.wait()
-    assert first.stdout.read() == b""  # comes back when nobody is left to write
+    with process([sys.executable, "workers.py"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as first:
+        assert first.stdout.readline().strip().isdigit()
+        first.kill()
+        ended = time.monotonic()
+        assert first.stdout.read() == b""  # comes back when nobody is left to write
+        assert time.monotonic() - ended < 30  # long before it would have ended of itself
 
 
 def test_the_folders_of_runs_are_names_that_any_file_system_takes():

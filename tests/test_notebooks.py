@@ -41,7 +41,7 @@ def test_it_runs_from_top_to_bottom(file, drawn, tmp_path):
     manager = jupyter_client.AsyncKernelManager(kernel_name="python3")
     manager.kernel_spec.argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     client = nbclient.NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
-    client.execute()
+    client.execute(cleanup_kc=True)  # its kernel ends with it, though it was given the manager
     pictures = sum(
         "image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
     )

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from drawn import radiograph, write_set
 from PIL import Image
-from running import COMMAND, TINY, start, story, weights
+from running import COMMAND, TINY, process, start, story, weights
 
 from pneumo_ad.data.store import list_stores
 
@@ -161,12 +161,12 @@ def test_a_build_that_is_killed_leaves_nothing_half_and_the_same_command_goes_on
         os.link("large/0.png", f"large/{number}.png")
     words = ["data=folder", "data.root=large", "image_size=64", "num_shards=2", "lungs=none"]
     cache = Path(os.environ["PNEUMO_AD_CACHE"]) / "stores"
-    killed = subprocess.Popen([*SLOW, "prepare", *words], stderr=subprocess.DEVNULL)
-    while not any(file.stat().st_size > 20 * 64**2 for file in cache.glob("*.partial/images.npy")):
-        assert killed.poll() is None, "the build was through before it could be killed"
-        time.sleep(0.02)
-    killed.kill()
-    killed.wait()
+    deadline = time.monotonic() + 120
+    with process([*SLOW, "prepare", *words], stderr=subprocess.DEVNULL) as killed:
+        while not any(file.stat().st_size > 20 * 64**2 for file in cache.glob("*.partial/images.npy")):
+            assert killed.poll() is None, "the build was through before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     assert len(list(cache.glob("*.partial"))) == 1
     assert not list_stores()
     assert start("prepare", *words) == 0

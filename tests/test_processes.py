@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from running import TINY, start, story, weights
+from running import TINY, process, start, story, weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pneumo_ad.errors import ConfigError
@@ -126,7 +126,7 @@ def test_sigterm_and_sigkill_leave_nobody_behind(shared, capfd):
     told = threading.Thread(target=tell)
     told.start()
     assert start("train", *TWO, "trainer.max_epochs=100000", f"hydra.run.dir={run}") == 143
-    told.join()
+    told.join(100)
     assert alive(run) == []
     assert status(run).word == "interrupted"
     said = capfd.readouterr()
@@ -141,11 +141,9 @@ def test_sigterm_and_sigkill_leave_nobody_behind(shared, capfd):
     # The process that started them is killed; whoever starts the run again must not find them at work.
     code = f"from pathlib import Path; from pneumo_ad.processes import launch; launch(Path({str(run)!r}), 2)"
     before = last.stat().st_mtime_ns
-    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: last.stat().st_mtime_ns != before)
-    assert len(alive(run)) == 3  # torchrun and two processes
-    first.kill()
-    first.wait()
+    with process([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        wait_until(lambda: last.stat().st_mtime_ns != before)
+        assert len(alive(run)) == 3  # torchrun and two processes
     wait_until(lambda: not alive(run), seconds=20)
 
 

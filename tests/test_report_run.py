@@ -11,9 +11,14 @@ import torch
 from drawn import write_set
 from running import TINY, start
 
+from pneumo_ad.aggregates import Mean
 from pneumo_ad.evaluate import scoring_of
+from pneumo_ad.evaluation.examination import Scoring
 from pneumo_ad.evaluation.shown import reconstructed, spread_by_score
+from pneumo_ad.nets import Output
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs import load_run
+from pneumo_ad.scores import SAD
 
 TINY = [*TINY, "evaluate=test", "matched=false"]
 DETECTOR = [
@@ -125,6 +130,19 @@ def test_a_reconstruction_is_the_mean_of_its_windows(run):
         count[place] += 1
     assert np.abs(made - total / count).max() < 0.51
     assert residual == pytest.approx(np.abs(total / count - picture), abs=0.01)
+
+
+@pytest.mark.parametrize("grid", [PatchGrid((42, 32), 16, 1), PatchGrid((43, 37), 16, 5)], ids=str)
+def test_a_reconstruction_lies_where_the_windows_lie(grid):
+    class Nothing(torch.nn.Module):
+        def forward(self, x):
+            return Output(x)
+
+    scoring = Scoring(Nothing(), SAD(), "score", 64, torch.float32, Mean())
+    picture = np.random.default_rng(0).integers(1, 256, grid.image_size, dtype=np.uint8)
+    made, residual = reconstructed(scoring, grid, picture)
+    assert np.array_equal(made, picture * grid.covered)
+    assert np.array_equal(np.isnan(residual), ~grid.covered)
 
 
 def test_the_most_and_the_least_anomalous_of_each_label_are_shown():

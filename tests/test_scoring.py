@@ -5,7 +5,7 @@ import torch
 from pneumo_ad.nets import Output, UNetAutoencoder
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD, Brightness, SADContrast, SADSum
-from pneumo_ad.scoring import score_radiographs
+from pneumo_ad.scoring import score_radiographs, score_whole_radiographs
 
 SCORES = {"sad": SAD(), "sum": SADSum(), "contrast": SADContrast(), "brightness": Brightness()}
 GRIDS = [
@@ -130,3 +130,18 @@ def test_memory_mapped_images_are_read(net, images, tmp_path):
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     assert np.allclose(run(net, mapped, range(7), GRIDS[0])[1]["sad"], run(net, images, range(7), GRIDS[0])[1]["sad"])
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_a_net_that_sees_whole_radiographs_tells_nothing_where_no_window_lies(images, grid):
+    class Nothing(torch.nn.Module):
+        def forward(self, x):
+            return Output(x)
+
+    parts = list(score_whole_radiographs(Nothing(), Brightness(), images, np.arange(7), grid, batch_size=2))
+    maps = np.concatenate([part.maps["score"] for part in parts])
+    assert np.array_equal(np.isnan(maps), np.broadcast_to(~grid.covered, maps.shape))
+    np.testing.assert_allclose(maps[:, grid.covered], images[:, grid.covered], rtol=1e-6)
+    expected = grid.extract(torch.from_numpy(images)[:, None].double()).mean(dim=(2, 3, 4))
+    scores = np.concatenate([part.scores["score"] for part in parts])
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)

@@ -167,7 +167,7 @@ def test_what_it_measures_is_read_one_radiograph_at_a_time(monkeypatch):
             held.append(part.size)
             return part
 
-    monkeypatch.setattr(shortcuts.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(shortcuts, "reading_threads", lambda: 1)
     images = drawn(5)
     pixel_shortcuts(images.view(Watched), table_of(5))
     assert max(held) == SIDE * SIDE

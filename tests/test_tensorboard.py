@@ -2,11 +2,11 @@
 
 import os
 import re
-import subprocess
 import sys
+import time
 
 import pytest
-from running import start
+from running import process, start
 
 TINY = [
     "data.normal=30", "data.pneumonia=40", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
@@ -30,11 +30,13 @@ def sweep(tmp_path_factory):
 def tensorboard(sweep):
     """Address of a server on the sweep."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port", "0", "--load_fast=false"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            yield next(found[1] for line in server.stderr if (found := re.search(r"(http://\S+)", line)))
-        finally:
-            server.terminate()
+    told, deadline = sweep.parent / "told.txt", time.monotonic() + 120  # a file: a pipe that nobody reads fills up
+    with told.open("w") as output, process(command, stderr=output) as server:
+        while (found := re.search(r"(http://\S+)\s", told.read_text())) is None:
+            assert server.poll() is None, told.read_text()
+            assert time.monotonic() < deadline, told.read_text()
+            time.sleep(0.1)
+        yield found[1]
 
 
 @pytest.fixture(scope="module")

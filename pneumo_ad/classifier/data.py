@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pneumo_ad.data.datasets import already_a_batch
-from pneumo_ad.data.fit import Fit
+from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
 from pneumo_ad.data.store import OnError, Store, open_store
-from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table
+from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs.fields import AutoFields, LungFields
 
@@ -90,12 +90,9 @@ class RadiographDataModule(L.LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-        if len(sides) != 2 or min(*sides, batch_size) < 1:
-            raise ConfigError(
-                f"image_size={image_size} (one side, or two) and batch_size={batch_size} must be at least 1"
-            )
-        self.image_size = (int(sides[0]), int(sides[1]))
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size} must be at least 1")
+        self.image_size = sides(image_size)
         self.table = check_table(table)
         self.fit: Fit = fit
         self.lungs = lungs if lungs is not None else AutoFields()
@@ -118,6 +115,7 @@ class RadiographDataModule(L.LightningDataModule):
                 some = "; ".join(list(self.skipped.values())[:3])
                 warnings.warn(f"{len(self.skipped)} radiographs were skipped: {some}", stacklevel=2)
                 self.check_classes(self._store.table)
+            warn_of_undealt(self._store.table)
         return self._store
 
     @property

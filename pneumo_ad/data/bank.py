@@ -28,7 +28,7 @@ class Bank(Protocol):
             halo: Pixels of context on every side, mirrored beyond the border; see `patches.gather`.
 
         Returns:
-            (M, 1, p + 2 halo, p + 2 halo) uint8, and (M, 3) int64 row of the store, top, left; on the same device.
+            (M, 1, p + 2 halo, p + 2 halo) uint8, and (M, 3) int64 row of its images, top, left; on the same device.
         """
         ...
 
@@ -75,7 +75,7 @@ class DeviceBank:
 
     def cut(self, places: npt.NDArray[np.int64], patch: int, halo: int = 0) -> tuple[Tensor, Tensor]:
         """See `Bank`."""
-        # One small copy, behind which the device need not be waited for: which, row of the store, top, left.
+        # One small copy, behind which the device need not be waited for: which, row of the images, top, left.
         sent = torch.from_numpy(np.column_stack([places[:, 0], self.rows[places[:, 0]], places[:, 1:]]))
         sent = sent.to(self.images.device, non_blocking=True)
         which, _, top, left = sent.unbind(1)

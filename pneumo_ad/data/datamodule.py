@@ -27,7 +27,7 @@ from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.shards import MissingShards, check_missing, open_shards
 from pneumo_ad.data.store import OnError, Store, open_store
-from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table
+from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.joined import join, parts_of
@@ -161,6 +161,7 @@ class PatchDataModule(L.LightningDataModule):
                 )
             if self.skipped:
                 warnings.warn(f"{len(self.skipped)} radiographs were skipped: {_some(self.skipped)}", stacklevel=2)
+            warn_of_undealt(self._store.table)
         return self._store
 
     def _open(self) -> Store:
@@ -217,9 +218,9 @@ class PatchDataModule(L.LightningDataModule):
         return PixelTruth(self.store, None if isinstance(self.lungs, WholeImage) else self.lung_fields)
 
     def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
-        """Rows of the store in a split (None: all), of one label or of all; without those that were skipped."""
+        """Rows of the store in a split (None: any), of one label or of all; without those skipped or `UNDEALT`."""
         table = self.store.table
-        chosen = ~table["image"].isin(list(self.skipped)).to_numpy()
+        chosen = (~table["image"].isin(list(self.skipped)) & table["split"].isin(SPLITS)).to_numpy()
         for column, wanted in (("split", split), ("label", label)):
             if wanted is not None:
                 chosen = chosen & (table[column] == wanted).to_numpy()

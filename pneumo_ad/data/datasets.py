@@ -22,7 +22,7 @@ class PatchBatch(TypedDict):
     """A batch of patches and where they come from."""
 
     patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255; p + 2 halo wide where there is one
-    where: Tensor  # (B, 3) int64: row of the store, top, left
+    where: Tensor  # (B, 3) int64: row of the dataset's images, top, left; with augmentation these are the train rows
     lung: NotRequired[Tensor]  # (B, 1, H, W) uint8 of 0 and 1, with whole radiographs
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,40 +10,28 @@ import numpy.typing as npt
 from PIL import Image
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.placement import Placement
 
 Fit = Literal["squash", "pad"]
 
 
-def sides(image_size: int | Sequence[int]) -> tuple[int, int]:
+def sides(image_size: int | Sequence[int], least: int = 1) -> tuple[int, int]:
     """Height and width in pixels, of one side or of both.
 
+    Args:
+        image_size: One side, or height and width.
+        least: Pixels that a side must have.
+
     Raises:
-        ConfigError: Not one or two sides of at least 1.
+        ConfigError: Not one or two sides of at least that.
 
     >>> sides(256), sides([420, 320])
     ((256, 256), (420, 320))
     """
     both = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(both) != 2 or min(both) < 1:
-        raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least 1")
-    return int(both[0]), int(both[1])
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the radiograph lies inside the fitted image, in fitted pixels; the rest is padding.
-
-    Attributes:
-        top: First row.
-        left: First column.
-        height: Rows.
-        width: Columns.
-    """
-
-    top: int
-    left: int
-    height: int
-    width: int
+    if len(both) != 2 or not all(isinstance(side, int) and side >= least for side in both):
+        raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least {least}")
+    return both[0], both[1]
 
 
 def place(size: tuple[int, int], image_size: tuple[int, int], fit: Fit) -> Placement:
@@ -88,9 +75,7 @@ def fit_image(
     if fit == "squash":
         return resized, placement
     canvas = np.zeros(image_size, dtype=np.uint8)
-    canvas[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = (
-        resized
-    )
+    placement.inner(canvas)[:] = resized
     return canvas, placement
 
 
@@ -116,5 +101,5 @@ def unfit_map(fitted: npt.NDArray[np.float32], placement: Placement, size: tuple
     >>> unfit_map(np.ones((4, 4), dtype=np.float32), place((4, 8), (4, 4), "pad"), (4, 8)).shape
     (4, 8)
     """
-    inner = fitted[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width]
-    return np.asarray(Image.fromarray(inner).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    inner = Image.fromarray(placement.inner(fitted))
+    return np.asarray(inner.resize((size[1], size[0]), Image.Resampling.NEAREST))

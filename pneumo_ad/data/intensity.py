@@ -22,12 +22,15 @@ class Intensity(Protocol):
         """(N, H, W) grey levels."""
         ...
 
-    def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """A single radiograph, (H, W), by its pixels `inside`.
+    def of_images(
+        self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        """(b, H, W) grey levels of radiographs that no store holds.
 
         Args:
-            image: (H, W) uint8 grey levels.
-            inside: (H, W) of 0 and 1, where its grey levels are measured.
+            images: (b, H, W) uint8 grey levels.
+            fields: (b, H, W) of 0 and 1: lung fields.
+            content: (b, H, W) of 0 and 1: what is radiograph and not padding.
         """
         ...
 
@@ -39,9 +42,11 @@ class AsStored:
         """(N, H, W) grey levels."""
         return store.images
 
-    def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(H, W), as it is; see `Intensity.one`."""
-        return image
+    def of_images(
+        self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        """(b, H, W), as they are; see `Intensity.of_images`."""
+        return images
 
 
 class LungFieldIntensity:
@@ -69,14 +74,21 @@ class LungFieldIntensity:
         digest.update(np.ascontiguousarray(lung_fields).data)
 
         def compute() -> Iterator[npt.NDArray[np.uint8]]:
-            for row, (image, field) in enumerate(zip(store.images, lung_fields, strict=True)):
-                yield self.one(image, field if field.any() else store.content(np.array([row]))[0])
+            for row in range(len(store)):
+                here = slice(row, row + 1)
+                yield self.of_images(store.images[here], lung_fields[here], store.content(np.array([row])))[0]
 
         return cached_array(store, f"intensity-{digest.hexdigest()[:12]}", compute)
 
-    def one(self, image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(H, W), see `normalise`."""
-        return normalise(image, inside, self.low, self.high)
+    def of_images(
+        self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.uint8]:
+        """(b, H, W), each by `normalise`; see `Intensity.of_images`."""
+        made = [
+            normalise(image, field if field.any() else inside, self.low, self.high)
+            for image, field, inside in zip(images, fields, content, strict=True)
+        ]
+        return np.stack(made)
 
 
 def normalise(

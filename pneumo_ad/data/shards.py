@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock
 
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.data.store import OnError, Store, check_on_error, read_store, store_folder
+from pneumo_ad.data.store import OnError, Store, check_on_error, mark_used, read_store, store_folder
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.joined import join
@@ -161,7 +161,11 @@ def join_stores(stores: Sequence[Store]) -> Store:
 
 
 def _describe(folder: Path, about: dict[str, object]) -> None:
-    """A folder for what belongs to the whole, listed and cleared as stores are."""
+    """A folder for what belongs to the whole, listed and cleared as stores are; one that says so already is read."""
+    file = folder / "store.json"
+    if file.is_file() and json.loads(file.read_text()) == about:
+        mark_used(folder)
+        return
     with FileLock(f"{folder}.lock"):
         folder.mkdir(exist_ok=True)
-        write_json(folder / "store.json", about)
+        write_json(file, about)

@@ -17,7 +17,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,11 +29,13 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from pneumo_ad.data.boxes import draw_boxes, parse_boxes
-from pneumo_ad.data.fit import Fit, Placement, fit_image, fit_mask, place
+from pneumo_ad.data.fit import Fit, fit_image, fit_mask, place
 from pneumo_ad.data.radiograph import read_grey, read_mask
 from pneumo_ad.data.window import displayed
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.paths import cache_dir
+from pneumo_ad.placement import Placement
+from pneumo_ad.threads import reading_threads
 
 OnError = Literal["raise", "skip"]
 
@@ -86,15 +88,13 @@ class Store:
 
     def placement(self, row: int) -> Placement:
         """Where radiograph `row` lies inside its fitted image."""
-        entry = self.table.iloc[row]
-        return Placement(*(int(entry[name]) for name in ("top", "left", "fitted_height", "fitted_width")))
+        return Placement.of_rows(self.table.iloc[[row]])[0]
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
-        inside = np.zeros((len(rows), *self.image_size), dtype=np.uint8)
-        placed = self.table[["top", "left", "fitted_height", "fitted_width"]].iloc[rows].to_numpy().tolist()
-        for mask, (top, left, height, width) in zip(inside, placed, strict=True):
-            mask[top : top + height, left : left + width] = 1
+        inside = np.empty((len(rows), *self.image_size), dtype=np.uint8)
+        for mask, placement in zip(inside, Placement.of_rows(self.table.iloc[rows]), strict=True):
+            mask[:] = placement.content(self.image_size)
         return inside
 
 
@@ -197,8 +197,18 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     kinds = ["boxes" if entry["boxes"] else "mask" if entry["opacity"] else "" for entry in _entries(joined)]
     joined["truth"] = kinds
     images, lung, opacity = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "lung", "opacity"))
-    os.utime(folder / "store.json")  # `pneumo-ad store` shows when a store was last used
+    mark_used(folder)
     return Store(images, lung, opacity, joined, skipped, folder)
+
+
+def mark_used(folder: Path) -> None:
+    """`pneumo-ad store` shows when a store was last used; one of somebody else's, or on a disk for reading, does not.
+
+    Args:
+        folder: Of the store.
+    """
+    with suppress(OSError):
+        os.utime(folder / "store.json")
 
 
 def _build(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, folder: Path) -> None:
@@ -328,7 +338,7 @@ def _decode_all(
             return reason
 
     # Threads, not processes: Pillow decodes and resizes outside the interpreter's lock.
-    threads = os.cpu_count() or 1
+    threads = reading_threads()
     pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[_Decoded | DataError]] = deque()
     try:
@@ -451,6 +461,8 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
     cache = cache if cache is not None else cache_dir() / "stores"
     stores = []
     for about_file in cache.glob("*/store.json"):
+        if about_file.parent.suffix == ".partial":  # under way, or left by who was killed: see `clear_leftovers`
+            continue
         about = json.loads(about_file.read_text())
         size = sum(_room(file.stat()) for file in about_file.parent.iterdir())
         image_size = (int(about["image_size"][0]), int(about["image_size"][1]))

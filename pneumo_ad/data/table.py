@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Literal
 
@@ -15,6 +16,7 @@ from pneumo_ad.errors import ConfigError, DataError
 NORMAL, PNEUMONIA, OTHER = "normal", "pneumonia", "other"
 LABELS = (NORMAL, PNEUMONIA, OTHER)
 SPLITS = ("train", "val", "test")
+UNDEALT = "undealt"  # in place of a split: it came after a run had dealt its own, and is in none of them
 REQUIRED = ("image", "path", "patient", "label", "lung", "opacity", "split")
 
 PatientSplit = Literal["patient", "test"]
@@ -51,6 +53,21 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
         both = (table["boxes"] != "") & (table["opacity"] != "")
         _refuse(table[both], "have both an opacity mask and boxes (which one is the truth? leave one of them out)")
     return table.sort_values("image", kind="stable").reset_index(drop=True)
+
+
+def warn_of_undealt(table: pd.DataFrame) -> None:
+    """Warn once, with count and names, of radiographs that came after a run had dealt its splits.
+
+    Args:
+        table: Of an open store, with the splits of a run.
+    """
+    left = table.loc[table["split"] == UNDEALT, "image"]
+    if len(left):
+        warnings.warn(
+            f"{len(left)} radiographs came after the run had dealt its splits; they are in none of them, neither "
+            f"trained on nor evaluated: {', '.join(left.head(5))}{', ...' if len(left) > 5 else ''}",
+            stacklevel=3,
+        )
 
 
 def _holds_boxes(text: object) -> bool:

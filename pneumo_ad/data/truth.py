@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from pneumo_ad.data.store import Store
 from pneumo_ad.data.table import NORMAL
-
-OUTSIDE_LUNG, HEALTHY_LUNG, IN_OPACITY = range(3)
+from pneumo_ad.metrics.pixels import IN_OPACITY
 
 
 @dataclass(frozen=True)
@@ -51,5 +50,5 @@ class PixelTruth:
         return np.asarray(self.fields[row])
 
     def pixels(self, row: int) -> npt.NDArray[np.uint8]:
-        """(H, W): 0 outside the lung (or lung not known), 1 healthy lung, 2 opacity; of a row that is `known`."""
+        """(H, W) of `metrics.pixels`, but for `NOT_KNOWN`; of a row that is `known`."""
         return np.where(self.store.opacity[row] == 1, IN_OPACITY, self.lung(row)).astype(np.uint8)

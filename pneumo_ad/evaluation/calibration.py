@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,17 @@ import numpy.typing as npt
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.compose import change_saved
+from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.fit import sides
+from pneumo_ad.data.store import store_key
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DataError, UserError
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.examination import Scoring, placed
+from pneumo_ad.files import whole
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.runs import FIXED, Run, load_run, saved_config
+from pneumo_ad.runs import FIXED, Run, saved_config
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.thresholds import Fixed, Threshold, Thresholds
 
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 
 JUDGED = ("score", "brightness")  # the run's score and the baseline that goes through everything with it
 _VERSION = 2  # raise it when what is scored changes: kept scores are then made anew
+_FILES = "files"  # key of what is kept: a digest of the validation files
 _IMAGES = 200  # validation radiographs of each class at most
 
 Calibration = dict[str, npt.NDArray[np.float32]]
@@ -58,7 +61,8 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
     """Scores of validation windows and radiographs, of the run's own data, whatever else the overrides changed.
 
     They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged where the
-    run's own are not at hand.
+    run's own are not at hand. Where these are, and the validation files are no longer those that were scored, they are
+    scored anew.
 
     Args:
         run: The opened run.
@@ -69,9 +73,7 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
         window of pneumonia radiographs, both of the windows kept (`Scoring.kept`); `<score>_normal_images`, one score
         per normal radiograph with a lung field.
     """
-    of_data = ("data=", "data.", *(("shards=", "missing_shards=") if run.data_changed else ()))
-    overrides = [override for override in run.overrides if not override.lstrip("+").startswith(of_data)]
-    own = change_saved(saved_config(run.folder), overrides, FIXED, saved_search_path(run.folder))
+    own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
     made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule, own.aggregate)]
     depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative), scoring.map_of]
@@ -84,9 +86,17 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
     if (thinned := every.thinned(scoring.kept_windows)) != every:
         depends.append(str(thinned))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
-    if kept.is_file():
-        return dict(np.load(kept, allow_pickle=False))
-    data = load_run(run.folder, overrides, str(run.checkpoint)).datamodule if run.data_changed else run.datamodule
+    before, files = _read(kept)
+    try:
+        data = run.own_datamodule()
+        of_today = _files_of(data)
+    except UserError as reason:
+        if before:  # elsewhere, the data cannot have changed beside what was kept
+            log.debug("the run's own data are not at hand: %s", reason)
+            return before
+        raise
+    if before and files == of_today:
+        return before
     groups = {
         "normal_lung": data.exhaustive_patches("val", NORMAL, _IMAGES).rows,
         "pneumonia": data.exhaustive_patches("val", PNEUMONIA, _IMAGES).rows,
@@ -112,7 +122,7 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
             if normal:
                 whole = np.concatenate(images[name]) if len(rows) else np.zeros(0)
                 found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
-    _keep(kept, found)
+    _keep(kept, found, of_today)
     return found
 
 
@@ -122,12 +132,29 @@ def windows_of(config: DictConfig) -> PatchGrid:
     return PatchGrid(sides(data.image_size), data.patch, data.stride, data.cover)
 
 
-def _keep(file: Path, found: Calibration) -> None:
+def _files_of(data: PatchDataModule) -> str:
+    """Digest of the validation files: with another picture under the same name, scores are made anew."""
+    return store_key(data.table[data.table["split"] == "val"], data.grid.image_size, data.fit)
+
+
+def _read(file: Path) -> tuple[Calibration, str]:
+    """What `_keep` kept, and of which files; nothing where there is none, or none that is ours to read."""
+    try:
+        kept = dict(np.load(file, allow_pickle=False))
+    except FileNotFoundError:
+        return {}, ""
+    except OSError as reason:
+        log.warning("scores of validation that were kept cannot be read: %s", reason)
+        return {}, ""
+    files = str(kept.pop(_FILES, ""))
+    return kept, files
+
+
+def _keep(file: Path, found: Calibration, files: str) -> None:
     """Keep for the next time; a run of somebody else's, in a folder that is not ours to write to, does without."""
     try:
         file.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".partial", delete=False) as aside:
-            np.savez(aside, **found)  # type: ignore[arg-type]
-        Path(aside.name).rename(file)
+        with whole(file) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
+            np.savez(opened, **found, **{_FILES: np.array(files)})  # type: ignore[arg-type]
     except OSError as reason:
         log.warning("scores of validation are not kept for the next time: %s", reason)

@@ -13,13 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.nets.reach import reach_of
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scoring import Loaded, Radiographs
 
 LEAST_SPEARMAN = 0.98
 MOST_DIFFERENCE = 0.01  # of the area under the ROC curve
-_HEALTHY, _OPACITY = 1, 2  # of `Evidence.pixel_truth`
-_IMAGES, _WINDOWS = 6, 2000  # radiographs, and windows of each, at most: of finer strides every k-th
+_IMAGES, _WINDOWS = 6, 2000  # radiographs, and windows of each, at most
 
 Maps = npt.NDArray[np.float32]
 
@@ -97,19 +98,20 @@ def measure_deviation(
         scoring: With `mode="dense"`.
         data: Whose radiographs.
         rows: (I,) of its images to choose from; those with truth first.
-        truths: By place in `rows`, (H, W): 1 healthy lung, 2 opacity.
+        truths: By place in `rows`, (H, W) of `metrics.pixels`.
 
     Raises:
         ConfigError: See `reach_of`.
     """
-    truths = truths or {}
     # First of all: a net that cannot run over whole radiographs is refused before anything is scored.
     needed = reach_of(scoring.net, data.grid.patch + 2 * scoring.halo).halo(data.grid.patch)
-    telling = [place for place, truth in truths.items() if (truth == _OPACITY).any() and (truth == _HEALTHY).any()]
+    grid = _some_windows(data.grid)
+    known = {place: np.where(grid.covered, truth, NOT_KNOWN) for place, truth in (truths or {}).items()}
+    telling = [place for place, truth in known.items() if {HEALTHY_LUNG, IN_OPACITY} <= set(np.unique(truth))]
     places = sorted(telling) or list(range(len(rows)))
-    places = [places[i] for i in np.linspace(0, len(places) - 1, min(_IMAGES, len(places))).round().astype(int)]
+    most = max(1, min(_IMAGES, len(places), _IMAGES * _WINDOWS // len(grid)))
+    places = [places[i] for i in np.linspace(0, len(places) - 1, most).round().astype(int)]
     chosen = rows[places]
-    grid = data.grid.thinned(_WINDOWS)  # exact windows are what takes long
     some = Loaded(grid, data.view, data.images[chosen], data.lung_fields[chosen], data.content(chosen))
     ways = (scoring, replace(scoring, mode="windows"))
     dense, exact = (
@@ -117,7 +119,7 @@ def measure_deviation(
         for way in ways
     )
     covered = grid.covered
-    truth = [truths[place] for place in places] if telling else []
+    truth = [known[place] for place in places] if telling else []
     return Deviation(
         _correlation(dense[:, covered], exact[:, covered]),
         float(np.abs(dense - exact)[:, covered].max()),
@@ -126,6 +128,12 @@ def measure_deviation(
         scoring.halo,
         needed,
     )
+
+
+def _some_windows(grid: PatchGrid) -> PatchGrid:
+    """Every k-th window, for exact ones are what takes long; but without gaps between them, however many that takes."""
+    widest = replace(grid, stride=max(1, grid.patch // grid.stride) * grid.stride)
+    return grid.thinned(max(_WINDOWS, len(widest)))
 
 
 def _correlation(dense: Maps, exact: Maps) -> float:
@@ -137,5 +145,5 @@ def _correlation(dense: Maps, exact: Maps) -> float:
 
 def _auroc(maps: Maps, truths: list[npt.NDArray[np.int8]]) -> float:
     truth = np.stack(truths)
-    lung = (truth == _HEALTHY) | (truth == _OPACITY)
-    return float(roc_auc_score(truth[lung] == _OPACITY, maps[lung]))
+    lung = truth > OUTSIDE_LUNG
+    return float(roc_auc_score(truth[lung] == IN_OPACITY, maps[lung]))

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.metrics.headline import MOSTLY_LUNG, NOT_KNOWN, Evidence
+from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
 from pneumo_ad.metrics.kinds import PADDING, UNKNOWN, true_kinds
+from pneumo_ad.metrics.pixels import NOT_KNOWN
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scoring import Radiographs
+
+log = logging.getLogger(__name__)
+
+_MOST_PIXELS = 2**27  # of all radiographs whose maps are kept: 2,048 of 256 x 256, 512 of 512 x 512; 7 GB with metrics
 
 
 def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -25,6 +32,29 @@ def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[n
         shares[i] = data.grid.window_shares(data.lung_fields[row : row + 1])[0]
         shares[i][data.grid.window_shares(data.content(rows[i : i + 1]))[0] < 1] = 0
     return shares
+
+
+def places_for_pixels(
+    known: npt.NDArray[np.bool_], normal: npt.NDArray[np.bool_], image_size: tuple[int, int]
+) -> npt.NDArray[np.int64]:
+    """Places of the radiographs whose pixels metrics look at: all that are known, so far as memory is bounded.
+
+    Where they are too many, every second, fourth, ... normal one and as many of the others, so that larger images are
+    looked at in a part of the radiographs that smaller ones are, and runs can be compared on both.
+
+    Args:
+        known: (I,) where it is known which pixels are opacity.
+        normal: (I,) labelled normal.
+        image_size: Height and width in pixels.
+
+    Returns:
+        (n,) rising.
+    """
+    groups = [np.flatnonzero(known & side) for side in (normal, ~normal)]
+    most, every = _MOST_PIXELS // (image_size[0] * image_size[1]), 1
+    while sum(-(-len(group) // every) for group in groups) > max(most, 2):  # one of each
+        every *= 2
+    return np.sort(np.concatenate([group[::every] for group in groups]))
 
 
 def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> Evidence:
@@ -45,10 +75,18 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: Pa
     any_in_lung = np.empty(len(rows), dtype=bool)
     pixel_truth = {}
     known, lung_known = data.truth.known[rows], data.truth.lung_known[rows]
+    normal = (table["label"] == NORMAL).to_numpy()
+    for_pixels = places_for_pixels(known, normal, store.image_size)
+    if len(for_pixels) < known.sum():
+        log.warning(
+            "metrics of pixels look at %d of the %d radiographs whose opacities are known, for memory's sake",
+            len(for_pixels),
+            known.sum(),
+        )
     for i, row in enumerate(rows):
         one = slice(row, row + 1)
         content = store.content(rows[i : i + 1])
-        if known[i]:
+        if i in for_pixels:
             pixels = data.truth.pixels(row)
             pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN).astype(np.int8)
         if known[i] and lung_known[i]:
@@ -60,10 +98,11 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: Pa
         lung_share[i], any_in_lung[i] = shares[numbers], (shares > MOSTLY_LUNG).any()
     return Evidence(
         patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
-        normal=(table["label"] == NORMAL).to_numpy(),
+        normal=normal,
         pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
         kind=kind,
         lung_share=lung_share,
         pixel_truth=pixel_truth,
         any_in_lung=any_in_lung,
+        truths_left_out=int(known.sum()) - len(for_pixels),
     )

@@ -225,7 +225,7 @@ class Examination:
         evidence: What masks and labels tell of these.
         window: By score, (I, N); `sad` where the net reconstructs patches.
         image: By score, (I,).
-        pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph whose opacities are known.
+        pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph of `Evidence.pixel_truth`.
         maps: By place in `rows`, (H, W) map of the run's score of those that figures show.
     """
 

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.store import cached_array
@@ -21,32 +22,48 @@ from pneumo_ad.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
 _VERSION = 1  # raise it when matching changes: what lies beside stores is then made anew
 
 
+def too_few(labels: pd.Series) -> str:
+    """Why radiographs of these labels can tell nothing once matched, however that ends; empty where they may.
+
+    >>> too_few(pd.Series(["normal"] * 9))
+    '0 pneumonia radiographs that could be matched; at least 5 are needed'
+    """
+    for label in (PNEUMONIA, NORMAL):
+        if (n := int((labels == label).sum())) < LEAST_IMAGES:
+            return f"{n} {label} radiographs that could be matched; at least {LEAST_IMAGES} are needed"
+    return ""
+
+
 def measure_matched(scoring: Scoring, padded: PatchDataModule) -> tuple[dict[str, float], dict[str, str]]:
     """AUROC of radiographs from which exposure, sharpness and squashing can no longer be read.
 
     Args:
         scoring: Of the run.
-        padded: The radiographs to score, all of its store, fitted with `pad`.
+        padded: The radiographs to score, all of its store, fitted with `pad`. That store is one of its own, built and
+            segmented here where there is none, unless `too_few` tells before that nothing can come of it.
 
     Returns:
         `image/auroc_matched` with its interval, `shortcut/image_matched/<name>` of what the matched pictures still give
         away, `counts/images_matched` and `counts/images_unmatched` (duller than what all were blurred to from the
-        start, so left out); and what is left out.
+        start, so left out), as far as it came to them; and what is left out.
     """
     table = padded.store.table
     chosen = table["label"].isin([NORMAL, PNEUMONIA]).to_numpy() & matchable(padded.lung_fields)
     rows = np.flatnonzero(chosen)
-    images, reached = _matched(padded, rows) if len(rows) else (padded.store.images[:0], np.zeros(0, dtype=bool))
+    if reason := too_few(table["label"].iloc[rows]):
+        return {}, {"image/auroc_matched": reason}
+    images, reached = _matched(padded, rows)
     rows, images = rows[reached], images[reached]
-    scores = _scores(scoring, padded, rows, images) if len(rows) else np.zeros(0)
+    metrics: dict[str, float] = {"counts/images_matched": len(rows), "counts/images_unmatched": int((~reached).sum())}
+    if reason := too_few(table["label"].iloc[rows]):
+        return metrics, {"image/auroc_matched": reason}
+    scores = _scores(scoring, padded, rows, images)
     known = ~np.isnan(scores)
     rows, images, scores = rows[known], images[known], scores[known]
+    metrics["counts/images_matched"] = len(rows)
+    if reason := too_few(table["label"].iloc[rows]):
+        return metrics, {"image/auroc_matched": reason}
     sick = (table["label"].iloc[rows] == PNEUMONIA).to_numpy()
-    metrics: dict[str, float] = {"counts/images_matched": len(rows), "counts/images_unmatched": int((~reached).sum())}
-    for label, n in ((PNEUMONIA, int(sick.sum())), (NORMAL, int((~sick).sum()))):
-        if n < LEAST_IMAGES:
-            reason = f"{n} {label} radiographs that could be matched; at least {LEAST_IMAGES} are needed"
-            return metrics, {"image/auroc_matched": reason}
     patient = np.unique(table["patient"].iloc[rows].to_numpy(dtype=str), return_inverse=True)[1]
     interval = auroc_with_interval(scores, sick, patient)
     metrics |= interval.keyed("image/auroc_matched")
@@ -68,7 +85,7 @@ def _scores(
         """What lies outside the lung is filled in: it is no part of the radiograph's own scale."""
         return lung_shares(padded, rows[here]) > MOSTLY_LUNG
 
-    seen = np.stack([padded.intensity.one(image, field) for image, field in zip(images, fields, strict=True)])
+    seen = padded.intensity.of_images(images, fields, padded.store.content(rows))
     found: list[npt.NDArray[np.float64]] = []
     parts = scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung)
     for here, part in placed(parts):

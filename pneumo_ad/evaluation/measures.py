@@ -20,7 +20,6 @@ from pneumo_ad.files import whole
 from pneumo_ad.metrics.headline import (
     LEAST_IMAGES,
     LEVELS,
-    NOT_KNOWN,
     Evidence,
     Measured,
     Questions,
@@ -33,6 +32,7 @@ from pneumo_ad.metrics.kinds import PADDING
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.oracle import best_dice
+from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.subgroups import subgroup_table, subgroups
 from pneumo_ad.shortcuts import image_shortcuts, shortcut_aurocs
@@ -134,7 +134,7 @@ def localisation(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]
     """
     rows = sorted(evidence.pixel_truth)
     truths = [evidence.pixel_truth[row] for row in rows]
-    opaque = sum(bool((truth == 2).any()) for truth in truths)
+    opaque = sum(bool((truth == IN_OPACITY).any()) for truth in truths)
     if opaque < LEAST_IMAGES:
         reason = f"{opaque} radiographs with opacity pixels; at least {LEAST_IMAGES} are needed"
         names = [f"pixel/{name}{where}" for name in ("pro", "pointing_game") for where in ("", "_in_lung")]
@@ -142,9 +142,9 @@ def localisation(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     known = [np.where(truth == NOT_KNOWN, np.nan, maps[row]) for row, truth in zip(rows, truths, strict=True)]
-    truths = [np.maximum(truth, 0) for truth in truths]
+    truths = [np.maximum(truth, OUTSIDE_LUNG) for truth in truths]
     patients = evidence.patient[rows]
-    healthy = sum(bool((truth == 1).any()) for truth in truths)
+    healthy = sum(bool((truth == HEALTHY_LUNG).any()) for truth in truths)
     for where, in_lung in (("", False), ("_in_lung", True)):
         if in_lung and healthy < LEAST_IMAGES:
             reason = f"{healthy} radiographs with healthy lung pixels; at least {LEAST_IMAGES} are needed"
@@ -157,7 +157,7 @@ def localisation(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]
         metrics[f"pixel/pointing_game{where}_chance"] = game.chance
     values = pixel_values(evidence, maps)
     truth = np.concatenate([evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows])
-    best = best_dice(values, truth == 2)
+    best = best_dice(values, truth == IN_OPACITY)
     return metrics | {"oracle/dice": best.value, "oracle/dice_threshold": best.threshold}, omitted
 
 

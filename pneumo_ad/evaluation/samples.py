@@ -87,7 +87,9 @@ def lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
         raise DataError("no radiograph is normal or pneumonia")
     fields = [np.asarray(data.lung_fields[row]) for row in chosen]
     numbers = table.iloc[chosen][["image", "label", "patient"]].reset_index(drop=True)
-    numbers["lung_area"] = [float(field.mean()) for field in fields]
+    numbers["lung_area"] = [
+        float(data.store.placement(row).inner(field).mean()) for row, field in zip(chosen, fields, strict=True)
+    ]
     numbers["lung_from"] = _source(data, table["has_lung"].iloc[chosen])
     names = [f"{row['image']}\n{row['label']}" for _, row in numbers.iterrows()]
     return Drawn(figures.lung_fields([np.asarray(data.store.images[row]) for row in chosen], fields, names), numbers)

@@ -19,7 +19,7 @@ from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
 from pneumo_ad.patches import PatchGrid, gather, inner
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
 from pneumo_ad.scores.sad import GREY_LEVELS
-from pneumo_ad.scoring.forward import forward
+from pneumo_ad.scoring import forward
 
 
 def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:
@@ -121,15 +121,16 @@ def reconstructed(
         levels, NaN there.
     """
     device = next(scoring.net.parameters(), torch.empty(0)).device
+    covered = grid.covered
     if grid.stride < grid.patch // 2:  # for a picture windows that overlap by half are enough
-        grid = replace(grid, stride=grid.patch // 2)
+        grid = replace(grid, stride=grid.patch // 2, cover="full")
     where = np.insert(grid.positions, 0, 0, axis=1)
     patches = torch.from_numpy(gather(picture[None], where, grid.patch, scoring.halo))
     parts = []
     for batch in patches.split(scoring.batch_size):
         output = forward(scoring.net, batch.to(device).float() / GREY_LEVELS, scoring.precision)
         parts.append(inner(output.reconstruction, scoring.halo).cpu())
-    whole = grid.stitch(torch.cat(parts)[None])[0, 0].numpy() * GREY_LEVELS
+    whole = np.where(covered, grid.stitch(torch.cat(parts)[None])[0, 0].numpy() * GREY_LEVELS, np.nan)
     return np.nan_to_num(whole).round().clip(0, 255).astype(np.uint8), np.abs(whole - picture).astype(np.float32)
 
 

@@ -80,7 +80,7 @@ def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None)
     for name, values in result.image.items():
         found[name] = values
     found["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
-    found["lung_area"] = [float(data.lung_fields[row].mean()) for row in result.rows]
+    found["lung_area"] = [float(data.store.placement(row).inner(data.lung_fields[row]).mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):
         found[f"windows_{KINDS[kind]}"] = "" if kinds is None else (kinds == kind).sum(axis=1)
     return found

@@ -129,7 +129,8 @@ class Pipeline(nn.Module):
     def _whole(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The net sees the whole radiograph: a window's score is the mean of the map over it."""
         anomaly_map = self.score_of.residual_map(image, self.net(image))
-        return anomaly_map, self.windows.sums(anomaly_map) / self.windows.grid.patch**2
+        scores = self.windows.sums(anomaly_map) / self.windows.grid.patch**2
+        return torch.where(self.windows.windows_per_pixel > 0, anomaly_map, torch.nan), scores
 
     def _percentile(self, score: Tensor) -> Tensor:
         lower = (self.normals < score[:, None]).sum(dim=1)

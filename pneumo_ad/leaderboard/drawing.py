@@ -15,6 +15,7 @@ from pneumo_ad.errors import UserError
 from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.leaderboard.gather import natural
 from pneumo_ad.leaderboard.groups import Comparison, Group
+from pneumo_ad.metrics.pixels import IN_OPACITY
 from pneumo_ad.runs import load_run
 from pneumo_ad.sampled_maps import read_maps
 
@@ -143,7 +144,7 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
 
 def _shown(truth: dict[str, npt.NDArray[np.uint8]]) -> list[str]:
     """Radiographs at evenly spaced ranks of their opacity's size, so that figures show the range, and one without."""
-    size = {image: int((one == 2).sum()) for image, one in truth.items()}
+    size = {image: int((one == IN_OPACITY).sum()) for image, one in truth.items()}
     sick = sorted((image for image in truth if size[image]), key=lambda image: size[image])
     well = [image for image in truth if not size[image]][:1]
     wanted = min(_COLUMNS - len(well), len(sick))
@@ -166,6 +167,6 @@ def _radiographs(
         return [None] * len(shown)
     pictures: list[npt.NDArray[np.uint8] | None] = []
     for image in shown:
-        p = data.store.placement(rows[image])
-        pictures.append(np.asarray(data.store.images[rows[image]])[p.top : p.top + p.height, p.left : p.left + p.width])
+        row = rows[image]
+        pictures.append(data.store.placement(row).inner(np.asarray(data.store.images[row])))
     return pictures

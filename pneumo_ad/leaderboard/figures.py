@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pneumo_ad.figures import COLOURS, NAMES
+from pneumo_ad.metrics.pixels import IN_OPACITY
 
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"
@@ -236,10 +237,10 @@ def map_rows(
                 axes[row, column].imshow(own[column], cmap="inferno", vmin=low, vmax=high, extent=extent)
             for row in range(rows):
                 ax = axes[row, column]
-                if (truth[column] == 2).any():
+                if (truth[column] == IN_OPACITY).any():
                     colour = COLOURS["opacity"] if not row else "#00d5ff"
                     y, x = ((np.arange(128) + 0.5) / 128 * side for side in (height, width))
-                    ax.contour(x, y, truth[column] == 2, levels=[0.5], colors=[colour], linewidths=0.8)
+                    ax.contour(x, y, truth[column] == IN_OPACITY, levels=[0.5], colors=[colour], linewidths=0.8)
                 ax.set(xticks=[], yticks=[], facecolor="0.8")  # grey where no window lies
                 ax.spines[:].set_visible(False)
         for row, name in enumerate(["radiograph", *maps]):

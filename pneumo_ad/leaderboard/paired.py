@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.metrics.headline import LEAST_IMAGES
+from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY
 from pneumo_ad.metrics.ranking import auroc, interval_of, resampled_aurocs, resamples_of
 from pneumo_ad.sampled_maps import SampledMaps
 
@@ -126,7 +127,7 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
     owner = np.repeat(number, seen.sum(axis=(1, 2)))
     kind = truth[seen]
     for key, chosen in zip(PIXEL_KEYS, (kind > 0, np.ones(kind.shape, dtype=bool)), strict=True):
-        paired, opaque = Paired(), kind[chosen] == 2
+        paired, opaque = Paired(), kind[chosen] == IN_OPACITY
         for name, one in maps.items():
             paired.add(name, one.score[places[name]][seen][chosen], opaque, owner[chosen], weights)
             brightness = one.brightness[places[name]][seen][chosen]
@@ -184,7 +185,7 @@ def _places(own: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _too_few(truth: npt.NDArray[np.uint8]) -> str | None:
-    for kind, words in ((2, "opacity"), (1, "healthy lung")):
+    for kind, words in ((IN_OPACITY, "opacity"), (HEALTHY_LUNG, "healthy lung")):
         n = int((truth == kind).any(axis=(1, 2)).sum()) if len(truth) else 0
         if n < LEAST_IMAGES:
             return f"{n} radiographs with {words} are in every run; at least {LEAST_IMAGES} are needed"

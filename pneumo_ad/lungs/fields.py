@@ -13,6 +13,7 @@ from pneumo_ad.data.store import Store, cached_array
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter, file_digest
 
+_VERSION = 1  # raise it, and that of `evaluation.calibration`, when `clean_field` or LEAST_CONTRAST change
 _GROUP = 256  # radiographs whose content is held at once
 
 
@@ -90,7 +91,7 @@ class SegmenterFields:
     @property
     def name(self) -> str:
         """Of what is kept beside a store."""
-        return f"lungs-{file_digest(self.weights)}"
+        return f"lungs-{file_digest(self.weights)}-{_VERSION}"
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, see `LungFields`."""

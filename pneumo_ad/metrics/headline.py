@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, PADDING, macro_f1
+from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN
 from pneumo_ad.metrics.ranking import auroc_with_interval, average_precision
 
 LEAST_IMAGES = 5  # of each class; with fewer a metric is left out and named
 MOSTLY_LUNG = 0.5
-NOT_KNOWN = -1  # a pixel of `Evidence.pixel_truth` that no metric counts: padding, or covered by no window
 
 Samples = Literal["patch", "pixel", "image"]
 
@@ -41,9 +41,9 @@ class Evidence:
         pneumonia: (I,) bool, labelled pneumonia.
         kind: (I, N) true kinds of windows (`kinds`); UNKNOWN where masks are missing.
         lung_share: (I, N) share of each window inside the lung field.
-        pixel_truth: By row, (H, W) int8 for a radiograph whose opacities are known: 0 outside the lung, 1 healthy lung,
-            2 opacity, `NOT_KNOWN`.
+        pixel_truth: By row, (H, W) int8 of `metrics.pixels` for a radiograph whose opacities are known.
         any_in_lung: (I,) whether any window is mostly lung, where more were scored than these N.
+        truths_left_out: Radiographs whose opacities are known too, and whose pixels are not looked at: too many.
     """
 
     patient: npt.NDArray[np.integer]
@@ -53,6 +53,7 @@ class Evidence:
     lung_share: npt.NDArray[np.float64]
     pixel_truth: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict)
     any_in_lung: npt.NDArray[np.bool_] | None = None
+    truths_left_out: int = 0
 
     @property
     def in_lung(self) -> npt.NDArray[np.bool_]:
@@ -128,7 +129,7 @@ class Questions:
         truth, of_pixel = _known_pixels(evidence)
         seen = evidence.has_lung
         origin = ("pneumonia patches", "normal patches")
-        opaque, of_lung = truth == 2, truth == 1
+        opaque, of_lung = truth == IN_OPACITY, truth == HEALTHY_LUNG
         each = (
             _kinds("patch/auroc_opacity_vs_healthy", kind, OPACITY),
             _kinds("patch/auroc_outside_vs_healthy", kind, OUTSIDE),
@@ -297,7 +298,8 @@ def counts(evidence: Evidence) -> dict[str, int]:
         "counts/images_pneumonia": int(evidence.pneumonia.sum()),
         "counts/images_other": int((~evidence.normal & ~evidence.pneumonia).sum()),
         "counts/images_without_lung": int((~evidence.has_lung).sum()),
-        "counts/images_with_truth": len(evidence.pixel_truth),
+        "counts/images_with_truth": len(evidence.pixel_truth) + evidence.truths_left_out,
+        "counts/images_in_pixel_metrics": len(evidence.pixel_truth),
         "counts/patients": len(np.unique(evidence.patient)),
         "counts/patches": evidence.kind.size,
     }

@@ -1,8 +1,8 @@
 """Does the anomaly map point at the opacity? Per-region overlap and the pointing game, against truth masks.
 
 Maps are (H, W), higher is more anomalous; NaN pixels, which no window covers, are left out. Truths are (H, W) of
-integers: 0 outside the lung, 1 healthy lung, 2 opacity. Searched is the whole image, or with `in_lung` only what is
-lung or opacity: finding opacities among ribs and background is one question, among healthy lung another.
+`metrics.pixels`. Searched is the whole image, or with `in_lung` only what is lung or opacity: finding opacities among
+ribs and background is one question, among healthy lung another.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy.typing as npt
 from scipy.ndimage import label
 
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.metrics.pixels import IN_OPACITY, OUTSIDE_LUNG
 from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
 from pneumo_ad.metrics.shares import share_with_interval
 
-_OPACITY = 2
 _CUTS = 2048  # thresholds at quantiles of opacity pixels, and as many of the others
 _POOLED = 1 << 20  # pixels from which the quantiles are taken
 
@@ -157,7 +157,7 @@ def pointing_hits(
     hits, chance = np.full(len(maps), np.nan), np.full(len(maps), np.nan)
     for i, (values, truth) in enumerate(_pairs(maps, truths)):
         searched = _searched(values, truth, in_lung)
-        found, opaque = values[searched], truth[searched] == _OPACITY
+        found, opaque = values[searched], truth[searched] == IN_OPACITY
         if opaque.any():
             hits[i], chance[i] = opaque[found == found.max()].mean(), opaque.mean()
     return hits, chance
@@ -173,7 +173,7 @@ def _pairs(maps: Maps, truths: Truths) -> list[tuple[npt.NDArray[np.floating], n
 
 
 def _searched(values: npt.NDArray[np.floating], truth: npt.NDArray[np.integer], in_lung: bool) -> npt.NDArray[np.bool_]:
-    return ~np.isnan(values) & (truth > 0) if in_lung else ~np.isnan(values)
+    return ~np.isnan(values) & (truth > OUTSIDE_LUNG) if in_lung else ~np.isnan(values)
 
 
 def _found(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Found:
@@ -184,7 +184,7 @@ def _found(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Found:
     found = _Found(*np.zeros((2, len(pairs), len(thresholds))))
     for i, (values, truth) in enumerate(pairs):
         searched = _searched(values, truth, in_lung)
-        components, regions = label(truth == _OPACITY, structure=np.ones((3, 3)))
+        components, regions = label(truth == IN_OPACITY, structure=np.ones((3, 3)))
         found.alarms[i] = _at_least(thresholds, values[searched & (components == 0)])
         for region in range(1, regions + 1):
             own = values[searched & (components == region)]
@@ -207,7 +207,7 @@ def _thresholds(
     step = -(-sum(values.size for values, _ in pairs) // _POOLED)
     cuts = []
     for opaque in (True, False):
-        chosen = (_searched(values, truth, in_lung) & ((truth == _OPACITY) == opaque) for values, truth in pairs)
+        chosen = (_searched(values, truth, in_lung) & ((truth == IN_OPACITY) == opaque) for values, truth in pairs)
         pooled = np.concatenate([values[own][::step].copy() for (values, _), own in zip(pairs, chosen, strict=True)])
         distinct = np.unique(pooled)
         few = len(distinct) <= _CUTS

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pneumo_ad.metrics.headline import LEAST_IMAGES, Evidence, Measured
 from pneumo_ad.metrics.kinds import HEALTHY, OPACITY
+from pneumo_ad.metrics.pixels import IN_OPACITY, OUTSIDE_LUNG
 from pneumo_ad.metrics.ranking import auroc_with_interval
 
 MOST_VALUES = 12  # of a column, the commonest; the rest, and those of fewer than LEAST_IMAGES, are one row
@@ -121,7 +122,7 @@ def _within(
     # Of each: scores, which of them are positive, whose they are, what is counted.
     ranked = (
         (image_score[labelled], evidence.pneumonia[labelled], labelled, "pneumonia", "normal"),
-        (pixel, truth == 2, owner, "opacity pixels", "healthy lung pixels"),
+        (pixel, truth == IN_OPACITY, owner, "opacity pixels", "healthy lung pixels"),
         (
             measured.window[told],
             evidence.kind[told] == OPACITY,
@@ -146,11 +147,11 @@ def _within(
 def _lung_pixels(
     chosen: npt.NDArray[np.bool_], evidence: Evidence, measured: Measured
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Truth (1 or 2), score and owner of every known pixel inside the lungs of the chosen radiographs."""
+    """Truth, score and owner of every known pixel inside the lungs of the chosen radiographs."""
     truth, score, owner = [np.zeros(0, np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
     for row in sorted(evidence.pixel_truth):
         if chosen[row]:
-            inside = evidence.pixel_truth[row] > 0
+            inside = evidence.pixel_truth[row] > OUTSIDE_LUNG
             truth.append(evidence.pixel_truth[row][inside])
             score.append(measured.pixel[row][inside])
             owner.append(np.full(int(inside.sum()), row))

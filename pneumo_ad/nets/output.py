@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -30,7 +31,20 @@ class Output(NamedTuple):
 
     def inner(self, halo: int) -> Output:
         """Without `halo` pixels on every side of each picture."""
-        return Output(*(part if part is None or part.ndim != 4 else inner(part, halo) for part in self))  # type: ignore[arg-type]
+        return self.apply(lambda picture: inner(picture, halo))
+
+    def apply(self, change: Callable[[Tensor], Tensor]) -> Output:
+        """Every picture changed alike; the penalty, which is none, stays as it is.
+
+        Args:
+            change: (B, C, h, w) -> (B, C, ...).
+
+        >>> import torch
+        >>> Output(torch.zeros(1, 1, 4, 4), penalty=torch.tensor(2.0)).apply(lambda picture: picture + 1).penalty
+        tensor(2.)
+        """
+        pictures = {name: part for name, part in self._asdict().items() if name != "penalty" and part is not None}
+        return self._replace(**{name: change(part) for name, part in pictures.items()})
 
     def needed_log_variance(self, by: str) -> Tensor:
         """The log-variance, for what cannot do without.

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from pneumo_ad.data.dicom import is_dicom
 from pneumo_ad.data.dicom_facts import dicom_facts
-from pneumo_ad.data.fit import Fit, Placement, fit_image
+from pneumo_ad.data.fit import Fit, fit_image
 from pneumo_ad.data.radiograph import read_grey
 from pneumo_ad.data.window import displayed
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid
+from pneumo_ad.placement import Placement
 
 PICTURE_SIDE = 768  # longest side of a picture to look at; a larger one takes longer to write than to judge
 
@@ -41,14 +42,8 @@ class Decoded:
     @property
     def content(self) -> npt.NDArray[np.uint8]:
         """(H, W) of 0 and 1: what is radiograph and not padding."""
-        inside = np.zeros(self.image.shape, dtype=np.uint8)
-        self.inner(inside)[:] = 1
-        return inside
-
-    def inner(self, fitted: npt.NDArray) -> npt.NDArray:
-        """What of an (H, W) array is radiograph and not padding, a view."""
-        p = self.placement
-        return fitted[p.top : p.top + p.height, p.left : p.left + p.width]
+        height, width = self.image.shape
+        return self.placement.content((height, width))
 
 
 def decode(path: Path, grid: PatchGrid, fit: Fit, picture: bool) -> Decoded:

@@ -24,7 +24,7 @@ _DONE, _PARTS = "done.json", "parts"
 _OWN = ("predictions.csv", "failed.csv", "report.html", _DONE, _STORY)
 
 
-class Output:
+class OutputFolder:
     """A folder that is written to, a part per chunk; a file is done where its size and time have not changed since.
 
     `predict.json` tells what was asked for and how it stands; `parts/` holds what was done so far, and `done.json` the

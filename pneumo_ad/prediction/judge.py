@@ -44,7 +44,7 @@ class Standard:
         normals: (n,) scores of held-out normal radiographs; empty where they were not at hand.
         false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
         thresholds: Between the three kinds of window, or None where they could not be fitted.
-        window_range: Medians and 99 % quantile of held-out normal windows: where a map's colours start and end.
+        window_range: Median and 99 % quantile of held-out normal windows: where a map's colours start and end.
     """
 
     score: str

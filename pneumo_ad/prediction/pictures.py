@@ -47,7 +47,7 @@ class Pictures:
             lung_field: (H, W) of 0 and 1.
             anomaly: (H, W) map.
         """
-        anomaly = np.ascontiguousarray(one.inner(anomaly))
+        anomaly = np.ascontiguousarray(one.placement.inner(anomaly))
         row = dict(row)
         if self.maps != "none":
             low, high = scale_of(anomaly)
@@ -60,7 +60,7 @@ class Pictures:
         if self.overlays:
             assert one.picture is not None
             row["overlay"] = f"overlays/{place_of(row['file'])}.png"
-            field = np.ascontiguousarray(one.inner(lung_field))
+            field = np.ascontiguousarray(one.placement.inner(lung_field))
             scale, unit = self._colours(anomaly), self.standard.unit
             drawn = overlay(one.picture, anomaly, field, scale, unit, in_words(row, self.standard))
             write_overlay(self.output / row["overlay"], drawn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -16,10 +15,9 @@ from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.pictures import Pictures
 from pneumo_ad.prediction.rows import Row, rows
 from pneumo_ad.scoring.scored import groups
+from pneumo_ad.threads import reading_threads
 
 log = logging.getLogger(__name__)
-
-_MOST_THREADS = 8  # a file of 100 megapixels takes 1.2 GB while it is read
 
 # A row of `predictions.csv`, or why there is none.
 Outcome = Row | str
@@ -36,9 +34,9 @@ def outcomes(
         judge: Judges.
         files: Radiographs, as far as their names tell.
         pictures: What is drawn of them.
-        threads: That read and draw; default one per core, at most 8.
+        threads: That read and draw; default `reading_threads`.
     """
-    pool = ThreadPoolExecutor(threads or min(_MOST_THREADS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(threads or reading_threads())
 
     def read(file: File) -> Decoded | str:
         try:

@@ -99,12 +99,12 @@ def _radiograph(judge: Judge, file: File, row: Row) -> Radiograph:
         layers[LUNG_FIELD] = judged.lung_fields[0] == 1
     return Radiograph(
         name=file.name,
-        picture=one.inner(one.image),
+        picture=one.placement.inner(one.image),
         windows=_windows(judge, one, judged),
         score=row["score"],
         p_value=row["p_value"],
         anomalous=row["anomalous"],
-        layers={name: one.inner(layer) for name, layer in layers.items()},
+        layers={name: one.placement.inner(layer) for name, layer in layers.items()},
         aspect=one.size[1] / one.size[0],
         remarks=[words for words in row["warnings"].split("; ") if words],
     )

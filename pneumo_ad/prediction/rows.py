@@ -39,7 +39,7 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Judged, stand
     decisions = standard.decisions(judged.scores)
     found = []
     for i, (name, one) in enumerate(zip(names, decoded, strict=True)):
-        field = one.inner(judged.lung_fields[i])
+        field = one.placement.inner(judged.lung_fields[i])
         windows = judged.windows[i][judged.inside[i]]
         kinds = standard.thresholds.classify(windows) if standard.thresholds is not None else None
         row: Row = {"file": name, "height": one.size[0], "width": one.size[1]}
@@ -47,7 +47,7 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Judged, stand
         row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i]), "anomalous": decisions[i]}
         row["lung_area"] = float(field.mean())
         row |= {column: None if kinds is None else int((kinds == kind).sum()) for column, kind in _KINDS.items()}
-        odd = [*remarks(one.inner(one.image), field, one.size, field.shape), *one.doubts]
+        odd = [*remarks(one.placement.inner(one.image), field, one.size, field.shape), *one.doubts]
         found.append(row | {"warnings": "; ".join(odd)})
     return found
 

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.intensity import Intensity
 from pneumo_ad.data.table import REQUIRED
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluate import check_options, scoring_of
@@ -69,7 +68,7 @@ class RunJudge:
         """See `Judge`."""
         rows = np.arange(len(images))
         fields = self.lungs.of_images(images, content)
-        loaded = Loaded(self.grid, self.view, _seen(self.intensity, images, fields, content), fields, content)
+        loaded = Loaded(self.grid, self.view, self.intensity.of_images(images, fields, content), fields, content)
         self._look_at_deviation(loaded, rows)
         shares = lung_shares(loaded, rows)
         maps = np.empty(images.shape, dtype=np.float32)
@@ -104,7 +103,7 @@ class RunJudge:
         """
         if self.view != "patch":
             return None
-        seen = _seen(self.intensity, image[None], field[None], content[None])[0]
+        seen = self.intensity.of_images(image[None], field[None], content[None])[0]
         return reconstructed(self.scoring, self.grid, seen)
 
 
@@ -116,17 +115,6 @@ def _measured_in_files(run: Run, lungs: LungFields) -> bool:
         return bool((run.datamodule.table["lung"] != "").any())
     except UserError:
         return False
-
-
-def _seen(
-    intensity: Intensity,
-    images: npt.NDArray[np.uint8],
-    fields: npt.NDArray[np.uint8],
-    content: npt.NDArray[np.uint8],
-) -> npt.NDArray[np.uint8]:
-    """(b, H, W) grey levels as the net sees them; where no lung was found the whole radiograph is measured."""
-    each = zip(images, fields, content, strict=True)
-    return np.stack([intensity.one(image, field if field.any() else inside) for image, field, inside in each])
 
 
 def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:

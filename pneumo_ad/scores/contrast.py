@@ -23,8 +23,8 @@ class Contrast(Score):
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) squared deviation over the standard deviation, so that its mean is the standard deviation."""
         squared = (x - x.mean(dim=(1, 2, 3), keepdim=True)).square()
-        deviation = squared.mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        return squared / deviation.clamp_min(1e-6) * GREY_LEVELS
+        spread = squared.mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        return squared / spread.clamp_min(1e-6) * GREY_LEVELS
 
     def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
         """(x - m)^2 / s = x^2 / s - 2 m x / s + m^2 / s, of the mean m and the deviation s of each window.

@@ -20,7 +20,8 @@ from pneumo_ad.patches import PatchGrid, check_halo, inner, mirrored
 from pneumo_ad.scores import Score
 from pneumo_ad.scores.boxes import Boxes
 from pneumo_ad.scoring.forward import forward
-from pneumo_ad.scoring.scored import MapOf, Scored, groups, maps_of
+from pneumo_ad.scoring.maps import MapOf, anomaly_maps
+from pneumo_ad.scoring.scored import Scored, groups
 
 
 @torch.inference_mode()
@@ -73,7 +74,7 @@ def score_densely(
     ]
     for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
         found = {name: np.empty((len(group), *grid.shape), dtype=np.float32) for name in scores}
-        totals = {name: np.zeros((len(group), *grid.image_size)) for name in scores if map_of == "residual"}
+        sums = {name: np.zeros((len(group), *grid.image_size)) for name in scores if map_of == "residual"}
         for down, across in passes:
             at_once = max(1, at_most // (down.length * across.length))
             boxes = Boxes(down.offsets(device), across.offsets(device), grid.patch, grid.patch)
@@ -91,9 +92,9 @@ def score_densely(
                     found[name][part, down.numbers[:, None], across.numbers] = values.cpu().numpy()
                     if map_of == "residual":
                         total = sum((term.total() for term in terms[1:]), terms[0].total())
-                        totals[name][part, *shown] += total.cpu().numpy()
+                        sums[name][part, *shown] += total.cpu().numpy()
         windows = {name: values.reshape(len(values), -1) for name, values in found.items()}
-        yield Scored(group, windows, maps_of(windows, totals, grid, map_of))
+        yield Scored(group, windows, anomaly_maps(windows, sums, grid, map_of))
 
 
 class _Pass(NamedTuple):
@@ -149,7 +150,7 @@ def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: Reach) 
 def _trimmed(output: Output, boxes: Boxes) -> Output:
     """Without the rows and columns behind all windows, that were there for the net to take the picture."""
     height, width = int(boxes.tops[-1]) + boxes.height, int(boxes.lefts[-1]) + boxes.width
-    return Output(*(part if part is None else part[..., :height, :width] for part in output))  # type: ignore[arg-type]
+    return output.apply(lambda picture: picture[..., :height, :width])
 
 
 def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision: torch.dtype) -> Output:
@@ -161,15 +162,15 @@ def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision:
     side = max(int(at_most**0.5) - 2 * margin, 2 * margin, 1)
     side = -(-side // reach.step) * reach.step
     height, width = x.shape[-2:]
-    whole: list[Tensor | None] = []
+    whole: Output | None = None
     for top in range(0, height, side):
         for left in range(0, width, side):
             above, before = max(0, top - margin), max(0, left - margin)
             block = forward(net, x[..., above : top + side + margin, before : left + side + margin], precision)
-            if not whole:
-                whole = [None if part is None else part.new_empty(*part.shape[:2], height, width) for part in block]
+            whole = whole or block.apply(lambda picture: picture.new_empty(*picture.shape[:2], height, width))
             for into, part in zip(whole, block, strict=True):
                 if into is not None and part is not None:
                     kept = part[..., top - above : top - above + side, left - before : left - before + side]
                     into[..., top : top + side, left : left + side] = kept
-    return Output(*whole)  # type: ignore[arg-type]
+    assert whole is not None
+    return whole

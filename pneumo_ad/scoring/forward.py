@@ -18,4 +18,4 @@ def forward(net: nn.Module, x: Tensor, precision: torch.dtype) -> Output:
     """
     with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):
         output: Output = net(x.contiguous(memory_format=torch.channels_last))
-    return Output(*(part if part is None else part.float() for part in output._replace(penalty=None)))  # type: ignore[arg-type]
+    return output._replace(penalty=None).apply(Tensor.float)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from pneumo_ad.patches import PatchGrid
 
-# What a pixel's value in an anomaly map is the mean of, over the windows that cover the pixel: their residual at the
-# pixel, or their scores.
-MapOf = Literal["residual", "score"]
 # Every window through the net, or the net over whole radiographs.
 Mode = Literal["windows", "dense"]
 
@@ -80,25 +75,3 @@ def groups(rows: npt.NDArray[np.integer], grid: PatchGrid) -> list[npt.NDArray[n
     height, width = grid.image_size
     together = max(1, min(GROUP, GROUP * 256**2 // (height * width)))
     return [rows[first : first + together] for first in range(0, len(rows), together)]
-
-
-def maps_of(
-    windows: Mapping[str, npt.NDArray[np.float32]],
-    totals: Mapping[str, npt.NDArray[np.floating]],
-    grid: PatchGrid,
-    map_of: MapOf | None,
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Anomaly maps, (b, H, W) by name of score, NaN where no window lies; none where none are asked for.
-
-    Args:
-        windows: By name, (b, N) scores.
-        totals: By name, (b, H, W) sums of the residuals of all windows that cover a pixel; for `residual`.
-        grid: The windows.
-        map_of: What maps are the mean of.
-    """
-    if map_of == "score":
-        return {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in windows.items()}
-    if map_of == "residual":
-        count = np.where(grid.covered, grid.windows_per_pixel, np.nan)
-        return {name: (total / count).astype(np.float32) for name, total in totals.items()}
-    return {}

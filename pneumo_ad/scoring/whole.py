@@ -49,4 +49,6 @@ def score_whole_radiographs(
             part = slice(first, first + batch_size)
             x = torch.from_numpy(np.asarray(images[group[part]])[:, None]).to(device).float().div_(255)
             maps[part] = score.residual_map(x, forward(net, x, precision))[:, 0].cpu().numpy()
-        yield Scored(group, {"score": grid.window_means(maps)}, {"score": maps})
+        scores = grid.window_means(maps)
+        maps[:, ~grid.covered] = np.nan  # as on every other way
+        yield Scored(group, {"score": scores}, {"score": maps})

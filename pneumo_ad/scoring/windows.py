@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 from pneumo_ad.patches import PatchGrid, check_halo, gather, inner
 from pneumo_ad.scores import Score
 from pneumo_ad.scoring.forward import forward
-from pneumo_ad.scoring.scored import MapOf, Scored, groups, maps_of
+from pneumo_ad.scoring.maps import MapOf, anomaly_maps
+from pneumo_ad.scoring.scored import Scored, groups
 
 
 @torch.inference_mode()
@@ -55,7 +56,7 @@ def score_radiographs(
     positions = grid.positions
     for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
         found = {name: np.empty((len(group), len(grid)), dtype=np.float32) for name in scores}
-        totals = {
+        sums = {
             name: torch.zeros(len(group), *grid.image_size, device=device) for name in scores if map_of == "residual"
         }
         for first in range(0, len(group) * len(grid), batch_size):
@@ -69,9 +70,9 @@ def score_radiographs(
             for name, score in scores.items():
                 found[name].ravel()[number] = score.score(x, output).cpu().numpy()
                 if pixels is not None:
-                    totals[name].view(-1).scatter_add_(0, pixels, score.residual_map(x, output).reshape(-1))
-        stitched = {name: total.cpu().numpy() for name, total in totals.items()}
-        yield Scored(group, found, maps_of(found, stitched, grid, map_of))
+                    sums[name].view(-1).scatter_add_(0, pixels, score.residual_map(x, output).reshape(-1))
+        added = {name: total.cpu().numpy() for name, total in sums.items()}
+        yield Scored(group, found, anomaly_maps(found, added, grid, map_of))
 
 
 def _pixels(

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumo_ad.data.fit import Placement, fit_image, fit_mask, place, unfit_map
+from pneumo_ad.data.fit import fit_image, fit_mask, place, unfit_map
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.placement import Placement
 
 sides = st.integers(1, 300)
 
@@ -37,6 +38,18 @@ def test_a_white_radiograph_is_white_where_it_lies_and_black_beside(fit, size):
     inside[p.top : p.top + p.height, p.left : p.left + p.width] = True
     assert (image[inside] == 255).all()
     assert (image[~inside] == 0).all()
+
+
+@given(sides, sides, sides, sides)
+def test_content_is_where_the_radiograph_lies(height, width, to_height, to_width):
+    p = place((height, width), (to_height, to_width), "pad")
+    content = p.content((to_height, to_width))
+    assert content.sum() == p.height * p.width
+    assert p.inner(content).shape == (p.height, p.width)
+    assert p.inner(content).all()
+    stacked = np.arange(2 * content.size).reshape(2, 1, *content.shape)
+    assert np.array_equal(p.inner(stacked)[1, 0], p.inner(stacked[1, 0]))
+    assert np.shares_memory(p.inner(stacked), stacked)
 
 
 def test_an_image_of_the_wanted_size_is_kept():

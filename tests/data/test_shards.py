@@ -1,5 +1,6 @@
 """Many stores, opened as one: what is read of them is what the one store of the whole table gives."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -10,14 +11,15 @@ from drawn import write_set
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumo_ad.data import PatchDataModule, open_store, sources
+from pneumo_ad.data import PatchDataModule, open_store, shards, sources, store
 from pneumo_ad.data.intensity import LungFieldIntensity
 from pneumo_ad.data.shards import join_stores, open_shards, split_table
 from pneumo_ad.data.store import clear_store, list_stores
-from pneumo_ad.data.table import check_table
+from pneumo_ad.data.table import UNDEALT, check_table
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.joined import Joined
 from pneumo_ad.lungs import AutoFields, FileFields, SegmenterFields, WholeImage
+from pneumo_ad.runs import keep_split, write_split
 
 SIZE = (64, 64)
 
@@ -211,3 +213,60 @@ def test_training_on_shards_warns_of_nothing(table):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         module(table, shards=2, lungs=AutoFields()).prepare_data()
+
+
+def test_what_a_run_never_dealt_is_in_no_split_and_named(table, tmp_path):
+    """A shard that came after the training: its radiographs are opened, warned of once, and in no split at all."""
+    prepare(table, 2, wanted=[0])
+    options = {"shards": 2, "missing_shards": "skip"}
+    with pytest.warns(UserWarning, match="1 of 2 shards were not prepared"):
+        write_split(module(table, **options).store.table, tmp_path)
+    dealt = (tmp_path / "split.csv").read_text()
+    prepare(table, 2, wanted=[1])
+    for _ in range(2):  # the second time after a resumption, which writes the split anew
+        data = module(table, **options)
+        keep_split(data, tmp_path)
+        later = data.table.loc[data.table["split"] == UNDEALT, "image"]
+        assert len(later) == 10
+        with pytest.warns(UserWarning, match=f"10 radiographs came after .* dealt its splits.*{later.iloc[0]}, "):
+            assert len(data.store) == 20
+        assert set(data.store.table["image"].iloc[data.rows(None)]).isdisjoint(later)
+        assert len(data.rows(None)) == 10
+        assert len(data.rows(None, "normal")) + len(data.rows(None, "pneumonia")) == 10
+        write_split(data.store.table, tmp_path)
+        assert (tmp_path / "split.csv").read_text() == dealt
+
+
+def test_a_split_of_a_run_that_wrote_who_was_in_none_is_read(table, tmp_path):
+    table.assign(split="train").to_csv(tmp_path / "split.csv", index=False)
+    text = (tmp_path / "split.csv").read_text()
+    (tmp_path / "split.csv").write_text(text.replace("train", UNDEALT, 1))
+    data = module(table, on_error="skip")
+    keep_split(data, tmp_path)
+    assert (data.table["split"] == UNDEALT).sum() == 1
+    with pytest.warns(UserWarning, match="1 radiographs came after"):
+        assert len(data.rows(None)) == 19
+
+
+def test_shards_that_only_others_may_write_are_opened(table, monkeypatch):
+    """Joined once, they are opened by whoever may read them: nothing is written, no lock taken."""
+    prepare(table, 2)
+    first = open_shards(table, SIZE, "squash", 2).store
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shards, "FileLock", refuse)
+    monkeypatch.setattr(shards, "write_json", refuse)
+    monkeypatch.setattr(store.os, "utime", refuse)
+    again = open_shards(table, SIZE, "squash", 2).store
+    assert again.key == first.key
+    assert np.array_equal(np.asarray(again.images), np.asarray(first.images))
+
+
+def test_joined_shards_are_marked_as_used(table):
+    prepare(table, 2)
+    about = open_shards(table, SIZE, "squash", 2).store.folder / "store.json"
+    os.utime(about, (0, 0))
+    open_shards(table, SIZE, "squash", 2)
+    assert about.stat().st_mtime > 0

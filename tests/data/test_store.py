@@ -105,7 +105,7 @@ def test_masks_that_are_not_there_are_zeros_and_take_no_room(tmp_path):
 
 
 def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, monkeypatch):
-    monkeypatch.setattr(store.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(store, "reading_threads", lambda: 1)
     monkeypatch.setattr(store, "_AHEAD", 2)
     read, decoded, ahead = store.read_grey, [], []
     monkeypatch.setattr(store, "read_grey", lambda path: (decoded.append(path), read(path))[1])
@@ -289,7 +289,7 @@ def test_names_that_look_like_numbers_stay_names(tmp_path):
 
 def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(table, cache):
     results = FORK.Queue()
-    process = FORK.Process(target=build_slowly, args=(table, results))
+    process = FORK.Process(target=build_slowly, args=(table, results), daemon=True)
     process.start()
     assert results.get(timeout=60) == "reading"
     process.kill()
@@ -317,7 +317,7 @@ def test_an_interrupted_build_leaves_nothing(table, cache, monkeypatch):
 
 def test_two_runs_that_build_at_once_share_one_store(table, cache):
     results = FORK.Queue()
-    processes = [FORK.Process(target=build_slowly, args=(table, results)) for _ in range(2)]
+    processes = [FORK.Process(target=build_slowly, args=(table, results), daemon=True) for _ in range(2)]
     for process in processes:
         process.start()
     told = [results.get(timeout=60) for _ in range(len(table) + 2)]
@@ -355,7 +355,10 @@ def test_of_several_builders_any_may_be_killed_and_one_whole_store_remains(table
     builders, wrote = {}, {}
     for _ in range(3):
         pipe, theirs = SPAWN.Pipe()
-        builders[pipe], wrote[pipe] = SPAWN.Process(target=keep_all, args=(table, cache, theirs)), Counter()
+        builders[pipe], wrote[pipe] = (
+            SPAWN.Process(target=keep_all, args=(table, cache, theirs), daemon=True),
+            Counter(),
+        )
         builders[pipe].start()
         theirs.close()
     killed, pending = {}, set(builders)
@@ -410,8 +413,7 @@ def test_a_disk_that_fills_up_is_named_and_nothing_is_left(table, cache, monkeyp
     with pytest.raises(DataError, match=r"the disk of .*stores is full .*nothing was kept.*PNEUMO_AD_CACHE"):
         open_store(table, SIZE)
     assert stores(cache) == []
-    monkeypatch.undo()
-    os.environ["PNEUMO_AD_CACHE"] = str(cache)
+    monkeypatch.setattr(store._Rows, "write", write)
     assert len(open_store(table, SIZE, cache=cache / "stores")) == 8
 
 
@@ -498,3 +500,14 @@ def test_a_store_says_what_it_is(table):
     assert about["skipped"] == {}
     measured = pd.read_csv(opened.folder / "table.csv")
     assert {"height", "width", "window_low", "window_high", "fitted_height", "has_lung"} <= set(measured.columns)
+
+
+def test_a_store_that_only_somebody_else_may_write_is_read(table, monkeypatch):
+    """Such a store is not marked as used: the system refuses."""
+    expected = np.array(open_store(table, SIZE).images)
+
+    def refuse(*arguments, **options):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(store.os, "utime", refuse)
+    assert np.array_equal(open_store(table, SIZE).images, expected)

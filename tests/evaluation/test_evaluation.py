@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from drawn import lung_mask, opacity_mask, write_set
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.aggregates import Highest, Mean
@@ -16,11 +17,14 @@ from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Scoring, examine
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
+from pneumo_ad.evaluation.samples import lung_fields
+from pneumo_ad.evaluation.tables import images
 from pneumo_ad.lungs import FileFields, WholeImage
-from pneumo_ad.metrics.headline import LEVELS
+from pneumo_ad.metrics.headline import LEVELS, counts
 from pneumo_ad.metrics.kinds import UNKNOWN
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.scores import SAD, Brightness
+from pneumo_ad.shortcuts import lung_shortcuts
 from pneumo_ad.thresholds import conformal_threshold
 
 
@@ -51,11 +55,10 @@ def calibration(result, name="score"):
 
 @pytest.fixture(scope="module")
 def examined(folder, tmp_path_factory):
-    import os
-
-    os.environ["PNEUMO_AD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    data = data_of(folder)
-    return data, examine(scoring(), data, np.arange(len(data.store)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PNEUMO_AD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        data = data_of(folder)
+        return data, examine(scoring(), data, np.arange(len(data.store)))
 
 
 def test_truth_of_pixels_is_that_of_the_masks(examined):
@@ -97,6 +100,28 @@ def test_but_for_windows_all_is_the_same_where_some_are_kept(folder, map_of, rel
     assert all(
         np.array_equal(kept.evidence.pixel_truth[place], truth) for place, truth in full.evidence.pixel_truth.items()
     )
+
+
+def test_maps_are_kept_of_a_bounded_number_of_radiographs_of_each_label(folder, monkeypatch, caplog):
+    data, rows, kept = data_of(folder, patch=16, stride=16), np.arange(32), []
+    full = examine(scoring(), data, rows)
+    assert len(full.pixel["score"]) == 32
+    assert not caplog.records
+    for most in (20, 7):
+        monkeypatch.setattr("pneumo_ad.evaluation.evidence._MOST_PIXELS", most * 64 * 64)
+        caplog.clear()
+        result = examine(scoring(), data, rows)
+        for name, maps in result.pixel.items():
+            assert maps.keys() == result.evidence.pixel_truth.keys()
+            assert all(np.array_equal(found, full.pixel[name][i], equal_nan=True) for i, found in maps.items())
+        found = counts(result.evidence)
+        assert (found["counts/images_with_truth"], found["counts/images_in_pixel_metrics"]) == (32, len(maps))
+        assert f"look at {len(maps)} of the 32 radiographs" in caplog.text
+        assert np.array_equal(result.evidence.kind, full.evidence.kind)
+        kept.append(set(maps))
+    assert kept[1] < kept[0]
+    assert [len(places) for places in kept] == [16, 4]
+    assert [int(full.evidence.normal[list(places)].sum()) for places in kept] == [8, 2]
 
 
 def test_a_lung_that_no_kept_window_shows_is_a_lung(folder):
@@ -269,6 +294,21 @@ def test_windows_with_padding_are_no_lung_for_anybody(tmp_path):
     whole = data.grid.window_shares(data.store.content(np.array([0]))) == 1
     assert np.array_equal(shares == 1, whole)
     assert set(np.unique(shares)) == {0, 1}
+
+
+def test_the_lungs_are_a_share_of_the_radiograph_and_not_of_its_padding(tmp_path):
+    root = write_set(tmp_path / "set", 2, 2, height=64, width=96)
+    for file in (root / "lung").iterdir():
+        Image.new("1", (96, 64), 1).save(file)
+    data = data_of(root, fit="pad")
+    rows = np.arange(4)
+    told = {
+        "images.csv": images(data, examine(scoring(), data, rows), None)["lung_area"],
+        "fig05": lung_fields(data, rows).numbers["lung_area"],
+        "shortcuts": lung_shortcuts(data.store.images, data.lung_fields, data.store.table)["lung_area"],
+    }
+    for name, area in told.items():
+        assert area.tolist() == [1.0] * 4, name
 
 
 def test_radiographs_that_were_seen_tell_nothing_of_false_alarms(examined):

@@ -134,8 +134,7 @@ def test_the_example_runs_with_nothing_of_this_project(exported, tmp_path):
     told = [float(number) for number in re.search(r"score (\S+) .* above (\S+) %", done.stdout).groups()]
     judge = ExportedJudge(folder)
     fitted, placement = fit_image(picture, judge.grid.image_size, judge.fit)
-    content = np.zeros_like(fitted)
-    content[placement.top : placement.top + placement.height, placement.left : placement.left + placement.width] = 1
+    content = placement.content(fitted.shape)
     (probability,) = judge.graphs["lungs"](fitted[None, None].astype(np.float32) / np.float32(255))
     field = (probability[:, 0] > 0.5).astype(np.uint8)
     anomaly_map, _, score, percentile = judge.inside(fitted[None], field, content[None])

@@ -76,12 +76,8 @@ def inputs():
 def expected(net, score, map_of="score", aggregate=None, relative=None, intensity=None):
     """What `Scoring` and `Standard` say, with numpy."""
     images, fields, content = radiographs()
-    intensity = intensity or AsStored()
-    seen = [
-        intensity.one(image, field if field.any() else inside)
-        for image, field, inside in zip(images, fields, content, strict=True)
-    ]
-    loaded = Loaded(GRID, view_of(net), np.stack(seen), fields, content)
+    seen = (intensity or AsStored()).of_images(images, fields, content)
+    loaded = Loaded(GRID, view_of(net), seen, fields, content)
     scoring = Scoring(net, score, map_of, 64, torch.float32, aggregate or Mean(), relative)
     rows = np.arange(len(images))
     (part,) = scoring(loaded, rows, None, maps=True, alone=True)

@@ -5,7 +5,7 @@ from drawn import write_set
 from pneumo_ad.data.sources import masks
 from pneumo_ad.data.store import open_store
 from pneumo_ad.errors import DataError
-from pneumo_ad.lungs import AutoFields, FileFields, LungSegmenter, SegmenterFields, WholeImage
+from pneumo_ad.lungs import AutoFields, FileFields, LungSegmenter, SegmenterFields, WholeImage, fields
 
 SIDE = (64, 64)
 
@@ -70,6 +70,10 @@ def test_fields_are_computed_once_for_each_weights(store, weights, tmp_path, mon
     assert set(np.unique(first)) <= {0, 1}
     monkeypatch.setattr(LungSegmenter, "segment_each", lambda *_: pytest.fail("segmented again"))
     assert (SegmenterFields(weights, batch_size=2)(store) == first).all()
+    with monkeypatch.context() as later:  # fields are cleaned in another way
+        later.setattr(fields, "_VERSION", 0)
+        with pytest.raises(pytest.fail.Exception, match="segmented again"):
+            SegmenterFields(weights)(store)
     other = tmp_path / "other.safetensors"
     LungSegmenter(width=3, depth=2, image_size=32).save(other)
     with pytest.raises(pytest.fail.Exception, match="segmented again"):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from drawn import radiograph
 from PIL import Image
-from running import TINY, start
+from running import TINY, process, start
 
 from pneumo_ad.prediction import pipeline
 from pneumo_ad.prediction.maps import read_map, write_map
@@ -197,15 +197,15 @@ def test_a_process_that_was_ended_leaves_what_the_next_one_goes_on_with(predict,
     told = {"overlays": "false", "maps": "none"}
     arguments = [f"run={run}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
     arguments += [f"{key}={value}" for key, value in told.items()]
-    process = subprocess.Popen([*SLOW, "predict", *arguments], stderr=subprocess.PIPE, text=True)
     parts, deadline = tmp_path / "out" / "parts", time.monotonic() + 120
-    while not (list(parts.glob("*.json")) or (tmp_path / "out" / "predictions.csv").exists()):
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-    process.send_signal(number)
-    said = process.communicate()[1]
-    assert process.returncode == (143 if number == signal.SIGTERM else -number)
+    with process([*SLOW, "predict", *arguments], stderr=subprocess.PIPE, text=True) as ended:
+        while not (list(parts.glob("*.json")) or (tmp_path / "out" / "predictions.csv").exists()):
+            assert time.monotonic() < deadline
+            assert ended.poll() is None, ended.stderr.read()
+            time.sleep(0.01)
+        ended.send_signal(number)
+        said = ended.communicate(timeout=120)[1]
+    assert ended.returncode == (143 if number == signal.SIGTERM else -number)
     assert "Traceback" not in said
     status, said = predict(**told)
     assert status == 0

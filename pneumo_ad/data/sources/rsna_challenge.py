@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from pneumo_ad.data.listing import match_names, read_listing
 from pneumo_ad.data.sources.files import content_of, existing_folder, list_files
 from pneumo_ad.data.table import NORMAL, OTHER, PNEUMONIA, PatientSplit, check_table, split_by_patient
 from pneumo_ad.errors import DataError
+from pneumo_ad.threads import reading_threads
 
 IMAGES, BOXES, CLASSES = "stage_2_train_images", "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
 LABELS = {"Normal": NORMAL, "Lung Opacity": PNEUMONIA, "No Lung Opacity / Not Normal": OTHER}
@@ -111,7 +111,7 @@ def _read_headers(table: pd.DataFrame) -> pd.DataFrame:
             unread.append(path)
             return DicomFacts()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(reading_threads()) as pool:
         facts = list(tqdm(pool.map(read, table["path"]), total=len(table), desc="headers", unit="file"))
     if unread:
         warnings.warn(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,8 @@ import torch
 from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.joined import Joined
 
 Cover = Literal["inside", "full"]
-Places = TypeVar("Places", npt.NDArray[np.int64], Tensor)
 
 
 def starts(length: int, patch: int, stride: int, cover: Cover = "inside") -> npt.NDArray[np.int64]:
@@ -297,184 +295,6 @@ def _covering(grid: PatchGrid, dtype: torch.dtype, device: torch.device) -> tupl
             weights = covers / covers.sum(axis=1, keepdims=True)  # 0 / 0 is NaN where no window lies
         sides.append(torch.as_tensor(weights, dtype=dtype, device=device))
     return sides[0], sides[1].T.contiguous()
-
-
-class PatchIndex:
-    """Numbers the windows chosen from many images, in memory that grows with images and not with windows.
-
-    The windows of all images stand in one line, image by image and row by row; neighbours in it are kept as a run, 16
-    bytes each: stride 1 costs about what stride 20 does, and all windows of any number of images are one run.
-
-    Args:
-        grid: The geometry shared by all images.
-        starts: (R,) place in that line of the first window of each run, ascending.
-        lengths: (R,) windows of each run.
-
-    >>> grid = PatchGrid((4, 6), patch=2, stride=2)
-    >>> index = PatchIndex.where(grid, np.array([[[1, 1, 0], [0, 0, 1]]], dtype=bool))
-    >>> len(index), index.locate(np.array([0, 1, 2])).tolist()
-    (3, [[0, 0, 0], [0, 0, 2], [0, 2, 4]])
-    """
-
-    def __init__(self, grid: PatchGrid, starts: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> None:
-        self.grid = grid
-        self._ends = np.cumsum(lengths, dtype=np.int64)  # the numbers of a run end before
-        self._shifts = np.asarray(starts, dtype=np.int64) - (self._ends - lengths)  # from a number to its place
-
-    @classmethod
-    def every(cls, grid: PatchGrid, images: int) -> PatchIndex:
-        """Every window of `images` images.
-
-        Args:
-            grid: Positions of windows in an image.
-            images: How many there are.
-        """
-        return cls(grid, np.array([0]), np.array([images * len(grid)]))
-
-    @classmethod
-    def where(cls, grid: PatchGrid, chosen: npt.NDArray[np.bool_], first_image: int = 0) -> PatchIndex:
-        """The windows where `chosen`, (B, rows, columns), is true; images are numbered from `first_image`.
-
-        Args:
-            grid: Positions of windows in an image.
-            chosen: (B, rows, columns) bool.
-            first_image: Number of the first image.
-        """
-        assert chosen.shape[1:] == grid.shape, (chosen.shape, grid.shape)
-        edges = np.diff(chosen.ravel().view(np.int8), prepend=np.int8(0), append=np.int8(0))
-        begin, end = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-        return cls(grid, begin + first_image * len(grid), end - begin)
-
-    @classmethod
-    def join(cls, parts: list[PatchIndex]) -> PatchIndex:
-        """One index after the other; all of the same grid, the images of each after those of the one before."""
-        lengths = [np.diff(part._ends, prepend=0) for part in parts]
-        starts = [part._shifts + part._ends - length for part, length in zip(parts, lengths, strict=True)]
-        return cls(parts[0].grid, np.concatenate(starts), np.concatenate(lengths))
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    def locate(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        """(M,) numbers of windows -> (M, 3) image, top, left.
-
-        Raises:
-            IndexError: A number outside [0, len).
-        """
-        numbers = np.asarray(numbers, dtype=np.int64)
-        if numbers.size and numbers.view(np.uint64).max() >= len(self):  # without a sign, a negative number is large
-            raise IndexError(f"window {numbers.min()}..{numbers.max()} of an index of {len(self)} windows")
-        place = numbers + self._shifts[np.searchsorted(self._ends, numbers, side="right")]
-        line, column = np.divmod(place, len(self.grid.lefts))
-        image, row = np.divmod(line, len(self.grid.tops))
-        where = np.empty((len(numbers), 3), dtype=np.int64)
-        where[:, 0], where[:, 1], where[:, 2] = image, self.grid.tops[row], self.grid.lefts[column]
-        return where
-
-
-def gather(
-    images: npt.NDArray[np.uint8], where: npt.NDArray[np.int64], patch: int, halo: int = 0
-) -> npt.NDArray[np.uint8]:
-    """Cut one patch per row of `where` in one vectorised read.
-
-    Args:
-        images: (I, H, W), may be memory-mapped, or `Joined`.
-        where: (M, 3) image, top, left.
-        patch: Side in pixels.
-        halo: Pixels of context on every side; beyond the image's border the image is mirrored.
-
-    Returns:
-        (M, 1, p + 2 halo, p + 2 halo), a copy.
-
-    >>> gather(np.arange(9, dtype=np.uint8).reshape(1, 3, 3), np.array([[0, 0, 1]]), patch=1, halo=1)[0, 0].tolist()
-    [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
-    """
-    if isinstance(images, Joined):
-        joined = np.empty((len(where), 1, patch + 2 * halo, patch + 2 * halo), dtype=images.dtype)
-        for part, begin, here in images.spread(where[:, 0]):
-            joined[here] = gather(part, where[here] - (begin, 0, 0), patch, halo)
-        return joined
-    side = patch + 2 * halo
-    image, top, left = where[:, 0], where[:, 1] - halo, where[:, 2] - halo
-    height, width = images.shape[1:]
-    if not halo:
-        return _cut(images, image, top, left, side)
-    inside = (top >= 0) & (top + side <= height) & (left >= 0) & (left + side <= width)
-    if len(where) and inside.all():
-        return _cut(images, image, top, left, side)
-    cut = np.empty((len(where), 1, side, side), dtype=images.dtype)
-    if inside.any():
-        cut[inside] = _cut(images, image[inside], top[inside], left[inside], side)
-    rows, columns = (
-        mirrored(first[~inside, None] + np.arange(side), length)
-        for first, length in zip((top, left), images.shape[1:], strict=True)
-    )
-    cut[~inside, 0] = images[image[~inside, None, None], rows[:, :, None], columns[:, None, :]]
-    return cut
-
-
-def _cut(
-    images: npt.NDArray[np.uint8],
-    image: npt.NDArray[np.int64],
-    top: npt.NDArray[np.int64],
-    left: npt.NDArray[np.int64],
-    side: int,
-) -> npt.NDArray[np.uint8]:
-    """Windows that lie inside, (M, 1, side, side)."""
-    images = images if images.strides[2] == images.itemsize else np.ascontiguousarray(images)
-    # A strided view of all windows: indexing it copies only what is asked for, and a row of a window as one item twice
-    # as fast as pixel by pixel.
-    rows = images[:, :, :side].view(np.dtype((np.void, side * images.itemsize)))
-    count, height, width = images.shape
-    shape = (count, height - side + 1, width - side + 1, side)
-    windows = np.lib.stride_tricks.as_strided(rows, shape, (*images.strides, images.strides[1]))
-    return windows[image, top, left].view(images.dtype).reshape(len(image), 1, side, side)
-
-
-def mirrored(places: Places, length: int) -> Places:
-    """Places along a side that may lie up to `length` - 1 beyond its ends, mirrored into it; the ends are not repeated.
-
-    Args:
-        places: Whole numbers of any shape, of numpy or torch.
-        length: Of the side in pixels.
-
-    >>> mirrored(np.arange(-2, 6), 4).tolist()
-    [2, 1, 0, 1, 2, 3, 2, 1]
-    """
-    return length - 1 - abs(length - 1 - abs(places))
-
-
-def inner(pictures: Tensor, halo: int) -> Tensor:
-    """(..., h, w) without `halo` pixels on every side, a view.
-
-    Args:
-        pictures: (..., h, w).
-        halo: Pixels to leave out.
-
-    >>> inner(torch.zeros(2, 1, 8, 10), 2).shape
-    torch.Size([2, 1, 4, 6])
-    """
-    return pictures[..., halo : pictures.shape[-2] - halo, halo : pictures.shape[-1] - halo]
-
-
-def check_halo(halo: int, image_size: tuple[int, int]) -> None:
-    """See that windows can be cut with so many pixels of surroundings.
-
-    Args:
-        halo: Pixels on every side.
-        image_size: Height and width in pixels.
-
-    Raises:
-        ConfigError: A negative halo, or one that the image is too small to mirror.
-    """
-    if halo < 0:
-        raise ConfigError(f"halo={halo} must be 0 or more pixels")
-    if halo >= min(image_size):
-        height, width = image_size
-        raise ConfigError(
-            f"halo={halo} cannot be mirrored at the border of images of {height} x {width} pixels; the largest that "
-            f"works is halo={min(image_size) - 1}: take larger images (image_size) or a smaller halo"
-        )
 
 
 def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:

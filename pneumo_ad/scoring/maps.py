@@ -1,0 +1,42 @@
+"""Anomaly maps of what was scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pneumo_ad.patches import PatchGrid
+
+# What a pixel's value in an anomaly map is the mean of, over the windows that cover the pixel: their residual at the
+# pixel, or their scores.
+MapOf = Literal["residual", "score"]
+
+
+def anomaly_maps(
+    scores: Mapping[str, npt.NDArray[np.float32]],
+    sums: Mapping[str, npt.NDArray[np.floating]],
+    grid: PatchGrid,
+    map_of: MapOf | None,
+) -> dict[str, npt.NDArray[np.float32]]:
+    """(b, H, W) by name of score, NaN where no window lies; none where none are asked for.
+
+    Args:
+        scores: By name, (b, N) of windows.
+        sums: By name, (b, H, W) residuals of all windows that cover a pixel, added up; for `residual`.
+        grid: The windows.
+        map_of: What maps are the mean of.
+
+    >>> found = anomaly_maps({"score": np.array([[1, 3]], np.float32)}, {}, PatchGrid((2, 3), 1, 2), "score")
+    >>> found["score"].tolist()
+    [[[1.0, nan, 3.0], [nan, nan, nan]]]
+    """
+    if map_of == "score":
+        return {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in scores.items()}
+    if map_of == "residual":
+        count = np.where(grid.covered, grid.windows_per_pixel, np.nan)
+        return {name: (total / count).astype(np.float32) for name, total in sums.items()}
+    return {}
