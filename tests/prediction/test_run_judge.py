@@ -27,7 +27,9 @@ def run(request, tmp_path_factory):
     monkey = pytest.MonkeyPatch()
     monkey.setenv("PNEUMO_AD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     assert start("train", *arguments) == 0
-    yield load_run(folder)
+    opened = load_run(folder)
+    assert len(opened.datamodule.store)  # opened here, in the cache that outlives a test
+    yield opened
     monkey.undo()
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -88,6 +89,14 @@ def drawn_page(images=12, names=None, windows=GRID, far=True):
         notes=["</ul><script>window.hacked = 1</script>", "nothing was left out"],
         config="name: </pre><script>window.hacked = 1</script>",
     )
+
+
+def eventually(holds, seconds=5):
+    """Whether something comes true: the page does some things when it finds the time."""
+    end = time.monotonic() + seconds
+    while not (true := holds()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return true
 
 
 @pytest.fixture(scope="module")
@@ -334,24 +343,22 @@ def test_a_drag_lights_exactly_the_windows_of_the_range_that_is_stated(opened, p
     told = opened.tab.inner_text("#counts")
     images = sum(map(bool, expected.values()))
     assert told.startswith(f"{number:,} windows of {images} radiographs lie in {low:g}–{high:g} grey levels per pixel")
-    opened.tab.wait_for_timeout(500)
-    assert opened.tab.text_content("#announced") == told, "said once the hand rests"
+    assert eventually(lambda: opened.tab.text_content("#announced") == told), "said once the hand rests"
 
 
 def test_the_frames_are_seen(opened):
     """Red on the grey picture, in the pixels of the screen."""
 
     def red():
-        opened.tab.wait_for_timeout(200)
         seen = opened.tab.locator("#cards > li .stage").first.screenshot()
         pixels = np.asarray(Image.open(io.BytesIO(seen)).convert("RGB")).astype(int)
         return ((pixels[..., 0] > 180) & (pixels[..., 1] < 120)).mean()
 
     assert red() == 0
     opened.brush(0.05, 0.9)
-    assert red() > 0.02
+    assert eventually(lambda: red() > 0.02)
     opened.tab.uncheck("text=red frames")
-    assert red() == 0
+    assert eventually(lambda: red() == 0)
 
 
 def test_brushing_to_the_right_end_takes_all_above(opened, page):
@@ -377,8 +384,8 @@ def test_the_keyboard_lights_the_same_and_moves_the_brush(opened, page):
     opened.tab.keyboard.press("Tab")
     opened.tab.keyboard.type(f"{high:g}")
     assert opened.frames() == dragged == expected_frames(page, low, high)
-    opened.tab.wait_for_timeout(200)
-    assert [brush.bounding_box()[side] for side in ("x", "width")] == pytest.approx([place["x"], place["width"]], abs=1)
+    expected = pytest.approx([place["x"], place["width"]], abs=1)
+    assert eventually(lambda: [brush.bounding_box()[side] for side in ("x", "width")] == expected)
     opened.tab.focus("#clear")
     opened.tab.keyboard.press("Enter")
     assert not any(opened.frames().values())
@@ -428,11 +435,13 @@ def test_radiographs_are_sorted_and_filtered(opened, page):
     opened.tab.select_option("#decision", "")
     opened.tab.select_option("#order", "lit")
     opened.brush(0.55, 0.8)
-    opened.tab.wait_for_timeout(500)
     counts = {name: len(frames) for name, frames in opened.frames().items()}
-    shown = [counts[name] for name in opened.names()]
-    assert shown == sorted(shown, reverse=True)
-    assert shown[0] > shown[-1]
+
+    def shown():
+        return [counts[name] for name in opened.names()]
+
+    assert eventually(lambda: shown() == sorted(shown(), reverse=True))
+    assert shown()[0] > shown()[-1]
 
 
 def test_arrow_keys_go_through_the_radiographs(opened):
