@@ -27,10 +27,12 @@ from pneumo_ad.files import write_text
 from pneumo_ad.jobs import claim, read_story, recorded, tell
 from pneumo_ad.loggers import closing
 from pneumo_ad.processes import count_processes
+from pneumo_ad.provenance import record
 from pneumo_ad.runs import find_checkpoint, keep_split, saved_config, write_split
 from pneumo_ad.shortcuts import Values, image_shortcuts
 from pneumo_ad.summary import cell
-from pneumo_ad.train import go_on, log_config, log_metrics, record
+from pneumo_ad.trackers import log_config, log_metrics
+from pneumo_ad.train import go_on
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,13 @@ from pneumo_ad import cluster_figures
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.table import PNEUMONIA
+from pneumo_ad.device import device_of
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import check_options, chosen_rows, default_output, device_of, eval_batch_size
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
+from pneumo_ad.evaluation.options import check_options
+from pneumo_ad.evaluation.scoring import eval_batch_size
+from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
 from pneumo_ad.metrics.headline import Evidence, counts, missing_kind
@@ -37,7 +40,7 @@ from pneumo_ad.residuals import (
     train_description,
 )
 from pneumo_ad.residuals.description import Features
-from pneumo_ad.runs import Run, load_run, of_run
+from pneumo_ad.runs import Run, default_output, load_run, of_run
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from pneumo_ad.errors import ConfigError, DataError, UserError
-from pneumo_ad.evaluate import default_output, evaluate_run
+from pneumo_ad.evaluate import evaluate_run
 from pneumo_ad.files import whole, write_text
 from pneumo_ad.jobs import claim
 from pneumo_ad.leaderboard.drawing import draw
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, choose_sort, measure, rank
 from pneumo_ad.leaderboard.table import as_markdown
-from pneumo_ad.runs import load_run
+from pneumo_ad.runs import default_output, load_run
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,3 +72,23 @@ def writable_folder(folder: Path) -> Path:
             f"output={folder} cannot be written to ({reason.strerror}); name another folder: output=DIR"
         ) from reason
     return folder
+
+
+@contextmanager
+def folder_for_results(folder: Path) -> Iterator[Path]:
+    """A `writable_folder`, taken away again where it was made for this and nothing came of it but a lock.
+
+    Args:
+        folder: Where results go.
+
+    Raises:
+        ConfigError: See `writable_folder`.
+    """
+    there = folder.exists()
+    writable_folder(folder)
+    try:
+        yield folder
+    except BaseException:
+        if not there and all(entry.name == ".lock" for entry in folder.iterdir()):
+            shutil.rmtree(folder)
+        raise

@@ -20,12 +20,13 @@ from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.classify import classifier_beside
 from pneumo_ad.compose import build
 from pneumo_ad.errors import ConfigError, DataError, UserError
-from pneumo_ad.evaluate import check_options, chosen_rows, default_output, look_at_deviation, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
+from pneumo_ad.evaluation.deviation import look_at_deviation
 from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
-from pneumo_ad.evaluation.examination import Examination, Scoring, placed, typical_places
+from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
+from pneumo_ad.evaluation.options import check_options
 from pneumo_ad.evaluation.pictures import (
     BY_KIND,
     FRAMED,
@@ -36,13 +37,15 @@ from pneumo_ad.evaluation.pictures import (
     true_groups,
 )
 from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_patches, sample_radiographs
+from pneumo_ad.evaluation.scoring import Scoring, placed, scoring_of
+from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, writable_folder, write_text
 from pneumo_ad.jobs import read_story
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.runs import Run, load_run, of_run
+from pneumo_ad.runs import Run, default_output, load_run, of_run
 from pneumo_ad.thresholds import Thresholds
 
 log = logging.getLogger(__name__)

@@ -13,14 +13,16 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import chosen_rows, default_output, evaluate_run, scoring_of
+from pneumo_ad.evaluate import evaluate_run
 from pneumo_ad.evaluation.earlier import earlier_scores
+from pneumo_ad.evaluation.scoring import scoring_of
 from pneumo_ad.evaluation.shown import contrast, shown_radiographs, spread_by_score
+from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.files import writable_folder
 from pneumo_ad.jobs import claim, read_story
 from pneumo_ad.report import RESIDUAL, Measured, Page, Radiograph
 from pneumo_ad.report.write import write_report
-from pneumo_ad.runs import Run, load_run, of_run
+from pneumo_ad.runs import Run, default_output, load_run, of_run
 from pneumo_ad.shortcuts import strength
 from pneumo_ad.summary import HEADLINE, strongest_shortcut
 from pneumo_ad.thresholds import Thresholds

@@ -23,6 +23,7 @@ from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
 from pneumo_ad.search_path import saved_search_path
+from pneumo_ad.sweeps import folder_name
 
 # The weights depend on these.
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", "view")
@@ -254,3 +255,19 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
         )
         raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there}")
     return path
+
+
+def default_output(folder: Path, overrides: Sequence[str]) -> Path:
+    """The run folder where nothing was changed; else a folder below it that says what was, so that nothing is lost.
+
+    Args:
+        folder: The run folder.
+        overrides: What was asked for on the command line, `key=value`.
+
+    >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()  # doctest: +ELLIPSIS
+    'r/evaluations/data=masks,root=y-...'
+    """
+    changes = [override for override in overrides if not override.startswith(("run=", "output="))]
+    if not changes:
+        return folder
+    return folder / "evaluations" / folder_name(changes)

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.table import Table
 
-from pneumo_ad.data.store import clear_leftovers, clear_store, list_stores
+from pneumo_ad.data.store_upkeep import clear_leftovers, clear_store, list_stores
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.paths import cache_dir
 

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import platform
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-import pneumo_ad
 from pneumo_ad.compilation import check_compiler, compile_net
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.device import device_of
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluate import check_evaluation, device_of, evaluate_run
-from pneumo_ad.jobs import INTERRUPTED, flatten, overrides_of, read_story, tell
+from pneumo_ad.evaluate import evaluate_run
+from pneumo_ad.evaluation.options import check_evaluation
+from pneumo_ad.jobs import INTERRUPTED, read_story, tell
 from pneumo_ad.loggers import closing
-from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.module import NetModule
 from pneumo_ad.nets.reach import check_side, reach_of
 from pneumo_ad.processes import count_processes, launch
+from pneumo_ad.provenance import record
 from pneumo_ad.runs import keep_split, load_run, write_split
-from pneumo_ad.search_path import as_override, saved_search_path
-from pneumo_ad.summary import HEADLINE, print_evaluation
+from pneumo_ad.summary import print_evaluation
+from pneumo_ad.trackers import log_config, log_outcome
 
 log = logging.getLogger(__name__)
-
-_DECISIVE = (
-    "pixel/auroc_in_lung", "patch/auroc_outside_vs_healthy", "patch/auroc_opacity_vs_healthy", "image/auroc",
-)  # fmt: skip
-# What a run is made of, in TensorBoard's table of runs.
-_VARIED = (
-    "seed", "image_size", "fit", "patch", "stride", "batch_size", "per_epoch", "net", "corruption", "loss", "score",
-)  # fmt: skip
 
 
 def train(config: DictConfig) -> dict[str, object]:
@@ -188,109 +175,6 @@ def _announce_dense(module: NetModule, datamodule: PatchDataModule) -> None:
             "halo=%d makes it exact",
             *(halo, needed),
         )
-
-
-def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
-    """Tell trackers what a run is made of, by dotted key; TensorBoard is told with the outcome, csv lies beside it.
-
-    Args:
-        config: The composed config.
-        loggers: The run's.
-    """
-    told = config.copy()
-    told.run_dir = "."  # a run folder that moves goes on in the same run, whose params cannot change
-    plain = OmegaConf.to_container(told, resolve=True)
-    assert isinstance(plain, dict)
-    params = flatten({key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune")})
-    for logger in loggers:
-        if not isinstance(logger, (TensorBoardLogger, CSVLogger)):
-            logger.log_hyperparams(params)
-
-
-def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) -> None:
-    """Hand the headline metrics to every logger; to TensorBoard with what varies, as its HParams page compares runs.
-
-    Args:
-        config: The composed config.
-        run_dir: The run folder.
-        loggers: The run's.
-    """
-    metrics = json.loads((run_dir / "metrics.json").read_text())
-    # The page shows the first five: those by which runs compare come first.
-    keys = [*_DECISIVE, *(key for key in HEADLINE if key not in _DECISIVE)]
-    reached = {key: metrics[key] for key in keys if key in metrics}
-    boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
-    for board in boards:
-        write_hparams(Path(board.log_dir), _made_of(config), reached)
-    log_metrics([logger for logger in loggers if logger not in boards], reached, read_story(run_dir)["steps"])
-
-
-def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: int) -> None:
-    """Hand what came after the training to every logger.
-
-    Args:
-        loggers: The run's.
-        metrics: By key.
-        step: The last of the training.
-    """
-    for logger in loggers:
-        logger.log_metrics(dict(metrics), step)
-        logger.save()
-
-
-def _made_of(config: DictConfig) -> dict[str, object]:
-    """What varies, in a sweep: the page shows few columns. Else the parts that a sweep might vary."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        hydra = HydraConfig.get()
-        same = set(hydra.job.config.override_dirname.exclude_keys)
-        swept = (override.lstrip("+").partition("=") for override in hydra.overrides.task)
-        words = {key: value for key, _, value in swept if key not in same}
-        values = {key: OmegaConf.select(config, key) for key in words}
-        return {
-            key: words[key] if value is None or OmegaConf.is_config(value) else value for key, value in values.items()
-        }
-    whole = flatten(OmegaConf.to_container(config, resolve=True))
-    parts = {key.removesuffix("._target_"): value for key, value in whole.items() if key.split(".")[0] in _VARIED}
-    return {key: value.split(".")[-1] if isinstance(value, str) else value for key, value in parts.items()}
-
-
-def record(config: DictConfig) -> dict[str, object]:
-    """Commit, versions, machine, seed and command line of a run."""
-    return {
-        "command": [
-            *overrides_of(Path(config.run_dir)),
-            *as_override(saved_search_path(Path(config.run_dir))),
-        ],
-        "name": config.name,
-        "seed": config.seed,
-        "commit": _commit(),
-        "pneumo_ad": pneumo_ad.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lightning": L.__version__,
-        "machine": torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else platform.processor() or platform.machine(),
-    }
-
-
-def _commit() -> str | None:
-    """Commit of the source tree that runs, with `+` where it has changes; None for an installed wheel."""
-    here = Path(pneumo_ad.__file__).parent
-    if not (here.parent / ".git").exists():  # installed: a repository further up is somebody else's
-        return None
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-            env=os.environ | {"LC_ALL": "C"},
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return described.stdout.strip() or None
 
 
 def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:

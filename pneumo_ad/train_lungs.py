@@ -23,7 +23,9 @@ from pneumo_ad.loggers import closing
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
 from pneumo_ad.processes import count_processes
-from pneumo_ad.train import go_on, log_config, log_metrics, record
+from pneumo_ad.provenance import record
+from pneumo_ad.trackers import log_config, log_metrics
+from pneumo_ad.train import go_on
 
 log = logging.getLogger(__name__)
 

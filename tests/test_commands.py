@@ -26,9 +26,10 @@ from running import start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pneumo_ad import cli, runs
+from pneumo_ad.device import device_of
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluate import device_of, scoring_of
 from pneumo_ad.evaluation.calibration import validation_scores
+from pneumo_ad.evaluation.scoring import scoring_of
 from pneumo_ad.metrics import KINDS
 from pneumo_ad.residuals.embedding import train_embedding
 

@@ -15,7 +15,7 @@ from drawn import radiograph, write_set
 from PIL import Image
 from running import COMMAND, TINY, process, start, story, weights
 
-from pneumo_ad.data.store import list_stores
+from pneumo_ad.data.store_upkeep import list_stores
 
 OPTIONS = ["data=masks", "data.val=0.25", "data.test=0.25", "image_size=64"]
 

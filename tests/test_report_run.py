@@ -12,8 +12,7 @@ from drawn import write_set
 from running import TINY, start
 
 from pneumo_ad.aggregates import Mean
-from pneumo_ad.evaluate import scoring_of
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.scoring import Scoring, scoring_of
 from pneumo_ad.evaluation.shown import reconstructed, spread_by_score
 from pneumo_ad.nets import Output
 from pneumo_ad.patches import PatchGrid

@@ -11,8 +11,8 @@ from running import TINY, start
 
 from pneumo_ad.compose import compose_config
 from pneumo_ad.errors import ConfigError, UserError
-from pneumo_ad.evaluate import scoring_of
 from pneumo_ad.evaluation.calibration import validation_scores
+from pneumo_ad.evaluation.scoring import scoring_of
 from pneumo_ad.prediction.run_judge import RunJudge
 from pneumo_ad.runs import load_run
 

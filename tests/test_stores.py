@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from pneumo_ad.data.store import clear_leftovers, list_stores
+from pneumo_ad.data.store_upkeep import clear_leftovers, list_stores
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.stores import store
 

@@ -16,9 +16,10 @@ from dataclasses import replace
 from ratios import alternate
 
 from pneumo_ad.errors import UserError
-from pneumo_ad.evaluate import chosen_rows, scoring_of
 from pneumo_ad.evaluation.deviation import measure_deviation
 from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.scoring import scoring_of
+from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.runs import load_run
 
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pneumo_ad.data.building import OnError
 from pneumo_ad.data.datasets import already_a_batch
 from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
-from pneumo_ad.data.store import OnError, Store, open_store
+from pneumo_ad.data.store import Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs.fields import AutoFields, LungFields

@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pneumo_ad.data.bank import BankOf, device_of_bank
+from pneumo_ad.data.building import OnError
 from pneumo_ad.data.datasets import (
     ExhaustivePatches,
     NormalLungPatches,
@@ -26,7 +27,7 @@ from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.shards import MissingShards, check_missing, open_shards
-from pneumo_ad.data.store import OnError, Store, open_store
+from pneumo_ad.data.store import Store, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError

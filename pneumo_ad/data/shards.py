@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
+from pneumo_ad.data.building import OnError
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.data.store import OnError, Store, check_on_error, mark_used, read_store, store_folder
+from pneumo_ad.data.store import Store, check_on_error, mark_used, read_store, store_folder
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.joined import join

@@ -18,7 +18,7 @@ from pneumo_ad.data.store import store_key
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import DataError, UserError
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.examination import Scoring, placed
+from pneumo_ad.evaluation.scoring import Scoring, placed
 from pneumo_ad.files import whole
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.patches import PatchGrid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,15 +12,20 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.nets.reach import reach_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scoring import Loaded, Radiographs
 
+log = logging.getLogger(__name__)
+
 LEAST_SPEARMAN = 0.98
 MOST_DIFFERENCE = 0.01  # of the area under the ROC curve
+_TRUTHS = 50  # radiographs with truth among which those with opacities are looked for
 _IMAGES, _WINDOWS = 6, 2000  # radiographs, and windows of each, at most
 
 Maps = npt.NDArray[np.float32]
@@ -147,3 +153,25 @@ def _auroc(maps: Maps, truths: list[npt.NDArray[np.int8]]) -> float:
     truth = np.stack(truths)
     lung = truth > OUTSIDE_LUNG
     return float(roc_auc_score(truth[lung] == IN_OPACITY, maps[lung]))
+
+
+def look_at_deviation(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Deviation | None:
+    """Of dense maps from exact windows, in the log and looked at before hours of scoring; None for exact windows.
+
+    Args:
+        scoring: How the run scores.
+        data: Whose radiographs.
+        rows: (I,) that will be scored.
+
+    Raises:
+        ConfigError: It is too large, or the net cannot run over whole radiographs.
+    """
+    if scoring.mode != "dense" or data.view != "patch":
+        return None
+    known = rows[data.truth.known[rows]]
+    known = known[np.linspace(0, len(known) - 1, min(_TRUTHS, len(known))).round().astype(int)]
+    chosen = known if len(known) else rows
+    deviation = measure_deviation(scoring, data, chosen, gather_evidence(data, chosen).pixel_truth)
+    log.info("%s", deviation)
+    deviation.check()
+    return deviation

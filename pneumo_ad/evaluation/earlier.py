@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.checkpoints import weights_digest
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.runs import Run
 
 log = logging.getLogger(__name__)

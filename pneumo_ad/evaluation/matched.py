@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pneumo_ad.data.array_file import cached_array
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.store import cached_array
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.examination import Scoring, placed
+from pneumo_ad.evaluation.scoring import Scoring, placed
 from pneumo_ad.matching import Matched, match, matchable
 from pneumo_ad.metrics.headline import LEAST_IMAGES, MOSTLY_LUNG
 from pneumo_ad.metrics.ranking import auroc_with_interval

@@ -15,7 +15,8 @@ from pneumo_ad.data.table import describing_columns
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.calibration import JUDGED, Calibration
 from pneumo_ad.evaluation.decisions import DECIDED, false_alarms, oracles
-from pneumo_ad.evaluation.examination import TRIVIAL, Examination
+from pneumo_ad.evaluation.examination import Examination
+from pneumo_ad.evaluation.scoring import TRIVIAL
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.headline import (
     LEAST_IMAGES,

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.evaluation.examination import Scoring, placed
+from pneumo_ad.evaluation.scoring import Scoring, placed
 from pneumo_ad.evaluation.windows import spread
 from pneumo_ad.lungs import WholeImage
 from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.store import Store, cached_array
+from pneumo_ad.data.array_file import cached_array
+from pneumo_ad.data.store import Store
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter, file_digest
 

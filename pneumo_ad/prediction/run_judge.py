@@ -16,11 +16,11 @@ from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import REQUIRED
 from pneumo_ad.errors import ConfigError, DataError, UserError
-from pneumo_ad.evaluate import check_options, scoring_of
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.deviation import measure_deviation
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.options import check_options
+from pneumo_ad.evaluation.scoring import Scoring, scoring_of
 from pneumo_ad.evaluation.shown import reconstructed
 from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pneumo_ad.data import PatchDataModule, open_store, shards, sources, store
 from pneumo_ad.data.intensity import LungFieldIntensity
 from pneumo_ad.data.shards import join_stores, open_shards, split_table
-from pneumo_ad.data.store import clear_store, list_stores
+from pneumo_ad.data.store_upkeep import clear_store, list_stores
 from pneumo_ad.data.table import UNDEALT, check_table
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.joined import Joined

@@ -18,9 +18,11 @@ import pytest
 from drawn import lung_mask, opacity_mask, radiograph, table_of, write_set
 from PIL import Image
 
-from pneumo_ad.data import sources, store
+from pneumo_ad.data import array_file, building, sources, store
+from pneumo_ad.data.array_file import cached_array
 from pneumo_ad.data.radiograph import read_radiograph
-from pneumo_ad.data.store import cached_array, clear_store, list_stores, open_store, store_key
+from pneumo_ad.data.store import open_store, store_key
+from pneumo_ad.data.store_upkeep import clear_store, list_stores
 from pneumo_ad.errors import ConfigError, DataError
 
 SIZE = (48, 40)
@@ -45,14 +47,14 @@ def spoil(path, content=b"\xff\xd8\xff\xe0 no picture"):
 
 def build_slowly(table, results):
     """The body of a process of its own: tells when it begins to read, and at the end what it opened."""
-    read = store.read_grey
+    read = building.read_grey
 
     def slow(path):
         results.put("reading")
         time.sleep(0.05)
         return read(path)
 
-    store.read_grey = slow
+    building.read_grey = slow
     opened = open_store(table, SIZE)
     results.put((opened.key, hashlib.sha256(opened.images.tobytes()).hexdigest()))
 
@@ -105,11 +107,11 @@ def test_masks_that_are_not_there_are_zeros_and_take_no_room(tmp_path):
 
 
 def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, monkeypatch):
-    monkeypatch.setattr(store, "reading_threads", lambda: 1)
-    monkeypatch.setattr(store, "_AHEAD", 2)
-    read, decoded, ahead = store.read_grey, [], []
-    monkeypatch.setattr(store, "read_grey", lambda path: (decoded.append(path), read(path))[1])
-    write = store._Rows.write
+    monkeypatch.setattr(building, "reading_threads", lambda: 1)
+    monkeypatch.setattr(building, "_AHEAD", 2)
+    read, decoded, ahead = building.read_grey, [], []
+    monkeypatch.setattr(building, "read_grey", lambda path: (decoded.append(path), read(path))[1])
+    write = array_file.ArrayFile.write
 
     def watched(self, row):
         if Path(self._file.name).name == "images.npy":
@@ -117,7 +119,7 @@ def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, mon
             ahead.append(len(decoded) - self._written)
         write(self, row)
 
-    monkeypatch.setattr(store._Rows, "write", watched)
+    monkeypatch.setattr(array_file.ArrayFile, "write", watched)
     assert len(open_store(table, SIZE)) == 8
     assert max(ahead) == 2  # the one that is written and the one after it
     assert sorted(decoded) == sorted(table["path"])
@@ -129,7 +131,7 @@ def test_a_store_is_built_once(table, monkeypatch):
     def never(path):
         raise AssertionError(f"{path} was decoded again")
 
-    monkeypatch.setattr(store, "read_grey", never)
+    monkeypatch.setattr(building, "read_grey", never)
     second = open_store(table, SIZE)
     assert second.key == first.key
     assert np.array_equal(second.images, first.images)
@@ -302,14 +304,14 @@ def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(table, cache):
 
 
 def test_an_interrupted_build_leaves_nothing(table, cache, monkeypatch):
-    read = store.read_grey
+    read = building.read_grey
 
     def interrupted(path):
         if path == table["path"][3]:
             raise KeyboardInterrupt
         return read(path)
 
-    monkeypatch.setattr(store, "read_grey", interrupted)
+    monkeypatch.setattr(building, "read_grey", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_store(table, SIZE)
     assert stores(cache) == []
@@ -333,14 +335,14 @@ def test_two_runs_that_build_at_once_share_one_store(table, cache):
 
 def keep_all(table, cache, told):
     """The body of a process with nothing of ours in it: tells each row that it writes, and waits for an answer."""
-    write = store._Rows.write
+    write = array_file.ArrayFile.write
 
     def watched(self, row):
         write(self, row)
         told.send(Path(self._file.name).name)
         told.recv()
 
-    store._Rows.write = watched
+    array_file.ArrayFile.write = watched
     opened = open_store(table, SIZE, cache=cache)
     cached_array(opened, "fields", lambda: opened.images // 2)
 
@@ -402,25 +404,25 @@ def test_threads_that_build_at_once_share_one_store(table, cache):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_disk_that_fills_up_is_named_and_nothing_is_left(table, cache, monkeypatch, number):
-    write = store._Rows.write
+    write = array_file.ArrayFile.write
 
     def full(self, row):
         if self._written == 3:
             raise OSError(number, os.strerror(number))
         write(self, row)
 
-    monkeypatch.setattr(store._Rows, "write", full)
+    monkeypatch.setattr(array_file.ArrayFile, "write", full)
     with pytest.raises(DataError, match=r"the disk of .*stores is full .*nothing was kept.*PNEUMO_AD_CACHE"):
         open_store(table, SIZE)
     assert stores(cache) == []
-    monkeypatch.setattr(store._Rows, "write", write)
+    monkeypatch.setattr(array_file.ArrayFile, "write", write)
     assert len(open_store(table, SIZE, cache=cache / "stores")) == 8
 
 
 def test_too_small_a_disk_is_refused_before_anything_is_read(table, cache, monkeypatch):
     usage = shutil.disk_usage(cache)._replace(free=1000)
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: usage)
-    monkeypatch.setattr(store, "read_grey", lambda path: pytest.fail("was read"))
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(building, "read_grey", lambda path: pytest.fail("was read"))
     with pytest.raises(DataError, match=r"the store needs 0 MiB and .* has 0 MiB free; clear stores with"):
         open_store(table, SIZE)
     assert stores(cache) == []
@@ -438,7 +440,7 @@ def test_a_really_full_disk(table, tmp_path, monkeypatch):
     if not mounted:
         pytest.skip("mounting a small disk needs root")
     roomy = shutil.disk_usage(disk)._replace(free=2**30)
-    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: roomy)  # as if another program filled it meanwhile
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: roomy)  # as if another program filled it meanwhile
     try:
         with pytest.raises(DataError, match=r"disk of .* is full"):
             open_store(table, (128, 128), cache=disk)

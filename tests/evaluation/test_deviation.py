@@ -6,7 +6,7 @@ import torch
 
 from pneumo_ad.aggregates import Mean
 from pneumo_ad.evaluation.deviation import measure_deviation
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.patches import PatchGrid

@@ -14,10 +14,11 @@ from pneumo_ad.aggregates import Highest, Mean
 from pneumo_ad.data import PatchDataModule, sources
 from pneumo_ad.evaluation.decisions import false_alarms, oracles
 from pneumo_ad.evaluation.evidence import gather_evidence
-from pneumo_ad.evaluation.examination import Scoring, examine
+from pneumo_ad.evaluation.examination import examine
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.samples import lung_fields
+from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.evaluation.tables import images
 from pneumo_ad.lungs import FileFields, WholeImage
 from pneumo_ad.metrics.headline import LEVELS, counts

@@ -15,7 +15,7 @@ from pneumo_ad.compose import build, compose_config
 from pneumo_ad.data.intensity import AsStored, LungFieldIntensity
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.examination import Scoring
+from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.export.formats import FORMATS, trace
 from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
 from pneumo_ad.nets import Output, UNetAutoencoder

@@ -1,0 +1,32 @@
+"""Where a config says that nets run."""
+
+from __future__ import annotations
+
+import torch
+from omegaconf import DictConfig
+
+from pneumo_ad.errors import ConfigError
+
+
+def device_of(trainer: DictConfig) -> torch.device:
+    """Where a trainer's `accelerator` and `devices` lead: of several devices to the first, as of `devices=[1]`.
+
+    Args:
+        trainer: Of a config.
+
+    Raises:
+        ConfigError: To CUDA, and there is none, or none of that number.
+    """
+    accelerator, devices = trainer.accelerator, trainer.get("devices", "auto")
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError("trainer=gpu needs a CUDA device and none was found; use trainer=cpu or trainer=auto")
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # A number is how many, a list which; so is a text with a comma, as Lightning reads it.
+    named = devices.split(",") if isinstance(devices, str) and "," in devices else devices
+    index = 0 if isinstance(named, (int, str)) or not named else int(named[0])
+    if index >= (there := torch.cuda.device_count()):
+        raise ConfigError(
+            f"trainer.devices={devices} begins with CUDA device {index}, and there are {there}: trainer.devices=1"
+        )
+    return torch.device("cuda", index)
