@@ -126,7 +126,7 @@ def _calibrate(run: Run, scoring: Scoring) -> Calibration:
         scoring: How a run scores windows.
     """
     try:
-        return validation_scores(run, scoring)
+        return validation_scores(run, scoring, look=not run.data_changed)
     except DataError as reason:
         if not run.data_changed:
             raise

@@ -666,7 +666,7 @@ def own_copy(run, trained, tmp_path, monkeypatch):
 
 def validation_of(run, *overrides):
     opened = runs.load_run(run, overrides)
-    return validation_scores(opened, scoring_of(opened))
+    return validation_scores(opened, scoring_of(opened), look=True)
 
 
 def kept_of(run):

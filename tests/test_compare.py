@@ -390,7 +390,7 @@ def test_maps_of_pad_and_squash_lie_in_the_same_frame(trained, tmp_path, monkeyp
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(cache))
     others = write_set(tmp_path / "others", normal=1, pneumonia=6, height=64, width=120)
     monkeypatch.setattr(sys, "argv", sys.argv)
-    changes = ["data=masks", f"data.root={others}", "image_size=96", "stride=4"]
+    changes = ["data=masks", f"data.root={others}", "image_size=96", "stride=2"]
     for fit in ("squash", "pad"):
         assert start("evaluate", f"run={sweep / '0'}", *changes, f"fit={fit}", f"output={tmp_path / fit}") == 0
     squash, pad = (read_maps(tmp_path / fit / "maps") for fit in ("squash", "pad"))

@@ -16,7 +16,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.fit import sides
 from pneumo_ad.data.store import store_key
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.errors import DataError, UserError
+from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.scoring import Scoring, placed
 from pneumo_ad.files import whole
@@ -57,16 +57,16 @@ def fit_thresholds(scores: Calibration, rule: Threshold) -> tuple[dict[str, Thre
     return fitted, missing
 
 
-def validation_scores(run: Run, scoring: Scoring) -> Calibration:
+def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibration:
     """Scores of validation windows and radiographs, of the run's own data, whatever else the overrides changed.
 
-    They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged where the
-    run's own are not at hand. Where these are, and the validation files are no longer those that were scored, they are
-    scored anew.
+    They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged by the run
+    folder alone.
 
     Args:
         run: The opened run.
         scoring: How a run scores windows.
+        look: Look at the run's own data as well, and score them anew where their files are not those that were scored.
 
     Returns:
         For each of `JUDGED`: `<score>_normal_lung`, windows wholly inside normal lungs; `<score>_pneumonia`, every
@@ -87,14 +87,10 @@ def validation_scores(run: Run, scoring: Scoring) -> Calibration:
         depends.append(str(thinned))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
     before, files = _read(kept)
-    try:
-        data = run.own_datamodule()
-        of_today = _files_of(data)
-    except UserError as reason:
-        if before:  # elsewhere, the data cannot have changed beside what was kept
-            log.debug("the run's own data are not at hand: %s", reason)
-            return before
-        raise
+    if before and not look:
+        return before
+    data = run.own_datamodule()
+    of_today = _files_of(data)
     if before and files == of_today:
         return before
     groups = {
