@@ -17,7 +17,7 @@ from pneumo_ad.scoring import Radiographs
 
 log = logging.getLogger(__name__)
 
-_MOST_PIXELS = 2**26  # of all radiographs whose maps are kept: 1,024 of 256 x 256, 256 of 512 x 512; 3.5 GB with metrics
+_MOST_PIXELS = 2**26  # of all radiographs whose maps are kept: 1,024 of 256 x 256, 256 of 512 x 512; 3.5 GB at peak
 
 
 def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
