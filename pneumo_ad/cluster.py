@@ -41,6 +41,7 @@ from pneumo_ad.residuals import (
 )
 from pneumo_ad.residuals.description import Features
 from pneumo_ad.runs import Run, default_output, load_run, of_run
+from pneumo_ad.spread import spread
 
 log = logging.getLogger(__name__)
 
@@ -147,8 +148,7 @@ def _windows_to_fit_on(run: Run) -> torch.Tensor:
         data.grid.window_shares(data.store.content(dataset.rows[i : i + 1]))[0] == 1 for i in range(len(dataset.rows))
     ]
     numbers = np.flatnonzero(np.concatenate(whole_windows))
-    numbers = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), _FIT_WINDOWS)).round().astype(int)]
-    return dataset.cut(numbers)["patch"]
+    return dataset.cut(numbers[spread(len(numbers), _FIT_WINDOWS)])["patch"]
 
 
 def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, Clustering]:

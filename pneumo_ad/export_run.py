@@ -38,6 +38,7 @@ from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story
 from pneumo_ad.prediction.run_judge import RunJudge
 from pneumo_ad.runs import Run, load_run, of_run, saved_config
+from pneumo_ad.spread import spread
 from pneumo_ad.summary import HEADLINE
 from pneumo_ad.sweeps import folder_name
 
@@ -164,8 +165,8 @@ def _radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]
     table = table[table["split"] != UNDEALT]
     if not run.data_changed and (table["split"] == "test").any():
         table = table[table["split"] == "test"]
-    places = np.unique(np.linspace(0, len(table) - 1, _COMPARED).round().astype(int))
-    few: PatchDataModule = build(run.config.datamodule, table=table.iloc[places].reset_index(drop=True), shards=1)
+    chosen = table.iloc[spread(len(table), _COMPARED)]
+    few: PatchDataModule = build(run.config.datamodule, table=chosen.reset_index(drop=True), shards=1)
     rows = few.rows(None)
     return few.store.images[rows], few.content(rows)
 

@@ -15,7 +15,7 @@ FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.rela
 FLOORS = [
     {"errors", "paths", "files", "joined", "threads", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
-    | {"shortcuts", "matching", "residuals", "compilation", "placement"},
+    | {"shortcuts", "matching", "residuals", "spread", "compilation", "placement"},
     {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps", "loggers"}
     | {"auditing", "classifier", "cluster_figures", "report", "export", "prediction.judge"},
     {"callbacks"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lightning as L
-import numpy as np
 from lightning.pytorch.loggers import Logger
 
 from pneumo_ad import figures
@@ -13,6 +12,7 @@ from pneumo_ad.data.datasets import PatchDataset
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.loggers.pictures import log_figure
 from pneumo_ad.module import PatchAutoencoder, to_unit
+from pneumo_ad.spread import spread
 
 
 class ReconstructionPanels(PeriodicDrawing):
@@ -36,8 +36,7 @@ class ReconstructionPanels(PeriodicDrawing):
         for kind, dataset in datasets.items():
             if not len(dataset):
                 continue
-            # Evenly over all of them: neighbours overlap and look alike.
-            numbers = np.linspace(0, len(dataset) - 1, min(self.patches, len(dataset))).round().astype(int)
+            numbers = spread(len(dataset), self.patches)
             examined = module.examine(to_unit(dataset.cut(numbers)["patch"].to(module.device)))
             x, y = (examined[name][:, 0].float().cpu().numpy() for name in ("x", "reconstruction"))
             sad = examined["sad"].float().cpu().numpy()

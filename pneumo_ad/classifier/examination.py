@@ -22,6 +22,7 @@ from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.decisions import decision_metrics
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.shortcuts import shortcut_aurocs
+from pneumo_ad.spread import spread
 
 FIGURE = "fig02_grad_cam"
 # Nagamura, Tokunaga and Okita 2019, § 3.1.
@@ -75,14 +76,10 @@ def examine(classifier: RadiographClassifier, datamodule: RadiographDataModule, 
         own = np.asarray(fields[batch["row"].numpy()])
         parts.append(np.stack([probability, share_inside(cams, own), own.mean(axis=(1, 2))]))
     table[["probability", "cam_share_in_lung", "lung_share_of_area"]] = np.concatenate(parts, axis=1).T
-    shown = [place for label, count in _SHOWN.items() for place in _spread(table["label"] == label, count)]
+    places = {label: np.flatnonzero(table["label"] == label) for label in _SHOWN}
+    shown = [int(places[label][i]) for label, count in _SHOWN.items() for i in spread(len(places[label]), count)]
     pictures, outlines = np.asarray(images[rows[shown]]), np.asarray(fields[rows[shown]])
     return Examination(rows, table, shown, pictures, look(torch.from_numpy(pictures)[:, None])[1], outlines)
-
-
-def _spread(chosen: pd.Series, count: int) -> list[int]:
-    places = np.flatnonzero(chosen)
-    return [int(places[i]) for i in np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int)]
 
 
 def measure(

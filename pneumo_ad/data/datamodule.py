@@ -34,6 +34,7 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.joined import join, parts_of
 from pneumo_ad.lungs.fields import AutoFields, LungFields, WholeImage
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
+from pneumo_ad.spread import spread
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
     from pneumo_ad.data.augment import Augment
@@ -262,8 +263,8 @@ class PatchDataModule(L.LightningDataModule):
     def exhaustive_patches(self, split: str, label: str, images: int | None = None) -> ExhaustivePatches:
         """Every window of a split's radiographs of one label, of at most `images` of them, evenly chosen."""
         rows = self.rows(split, label)
-        if images is not None and images < len(rows):
-            rows = rows[np.linspace(0, len(rows) - 1, images).round().astype(int)]
+        if images is not None:
+            rows = rows[spread(len(rows), images)]
         return ExhaustivePatches(self.images, rows, self.grid, self.halo)
 
     def train_dataloader(self) -> DataLoader[PatchBatch]:

@@ -20,6 +20,7 @@ from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSID
 from pneumo_ad.nets.reach import reach_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scoring import Loaded, Radiographs
+from pneumo_ad.spread import spread
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +116,8 @@ def measure_deviation(
     known = {place: np.where(grid.covered, truth, NOT_KNOWN) for place, truth in (truths or {}).items()}
     telling = [place for place, truth in known.items() if {HEALTHY_LUNG, IN_OPACITY} <= set(np.unique(truth))]
     places = sorted(telling) or list(range(len(rows)))
-    most = max(1, min(_IMAGES, len(places), _IMAGES * _WINDOWS // len(grid)))
-    places = [places[i] for i in np.linspace(0, len(places) - 1, most).round().astype(int)]
+    most = max(1, min(_IMAGES, _IMAGES * _WINDOWS // len(grid)))
+    places = [places[i] for i in spread(len(places), most)]
     chosen = rows[places]
     some = Loaded(grid, data.view, data.images[chosen], data.lung_fields[chosen], data.content(chosen))
     ways = (scoring, replace(scoring, mode="windows"))
@@ -169,7 +170,7 @@ def look_at_deviation(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray
     if scoring.mode != "dense" or data.view != "patch":
         return None
     known = rows[data.truth.known[rows]]
-    known = known[np.linspace(0, len(known) - 1, min(_TRUTHS, len(known))).round().astype(int)]
+    known = known[spread(len(known), _TRUTHS)]
     chosen = known if len(known) else rows
     deviation = measure_deviation(scoring, data, chosen, gather_evidence(data, chosen).pixel_truth)
     log.info("%s", deviation)

@@ -12,6 +12,7 @@ from pneumo_ad.evaluation.evidence import gather_evidence, lung_shares
 from pneumo_ad.evaluation.scoring import TRIVIAL, Scoring, placed
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.patches import PatchGrid
+from pneumo_ad.spread import spread
 
 _SHOWN = 4  # radiographs of each class in a figure
 
@@ -94,5 +95,5 @@ def typical_places(evidence: Evidence, most: int = _SHOWN) -> list[int]:
     for group in (evidence.pneumonia, evidence.normal):
         with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]
         places = with_truth or np.flatnonzero(group).tolist()
-        chosen += [int(places[i]) for i in np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)]
+        chosen += [int(places[i]) for i in spread(len(places), most)]
     return sorted(set(chosen), key=chosen.index) or list(range(min(most, len(evidence.patient))))

@@ -14,10 +14,11 @@ from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
-from pneumo_ad.evaluation.windows import Drawn, cut, located, origins, spread
+from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.module import PatchAutoencoder
 from pneumo_ad.runs import Run
+from pneumo_ad.spread import spread
 from pneumo_ad.thresholds import Thresholds
 
 BY_KIND = "windows of radiographs that are not normal, by true kind"

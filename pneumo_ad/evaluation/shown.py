@@ -13,13 +13,13 @@ import torch
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluation.scoring import Scoring, placed
-from pneumo_ad.evaluation.windows import spread
 from pneumo_ad.lungs import WholeImage
 from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
 from pneumo_ad.patches import PatchGrid, gather, inner
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
 from pneumo_ad.scores.sad import GREY_LEVELS
 from pneumo_ad.scoring import forward
+from pneumo_ad.spread import spread
 
 
 def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:

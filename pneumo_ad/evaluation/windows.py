@@ -31,16 +31,6 @@ def origins(evidence: Evidence) -> dict[str, npt.NDArray[np.bool_]]:
     }
 
 
-def spread(number: int, most: int) -> npt.NDArray[np.int64]:
-    """At most `most` of so many numbers, evenly spaced, the first and the last among them.
-
-    Args:
-        number: How many there are.
-        most: How many are wanted.
-    """
-    return np.linspace(0, number - 1, min(most, number)).round().astype(np.int64)
-
-
 def located(
     data: PatchDataModule,
     grid: PatchGrid,
