@@ -145,9 +145,9 @@ def test_a_missing_shard_is_refused_or_counted(alone, rest, capfd):
 SLOW = [sys.executable, "-c", """
 import time
 from pneumo_ad.cli import main
-from pneumo_ad.data import store
-read_grey = store.read_grey
-store.read_grey = lambda path: time.sleep(0.02) or read_grey(path)
+from pneumo_ad.data import building
+read_grey = building.read_grey
+building.read_grey = lambda path: time.sleep(0.02) or read_grey(path)
 main()
 """]  # fmt: skip
 
