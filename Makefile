@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-demo: $(STAMP) ## Train the paper's preset and a better one on drawn radiographs (about 4 minutes), print both
+demo: $(STAMP) ## Train the paper's preset and a better one on drawn radiographs (about 3 minutes), print both
 	$(BIN)/pneumo-ad train experiment=demo_paper hydra.run.dir=$(RUNS)/paper
 	$(BIN)/pneumo-ad train experiment=demo_denoiser hydra.run.dir=$(RUNS)/denoiser
 	$(BIN)/python experiments/demo/compare.py $(RUNS)/paper $(RUNS)/denoiser
