@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -29,9 +30,9 @@ def sides(image_size: int | Sequence[int], least: int = 1) -> tuple[int, int]:
     ((256, 256), (420, 320))
     """
     both = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(both) != 2 or not all(isinstance(side, int) and side >= least for side in both):
+    if len(both) != 2 or not all(isinstance(side, Integral) and side >= least for side in both):
         raise ConfigError(f"image_size={image_size} must be one side or height and width in pixels, at least {least}")
-    return both[0], both[1]
+    return int(both[0]), int(both[1])
 
 
 def place(size: tuple[int, int], image_size: tuple[int, int], fit: Fit) -> Placement:
