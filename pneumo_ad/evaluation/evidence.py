@@ -87,8 +87,8 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: Pa
         one = slice(row, row + 1)
         content = store.content(rows[i : i + 1])
         if i in for_pixels:
-            pixels = data.truth.pixels(row)
-            pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN).astype(np.int8)
+            pixels = data.truth.pixels(row).astype(np.int8)  # of uint8, NumPy 2.5 takes no -1
+            pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN)
         if known[i] and lung_known[i]:
             lung, opacity = data.truth.lung(row), store.opacity[one]
             kind[i] = true_kinds(grid.window_shares(lung[None])[0], grid.window_shares(opacity)[0])
