@@ -73,10 +73,8 @@ def _text_of(csv: str | Path) -> str:
     except OSError as reason:
         raise DataError(f"{csv}: cannot be read as csv ({reason})") from reason
     except UnicodeDecodeError as reason:
-        line = held.count(b"\n", 0, reason.start) + 1
-        raise DataError(
-            f"{csv}: cannot be read as csv (byte 0x{held[reason.start]:02x} in line {line} is no UTF-8); save it as such"
-        ) from None
+        place = f"byte 0x{held[reason.start]:02x} in line {held.count(10, 0, reason.start) + 1}"
+        raise DataError(f"{csv}: cannot be read as csv ({place} is no UTF-8); save it as UTF-8") from None
     if not text.strip() or "\0" in text:
         raise DataError(f"{csv}: cannot be read as csv ({'it is empty' if not text.strip() else 'it is no text'})")
     return text

@@ -138,12 +138,13 @@ def map_labels(
         shown = ", ".join(f"{word!r} ({count} rows)" for word, count in strange.head(8).items())
         shown += ", ..." if len(strange) > 8 else ""
         of_all = f"{source}: {int(strange.sum())} of {len(words)} labels are none of {', '.join(LABELS)}: {shown}"
-        offer = "{" + ", ".join(_SPECIAL.sub(r"\\\g<0>", word) + ": ..." for word in strange.index[:8] if word) + "}"
+        offer = ", ".join(_SPECIAL.sub(r"\\\g<0>", word) + ": LABEL" for word in strange.index[:8] if word)
         if NORMAL not in meant.values() or any(map(_is_code, strange.index)):
-            mend = [f'"data.labels={offer}" says what words mean'] * (offer != "{}")
-            mend += ["data.default_label=... what a blank cell does"] * ("" in strange.index)
-            raise DataError(f"{of_all}. {', '.join(mend)}, with normal, pneumonia or other in place of the dots")
-        warnings.warn(f'{of_all}; they are taken as other (to say so: "data.labels={offer}")', stacklevel=3)
+            mend = [f'"data.labels={{{offer}}}"'] * bool(offer)
+            mend += ["data.default_label=LABEL for blank cells"] * ("" in strange.index)
+            raise DataError(f"{of_all}. Say what they mean, LABEL being one of the three: {', '.join(mend)}")
+        offer = offer.replace("LABEL", OTHER)
+        warnings.warn(f'{of_all}. They are taken as other, as "data.labels={{{offer}}}" says', stacklevel=3)
     return words.map(lambda word: meant[word] or OTHER)
 
 

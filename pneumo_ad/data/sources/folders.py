@@ -12,10 +12,10 @@ import pandas as pd
 
 from pneumo_ad.data.boxes import read_boxes
 from pneumo_ad.data.listing import match_names, one_row_each, read_listing
-from pneumo_ad.data.mask_files import find_masks, told_masks, warn_of_gaps
 from pneumo_ad.data.official_split import SplitChoice, choose_split
 from pneumo_ad.data.sources.files import existing_folder, list_files
 from pneumo_ad.data.sources.kermany import PATIENT
+from pneumo_ad.data.sources.mask_files import find_masks, told_masks, warn_of_gaps
 from pneumo_ad.data.table import NORMAL, OTHER, REQUIRED, check_table, map_labels
 from pneumo_ad.errors import ConfigError, DataError
 
@@ -66,10 +66,14 @@ def masks(
     csv = index or (root / "index.csv" if (root / "index.csv").is_file() else None)
     table, files = _with_csv(folder, csv, boxes, root)
     for kind, given in (("lung", lung_dir), ("opacity", opacity_dir)):
-        if kind not in table.columns:
-            table[kind] = table["path"].map(find_masks(kind, given, root / kind, files)).fillna("")
-        elif given is not None:
-            raise ConfigError(f"{kind}_dir={given} and column {kind!r} of {csv} both tell of masks: leave one out")
+        if kind in table.columns:
+            if given is not None:
+                raise ConfigError(f"{kind}_dir={given} and column {kind!r} of {csv} both tell of masks: leave one out")
+            continue
+        found = find_masks(kind, given, root / kind, files)
+        table[kind] = [found.get(path, "") for path in table["path"]]
+        if given is not None and not (table[kind] != "").any():
+            raise DataError(f"{given}: no mask has the stem of an image that {csv} lists")
     if only_with_masks:
         without = table["lung"] == ""
         if without.any():
@@ -154,7 +158,7 @@ def _with_csv(
         one_row_each(listed, csv)
         _say_columns(listed, csv)
         listed = listed.drop(columns=["path"], errors="ignore")
-        for kind in {"lung", "opacity"} & set(listed.columns):
+        for kind in [name for name in ("lung", "opacity") if name in listed.columns]:
             told = told_masks(listed.pop(kind), kind, csv, root)
             if (told != "").any():
                 listed[kind] = told

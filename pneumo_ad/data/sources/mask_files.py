@@ -133,11 +133,11 @@ def warn_of_gaps(table: pd.DataFrame) -> None:
     boxes = table["boxes"] if "boxes" in table.columns else pd.Series("", index=table.index)
     sick = table["label"] == PNEUMONIA
     known = (table["opacity"] != "") | (boxes != "")
-    for kind, has in (("lung mask", table["lung"] != ""), ("mask or boxes of opacities", known[sick])):
+    for kind, rows, has in (("lung", "radiographs", table["lung"] != ""), ("opacity", "pneumonias", known[sick])):
         without = table.loc[has.index[~has], "image"]
-        if 0 < len(without) < len(has):
+        if len(without) and (table[kind] != "").any():
             warnings.warn(
-                f"{len(without)} of {len(has)} radiographs{' with pneumonia' * (len(has) < len(table))} have no {kind}, "
-                f"for example {', '.join(without.head(3))}",
+                f"{len(without)} of {len(has)} {rows} have no {kind} mask: {', '.join(without.head(3))}"
+                f"{', ...' if len(without) > 3 else ''}",
                 stacklevel=4,
             )
