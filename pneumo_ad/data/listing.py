@@ -84,7 +84,7 @@ def _rows_of(csv: str | Path, text: str, delimiter: str, width: int) -> tuple[li
     """Lines and cells of the rows below the header; blank lines and blank cells beyond the header are passed over.
 
     Raises:
-        DataError: A row of another width, or quotes that are not closed (names the line); no row.
+        DataError: A row of another width, or quotes that are not closed; names the line.
     """
     lines, rows = [], []
     cells = reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
@@ -102,8 +102,6 @@ def _rows_of(csv: str | Path, text: str, delimiter: str, width: int) -> tuple[li
             f"{csv}: {len(odd)} rows have more or fewer cells than the {width} of the header, for example line {line} "
             f"with {len(row)}: {delimiter.join(row)[:80]!r}"
         )
-    if len(rows) == 1:
-        raise DataError(f"{csv}: has a header and no row below it")
     return lines[1:], [row[:width] for row in rows[1:]]
 
 

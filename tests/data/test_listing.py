@@ -10,7 +10,13 @@ import pytest
 from pneumo_ad.data.listing import match_names, one_row_each, read_listing
 from pneumo_ad.errors import DataError
 
-ROWS = [("a", "007", "normal"), ("NA", "NaN", "x, y"), ("1e5", "1.0", ""), ("", "None", 'said "so"'), ("None", "7", "ü")]
+ROWS = [
+    ("a", "007", "normal"),
+    ("NA", "NaN", "x, y"),
+    ("1e5", "1.0", ""),
+    ("", "None", 'said "so"'),
+    ("None", "7", "ü"),
+]
 HEADER = ("image", "patient", "note")
 
 
@@ -55,7 +61,6 @@ def test_rows_know_their_lines(tmp_path):
     [
         (b"", r"cannot be read as csv \(it is empty\)"),
         (b" \n\n", r"cannot be read as csv \(it is empty\)"),
-        (b"image,label\n", "has a header and no row below it"),
         (b"image,label\na,normal\nb\n", "1 rows have more or fewer cells than the 2 of the header, for example line 3"),
         (b"image,label\na,normal\nb,normal,x\n", r"for example line 3 with 3: 'b,normal,x'"),
         (b"image;label\na;normal;x\n", "1 rows have more or fewer cells"),
@@ -73,6 +78,13 @@ def test_what_is_no_whole_table_is_refused_by_name(tmp_path, held, words):
     (tmp_path / "list.csv").write_bytes(held)
     with pytest.raises(DataError, match=rf"list\.csv: .*{words}"):
         read_listing(tmp_path / "list.csv", known=["label", "path"])
+
+
+def test_a_header_alone_lists_nothing(tmp_path):
+    (tmp_path / "list.csv").write_text("image,label\n")
+    listed = read_listing(tmp_path / "list.csv")
+    assert listed.empty
+    assert listed.columns.tolist() == ["image", "label"]
 
 
 def test_a_folder_is_no_csv(tmp_path):

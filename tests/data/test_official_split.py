@@ -58,7 +58,9 @@ def test_other_choices_leave_the_column_aside_and_say_so(caplog):
     table, told = crowd("sideways", "train", "train", "test")
     told[1] = "test"  # a patient of two splits would not matter either
     with caplog.at_level(logging.INFO):
-        assert choose_split(table, told, "x.csv", "patient", seed=1).tolist() == split_by_patient(table, seed=1).tolist()
+        assert (
+            choose_split(table, told, "x.csv", "patient", seed=1).tolist() == split_by_patient(table, seed=1).tolist()
+        )
         assert set(choose_split(table, told, "x.csv", "test")) == {"test"}
     assert caplog.text.count("its column split is left aside") == 2
     with pytest.raises(ConfigError, match="split='official' is not known here; expected 'auto', 'patient' or 'test'"):

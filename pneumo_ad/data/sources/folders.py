@@ -154,6 +154,8 @@ def _with_csv(
     table = files = list_files(folder, recursive)
     if csv is not None:
         listed = read_listing(csv, known=_OWN, renamed={"path": "image"})
+        if listed.empty:
+            raise DataError(f"{csv}: has a header, and lists no image")
         listed["image"] = match_names(listed["image"], files, folder, csv)
         one_row_each(listed, csv)
         _say_columns(listed, csv)
