@@ -148,7 +148,7 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
         for key in (below, f"{within}/{stem}" if within else stem, name, stem):
             meant.setdefault(key, set()).add(image)
     meant |= {image: {image} for image in files["image"]}  # a full name means its own image, whatever others are called
-    blank = [row + 2 for row, name in names.items() if not Path(name).name]
+    blank = [row + 2 for row, name in zip(names.index, names, strict=True) if not Path(name).name]
     if blank:
         raise DataError(f"{csv}: {len(blank)} rows name no image, for example line {blank[0]}")
     found = {name: meant.get(name) or meant.get(str(Path(name).with_suffix("")), set()) for name in names.unique()}

@@ -80,8 +80,8 @@ def rsna(
         )
     if headers:
         table = table.join(_read_headers(table))
-    told = files["image"].map(own) if own is not None else None
-    table["split"] = choose_split(table, told, root / CLASSES, split, val, test, seed)
+    splits = files["image"].map(own) if own is not None else None
+    table["split"] = choose_split(table, splits, root / CLASSES, split, val, test, seed)
     return check_table(table)
 
 
