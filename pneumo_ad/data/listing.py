@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from csv import Error as CsvError
+from csv import reader
+from io import StringIO
 from pathlib import Path, PurePath
 
 import pandas as pd
@@ -13,35 +17,121 @@ from pneumo_ad.errors import DataError
 
 
 def read_listing(
-    csv: str | Path, columns: Iterable[str] = ("image",), renamed: dict[str, str] | None = None
+    csv: str | Path,
+    columns: Iterable[str] = ("image",),
+    known: Iterable[str] = (),
+    renamed: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Every cell of a csv as text; a blank cell is "".
+    """Every cell of a csv as text, whatever it looks like; a blank cell is "". Row i stands in line i + 2 of the file.
+
+    UTF-8, with or without a byte order mark; cells between commas, semicolons or tabs: those that part the header into
+    the columns it must have. Columns without a name, as row numbers are often written, are left out.
 
     Args:
         csv: File with a header.
-        columns: Names it must have.
+        columns: Names it must have, in any case.
+        known: Further names that are ours where they are there, in any case.
         renamed: Other names that columns may come under, to ours; used where ours is not there.
 
     Raises:
-        DataError: It cannot be read, or lacks a column; says which it has.
+        DataError: It cannot be read, lacks a column (says which it has), has a column twice, or a row with more or
+            fewer cells than the header; names the line.
+    """
+    columns, renamed = list(columns), dict(renamed or {})
+    text = _text_of(csv)
+    ours = {name.lower(): name for name in (*columns, *known, *renamed)}
+    for delimiter in ",;\t":
+        cells = next(filter(None, reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)), [])
+        header = [ours.get(name.strip().lower(), name.strip()) for name in cells]
+        header = [renamed[name] if renamed.get(name, name) not in header else name for name in header]
+        if set(columns) <= set(header):
+            break
+    else:
+        header = [name.strip() for name in next(filter(None, reader(StringIO(text, newline=""))), [])]
+        absent = next((column for column in columns if column not in header), columns[0])
+        raise DataError(f"{csv}: expected a column {absent!r}, found {header}")
+    if twice := [name for name, count in Counter(filter(None, header)).items() if count > 1]:
+        raise DataError(f"{csv}: {len(twice)} columns are there twice: {twice}; leave one of each")
+    lines, rows = _rows_of(csv, text, delimiter, len(header))
+    listed = pd.DataFrame(rows, index=pd.Index(lines) - 2, columns=range(len(header)), dtype=str)
+    listed = listed[[place for place, name in enumerate(header) if name]]
+    listed.columns = pd.Index([name for name in header if name])
+    return listed
+
+
+def _text_of(csv: str | Path) -> str:
+    """The text of a csv file.
+
+    Raises:
+        DataError: It cannot be read, is empty or no UTF-8; names the line.
     """
     try:
-        listed = pd.read_csv(csv, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as reason:
+        if Path(csv).exists() and not Path(csv).is_file():
+            raise DataError(f"{csv}: cannot be read as csv (it is no file)")
+        held = Path(csv).read_bytes()
+        text = held.decode("utf-8-sig")
+    except OSError as reason:
         raise DataError(f"{csv}: cannot be read as csv ({reason})") from reason
-    listed.columns = listed.columns.str.strip()
-    listed = listed.rename(columns={old: new for old, new in (renamed or {}).items() if new not in listed.columns})
-    for column in columns:
-        if column not in listed.columns:
-            raise DataError(f"{csv}: expected a column {column!r}, found {list(listed.columns)}")
-    return listed
+    except UnicodeDecodeError as reason:
+        place = f"byte 0x{held[reason.start]:02x} in line {held.count(10, 0, reason.start) + 1}"
+        raise DataError(f"{csv}: cannot be read as csv ({place} is no UTF-8); save it as UTF-8") from None
+    if not text.strip() or "\0" in text:
+        raise DataError(f"{csv}: cannot be read as csv ({'it is empty' if not text.strip() else 'it is no text'})")
+    return text
+
+
+def _rows_of(csv: str | Path, text: str, delimiter: str, width: int) -> tuple[list[int], list[list[str]]]:
+    """Lines and cells of the rows below the header; blank lines and blank cells beyond the header are passed over.
+
+    Raises:
+        DataError: A row of another width, or quotes that are not closed; names the line.
+    """
+    lines, rows = [], []
+    cells = reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        for row in cells:
+            if row:
+                lines.append(cells.line_num)
+                rows.append(row)
+    except CsvError as reason:
+        raise DataError(f"{csv}: cannot be read as csv (line {cells.line_num}: {reason})") from None
+    odd = [(line, row) for line, row in zip(lines, rows, strict=True) if len(row) < width or any(row[width:])]
+    if odd:
+        line, row = odd[0]
+        raise DataError(
+            f"{csv}: {len(odd)} rows have more or fewer cells than the {width} of the header, for example line {line} "
+            f"with {len(row)}: {delimiter.join(row)[:80]!r}"
+        )
+    return lines[1:], [row[:width] for row in rows[1:]]
+
+
+def one_row_each(listed: pd.DataFrame, csv: str | Path) -> None:
+    """See that no image has two rows.
+
+    Args:
+        listed: By `read_listing`, its `image` brought to the images of the folder.
+        csv: For the message.
+
+    Raises:
+        DataError: One has; names the image, the lines and the columns in which they differ.
+    """
+    again = listed[listed["image"].duplicated(keep=False)]
+    if len(again):
+        first = again[again["image"] == again["image"].iloc[0]]
+        columns = [name for name in first.columns if name != "image" and first[name].nunique() > 1]
+        differ = [f"{name} ({' or '.join(map(repr, first[name].unique()[:3]))})" for name in columns]
+        raise DataError(
+            f"{csv}: {again['image'].nunique()} images have more than one row, for example {first['image'].iloc[0]} in "
+            f"lines {' and '.join(str(row + 2) for row in first.index[:5])}, "
+            f"{'which differ in ' + ', '.join(differ) if differ else 'which are alike'}; keep one row of each"
+        )
 
 
 def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | Path) -> list[str]:
     """The image that each name means: its path below the folder, its file name or its stem.
 
     Args:
-        names: As a csv has them.
+        names: As a csv has them, by row (`read_listing`).
         files: Columns `image` and `path`, one row per file of the folder.
         folder: What paths are relative to.
         csv: For the messages.
@@ -58,7 +148,7 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
         for key in (below, f"{within}/{stem}" if within else stem, name, stem):
             meant.setdefault(key, set()).add(image)
     meant |= {image: {image} for image in files["image"]}  # a full name means its own image, whatever others are called
-    blank = [line for line, name in enumerate(names, 2) if not Path(name).name]
+    blank = [row + 2 for row, name in zip(names.index, names, strict=True) if not Path(name).name]
     if blank:
         raise DataError(f"{csv}: {len(blank)} rows name no image, for example line {blank[0]}")
     found = {name: meant.get(name) or meant.get(str(Path(name).with_suffix("")), set()) for name in names.unique()}

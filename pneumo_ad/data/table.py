@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -93,25 +95,85 @@ def describing_columns(table: pd.DataFrame) -> pd.DataFrame:
     return own.select_dtypes(exclude=["number", "bool"])
 
 
-def map_labels(labels: pd.Series, mapping: Mapping[str, str] | None) -> pd.Series:
-    """Bring a source's words to normal, pneumonia or other; words that are neither of the first two become other.
+# What stands for a missing value, a truth or a number, and is no name of a finding.
+_CODES = frozenset({"na", "nan", "nat", "none", "null", "nil", "true", "false", "yes", "no", "on", "off", "inf"})
+_SPECIAL = re.compile(r"[\\()\[\]{}:=,]")  # Hydra wants a backslash before these
+_BOOLEANS = {True: ("true", "yes", "on"), False: ("false", "no", "off")}  # as yaml reads them
+
+
+def map_labels(
+    labels: pd.Series,
+    mapping: Mapping[Any, str] | None = None,
+    default: str | None = None,
+    source: str | Path = "the column label",
+) -> pd.Series:
+    """Bring a source's words to normal, pneumonia or other.
+
+    A word is one of ours in any case, or `mapping` says what it means; numbers are compared by value (0, 0.0 and "0"
+    are one). A further word, such as a diagnosis, becomes other and is counted in a warning.
 
     Args:
-        labels: Any words.
+        labels: Words; "" where there is none.
         mapping: From a source's word (any case) to one of ours; None takes the words as they are.
+        default: The word for a blank cell; None where there should be none.
+        source: Whose words they are, for messages.
 
     Raises:
-        ConfigError: The mapping leads to a word that is not ours.
+        ConfigError: The mapping leads to a word that is not ours, or leads one word to two; or a default that does.
+        DataError: Words that are neither ours nor mapped: blank cells, numbers, booleans, words for a missing value; or
+            any, where nothing is normal. Says which the source has and how often.
 
-    >>> map_labels(pd.Series(["NORMAL", "tuberculosis"]), None).tolist()
-    ['normal', 'other']
+    >>> map_labels(pd.Series(["NORMAL ", "0", "1.0"]), {0: "normal", 1: "pneumonia"}).tolist()
+    ['normal', 'normal', 'pneumonia']
     """
-    lowered = {str(key).lower(): value for key, value in (mapping or {}).items()}
-    unknown = sorted(set(lowered.values()) - set(LABELS))
-    if unknown:
-        raise ConfigError(f"labels lead to {unknown}; expected some of {LABELS}")
-    words = labels.astype(str).str.strip().str.lower()
-    return words.map(lambda word: lowered.get(word, word if word in LABELS else OTHER))
+    meanings = _meanings(mapping)
+    if default is not None:
+        if _key(default) not in meanings:
+            raise ConfigError(f"default_label={default!r} is no label; expected one of {LABELS}")
+        meanings.setdefault("", meanings[_key(default)])
+    words = labels.astype(str).str.strip()
+    meant = {word: meanings.get(_key(word)) for word in words.unique()}
+    strange = words[words.map(lambda word: meant[word] is None)].value_counts()
+    if len(strange):
+        shown = ", ".join(f"{word!r} ({count} rows)" for word, count in strange.head(8).items())
+        shown += ", ..." if len(strange) > 8 else ""
+        of_all = f"{source}: {int(strange.sum())} of {len(words)} labels are none of {', '.join(LABELS)}: {shown}"
+        offer = ", ".join(_SPECIAL.sub(r"\\\g<0>", word) + ": LABEL" for word in strange.index[:8] if word)
+        if NORMAL not in meant.values() or any(map(_is_code, strange.index)):
+            mend = [f'"data.labels={{{offer}}}"'] * bool(offer)
+            mend += ["data.default_label=LABEL for blank cells"] * ("" in strange.index)
+            raise DataError(f"{of_all}. Say what they mean, LABEL being one of the three: {', '.join(mend)}")
+        offer = offer.replace("LABEL", OTHER)
+        warnings.warn(f'{of_all}. They are taken as other, as "data.labels={{{offer}}}" says', stacklevel=3)
+    return words.map(lambda word: meant[word] or OTHER)
+
+
+def _meanings(mapping: Mapping[Any, str] | None) -> dict[str, str]:
+    """Key of a word -> label."""
+    if not isinstance(mapping, Mapping | None):
+        raise ConfigError(f'labels={mapping!r} maps no words; expected for example "data.labels={{0: normal}}"')
+    told: dict[str, str] = {}
+    for word, label in (mapping or {}).items():
+        for key in map(_key, _BOOLEANS[word] if isinstance(word, bool) else (word,)):
+            if label not in LABELS:
+                raise ConfigError(f"labels lead to {[label]}; expected some of {LABELS}")
+            if told.setdefault(key, label) != label:
+                raise ConfigError(f"labels lead {word!r} to both {told[key]} and {label}")
+    return dict(zip(LABELS, LABELS, strict=True)) | told
+
+
+def _key(word: object) -> str:
+    """By what words are compared."""
+    text = str(word).strip().lower()
+    try:
+        return str(float(text))
+    except ValueError:
+        return text
+
+
+def _is_code(word: str) -> bool:
+    letters = "".join(filter(str.isalpha, word.lower()))
+    return len(letters) < 2 or letters in _CODES
 
 
 def split_by_patient(

@@ -133,7 +133,7 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
             seed = f"\nseed {seeds[own]}" if len(group.runs) > 1 else ""
             rows[_title(found, group) + seed] = [kept[own].score[at[image]] for image in shown]
     rows["brightness alone"] = [kept[finest].brightness[place[image]] for image in shown]
-    about = pd.read_csv(found.evaluations[finest] / "images.csv", dtype={"image": str})
+    about = pd.read_csv(found.evaluations[finest] / "images.csv", dtype=str, keep_default_na=False)
     rows_of = about.set_index("image").to_dict("index")
     shapes = [(float(rows_of[image]["height"]), float(rows_of[image]["width"])) for image in shown]
     titles = [f"{image}\n{rows_of[image]['label']}" for image in shown]

@@ -84,6 +84,30 @@ def test_csv_files_that_leave_out_or_contradict_are_refused(tmp_path):
     assert "1 images have two classes, for example 00000000-rsna" in two
 
 
+def test_a_split_beside_the_classes_is_kept(root):
+    listed = pd.read_csv(root / CLASSES, dtype=str)
+    splits = np.where(listed["patientId"].str[:8].astype(int) % 3 == 0, "TEST", "training")
+    listed.assign(split=splits).to_csv(root / CLASSES, index=False, sep=";")
+    table = sources.rsna(root)
+    assert ((table["split"] == "test") == (table["image"].str[:8].astype(int) % 3 == 0)).all()
+    assert set(sources.rsna(root, split="patient")["split"]) == {"train", "val", "test"}
+    several = listed[listed["patientId"].duplicated()].index[0]  # a line for each box
+    refused = edited(root, CLASSES, lambda _: listed.assign(split=np.where(listed.index == several, "train", "test")))
+    assert "1 images have two splits, for example" in refused
+    assert "'sideways'" in edited(root, CLASSES, lambda _: listed.assign(split="sideways"))
+
+
+def test_classes_in_other_cases_and_with_blanks_are_read_and_strange_ones_counted(root):
+    expected = sources.rsna(root, split="test")
+    listed = pd.read_csv(root / CLASSES, dtype=str)
+    listed.assign(**{"class": listed["class"].str.upper() + " "}).to_csv(root / CLASSES, index=False)
+    assert sources.rsna(root, split="test").equals(expected)
+    count = int((listed["class"] == "Normal").sum())
+    refused = edited(root, CLASSES, lambda _: listed.replace("Normal", "0"))
+    assert f"{count} rows have a class that is none of ['Normal', 'Lung Opacity'" in refused
+    assert f"'0' ({count} rows)" in refused
+
+
 def test_an_unreadable_header_is_named_and_left_to_the_store(root):
     broken = root / "stage_2_train_images" / "00000003-rsna.dcm"
     broken.write_bytes(broken.read_bytes()[:100])

@@ -164,9 +164,15 @@ def test_masks_finds_masks_and_labels_beside_the_images(tmp_path):
 def test_masks_may_lie_elsewhere(tmp_path):
     images = write_images(tmp_path / "kaggle", ["PNEUMONIA/person1_virus_1.png", "PNEUMONIA/person2_virus_2.png"])
     lungs = write_images(tmp_path / "lungs", ["person2_virus_2.png", "person9_virus_9.png"])
-    table = sources.masks(images / "PNEUMONIA", lung_dir=lungs, split="test").set_index("image")
+    with pytest.warns(UserWarning, match=r"1 lung masks|1 of 2") as told:
+        table = sources.masks(images / "PNEUMONIA", lung_dir=lungs, split="test").set_index("image")
+    assert [str(one.message) for one in told] == [
+        f"{lungs}: 1 lung masks belong to no image: person9_virus_9.png",
+        "1 of 2 radiographs have no lung mask: person1_virus_1",
+    ]
     assert table["lung"].to_dict() == {"person1_virus_1": "", "person2_virus_2": str(lungs / "person2_virus_2.png")}
     assert set(table["label"]) == {"other"}
+    (lungs / "person9_virus_9.png").unlink()
     with pytest.warns(UserWarning, match="1 of 2 images have no lung mask and are left out"):
         kept = sources.masks(images / "PNEUMONIA", lung_dir=lungs, only_with_masks=True, split="test")
     assert kept["image"].tolist() == ["person2_virus_2"]
@@ -217,16 +223,20 @@ def test_blank_cells_are_what_the_csv_does_not_give(tmp_path):
     [
         ({"image": ["n000", "n999"]}, r"lists 1 images that are not in .*images, for example n999"),
         ({"file": ["n000"]}, r"expected a column 'image', found \['file'\]"),
-        ({"image": ["n000", "n000"]}, "share their name with another: n000, n000"),
-        ({"image": ["n000"], "label": ["normal"], "split": ["sideways"]}, None),
+        ({"image": ["n000", "n000"]}, "1 images have more than one row, for example n000 in lines 2 and 3, which are"),
+        (
+            {"image": ["n000"], "label": ["normal"], "split": ["sideways"]},
+            r"'split' are none of .*'sideways' \(1 rows\)",
+        ),
+        ({"image": [], "label": []}, r"index\.csv: has a header, and lists no image"),
+        ({"image": ["n000", "n001"], "label": ["0", "1.0"]}, r"2 of 2 labels are none of .*: '0' .*, '1\.0'"),
+        ({"image": ["n000", "n001"], "label": ["normal", ""]}, r"'' \(1 rows\).* data\.default_label=LABEL for blank"),
+        ({"image": ["n000", "n001"], "patient": ["007"] * 2, "split": ["train", "test"]}, "in two splits, .* 007 in"),
     ],
 )
 def test_a_csv_that_does_not_fit_is_refused(tmp_path, columns, words):
     root = write_set(tmp_path / "set", normal=2, pneumonia=0)
     write_csv(root / "index.csv", **columns)
-    if words is None:  # splits are dealt, never read from a csv
-        assert set(sources.masks(root, split="test")["split"]) == {"test"}
-        return
     with pytest.raises(DataError, match=words):
         sources.masks(root)
 
@@ -241,6 +251,47 @@ def test_a_csv_that_is_none_is_refused(tmp_path):
         sources.masks(root)
     with pytest.raises(DataError, match=r"absent\.csv: cannot be read as csv"):
         sources.folder(root, csv=root / "absent.csv")
+
+
+def test_what_the_csv_says_of_splits_and_patients_is_kept(tmp_path):
+    root = write_set(tmp_path / "set", normal=4, pneumonia=2)
+    names = ["n000", "n001", "n002", "n003", "p004", "p005"]
+    csv = {
+        "image": names,
+        "Patient": ["007", "7", "NA", "NA", "1e5", "nan"],
+        "label": ["normal"] * 4 + ["pneumonia"] * 2,
+    }
+    write_csv(root / "index.csv", **csv, split=["train", "test", "val", "val", "test", "train"])
+    for table in (sources.masks(root), sources.folder(root / "images", csv=root / "index.csv")):
+        table = table.set_index("image").loc[names]
+        assert table["split"].tolist() == ["train", "test", "val", "val", "test", "train"]
+        assert table["patient"].tolist() == csv["Patient"]
+        assert table["label"].tolist() == csv["label"]
+    dealt = sources.masks(root, split="patient")
+    write_csv(root / "index.csv", **csv)
+    assert sources.masks(root).equals(dealt)
+
+
+def test_a_column_that_is_almost_ours_is_warned_of(tmp_path):
+    root = write_set(tmp_path / "set", normal=2, pneumonia=0)
+    write_csv(root / "index.csv", image=["n000", "n001"], patient_id=["1", "1"])
+    with pytest.warns(UserWarning, match="its column 'patient_id' only describes; the one that is used is called 'pat"):
+        assert sources.masks(root, split="test")["patient"].tolist() == ["n000", "n001"]
+
+
+def test_boxes_are_told_once(tmp_path):
+    root = write_set(tmp_path / "set", normal=2, pneumonia=0)
+    write_csv(root / "index.csv", image=["n000", "n001"], boxes=["[]", "[[1, 2, 3, 4]]"])
+    assert sources.masks(root, split="test")["boxes"].tolist() == ["[]", "[[1, 2, 3, 4]]"]
+    boxes = write_csv(tmp_path / "boxes.csv", image=["n000"], x=[1], y=[1], width=[2], height=[2])
+    with pytest.raises(ConfigError, match=r"boxes=.*boxes\.csv and column 'boxes' of .*index\.csv both tell"):
+        sources.masks(root, boxes=boxes)
+
+
+def test_a_csv_of_paths_names_images_by_them(tmp_path):
+    root = write_images(tmp_path / "set", ["a.png", "deep/b.png"])
+    csv = write_csv(tmp_path / "list.csv", Path=["a.png", "deep/b.png"], patient=["x", "y"])
+    assert sources.folder(root, csv)["patient"].tolist() == ["x", "y"]
 
 
 def test_folder_searches_below_and_takes_each_image_as_a_patient(tmp_path):

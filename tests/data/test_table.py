@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import table_of
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from pneumo_ad.data.table import (
@@ -69,10 +70,77 @@ def test_long_lists_are_cut(table):
 
 
 def test_words_become_labels():
-    words = pd.Series(["NORMAL", " Pneumonia ", "COVID-19", "tuberculosis", ""])
-    assert map_labels(words, None).tolist() == ["normal", "pneumonia", "other", "other", "other"]
+    words = pd.Series(["NORMAL", " Pneumonia ", "COVID-19", "tuberculosis", "tuberculosis"])
+    with pytest.warns(UserWarning, match=r"x\.csv: 3 of 5 labels .*: 'tuberculosis' \(2 rows\), 'COVID-19' \(1 rows\)"):
+        assert map_labels(words, source="x.csv").tolist() == ["normal", "pneumonia", "other", "other", "other"]
     mapped = map_labels(words, {"covid-19": "pneumonia", "Tuberculosis": "other", "normal": "normal"})
     assert mapped.tolist() == ["normal", "pneumonia", "pneumonia", "other", "other"]
+
+
+@pytest.mark.parametrize(
+    ("words", "mapping"),
+    [
+        (["0", "1"], {0: "normal", 1: "pneumonia"}),
+        (["0", "1"], {0.0: "normal", "1.0": "pneumonia"}),
+        (["0.0", "1.0"], {0: "normal", 1: "pneumonia"}),
+        (["00", "1e0 "], {"0": "normal", "1": "pneumonia"}),
+        (["False", "TRUE"], {False: "normal", True: "pneumonia"}),
+        (["no", "Yes"], {False: "normal", True: "pneumonia"}),  # as yaml reads yes and no
+        (["N", "P"], {"n": "normal", "p": "pneumonia"}),
+        (["nan", "-"], {"nan": "normal", "-": "pneumonia"}),
+        (["", "1"], {"": "normal", 1: "pneumonia"}),
+        (["No Finding", "a, b (c)"], {"No Finding": "normal", "a, b (c)": "pneumonia"}),
+    ],
+)
+def test_codes_are_mapped_or_refused_with_their_number(words, mapping):
+    assert map_labels(pd.Series(words), mapping).tolist() == ["normal", "pneumonia"]
+    beside = pd.Series(["normal", *words, words[1]])
+    if words == ["No Finding", "a, b (c)"]:  # diagnoses, beside what is normal
+        beside = beside.iloc[1:]
+    with pytest.raises(DataError) as refused:
+        map_labels(beside, source="x.csv")
+    assert f"x.csv: 3 of {len(beside)} labels are none of normal, pneumonia, other" in str(refused.value)
+    assert f"{words[1].strip()!r} (2 rows), {words[0]!r} (1 rows)" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["", "nan", "NaN", "NA", "n/a", "#N/A", "<NA>", "None", "null", "0", "1.5", "true", "?", "T"]
+)
+def test_one_code_among_good_words_is_refused(word):
+    with pytest.raises(DataError, match="1 of 3 labels are none of"):
+        map_labels(pd.Series(["normal", "pneumonia", word]))
+
+
+def test_the_mapping_offered_is_one_that_hydra_reads():
+    words = ["Lung, left (a)", "b:c", "x={y}", "No Finding", "3"]
+    with pytest.raises(DataError) as refused:
+        map_labels(pd.Series(words))
+    offered = str(refused.value).partition('"')[2].partition('"')[0].replace("LABEL", "normal")
+    read = OverridesParser.create().parse_override(offered)
+    assert read.key_or_group == "data.labels"
+    assert map_labels(pd.Series(words), read.value()).tolist() == ["normal"] * 5
+
+
+def test_diagnoses_without_anything_normal_are_refused():
+    with pytest.raises(DataError, match=r"1 of 2 labels .*: 'healthy' \(1 rows\)"):
+        map_labels(pd.Series(["healthy", "pneumonia"]))
+    assert map_labels(pd.Series(["healthy", "pneumonia"]), {"healthy": "other"}).tolist() == ["other", "pneumonia"]
+
+
+def test_blank_cells_take_the_default():
+    words = pd.Series(["normal", " ", ""])
+    assert map_labels(words, None, "other").tolist() == ["normal", "other", "other"]
+    assert map_labels(words, {"sick": "pneumonia"}, "sick").tolist() == ["normal", "pneumonia", "pneumonia"]
+    assert map_labels(words, {"": "pneumonia"}, "other").tolist() == ["normal", "pneumonia", "pneumonia"]
+    with pytest.raises(ConfigError, match="default_label='sick' is no label"):
+        map_labels(words, None, "sick")
+
+
+def test_a_mapping_that_contradicts_itself_or_is_none_is_refused():
+    with pytest.raises(ConfigError, match=r"labels lead '0\.0' to both normal and other"):
+        map_labels(pd.Series(["0"]), {0: "normal", "0.0": "other"})
+    with pytest.raises(ConfigError, match="labels='normal' maps no words"):
+        map_labels(pd.Series(["0"]), "normal")
 
 
 def test_a_mapping_to_an_unknown_label_is_refused():

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pneumo_ad.data.boxes import read_boxes
-from pneumo_ad.data.listing import match_names, read_listing
-from pneumo_ad.data.sources.files import existing_folder, images_in, list_files
+from pneumo_ad.data.listing import match_names, one_row_each, read_listing
+from pneumo_ad.data.official_split import SplitChoice, choose_split
+from pneumo_ad.data.sources.files import existing_folder, list_files
 from pneumo_ad.data.sources.kermany import PATIENT
-from pneumo_ad.data.table import PatientSplit, check_table, map_labels, split_by_patient
-from pneumo_ad.errors import DataError
+from pneumo_ad.data.sources.mask_files import find_masks, told_masks, warn_of_gaps
+from pneumo_ad.data.table import NORMAL, OTHER, REQUIRED, check_table, map_labels
+from pneumo_ad.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+_OWN = (*REQUIRED, "boxes")  # the columns of a csv that are more than descriptions
 
 
 def masks(
@@ -22,10 +30,10 @@ def masks(
     opacity_dir: str | Path | None = None,
     index: str | Path | None = None,
     boxes: str | Path | None = None,
-    labels: Mapping[str, str] | None = None,
-    default_label: str = "other",
+    labels: Mapping[Any, str] | None = None,
+    default_label: str | None = None,
     only_with_masks: bool = False,
-    split: PatientSplit = "patient",
+    split: SplitChoice = "auto",
     val: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
@@ -34,32 +42,38 @@ def masks(
 
     Args:
         root: Folder with images/, or of the images themselves.
-        lung_dir: Folder of lung-field masks; default root/lung.
-        opacity_dir: Folder of opacity masks; default root/opacity.
-        index: csv with `image` (stem) and any of patient, label, view, finding, ...; default root/index.csv if there.
-            Only the images it lists are used.
+        lung_dir: Folder of lung-field masks, or with a pattern of their names: `DIR/*_mask`; default root/lung.
+        opacity_dir: The same of opacity masks; default root/opacity.
+        index: csv with `image` (stem) and any of patient, label, split, lung and opacity (mask files, below root or
+            beside the csv), view, finding, ...; default root/index.csv if there. Only the images it lists are used.
         boxes: csv of opacities as boxes, for images without an opacity mask (`read_boxes`).
-        labels: From the csv's words to normal, pneumonia or other.
-        default_label: Label where the csv gives none.
+        labels: From the csv's words to normal, pneumonia or other (`map_labels`).
+        default_label: Label where the csv gives none; None: other without a column of labels, and no blank cell in one.
         only_with_masks: Leave out images without a lung mask (counted in a warning) instead of keeping them.
-        split: See `split_by_patient`.
+        split: See `choose_split`.
         val: Share of patients in val.
         test: Share of patients in test.
         seed: Fixes the split.
 
     Raises:
-        DataError: No image, a mask folder that is named but absent or that matches no image, a csv that lists
-            images that are not there, or an image with both an opacity mask and boxes.
+        DataError: No image, a mask folder that is named but absent or that matches no image, two masks of an image, a
+            csv that lists images or masks that are not there, tells a patient in two splits or has words that are no
+            label, or an image with both an opacity mask and boxes.
+        ConfigError: Masks by a folder and by the csv, or labels that lead nowhere.
     """
     root = existing_folder(root)
     folder = root / "images" if (root / "images").is_dir() else root
-    table = _with_csv(folder, index or (root / "index.csv" if (root / "index.csv").is_file() else None), boxes)
+    csv = index or (root / "index.csv" if (root / "index.csv").is_file() else None)
+    table, files = _with_csv(folder, csv, boxes, root)
     for kind, given in (("lung", lung_dir), ("opacity", opacity_dir)):
-        where = existing_folder(given) if given is not None else root / kind
-        found = {file.stem: str(file) for file in images_in(where)} if where.is_dir() else {}
-        table[kind] = [found.get(Path(path).stem, "") for path in table["path"]]
+        if kind in table.columns:
+            if given is not None:
+                raise ConfigError(f"{kind}_dir={given} and column {kind!r} of {csv} both tell of masks: leave one out")
+            continue
+        found = find_masks(kind, given, root / kind, files)
+        table[kind] = [found.get(path, "") for path in table["path"]]
         if given is not None and not (table[kind] != "").any():
-            raise DataError(f"{where}: no mask has the stem of an image in {folder} (for example {table['image'][0]})")
+            raise DataError(f"{given}: no mask has the stem of an image that {csv} lists")
     if only_with_masks:
         without = table["lung"] == ""
         if without.any():
@@ -67,70 +81,111 @@ def masks(
                 f"{int(without.sum())} of {len(table)} images have no lung mask and are left out", stacklevel=2
             )
         table = table[~without].reset_index(drop=True)
-    return _finish(table, labels, default_label, split, val, test, seed)
+    return _finish(table, csv, labels, (default_label, OTHER), split, val, test, seed)
 
 
 def folder(
     root: str | Path,
     csv: str | Path | None = None,
     boxes: str | Path | None = None,
-    labels: Mapping[str, str] | None = None,
-    default_label: str = "normal",
-    split: PatientSplit = "patient",
+    labels: Mapping[Any, str] | None = None,
+    default_label: str | None = None,
+    split: SplitChoice = "auto",
     val: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Any images, searched recursively, with an optional csv (image, patient, label, ...).
+    """Any images, searched recursively, with an optional csv (image, patient, label, split, lung, opacity, ...).
 
     Args:
         root: Folder.
-        csv: Table with column `image`: path below root, file name or stem.
+        csv: Table with column `image`: path below root, file name or stem. Further columns: see `masks`.
         boxes: csv of opacities as boxes (`read_boxes`).
-        labels: From the csv's words to normal, pneumonia or other.
-        default_label: Label of every image where no csv gives one.
-        split: See `split_by_patient`; without a csv each image is a patient of its own.
+        labels: From the csv's words to normal, pneumonia or other (`map_labels`).
+        default_label: Label of every image where no csv gives one; None: normal without a column of labels, and no
+            blank cell in one.
+        split: See `choose_split`; without a csv each image is a patient of its own.
         val: Share of patients in val.
         test: Share of patients in test.
         seed: Fixes the split.
 
     Raises:
-        DataError: No image, or a csv that lists images that are not there.
+        DataError: No image, or a csv that lists images or masks that are not there, tells a patient in two splits or
+            has words that are no label.
+        ConfigError: Labels that lead nowhere.
     """
-    table = _with_csv(existing_folder(root), csv, boxes, recursive=True)
-    return _finish(table.assign(lung="", opacity=""), labels, default_label, split, val, test, seed)
+    root = existing_folder(root)
+    table, _ = _with_csv(root, csv, boxes, root, recursive=True)
+    table = table.assign(**{kind: "" for kind in ("lung", "opacity") if kind not in table.columns})
+    return _finish(table, csv, labels, (default_label, NORMAL), split, val, test, seed)
 
 
 def _finish(
     table: pd.DataFrame,
-    labels: Mapping[str, str] | None,
-    default_label: str,
-    split: PatientSplit,
+    csv: str | Path | None,
+    labels: Mapping[Any, str] | None,
+    default_label: tuple[str | None, str],  # as it is given, and where no column tells
+    split: SplitChoice,
     val: float,
     test: float,
     seed: int,
 ) -> pd.DataFrame:
     # Without a csv a file name that tells the patient, as those of the Kaggle set do, is believed.
     told = table["image"].str.rpartition("/")[2].str.extract(PATIENT)["patient"].fillna(table["image"])
-    # A blank cell of the csv is what the csv does not give; blank patients are not one person.
-    for column, default in (("label", default_label), ("patient", told)):
-        given = table[column].astype(str).str.strip() if column in table.columns else pd.Series("", index=table.index)
-        table[column] = given.where(given != "", default)
-    table["label"] = map_labels(table["label"], labels)
-    table["split"] = split_by_patient(table, split, val, test, seed)
-    return check_table(table)
+    # Blank patients are not one person.
+    given = table["patient"].str.strip() if "patient" in table.columns else pd.Series("", index=table.index)
+    table["patient"] = given.where(given != "", told)
+    blank, else_ = default_label
+    if "label" in table.columns:
+        table["label"] = map_labels(table["label"], labels, blank, csv or "csv")
+    else:
+        table["label"] = map_labels(pd.Series("", index=table.index), labels, blank if blank is not None else else_)
+    own = table.pop("split") if "split" in table.columns else None
+    table["split"] = choose_split(table, own, csv, split, val, test, seed)
+    table = check_table(table)
+    warn_of_gaps(table)
+    return table
 
 
-def _with_csv(folder: Path, csv: str | Path | None, boxes: str | Path | None, recursive: bool = False) -> pd.DataFrame:
+def _with_csv(
+    folder: Path, csv: str | Path | None, boxes: str | Path | None, root: Path, recursive: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images that a csv lists, with what it tells of them, and all files of the folder."""
     table = files = list_files(folder, recursive)
     if csv is not None:
-        listed = read_listing(csv)
+        listed = read_listing(csv, known=_OWN, renamed={"path": "image"})
+        if listed.empty:
+            raise DataError(f"{csv}: has a header, and lists no image")
         listed["image"] = match_names(listed["image"], files, folder, csv)
-        table = files.merge(listed.drop(columns=["path"], errors="ignore"), on="image", how="inner")
+        one_row_each(listed, csv)
+        _say_columns(listed, csv)
+        listed = listed.drop(columns=["path"], errors="ignore")
+        for kind in [name for name in ("lung", "opacity") if name in listed.columns]:
+            told = told_masks(listed.pop(kind), kind, csv, root)
+            if (told != "").any():
+                listed[kind] = told
+        table = files.merge(listed, on="image", how="inner")
     if boxes is not None:
+        if "boxes" in table.columns:
+            raise ConfigError(f"boxes={boxes} and column 'boxes' of {csv} both tell of boxes: leave one out")
         # Whatever lies in the folder may have boxes, also where the csv of images leaves it out.
         found = read_boxes(boxes, files, folder)
         table["boxes"] = [found.get(image, "") for image in table["image"]]
         if not (table["boxes"] != "").any():
             raise DataError(f"{boxes}: tells nothing of the {len(table)} images (for example {table['image'].iloc[0]})")
-    return table
+    return table, files
+
+
+def _say_columns(listed: pd.DataFrame, csv: str | Path) -> None:
+    """Which columns of a csv are used, and which only describe; a name that is almost ours is warned of."""
+    used = [column for column in listed.columns if column in _OWN and column != "path"]
+    words = [column for column in listed.columns if column not in _OWN]
+    told = f"{csv}: used are the columns {', '.join(used)}"
+    told += f"; {', '.join(words)} describe{'s' * (len(words) == 1)}" * bool(words)
+    log.info(told + "; path is left aside, as image names the file" * ("path" in listed.columns))
+    for ours in ("patient", "label", "split"):
+        near = [column for column in words if ours in column.lower()]
+        if ours not in used and near:
+            warnings.warn(
+                f"{csv}: its column {near[0]!r} only describes; the one that is used is called {ours!r}", stacklevel=4
+            )

@@ -12,8 +12,9 @@ from tqdm.auto import tqdm
 from pneumo_ad.data.boxes import read_boxes
 from pneumo_ad.data.dicom_facts import DicomFacts, dicom_facts
 from pneumo_ad.data.listing import match_names, read_listing
+from pneumo_ad.data.official_split import SplitChoice, choose_split
 from pneumo_ad.data.sources.files import content_of, existing_folder, list_files
-from pneumo_ad.data.table import NORMAL, OTHER, PNEUMONIA, PatientSplit, check_table, split_by_patient
+from pneumo_ad.data.table import NORMAL, OTHER, PNEUMONIA, check_table
 from pneumo_ad.errors import DataError
 from pneumo_ad.threads import reading_threads
 
@@ -24,7 +25,7 @@ LABELS = {"Normal": NORMAL, "Lung Opacity": PNEUMONIA, "No Lung Opacity / Not No
 def rsna(
     root: str | Path,
     headers: bool = True,
-    split: PatientSplit = "patient",
+    split: SplitChoice = "auto",
     val: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
@@ -42,7 +43,7 @@ def rsna(
     Args:
         root: Folder that holds stage_2_train_images/, stage_2_train_labels.csv and stage_2_detailed_class_info.csv.
         headers: Read view, sex and age from the DICOM headers (half a millisecond each).
-        split: See `split_by_patient`.
+        split: See `choose_split`; a column `split`, as copies of the set have it, stands beside the classes.
         val: Share of patients in val.
         test: Share of patients in test.
         seed: Fixes the split.
@@ -51,8 +52,8 @@ def rsna(
         A checked table, with `boxes`, `class` (the set's own word) and, of the headers, `view`, `sex`, `age` (years).
 
     Raises:
-        DataError: A file of the three is missing, lists what is not there or contradicts another, or an image that no
-            csv tells of.
+        DataError: A file of the three is missing, lists what is not there or contradicts another, an image that no csv
+            tells of, or see `choose_split`.
     """
     root = existing_folder(root)
     missing = [name for name in (IMAGES, BOXES, CLASSES) if not (root / name).exists()]
@@ -62,7 +63,7 @@ def rsna(
         )
     table = files = list_files(root / IMAGES)
     boxes = read_boxes(root / BOXES, files, root / IMAGES)
-    classes = _read_classes(root / CLASSES, files, root / IMAGES)
+    classes, own = _read_classes(root / CLASSES, files, root / IMAGES)
     for csv, told in ((BOXES, boxes), (CLASSES, classes)):
         untold = [image for image in files["image"] if image not in told]
         if untold:
@@ -79,25 +80,40 @@ def rsna(
         )
     if headers:
         table = table.join(_read_headers(table))
-    table["split"] = split_by_patient(table, split, val, test, seed)
+    splits = files["image"].map(own) if own is not None else None
+    table["split"] = choose_split(table, splits, root / CLASSES, split, val, test, seed)
     return check_table(table)
 
 
-def _read_classes(csv: Path, files: pd.DataFrame, folder: Path) -> dict[str, str]:
-    """The class of each image; the csv has a line for each box."""
-    listed = read_listing(csv, ["image", "class"], renamed={"patientId": "image"})
+def _read_classes(csv: Path, files: pd.DataFrame, folder: Path) -> tuple[dict[str, str], dict[str, str] | None]:
+    """The class of each image, and its split where the csv tells it; the csv has a line for each box."""
+    listed = read_listing(csv, ["image", "class"], ["split"], {"patientId": "image"})
     listed["image"] = match_names(listed["image"], files, folder, csv)
-    strange = listed[~listed["class"].isin(LABELS)]
-    if len(strange):
+    words = {name.lower(): name for name in LABELS}
+    classes = listed["class"].str.strip().str.lower().map(words)
+    if classes.isna().any():
+        counts = listed["class"][classes.isna()].value_counts()
         raise DataError(
-            f"{csv}: {len(strange)} rows have a class that is none of {list(LABELS)}, for example line "
-            f"{strange.index[0] + 2}: {strange['class'].iloc[0]!r}"
+            f"{csv}: {int(counts.sum())} rows have a class that is none of {list(LABELS)}: "
+            f"{', '.join(f'{word!r} ({count} rows)' for word, count in counts.head(8).items())}, for example line "
+            f"{classes.index[classes.isna()][0] + 2}"
         )
-    listed = listed[["image", "class"]].drop_duplicates()
-    twice = listed[listed["image"].duplicated()]
+    listed["class"] = classes
+    told = [
+        _one_each(listed, column, many, csv)
+        for column, many in (("class", "classes"), ("split", "splits"))
+        if column in listed.columns
+    ]
+    return told[0], told[1] if len(told) > 1 else None
+
+
+def _one_each(listed: pd.DataFrame, column: str, many: str, csv: Path) -> dict[str, str]:
+    """By image, the one word of a column."""
+    alone = listed[["image", column]].drop_duplicates()
+    twice = alone[alone["image"].duplicated()]
     if len(twice):
-        raise DataError(f"{csv}: {len(twice)} images have two classes, for example {twice['image'].iloc[0]}")
-    return dict(zip(listed["image"], listed["class"], strict=True))
+        raise DataError(f"{csv}: {len(twice)} images have two {many}, for example {twice['image'].iloc[0]}")
+    return dict(zip(alone["image"], alone[column], strict=True))
 
 
 def _read_headers(table: pd.DataFrame) -> pd.DataFrame:

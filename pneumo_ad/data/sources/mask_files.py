@@ -1,0 +1,143 @@
+"""Mask files find their images: by stem, by a pattern of it, or by the cells of a csv."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePath
+
+import pandas as pd
+
+from pneumo_ad.data.radiograph import SUFFIXES
+from pneumo_ad.data.sources.files import existing_folder, images_in
+from pneumo_ad.data.table import PNEUMONIA
+from pneumo_ad.errors import ConfigError, DataError
+
+_LOOKED_AT = 200  # masks that belong to no image, for a pattern in their names
+
+
+def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.DataFrame) -> dict[str, str]:
+    """The mask of each image of a folder that has one.
+
+    Args:
+        kind: `lung` or `opacity`, for messages.
+        given: Folder of masks of the same stem as their images, or with a pattern of their names, * being the image's
+            stem: `masks/*_mask`. None for the default.
+        default: Folder that is looked at where none is given, and it exists.
+        files: Columns `image` and `path`: every image of the folder.
+
+    Returns:
+        Path of the mask by path of the image. Masks that belong to no image are counted in a warning.
+
+    Raises:
+        DataError: A folder that is given but absent or matches no image, or two masks of one image.
+        ConfigError: A pattern with more than one *.
+    """
+    where = Path(default if given is None else given).expanduser()
+    pattern = "*"
+    if "*" in where.name and not where.is_dir():
+        where, pattern = where.parent, stem_of(where.name)
+    if pattern.count("*") != 1:
+        raise ConfigError(f"{kind}_dir={given}: one * was expected in the pattern, in place of the stem of an image")
+    if given is None and not where.is_dir():
+        return {}
+    before, after = pattern.split("*")
+    masks = images_in(existing_folder(where))
+    images: dict[str, list[str]] = {}
+    for path in files["path"]:
+        images.setdefault(stem_of(Path(path).name), []).append(path)
+    found: dict[str, Path] = {}
+    strays = []
+    for mask in masks:
+        name = stem_of(mask.name)
+        stem = name.removeprefix(before).removesuffix(after)
+        if stem not in images or name != f"{before}{stem}{after}":
+            strays.append(mask)
+        elif stem in found:
+            raise DataError(f"{where}: {found[stem].name} and {mask.name} are both the {kind} mask of {stem}: keep one")
+        else:
+            found[stem] = mask
+    if strays:
+        shown = ", ".join(mask.name for mask in strays[:3]) + (", ..." if len(strays) > 3 else "")
+        words = f"{where}: {len(strays)} {kind} masks belong to no image: {shown}"
+        if offer := common_pattern([stem_of(mask.name) for mask in strays], set(images)):
+            words += f"; named {offer} by the stems of images they are found with 'data.{kind}_dir={where / offer}'"
+        if given is not None and not found:
+            folder, one = Path(files["path"].iloc[0]).parent, files["image"].iloc[0]
+            raise DataError(f"{where}: no mask has the stem of an image in {folder} (for example {one}). {words}")
+        warnings.warn(words, stacklevel=3)
+    elif given is not None and not found:
+        raise DataError(f"{where}: holds no mask")
+    return {path: str(mask) for stem, mask in found.items() for path in images[stem]}
+
+
+def stem_of(name: str) -> str:
+    """A file name without its suffix; the end of a DICOM number (1.2.840.10) is none.
+
+    >>> stem_of("a.png"), stem_of("1.2.840.10")
+    ('a', '1.2.840.10')
+    """
+    return PurePath(name).stem if PurePath(name).suffix.lower() in SUFFIXES else name
+
+
+def common_pattern(masks: Sequence[str], images: Collection[str]) -> str:
+    """What masks add to the stems of images, as `*_mask`; empty where there is nothing in common.
+
+    Args:
+        masks: Stems of masks that belong to no image; the first hundreds are looked at.
+        images: Stems of images.
+
+    >>> common_pattern(["a_mask", "b_mask", "c"], {"a", "b"})
+    '*_mask'
+    """
+    found: Counter[str] = Counter()
+    for mask in masks[:_LOOKED_AT]:
+        cuts = ((i, j) for i in range(len(mask)) for j in range(i + 1, len(mask) + 1) if mask[i:j] in images)
+        found.update({f"{mask[:i]}*{mask[j:]}" for i, j in cuts})
+    return min(found, key=lambda pattern: (-found[pattern], len(pattern), pattern), default="")
+
+
+def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Series:
+    """Paths of the masks that a csv names.
+
+    Args:
+        told: Cells of the csv: a path below the folder of the data, or else below that of the csv; "" for none.
+        kind: `lung` or `opacity`: the column, for messages.
+        csv: The file.
+        root: Folder of the data.
+
+    Raises:
+        DataError: Files that are not there; says how many, and where they were looked for.
+    """
+    bases = list(dict.fromkeys([root, Path(csv).parent]))
+    paths = {"": ""}
+    for word in told.str.strip().unique():
+        there = (base / word for base in bases if word and (base / word).is_file())
+        paths.setdefault(word, str(next(there, "")))
+    absent = [word for word, path in paths.items() if word and not path]
+    if absent:
+        raise DataError(
+            f"{csv}: column {kind!r} names {len(absent)} mask files that are not there, for example {absent[0]!r} "
+            f"(looked for below {' and '.join(map(str, bases))}); where it is something else, give it another name"
+        )
+    return told.str.strip().map(paths)
+
+
+def warn_of_gaps(table: pd.DataFrame) -> None:
+    """Warn of masks that only a part of the radiographs have: lungs, and the opacities of those with pneumonia.
+
+    Args:
+        table: Checked.
+    """
+    boxes = table["boxes"] if "boxes" in table.columns else pd.Series("", index=table.index)
+    sick = table["label"] == PNEUMONIA
+    known = (table["opacity"] != "") | (boxes != "")
+    for kind, rows, has in (("lung", "radiographs", table["lung"] != ""), ("opacity", "pneumonias", known[sick])):
+        without = table.loc[has.index[~has], "image"]
+        if len(without) and (table[kind] != "").any():
+            warnings.warn(
+                f"{len(without)} of {len(has)} {rows} have no {kind} mask: {', '.join(without.head(3))}"
+                f"{', ...' if len(without) > 3 else ''}",
+                stacklevel=4,
+            )
