@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,12 +146,12 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
     """
     last = run_dir / "checkpoints" / "last.ckpt"
     if last.is_file():
-        log.info("going on from %s", last)
+        log.info("going on from %s", os.path.relpath(last))
     try:
         trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
     except SIGTERMException:
         if trainer.is_global_zero:
-            log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
+            log.warning("told to end; the same command, or resume=%s, goes on", os.path.relpath(run_dir))
         raise SystemExit(INTERRUPTED) from None
 
 
