@@ -26,6 +26,7 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import claim, read_story, recorded, tell
 from pneumo_ad.loggers import closing
+from pneumo_ad.origin import Origin, keep_contents
 from pneumo_ad.processes import count_processes
 from pneumo_ad.provenance import record
 from pneumo_ad.runs import find_checkpoint, keep_split, saved_config, write_split
@@ -105,11 +106,14 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     if count_processes(config.trainer) > 1:
         raise ConfigError("classify trains on one device: trainer.devices=1")
     loggers: list[Logger] = build_all(config.logger)
-    datamodule: RadiographDataModule = build(config.datamodule)
+    origin = Origin(config, split_of)
+    datamodule: RadiographDataModule = origin.datamodule()
     keep_split(datamodule, split_of)
+    origin.compare_with_earlier(datamodule.table, config)
     with torch.no_grad():  # what does not fit fails here, before any file is decoded
         build(config.net)(torch.zeros(1, 1, *datamodule.image_size))
     datamodule.prepare_data()
+    keep_contents(datamodule.store, run_dir)
     write_split(datamodule.store.table, run_dir)
     prepared = time.perf_counter()
     tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
@@ -178,7 +182,7 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
         DataError: Not a run folder, or no whole checkpoint in it.
     """
     config = saved_config(run_dir)
-    datamodule: RadiographDataModule = build(config.datamodule)
+    datamodule: RadiographDataModule = Origin(config, run_dir).datamodule()
     keep_split(datamodule, run_dir)
     classifier: RadiographClassifier = build(config.module)
     _load_best(classifier, run_dir)

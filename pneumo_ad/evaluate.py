@@ -138,7 +138,7 @@ def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
     """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
     data = run.datamodule
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
-    return build(run.config.datamodule, table=data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
+    return run.some_data(data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
 
 
 def _sampled_maps(data: PatchDataModule, result: Examination) -> SampledMaps:

@@ -22,8 +22,6 @@ from omegaconf import OmegaConf
 
 import pneumo_ad
 from pneumo_ad.checkpoints import weights_digest
-from pneumo_ad.compose import build
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import UNDEALT
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.export.card import Record, model_card
@@ -166,7 +164,7 @@ def _radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]
     if not run.data_changed and (table["split"] == "test").any():
         table = table[table["split"] == "test"]
     chosen = table.iloc[spread(len(table), _COMPARED)]
-    few: PatchDataModule = build(run.config.datamodule, table=chosen.reset_index(drop=True), shards=1)
+    few = run.some_data(chosen.reset_index(drop=True), shards=1)
     rows = few.rows(None)
     return few.store.images[rows], few.content(rows)
 

@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.files import write_json, write_text
+from pneumo_ad.paths import replace_paths
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
         with claim(folder, wait=1 if in_sweep else LINGER):
             keep_recipe(folder, config, HydraConfig.get().overrides.task, HydraConfig.instance().cfg)
             if read_story(folder).get("status") == "finished":
-                log.info("finished already: %s", folder)
+                log.info("finished already: %s", os.path.relpath(folder))
                 return
             config.run_dir = str(folder)
             try:
@@ -84,7 +85,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
             except UserError as reason:
                 if not in_sweep:
                     raise
-                log.error("%s failed: %s", folder.name, reason)
+                log.error("%s failed: %s", folder.name, _without_place(str(reason), folder))
             except Exception:
                 if not in_sweep:
                     raise
@@ -252,15 +253,21 @@ def recorded(folder: Path) -> Iterator[None]:
     try:
         yield
     except UserError as reason:
-        tell(folder, status="failed", reason=str(reason))
+        tell(folder, status="failed", reason=_without_place(str(reason), folder))
         raise
     except Exception as reason:
-        tell(folder, status="failed", reason="".join(traceback.format_exception_only(reason)).strip())
+        words = "".join(traceback.format_exception_only(reason)).strip()
+        tell(folder, status="failed", reason=_without_place(words, folder))
         raise
     except (SystemExit, KeyboardInterrupt):
         tell(folder, status="interrupted")
         raise
     tell(folder, status="finished")
+
+
+def _without_place(reason: str, folder: Path) -> str:
+    """A reason that stays in the run folder, which may move or be shown, and says no more than its name."""
+    return replace_paths(reason, {str(folder): folder.name})
 
 
 def read_story(folder: Path) -> dict[str, Any]:

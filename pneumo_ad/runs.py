@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +22,7 @@ from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
+from pneumo_ad.origin import Origin, check_labels
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.sweeps import folder_name
 
@@ -57,11 +58,22 @@ class Run:
             DataError: They are not there, or are not what the run was trained on.
             ConfigError: See `compose.build`.
         """
-        with explained(self.folder, ConfigError):
-            datamodule: PatchDataModule = build(self.config.datamodule)
+        datamodule = self.some_data()
         if not self.data_changed:
             keep_split(datamodule, self.folder)
+            self.origin.compare_with_earlier(datamodule.table, saved_config(self.folder))
         return datamodule
+
+    def some_data(self, table: pd.DataFrame | None = None, **changes: Any) -> PatchDataModule:
+        """A data module of the config, of some radiographs or with other arguments; see `Origin.datamodule`."""
+        with explained(self.folder, ConfigError):
+            datamodule: PatchDataModule = self.origin.datamodule(not self.data_changed, table, **changes)
+        return datamodule
+
+    @cached_property
+    def origin(self) -> Origin:
+        """Where the paths of its config lead from here."""
+        return Origin(self.config, self.folder, self.overrides)
 
     @property
     def own_overrides(self) -> list[str]:
@@ -123,11 +135,12 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     changed = change_saved(config, overrides, FIXED, saved_search_path(folder))
     weights = find_checkpoint(folder, checkpoint)
     held = read_checkpoint(weights)
-    with explained(folder, UserError):
-        module: NetModule = build(changed.module)
+    origin = Origin(changed, folder, overrides)
+    with explained(folder, UserError), origin.explained():
+        module: NetModule = build(origin.located.module)
         module.on_load_checkpoint(held)
     module.load_state_dict(held["state_dict"])
-    others = changed.data != config.get("data")
+    others = origin.data != Origin(config, folder).data
     if others and not any(override.lstrip("+").startswith("shards=") for override in overrides):
         changed.shards = 1  # said how the run's own data lie
     return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
@@ -158,8 +171,8 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     file = folder / "split.csv"
     if not file.is_file():
         return
-    own = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")["split"]
-    dealt = own[own.isin(SPLITS)]
+    own = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")
+    dealt = own.loc[own["split"].isin(SPLITS), "split"]
     table = datamodule.table
     now = set(table["image"]) - set(datamodule.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
@@ -169,6 +182,7 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )
+    check_labels(table, own, folder)
     # What the run never dealt, such as a shard that came later; the data module warns of those that it opens.
     table["split"] = table["image"].map(dealt).fillna(UNDEALT)
 

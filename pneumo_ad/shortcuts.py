@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -127,15 +126,14 @@ def file_shortcuts(table: pd.DataFrame, rows: npt.NDArray[np.integer] | None = N
     """What the file gives away before anybody looks at its pixels.
 
     Args:
-        table: With `height` and `width` of the file in pixels, and its `path`.
+        table: With `height` and `width` of the file in pixels, and its `bytes`.
         rows: (I,) rows to measure; default all.
 
     Returns:
         `native_resolution`, `aspect_ratio`, `jpeg_size`: (I,) each, see `WORDS`.
     """
     chosen = table if rows is None else table.iloc[rows]
-    height, width = (chosen[side].to_numpy(dtype=np.float64) for side in ("height", "width"))
-    size = np.array([Path(path).stat().st_size for path in chosen["path"]], dtype=np.float64)
+    height, width, size = (chosen[name].to_numpy(dtype=np.float64) for name in ("height", "width", "bytes"))
     return {"native_resolution": np.sqrt(height * width), "aspect_ratio": width / height, "jpeg_size": size}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from pneumo_ad.compose import compose_job
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.jobs import claim, keep_recipe, read_story, recorded
@@ -39,6 +41,7 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
     if hydras:
         raise ConfigError(f"{hydras[0]}: start_run takes the folder and search_path as arguments of its own")
     config, hydra = compose_job("train", overrides, search_path)
+    OmegaConf.update(hydra, "hydra.runtime.output_dir", str(folder.absolute()))  # on the command line Hydra notes it
     with claim(folder):
         keep_recipe(folder, config, overrides, hydra)
         if read_story(folder).get("status") != "finished":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from pneumo_ad.jobs import INTERRUPTED, read_story, tell
 from pneumo_ad.loggers import closing
 from pneumo_ad.module import NetModule
 from pneumo_ad.nets.reach import check_side, reach_of
+from pneumo_ad.origin import Origin, keep_contents
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.provenance import record
 from pneumo_ad.runs import keep_split, load_run, write_split
@@ -87,9 +89,12 @@ def train(config: DictConfig) -> dict[str, object]:
 def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
     """Data and module; a seed gives the same weights, and a run that goes on has the split that it began with."""
     L.seed_everything(config.seed, workers=True, verbose=False)
-    datamodule: PatchDataModule = build(config.datamodule)
-    keep_split(datamodule, Path(config.run_dir))
-    return datamodule, build(config.module)
+    origin = Origin(config, Path(config.run_dir))
+    datamodule: PatchDataModule = origin.datamodule()
+    keep_split(datamodule, origin.folder)
+    origin.compare_with_earlier(datamodule.table, config)
+    with origin.explained():
+        return datamodule, build(origin.located.module)
 
 
 def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule, loggers: Sequence[Logger]) -> None:
@@ -141,12 +146,12 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
     """
     last = run_dir / "checkpoints" / "last.ckpt"
     if last.is_file():
-        log.info("going on from %s", last)
+        log.info("going on from %s", os.path.relpath(last))
     try:
         trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
     except SIGTERMException:
         if trainer.is_global_zero:
-            log.warning("told to end; the same command, or resume=%s, goes on", run_dir)
+            log.warning("told to end; the same command, or resume=%s, goes on", os.path.relpath(run_dir))
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -178,8 +183,9 @@ def _announce_dense(module: NetModule, datamodule: PatchDataModule) -> None:
 
 
 def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
-    """Say what will be trained on, and keep the split with the run."""
+    """Say what will be trained on, and keep the split and what the files hold with the run."""
     table = datamodule.store.table
+    keep_contents(datamodule.store, run_dir)
     write_split(table, run_dir)
     patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}

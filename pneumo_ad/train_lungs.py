@@ -22,6 +22,7 @@ from pneumo_ad.jobs import tell
 from pneumo_ad.loggers import closing
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
+from pneumo_ad.origin import Origin, keep_contents
 from pneumo_ad.processes import count_processes
 from pneumo_ad.provenance import record
 from pneumo_ad.trackers import log_config, log_metrics
@@ -42,16 +43,19 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     run_dir = Path(config.run_dir)
     tell(run_dir, **record(config))
     L.seed_everything(config.seed, workers=True, verbose=False)
-    datamodule: LungDataModule = build(config.datamodule)
+    origin = Origin(config, run_dir)
+    datamodule: LungDataModule = origin.datamodule()
     module: LungSegmentation = build(config.module)
     loggers: list[Logger] = build_all(config.logger)
     trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=loggers)
     own = datamodule.table
     tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
-    tables |= {name: build(node) for name, node in config.also_measure_on.items()}  # a missing folder fails now
+    tables |= {name: build(node) for name, node in origin.located.also_measure_on.items()}  # a missing folder fails now
     if count_processes(config.trainer) > 1:
         raise ConfigError("train-lungs trains on one device: trainer.devices=1")
     started = time.perf_counter()
+    datamodule.prepare_data()
+    keep_contents(datamodule.store, run_dir)
     with closing(loggers):
         log_config(config, loggers)
         go_on(trainer, module, datamodule, run_dir)

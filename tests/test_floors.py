@@ -47,6 +47,7 @@ HYDRA = {
     "processes",
     "search_path",
     "tune",
+    "origin",
     "cli",
     "start",
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypedDict
 
 import lightning as L
@@ -18,7 +19,7 @@ from pneumo_ad.data.building import OnError
 from pneumo_ad.data.datasets import already_a_batch
 from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
-from pneumo_ad.data.store import Store, open_store
+from pneumo_ad.data.store import Store, as_it_is, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs.fields import AutoFields, LungFields
@@ -102,6 +103,7 @@ class RadiographDataModule(L.LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
         self.skipped: dict[str, str] = {}  # name -> reason, known once the store is open
+        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is  # what opens the store; see `origin`
         self._store: Store | None = None
         self._lung_fields: npt.NDArray[np.uint8] | None = None
         self.check_classes(self.table)  # before any file is decoded
@@ -110,7 +112,7 @@ class RadiographDataModule(L.LightningDataModule):
     def store(self) -> Store:
         """The open store; built at first use."""
         if self._store is None:
-            self._store = open_store(self.table, self.image_size, self.fit, self.on_error)
+            self._store = self.opened(partial(open_store, self.table, self.image_size, self.fit, self.on_error))
             self.skipped = self._store.skipped
             if self.skipped:
                 some = "; ".join(list(self.skipped.values())[:3])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +19,17 @@ from tqdm.auto import tqdm
 
 from pneumo_ad.data.array_file import ArrayFile, full_disk_named
 from pneumo_ad.data.boxes import draw_boxes, parse_boxes
+from pneumo_ad.data.contents import FILE, as_table, contents_of
 from pneumo_ad.data.fit import Fit, fit_image, fit_mask, place
 from pneumo_ad.data.radiograph import read_grey, read_mask
 from pneumo_ad.data.window import displayed
 from pneumo_ad.errors import DataError
+from pneumo_ad.paths import replace_paths
 from pneumo_ad.threads import reading_threads
 
 OnError = Literal["raise", "skip"]
 
-FORMAT = 2  # raise it when what the files hold changes: old stores are then left alone and new ones built
+FORMAT = 3  # raise it when what the files hold changes: old stores are then left alone and new ones built
 _AHEAD = 4  # radiographs decoded ahead of the one that is written, for each thread
 _ASPECT_TOLERANCE = 0.02  # a mask may be smaller than its image, but must show the same picture
 
@@ -79,7 +81,7 @@ def build_store(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_e
 
 def _write(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, aside: Path) -> None:
     skipped: dict[str, str] = {}
-    measured = []
+    measured, contents = [], []
     with ExitStack() as files:
         writers = {
             name: files.enter_context(ArrayFile(aside / f"{name}.npy", len(table), image_size))
@@ -89,7 +91,8 @@ def _write(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error:
             if isinstance(result, DataError):
                 skipped[entry["image"]] = str(result)
                 continue
-            arrays, facts = result
+            arrays, facts, held = result
+            contents += held
             for name, writer in writers.items():
                 writer.write(arrays.get(name))
             measured.append({"image": entry["image"], **facts})
@@ -98,9 +101,27 @@ def _write(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error:
         for writer in writers.values():
             writer.finish()
     pd.DataFrame(measured).to_csv(aside / "table.csv", index=False)
-    about = {"format": FORMAT, "image_size": image_size, "fit": fit, "images": len(measured), "skipped": skipped}
+    as_table(contents).to_csv(aside / FILE, index=False)
+    about = {"format": FORMAT, "image_size": image_size, "fit": fit, "images": len(measured)}
+    about["skipped"] = name_files(skipped, table, absolute=True)
     about["source"] = os.path.commonpath([str(Path(path).absolute().parent) for path in table["path"]])
     (aside / "store.json").write_text(json.dumps(about, indent=1))
+
+
+def name_files(reasons: dict[str, str], table: pd.DataFrame, absolute: bool) -> dict[str, str]:
+    """Reasons for which radiographs are left out, with their files named as a store or as a table names them.
+
+    Args:
+        reasons: By radiograph.
+        table: A checked table (`check_table`).
+        absolute: As a store does, which tables with other words for the same files may open.
+    """
+    named = {}
+    for entry in entries_of(table[table["image"].isin(list(reasons))]):
+        files = [(entry[kind], os.path.abspath(entry[kind])) for kind in ("path", "lung", "opacity") if entry[kind]]  # noqa: PTH100
+        instead = dict(files if absolute else [(whole, typed) for typed, whole in files])
+        named[entry["image"]] = replace_paths(reasons[entry["image"]], instead)
+    return reasons | named
 
 
 def unreadable(skipped: dict[str, str]) -> DataError:
@@ -116,7 +137,12 @@ def unreadable(skipped: dict[str, str]) -> DataError:
     )
 
 
-_Decoded = tuple[dict[str, npt.NDArray[np.uint8]], dict[str, float]]
+class _Decoded(NamedTuple):
+    """What goes into a store of one radiograph: fitted arrays, what was measured, and rows of `contents_of`."""
+
+    arrays: dict[str, npt.NDArray[np.uint8]]
+    facts: dict[str, float]
+    contents: list[dict[str, object]]
 
 
 def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _Decoded:
@@ -140,7 +166,9 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
     facts = {"height": height, "width": width, "window_low": window[0], "window_high": window[1]}
     facts |= {"top": placement.top, "left": placement.left}
     facts |= {"fitted_height": placement.height, "fitted_width": placement.width}
-    return arrays, facts | {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"] or entry["boxes"])}
+    facts |= {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"] or entry["boxes"])}
+    contents = contents_of(entry)
+    return _Decoded(arrays, facts | {"bytes": int(str(contents[0]["bytes"]))}, contents)
 
 
 def _like(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +27,7 @@ from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.shards import MissingShards, check_missing, open_shards
-from pneumo_ad.data.store import Store, open_store
+from pneumo_ad.data.store import Store, as_it_is, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError
@@ -146,6 +146,7 @@ class PatchDataModule(L.LightningDataModule):
         self.missing_shards: MissingShards = missing_shards
         self.shards_left_out: tuple[int, ...] = ()  # their numbers, known once the store is open
         self.skipped: dict[str, str] = {}  # name -> reason, known once the store is open
+        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is  # what opens the store; see `origin`
         self._store: Store | None = None
         self._lung_fields: npt.NDArray[np.uint8] | None = None
         self._images: npt.NDArray[np.uint8] | None = None
@@ -154,7 +155,7 @@ class PatchDataModule(L.LightningDataModule):
     def store(self) -> Store:
         """The open store; built at first use, or joined from shards that were."""
         if self._store is None:
-            self._store = self._open()
+            self._store = self.opened(self._open)
             small = self._too_small(self._store)
             self.skipped = self._store.skipped | small
             if small and self.on_error == "raise":

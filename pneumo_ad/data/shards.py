@@ -147,8 +147,7 @@ def join_stores(stores: Sequence[Store]) -> Store:
             f"{len(double)} radiographs are in more than one store, for example {double.iloc[0]} in "
             f"{' and '.join(holding)}; open stores of different radiographs together"
         )
-    key = hashlib.sha256(" ".join(store.key for store in stores).encode()).hexdigest()[:16]
-    folder = first.folder.with_name(key)
+    folder = first.folder.with_name(joined_key([store.key for store in stores]))
     _describe(folder, about[0] | {"images": len(table), "skipped": {}, "shards": [store.key for store in stores]})
     return Store(
         images=join([store.images for store in stores]),
@@ -159,6 +158,11 @@ def join_stores(stores: Sequence[Store]) -> Store:
         folder=folder,
         shards=tuple(stores),
     )
+
+
+def joined_key(keys: Sequence[str]) -> str:
+    """The key of several stores as one; that of one is its own."""
+    return keys[0] if len(keys) == 1 else hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]
 
 
 def _describe(folder: Path, about: dict[str, object]) -> None:

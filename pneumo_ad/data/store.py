@@ -1,16 +1,18 @@
 """Decoded, resized radiographs and masks as memory-mapped uint8 on disk: built once, shared by every run.
 
 A store is a folder `<cache>/stores/<key>` with `images.npy` (N, H, W), `lung.npy` and `opacity.npy` (N, H, W; 0 and 1;
-holes where there is no mask), `table.csv` and `store.json`. Its key is a digest of the files (name, size, modification
-time), boxes, image size and fit. It is written aside and renamed when whole; a lock lets a second builder wait and then
-use the first one's.
+holes where there is no mask), `table.csv`, `files.csv` (`contents`) and `store.json`. Its key is a digest of the files
+(absolute path, size, modification time), boxes, image size and fit. It is written aside and renamed when whole; a lock
+lets a second builder wait and then use the first one's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +22,14 @@ import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 
-from pneumo_ad.data.building import FORMAT, OnError, build_store, entries_of, unreadable
+from pneumo_ad.data.building import FORMAT, OnError, build_store, entries_of, name_files, unreadable
+from pneumo_ad.data.contents import FILE, read_contents
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.paths import cache_dir
 from pneumo_ad.placement import Placement
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Store:
         lung: (N, H, W) uint8 of 0 and 1 from mask files; zeros where `table.has_lung` is false.
         opacity: The same for opacities, from mask files or boxes, with `table.has_opacity`.
         table: The source's table for the images that could be read, with `height`, `width` (the file's own),
-            `window_low`, `window_high`, `top`, `left`, `fitted_height`, `fitted_width` (see `Placement`), and `truth`:
-            "mask" or "boxes" where that tells of opacities, else "".
+            `window_low`, `window_high`, `top`, `left`, `fitted_height`, `fitted_width` (see `Placement`), `bytes` (of
+            the image's file), and `truth`: "mask" or "boxes" where that tells of opacities, else "".
         skipped: name -> reason for each file that was left out.
         folder: Where it lies; `key` is the folder's name.
         shards: The stores that it joins, in the order of its rows (`shards.join_stores`); none where it is one itself.
@@ -62,6 +67,11 @@ class Store:
         return self.folder.name
 
     @property
+    def contents(self) -> pd.DataFrame:
+        """`image`, `kind`, `bytes` and `sha256` of each of its files as they were decoded, as text (`contents`)."""
+        return pd.concat([read_contents(part.folder / FILE) for part in self.parts], ignore_index=True)
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """Height and width of every image in pixels."""
         return self.images.shape[1], self.images.shape[2]
@@ -81,24 +91,45 @@ class Store:
         return inside
 
 
-def store_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit) -> str:
+def store_key(
+    table: pd.DataFrame,
+    image_size: tuple[int, int],
+    fit: Fit,
+    version: int = FORMAT,
+    named: Callable[[str], str] = os.path.abspath,
+) -> str:
     """Digest of the files behind a table and of what is made of them; labels and splits do not change it.
 
     Args:
         table: One row per radiograph (`check_table`).
         image_size: (height, width) of fitted radiographs in pixels.
         fit: `squash` or `pad`.
+        version: Of the store's format.
+        named: What of a file's path goes in: two folders of the same relative path are not one.
     """
-    digest = hashlib.sha256(json.dumps([FORMAT, list(image_size), fit]).encode())
+    digest = hashlib.sha256(json.dumps([version, list(image_size), fit]).encode())
     table = (table if "boxes" in table.columns else table.assign(boxes="")).sort_values("image")
     columns = (table[name] for name in ("image", "path", "lung", "opacity", "boxes"))
     for image, *paths, boxes in zip(*columns, strict=True):
         for path in paths:
             stat = os.stat(path) if path else None  # noqa: PTH116 - a `Path` of each takes longer than to ask the disk
-            digest.update(repr((image, str(path), stat and (stat.st_size, stat.st_mtime_ns))).encode())
+            name = named(str(path)) if path else ""
+            digest.update(repr((image, name, stat and (stat.st_size, stat.st_mtime_ns))).encode())
         if boxes:
             digest.update(repr((image, boxes)).encode())
     return digest.hexdigest()[:16]
+
+
+def earlier_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, named: Callable[[str], str] = str) -> str:
+    """The key that the version before gave the store of a table: of paths as they were typed.
+
+    Args:
+        table: See `open_store`.
+        image_size: See `open_store`.
+        fit: See `open_store`.
+        named: From a path of the table to the one that was typed.
+    """
+    return store_key(table, image_size, fit, version=2, named=named)
 
 
 def open_store(
@@ -128,8 +159,20 @@ def open_store(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not (folder / "store.json").is_file():  # nobody built it while we waited
+                earlier = earlier_key(table, image_size, fit)
+                if (folder.with_name(earlier) / "store.json").is_file():
+                    log.warning(
+                        "store %s of these files is of an earlier version, and a new one is built; "
+                        "`pneumo-ad store clear=%s` clears the old one",
+                        *(earlier, earlier),
+                    )
                 build_store(table, image_size, fit, on_error, folder)
     return read_store(folder, table, on_error)
+
+
+def as_it_is(opening: Callable[[], Store]) -> Store:
+    """Opens a store: what a data module does where nobody asks for more."""
+    return opening()
 
 
 def check_on_error(on_error: OnError) -> None:
@@ -162,7 +205,7 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
         DataError: It was built without files that cannot be read (`on_error=raise`).
     """
     about = json.loads((folder / "store.json").read_text())
-    skipped: dict[str, str] = about["skipped"]
+    skipped = name_files(about["skipped"], table, absolute=False)
     if skipped and on_error == "raise":
         raise unreadable(skipped)
     measured = pd.read_csv(folder / "table.csv", dtype={"image": str}, keep_default_na=False)

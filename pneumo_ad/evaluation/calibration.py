@@ -79,7 +79,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
     depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative), scoring.map_of]
     depends += [scoring.mode, str(scoring.halo)]
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
-    depends.append(file_digest(Path(own.lungs.get("weights") or WEIGHTS)))
+    depends.append(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)))
     split = run.folder / "split.csv"
     depends.append(file_digest(split) if split.is_file() else "")
     every = windows_of(own)

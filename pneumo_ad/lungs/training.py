@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import lightning as L
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pneumo_ad.data.building import OnError
 from pneumo_ad.data.sampling import EpochShuffle
-from pneumo_ad.data.store import Store, open_store
+from pneumo_ad.data.store import Store, as_it_is, open_store
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import LungSegmenter
 
@@ -101,14 +102,17 @@ class LungDataModule(L.LightningDataModule):
         self.on_error: OnError = on_error
         self.seed = seed
         self.num_workers = num_workers
+        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is  # what opens the store; see `origin`
 
     def prepare_data(self) -> None:
         """Build the store, once per machine."""
-        open_store(self.table, (self.image_size, self.image_size), "squash", self.on_error)
+        _ = self.store
 
-    def setup(self, stage: str | None = None) -> None:
-        """Open the store."""
-        self.store = open_store(self.table, (self.image_size, self.image_size), "squash", self.on_error)
+    @cached_property
+    def store(self) -> Store:
+        """The open store; built at first use."""
+        size = (self.image_size, self.image_size)
+        return self.opened(partial(open_store, self.table, size, "squash", self.on_error))
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
         """Rows of the store in a split."""

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import REQUIRED
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
@@ -50,7 +49,7 @@ class RunJudge:
     def __init__(self, run: Run) -> None:
         with explained(run.folder, ConfigError):
             check_options(run.config)
-            data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
+        data = run.some_data(_NO_DATA)
         self.grid, self.fit = data.grid, data.fit
         self.view: str = data.view
         self.scoring = scoring_of(run)
@@ -154,6 +153,6 @@ def _identity(run: Run, standard: Standard) -> str:
     ]
     digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
     digest.update(weights_digest(run.module.net).encode())
-    digest.update(file_digest(Path(config.lungs.get("weights") or WEIGHTS)).encode())
+    digest.update(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)).encode())
     digest.update(np.sort(standard.normals).tobytes())
     return digest.hexdigest()[:16]

@@ -45,7 +45,7 @@ def existing_folder(path: str | Path) -> Path:
     """
     path = Path(path).expanduser()
     if not path.is_dir():
-        near = next(parent for parent in path.absolute().parents if parent.is_dir())
+        near = next(parent for parent in path.parents if parent.is_dir())
         raise DataError(f"{path}: no such folder; the nearest that exists is {near}, which holds {content_of(near)}")
     return path
 

@@ -1,0 +1,96 @@
+"""What the files of a store hold: their sizes and digests, taken while they are decoded, kept with store and run.
+
+A table with a row per file: `image` (its radiograph), `kind` (one of `KINDS`), `bytes` and `sha256`. Boxes count as a
+file that holds their text in the table of radiographs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from pneumo_ad.errors import DataError
+
+FILE = "files.csv"
+KINDS = {"image": "path", "lung": "lung", "opacity": "opacity", "boxes": "boxes"}  # kind -> column of the table
+_COLUMNS = ["image", "kind", "bytes", "sha256"]
+_MOST = 2**28  # bytes of such a table: two million rows
+
+
+def contents_of(entry: Mapping[str, str]) -> list[dict[str, object]]:
+    """Rows for the files of one radiograph.
+
+    Args:
+        entry: Its `image`, `path`, `lung`, `opacity` and `boxes`, "" where there is none.
+
+    Raises:
+        DataError: A file that cannot be read.
+
+    >>> contents_of({"image": "a", "path": "", "lung": "", "opacity": "", "boxes": "[]"})[0]["sha256"][:8]
+    '4f53cda1'
+    """
+    rows: list[dict[str, object]] = []
+    for kind, column in KINDS.items():
+        if not entry[column]:
+            continue
+        if kind == "boxes":
+            text = entry[column].encode()
+            size, digest = len(text), hashlib.sha256(text)
+        else:
+            try:
+                with Path(entry[column]).open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256")
+                    size = file.tell()
+            except OSError as reason:
+                raise DataError(f"{entry[column]}: cannot be read ({reason.strerror})") from reason
+        rows.append({"image": entry["image"], "kind": kind, "bytes": size, "sha256": digest.hexdigest()})
+    return rows
+
+
+def as_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Rows of `contents_of` as a table of text, as `read_contents` gives it."""
+    return pd.DataFrame(rows, columns=_COLUMNS).astype(str)
+
+
+def read_contents(file: Path) -> pd.DataFrame:
+    """A table that was kept, every cell as text.
+
+    Raises:
+        DataError: It is no such table.
+    """
+    try:
+        if not file.is_file() or file.stat().st_size > _MOST:
+            raise ValueError("no file, or a larger one than such a table can be")
+        found = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as reason:
+        raise DataError(f"{file}: cannot be read as the table of sizes and digests ({_line(reason)})") from reason
+    if list(found.columns) != _COLUMNS or found.duplicated(["image", "kind"]).any():
+        raise DataError(f"{file}: expected the columns {', '.join(_COLUMNS)}, and a row for each file")
+    return found
+
+
+def _line(reason: Exception) -> str:
+    return str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
+
+
+def changed_files(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, list[str]]:
+    """Radiographs in both tables whose files hold something else now, with the kinds of those files.
+
+    Args:
+        before: Sizes and digests of then.
+        now: Those of today.
+
+    >>> one = as_table([{"image": "a", "kind": "image", "bytes": 1, "sha256": "x"}])
+    >>> changed_files(one, one), changed_files(one, one.assign(sha256="y"))
+    ({}, {'a': ['image']})
+    """
+    both = set(before["image"]) & set(now["image"])
+    then, today = (table[table["image"].isin(both)].set_index(["image", "kind"])["sha256"] for table in (before, now))
+    then, today = then.align(today, join="outer", fill_value="")
+    changed: dict[str, list[str]] = {}
+    for image, kind in then.index[then != today]:
+        changed.setdefault(image, []).append(kind)
+    return changed
