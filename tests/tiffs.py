@@ -64,7 +64,9 @@ def segments_of(samples, tags, order):
     planes = [planes] if tags.get("PlanarConfiguration", 1) == 1 else [planes[..., [s]] for s in range(planes.shape[2])]
     height, width = samples.shape[:2]
     tiled = "TileWidth" in tags
-    rows, columns = (tags["TileLength"], tags["TileWidth"]) if tiled else (min(tags.get("RowsPerStrip", height), height), width)
+    rows, columns = (
+        (tags["TileLength"], tags["TileWidth"]) if tiled else (min(tags.get("RowsPerStrip", height), height), width)
+    )
     found = []
     for plane in planes:
         for top in range(0, height, rows):

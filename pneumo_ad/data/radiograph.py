@@ -10,9 +10,10 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pneumo_ad.data.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
-from pneumo_ad.data.limits import MOST_PIXELS, check_size
+from pneumo_ad.data.limits import MOST_PIXELS, ONE, check_size
 from pneumo_ad.data.quiet import ignore_warnings
 from pneumo_ad.data.tiff import Page, as_meant, find_page
+from pneumo_ad.data.tiff_checks import SAVE_AS
 from pneumo_ad.data.window import Window, apply_window, intensity_window
 from pneumo_ad.errors import DataError
 
@@ -74,8 +75,10 @@ def open_image(path: str | Path) -> tuple[Image.Image, Page | None]:
             f"{path}: has more than {MOST_PIXELS / 1e6:.0f} megapixels, the most that is read; make it smaller first"
         ) from None
     except Exception as reason:  # damaged files make Pillow raise anything
+        if page:
+            raise DataError(f"{path}: is damaged, or a TIFF that is not read ({page}); {SAVE_AS}") from reason
         words = _UNKNOWN if isinstance(reason, UnidentifiedImageError) else str(reason) or type(reason).__name__
-        raise DataError(f"{path}: cannot be decoded as an image ({words}{f'; {page.tags}' if page else ''})") from reason
+        raise DataError(f"{path}: cannot be decoded as an image ({words})") from reason
     if raw in _FEW_BITS and "transparency" in image.info:
         image.info["transparency"] *= _FEW_BITS[raw]  # told as stored, where the levels are stretched
     if ";16" in raw and image.mode in ("RGB", "RGBA"):
@@ -90,9 +93,7 @@ def _refuse_frames(path: str | Path, image: Image.Image) -> None:
     entries = getattr(image, "mpinfo", {}).get(_MP_ENTRIES, [])
     if entries and all("Thumbnail" in entry["Attribute"]["MPType"] for entry in entries[1:]):
         return
-    raise DataError(
-        f"{path}: holds more than one frame ({image.format}); expected one radiograph a file. Save the one you mean as such"
-    )
+    raise DataError(f"{path}: holds more than one frame ({image.format}); {ONE}")
 
 
 def _check_deep_colour(path: str | Path, image: Image.Image) -> None:

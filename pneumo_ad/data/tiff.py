@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.data.limits import ONE
 from pneumo_ad.data.tiff_checks import TAGS, Tags, check_segments, check_tags
 from pneumo_ad.errors import DataError
 
@@ -22,7 +23,7 @@ _MOST_PAGES = 64  # thumbnails are a handful
 _MOST_TAGS = 1024  # of a page, which has a dozen or two
 _MOST_NUMBERS = 2**20  # of a tag: the longest are a number for each strip
 _PLACES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # types of whole numbers, as `struct` has them
-_DESCRIPTION, _SUB_IFDS = 270, "SubIFDs"
+_DESCRIPTION = 270
 # A stack behind one page, as ImageJ writes it beyond 4 GB, and tifffile when it is told to.
 _STACK = re.compile(rb'\AImageJ=.*?\nimages=(?!1\b)\d|\A\{"shape": .*"truncated": true', re.DOTALL)
 
@@ -42,6 +43,9 @@ class Page:
     order: str
     tags: Tags
     description: bytes
+
+    def __str__(self) -> str:
+        return f"{'little' if self.order == '<' else 'big'}-endian, {self.tags}"
 
     @property
     def is_thumbnail(self) -> bool:
@@ -75,15 +79,15 @@ def find_page(path: str | Path, file: BinaryIO) -> Page | None:
     except struct.error:
         raise DataError(f"{path}: is truncated, or damaged: tags of the TIFF lie beyond its end") from None
     pictures = [page for page in pages if not page.is_thumbnail] or pages
-    if len(pictures) > 1:
-        kind = "thumbnails (NewSubfileType 1) and no picture" if pictures == pages and pages[0].is_thumbnail else "pages"
-        raise DataError(f"{path}: holds {len(pictures)} {kind}; expected one radiograph a file. Save the one you mean as such")
     page = pictures[0]
+    if len(pictures) > 1:
+        kind = "thumbnails (NewSubfileType 1) and nothing else" if page.is_thumbnail else "pages"
+        raise DataError(f"{path}: holds {len(pictures)} {kind}; {ONE}")
     if page.number < 0:
-        raise DataError(f"{path}: its picture lies in {_SUB_IFDS}, beside the pages, which is not read; save it as a page")
+        raise DataError(f"{path}: its picture lies in SubIFDs, which are not read; {ONE}")
     if _STACK.match(page.description):
-        raise DataError(f"{path}: ImageDescription tells of several pictures; expected one radiograph a file")
-    check_tags(path, page.tags, page.order)
+        raise DataError(f"{path}: holds several pictures by its ImageDescription; {ONE}")
+    check_tags(path, page.tags)
     check_segments(path, page.tags, size)
     return page
 
@@ -108,11 +112,11 @@ class _Reader:
             if place in seen:
                 raise DataError(f"{self.path}: is damaged: a page of the TIFF leads back to itself")
             if len(seen) == _MOST_PAGES:
-                raise DataError(f"{self.path}: holds more than {_MOST_PAGES} pages; expected one radiograph a file")
+                raise DataError(f"{self.path}: holds more than {_MOST_PAGES} pages; {ONE}")
             seen.add(place)
             page, after = self._page(place, len(found) if chain else -1)
             found.append(page)
-            beside += page.tags.get(_SUB_IFDS, ())
+            beside += page.tags.get("SubIFDs", ())
             chain = after if chain else 0
         if not found:
             raise DataError(f"{self.path}: is a TIFF without a page")

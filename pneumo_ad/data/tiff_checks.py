@@ -11,6 +11,8 @@ from pathlib import Path
 from pneumo_ad.data.limits import check_size
 from pneumo_ad.errors import DataError
 
+SAVE_AS = "Save it as PNG, or as a little-endian TIFF, grey, of 8 or 16 bits"
+
 # TIFF 6.0 (Adobe, 1992); ImageDepth is of SGI's supplement.
 TAGS = {
     254: "NewSubfileType", 255: "SubfileType", 256: "ImageWidth", 257: "ImageLength", 258: "BitsPerSample",
@@ -86,21 +88,19 @@ class Tags(dict[str, tuple[int, ...]]):
         return self.words("BitsPerSample", "SampleFormat", "PhotometricInterpretation", "Compression", *given)
 
 
-def check_tags(path: str | Path, tags: Tags, order: str) -> None:
+def check_tags(path: str | Path, tags: Tags) -> None:
     """Each value is read, and all of them together.
 
     Args:
         path: For the messages.
         tags: Of the page.
-        order: Of bytes: "<" little-endian, ">" big-endian.
     """
 
     def refuse(what: str, expected: str) -> DataError:
-        return DataError(f"{path}: {what} is not read; expected {expected}. Save it as such, or as PNG")
+        return DataError(f"{path}: {what} is not read; expected {expected}. {SAVE_AS}")
 
-    for name, values in (("ImageWidth", tags.first("ImageWidth")), ("ImageLength", tags.first("ImageLength"))):
-        if values < 1:
-            raise DataError(f"{path}: has no {name}, or a wrong one, in its tags")
+    if min(tags.first("ImageWidth"), tags.first("ImageLength")) < 1:
+        raise DataError(f"{path}: is a TIFF without a size ({tags.words('ImageWidth', 'ImageLength')})")
     check_size(path, tags.first("ImageLength"), tags.first("ImageWidth"))
     for name, read in _READ.items():
         if len(set(tags.get(name, ()))) > 1 or tags.first(name) not in read:
