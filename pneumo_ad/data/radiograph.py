@@ -98,7 +98,7 @@ def _refuse_frames(path: str | Path, image: Image.Image) -> None:
 
 def _check_deep_colour(path: str | Path, image: Image.Image) -> None:
     """Colour of 16 bits comes at 8: all is lost of what does not use the range, or is one level of it transparent."""
-    if max(band.getextrema()[1] for band in image.split()[:3]) < 64 or "transparency" in image.info:
+    if np.asarray(image)[..., :3].max() < 64 or "transparency" in image.info:
         raise DataError(
             f"{path}: colour of 16 bits is read at 8, and this one uses less than a quarter of its range, or has a "
             "transparent colour; save it as grey, or with 8 bits"

@@ -161,8 +161,8 @@ class _Reader:
 def as_meant(pixels: npt.NDArray[Any], page: Page) -> npt.NDArray[Any]:
     """Grey pixels of a page as Pillow gives them, as the file has them, black the lowest.
 
-    Where white is zero (WhiteIsZero) they are turned round: whole numbers in their range, floating point from 1, or from
-    the highest where that is above 1. Pillow has done so up to 8 bits.
+    Where white is zero (WhiteIsZero) they are turned round: whole numbers in their range, floating point from 1, or
+    from the highest where that is above 1. Pillow has done so up to 8 bits.
 
     Args:
         pixels: (H, W).

@@ -24,7 +24,7 @@ TAGS = {
 
 # The values that are read; the first of all is what the format takes for granted.
 _READ = {
-    "Compression": (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001),
+    "Compression": (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000),
     "SampleFormat": (1, 2, 3),
     "Orientation": tuple(range(1, 9)),
     "PlanarConfiguration": (1, 2),
