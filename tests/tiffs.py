@@ -84,24 +84,23 @@ def segments_of(samples, tags, order):
     return found
 
 
-def tiff_of(*pages, order="<", big=False):
-    """The bytes of a file of pages, each the samples and tags (`tags_of`) of one; of None no samples are written."""
+def tiff_of(*pages, order="<", big=False, lies=None):
+    """The bytes of a file of pages, each the samples and tags (`tags_of`) of one; `lies` are tags put in at last."""
     offset = "Q" if big else "I"
     mark = b"II" if order == "<" else b"MM"
     head = mark + struct.pack(order + ("HHHQ" if big else "HI"), *((43, 8, 0, 16) if big else (42, 8)))
     body, links = bytearray(head), [len(head) - (8 if big else 4)]
     for samples, tags in pages:
         tags = dict(tags)
-        if samples is not None:
-            places = []
-            pieces = segments_of(samples, tags, order)
-            for piece in pieces:
-                places.append(len(body))
-                body += piece + b"\0" * (len(piece) % 2)
-            kind = "Tile" if "TileWidth" in tags else "Strip"
-            tags = {kind + "Offsets": places, kind + "ByteCounts": [len(piece) for piece in pieces]} | tags
+        places = []
+        pieces = segments_of(samples, tags, order)
+        for piece in pieces:
+            places.append(len(body))
+            body += piece + b"\0" * (len(piece) % 2)
+        kind = "Tile" if "TileWidth" in tags else "Strip"
+        tags |= {kind + "Offsets": places, kind + "ByteCounts": [len(piece) for piece in pieces]} | (lies or {})
         entries = []
-        for code, value in sorted((_CODES.get(name, name), value) for name, value in tags.items()):
+        for code, value in sorted((_CODES.get(name, name), value) for name, value in tags.items() if value is not None):
             if isinstance(value, bytes):
                 form, count, content = 2, len(value), value
             else:
@@ -123,7 +122,8 @@ def tiff_of(*pages, order="<", big=False):
     return bytes(body)
 
 
-def write_tiff(path, samples, bits=None, photometric=1, order="<", big=False, **tags):
+def write_tiff(path, samples, bits=None, photometric=1, order="<", big=False, lies=None, **tags):
     """A file of one page."""
-    Path(path).write_bytes(tiff_of((samples, tags_of(samples, bits, photometric, **tags)), order=order, big=big))
+    page = (samples, tags_of(samples, bits, photometric, **tags))
+    Path(path).write_bytes(tiff_of(page, order=order, big=big, lies=lies))
     return Path(path)
