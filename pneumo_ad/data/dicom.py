@@ -115,9 +115,11 @@ def parse(path: str | Path, pixel_bytes: int = 0, specific_tags: list[str] | Non
     force = Path(path).suffix.lower() in DICOM_SUFFIXES
     with _named(path), Path(path).open("rb") as file:
         inflated, more = _inflated(file, force, pixel_bytes + MOST_BESIDE_PIXELS)
-        source = inflated or file
-        dataset = dcmread(source, force=force, stop_before_pixels=not pixel_bytes, specific_tags=specific_tags)
-        if more and (pixel_bytes or not source.read(1)):
+        if not (more and pixel_bytes):
+            source = inflated or file
+            dataset = dcmread(source, force=force, stop_before_pixels=not pixel_bytes, specific_tags=specific_tags)
+            more = more and not source.read(1)  # what it stopped before
+        if more:
             raise DataError(
                 f"{path}: is deflated and inflates to more than {pixel_bytes + MOST_BESIDE_PIXELS} bytes, the most "
                 f"that is read for pixels of {pixel_bytes} bytes and what else it holds; is it damaged?"
