@@ -6,20 +6,24 @@ name, and from its header alone where that tells. `voi.shown` does the rest.
 
 from __future__ import annotations
 
+import io
 import logging
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import gdcm
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
+from pydicom.filereader import _read_file_meta_info, read_preamble  # it inflates whatever follows, however much
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
     JPEG2000,
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -42,6 +46,11 @@ _PILLOW = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Loss
 
 # One of them is in every DICOM file.
 _ANY = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
+
+# What a deflated file may inflate to beside its pixels. Headers take some kilobytes, private pictures in them more.
+MOST_BESIDE_PIXELS = 16 * 2**20
+_CHUNK = 2**16  # bytes
+_PLAIN = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + ExplicitVRLittleEndian.encode() + b"\0"  # the head of such a file
 
 # What pydicom and GDCM remark names no file; what matters of it is refused by name here.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -77,11 +86,12 @@ def read_dicom(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
             no pixels); a header that contradicts itself or the pixels; more than `MOST_PIXELS`; no decoder; a window
             that leaves nothing to see. Names the file and the reason.
     """
-    header = parse(path, stop_before_pixels=True)
+    header = parse(path)
     with _named(path):
         check_kind(path, header)
         check_header(path, header)
-    dataset = parse(path)
+        announced = header.Rows * header.Columns * header.BitsAllocated // 8 + 1
+    dataset = parse(path, pixel_bytes=announced)
     with _named(path):
         if "PixelData" not in dataset:
             raise DataError(f"{path}: ends before its pixels, {header.Rows} x {header.Columns} by its header")
@@ -89,22 +99,60 @@ def read_dicom(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
         return shown(path, pixels, dataset)
 
 
-def parse(path: str | Path, **options: Any) -> Dataset:
+def parse(path: str | Path, pixel_bytes: int = 0, specific_tags: list[str] | None = None) -> Dataset:
     """Pydicom's dataset of a file.
 
     Args:
         path: The file; without the preamble that DICOM asks for it must have one of `DICOM_SUFFIXES`.
-        **options: Of `pydicom.dcmread`.
+        pixel_bytes: What its header announces, uncompressed: a deflated file is inflated to that and
+            `MOST_BESIDE_PIXELS`; 0 stops before the pixels.
+        specific_tags: The only ones that are wanted.
 
     Raises:
-        DataError: It cannot be parsed.
+        DataError: It cannot be parsed, or inflates to more.
     """
     ignore_warnings(module=r"pydicom\.")  # remarks without a file's name; see above
-    with _named(path):
-        dataset = dcmread(path, force=Path(path).suffix.lower() in DICOM_SUFFIXES, **options)
+    force = Path(path).suffix.lower() in DICOM_SUFFIXES
+    with _named(path), Path(path).open("rb") as file:
+        inflated, more = _inflated(file, force, pixel_bytes + MOST_BESIDE_PIXELS)
+        if not (more and pixel_bytes):
+            source = inflated or file
+            dataset = dcmread(source, force=force, stop_before_pixels=not pixel_bytes, specific_tags=specific_tags)
+            more = more and not source.read(1)  # what it stopped before
+        if more:
+            raise DataError(
+                f"{path}: is deflated and inflates to more than {pixel_bytes + MOST_BESIDE_PIXELS} bytes, the most "
+                f"that is read for pixels of {pixel_bytes} bytes and what else it holds; is it damaged?"
+            )
     if not any(name in dataset for name in _ANY):  # other bytes too can be parsed, as something
         raise DataError(f"{path}: is no DICOM file, whatever its name, or it ends before it says of what")
     return dataset
+
+
+def _inflated(file: BinaryIO, force: bool, most: int) -> tuple[BinaryIO | None, bool]:
+    """A deflated file as it would be without, up to `most` bytes, and whether there are more; None: it is not deflated.
+
+    Args:
+        file: Read from its beginning, and left there.
+        force: Whether it may lack the preamble.
+        most: Bytes.
+    """
+    read_preamble(file, force)
+    syntax = _read_file_meta_info(file).get("TransferSyntaxUID")
+    if syntax != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return None, False
+    inflated, stream = io.BytesIO(), zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated.write(_PLAIN)
+    room, rest = most, file.read(_CHUNK)
+    while rest and room and not stream.eof:
+        piece = stream.decompress(rest, min(room, _CHUNK))
+        room -= inflated.write(piece)
+        rest = stream.unconsumed_tail or file.read(_CHUNK)
+    if room and not stream.eof:
+        raise EOFError("its deflated part is cut")
+    inflated.seek(0)
+    return inflated, not stream.eof
 
 
 @contextmanager

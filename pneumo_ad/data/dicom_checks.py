@@ -12,7 +12,7 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import UID, MediaStorageDirectoryStorage, RLELossless
 
 from pneumo_ad.data.codestream import describe, run_length_bytes
-from pneumo_ad.data.limits import check_size
+from pneumo_ad.data.limits import ONE, check_size
 from pneumo_ad.errors import DataError
 
 # Computed and digital radiography, and film that was scanned. Public sets often leave the modality out.
@@ -43,7 +43,7 @@ def check_kind(path: str | Path, header: Dataset) -> None:
         raise DataError(f"{path}: holds no pixels, or ends before them; expected a DICOM file with one radiograph")
     frames = int(header.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise DataError(f"{path}: holds {frames} frames; expected one radiograph a file. Save the one you mean as such")
+        raise DataError(f"{path}: holds {frames} frames; {ONE}")
     grey, samples = str(header.get("PhotometricInterpretation", "")), int(header.get("SamplesPerPixel") or 1)
     if grey not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise DataError(

@@ -66,7 +66,7 @@ def dicom_facts(path: str | Path) -> DicomFacts:
     Raises:
         DataError: It cannot be parsed; names the file.
     """
-    header = parse(path, stop_before_pixels=True, specific_tags=_TAGS)
+    header = parse(path, specific_tags=_TAGS)
     return DicomFacts(
         sex=_word(header, "PatientSex"),
         age=years(_word(header, "PatientAge")),

@@ -1,4 +1,4 @@
-"""How large a radiograph may be: told from its header, before any memory is taken for its pixels."""
+"""How large a radiograph may be, and how many a file: told from its header, before memory is taken for its pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pneumo_ad.errors import DataError
 # Detectors have up to 20 megapixels, scans of a whole spine about 50. While it is read, a radiograph takes up to
 # twelve bytes a pixel: 1.2 GB here.
 MOST_PIXELS = 100_000_000
+
+ONE = "expected one radiograph a file. Save the one you mean as such"
 
 
 def check_size(path: str | Path, height: int, width: int) -> None:

@@ -90,7 +90,8 @@ def apply_window(pixels: npt.NDArray[np.generic], window: Window) -> npt.NDArray
     [[1.0, 0.25, 0.0]]
     """
     low, high = window
-    levels = pixels.astype(np.float32)
+    # Beyond 24 bits float32 skips whole numbers.
+    levels: npt.NDArray[np.floating] = pixels.astype(np.float32 if max(abs(low), abs(high)) <= 2**24 else np.float64)
     levels -= low  # in place: fresh memory costs more than the arithmetic
     levels /= high - low
-    return np.clip(levels, 0.0, 1.0, out=levels)
+    return np.clip(levels, 0.0, 1.0, out=levels).astype(np.float32, copy=False)

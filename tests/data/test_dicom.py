@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000, JPEGExtended12Bit, JPEGLosslessSV1, MediaStorageDirectoryStorage
 
 from pneumo_ad.data.dicom import is_dicom
+from pneumo_ad.data.dicom_facts import dicom_facts
 from pneumo_ad.data.radiograph import looks_like_radiograph, read_grey, read_mask, read_pixels, read_radiograph
 from pneumo_ad.errors import DataError
 
@@ -298,8 +300,6 @@ def test_encrypted_attributes_without_pixels_are_called_encrypted(tmp_path):
 def test_a_file_far_too_large_is_refused_without_reading_its_pixels(tmp_path):
     path = write_dicom(tmp_path / "x.dcm", DEEP, 12, Rows=20000, Columns=20000)
     os.truncate(path, 800_000_000)  # sparse: it takes no room
-    import tracemalloc
-
     tracemalloc.start()
     assert "400 megapixels" in refusal(path)
     assert tracemalloc.get_traced_memory()[1] < 20e6
@@ -313,3 +313,42 @@ def test_pydicom_is_quiet_where_a_value_is_odd(tmp_path, capfd):
         warnings.simplefilter("error")
         read_radiograph(path)
     assert capfd.readouterr() == ("", "")
+
+
+def deflated(path, before=b"", behind=b"", **tags):
+    """A deflated file whose dataset has bytes more before and behind its pixels."""
+    dataset = dicom_of(DEEP, 12, **tags)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    if before:
+        dataset.add_new(0x00091001, "OB", before)
+    dataset.PixelData += behind
+    dataset.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.dcm", "x"])
+def test_a_deflated_file_is_inflated_to_what_its_header_announces(tmp_path, name):
+    path = deflated(tmp_path / name)
+    assert np.array_equal(read_pixels(path), DEEP)
+    assert np.array_equal(read_pixels(deflated(path, before=b"\0" * 10_000_000)), DEEP)
+    assert dicom_facts(path).modality == "CR"
+    tracemalloc.start()
+    for bomb in ({"before": b"\0" * 100_000_000}, {"behind": b"\0" * 100_000_000}):
+        deflated(path, **bomb)
+        assert path.stat().st_size < 200_000
+        tracemalloc.reset_peak()
+        kept = tracemalloc.get_traced_memory()[0]
+        assert "is deflated and inflates to more than 167" in refusal(path)  # 16 MiB and what the pixels take
+        if "before" in bomb:
+            with pytest.raises(DataError, match="inflates to more than 16777216 bytes"):
+                dicom_facts(path)
+        else:
+            assert dicom_facts(path).modality == "CR"
+        assert tracemalloc.get_traced_memory()[1] - kept < 60e6
+    tracemalloc.stop()
+
+
+def test_a_deflated_file_without_preamble_is_bounded_too(tmp_path):
+    path = deflated(tmp_path / "x.dcm", behind=b"\0" * 100_000_000)
+    path.write_bytes(path.read_bytes()[132:])
+    assert "inflates to more than" in refusal(path)

@@ -1,4 +1,6 @@
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -21,6 +23,16 @@ def saved(folder, image, name="file.png", **options):
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     image.save(folder / name, **options)
     return folder / name
+
+
+def write_png(path, shape, bits, colour, rows, *chunks):
+    """A PNG by hand: `rows` as they are deflated, each behind the number of its filter."""
+    header = struct.pack(">IIBBBBB", shape[1], shape[0], bits, colour, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(content)
+    return path
 
 
 def attempt(path):
@@ -288,16 +300,7 @@ def test_a_jpeg_in_colour_gives_its_luminance(tmp_path):
 @pytest.mark.parametrize(("side", "mode"), [(20_000, "L"), (20_000, "1"), (10_001, "L")])
 def test_a_picture_far_too_large_is_refused_before_it_is_decoded(tmp_path, side, mode):
     # Some kilobytes on disk: a PNG whose header says so and that then ends.
-    import struct
-    import zlib
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    depth = 1 if mode == "1" else 8
-    header = struct.pack(">IIBBBBB", side, side, depth, 0, 0, 0, 0)
-    path = tmp_path / "huge.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)))
+    path = write_png(tmp_path / "huge.png", (side, side), 1 if mode == "1" else 8, 0, b"\0" * 1000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DataError, match=r"huge\.png: .*megapixels"):
@@ -313,3 +316,114 @@ def test_what_is_displayed_band_by_band_is_the_whole_through_its_window(shape, w
     assert shown.dtype == np.float32
     assert np.array_equal(shown, apply_window(deep, window))
     assert np.abs(shown - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_transparent_level_of_few_bits_is_laid_over_black(tmp_path, bits):
+    # Four levels in a row: 0, 1, 2, 3 of 2 bits, or of 4.
+    row = bytes([0b00011011]) if bits == 2 else bytes([0x01, 0x23])
+    for clear in (None, 1, 3):
+        chunks = [] if clear is None else [(b"tRNS", struct.pack(">H", clear))]
+        path = write_png(tmp_path / "x.png", (2, 4), bits, 0, (b"\0" + row) * 2, *chunks)
+        expected = np.arange(4) * (255 // (2**bits - 1)) * (np.arange(4) != (-1 if clear is None else clear))
+        assert np.array_equal(read_pixels(path), [expected] * 2)
+
+
+@pytest.mark.parametrize(("colour", "samples"), [(2, 3), (4, 2), (6, 4)])
+def test_colour_of_16_bits_that_8_would_empty_is_refused(tmp_path, colour, samples):
+    def written(top, *chunks):
+        levels = np.full((2, 4, samples), top, dtype=">u2")
+        if samples != 3:
+            levels[..., -1] = 65535  # opaque
+        rows = b"".join(b"\0" + row.tobytes() for row in levels)
+        return write_png(tmp_path / "x.png", (2, 4), 16, colour, rows, *chunks)
+
+    assert (read_pixels(written(51_400)) == 200).all()  # 200 * 257
+    for top, *chunks in [(4095,), (51_400, (b"tRNS", b"\0\1" * 3))][: 1 + (colour == 2)]:
+        with pytest.raises(DataError, match=r"x\.png: colour of 16 bits is read at 8"):
+            read_pixels(written(top, *chunks))
+
+
+def frames(number):
+    return [Image.fromarray(np.roll(RAMP, 50 * each, axis=1)) for each in range(number)]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "MPO", "TIFF"])
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "x.webp"])
+def test_more_than_one_frame_is_refused_whatever_the_suffix(tmp_path, kind, name):
+    # A second frame is a second picture, however the file is called; a file of one is read.
+    one, *others = frames(3)
+    path = tmp_path / name
+    one.save(path, kind, **({"lossless": True} if kind == "WEBP" else {}))
+    assert np.abs(read_pixels(path).astype(int) - RAMP).max() <= 3
+    one.save(path, kind, save_all=True, append_images=others)
+    for read in (read_radiograph, read_mask):
+        with pytest.raises(DataError, match=rf"{name}: holds (3 pages|more than one frame \({kind}\)); expected one"):
+            read(path)
+
+
+def test_the_still_beside_an_animation_is_a_second_picture(tmp_path):
+    one, other = frames(2)
+    one.save(tmp_path / "x.png", save_all=True, append_images=[other], default_image=True)
+    with pytest.raises(DataError, match="more than one frame"):
+        read_pixels(tmp_path / "x.png")
+
+
+def test_thumbnails_of_a_camera_are_no_second_picture(tmp_path):
+    one, other = frames(2)
+    path = tmp_path / "x.jpg"
+    one.save(path, "MPO", save_all=True, append_images=[other], quality=95)
+    whole = path.read_bytes()
+    # The second entry of the index, 16 bytes behind the first, begins with its kind: now a large thumbnail.
+    at = whole.index(b"MPF\0") + 4 + 50 + 16
+    path.write_bytes(whole[:at] + struct.pack("<I", 0x010001) + whole[at + 4 :])
+    with Image.open(path) as image:
+        assert image.n_frames == 2
+    assert np.abs(read_pixels(path).astype(int) - RAMP).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["PPM", "EPS", "ICO", "TGA"])
+def test_formats_that_were_not_asked_for_are_refused(tmp_path, kind):
+    # Some start other programs.
+    Image.fromarray(RAMP).convert("RGB").save(tmp_path / "x.png", kind)
+    with pytest.raises(DataError, match=r"x\.png: cannot be decoded as an image \(expected BMP, GIF, JPEG, PNG"):
+        read_pixels(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_orientation_of_exif_comes_upright(tmp_path, kind, mode):
+    y, x = np.mgrid[:40, :64]
+    levels = (3 * x + y).astype(np.uint8)
+    turns = [lambda a: a, lambda a: a[:, ::-1], lambda a: a[::-1, ::-1], lambda a: a[::-1]]
+    turns += [lambda a, turn=turn: turn(a.T) for turn in (turns[0], turns[1], turns[2], turns[3])]
+    for orientation, turn in zip((1, 2, 3, 4, 5, 6, 7, 8), turns, strict=True):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image = Image.fromarray(levels).convert(mode)
+        image.save(tmp_path / f"x.{kind}", exif=exif, **({"lossless": True} if kind == "webp" else {}))
+        found = read_pixels(tmp_path / f"x.{kind}").astype(int)
+        assert found.shape == turn(levels).shape
+        assert np.abs(found - turn(levels)).max() <= (6 if kind == "jpg" else 0)
+
+
+@pytest.mark.parametrize("top_down", [False, True])
+@pytest.mark.parametrize("bits", [8, 16, 24, 32])
+def test_bmp_in_either_direction(tmp_path, top_down, bits):
+    levels = np.random.default_rng(bits).integers(0, 256, (10, 8), dtype=np.uint8)
+    rows, masks, compression = levels if top_down else levels[::-1], b"", 0
+    if bits == 8:
+        coded, masks = rows.tobytes(), b"".join(bytes([n, n, n, 0]) for n in range(256))
+    elif bits == 16:  # bit fields 5-6-5
+        five, six = (rows >> 3).astype("<u2"), (rows >> 2).astype("<u2")
+        coded, masks, compression = (
+            (five << 11 | six << 5 | five).tobytes(),
+            struct.pack("<III", 0xF800, 0x7E0, 0x1F),
+            3,
+        )
+    else:
+        coded = np.repeat(rows[..., None], bits // 8, axis=2).tobytes()
+    head = struct.pack("<IiiHHIIiiII", 40, 8, -10 if top_down else 10, 1, bits, compression, len(coded), 0, 0, 0, 0)
+    start = 14 + len(head) + len(masks)
+    (tmp_path / "x.bmp").write_bytes(struct.pack("<2sIII", b"BM", start + len(coded), 0, start) + head + masks + coded)
+    assert np.abs(read_pixels(tmp_path / "x.bmp").astype(int) - levels).max() <= (8 if bits == 16 else 0)
