@@ -146,7 +146,8 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
     if last.is_file():
         log.info("going on from %s", last)
         check_weights(read_checkpoint(last)["state_dict"], module, last)
-    trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # before callbacks that save
+    # First, before those that save, whatever callbacks were asked for.
+    trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
     try:
         trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
     except SIGTERMException:

@@ -43,7 +43,8 @@ class StopAtDivergence(L.Callback):
         if isinstance(loss, Tensor):
             self._losses.append((trainer.global_step, loss.detach()))
         at_once = trainer.strategy.root_device.type == "cpu" and trainer.world_size == 1
-        if at_once or (batch_idx + 1) % max(1, trainer.log_every_n_steps) == 0:
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if at_once or (batch_idx + 1) % max(1, every) == 0:
             self._check_losses(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -209,12 +209,12 @@ def placed(parts: Iterable[Scored]) -> Iterator[tuple[slice, Scored]]:
         place += len(part.rows)
 
 
-def check_finite(part: Scored, images: Sequence[str], data: Radiographs) -> None:
+def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Radiographs) -> None:
     """See that all that a net gave is finite: a figure that left some out would tell of the rest alone.
 
     Args:
         part: Scored.
-        images: Names of its radiographs.
+        images: (b,) names of its radiographs.
         data: Whose radiographs.
 
     Raises:
@@ -222,7 +222,7 @@ def check_finite(part: Scored, images: Sequence[str], data: Radiographs) -> None
     """
     finite = finite_radiographs(part.scores.values(), part.maps.values(), data.grid)
     if not finite.all():
-        bad = np.asarray(images)[~finite]
+        bad = images[~finite]
         raise DivergedError(
             f"what the net gives of {bad[0]}{f' and {len(bad) - 1} more' if len(bad) > 1 else ''} is not finite: the "
             "training diverged, or trainer.precision has no room for it"

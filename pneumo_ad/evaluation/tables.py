@@ -85,5 +85,5 @@ def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None,
     found["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
     found["lung_area"] = [float(data.store.placement(row).inner(data.lung_fields[row]).mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):
-        found[f"windows_{KINDS[kind]}"] = (kinds == kind).sum(axis=1) if kind in told else ""
+        found[f"windows_{KINDS[kind]}"] = (kinds == kind).sum(axis=1) if kinds is not None and kind in told else ""
     return found

@@ -196,10 +196,8 @@ def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
         return None, []
     thresholds = Thresholds(*standard["thresholds"])
     if thresholds.tell_outside and not getattr(scores, standard["score"], Score).orders_outside:
-        words = (
-            "exported by a version that told three kinds of window, which its score does not order: what lies above "
-        )
-        return Thresholds(thresholds.low), [f"{words}the lower threshold is told as opacity"]
+        note = "exported by a version that told three kinds of window, which its score does not order: "
+        return Thresholds(thresholds.low), [f"{note}above the lower threshold lies opacity"]
     return thresholds, []
 
 
