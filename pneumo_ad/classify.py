@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from pneumo_ad.checkpoints import read_checkpoint
+from pneumo_ad.checkpoints import check_weights, read_checkpoint
 from pneumo_ad.classifier import RadiographClassifier, RadiographDataModule, balanced_weights
 from pneumo_ad.classifier.examination import FIGURE, PAPER, examine, measure, write_examination
 from pneumo_ad.compose import build, build_all, compose_config
@@ -190,7 +190,8 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
 
 
 def _load_best(classifier: RadiographClassifier, run_dir: Path) -> dict[str, Any]:
-    checkpoint = read_checkpoint(find_checkpoint(run_dir))
+    checkpoint = read_checkpoint(file := find_checkpoint(run_dir))
+    check_weights(checkpoint["state_dict"], classifier, file)
     classifier.load_state_dict(checkpoint["state_dict"])
     return checkpoint
 

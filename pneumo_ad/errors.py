@@ -9,5 +9,9 @@ class DataError(UserError):
     """A file, folder or table that is not what it should be."""
 
 
+class DivergedError(UserError):
+    """A loss, weights or scores that are not finite: what a training that diverged leaves behind."""
+
+
 class ConfigError(UserError):
     """Options that cannot work, or cannot work together."""

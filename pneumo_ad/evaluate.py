@@ -69,7 +69,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     scoring = scoring_of(run)
     deviation = look_at_deviation(scoring, data, rows)
     calibration = _calibrate(run, scoring)
-    thresholds, unfitted = fit_thresholds(calibration, build(config.threshold))
+    thresholds, unfitted = fit_thresholds(calibration, build(config.threshold), run.module.score.orders_outside)
     seen_before = subset != "test" and not run.data_changed
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     if (kept := scoring.kept(data)) != data.grid:
@@ -88,13 +88,15 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     metrics |= {"counts/shards_left_out": len(data.shards_left_out)} if data.shards > 1 else {}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
+    normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
     about = {
         "omitted": findings.omitted,
-        "thresholds": {name: list(value) for name, value in thresholds.items()},
+        "thresholds": {name: value.finite for name, value in thresholds.items()},
         "score": type(run.module.score).__name__,
         "unit": scoring.unit,
         "aggregate": f"{type(scoring.aggregate).__name__} of {scoring.aggregate.of}",
         "strides": {"scored": data.grid.stride, "kept": result.grid.stride},
+        "held_out_normals": len(normals),  # that p-values rest on
         "subset": subset,
         "store": data.store.key,
         "checkpoint": str(
@@ -109,7 +111,6 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "shards_left_out": list(data.shards_left_out),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
-    normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
     write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do

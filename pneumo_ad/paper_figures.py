@@ -19,7 +19,7 @@ from pneumo_ad import figures
 from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.classify import classifier_beside
 from pneumo_ad.compose import build
-from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.deviation import look_at_deviation
 from pneumo_ad.evaluation.earlier import earlier_scores
@@ -37,7 +37,7 @@ from pneumo_ad.evaluation.pictures import (
     true_groups,
 )
 from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_patches, sample_radiographs
-from pneumo_ad.evaluation.scoring import Scoring, placed, scoring_of
+from pneumo_ad.evaluation.scoring import Scoring, check_finite, placed, scoring_of
 from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, writable_folder, write_text
@@ -118,6 +118,11 @@ class Material:
         """Class of the run's score."""
         return type(self.run.module.score).__name__
 
+    @property
+    def ordered(self) -> bool:
+        """Whether what Table 1 measures is meant to order the three kinds; SAD is, by the paper."""
+        return self.data.view == "patch" or self.run.module.score.orders_outside
+
     @cached_property
     def grid(self) -> PatchGrid:
         """The windows that are kept."""
@@ -142,7 +147,9 @@ class Material:
         names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
         shape = (len(self.rows), len(self.grid))
         found: dict[str, npt.NDArray[np.float32]] = {name: np.empty(shape, dtype=np.float32) for name in names}
+        images = self.data.store.table["image"].iloc[self.rows].to_numpy(dtype=str)
         for here, part in placed(self.scoring(self.data, self.rows, "scoring")):
+            check_finite(part, images[here], self.data)
             for name in names:
                 found[name][here] = part.scores[name][:, numbers]
         return found
@@ -163,7 +170,8 @@ class Material:
         except DataError as reason:  # the run's own data may be elsewhere
             log.warning("no thresholds: %s", reason)
             return None
-        return fit_thresholds(scores, build(self.run.config.threshold))[0].get("score")
+        three = self.run.module.score.orders_outside
+        return fit_thresholds(scores, build(self.run.config.threshold), three)[0].get("score")
 
     @cached_property
     def modality(self) -> Mapping[str, float] | None:
@@ -230,7 +238,7 @@ def _fig10(material: Material) -> Parts:
     places = typical_places(result.evidence, FRAMED)
     scores = result.window["score"]
     by_threshold = threshold_ranges(scores, material.thresholds)
-    names = ["as healthy lung", "as opacity", "as outside"] if material.thresholds else None
+    names = [f"as {words}" for words in material.thresholds.words] if material.thresholds else None
     bounds = [*np.quantile(scores[places], QUANTILES).tolist(), float("inf")]
     by_quantile = list(pairwise(bounds))
     ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in pairwise([*QUANTILES, 1])]
@@ -244,7 +252,8 @@ def _table01(material: Material) -> Parts:
     result = material.result
     measured = "sad" if "sad" in result.window else "score"  # a net of whole radiographs reconstructs no patch
     shares = background_shares(material.data, material.grid, material.rows)
-    return {"table01_kinds": draw_table(kinds_table(result.window[measured], result.evidence, shares), _unit(material))}
+    table = kinds_table(result.window[measured], result.evidence, shares)
+    return {"table01_kinds": draw_table(table, _unit(material), material.ordered)}
 
 
 def _unit(material: Material) -> str:
@@ -288,6 +297,8 @@ def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, s
     """Draw one figure, or say why not: its row of the index."""
     try:
         parts = figure.make(material)
+    except DivergedError:
+        raise
     except UserError as reason:
         return figure.name, figure.shows, "", str(reason)
     for stem, part in parts.items():
@@ -300,7 +311,7 @@ def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, s
         with whole(output / f"{stem}.csv") as aside:
             part.numbers.to_csv(aside, index=False, float_format="%.6g")
         if figure.key == "table1":
-            write_text(output / f"{stem}.md", markdown(part.numbers, _unit(material)))
+            write_text(output / f"{stem}.md", markdown(part.numbers, _unit(material), material.ordered))
     return figure.name, figure.shows, " ".join(parts), ""
 
 

@@ -125,7 +125,7 @@ def predict_files(judge: Judge, files: Sequence[File], output: OutputFolder, pic
         "held_out_normals": len(standard.normals),
         "score": standard.score,
         "unit": standard.unit,
-        "thresholds": standard.thresholds and list(standard.thresholds),
+        "thresholds": standard.thresholds and standard.thresholds.finite,
         "colours": list(standard.window_range),
         "notes": judge.notes,
     }

@@ -111,6 +111,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         unit=about["unit"],
         radiographs=radiographs,
         thresholds=Thresholds(*about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
+        normals=about.get("held_out_normals"),
         headline=headline(found),
         map_units={RESIDUAL: "grey levels of difference"},
         notes=notes(found, radiographs, len(rows)),

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad import __version__
-from pneumo_ad.checkpoints import read_checkpoint
+from pneumo_ad.checkpoints import check_weights, read_checkpoint
 from pneumo_ad.compose import build, change_saved, compose_config
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import SPLITS, UNDEALT
@@ -128,6 +128,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
 
     Raises:
         DataError: Not a run folder, no whole checkpoint in it (says what is there), or that of another net.
+        DivergedError: Weights that are not finite.
         ConfigError: See `change_saved`.
     """
     folder = Path(run_dir)
@@ -139,6 +140,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     with explained(folder, UserError), origin.explained():
         module: NetModule = build(origin.located.module)
         module.on_load_checkpoint(held)
+    check_weights(held["state_dict"], module, weights)
     module.load_state_dict(held["state_dict"])
     others = origin.data != Origin(config, folder).data
     if others and not any(override.lstrip("+").startswith("shards=") for override in overrides):

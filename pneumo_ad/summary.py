@@ -100,16 +100,18 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     return table
 
 
-def print_decisions(console: Console, metrics: dict[str, float]) -> None:
+def print_decisions(console: Console, metrics: dict[str, float], normals: int | None = None) -> None:
     """What normals alone decided, beside the oracle, and the shape of the histogram.
 
     Args:
         console: Where to print.
         metrics: `metrics.json`: figures by key.
+        normals: How many held-out normal radiographs decided, where it is known.
     """
     if "false_alarms/image" in metrics:
+        by = f" by {normals} held-out normals" if normals else ""
         line = (
-            f"false alarms: declared {metrics['false_alarms/declared']:.3f}, on unseen normal radiographs "
+            f"false alarms: declared {metrics['false_alarms/declared']:.3f}{by}, on unseen normal radiographs "
             f"{cell(metrics, 'false_alarms/image')}"
         )
         if "false_alarms/patch" in metrics:
@@ -170,7 +172,7 @@ def print_evaluation(output: Path, title: str) -> None:
             f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
             f"are of all {scored:,} windows"
         )
-    print_decisions(console, found)
+    print_decisions(console, found, about.get("held_out_normals"))
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):
             console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")

@@ -1,7 +1,12 @@
-"""Two thresholds split patches into three kinds (the paper's § 3.3, Table 1): healthy < opacity < outside."""
+"""Two thresholds split patches into three kinds (the paper's § 3.3, Table 1): healthy < opacity < outside.
+
+One tells opacity from the rest, for scores that do not order what lies outside the lung (`Score.orders_outside`).
+"""
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,14 +19,41 @@ from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.metrics.modality import log_scores
 
 Scores = npt.NDArray[np.floating]
+_WORDS = {2: "two", 3: "three"}
 _ROUNDING = 1e-9  # 1 / 0.05 is 20, whatever its last bit
 
 
 class Thresholds(NamedTuple):
-    """`score <= low`: healthy lung; `low < score <= high`: opacity; above: outside. In units of the score."""
+    """`score <= low`: healthy lung; `low < score <= high`: opacity; above: outside. In units of the score.
+
+    Without `high` there are two kinds: opacity above `low`, and the rest, which stands where healthy lung stands.
+
+    >>> Thresholds(1.0).classify(np.array([0.5, 2.0, 9.0])).tolist(), Thresholds(1.0).finite
+    ([0, 1, 1], [1.0])
+    """
 
     low: float
-    high: float
+    high: float = math.inf
+
+    @property
+    def finite(self) -> list[float]:
+        """Those there are, rising: one or two."""
+        return [self.low] if math.isinf(self.high) else [self.low, self.high]
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """Those that are told, two or three of `metrics.kinds`."""
+        return (HEALTHY, OPACITY, OUTSIDE)[: len(self.finite) + 1]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What they are called, rising; without a threshold to what lies outside, the lowest need not be lung."""
+        return ("healthy lung", "opacity", "outside") if self.tell_outside else ("not opacity", "opacity")
+
+    @property
+    def tell_outside(self) -> bool:
+        """Whether there are three kinds."""
+        return OUTSIDE in self.kinds
 
     def classify(self, scores: Scores) -> npt.NDArray[np.int8]:
         """Any shape of scores -> kinds of the same shape."""
@@ -30,6 +62,8 @@ class Thresholds(NamedTuple):
 
 class Threshold(Protocol):
     """A rule: scores of validation patches in, thresholds out; no truth is seen.
+
+    A rule may have a `fit_one` too, which takes the same and gives the threshold of opacity alone (`fit_kinds`).
 
     Args of `fit`:
         normal_lung: (n,) patches wholly inside normal lungs.
@@ -43,6 +77,24 @@ class Threshold(Protocol):
             normal_lung: Of windows of normal lung.
             pneumonia: Of windows of pneumonia radiographs.
         """
+
+
+def fit_kinds(rule: Threshold, normal_lung: Scores, pneumonia: Scores, three: bool) -> Thresholds:
+    """Thresholds between as many kinds as a score tells.
+
+    Args:
+        rule: Fits them. One without a `fit_one` gives the lower of its two thresholds for two kinds.
+        normal_lung: See `Threshold`.
+        pneumonia: See `Threshold`.
+        three: Whether the score orders three kinds (`Score.orders_outside`), or tells opacity from the rest alone.
+
+    >>> fit_kinds(NormalQuantiles(0.5, 0.9), np.arange(11.0), np.zeros(0), three=False)
+    Thresholds(low=5.0, high=inf)
+    """
+    if three:
+        return rule.fit(normal_lung, pneumonia)
+    fit_one = getattr(rule, "fit_one", None)
+    return Thresholds(fit_one(normal_lung, pneumonia) if fit_one else rule.fit(normal_lung, pneumonia).low)
 
 
 def _check(scores: Scores, least: int, whose: str) -> Scores:
@@ -75,6 +127,10 @@ class Fixed:
         """See `Threshold`; nothing is fitted."""
         return Thresholds(self.low, self.high)
 
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """The lower one; see `Threshold`."""
+        return self.low
+
 
 class MultiOtsu:
     """Three classes of least variance within (Otsu 1979; Liao et al. 2001) on the scores of pneumonia patches.
@@ -98,13 +154,24 @@ class MultiOtsu:
         Raises:
             DataError: Fewer than 3 different scores.
         """
-        scores = log_scores(_check(pneumonia, 3, "pneumonia"))
+        return Thresholds(*self._between(3, pneumonia))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """Between two classes; see `Threshold`.
+
+        Raises:
+            DataError: Fewer than 2 different scores.
+        """
+        return self._between(2, pneumonia)[0]
+
+    def _between(self, classes: int, pneumonia: Scores) -> list[float]:
+        scores = log_scores(_check(pneumonia, classes, "pneumonia"))
         try:
-            centres = threshold_multiotsu(scores, classes=3, nbins=self.bins)
-            low, high = np.exp(centres + np.ptp(scores) / self.bins / 2)  # the end of the last bin that belongs below
+            centres = threshold_multiotsu(scores, classes=classes, nbins=self.bins)
         except ValueError as reason:
-            raise DataError(f"no three classes in {len(scores)} pneumonia scores ({reason})") from reason
-        return Thresholds(float(low), float(high))
+            raise DataError(f"no {_WORDS[classes]} classes in {len(scores)} pneumonia scores ({reason})") from reason
+        ends = np.exp(centres + np.ptp(scores) / self.bins / 2)  # of the last bin that belongs below
+        return [float(end) for end in ends]
 
 
 class GaussianMixture:
@@ -123,19 +190,32 @@ class GaussianMixture:
         Raises:
             DataError: Fewer than 30 scores, or than 3 different ones.
         """
+        return Thresholds(*self._between(3, pneumonia))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """Between two Gaussians; see `Threshold`.
+
+        Raises:
+            DataError: Fewer than 30 scores, or than 2 different ones.
+        """
+        return self._between(2, pneumonia)[0]
+
+    def _between(self, classes: int, pneumonia: Scores) -> list[float]:
         scores = log_scores(_check(pneumonia, 30, "pneumonia"))
-        if len(np.unique(scores)) < 3:
-            raise DataError(f"no three classes in {len(scores)} pneumonia scores (fewer than 3 different ones)")
-        mixture = _Mixture(3, random_state=self.seed, n_init=3).fit(scores[:, None])
+        if len(np.unique(scores)) < classes:
+            few = f"(fewer than {classes} different ones)"
+            raise DataError(f"no {_WORDS[classes]} classes in {len(scores)} pneumonia scores {few}")
+        mixture = _Mixture(classes, random_state=self.seed, n_init=3).fit(scores[:, None])
         order = np.argsort(mixture.means_.ravel())
         # Between two means the likelier component changes once; a grid is exact enough and cannot fail to converge.
         means = mixture.means_.ravel()[order]
         cuts = []
-        for below, above in ((0, 1), (1, 2)):
+        for below, above in pairwise(range(classes)):
             grid = np.linspace(means[below], means[above], 1001)
             posterior = mixture.predict_proba(grid[:, None])[:, order]
             cuts.append(grid[int(np.argmax(posterior[:, above] >= posterior[:, below]))])
-        return Thresholds(*np.exp(cuts).tolist())
+        found: list[float] = np.exp(cuts).tolist()
+        return found
 
 
 class NormalQuantiles:
@@ -160,11 +240,23 @@ class NormalQuantiles:
         Raises:
             DataError: Too few scores for the upper quantile.
         """
-        # With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise.
-        least = int(np.ceil(1 / (1 - self.high) - _ROUNDING)) if self.high < 1 else 2
-        scores = _check(normal_lung, least, "normal-lung")
+        scores = self._check(normal_lung, self.high)
         low, high = np.quantile(scores, [self.low, self.high])
         return Thresholds(float(low), float(high))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """The lower quantile; see `Threshold`.
+
+        Raises:
+            DataError: Too few scores for it.
+        """
+        return float(np.quantile(self._check(normal_lung, self.low), self.low))
+
+    @staticmethod
+    def _check(normal_lung: Scores, highest: float) -> Scores:
+        """With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise."""
+        least = int(np.ceil(1 / (1 - highest) - _ROUNDING)) if highest < 1 else 2
+        return _check(normal_lung, least, "normal-lung")
 
 
 class Conformal:
@@ -199,6 +291,14 @@ class Conformal:
         """
         scores = _check(normal_lung, least_normals(self.high), "normal-lung")
         return Thresholds(conformal_threshold(scores, self.low), conformal_threshold(scores, self.high))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """The lower one; see `Threshold`.
+
+        Raises:
+            DataError: Too few scores for its rate, or all equal.
+        """
+        return conformal_threshold(_check(normal_lung, least_normals(self.low), "normal-lung"), self.low)
 
 
 def least_normals(rate: float) -> int:

@@ -14,6 +14,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
+from pneumo_ad.callbacks import StopAtDivergence
+from pneumo_ad.checkpoints import check_weights, read_checkpoint
 from pneumo_ad.compilation import check_compiler, compile_net
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
@@ -143,10 +145,14 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
 
     Raises:
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
+        DivergedError: The loss or the weights are no longer finite, or those of the last checkpoint are not.
     """
     last = run_dir / "checkpoints" / "last.ckpt"
     if last.is_file():
         log.info("going on from %s", os.path.relpath(last))
+        check_weights(read_checkpoint(last)["state_dict"], module, last)
+    # First, before those that save, whatever callbacks were asked for.
+    trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
     try:
         trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
     except SIGTERMException:

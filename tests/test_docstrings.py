@@ -18,8 +18,9 @@ PACKAGES = ["pneumo_ad", *(info.name for info in pkgutil.walk_packages(pneumo_ad
 CONTRACT = {"x", "output"}
 # Called by Lightning, Hydra, albumentations or torch, whose documentation says what they are given.
 HOOKS = {
-    "apply", "get_params_dependent_on_data", "load_checkpoint", "load_state_dict", "on_exception", "on_train_epoch_end",
-    "on_train_start", "on_validation_batch_end", "on_validation_epoch_end", "on_validation_epoch_start",
+    "apply", "get_params_dependent_on_data", "load_checkpoint", "load_state_dict", "on_exception",
+    "on_save_checkpoint", "on_train_batch_end", "on_train_epoch_end", "on_train_start", "on_validation_batch_end",
+    "on_validation_end", "on_validation_epoch_end", "on_validation_epoch_start", "on_validation_start",
     "save_checkpoint", "training_step", "validation_step",
 }  # fmt: skip
 REFERS = re.compile(r"\b[Ss]ee `")  # to where its parameters are described

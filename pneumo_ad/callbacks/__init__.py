@@ -1,8 +1,9 @@
-"""What happens beside the training: pictures and histograms for the loggers, a checkpoint when told to end."""
+"""What happens beside the training: pictures and histograms for the loggers, and its end when told to or diverged."""
 
+from pneumo_ad.callbacks.divergence import StopAtDivergence
 from pneumo_ad.callbacks.histograms import SADHistograms
 from pneumo_ad.callbacks.maps import AnomalyMaps
 from pneumo_ad.callbacks.panels import ReconstructionPanels
 from pneumo_ad.callbacks.termination import SaveOnTermination
 
-__all__ = ["AnomalyMaps", "ReconstructionPanels", "SADHistograms", "SaveOnTermination"]
+__all__ = ["AnomalyMaps", "ReconstructionPanels", "SADHistograms", "SaveOnTermination", "StopAtDivergence"]

@@ -64,7 +64,8 @@ class FeatureDetector(NetModule):
         if VAL_KINDS[dataloader_idx] == "normal_lung":
             anomaly: Tensor = self(batch["patch"]).anomaly
             inside = anomaly[batch["lung"] == 1]
-            self.log("val/loss", inside.mean(), prog_bar=True, add_dataloader_idx=False, batch_size=len(anomaly))
+            if inside.numel():  # a batch in which no lung was found has no distance
+                self.log("val/loss", inside.mean(), prog_bar=True, add_dataloader_idx=False, batch_size=len(anomaly))
 
     def configure_optimizers(self) -> None:
         """There is nothing to optimise."""

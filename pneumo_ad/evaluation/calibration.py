@@ -18,13 +18,13 @@ from pneumo_ad.data.store import store_key
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.scoring import Scoring, placed
+from pneumo_ad.evaluation.scoring import Scoring, check_finite, placed
 from pneumo_ad.files import whole
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs import FIXED, Run, saved_config
 from pneumo_ad.search_path import saved_search_path
-from pneumo_ad.thresholds import Fixed, Threshold, Thresholds
+from pneumo_ad.thresholds import Fixed, Threshold, Thresholds, fit_kinds
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,13 @@ _IMAGES = 200  # validation radiographs of each class at most
 Calibration = dict[str, npt.NDArray[np.float32]]
 
 
-def fit_thresholds(scores: Calibration, rule: Threshold) -> tuple[dict[str, Thresholds], dict[str, str]]:
+def fit_thresholds(scores: Calibration, rule: Threshold, three: bool) -> tuple[dict[str, Thresholds], dict[str, str]]:
     """Thresholds of each score from `validation_scores`, and for those that cannot be fitted the reason.
 
     Args:
         scores: As of `validation_scores`.
         rule: The rule, from two sets of scores to two thresholds.
+        three: Whether the run's score orders three kinds. The baseline is put to the same question, whatever it orders.
     """
     fitted, missing = {}, {}
     for name in JUDGED:
@@ -51,7 +52,7 @@ def fit_thresholds(scores: Calibration, rule: Threshold) -> tuple[dict[str, Thre
             missing[name] = "validation of the run's own data is not at hand"
         else:
             try:
-                fitted[name] = rule.fit(scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"])
+                fitted[name] = fit_kinds(rule, scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"], three)
             except DataError as reason:
                 missing[name] = str(reason)
     return fitted, missing
@@ -87,6 +88,8 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
         depends.append(str(thinned))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
     before, files = _read(kept)
+    if not all(np.isfinite(values).all() for values in before.values()):
+        before = {}  # of a version that kept them: scored anew, and refused by name
     if before and not look:
         return before
     data = run.own_datamodule()
@@ -106,6 +109,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
         images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
         parts = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
         for _, part in placed(parts):
+            check_finite(part, data.store.table["image"].iloc[part.rows].to_numpy(dtype=str), data)
             shares = lung_shares(data, part.rows)
             inside = (shares if normal else data.grid.window_shares(data.store.content(part.rows)))[:, numbers] == 1
             for name in JUDGED:

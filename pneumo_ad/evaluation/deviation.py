@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.errors import ConfigError, DivergedError
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
@@ -109,6 +109,7 @@ def measure_deviation(
 
     Raises:
         ConfigError: See `reach_of`.
+        DivergedError: Maps that are not finite.
     """
     # First of all: a net that cannot run over whole radiographs is refused before anything is scored.
     needed = reach_of(scoring.net, data.grid.patch + 2 * scoring.halo).halo(data.grid.patch)
@@ -126,6 +127,8 @@ def measure_deviation(
         for way in ways
     )
     covered = grid.covered
+    if not (np.isfinite(dense[:, covered]).all() and np.isfinite(exact[:, covered]).all()):
+        raise DivergedError("what the net gives of the radiographs that were looked at first is not finite")
     truth = [known[place] for place in places] if telling else []
     return Deviation(
         _correlation(dense[:, covered], exact[:, covered]),

@@ -45,12 +45,16 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     }
     if any(about.get(key) != value for key, value in same.items()):
         return None
+    told = about.get("thresholds", {}).get("score")
+    if told is not None and (len(told) == 2) != run.module.score.orders_outside:
+        return None  # of a version that told three kinds by every score
     windows = pd.read_csv(table, dtype={"image": str}, keep_default_na=False)
     grid = scoring.kept(data)
     expected = np.tile(grid.positions, (len(rows), 1))
     names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(grid))
     if len(windows) != len(names) or not (
-        (windows["image"].to_numpy(dtype=str) == names).all()
+        np.isfinite(pd.to_numeric(windows["score"], errors="coerce")).all()
+        and (windows["image"].to_numpy(dtype=str) == names).all()
         and (windows[["top", "left"]].to_numpy() == expected).all()
     ):
         return None

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluation.evidence import gather_evidence, lung_shares
-from pneumo_ad.evaluation.scoring import TRIVIAL, Scoring, placed
+from pneumo_ad.evaluation.scoring import TRIVIAL, Scoring, check_finite, placed
 from pneumo_ad.metrics.headline import Evidence
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.spread import spread
@@ -58,11 +58,13 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     grid = scoring.kept(data)
     evidence = gather_evidence(data, rows, grid)
     names, numbers = scoring.names(data), data.grid.numbers_of(grid)
+    names_of = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
     window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}
     image = {name: np.empty(len(rows)) for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
     maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
     for here, part in placed(scoring(data, rows, "scoring", maps=True)):
+        check_finite(part, names_of[here], data)
         fields, shares = data.lung_fields[part.rows], lung_shares(data, part.rows)
         for name, values in part.scores.items():
             window[name][here] = values[:, numbers]

@@ -92,25 +92,33 @@ def _summary(values: npt.NDArray[np.float64]) -> dict[str, float]:
     return {"mean": float(values.mean()), "median": float(median), "q25": float(low), "q75": float(high)}
 
 
-def order_words(table: pd.DataFrame) -> str:
-    """Whether the medians stand in the order of the paper's Table 1; empty where one is not known."""
+def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
+    """Whether the medians stand in the order of the paper's Table 1; empty where one is not known.
+
+    Args:
+        table: From `kinds_table`.
+        ordered: Whether what was measured is meant to order the three kinds (`Score.orders_outside`).
+    """
     medians = table.set_index("kind")["median"].reindex(["healthy lung", "opacity", "outside"])
     if medians.isna().any():
         return ""
     found = " < ".join(f"{name} {value:.2f}" for name, value in medians.sort_values().items())
     verdict = "as the paper expected" if medians.is_monotonic_increasing else "not the paper's order"
+    if not ordered:
+        verdict = "a score that is not meant to order what lies outside the lung"
     return f"Medians: {found}: {verdict}."
 
 
-def draw_table(table: pd.DataFrame, unit: str) -> Drawn:
+def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
     """Table 1 as a picture.
 
     Args:
         table: From `kinds_table`.
         unit: What was measured.
+        ordered: See `order_words`.
     """
     header, rows = printed(table)
-    notes = [order_words(table), *sorted(set(table["note"]) & {NOT_KNOWN})]
+    notes = [order_words(table, ordered), *sorted(set(table["note"]) & {NOT_KNOWN})]
     notes += [
         "Normal lung: windows wholly inside the lungs of normal radiographs. Kinds: windows of the other radiographs.",
         "Background: outside the lung, more than half dark and connected with the border.",
@@ -137,14 +145,15 @@ def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def markdown(table: pd.DataFrame, unit: str) -> str:
+def markdown(table: pd.DataFrame, unit: str, ordered: bool = True) -> str:
     """Table 1 as markdown.
 
     Args:
         table: Table 1, a row per kind.
         unit: Unit of the score.
+        ordered: See `order_words`.
     """
     header, rows = printed(table)
     lines = [header, ["---", *["---:"] * (len(header) - 2), "---"], *rows]
     body = "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
-    return f"**Table 1, measured: {unit}**\n\n{body}\n\n{order_words(table)}\n"
+    return f"**Table 1, measured: {unit}**\n\n{body}\n\n{order_words(table, ordered)}\n"

@@ -13,7 +13,7 @@ from pneumo_ad.data.array_file import cached_array
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
 from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.scoring import Scoring, placed
+from pneumo_ad.evaluation.scoring import Scoring, check_finite, placed
 from pneumo_ad.matching import Matched, match, matchable
 from pneumo_ad.metrics.headline import LEAST_IMAGES, MOSTLY_LUNG
 from pneumo_ad.metrics.ranking import auroc_with_interval
@@ -88,7 +88,9 @@ def _scores(
     seen = padded.intensity.of_images(images, fields, padded.store.content(rows))
     found: list[npt.NDArray[np.float64]] = []
     parts = scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung)
+    names = padded.store.table["image"].iloc[rows].to_numpy(dtype=str)
     for here, part in placed(parts):
+        check_finite(part, names[here], padded)
         found.append(scoring.of_radiographs(part, "score", lung_shares(padded, rows[here]), fields[here]))
     return np.concatenate(found)
 

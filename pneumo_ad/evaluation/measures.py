@@ -39,6 +39,8 @@ from pneumo_ad.metrics.subgroups import subgroup_table, subgroups
 from pneumo_ad.shortcuts import image_shortcuts, shortcut_aurocs
 from pneumo_ad.thresholds import Thresholds
 
+UNORDERED = "the score does not order what lies outside the lung; windows are told as opacity or not"
+
 Found = tuple[Mapping[str, float], Mapping[str, str]]
 
 
@@ -68,7 +70,7 @@ class Findings:
         self.omitted |= {prefix + key: reason for key, reason in omitted.items()}
 
     def explain_missing_kinds(self, reasons: Mapping[str, str]) -> None:
-        """Say of each score without thresholds why it has none."""
+        """Say of each score without thresholds between three kinds why it has none."""
         for name, reason in reasons.items():
             key = "patch/macro_f1" if name == "score" else f"{name}/patch/macro_f1"
             if self.omitted.get(key, "").startswith("no thresholds"):
@@ -103,10 +105,13 @@ def measure(
     evidence = result.evidence
     questions = Questions.about(evidence)
     for name in JUDGED:
-        kind = thresholds[name].classify(result.window[name]) if name in thresholds else None
+        told = name in thresholds and thresholds[name].tell_outside
+        kind = thresholds[name].classify(result.window[name]) if told else None
         measured = Measured(result.window[name], kind, result.pixel[name], result.image[name])
         prefix = "" if name == "score" else f"{name}/"
         findings.add(headline(evidence, measured, questions), prefix)
+        if name in thresholds and not told:
+            findings.explain_missing_kinds({name: UNORDERED})
         findings.add(localisation(evidence, result.pixel[name]), prefix)
         findings.add(oracles(result, name), prefix)
         if name == "score":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -143,11 +144,12 @@ def histogram(
         pd.DataFrame({"what": "windows", "of": name, "from": edges[:-1], "below": edges[1:], "value": count})
         for name, count in counts.items()
     ]
-    single = [("threshold", f"between_{i}_and_{i + 1}", value) for i, value in enumerate(thresholds or (), 1)]
+    marks = thresholds.finite if thresholds is not None else []
+    single = [("threshold", f"between_{i}_and_{i + 1}", value) for i, value in enumerate(marks, 1)]
     single += [("modality", f"pneumonia_{key}", value) for key, value in (modality or {}).items()]
     numbers = pd.concat([*bars, pd.DataFrame(single, columns=["what", "of", "value"])], ignore_index=True)
     words = hump_words(modality) if modality else ""
-    return Drawn(figures.score_histogram(scores, thresholds or (), unit, title, words), numbers)
+    return Drawn(figures.score_histogram(scores, marks, unit, title, words), numbers)
 
 
 def hump_words(modality: Modality) -> str:
@@ -166,9 +168,9 @@ def hump_words(modality: Modality) -> str:
 
 
 def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | None) -> list[tuple[float, float]]:
-    """Three ranges of scores that thresholds part, or thirds of the windows where there are none."""
-    low, high = thresholds or np.quantile(scores, [1 / 3, 2 / 3]).tolist()
-    return [(min(float(scores.min()), low), low), (low, high), (high, float("inf"))]
+    """Ranges of scores that thresholds part, or thirds of the windows where there are none."""
+    between = thresholds.finite if thresholds is not None else np.quantile(scores, [1 / 3, 2 / 3]).tolist()
+    return list(pairwise([min(float(scores.min()), between[0]), *between, float("inf")]))
 
 
 def frames(

@@ -15,7 +15,7 @@ from pneumo_ad.aggregates import Aggregate
 from pneumo_ad.compilation import compile_net
 from pneumo_ad.compose import build
 from pneumo_ad.device import device_of
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.errors import ConfigError, DivergedError
 from pneumo_ad.metrics.headline import MOSTLY_LUNG
 from pneumo_ad.nets.output import Output
 from pneumo_ad.nets.reach import check_side
@@ -27,6 +27,7 @@ from pneumo_ad.scoring import (
     Mode,
     Radiographs,
     Scored,
+    finite_radiographs,
     score_densely,
     score_radiographs,
     score_whole_radiographs,
@@ -206,6 +207,26 @@ def placed(parts: Iterable[Scored]) -> Iterator[tuple[slice, Scored]]:
     for part in parts:
         yield slice(place, place + len(part.rows)), part
         place += len(part.rows)
+
+
+def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Radiographs) -> None:
+    """See that all that a net gave is finite: a figure that left some out would tell of the rest alone.
+
+    Args:
+        part: Scored.
+        images: (b,) names of its radiographs.
+        data: Whose radiographs.
+
+    Raises:
+        DivergedError: It is not; names the first of them.
+    """
+    finite = finite_radiographs(part.scores.values(), part.maps.values(), data.grid)
+    if not finite.all():
+        bad = images[~finite]
+        raise DivergedError(
+            f"what the net gives of {bad[0]}{f' and {len(bad) - 1} more' if len(bad) > 1 else ''} is not finite: the "
+            "training diverged, or trainer.precision has no room for it"
+        )
 
 
 def check_relative(relative: float | None) -> None:

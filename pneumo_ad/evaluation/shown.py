@@ -81,6 +81,8 @@ def shown_radiographs(
                 layers[LUNG_FIELD] = np.asarray(data.lung_fields[row]) == 1
                 if not layers[LUNG_FIELD].any():
                     remarks.append("no lung was found")
+                elif facts["score"] in ("", None):
+                    remarks.append("no score: no window lies in the lung field")
             if known[row] and (opacity := np.asarray(data.store.opacity[row]) == 1).any():
                 layers[TRUTH] = opacity
             if means := contrast(layers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,10 @@ def write_tables(
         false_alarm_rate: Declared.
     """
     kinds = thresholds.classify(result.window["score"]) if thresholds is not None else None
-    whole_radiographs = images(data, result, kinds)
+    whole_radiographs = images(data, result, kinds, () if thresholds is None else thresholds.kinds)
     if len(normals):
         p = whole_radiographs["p_value"] = p_values(result.image["score"], normals)
+        whole_radiographs["normals"] = len(normals)
         decided = decisions(p, len(normals), false_alarm_rate)
         whole_radiographs["anomalous"] = ["" if one is None else str(one) for one in decided]
     for name, frame in (("patches", patches(data, result, kinds)), ("images", whole_radiographs)):
@@ -68,13 +70,14 @@ def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None
     return pd.DataFrame(columns)
 
 
-def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
+def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None, told: Collection[int]) -> pd.DataFrame:
     """A row per radiograph.
 
     Args:
         data: The data module whose radiographs, lung fields and windows are meant.
         result: Scores and evidence of the radiographs.
         kinds: (I, N) kinds predicted; None without thresholds.
+        told: The kinds that thresholds tell; how many windows are of another stays empty.
     """
     found = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
     for name, values in result.image.items():
@@ -82,5 +85,5 @@ def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None)
     found["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
     found["lung_area"] = [float(data.store.placement(row).inner(data.lung_fields[row]).mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):
-        found[f"windows_{KINDS[kind]}"] = "" if kinds is None else (kinds == kind).sum(axis=1)
+        found[f"windows_{KINDS[kind]}"] = (kinds == kind).sum(axis=1) if kinds is not None and kind in told else ""
     return found

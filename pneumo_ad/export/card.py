@@ -78,9 +78,17 @@ def _what(model: Description, record: Record) -> str:
         f"`{model.standard.score}` ({model.standard.unit}; higher is more anomalous) makes an anomaly map and a score "
         f"of each window, `{_class(record.config['aggregate'])}` of the "
         f"{record.config['aggregate'].get('of', 'patches')} in the lung field one score of the radiograph, and its "
-        f"percentile among {len(model.standard.normals)} held-out normal radiographs says how unusual that is. It was "
-        "trained on normal radiographs, without a label of any disease."
+        f"percentile among {len(model.standard.normals)} held-out normal radiographs says how unusual that is. "
+        f"{_kinds(model)}It was trained on normal radiographs, without a label of any disease."
     )
+
+
+def _kinds(model: Description) -> str:
+    """What is told of each window."""
+    thresholds = model.standard.thresholds
+    if thresholds is None:
+        return ""
+    return f"Each window by itself is told as {', '.join(thresholds.words[:-1])} or {thresholds.words[-1]}. "
 
 
 def _data(record: Record) -> str:

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from pneumo_ad import scores
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.judge import Standard
+from pneumo_ad.scores import Score
 from pneumo_ad.thresholds import Thresholds
 
 FILE = "model.json"
-VERSION = 1  # of what stands in it; raise it when a reader of this version could no longer read it
+VERSION = 2  # of what stands in it; raise it when a reader of this version could no longer read it
+_TWO_THRESHOLDS = 1  # the version that reads what has two thresholds, or none; the next reads one alone
 LUNG_THRESHOLD = 0.5  # probability above which a pixel is lung
 
 
@@ -37,6 +40,7 @@ class Description:
         about: Where it comes from: run, weights, recipe.
         notes: What a reader of its words should know, a sentence each.
         parity: What `parity.Parity.as_dict` gives, or None before it was measured.
+        told_anew: Whether it was written with thresholds between three kinds that its score does not order.
     """
 
     format: str
@@ -48,6 +52,7 @@ class Description:
     about: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     parity: dict[str, Any] | None = None
+    told_anew: bool = False
 
     @property
     def inputs(self) -> list[str]:
@@ -58,12 +63,13 @@ class Description:
         """Write `model.json` with the digests of the files beside it."""
         height, width = self.grid.image_size
         unit = self.standard.unit
+        between = self.standard.thresholds.finite if self.standard.thresholds is not None else []
         tensors = {"model": self._model_tensors(), "lungs": self._lung_tensors()}
         files = {
             part: {"file": name, "sha256": digest(folder / name)} | tensors[part] for part, name in self.files.items()
         }
         content = {
-            "format_version": VERSION,
+            "format_version": VERSION if len(between) == 1 else _TWO_THRESHOLDS,
             "format": self.format,
             "image_size": [height, width],
             "fit": self.fit,
@@ -77,7 +83,7 @@ class Description:
                 "unit": unit,
                 "normals": [float(one) for one in self.standard.normals],
                 "false_alarm_rate": self.standard.false_alarm_rate,
-                "thresholds": list(self.standard.thresholds) if self.standard.thresholds is not None else None,
+                "thresholds": between or None,
                 "window_range": list(self.standard.window_range),
             },
             "files": files,
@@ -88,7 +94,7 @@ class Description:
         write_json(folder / FILE, content)
 
     def _model_tensors(self) -> dict[str, list[dict[str, Any]]]:
-        unit = self.standard.unit
+        unit, n = self.standard.unit, len(self.standard.normals)
         inputs = {
             "image": "radiograph fitted to image_size, grey levels 0-255 divided by 255",
             "lung_field": "1 in the lung field, else 0",
@@ -100,7 +106,11 @@ class Description:
                 _tensor("anomaly_map", self._picture, f"{unit}; NaN where no window lies"),
                 _tensor("window_scores", ["batch", len(self.grid)], f"{unit}; row by row from the top left"),
                 _tensor("score", ["batch"], f"{unit}; NaN without a lung field"),
-                _tensor("percentile", ["batch"], "percent of held-out normals that score lower; NaN without a score"),
+                _tensor(
+                    "percentile",
+                    ["batch"],
+                    f"percent of {n} held-out normals that score lower; NaN without a score",
+                ),
             ],
         }
 
@@ -138,6 +148,8 @@ def read_description(folder: Path) -> Description:
                 f"{content['format_version']}; this one reads up to {VERSION}: export again, or install that version"
             )
         standard = content["standard"]
+        notes = list(content.get("notes", []))  # which the first version did not write
+        thresholds, unordered = _told(standard)
         height, width = content["image_size"]
         found = Description(
             content["format"],
@@ -149,13 +161,14 @@ def read_description(folder: Path) -> Description:
                 standard["unit"],
                 np.array(standard["normals"], dtype=np.float32),
                 standard["false_alarm_rate"],
-                Thresholds(*standard["thresholds"]) if standard["thresholds"] is not None else None,
+                thresholds,
                 tuple(standard["window_range"]),
             ),
             {part: about["file"] for part, about in content["files"].items()},
             content["about"],
-            list(content.get("notes", [])),  # which the first version did not write
+            [*notes, *unordered],
             content["parity"],
+            told_anew=bool(unordered),
         )
         digests = {about["file"]: about["sha256"] for about in content["files"].values()}
     except DataError:
@@ -171,6 +184,21 @@ def read_description(folder: Path) -> Description:
                 "another export; export again"
             )
     return found
+
+
+def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
+    """Thresholds as they are told, and what is to be said of it.
+
+    Versions before told three kinds by every score. Of scores that do not order what lies outside the lung, the lower
+    threshold is kept.
+    """
+    if standard["thresholds"] is None:
+        return None, []
+    thresholds = Thresholds(*standard["thresholds"])
+    if thresholds.tell_outside and not getattr(scores, standard["score"], Score).orders_outside:
+        note = "exported by a version that told three kinds of window, which its score does not order: "
+        return Thresholds(thresholds.low), [f"{note}above the lower threshold lies opacity"]
+    return thresholds, []
 
 
 def digest(file: Path) -> str:

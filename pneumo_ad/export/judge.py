@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DataError, DivergedError
 from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, digest, read_description
 from pneumo_ad.export.formats import Floats, format_named
 from pneumo_ad.lungs.segmenter import clean_field
@@ -39,21 +39,25 @@ class ExportedJudge:
         self.graphs = {part: opened(folder / name) for part, name in self.description.files.items()}
         self.grid, self.fit, self.view = self.description.grid, self.description.fit, self.description.view
         self.standard = self.description.standard
-        self.identity = digest(folder / FILE)[:16]
         self.notes = self.description.notes
+        # What an earlier version told otherwise is another judgement: a prediction that it began does not go on.
+        self.identity = digest(folder / FILE)[:16] + "-opacity_or_not" * self.description.told_anew
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
         """See `Judge`."""
         fields = self.lung_fields(images, content)
         maps, windows, scores, _ = self.inside(images, fields, content)
-        inside = self.grid.window_shares(content) == 1
-        return Judged(fields, maps[:, 0], windows, inside, scores.astype(np.float64))
+        return Judged.of(fields, maps[:, 0], windows, scores, content, self.grid)
 
     def lung_fields(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """`images` (b, H, W) -> (b, H, W) of 0 and 1, cleaned; `content` where lungs are not sought."""
         if "lungs" not in self.graphs:
             return content
         (probability,) = self._run("lungs", _floats(images) / np.float32(255))
+        if not np.isfinite(probability).all():
+            raise DivergedError(
+                f"{self.folder / self.description.files['lungs']}: the probability of lung that it gives is not finite"
+            )
         return np.stack([clean_field(one[0] > LUNG_THRESHOLD) for one in probability])
 
     def inside(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.errors import DivergedError
 from pneumo_ad.export.judge import ExportedJudge
 from pneumo_ad.prediction.judge import Judge
 
@@ -84,8 +85,13 @@ def compare(
         images: (b, H, W) grey levels, fitted.
         content: (b, H, W) of 0 and 1.
         source: What they are, for the reader.
+
+    Raises:
+        DivergedError: What the run's net gives is not finite.
     """
     told = reference(images, content)
+    if not told.finite.all():
+        raise DivergedError(f"what the net gives of {(~told.finite).sum()} of {len(images)} {source} is not finite")
     found: list[Values] = [*exported.inside(images, told.lung_fields, content)]
     expected: list[Values] = [
         told.maps[:, None],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -113,7 +114,10 @@ def measure(found: Comparison, overrides: Sequence[str]) -> None:
     metrics: dict[str, dict[str, Any]] = {}
     told_by = {name: json.loads((place / "metrics.json").read_text()) for name, place in found.evaluations.items()}
     for name, told in told_by.items():
-        metrics[name] = {key: value for key, value in told.items() if isinstance(value, int | float)}
+        numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
+        metrics[name] = {key: value for key, value in numbers.items() if math.isfinite(value)}
+        if odd := [key for key in numbers if key not in metrics[name]]:
+            found.notes.append(f"{name}: {', '.join(odd)} are not finite, and left out")
     if found.evaluations:
         _measure_in_pairs(found, overrides)
         subsets = sorted({told["about"]["subset"] for told in told_by.values()})

@@ -16,7 +16,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.checkpoints import check_weights
+from pneumo_ad.errors import ConfigError, DataError, DivergedError
 from pneumo_ad.nets.standardise import standardised_squares
 from pneumo_ad.nets.unet import UNet
 
@@ -64,12 +65,16 @@ class LungSegmenter(nn.Module):
 
         Raises:
             DataError: The file is missing or is not what `save` writes.
+            DivergedError: Weights that are not finite.
         """
         try:
             with safe_open(str(path), framework="pt") as file:
                 segmenter = cls(**json.loads(file.metadata()["options"]))
                 weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            check_weights(weights, segmenter, path)
             segmenter.load_state_dict(weights)
+        except DivergedError:
+            raise
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as reason:
             raise DataError(f"{path}: not the weights of a lung segmenter ({reason})") from reason
         return segmenter.eval()

@@ -139,7 +139,8 @@ class OutputFolder:
             What `predict.json` holds.
         """
         entries = sorted(self._done.values(), key=lambda entry: entry["file"])
-        predicted = self.predicted
+        # Rows of a version that did not note the number of normals: the same judge rests on the same.
+        predicted = [{"normals": about["held_out_normals"]} | row for row in self.predicted]
         failed = [{"file": e["file"], "kind": "unreadable", "reason": e["reason"]} for e in entries if e["row"] is None]
         failed += [{"file": file.name, "kind": file.kind, "reason": file.reason} for file in others]
         write_table(self.folder / "predictions.csv", PREDICTIONS, predicted)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.patches import PatchGrid
+from pneumo_ad.scoring import finite_radiographs
 from pneumo_ad.thresholds import Thresholds, decisions, least_normals, p_values
 
 Floats = npt.NDArray[np.floating]
@@ -24,7 +25,8 @@ class Judged:
         maps: (b, H, W) float32 anomaly maps in units of the score, NaN where no window lies.
         windows: (b, N) float32 score of each window, in the order of `PatchGrid.positions`.
         inside: (b, N) whether a window is radiograph throughout; the others have padding in them and are no patches.
-        scores: (b,) float64, one per radiograph, NaN where no lung was found.
+        scores: (b,) float64, one per radiograph, NaN where no lung was found, or where what the net gave is not finite.
+        finite: (b,) whether that is (`scoring.finite_radiographs`).
     """
 
     lung_fields: npt.NDArray[np.uint8]
@@ -32,6 +34,33 @@ class Judged:
     windows: npt.NDArray[np.float32]
     inside: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float64]
+    finite: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls,
+        lung_fields: npt.NDArray[np.uint8],
+        maps: npt.NDArray[np.float32],
+        windows: npt.NDArray[np.float32],
+        scores: npt.NDArray[np.floating],
+        content: npt.NDArray[np.uint8],
+        grid: PatchGrid,
+    ) -> Judged:
+        """Put together; what is not finite becomes no score and a hole in the map.
+
+        Args:
+            lung_fields: See the class.
+            maps: See the class.
+            windows: See the class.
+            scores: (b,), of whatever the net gave.
+            content: (b, H, W) of 0 and 1: what is radiograph and not padding.
+            grid: The windows.
+        """
+        finite = finite_radiographs([windows], [maps], grid) & ~np.isinf(scores)
+        if not finite.all():
+            maps = np.where(np.isfinite(maps), maps, np.float32(np.nan))
+            scores = np.where(finite, scores, np.nan)
+        return cls(lung_fields, maps, windows, grid.window_shares(content) == 1, scores.astype(np.float64), finite)
 
 
 @dataclass(frozen=True)
@@ -43,7 +72,7 @@ class Standard:
         unit: Of it.
         normals: (n,) scores of held-out normal radiographs; empty where they were not at hand.
         false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
-        thresholds: Between the three kinds of window, or None where they could not be fitted.
+        thresholds: Between the kinds of window, or None where they could not be fitted.
         window_range: Median and 99 % quantile of held-out normal windows: where a map's colours start and end.
     """
 

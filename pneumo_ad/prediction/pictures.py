@@ -102,7 +102,7 @@ def in_words(row: Row, standard: Standard) -> list[str]:
         return [f"no score: {row['warnings']}"]
     said = [f"score {row['score']:.3g} {row['unit']}"]
     if row["percentile"] is not None:
-        said.append(f"above {row['percentile']:.0f} % of normals (p = {row['p_value']:.2g})")
+        said.append(f"above {row['percentile']:.0f} % of {row['normals']} normals (p = {row['p_value']:.2g})")
     decision = {True: "anomalous", False: "not anomalous", None: "undecided"}[row["anomalous"]]
     said.append(f"{decision} at a false-alarm rate of {100 * standard.false_alarm_rate:g} %")
     return [" · ".join(said), *([row["warnings"]] if row["warnings"] else [])]

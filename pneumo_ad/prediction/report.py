@@ -69,6 +69,7 @@ def page_of_files(judge: Judge, files: Sequence[File], table: Sequence[Row], abo
         unit=standard.unit,
         radiographs=shown,
         thresholds=standard.thresholds,
+        normals=len(standard.normals),
         map_units={RESIDUAL: "grey levels of difference"},
         notes=[*_left_out(len(shown) + len(gone), len(table)), *_gone(gone), *judge.notes],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
@@ -112,7 +113,7 @@ def _radiograph(judge: Judge, file: File, row: Row) -> Radiograph:
 
 def _windows(judge: Judge, one: Decoded, judged: Judged) -> Windows:
     """Those without padding in them, in pixels of the picture."""
-    inside, thresholds = judged.inside[0], judge.standard.thresholds
+    inside, thresholds = judged.inside[0] & judged.finite, judge.standard.thresholds
     scores = judged.windows[0][inside]
     places = judge.grid.positions[inside] - (one.placement.top, one.placement.left)
     kinds = thresholds.classify(scores) if thresholds is not None else None

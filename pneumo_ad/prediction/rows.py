@@ -20,7 +20,8 @@ Row = dict[str, Any]
 
 _KINDS = {f"windows_{KINDS[kind]}": kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
 PREDICTIONS = (
-    *("file", "height", "width", "score", "unit", "percentile", "p_value", "anomalous", "lung_area", *_KINDS),
+    *("file", "height", "width", "score", "unit", "percentile", "p_value", "normals", "anomalous", "lung_area"),
+    *_KINDS,
     *("map", "map_low", "map_high", "overlay", "warnings"),
 )
 FAILED = ("file", "kind", "reason")
@@ -41,13 +42,19 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Judged, stand
     for i, (name, one) in enumerate(zip(names, decoded, strict=True)):
         field = one.placement.inner(judged.lung_fields[i])
         windows = judged.windows[i][judged.inside[i]]
-        kinds = standard.thresholds.classify(windows) if standard.thresholds is not None else None
+        thresholds = standard.thresholds if judged.finite[i] else None
+        kinds, told = (thresholds.classify(windows), thresholds.kinds) if thresholds is not None else (windows, ())
         row: Row = {"file": name, "height": one.size[0], "width": one.size[1]}
         row |= {"score": number(judged.scores[i]), "unit": standard.unit}
-        row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i]), "anomalous": decisions[i]}
+        row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i])}
+        row |= {"normals": len(standard.normals), "anomalous": decisions[i]}
         row["lung_area"] = float(field.mean())
-        row |= {column: None if kinds is None else int((kinds == kind).sum()) for column, kind in _KINDS.items()}
+        row |= {column: int((kinds == kind).sum()) if kind in told else None for column, kind in _KINDS.items()}
         odd = [*remarks(one.placement.inner(one.image), field, one.size, field.shape), *one.doubts]
+        if not judged.finite[i]:
+            odd.insert(0, "what the net gives is not finite")
+        elif np.isnan(judged.scores[i]) and field.any():
+            odd.insert(0, "no window lies in the lung field")
         found.append(row | {"warnings": "; ".join(odd)})
     return found
 

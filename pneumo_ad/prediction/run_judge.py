@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
 from pneumo_ad.data.table import REQUIRED
-from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.deviation import measure_deviation
 from pneumo_ad.evaluation.evidence import lung_shares
@@ -76,12 +76,15 @@ class RunJudge:
         for part in self.scoring(loaded, rows, None, maps=True, alone=True):
             maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
             scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
-        return Judged(fields, maps, windows, self.grid.window_shares(content) == 1, scores)
+        return Judged.of(fields, maps, windows, scores, content, self.grid)
 
     def _look_at_deviation(self, loaded: Loaded, rows: npt.NDArray[np.int64]) -> None:
         """Of dense maps from exact windows, on the first radiographs there are; noted, or refused where too large."""
         if self._approximates:
-            deviation = measure_deviation(self.scoring, loaded, rows)
+            try:
+                deviation = measure_deviation(self.scoring, loaded, rows)
+            except DivergedError:  # told file by file
+                return
             deviation.check()
             log.info("%s", deviation)
             self.notes.append(str(deviation))
@@ -130,7 +133,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
         log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
         notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")
         calibration = {}
-    thresholds, unfitted = fit_thresholds(calibration, build(run.config.threshold))
+    thresholds, unfitted = fit_thresholds(calibration, build(run.config.threshold), run.module.score.orders_outside)
     if calibration and "score" in unfitted:
         notes.append(f"no kinds of window: {unfitted['score']}")
     normal = calibration.get("score_normal_lung", np.zeros(0))

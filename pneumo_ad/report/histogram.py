@@ -146,7 +146,7 @@ def linked_histogram(
     )
     layers = [everything, brushed, words]
     if page.thresholds is not None:
-        inside = [{"at": value} for value in page.thresholds if limits[0] < value < limits[1]]
+        inside = [{"at": value} for value in page.thresholds.finite if limits[0] < value < limits[1]]
         rules = alt.Chart(alt.Data(values=inside)).mark_rule(strokeDash=[5, 3], strokeWidth=1.5).encode(x="at:Q")
         layers.append(rules)
     drawn = (

@@ -76,12 +76,12 @@ function card(one) {
   const facts = [];
   if (one.label) facts.push(one.label);
   if (one.score !== null) facts.push(`${content.scoreName} ${short(one.score)}`);
-  if (one.p !== null) facts.push(`p = ${Number(one.p.toPrecision(2))} among held-out normals`);
+  if (one.p !== null) facts.push(`p = ${Number(one.p.toPrecision(2))} among ${content.normals === null ? "" : `${content.normals} `}held-out normals`);
   if (one.anomalous !== null) facts.push(one.anomalous ? "called anomalous" : "not called anomalous");
   words.append(element("span", { textContent: facts.join(" · ") }));
   if (one.predicted) {
-    const { healthy, opacity, outside } = one.predicted;
-    words.append(element("small", { textContent: `windows predicted: ${healthy} healthy lung, ${opacity} opacity, ${outside} outside` }));
+    const kinds = content.kinds.map((name, i) => `${one.predicted[i]} ${name}`);
+    words.append(element("small", { textContent: `windows, each by itself: ${kinds.join(", ")}` }));
   }
   words.append(...one.remarks.map((remark) => element("small", { textContent: remark })), one.litWords);
   one.figure = element("figure", { tabIndex: -1 }, stage, words);
@@ -223,14 +223,16 @@ function explain() {
   if (content.beyond) words.push(`The last bar holds all ${content.beyond.toLocaleString("en")} above ${short(axisHigh)}.`);
   if (content.thresholds) {
     const [low, high] = content.thresholds.map(short);
-    words.push(`Dashed: the thresholds ${low} and ${high}, fitted on validation: up to the first healthy lung, up to the second opacity, above it outside.`);
-    const [first, second] = content.thresholds.map(round);
-    const presets = { "as healthy lung": [null, first], "as opacity": [first, second], "as outside": [second, null] };
-    for (const [name, [from, to]] of Object.entries(presets)) {
-      const button = element("button", { type: "button", textContent: name });
-      button.addEventListener("click", () => choose(from, to, "button"));
+    words.push(high === undefined
+      ? `Dashed: the threshold ${low}, fitted on validation: above it opacity.`
+      : `Dashed: the thresholds ${low} and ${high}, fitted on validation: up to the first healthy lung, up to the second opacity, above it outside.`);
+    words.push("They tell each window by itself; a radiograph is called anomalous by its own score among held-out normals.");
+    const ends = [null, ...content.thresholds.map(round), null];
+    content.kinds.forEach((name, i) => {
+      const button = element("button", { type: "button", textContent: `as ${name}` });
+      button.addEventListener("click", () => choose(ends[i], ends[i + 1], "button"));
       byId("presets").append(button);
-    }
+    });
   }
   byId("beyond").textContent = words.join(" ");
   byId("range-unit").textContent = content.unit;

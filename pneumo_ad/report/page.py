@@ -114,7 +114,8 @@ class Page:
         score_name: `SAD`.
         unit: Of the score: `grey levels per pixel`.
         radiographs: To show, in any order.
-        thresholds: That part the three kinds of window, or None.
+        thresholds: That part the kinds of window, or None.
+        normals: How many held-out normals p-values rest on, or None where nobody noted it.
         headline: Rows of the table of metrics; none leaves the table out.
         map_units: By name of layer, the unit of a map; that of the score where not named.
         notes: What was left out and why, what is known to be missing: a sentence each.
@@ -127,6 +128,7 @@ class Page:
     unit: str
     radiographs: Sequence[Radiograph]
     thresholds: Thresholds | None = None
+    normals: int | None = None
     headline: Sequence[Measured] = ()
     map_units: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()

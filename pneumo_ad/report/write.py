@@ -21,10 +21,10 @@ import numpy as np
 import vl_convert
 
 from pneumo_ad.files import whole
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
 from pneumo_ad.report.page import LUNG_FIELD, Measured, Page, Radiograph
+from pneumo_ad.thresholds import Thresholds
 
 _SCALE = (0.005, 0.995)  # quantiles of the maps' values at the ends of the colour scale
 
@@ -79,7 +79,9 @@ def content(page: Page) -> dict[str, Any]:
     return {
         "scoreName": page.score_name,
         "unit": page.unit,
-        "thresholds": list(page.thresholds) if page.thresholds is not None else None,
+        "thresholds": page.thresholds.finite if page.thresholds is not None else None,
+        "kinds": page.thresholds.words if page.thresholds is not None else [],
+        "normals": page.normals,
         "groups": [group.name for group in groups],
         "edges": [float(edges[0]), float(edges[-1])],
         "beyond": int((everything > edges[-1]).sum()),
@@ -89,13 +91,19 @@ def content(page: Page) -> dict[str, Any]:
             for name, (low, high) in scales.items()
         },
         "stops": colour_stops(),
-        "radiographs": [_radiograph(one, own, grids, scales) for one, own in zip(page.radiographs, of, strict=True)],
+        "radiographs": [
+            _radiograph(one, own, grids, scales, page.thresholds) for one, own in zip(page.radiographs, of, strict=True)
+        ],
         "grids": [json.loads(grid) for grid in grids],  # in the order in which they came
     }
 
 
 def _radiograph(
-    one: Radiograph, of: np.ndarray, grids: dict[str, int], scales: dict[str, tuple[float, float]]
+    one: Radiograph,
+    of: np.ndarray,
+    grids: dict[str, int],
+    scales: dict[str, tuple[float, float]],
+    thresholds: Thresholds | None,
 ) -> dict[str, Any]:
     windows = one.windows
     # Radiographs of one run have the same windows: their places are held once.
@@ -115,8 +123,8 @@ def _radiograph(
         "anomalous": one.anomalous,
         "remarks": list(one.remarks),
         "predicted": None
-        if predicted is None
-        else {KINDS[kind]: int((predicted == kind).sum()) for kind in (HEALTHY, OPACITY, OUTSIDE)},
+        if predicted is None or thresholds is None
+        else [int((predicted == kind).sum()) for kind in thresholds.kinds],  # in the order of their words
         "height": one.picture.shape[0],
         "width": one.picture.shape[1],
         "aspect": one.aspect or one.picture.shape[1] / one.picture.shape[0],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pneumo_ad.errors import DivergedError
 from pneumo_ad.patches import inner
 from pneumo_ad.residuals.embedding import Embedding, train_embedding
 from pneumo_ad.residuals.features import compressed, plain_features
@@ -31,6 +32,9 @@ def difference_images(net: nn.Module, patches: Tensor, halo: int = 0, batch_size
         patches: (n, 1, p, p) uint8, p + 2 halo wide.
         halo: Pixels of surroundings that the net is shown on every side.
         batch_size: Patches at a time; bounds the memory.
+
+    Raises:
+        DivergedError: What the net gives is not finite.
     """
     device = next(net.parameters(), torch.empty(0)).device
     parts = []
@@ -38,7 +42,10 @@ def difference_images(net: nn.Module, patches: Tensor, halo: int = 0, batch_size
         x = part.to(device).float().div_(255)
         output = net(x.contiguous(memory_format=torch.channels_last))
         parts.append(255 * inner(x - output.reconstruction.float(), halo))
-    return torch.cat(parts)
+    found = torch.cat(parts)
+    if not found.isfinite().all():
+        raise DivergedError("what the net gives of these patches is not finite: the training diverged")
+    return found
 
 
 class Description:

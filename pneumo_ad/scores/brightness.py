@@ -11,6 +11,7 @@ class Brightness(Score):
     """Mean grey level 0-255 of the input; opacities are bright, so higher counts as more anomalous."""
 
     unit = "grey levels"
+    orders_outside = False  # the body is as bright as an opacity, air is black
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) the input itself in grey levels."""

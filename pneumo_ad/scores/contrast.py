@@ -19,6 +19,7 @@ class Contrast(Score):
     """
 
     unit = "grey levels"
+    orders_outside = False  # lung has more of it than what lies outside
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) squared deviation over the standard deviation, so that its mean is the standard deviation."""

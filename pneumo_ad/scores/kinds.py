@@ -17,6 +17,7 @@ class OpacityChance(Score):
     """
 
     unit = "chance of opacity"
+    orders_outside = False  # outside has as little chance of it as healthy lung
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) in [0, 1].

@@ -38,9 +38,17 @@ class Term(NamedTuple):
 
 
 class Score(ABC):
-    """Turns an input and its reconstruction into a residual map and one number per patch; higher is more anomalous."""
+    """Turns an input and its reconstruction into a residual map and one number per patch; higher is more anomalous.
+
+    Attributes:
+        unit: Of both.
+        orders_outside: Whether what lies outside the lung scores above an opacity, as an opacity does above healthy
+            lung: the assumption by which two thresholds part three kinds of patch (the paper's Table 1). Where a score
+            says no, one threshold tells opacity from the rest.
+    """
 
     unit: str
+    orders_outside: bool = True
 
     @abstractmethod
     def residual_map(self, x: Tensor, output: Output) -> Tensor:

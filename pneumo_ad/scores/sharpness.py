@@ -24,6 +24,7 @@ class Sharpness(Score):
     """
 
     unit = "grey levels"
+    orders_outside = False  # lung has more of it than what lies outside
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) absolute Laplacian in grey levels."""

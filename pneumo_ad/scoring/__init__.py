@@ -4,7 +4,7 @@ from pneumo_ad.scoring.dense import score_densely
 from pneumo_ad.scoring.forward import forward
 from pneumo_ad.scoring.loaded import Loaded
 from pneumo_ad.scoring.maps import MapOf
-from pneumo_ad.scoring.scored import Mode, Radiographs, Scored
+from pneumo_ad.scoring.scored import Mode, Radiographs, Scored, finite_radiographs
 from pneumo_ad.scoring.whole import score_whole_radiographs
 from pneumo_ad.scoring.windows import score_radiographs
 
@@ -14,6 +14,7 @@ __all__ = [
     "Mode",
     "Radiographs",
     "Scored",
+    "finite_radiographs",
     "forward",
     "score_densely",
     "score_radiographs",

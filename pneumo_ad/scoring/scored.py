@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -55,6 +56,22 @@ class Scored:
     rows: npt.NDArray[np.int64]
     scores: dict[str, npt.NDArray[np.float32]]
     maps: dict[str, npt.NDArray[np.float32]]
+
+
+def finite_radiographs(
+    windows: Iterable[npt.NDArray[np.floating]], maps: Iterable[npt.NDArray[np.floating]], grid: PatchGrid
+) -> npt.NDArray[np.bool_]:
+    """(b,) whether every window of a radiograph has finite scores, and every pixel that a window covers.
+
+    Args:
+        windows: (b, N) of each score.
+        maps: (b, H, W) anomaly maps of each.
+        grid: The windows.
+    """
+    beyond = ~grid.covered
+    found = [np.isfinite(one).all(axis=1) for one in windows]
+    found += [(np.isfinite(one) | beyond).all(axis=(1, 2)) for one in maps]
+    return np.logical_and.reduce(found)
 
 
 GROUP = 32  # radiographs of 256 x 256 pixels that are scored, and held in memory, at a time; fewer of larger ones
