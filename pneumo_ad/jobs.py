@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.files import write_json, write_text
+from pneumo_ad.printable import print_safely, printable
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     """
     if multiprocessing.current_process().name != "MainProcess":
         end_with_parent()
+        print_safely()
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -255,7 +257,7 @@ def recorded(folder: Path) -> Iterator[None]:
         tell(folder, status="failed", reason=str(reason))
         raise
     except Exception as reason:
-        tell(folder, status="failed", reason="".join(traceback.format_exception_only(reason)).strip())
+        tell(folder, status="failed", reason=printable("".join(traceback.format_exception_only(reason)).strip(), lines=True))
         raise
     except (SystemExit, KeyboardInterrupt):
         tell(folder, status="interrupted")

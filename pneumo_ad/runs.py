@@ -214,10 +214,10 @@ def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
         yield
     except OmegaConfBaseException as reason:
         words = f"{folder}: {str(reason).splitlines()[0]}"
-        raise ConfigError("\n".join(filter(None, (words, other_version(folder))))) from reason
+        raise ConfigError(*filter(None, (words, other_version(folder)))) from reason
     except errors as reason:
         if words := other_version(folder):
-            raise type(reason)(f"{reason}\n{words}") from reason
+            raise type(reason)(*reason.args, words) from reason
         raise
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 
 from pneumo_ad.data.boxes import read_boxes
 from pneumo_ad.data.listing import match_names, read_listing
+from pneumo_ad.data.sources.classes import check_classes
 from pneumo_ad.data.sources.files import existing_folder, images_in, list_files
 from pneumo_ad.data.sources.kermany import PATIENT
-from pneumo_ad.data.table import PatientSplit, check_table, map_labels, split_by_patient
+from pneumo_ad.data.table import OTHER, PatientSplit, check_table, map_labels, split_by_patient
 from pneumo_ad.errors import DataError
 
 
@@ -95,9 +96,12 @@ def folder(
         seed: Fixes the split.
 
     Raises:
-        DataError: No image, or a csv that lists images that are not there.
+        DataError: No image, a csv that lists images that are not there, or folders that are classes (`NORMAL` and
+            `PNEUMONIA`) where no csv gives labels.
     """
     table = _with_csv(existing_folder(root), csv, boxes, recursive=True)
+    if default_label != OTHER and not ("label" in table and (table["label"].astype(str).str.strip() != "").any()):
+        check_classes(Path(root).expanduser(), table["path"], default_label)
     return _finish(table.assign(lung="", opacity=""), labels, default_label, split, val, test, seed)
 
 
