@@ -4,14 +4,14 @@ from pneumo_ad.printable import printable
 
 
 class UserError(ValueError):
-    """Something the caller gave cannot work; the message says what came, what was expected and what would work.
+    r"""Something the caller gave cannot work; the message says what came, what was expected and what would work.
 
     Args:
         lines: Of the message. A line feed within one came with a name and is escaped (`printable`): a line of the
             message is a line that we wrote.
 
-    >>> print(UserError("scan\\nerror: forged.png: no image", "  the second line"))
-    scan\\nerror: forged.png: no image
+    >>> print(UserError("scan\nerror: forged.png: no image", "  the second line"))
+    scan\nerror: forged.png: no image
       the second line
     """
 

@@ -257,7 +257,11 @@ def recorded(folder: Path) -> Iterator[None]:
         tell(folder, status="failed", reason=str(reason))
         raise
     except Exception as reason:
-        tell(folder, status="failed", reason=printable("".join(traceback.format_exception_only(reason)).strip(), lines=True))
+        tell(
+            folder,
+            status="failed",
+            reason=printable("".join(traceback.format_exception_only(reason)).strip(), lines=True),
+        )
         raise
     except (SystemExit, KeyboardInterrupt):
         tell(folder, status="interrupted")

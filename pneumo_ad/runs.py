@@ -22,6 +22,7 @@ from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
+from pneumo_ad.printable import printable
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.sweeps import folder_name
 
@@ -160,6 +161,7 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
         return
     own = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")["split"]
     dealt = own[own.isin(SPLITS)]
+    dealt.index = dealt.index.map(printable)  # an earlier version wrote names as they were
     table = datamodule.table
     now = set(table["image"]) - set(datamodule.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)

@@ -1,6 +1,7 @@
 """Everything that lies below a folder, once: what sources and `predict` have in common."""
 
-# ruff: noqa: PTH - strings: a `Path` of each of many files takes long
+# ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH120
+# Paths are strings here: a `Path` of each of many files takes long.
 
 from __future__ import annotations
 

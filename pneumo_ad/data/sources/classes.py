@@ -11,11 +11,13 @@ from pneumo_ad.errors import DataError
 
 _HEALTHY = frozenset({"normal", "normals", "healthy", "good", "negative", "negatives", "control", "controls", "ok"})
 _SICK = frozenset(
-    ("abnormal abnormals abnormality abnormalities unhealthy sick diseased disease diseases bad positive positives "
-     "defect defects defective faulty anomaly anomalies anomalous pathology pathologic pathological infected infection "
-     "pneumonia pneumonias bacteria bacterial virus viral covid tuberculosis opacity opacities consolidation "
-     "infiltrate infiltration infiltrates effusion nodule nodules edema lesion lesions cancer nok").split()
-)  # fmt: skip
+    """
+    abnormal abnormals abnormality abnormalities unhealthy sick diseased disease diseases bad positive positives
+    defect defects defective faulty anomaly anomalies anomalous pathology pathologic pathological infected infection
+    pneumonia pneumonias bacteria bacterial virus viral covid tuberculosis opacity opacities consolidation
+    infiltrate infiltration infiltrates effusion nodule nodules edema lesion lesions cancer nok
+    """.split()  # noqa: SIM905 - words
+)
 _NOT = frozenset({"no", "non", "not", "without"})
 _PARTS = frozenset({*SPLITS, "training", "valid", "validation", "testing"})
 
