@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -48,7 +49,16 @@ def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
     ]
     if len(set(names)) < len(names):  # a.png beside a.jpg
         names = [file.name for file in files]
-    return pd.DataFrame({"image": names, "path": [str(file.path) for file in files]})
+    return pd.DataFrame({"image": names, "path": path_column(file.path for file in files)})
+
+
+def path_column(paths: Iterable[Path | str]) -> pd.Series:
+    """Paths as a column of Python's own text: that of pandas holds no file name that is no UTF-8.
+
+    Args:
+        paths: One per row; "" for none.
+    """
+    return pd.Series([str(path) for path in paths], dtype=object)
 
 
 def existing_folder(path: str | Path) -> Path:

@@ -11,7 +11,7 @@ import pandas as pd
 from pneumo_ad.data.boxes import read_boxes
 from pneumo_ad.data.listing import match_names, read_listing
 from pneumo_ad.data.sources.classes import check_classes
-from pneumo_ad.data.sources.files import existing_folder, images_in, list_files
+from pneumo_ad.data.sources.files import existing_folder, images_in, list_files, path_column
 from pneumo_ad.data.sources.kermany import PATIENT
 from pneumo_ad.data.table import OTHER, PatientSplit, check_table, map_labels, split_by_patient
 from pneumo_ad.errors import DataError
@@ -58,7 +58,7 @@ def masks(
     for kind, given in (("lung", lung_dir), ("opacity", opacity_dir)):
         where = existing_folder(given) if given is not None else root / kind
         found = {file.stem: str(file) for file in images_in(where)} if where.is_dir() else {}
-        table[kind] = [found.get(Path(path).stem, "") for path in table["path"]]
+        table[kind] = path_column(found.get(Path(path).stem, "") for path in table["path"]).set_axis(table.index)
         if given is not None and not (table[kind] != "").any():
             raise DataError(f"{where}: no mask has the stem of an image in {folder} (for example {table['image'][0]})")
     if only_with_masks:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.sources.files import content_of, existing_folder, images_in
+from pneumo_ad.data.sources.files import content_of, existing_folder, images_in, path_column
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table, split_by_patient
 from pneumo_ad.data.walk import Identity
 from pneumo_ad.errors import ConfigError, DataError
@@ -47,7 +47,7 @@ def chest_xray(
     """
     root = existing_folder(root)
     levels = [root / name for name in ("train", "val", "test") if (root / name).is_dir()] or [root]
-    rows, seen = [], dict[Identity, Path]()
+    rows, paths, seen = [], list[Path](), dict[Identity, Path]()
     for level in levels:
         for label in (NORMAL, PNEUMONIA):
             folder = level / label.upper()
@@ -59,12 +59,16 @@ def chest_xray(
             files = images_in(folder, seen=seen)
             if not files:
                 raise DataError(f"{folder}: the class {label} has no image")
+            paths += files
             rows += [
-                {"image": printable(f"{level.name}/{file.stem}" if len(levels) > 1 else file.stem), "path": str(file)}
-                | {"label": label, "folder": level.name if level != root else ""}
+                {
+                    "image": printable(f"{level.name}/{file.stem}" if len(levels) > 1 else file.stem),
+                    "label": label,
+                    "folder": level.name if level != root else "",
+                }
                 for file in files
             ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(path=path_column(paths))
     names = table["image"].str.rpartition("/")[2]
     parts = names.str.extract(PATIENT)
     strange = parts["patient"].isna()
