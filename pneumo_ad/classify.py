@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from pneumo_ad.auditing.duplicates import warn_of_copies
 from pneumo_ad.checkpoints import check_weights, read_checkpoint
 from pneumo_ad.classifier import RadiographClassifier, RadiographDataModule, balanced_weights
 from pneumo_ad.classifier.examination import FIGURE, PAPER, examine, measure, write_examination
@@ -115,6 +116,7 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     datamodule.prepare_data()
     keep_contents(datamodule.store, run_dir)
     write_split(datamodule.store.table, run_dir)
+    tell(run_dir, copies_across_splits=warn_of_copies(datamodule.store.table))
     prepared = time.perf_counter()
     tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
     before = read_story(run_dir).get("seconds_training", 0)  # of a run that goes on

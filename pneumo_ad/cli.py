@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from pneumo_ad.printable import print_safely
+
 USAGE = """\
 pneumo-ad COMMAND [overrides]
 
@@ -228,6 +230,7 @@ Lists the stores of decoded, resized radiographs, the last used first, or delete
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the command line; exits with 2 for a mistake that is the user's to mend."""
+    print_safely()
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE)

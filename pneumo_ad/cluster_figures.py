@@ -18,7 +18,12 @@ from pneumo_ad.patches import PatchGrid
 
 # Of healthy lung, opacity and outside; the grey of outside would not be seen on a radiograph.
 CLUSTER_COLOURS = (COLOURS["healthy"], COLOURS["opacity"], COLOURS["normal"])
-_STYLE: dict[Any, Any] = {"font.size": 9, "figure.facecolor": "white", "legend.frameon": False}
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "text.parse_math": False,
+    "figure.facecolor": "white",
+    "legend.frameon": False,
+}
 _POINTS = 3000
 _TELLING = 0.35  # loading from which a component is named after a feature
 

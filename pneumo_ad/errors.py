@@ -1,8 +1,25 @@
 """Errors that are the user's to mend: the command line shows their message without a traceback."""
 
+from pneumo_ad.printable import printable
+
 
 class UserError(ValueError):
-    """Something the caller gave cannot work; the message says what came, what was expected and what would work."""
+    r"""Something the caller gave cannot work; the message says what came, what was expected and what would work.
+
+    Args:
+        lines: Of the message. A line feed within one came with a name and is escaped (`printable`): a line of the
+            message is a line that we wrote.
+
+    >>> print(UserError("scan\nerror: forged.png: no image", "  the second line"))
+    scan\nerror: forged.png: no image
+      the second line
+    """
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__(*(printable(str(line)) for line in lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class DataError(UserError):

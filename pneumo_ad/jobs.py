@@ -29,6 +29,7 @@ from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs t
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.files import write_json, write_text
 from pneumo_ad.paths import replace_paths
+from pneumo_ad.printable import print_safely, printable
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     """
     if multiprocessing.current_process().name != "MainProcess":
         end_with_parent()
+        print_safely()
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
@@ -256,7 +258,7 @@ def recorded(folder: Path) -> Iterator[None]:
         tell(folder, status="failed", reason=_without_place(str(reason), folder))
         raise
     except Exception as reason:
-        words = "".join(traceback.format_exception_only(reason)).strip()
+        words = printable("".join(traceback.format_exception_only(reason)).strip(), lines=True)
         tell(folder, status="failed", reason=_without_place(words, folder))
         raise
     except (SystemExit, KeyboardInterrupt):

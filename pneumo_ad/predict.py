@@ -16,13 +16,14 @@ from tqdm.auto import tqdm
 from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.jobs import INTERRUPTED
-from pneumo_ad.prediction.files import File, find_files, printable
+from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
 from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.opening import open_judge
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import outcomes
 from pneumo_ad.prediction.report import page_of_files
+from pneumo_ad.printable import printable
 from pneumo_ad.report.write import write_report
 from pneumo_ad.runs import of_run
 

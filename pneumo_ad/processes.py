@@ -23,6 +23,7 @@ from omegaconf import DictConfig
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import INTERRUPTED
+from pneumo_ad.printable import print_safely
 
 _FAILED = ".failed_process"
 
@@ -93,7 +94,7 @@ def launch(run_dir: Path, processes: int) -> None:
         raise SystemExit(INTERRUPTED)
     failed = run_dir / _FAILED
     if failed.is_file():
-        raise UserError(failed.read_text())
+        raise UserError(*failed.read_text().split("\n"))
     if status:
         raise RuntimeError(f"one of {processes} processes failed with exit status {status}; see above")
 
@@ -121,6 +122,7 @@ def start(run_dir: Path, processes: int) -> None:
 def train_one_of_several(run_dir: Path) -> None:
     """One of the processes."""
     threading.Thread(target=_end_with_first, daemon=True).start()
+    print_safely()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if os.environ["RANK"] != "0":

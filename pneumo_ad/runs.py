@@ -23,6 +23,7 @@ from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
 from pneumo_ad.origin import Origin, check_labels
+from pneumo_ad.printable import printable
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.sweeps import folder_name
 
@@ -174,6 +175,7 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     if not file.is_file():
         return
     own = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")
+    own.index = own.index.map(printable)  # an earlier version wrote names as they were
     dealt = own.loc[own["split"].isin(SPLITS), "split"]
     table = datamodule.table
     now = set(table["image"]) - set(datamodule.skipped)
@@ -230,10 +232,10 @@ def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
         yield
     except OmegaConfBaseException as reason:
         words = f"{folder}: {str(reason).splitlines()[0]}"
-        raise ConfigError("\n".join(filter(None, (words, other_version(folder))))) from reason
+        raise ConfigError(*filter(None, (words, other_version(folder)))) from reason
     except errors as reason:
         if words := other_version(folder):
-            raise type(reason)(f"{reason}\n{words}") from reason
+            raise type(reason)(*reason.args, words) from reason
         raise
 
 

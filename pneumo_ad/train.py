@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
+from pneumo_ad.auditing.duplicates import warn_of_copies
 from pneumo_ad.callbacks import StopAtDivergence
 from pneumo_ad.checkpoints import check_weights, read_checkpoint
 from pneumo_ad.compilation import check_compiler, compile_net
@@ -193,6 +194,7 @@ def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
     table = datamodule.store.table
     keep_contents(datamodule.store, run_dir)
     write_split(table, run_dir)
+    tell(run_dir, copies_across_splits=warn_of_copies(table))
     patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
     tell(run_dir, patches_train=patches["train"], patches_val=patches["val"])

@@ -11,17 +11,23 @@ cropped, or moved by more than a few pixels, is not found.
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch.nn.functional import adaptive_avg_pool2d
+
+from pneumo_ad.data.table import SPLITS
 
 MOST_BITS = 8  # of 63 in which hashes of a near duplicate may differ
 LEAST_CORRELATION = 0.92  # of the fine structure of two near duplicates
@@ -139,6 +145,55 @@ def groups_of(pairs: list[Pair], count: int) -> npt.NDArray[np.int64]:
     paired = np.unique(ends)
     group[paired] = np.unique(member[paired], return_inverse=True)[1]
     return group
+
+
+def copies_across_splits(table: pd.DataFrame, digest: Callable[[str], bytes] | None = None) -> list[list[int]]:
+    """Places of radiographs whose files are the same byte by byte and that lie in different splits, a list per file.
+
+    Only files of one size are looked into, first at a piece of each.
+
+    Args:
+        table: Columns `path` and `split`.
+        digest: Of the file of a path; default: of what is read.
+    """
+    groups: dict[object, list[int]] = {0: np.flatnonzero(table["split"].isin(SPLITS)).tolist()}
+    paths, splits = table["path"].tolist(), table["split"].tolist()
+    for key in (os.path.getsize, _piece, digest or _digest):
+        finer: dict[object, list[int]] = {}
+        for known, places in groups.items():
+            for place in places:
+                finer.setdefault((known, key(paths[place])), []).append(place)
+        groups = {key: places for key, places in finer.items() if len({splits[place] for place in places}) > 1}
+    return list(groups.values())
+
+
+def warn_of_copies(table: pd.DataFrame) -> int:
+    """Warn once, with count and an example, of copies in different splits; returns how many files have some.
+
+    Args:
+        table: Of an open store, with the splits of a run.
+    """
+    copies = copies_across_splits(table)
+    if copies:
+        told = [f"{row.image} ({row.split})" for row in table.iloc[copies[0]].itertuples()]
+        warnings.warn(
+            f"{len(copies)} files lie in more than one split as exact copies, for example {', '.join(told[:4])}: what "
+            "is measured on test is known from training. Take the copies out, or name both as one patient in a csv; "
+            "`pneumo-ad audit` lists them, and near copies too",
+            stacklevel=3,
+        )
+    return len(copies)
+
+
+def _piece(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        file.seek(os.fstat(file.fileno()).st_size // 2)
+        return file.read(4096)
+
+
+def _digest(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _same_bytes(one: str, other: str) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 from pneumo_ad.auditing.duplicates import Pair, groups_of
 from pneumo_ad.data.table import LABELS, NORMAL, PNEUMONIA, SPLITS
 from pneumo_ad.metrics.ranking import Interval
+from pneumo_ad.printable import printable
 from pneumo_ad.shortcuts import Values, best_shortcut, strength
 
 STRONG = 0.6  # AUROC either way round from which a shortcut is named among the findings
@@ -69,7 +70,8 @@ def pair_table(pairs: Sequence[Pair], table: pd.DataFrame) -> pd.DataFrame:
     for name in ("kind", "bits", "correlation"):
         found[name] = [getattr(pair, name) for pair in pairs]
     for name in beside:
-        one, other = (table[name].iloc[side].to_numpy() for side in sides)
+        words = table[name].map(printable) if name == "path" else table[name]
+        one, other = (words.iloc[side].to_numpy() for side in sides)
         found[f"{name}_a"], found[f"{name}_b"] = one, other
         if name not in ("image", "path"):
             found[f"across_{name}s"] = one != other

@@ -23,6 +23,7 @@ from pneumo_ad.data.store import Store, as_it_is, open_store
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs.fields import AutoFields, LungFields
+from pneumo_ad.printable import printable
 
 
 class RadiographBatch(TypedDict):
@@ -115,7 +116,7 @@ class RadiographDataModule(L.LightningDataModule):
             self._store = self.opened(partial(open_store, self.table, self.image_size, self.fit, self.on_error))
             self.skipped = self._store.skipped
             if self.skipped:
-                some = "; ".join(list(self.skipped.values())[:3])
+                some = "; ".join(map(printable, list(self.skipped.values())[:3]))
                 warnings.warn(f"{len(self.skipped)} radiographs were skipped: {some}", stacklevel=2)
                 self.check_classes(self._store.table)
             warn_of_undealt(self._store.table)

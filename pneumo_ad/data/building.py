@@ -130,10 +130,10 @@ def unreadable(skipped: dict[str, str]) -> DataError:
     Args:
         skipped: Name -> reason.
     """
-    shown = "\n  ".join(list(skipped.values())[:10])
-    more = f"\n  ... and {len(skipped) - 10} more" if len(skipped) > 10 else ""
+    more = [f"... and {len(skipped) - 10} more"] if len(skipped) > 10 else []
     return DataError(
-        f"{len(skipped)} radiographs cannot be used (on_error=skip leaves them out, by name):\n  {shown}{more}"
+        f"{len(skipped)} radiographs cannot be used (on_error=skip leaves them out, by name):",
+        *(f"  {words}" for words in [*list(skipped.values())[:10], *more]),
     )
 
 

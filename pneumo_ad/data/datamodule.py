@@ -34,6 +34,7 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.joined import join, parts_of
 from pneumo_ad.lungs.fields import AutoFields, LungFields, WholeImage
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
+from pneumo_ad.printable import printable
 from pneumo_ad.spread import spread
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
@@ -45,7 +46,7 @@ VAL_KINDS = ("normal_lung", "normal", "pneumonia")
 
 
 def _some(skipped: dict[str, str]) -> str:
-    return "; ".join(list(skipped.values())[:3]) + ("; ..." if len(skipped) > 3 else "")
+    return "; ".join(map(printable, list(skipped.values())[:3])) + ("; ..." if len(skipped) > 3 else "")
 
 
 class PatchDataModule(L.LightningDataModule):

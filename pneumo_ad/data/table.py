@@ -14,6 +14,7 @@ import pandas as pd
 
 from pneumo_ad.data.boxes import parse_boxes
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.printable import printable
 
 NORMAL, PNEUMONIA, OTHER = "normal", "pneumonia", "other"
 LABELS = (NORMAL, PNEUMONIA, OTHER)
@@ -25,7 +26,7 @@ PatientSplit = Literal["patient", "test"]
 
 
 def check_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Check a table of radiographs, one row each, and sort it by image name.
+    """Check a table of radiographs, one row each, and sort it by image name; its words become `printable`.
 
     Columns: `image` (unique name), `path` (file), `patient`, `label` (normal, pneumonia or other), `lung` and
     `opacity` (mask file, or "" where there is none), `split` (train, val or test). Optional: `boxes`, opacities as
@@ -41,6 +42,11 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
         raise DataError(f"the table lacks the columns {missing}; it has {list(table.columns)}")
     if table.empty:
         raise DataError("the table of radiographs is empty")
+    table = table.copy()
+    for column in table.columns.difference(["path", "lung", "opacity"]):  # those are to open files with
+        words = table[column].map(lambda word: printable(word) if isinstance(word, str) else word)
+        if not words.equals(table[column]):
+            table[column] = words
     _refuse(table[table["image"].duplicated(keep=False)], "share their name with another")
     _refuse(table[~table["label"].isin(LABELS)], f"have a label that is none of {LABELS}")
     _refuse(table[~table["split"].isin(SPLITS)], f"have a split that is none of {SPLITS}")

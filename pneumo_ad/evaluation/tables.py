@@ -13,6 +13,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.files import whole
 from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.printable import printable
 from pneumo_ad.thresholds import Thresholds, decisions, p_values
 
 _OF_FILE = ("image", "path", "patient", "label", "split", "height", "width", "window_low", "window_high")
@@ -80,6 +81,7 @@ def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None,
         told: The kinds that thresholds tell; how many windows are of another stays empty.
     """
     found = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
+    found["path"] = found["path"].map(printable)
     for name, values in result.image.items():
         found[name] = values
     found["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)

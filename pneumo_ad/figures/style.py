@@ -41,6 +41,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.facecolor": "white",
+    "text.parse_math": False,  # a name with two $ in it is a name
 }
 
 

@@ -22,6 +22,7 @@ _STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "text.parse_math": False,
     "figure.facecolor": "white",
 }
 LINES = len(_LINES)  # that one panel tells apart

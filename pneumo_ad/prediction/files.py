@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pneumo_ad.data.radiograph import SUFFIXES, looks_like_radiograph
+from pneumo_ad.data.walk import Entry, is_hidden, walk
 from pneumo_ad.errors import DataError
+from pneumo_ad.prediction.written import FOLDERS, STORY, digest_of, read_list, read_story
+from pneumo_ad.printable import printable
 
-STORY = "predict.json"  # tells that a folder was written by predict
+log = logging.getLogger(__name__)
 
 Kind = Literal["radiograph", "unreadable", "ignored"]
 
@@ -22,7 +25,7 @@ class File:
     r"""A file that was found.
 
     Attributes:
-        name: Below the folder, with `/`; what is no text (bytes of another encoding) is written `\udcff`.
+        name: Below the folder, with `/`, `printable`: what is no text (bytes of another encoding) is written `\udcff`.
         path: To open it.
         kind: `radiograph`, as far as can be told without decoding it; else `unreadable` or `ignored`.
         reason: Why it is none.
@@ -37,7 +40,7 @@ class File:
 
 
 def find_files(source: Path, leave_out: Path) -> list[File]:
-    """Every file of a folder and of those below it, sorted by name; of a file, that file.
+    """Every file of a folder and of those below it (`walk`), sorted by name; of a file, that file.
 
     Args:
         source: Folder or file.
@@ -48,7 +51,21 @@ def find_files(source: Path, leave_out: Path) -> list[File]:
     """
     if not source.exists():
         raise DataError(f"input={source}: no such file or folder")
-    found = [_looked_at(source, source.name)] if source.is_file() else sorted(_walk(source, leave_out), key=_name)
+    if source.is_file():
+        name = printable(source.name)
+        found = [_looked_at(Entry(source, name, "hidden", "hidden") if is_hidden(source.name) else Entry(source, name))]
+    elif source.is_dir():
+        entries = walk(source, leave_out=leave_out)
+        written = _written(entries)
+        found = [
+            File(entry.name, entry.path, "ignored", "written by predict")
+            if entry.path in written
+            else _looked_at(entry)
+            for entry in entries
+        ]
+        found.sort(key=lambda file: file.name)
+    else:
+        raise DataError(f"input={source} is no regular file; expected a folder or a file")
     if not any(file.kind != "ignored" for file in found):
         held = Counter(file.path.suffix.lower() or "without suffix" for file in found)
         words = ", ".join(f"{count} {suffix}" for suffix, count in held.most_common(8)) or "nothing"
@@ -58,70 +75,48 @@ def find_files(source: Path, leave_out: Path) -> list[File]:
     return found
 
 
-def _name(file: File) -> str:
-    return file.name
-
-
-def _walk(source: Path, leave_out: Path) -> list[File]:
-    found: list[File] = []
-
-    def cannot_list(reason: OSError) -> None:
-        folder = Path(reason.filename)
-        found.append(
-            File(_name_below(folder, source) + "/", folder, "unreadable", f"cannot be listed ({reason.strerror})")
-        )
-
-    for where, folders, names in os.walk(source, onerror=cannot_list):
-        here = Path(where)
-        for name in list(folders):
-            if (here / name).is_symlink():  # a link may lead back to where we came from
-                names.append(name)
-            if (here / name).resolve() == leave_out.resolve():
-                folders.remove(name)
-            elif _written_by_predict(here / name):
-                folders.remove(name)
-                found.append(File(_name_below(here / name, source) + "/", here / name, "ignored", "written by predict"))
-        found += [_looked_at(here / name, _name_below(here / name, source)) for name in names]
+def _written(entries: Sequence[Entry]) -> set[Path]:
+    """Pictures of earlier predictions: those that the list of their folder names, with the digest they still have."""
+    files = [entry.path for entry in entries if entry.state == "file"]
+    tops = {path.parent for path in files if path.name == STORY and read_story(path.parent) is not None}
+    pictures: dict[Path, dict[str, Path]] = {top: {} for top in tops}
+    for path in files if tops else ():
+        for top in path.parents:
+            if top in tops:
+                name = path.relative_to(top).as_posix()
+                if name.partition("/")[0] in FOLDERS:
+                    pictures[top][printable(name)] = path
+                break
+    found = set[Path]()
+    for top, named in sorted(pictures.items()):
+        listed = read_list(top, set(named))
+        own = {path for name, path in named.items() if name in listed and digest_of(path) in listed[name]}
+        others = sorted(path for path in set(named.values()) - own if looks_like_radiograph(path))
+        if others:
+            log.warning(
+                "%s: %d images below %s/ are not those that predict lists there in written.txt, and are taken for "
+                "radiographs, for example %s; where an earlier version wrote them, its command writes the list anew",
+                *(top, len(others), "/ and ".join(FOLDERS), others[0].relative_to(top)),
+            )
+        found |= own
     return found
 
 
-def _name_below(path: Path, source: Path) -> str:
-    return printable(path.relative_to(source).as_posix())
-
-
-def printable(words: str) -> str:
-    r"""Words with a path in them, as text: bytes of a name that are no UTF-8 are written out.
-
-    >>> print(printable("bad\udcff.png"))
-    bad\udcff.png
-    """
-    return words.encode("utf-8", "backslashreplace").decode()
-
-
-def _written_by_predict(folder: Path) -> bool:
-    """Whether an earlier prediction lies there: its maps and overlays are no radiographs."""
+def _looked_at(entry: Entry) -> File:
+    name, path = entry.name, entry.path
+    if entry.state in ("broken", "unlisted"):
+        return File(name + "/" * (entry.state == "unlisted"), path, "unreadable", entry.reason)
+    if entry.state != "file":
+        return File(name, path, "ignored", entry.reason)
+    if path.name.upper() == "DICOMDIR":
+        return File(name, path, "ignored", "an index of DICOM files")
     try:
-        return "asked" in json.loads((folder / STORY).read_text())
-    except (OSError, ValueError, TypeError):
-        return False
-
-
-def _looked_at(path: Path, name: str) -> File:
-    if any(part.startswith(".") for part in name.split("/")):
-        return File(name, path, "ignored", "hidden")
-    try:
-        if path.name.upper() == "DICOMDIR":
-            return File(name, path, "ignored", "an index of DICOM files")
-        if path.is_dir():
-            return File(name, path, "ignored", "a link to a folder is not followed")
-        if path.exists() and not path.is_file():
-            return File(name, path, "ignored", "no regular file")
-        if path.is_symlink() and not path.exists():
-            return File(name, path, "unreadable", "a link that leads nowhere")
         with path.open("rb"):  # what cannot be opened is not ignored, whatever its name
             stat = path.stat()
         if looks_like_radiograph(path):
             return File(name, path, stamp=(stat.st_size, stat.st_mtime_ns))
     except OSError as reason:
         return File(name, path, "unreadable", f"cannot be opened ({reason.strerror})")
-    return File(name, path, "ignored", f"no image by its suffix ({path.suffix or 'none'}), and no DICOM file")
+    return File(
+        name, path, "ignored", f"no image by its suffix ({printable(path.suffix) or 'none'}), and no DICOM file"
+    )

@@ -14,21 +14,23 @@ from filelock import FileLock, Timeout
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import write_json, write_text
-from pneumo_ad.prediction.files import STORY as _STORY
-from pneumo_ad.prediction.files import File, printable
+from pneumo_ad.prediction.files import File
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
+from pneumo_ad.prediction.written import FOLDERS, LIST, add_to_list, digest_of, read_list, read_story, write_list
+from pneumo_ad.prediction.written import STORY as _STORY
+from pneumo_ad.printable import printable
 
 _LOCK = ".lock"
 _DONE, _PARTS = "done.json", "parts"
-_OWN = ("predictions.csv", "failed.csv", "report.html", _DONE, _STORY)
+_OWN = ("predictions.csv", "failed.csv", "report.html", LIST, _DONE, _STORY)
 
 
 class OutputFolder:
     """A folder that is written to, a part per chunk; a file is done where its size and time have not changed since.
 
     `predict.json` tells what was asked for and how it stands; `parts/` holds what was done so far, and `done.json` the
-    same once all is finished.
+    same once all is finished; `written.txt` lists the pictures.
 
     Args:
         folder: Made where it is not there. To be used within `writable`.
@@ -41,6 +43,7 @@ class OutputFolder:
 
     def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool) -> None:
         self.folder = folder
+        self._written: dict[str, str] = {}  # digests of pictures by name
         check_folder(folder, overwrite)
         before = None if overwrite else _story(folder)
         if overwrite and (folder / _STORY).is_file():
@@ -49,6 +52,8 @@ class OutputFolder:
             self._check(before["asked"], asked)
         self.finished = before is not None and before["state"] == "finished"
         self._done = {entry["file"]: entry for entry in self._entries()}
+        self._written = self._pictures_there()
+        write_list(folder, self._written)
         self._asked = asked
         self._next_part = max((int(part.stem) for part in (folder / _PARTS).glob("*.json")), default=-1) + 1
         (folder / _PARTS).mkdir(exist_ok=True)
@@ -70,10 +75,21 @@ class OutputFolder:
         for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
             if file.is_file():
                 try:
-                    yield from json.loads(file.read_text())["files"]
-                except (ValueError, KeyError, TypeError):
+                    yield from [_entry(one) for one in json.loads(file.read_text())["files"]]
+                except (ValueError, KeyError, TypeError, RecursionError):
                     if not damaged:
                         raise DataError(f"{file}: not what predict writes; overwrite=true begins anew") from None
+
+    def _pictures_there(self) -> dict[str, str]:
+        """Digests by name, as they are listed; where an earlier version wrote no list, of the files that are there."""
+        rows = [entry["row"] for entry in self._done.values() if entry["row"] is not None]
+        names = [row[key] for row in rows for key in ("map", "overlay") if row.get(key)]
+        listed = read_list(self.folder, {printable(name) for name in names})
+        digests = {}
+        for name in names:
+            known = listed.get(printable(name), set())
+            digests[name] = next(iter(known)) if len(known) == 1 else digest_of(self.folder / name)
+        return {name: digest for name, digest in digests.items() if digest}
 
     def _delete(self) -> None:
         for entry in self._entries(damaged=True):
@@ -87,8 +103,11 @@ class OutputFolder:
             name = (entry["row"] or {}).get(key)
             if name and name != (but or {}).get(key):
                 picture = self.folder / name
-                picture.unlink(missing_ok=True)
-                _remove_empty(picture.parent, self.folder)
+                self._written.pop(name, None)
+                # The notes may be those of a stranger: nothing else is deleted for them.
+                if name.partition("/")[0] in FOLDERS and ".." not in picture.parts and _lies_in(picture, self.folder):
+                    picture.unlink(missing_ok=True)
+                    _remove_empty(picture.parent, self.folder)
 
     def left(self, files: Sequence[File]) -> list[File]:
         """Those that are yet to be done."""
@@ -118,12 +137,15 @@ class OutputFolder:
 
     def keep(self, outcomes: Sequence[tuple[File, Outcome]]) -> None:
         """Note what came of some files, whole or not at all."""
-        entries = []
+        entries, pictures = [], dict[str, str]()
         for file, outcome in outcomes:
-            row, reason = (None, printable(outcome)) if isinstance(outcome, str) else (outcome, "")
+            row, reason = (None, printable(outcome)) if isinstance(outcome, str) else (dict(outcome), "")
+            pictures |= row.pop("digests") if row else {}
             if before := self._done.get(file.name):
                 self._delete_pictures(before, but=row)
             entries.append({"file": file.name, "stamp": file.stamp, "row": row, "reason": reason})
+        self._written |= pictures
+        add_to_list(self.folder, pictures)
         write_json(self.folder / _PARTS / f"{self._next_part:06d}.json", {"files": entries})
         self._next_part += 1
         self._done |= {entry["file"]: entry for entry in entries}
@@ -146,6 +168,7 @@ class OutputFolder:
         write_table(self.folder / "predictions.csv", PREDICTIONS, predicted)
         write_table(self.folder / "failed.csv", FAILED, sorted(failed, key=lambda row: row["file"]))
         write_text(self.folder / _DONE, json.dumps({"files": entries}) + "\n")
+        write_list(self.folder, self._written)
         counts = {"files": len(predicted) + len(failed), "predicted": len(predicted)}
         counts |= {kind: sum(row["kind"] == kind for row in failed) for kind in ("unreadable", "ignored")}
         decisions = [row["anomalous"] for row in predicted]
@@ -193,13 +216,31 @@ def _story(folder: Path, damaged: bool = False) -> dict[str, Any] | None:
     file = folder / _STORY
     if not file.is_file():
         return None
-    try:
-        story: dict[str, Any] = json.loads(file.read_text())
-        return {"asked": dict(story["asked"]), "state": str(story["state"])}
-    except (ValueError, KeyError, TypeError):
-        if damaged:
-            return {}
-        raise DataError(f"{file}: not what predict writes; name another output, or add overwrite=true") from None
+    story = read_story(folder)
+    if story is None and not damaged:
+        raise DataError(f"{file}: not what predict writes; name another output, or add overwrite=true")
+    return story or {}
+
+
+def _entry(noted: dict[str, Any]) -> dict[str, Any]:
+    """What was noted of a file, checked.
+
+    Raises:
+        KeyError: It lacks something.
+        TypeError: It is something else.
+    """
+    row = noted["row"]
+    if not isinstance(noted["file"], str) or not (row is None or isinstance(row, dict)):
+        raise TypeError("no notes of a file")
+    if row is not None:
+        row = row | {"file": printable(row["file"])}
+        if not all(isinstance(row.get(key) or "", str) for key in ("map", "overlay")):
+            raise TypeError("no names of pictures")
+    return {"file": printable(noted["file"]), "stamp": list(noted["stamp"]), "row": row, "reason": noted["reason"]}
+
+
+def _lies_in(picture: Path, folder: Path) -> bool:
+    return picture.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

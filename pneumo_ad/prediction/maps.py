@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from pneumo_ad.files import whole
+from pneumo_ad.prediction.written import write_picture
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,8 +23,8 @@ def scale_of(anomaly: Floats) -> tuple[float, float]:
     return (float(known.min()), float(known.max())) if len(known) else (np.nan, np.nan)
 
 
-def write_map(path: Path, anomaly: Floats, unit: str) -> None:
-    """Write (h, w) values, NaN where no window lies.
+def write_map(path: Path, anomaly: Floats, unit: str) -> str:
+    """Write (h, w) values, NaN where no window lies, and return the file's digest (`write_picture`).
 
     Args:
         path: `.png`: 16-bit grey, value = low + (grey - 1) / 65534 * (high - low), 0 where no window lies; `low`,
@@ -31,18 +32,18 @@ def write_map(path: Path, anomaly: Floats, unit: str) -> None:
         anomaly: In units of the score.
         unit: Of the score.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as aside, aside.open("wb") as file:
-        if path.suffix == ".npy":
-            np.save(file, anomaly)
-            return
-        low, high = scale_of(anomaly)
-        share = (anomaly - low) / (high - low) if high > low else np.zeros_like(anomaly)
-        grey = np.where(np.isnan(anomaly), 0, 1 + np.rint(np.nan_to_num(share) * _STEPS)).astype(np.uint16)
-        text = PngInfo()
-        for key, value in (("low", repr(low)), ("high", repr(high)), ("unit", unit)):
-            text.add_text(key, value)
-        Image.fromarray(grey).save(file, "PNG", pnginfo=text)
+    file = BytesIO()
+    if path.suffix == ".npy":
+        np.save(file, anomaly)
+        return write_picture(path, file)
+    low, high = scale_of(anomaly)
+    share = (anomaly - low) / (high - low) if high > low else np.zeros_like(anomaly)
+    grey = np.where(np.isnan(anomaly), 0, 1 + np.rint(np.nan_to_num(share) * _STEPS)).astype(np.uint16)
+    text = PngInfo()
+    for key, value in (("low", repr(low)), ("high", repr(high)), ("unit", unit)):
+        text.add_text(key, value)
+    Image.fromarray(grey).save(file, "PNG", pnginfo=text)
+    return write_picture(path, file)
 
 
 def read_map(path: Path) -> Floats:

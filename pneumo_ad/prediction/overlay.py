@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageChops, ImageColor, ImageDraw, ImageFilter, ImageFont
 
 from pneumo_ad.figures.style import FIELD
-from pneumo_ad.files import whole
+from pneumo_ad.prediction.written import write_picture
 
 _FONT = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 _LEAST_WIDTH = 512  # of the page: what stands beneath must fit
@@ -93,13 +94,13 @@ def _with_strip(picture: Image.Image, scale: tuple[float, float], unit: str, wor
     return page
 
 
-def write_overlay(path: Path, drawn: Image.Image) -> None:
-    """Write a PNG whole or not at all.
+def write_overlay(path: Path, drawn: Image.Image) -> str:
+    """Write a PNG, and return its digest (`write_picture`).
 
     Args:
         path: Its folders are made.
         drawn: By `overlay`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as aside:
-        drawn.save(aside, "PNG", compress_level=1)  # radiographs are noise: more takes long and saves little
+    file = BytesIO()
+    drawn.save(file, "PNG", compress_level=1)  # radiographs are noise: more takes long and saves little
+    return write_picture(path, file)

@@ -39,7 +39,7 @@ class Pictures:
     overlays: bool
 
     def write(self, row: Row, one: Decoded, lung_field: npt.NDArray[np.uint8], anomaly: npt.NDArray[np.float32]) -> Row:
-        """Draw what is wanted of one file, and say in its row where.
+        """Draw what is wanted of one file, and say in its row where, with the `digests` of the pictures by name.
 
         Args:
             row: Of `predictions.csv`.
@@ -48,7 +48,7 @@ class Pictures:
             anomaly: (H, W) map.
         """
         anomaly = np.ascontiguousarray(one.placement.inner(anomaly))
-        row = dict(row)
+        row, digests = dict(row), dict[str, str]()
         if self.maps != "none":
             low, high = scale_of(anomaly)
             row |= {
@@ -56,15 +56,15 @@ class Pictures:
                 "map_low": number(low),
                 "map_high": number(high),
             }
-            write_map(self.output / row["map"], anomaly, self.standard.unit)
+            digests[row["map"]] = write_map(self.output / row["map"], anomaly, self.standard.unit)
         if self.overlays:
             assert one.picture is not None
             row["overlay"] = f"overlays/{place_of(row['file'])}.png"
             field = np.ascontiguousarray(one.placement.inner(lung_field))
             scale, unit = self._colours(anomaly), self.standard.unit
             drawn = overlay(one.picture, anomaly, field, scale, unit, in_words(row, self.standard))
-            write_overlay(self.output / row["overlay"], drawn)
-        return row
+            digests[row["overlay"]] = write_overlay(self.output / row["overlay"], drawn)
+        return row | {"digests": digests}
 
     def _colours(self, anomaly: npt.NDArray[np.float32]) -> tuple[float, float]:
         """Values at which colours start and are full; of the map itself where no held-out normals are at hand.

@@ -1,3 +1,4 @@
+import os
 import warnings
 from pathlib import Path
 
@@ -296,7 +297,8 @@ def test_a_csv_of_paths_names_images_by_them(tmp_path):
 
 def test_folder_searches_below_and_takes_each_image_as_a_patient(tmp_path):
     names = ["a.png", "deep/b.jpg", "deep/er/c.TIF", "deep/.hidden.png", "deep/notes.txt.png"]
-    table = sources.folder(write_images(tmp_path, names))
+    with pytest.warns(UserWarning, match=r"passed over 1 hidden files \(for example deep/\.hidden\.png\)"):
+        table = sources.folder(write_images(tmp_path, names))
     assert_sound(table)
     assert set(table["image"]) == {"a", "deep/b", "deep/er/c", "deep/notes.txt"}
     assert table["patient"].is_unique
@@ -346,3 +348,149 @@ def test_opacity_masks_have_all_their_masks(real_data):
     assert len(table) == 52
     assert (table["lung"] != "").all()
     assert (table["opacity"] != "").sum() > 40
+
+
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", ".Trash", "__MACOSX"])
+def test_copies_in_hidden_folders_are_passed_over_and_counted(tmp_path, hidden):
+    root = write_images(tmp_path / "set", ["a.png", "b.png", f"{hidden}/a-checkpoint.png", f"{hidden}/in/b.png"])
+    (root / ".DS_Store").touch()  # no radiograph, and no word
+    with pytest.warns(
+        UserWarning, match=rf"set: passed over 2 hidden files \(for example {hidden}/a-checkpoint"
+    ) as said:
+        table = sources.folder(root)
+    assert table["image"].tolist() == ["a", "b"]
+    assert len(said) == 1
+
+
+def test_linked_folders_are_read_once_and_the_rest_is_named(tmp_path, monkeypatch):
+    root = write_images(tmp_path / "set", ["a.png", "b/c.png", "shut/d.png"])
+    write_images(tmp_path / "elsewhere", ["x.png"])
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "linked too").symlink_to(tmp_path / "elsewhere")
+    (root / "b" / "up").symlink_to(root)
+    (root / "gone.png").symlink_to("nowhere.png")
+    os.mkfifo(root / "fifo.png")
+    os.link(root / "a.png", root / "b" / "a2.png")
+    real = os.scandir
+    refused = PermissionError(13, "Permission denied", "shut")
+    monkeypatch.setattr(
+        "pneumo_ad.data.walk.os.scandir", lambda at: real(at) if not str(at).endswith("shut") else _raise(refused)
+    )
+    with pytest.warns(UserWarning, match="set: passed over") as said:
+        table = sources.folder(root)
+    assert table["image"].tolist() == ["a", "b/c", "linked/x"]
+    words = str(said[0].message)
+    for part in (
+        "2 files or folders with a second name (for example b/a2.png: the same file as a.png)",
+        "1 that are no regular files (for example fifo.png",
+        "1 that cannot be opened (for example gone.png: a link that leads nowhere",
+        "1 links back to a folder that they lie in (for example b/up",
+        "1 folders that cannot be listed (for example shut: cannot be listed (Permission denied))",
+    ):
+        assert part in words
+
+
+def _raise(error):
+    raise error
+
+
+def test_chest_xray_takes_a_file_once_whatever_it_is_called(tmp_path):
+    root = write_kaggle(tmp_path / "kaggle", ("train", "test"))
+    file = next((root / "train" / "NORMAL").iterdir())
+    (root / "test" / "NORMAL" / "IM-0999-0001.jpeg").symlink_to(file)
+    with pytest.warns(UserWarning, match=r"NORMAL: passed over 1 files or folders with a second name"):
+        table = sources.chest_xray(root)
+    assert len(table) == 20
+
+
+def test_a_mask_may_be_that_of_two_images(tmp_path):
+    root = write_set(tmp_path / "set", normal=3, pneumonia=0)
+    (root / "lung" / "n001.png").unlink()
+    (root / "lung" / "n001.png").symlink_to("n000.png")
+    (root / "lung" / "n002.png").unlink()
+    os.link(root / "lung" / "n000.png", root / "lung" / "n002.png")
+    assert (sources.masks(root, split="test")["lung"] != "").all()
+
+
+@pytest.mark.parametrize(
+    ("names", "choice"),
+    [
+        (("NORMAL/a", "PNEUMONIA/b"), "data=chest_xray data.root={root} (labels by folder)"),
+        (("train/NORMAL/a", "train/PNEUMONIA/b", "test/NORMAL/a", "test/PNEUMONIA/b"), "data=chest_xray"),
+        (("Normal/a", "Pneumonia/b"), "data.root={root}/Normal (normal alone)"),
+        (("train/good/a", "test/good/b", "test/scratch/c"), "data.root={root}/train/good (normal alone)"),
+        (("good/a", "bad/b"), "data.root={root}/good"),
+        (("healthy/a", "sick/b"), "data.root={root}/healthy"),
+        (("normal/a", "abnormal/b"), "data.root={root}/normal"),
+        (("0_normal/a", "1_not normal/b"), "data.root={root}/0_normal"),
+        (("No Finding/a", "COVID-19/b"), "data.root={root}/No Finding"),
+        (("Normal/images/a", "Lung_Opacity/images/b"), "data.root={root}/Normal"),
+        (("VALID/x/negative/a", "VALID/x/positive/b"), "data.root={root}/VALID/x/negative"),
+        (("a", "PNEUMONIA/b"), "data.csv=FILE with the columns image and label"),
+    ],
+)
+def test_folders_that_are_classes_are_not_all_normal(tmp_path, names, choice):
+    root = write_images(tmp_path / "set", [f"{name}.png" for name in names])
+    with pytest.raises(DataError, match="its folders are classes") as refused:
+        sources.folder(root)
+    assert choice.format(root=root) in str(refused.value)
+    assert ("data=chest_xray" in str(refused.value)) == ("data=chest_xray" in choice)
+    stems = [f"{name}.png" for name in names]
+    csv = write_csv(tmp_path / "list.csv", image=stems, label=["normal"] + ["pneumonia"] * (len(names) - 1))
+    assert set(sources.folder(root, csv, split="test")["label"]) == {"normal", "pneumonia"}
+    blank = write_csv(tmp_path / "blank.csv", image=stems, label=[" "] * len(names))
+    with pytest.raises(DataError, match="its folders are classes"):
+        sources.folder(root, blank)
+    assert set(sources.folder(root, default_label="other")["label"]) == {"other"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("NORMAL/a", "NORMAL/b"),
+        ("train/a", "test/b", "c"),
+        ("ward 3/a", "quality control/b", "2019/c"),
+        ("pneumonia study/normal/a", "pneumonia study/normal 2/b"),
+        ("non-COVID/a", "no_pneumonia/b"),
+    ],
+)
+def test_other_folders_are_no_classes(tmp_path, names):
+    root = write_images(tmp_path / "set", [f"{name}.png" for name in names])
+    assert set(sources.folder(root)["label"]) == {"normal"}
+
+
+def test_a_folder_of_pneumonias_may_be_called_so(tmp_path):
+    root = write_images(tmp_path / "set", ["PNEUMONIA/a.png", "PNEUMONIA/virus/b.png"])
+    assert set(sources.folder(root, default_label="pneumonia")["label"]) == {"pneumonia"}
+    write_images(root, ["NORMAL/a.png"])
+    with pytest.raises(
+        DataError, match=r"takes everything below it as pneumonia\. Give .*PNEUMONIA/virus \(pneumonia alone"
+    ):
+        sources.folder(root, default_label="pneumonia")
+
+
+RAW = [
+    "line\nfeed.png",
+    "line\\nfeed.png",
+    "esc\x1b[31m.png",
+    "bad\udcff.png",
+    "turned\u202egnp.png",
+    'a,b"c.png',
+    "=1+1.png",
+]
+
+
+@pytest.mark.parametrize("source", [sources.folder, sources.masks])
+def test_names_are_text_and_lead_back_to_their_files(tmp_path, source):
+    root = write_images(tmp_path / "set", RAW)
+    table = source(root, split="test")
+    assert len(table) == len(RAW)
+    assert table["image"].is_unique
+    assert table["image"].map(str.isprintable).all()
+    assert {Path(path).name for path in table["path"]} == set(RAW)
+    csv = tmp_path / "list.csv"
+    pd.DataFrame(
+        {"image": ["line\nfeed.png", r"bad\udcff.png"], "label": "normal", "view": ["\x1b[31mPA", "AP"]}
+    ).to_csv(csv)
+    listed = sources.folder(root, csv, split="test").set_index("image")
+    assert listed["view"].to_dict() == {r"line\nfeed": r"\x1b[31mPA", r"bad\udcff": "AP"}

@@ -1,7 +1,9 @@
 """Folders judged end to end: every file in exactly one place, the same as an evaluation, going on where it stopped."""
 
 import csv
+import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,8 +17,13 @@ from drawn import radiograph
 from PIL import Image
 from running import TINY, process, start
 
+from pneumo_ad.errors import DataError
 from pneumo_ad.prediction import pipeline
+from pneumo_ad.prediction.files import find_files
+from pneumo_ad.prediction.folder import OutputFolder
 from pneumo_ad.prediction.maps import read_map, write_map
+from pneumo_ad.prediction.written import LIST
+from pneumo_ad.printable import printable
 
 HOSTILE = [
     "a b.png", "it's.png", 'q"q.png', "<b>&amp;.png", "=1+1.png", "Лёгкие 肺.png", "line\nfeed.png", "cr\rhere.png",
@@ -84,6 +91,7 @@ def mixture(folder):
     (folder / "sub" / ".DS_Store").touch()
     (folder / "sub" / "._a.png").touch()
     (folder / "loop").symlink_to(folder)
+    good = {printable(name) for name in good}
     return good, bad, {"notes.txt", "suffixless", "DICOMDIR", "sub/.DS_Store", "sub/._a.png", "loop"}
 
 
@@ -125,7 +133,7 @@ def test_scores_and_decisions_equal_those_of_an_evaluation(predict, run, tmp_pat
         assert (ours[column] == found[column]).all(), column
     assert ours["anomalous"].notna().all()
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != ".lock") == [
-        "done.json", "failed.csv", "predict.json", "predictions.csv",
+        "done.json", "failed.csv", "predict.json", "predictions.csv", "written.txt",
     ]  # fmt: skip
 
 
@@ -394,10 +402,148 @@ def test_a_file_stays_in_one_place_however_it_changes(predict, tmp_path):
 
 def test_pictures_of_another_prediction_are_no_radiographs(predict, tmp_path):
     save(tmp_path / "in" / "a.png")
-    assert predict(output=tmp_path / "in" / "first")[0] == 0
-    assert predict(output=tmp_path / "in" / "second")[0] == 0
-    assert set(table(tmp_path / "in" / "second")) == {"a.png"}
-    assert table(tmp_path / "in" / "second", "failed")["first/"]["reason"] == "written by predict"
+    save(tmp_path / "in" / "line\nfeed \udcff.png")
+    first = tmp_path / "in" / "first"
+    assert predict(output=first)[0] == 0
+    listed = dict(reversed(line.split("  ", 1)) for line in (first / LIST).read_text().splitlines())
+    pictures = [path for kind in ("maps", "overlays") for path in (first / kind).iterdir()]
+    assert listed == {
+        path.relative_to(first).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures
+    }
+    save(first / "mine.png")
+    save(first / "maps" / "put here.png")
+    save(first / "overlays" / "a.png.png", 5)
+    status, said = predict(output=tmp_path / "in" / "second")
+    assert status == 0
+    names = {"a.png", r"line\nfeed \udcff.png"}
+    second = tmp_path / "in" / "second"
+    assert set(table(second)) == names | {"first/mine.png", "first/maps/put here.png", "first/overlays/a.png.png"}
+    failed = table(second, "failed")
+    written = {name for name, row in failed.items() if row["reason"] == "written by predict"}
+    assert written == {f"first/{name}" for name in listed} - {"first/overlays/a.png.png"}
+    assert {row["kind"] for row in failed.values()} == {"ignored"}
+    assert {"first/predictions.csv", "first/predict.json"} < set(failed)
+    assert "2 images below maps/ and overlays/ are not those that predict lists there" in said
+
+
+def test_an_output_of_an_earlier_version_is_read_with_a_warning_and_listed_when_it_goes_on(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    first = tmp_path / "in" / "first"
+    assert predict(output=first)[0] == 0
+    listed = (first / LIST).read_text()
+    (first / LIST).unlink()
+    files = find_files(tmp_path / "in", tmp_path / "out")
+    assert [file.name for file in files if file.kind == "radiograph"] == [
+        "a.png", "first/maps/a.png.png", "first/overlays/a.png.png",
+    ]  # fmt: skip
+    before = table(first)
+    status, said = predict(output=first)
+    assert status == 0
+    assert "nothing new" in said
+    assert table(first) == before
+    assert (first / LIST).read_text() == listed
+    (first / LIST).write_text(listed[: len(listed) // 2])  # cut off by a kill
+    assert predict(output=first)[0] == 0
+    assert (first / LIST).read_text() == listed
+    files = find_files(tmp_path / "in", tmp_path / "out")
+    assert [file.name for file in files if file.kind == "radiograph"] == ["a.png"]
+
+
+def fifo(path):
+    os.mkfifo(path)
+
+
+DEEP = "[" * 100_000
+MARKERS = {
+    "a FIFO": fifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to a story": lambda path: path.symlink_to(path.parent.parent / "story.json"),
+    "one key": lambda path: path.write_text('{"asked": {}}'),
+    "another type": lambda path: path.write_text('{"asked": [], "state": "finished"}'),
+    "a list": lambda path: path.write_text('["asked"]'),
+    "deep": lambda path: path.write_text(DEEP),
+    "deep and closed": lambda path: path.write_text(
+        '{"asked": {}, "state": "", "x": ' + DEEP + DEEP.replace("[", "]") + "}"
+    ),
+    "a number too long": lambda path: path.write_text('{"asked": {}, "state": "", "x": ' + "9" * 10_000 + "}"),
+    "too large": lambda path: path.write_text('{"asked": {}, "state": "finished"}' + " " * 2**20),
+    "empty": lambda path: path.touch(),
+    "binary": lambda path: path.write_bytes(bytes(range(256))),
+    "a folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test_what_is_no_story_of_predict_hides_nothing(tmp_path, marker):
+    (tmp_path / "story.json").write_text('{"asked": {}, "state": "finished"}')
+    save(tmp_path / "in" / "maps" / "a.png")
+    digest = hashlib.sha256((tmp_path / "in" / "maps" / "a.png").read_bytes()).hexdigest()
+    (tmp_path / "in" / LIST).write_text(f"{digest}  maps/a.png\n")
+    MARKERS[marker](tmp_path / "in" / "predict.json")
+    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
+    assert kinds["maps/a.png"] == "radiograph"
+    assert kinds.get("predict.json", "ignored") == "ignored"
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["maps/a.png", "0" * 64 + "  maps/a.png", "{digest}  ../in/maps/a.png", "{digest}  maps/b.png", "{digest}  b.png"],
+)
+def test_a_list_hides_nothing_but_what_it_names_with_its_digest(tmp_path, listed):
+    for name in ("maps/a.png", "b.png"):
+        save(tmp_path / "in" / name)
+    digest = hashlib.sha256((tmp_path / "in" / "b.png").read_bytes()).hexdigest()
+    (tmp_path / "in" / "predict.json").write_text('{"asked": {}, "state": "finished"}')
+    (tmp_path / "in" / LIST).write_text(listed.format(digest=digest) + "\n")
+    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
+    assert kinds["maps/a.png"] == kinds["b.png"] == "radiograph"
+    (tmp_path / "in" / LIST).write_text(f"{digest}  maps/a.png\n")
+    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
+    assert (kinds["maps/a.png"], kinds["b.png"]) == ("ignored", "radiograph")
+
+
+@pytest.mark.parametrize("place", [fifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+def test_a_list_that_is_no_file_is_none(tmp_path, place):
+    save(tmp_path / "in" / "maps" / "a.png")
+    (tmp_path / "in" / "predict.json").write_text('{"asked": {}, "state": "finished"}')
+    place(tmp_path / "in" / LIST)
+    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
+    assert kinds["maps/a.png"] == "radiograph"
+
+
+def test_notes_of_a_stranger_delete_nothing_outside(tmp_path):
+    out, outside = tmp_path / "out", tmp_path / "outside.png"
+    for file in (outside, tmp_path / "linked" / "b.png", out / "mine.png", out / "overlays" / "c.png"):
+        save(file)
+    (out / "maps").symlink_to(tmp_path / "linked")
+    (out / "predict.json").write_text('{"asked": {}, "state": "finished"}')
+    names = ["../outside.png", "maps/../../outside.png", str(outside), "mine.png", "maps/b.png", "overlays/c.png"]
+    notes = [
+        {"file": name, "stamp": [0, 0], "row": {"file": name, "map": name, "overlay": None}, "reason": ""}
+        for name in names
+    ]
+    (out / "done.json").write_text(json.dumps({"files": notes}))
+    OutputFolder(out, {}, overwrite=True)
+    assert all(file.is_file() for file in (outside, out / "mine.png", tmp_path / "linked" / "b.png"))
+    assert not (out / "overlays").exists()  # what is its own is deleted
+    for notes in ('{"files": ' + DEEP + DEEP.replace("[", "]") + "}", '{"files": [1]}', '{"files": [{"file": 1}]}'):
+        (out / "done.json").write_text(notes)
+        with pytest.raises(DataError, match=r"done\.json: not what predict writes"):
+            OutputFolder(out, {}, overwrite=False)
+
+
+def test_linked_folders_are_judged_and_second_names_are_told(predict, tmp_path):
+    save(tmp_path / "in" / "a.png")
+    save(tmp_path / "elsewhere" / "b.png", 1)
+    (tmp_path / "in" / "ward").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "elsewhere")
+    os.link(tmp_path / "in" / "a.png", tmp_path / "in" / "c.png")
+    fifo(tmp_path / "in" / "fifo.png")
+    assert predict()[0] == 0
+    assert set(table(tmp_path / "out")) == {"a.png", "again/b.png"}
+    assert {name: row["reason"] for name, row in table(tmp_path / "out", "failed").items()} == {
+        "c.png": "the same file as a.png", "ward": "the same folder as again", "fifo.png": "no regular file",
+    }  # fmt: skip
 
 
 def test_names_that_are_no_text_are_written_out(predict, tmp_path):

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from pneumo_ad.data.radiograph import SUFFIXES, looks_like_radiograph
+from pneumo_ad.data.walk import Entry, Identity, State, walk
 from pneumo_ad.errors import DataError
+from pneumo_ad.printable import printable
+
+_PASSED: dict[State, str] = {
+    "hidden": "hidden files",
+    "again": "files or folders with a second name",
+    "special": "that are no regular files",
+    "broken": "that cannot be opened",
+    "loop": "links back to a folder that they lie in",
+    "unlisted": "folders that cannot be listed",
+}
 
 
 def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
     """Columns `image` (path below the folder, without its suffix where that leaves all names apart) and `path`.
+
+    A name is `printable`: what a terminal would obey or a csv cannot hold is written as its escape.
 
     Args:
         folder: That exists.
@@ -20,21 +36,29 @@ def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
     Raises:
         DataError: No radiograph; says what there is instead.
     """
-    files = images_in(folder, recursive)
+    files = _radiographs(folder, recursive, {})
     if not files:
         raise DataError(
             f"{folder}: no image found (looked for {', '.join(sorted(SUFFIXES))}, and DICOM by content); it holds "
             f"{content_of(folder)}"
         )
-    whole = [file.relative_to(folder).as_posix() for file in files]
     # The end of a DICOM number (1.2.840.10) is no suffix.
     names = [
-        name.removesuffix(file.suffix) if file.suffix.lower() in SUFFIXES else name
-        for name, file in zip(whole, files, strict=True)
+        file.name.removesuffix(file.path.suffix) if file.path.suffix.lower() in SUFFIXES else file.name
+        for file in files
     ]
     if len(set(names)) < len(names):  # a.png beside a.jpg
-        names = whole
-    return pd.DataFrame({"image": names, "path": [str(file) for file in files]})
+        names = [file.name for file in files]
+    return pd.DataFrame({"image": names, "path": path_column(file.path for file in files)})
+
+
+def path_column(paths: Iterable[Path | str]) -> pd.Series:
+    """Paths as a column of Python's own text: that of pandas holds no file name that is no UTF-8.
+
+    Args:
+        paths: One per row; "" for none.
+    """
+    return pd.Series([str(path) for path in paths], dtype=object)
 
 
 def existing_folder(path: str | Path) -> Path:
@@ -50,18 +74,46 @@ def existing_folder(path: str | Path) -> Path:
     return path
 
 
-def images_in(folder: Path, recursive: bool = False) -> list[Path]:
-    """Files that look like radiographs, sorted.
+def images_in(folder: Path, recursive: bool = False, seen: dict[Identity, Path] | None = None) -> list[Path]:
+    """Files that look like radiographs, sorted; what is passed over is counted in a warning, with an example of each.
 
     Args:
         folder: That exists.
         recursive: Also what lies in its folders.
+        seen: Files of other folders, by identity, to which those of this one are added: one that is met again is passed
+            over. None keeps them: a mask may belong to several images.
     """
-    found = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(file for file in found if looks_like_radiograph(file))
+    return [file.path for file in _radiographs(folder, recursive, seen)]
+
+
+def _radiographs(folder: Path, recursive: bool, seen: dict[Identity, Path] | None) -> list[Entry]:
+    found, passed = [], defaultdict[State, list[Entry]](list)
+    for entry in walk(folder, recursive, seen=seen):
+        if entry.state == "file" or (entry.state == "again" and seen is None):
+            if looks_like_radiograph(entry.path):
+                found.append(entry)
+        elif entry.state in ("unlisted", "loop") or entry.path.is_dir() or _would_be_one(entry.path):
+            passed[entry.state].append(entry)
+    if passed:
+        words = "; ".join(
+            f"{len(passed[state])} {what} (for example {passed[state][0].name}"
+            + (")" if state == "hidden" else f": {passed[state][0].reason})")
+            for state, what in _PASSED.items()
+            if state in passed
+        )
+        warnings.warn(f"{folder}: passed over {words}", stacklevel=3)
+    return found
+
+
+def _would_be_one(path: Path) -> bool:
+    """Whether a file that is not read has the name or the content of a radiograph."""
+    return path.suffix.lower() in SUFFIXES or looks_like_radiograph(path)
 
 
 def content_of(folder: Path) -> str:
     """The first few names in a folder, for messages."""
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    try:
+        names = sorted(printable(entry.name) + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    except OSError as reason:
+        return f"what cannot be listed ({reason.strerror})"
     return ", ".join(names[:6]) + (f", ... ({len(names)} entries)" if len(names) > 6 else "") if names else "nothing"

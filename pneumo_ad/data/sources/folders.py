@@ -13,7 +13,8 @@ import pandas as pd
 from pneumo_ad.data.boxes import read_boxes
 from pneumo_ad.data.listing import match_names, one_row_each, read_listing
 from pneumo_ad.data.official_split import SplitChoice, choose_split
-from pneumo_ad.data.sources.files import existing_folder, list_files
+from pneumo_ad.data.sources.classes import check_classes
+from pneumo_ad.data.sources.files import existing_folder, list_files, path_column
 from pneumo_ad.data.sources.kermany import PATIENT
 from pneumo_ad.data.sources.mask_files import find_masks, told_masks, warn_of_gaps
 from pneumo_ad.data.table import NORMAL, OTHER, REQUIRED, check_table, map_labels
@@ -71,7 +72,7 @@ def masks(
                 raise ConfigError(f"{kind}_dir={given} and column {kind!r} of {csv} both tell of masks: leave one out")
             continue
         found = find_masks(kind, given, root / kind, files)
-        table[kind] = [found.get(path, "") for path in table["path"]]
+        table[kind] = path_column(found.get(path, "") for path in table["path"]).set_axis(table.index)
         if given is not None and not (table[kind] != "").any():
             raise DataError(f"{given}: no mask has the stem of an image that {csv} lists")
     if only_with_masks:
@@ -110,13 +111,15 @@ def folder(
         seed: Fixes the split.
 
     Raises:
-        DataError: No image, or a csv that lists images or masks that are not there, tells a patient in two splits or
-            has words that are no label.
+        DataError: No image, a csv that lists images or masks that are not there, tells a patient in two splits or has
+            words that are no label, or folders that are classes (`NORMAL` and `PNEUMONIA`) where no csv gives labels.
         ConfigError: Labels that lead nowhere.
     """
     root = existing_folder(root)
     table, _ = _with_csv(root, csv, boxes, root, recursive=True)
     table = table.assign(**{kind: "" for kind in ("lung", "opacity") if kind not in table.columns})
+    if default_label != OTHER and not ("label" in table and (table["label"].str.strip() != "").any()):
+        check_classes(root, table["path"], default_label or NORMAL)
     return _finish(table, csv, labels, (default_label, NORMAL), split, val, test, seed)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.sources.files import content_of, existing_folder, images_in
+from pneumo_ad.data.sources.files import content_of, existing_folder, images_in, path_column
 from pneumo_ad.data.table import NORMAL, PNEUMONIA, check_table, split_by_patient
+from pneumo_ad.data.walk import Identity
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.printable import printable
 
 # person12_virus_46, IM-0115-0001, NORMAL2-IM-0389-0001(-0002). The prefix NORMAL2- stays part of the patient: whether
 # both numberings mean the same people is not known.
@@ -45,7 +47,7 @@ def chest_xray(
     """
     root = existing_folder(root)
     levels = [root / name for name in ("train", "val", "test") if (root / name).is_dir()] or [root]
-    rows = []
+    rows, paths, seen = [], list[Path](), dict[Identity, Path]()
     for level in levels:
         for label in (NORMAL, PNEUMONIA):
             folder = level / label.upper()
@@ -54,16 +56,20 @@ def chest_xray(
                     f"{level}: expected the folders NORMAL and PNEUMONIA (the Kaggle layout, with or without train/ "
                     f"and test/ above them), found {content_of(level)}; for other layouts use data=folder or data=masks"
                 )
-            files = images_in(folder)
+            files = images_in(folder, seen=seen)
             if not files:
                 raise DataError(f"{folder}: the class {label} has no image")
+            paths += files
             rows += [
-                {"image": f"{level.name}/{file.stem}" if len(levels) > 1 else file.stem, "path": str(file)}
-                | {"label": label, "folder": level.name if level != root else ""}
+                {
+                    "image": printable(f"{level.name}/{file.stem}" if len(levels) > 1 else file.stem),
+                    "label": label,
+                    "folder": level.name if level != root else "",
+                }
                 for file in files
             ]
-    table = pd.DataFrame(rows)
-    names = table["path"].map(lambda path: Path(path).stem)
+    table = pd.DataFrame(rows).assign(path=path_column(paths))
+    names = table["image"].str.rpartition("/")[2]
     parts = names.str.extract(PATIENT)
     strange = parts["patient"].isna()
     if strange.any():

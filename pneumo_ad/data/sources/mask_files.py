@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from pneumo_ad.data.radiograph import SUFFIXES
-from pneumo_ad.data.sources.files import existing_folder, images_in
+from pneumo_ad.data.sources.files import existing_folder, images_in, path_column
 from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
 
@@ -121,7 +121,7 @@ def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Se
             f"{csv}: column {kind!r} names {len(absent)} mask files that are not there, for example {absent[0]!r} "
             f"(looked for below {' and '.join(map(str, bases))}); where it is something else, give it another name"
         )
-    return told.str.strip().map(paths)
+    return path_column(paths[word] for word in told.str.strip()).set_axis(told.index)
 
 
 def warn_of_gaps(table: pd.DataFrame) -> None:
