@@ -9,5 +9,9 @@ class DataError(UserError):
     """A file, folder or table that is not what it should be."""
 
 
+class DamagedError(DataError):
+    """A file that this project wrote, and that is no longer, or never was, what it wrote."""
+
+
 class ConfigError(UserError):
     """Options that cannot work, or cannot work together."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pneumo_ad.data.store_upkeep import clear_leftovers, clear_store, list_stores
@@ -43,6 +44,7 @@ def store(arguments: Sequence[str]) -> None:
     for one in stores:
         used = datetime.fromtimestamp(one.used).strftime("%Y-%m-%d %H:%M")
         size = f"{one.image_size[0]} x {one.image_size[1]}"
-        table.add_row(one.folder.name, str(one.images), size, one.fit, f"{one.bytes / 2**20:.1f}", used, one.source)
+        told = [str(one.images), size, one.fit] if not one.damaged else ["–"] * 3
+        table.add_row(one.folder.name, *told, f"{one.bytes / 2**20:.1f}", used, escape(one.damaged or one.source))
     console.print(table)
     console.print(f"{sum(one.bytes for one in stores) / 2**20:.1f} MiB in {len(stores)} stores")

@@ -12,12 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json, write_text
 from pneumo_ad.prediction.files import STORY as _STORY
 from pneumo_ad.prediction.files import File, printable
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
+from pneumo_ad.saved import GIB, check_mapping, in_a_line, is_there, read_json
 
 _LOCK = ".lock"
 _DONE, _PARTS = "done.json", "parts"
@@ -43,14 +44,16 @@ class OutputFolder:
         self.folder = folder
         check_folder(folder, overwrite)
         before = None if overwrite else _story(folder)
-        if overwrite and (folder / _STORY).is_file():
+        if overwrite and is_there(folder / _STORY):
             self._delete()
         elif before is not None:
             self._check(before["asked"], asked)
         self.finished = before is not None and before["state"] == "finished"
         self._done = {entry["file"]: entry for entry in self._entries()}
         self._asked = asked
-        self._next_part = max((int(part.stem) for part in (folder / _PARTS).glob("*.json")), default=-1) + 1
+        self._next_part = (
+            max((int(part.stem) for part in (folder / _PARTS).glob("*.json") if part.stem.isdecimal()), default=-1) + 1
+        )
         (folder / _PARTS).mkdir(exist_ok=True)
         self._tell("unfinished", {})
 
@@ -68,12 +71,28 @@ class OutputFolder:
     def _entries(self, damaged: bool = False) -> Iterator[dict[str, Any]]:
         """What was noted of each file; of notes that are damaged nothing, where that is allowed."""
         for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
-            if file.is_file():
+            if is_there(file):
                 try:
-                    yield from json.loads(file.read_text())["files"]
-                except (ValueError, KeyError, TypeError):
+                    yield from self._checked(file)
+                except DamagedError as reason:
                     if not damaged:
-                        raise DataError(f"{file}: not what predict writes; overwrite=true begins anew") from None
+                        raise DataError(f"{reason}; overwrite=true begins anew") from None
+
+    def _checked(self, file: Path) -> list[dict[str, Any]]:
+        """What was noted in a file: each entry whole, its pictures within this folder."""
+        entries: list[dict[str, Any]] = read_json(file, {"files": list}, GIB)["files"]
+        try:
+            for entry in entries:
+                check_mapping(entry, {"file": str, "stamp": list, "row": dict | None, "reason": str}, "files")
+                row = entry["row"]
+                if row is not None:
+                    check_mapping(row, {"file": str, "warnings": str, "anomalous": bool | None}, entry["file"])
+                    for picture in filter(None, (row.get("map"), row.get("overlay"))):
+                        if not (self.folder / picture).resolve().is_relative_to(self.folder.resolve()):
+                            raise ValueError(f"{picture} lies elsewhere")
+        except (ValueError, TypeError) as reason:
+            raise DamagedError(f"{file}: not what predict writes ({in_a_line(reason)})") from reason
+        return entries
 
     def _delete(self) -> None:
         for entry in self._entries(damaged=True):
@@ -190,15 +209,14 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 def _story(folder: Path, damaged: bool = False) -> dict[str, Any] | None:
     """What was asked for and how it stands; None where predict never was."""
     file = folder / _STORY
-    if not file.is_file():
+    if not is_there(file):
         return None
     try:
-        story: dict[str, Any] = json.loads(file.read_text())
-        return {"asked": dict(story["asked"]), "state": str(story["state"])}
-    except (ValueError, KeyError, TypeError):
+        return read_json(file, {"asked": dict, "state": str})
+    except DamagedError as reason:
         if damaged:
             return {}
-        raise DataError(f"{file}: not what predict writes; name another output, or add overwrite=true") from None
+        raise DataError(f"{reason}: not what predict writes; name another output, or add overwrite=true") from None
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
