@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from io import BufferedReader
+from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
 
@@ -40,7 +41,7 @@ def is_there(file: Path) -> bool:
 
 
 @contextmanager
-def opened(file: Path, most: int) -> Iterator[BinaryIO]:
+def opened(file: Path, most: int) -> Iterator[BufferedReader]:
     """A regular file of bounded size, open for reading; what cannot be read from it as expected is named.
 
     Args:
@@ -203,7 +204,7 @@ def read_table(file: Path, columns: Mapping[str, type], most: int = 64 * MIB, **
         return table
 
 
-def _check_lines(content: BinaryIO) -> None:
+def _check_lines(content: BufferedReader) -> None:
     """A line without an end would become millions of columns; half of a last line, a row with blanks."""
     last = b""
     while part := content.read(_LINE):
@@ -277,7 +278,7 @@ def check_array(found: Any, dtype: npt.DTypeLike, shape: tuple[int | None, ...])
 
 
 @contextmanager
-def open_zip(content: BinaryIO) -> Iterator[zipfile.ZipFile]:
+def open_zip(content: BufferedReader) -> Iterator[zipfile.ZipFile]:
     """A zip archive whose members are whole by their checksums and stored as they are.
 
     Unpacked it is thus no larger than the file: none of the archives of this project is compressed.
