@@ -173,6 +173,8 @@ def _check_yaml(text: str) -> None:
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError(f"line {event.start_mark.line + 1} repeats another node (*{event.anchor}); write it out")
+        if isinstance(event, yaml.ScalarEvent) and depth == 0:
+            raise ValueError("neither a mapping nor a list")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEP:
             raise ValueError(f"line {event.start_mark.line + 1} is nested deeper than {_DEEP} levels")
@@ -230,7 +232,9 @@ def map_array(file: Path, dtype: npt.DTypeLike, shape: tuple[int | None, ...], m
     """
     import numpy as np
 
-    with opened(file, most if most is not None else 2**62):
+    with opened(file, most if most is not None else 2**62) as content:
+        if content.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            raise ValueError("no npy file")  # which numpy would take for a pickle, and advise to open
         found = np.load(file, mmap_mode="r", allow_pickle=False)
         check_array(found, dtype, shape)
     return found
@@ -290,6 +294,8 @@ def open_zip(content: BufferedReader) -> Iterator[zipfile.ZipFile]:
         ValueError: No archive, one that is compressed, or a member that is damaged.
     """
     try:
+        if content.read(4) != b"PK\x03\x04":
+            raise ValueError("no archive")
         with zipfile.ZipFile(content) as archive:
             members = archive.infolist()
             packed = [one.filename for one in members if one.compress_type != zipfile.ZIP_STORED]

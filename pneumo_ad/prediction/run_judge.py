@@ -15,7 +15,8 @@ from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import REQUIRED
-from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.dot_hydra import CONFIG
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.deviation import measure_deviation
 from pneumo_ad.evaluation.evidence import lung_shares
@@ -25,7 +26,7 @@ from pneumo_ad.evaluation.shown import reconstructed
 from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
-from pneumo_ad.runs import Run, explained
+from pneumo_ad.runs import Run, explained, named
 from pneumo_ad.scoring.loaded import Loaded
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class RunJudge:
     """
 
     def __init__(self, run: Run) -> None:
-        with explained(run.folder, ConfigError):
+        with explained(run.folder, ConfigError), named(run.folder / CONFIG, ConfigError):
             check_options(run.config)
             data: PatchDataModule = build(run.config.datamodule, table=_NO_DATA)
         self.grid, self.fit = data.grid, data.fit
@@ -127,6 +128,8 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
     notes = []
     try:
         calibration = validation_scores(run, scoring)
+    except DamagedError:
+        raise
     except DataError as reason:
         log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
         notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")
