@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
-from pneumo_ad.errors import DataError, DivergedError
+from pneumo_ad.errors import DamagedError, DataError, DivergedError
 from pneumo_ad.files import whole
+from pneumo_ad.saved import GIB, check_mapping, in_a_line, open_zip, opened
+
+_MOST = 64 * GIB  # bytes of a checkpoint
+_FROZEN = 2**25  # parameters that a net may have beside those in its checkpoint, such as features that are not trained
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -46,14 +56,26 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
         map_location: Where its tensors go, as of `torch.load`.
 
     Raises:
-        DataError: Not a whole checkpoint.
+        DamagedError: Not a whole checkpoint.
     """
     try:
-        checkpoint: dict[str, Any] = torch.load(file, map_location=map_location, weights_only=True)
-        _ = checkpoint["state_dict"]
+        with opened(file, _MOST) as content:
+            with open_zip(content):  # torch reads weights without looking at their checksums
+                pass
+            content.seek(0)
+            checkpoint: dict[str, Any] = torch.load(content, map_location=map_location, weights_only=True)
+        check_mapping(checkpoint, {"state_dict": Mapping})
+        for name, tensor in checkpoint["state_dict"].items():
+            if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
+                raise ValueError(f"state_dict holds {name!r}: {type(tensor).__name__}, expected names of tensors")
+            if tensor.is_meta:
+                raise ValueError(f"state_dict holds no values of {name}")
     except Exception as reason:  # half a file can fail in any way
-        words = f"{reason}".partition("\n")[0] or type(reason).__name__
-        raise DataError(f"{file}: not a whole checkpoint ({words})") from reason
+        cause = reason.__cause__ if isinstance(reason, DamagedError) and reason.__cause__ else reason
+        words = in_a_line(cause).removeprefix(f"{file}: ")
+        if isinstance(reason, UnpicklingError):  # torch would advise to open it all the same
+            words = "it holds other than weights and plain numbers"
+        raise DamagedError(f"{file}: not a whole checkpoint ({words})") from reason
     return checkpoint
 
 
@@ -96,6 +118,33 @@ def check_weights(state: Mapping[str, Any], module: nn.Module, file: str | Path)
             f"{file}: the weights are not finite ({found[0]}{more}): the training diverged, and nothing can be judged "
             "by them. Train again with a smaller optimizer.lr"
         )
+
+
+@contextmanager
+def no_larger_than(state_dict: Mapping[str, Tensor]) -> Iterator[None]:
+    """What is built meanwhile has about as many parameters as a checkpoint holds: a config may ask for any number.
+
+    Args:
+        state_dict: Of the checkpoint.
+
+    Raises:
+        DataError: It has more, and `_FROZEN` beside.
+    """
+    held = sum(tensor.numel() for tensor in state_dict.values())
+    left = held + _FROZEN
+
+    def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
+        nonlocal left
+        left -= parameter.numel() if parameter is not None else 0
+        if left < 0:
+            raise DataError(f"it describes a net of far more parameters than the {held:,} of the checkpoint")
+
+    hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def weights_digest(net: nn.Module) -> str:

@@ -30,7 +30,7 @@ from pneumo_ad.loggers import closing
 from pneumo_ad.origin import Origin, keep_contents
 from pneumo_ad.processes import count_processes
 from pneumo_ad.provenance import record
-from pneumo_ad.runs import find_checkpoint, keep_split, saved_config, write_split
+from pneumo_ad.runs import find_checkpoint, keep_split, named, saved_config, write_split
 from pneumo_ad.shortcuts import Values, image_shortcuts
 from pneumo_ad.summary import cell
 from pneumo_ad.trackers import log_config, log_metrics
@@ -181,7 +181,7 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
     """A finished classifier, in evaluation mode on the CPU, and its data on the split that it was trained on.
 
     Raises:
-        DataError: Not a run folder, or no whole checkpoint in it.
+        DataError: Not a run folder, or no whole checkpoint of its net in it.
     """
     config = saved_config(run_dir)
     datamodule: RadiographDataModule = Origin(config, run_dir).datamodule()
@@ -192,9 +192,11 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
 
 
 def _load_best(classifier: RadiographClassifier, run_dir: Path) -> dict[str, Any]:
-    checkpoint = read_checkpoint(file := find_checkpoint(run_dir))
+    file = find_checkpoint(run_dir)
+    checkpoint = read_checkpoint(file)
     check_weights(checkpoint["state_dict"], classifier, file)
-    classifier.load_state_dict(checkpoint["state_dict"])
+    with named(file):
+        classifier.load_state_dict(checkpoint["state_dict"])
     return checkpoint
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +40,9 @@ from pneumo_ad.residuals import (
 )
 from pneumo_ad.residuals.description import Features
 from pneumo_ad.runs import Run, default_output, load_run, of_run
+from pneumo_ad.saved import is_there
 from pneumo_ad.spread import spread
+from pneumo_ad.summary import read_metrics
 
 log = logging.getLogger(__name__)
 
@@ -194,8 +195,8 @@ def measure(evidence: Evidence, found: Clusters, seed: int = 0) -> tuple[dict[st
 
 def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[str, float], dict[str, str]]:
     """Macro-F1 of thresholds on the run's score (and the best by the truth) and on brightness, as evaluated."""
-    file = evaluation / "metrics.json" if evaluation is not None else None
-    metrics = json.loads(file.read_text()) if file is not None and file.is_file() else None
+    there = evaluation is not None and is_there(evaluation / "metrics.json")
+    metrics = read_metrics(evaluation) if evaluation is not None and there else None
     keys = {
         "thresholds/macro_f1": "patch/macro_f1",
         "thresholds_by_truth/macro_f1": "oracle/macro_f1",
@@ -204,9 +205,9 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
     if metrics is None or (metrics["about"]["subset"], metrics["about"]["store"]) != (subset, store):
         reason = "these radiographs were not evaluated yet: pneumo-ad evaluate with the same arguments"
         return {}, dict.fromkeys(keys, reason)
-    there = {key: metrics[source] for key, source in keys.items() if source in metrics}
+    found = {key: metrics[source] for key, source in keys.items() if source in metrics}
     gone = {key: metrics["about"]["omitted"].get(source, "not in metrics.json") for key, source in keys.items()}
-    return there, {key: reason for key, reason in gone.items() if key not in there}
+    return found, {key: reason for key, reason in gone.items() if key not in found}
 
 
 def _write_table(

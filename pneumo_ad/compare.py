@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.evaluate import evaluate_run
 from pneumo_ad.files import whole, write_text
-from pneumo_ad.jobs import claim
+from pneumo_ad.jobs import Status, claim
 from pneumo_ad.leaderboard.drawing import draw
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
-from pneumo_ad.leaderboard.groups import Comparison, choose_sort, measure, rank
+from pneumo_ad.leaderboard.groups import Comparison, check_evaluation, choose_sort, measure, rank
 from pneumo_ad.leaderboard.table import as_markdown
 from pneumo_ad.runs import default_output, load_run
+from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ def compare(arguments: Sequence[str]) -> Comparison:
     sweep = Path(folders[0])
     runs = read_sweep(sweep)
     evaluations, notes = evaluate_all(runs, overrides)
+    runs = _without_damaged(runs, evaluations)
     beside = f"comparison-{default_output(sweep, overrides).name}" if overrides else "comparison"
     found = Comparison(sweep, Path(own["output"] or sweep / beside), runs, evaluations, pd.DataFrame(), notes=notes)
     measure(found, overrides)
@@ -100,13 +103,28 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
     return places, notes
 
 
+def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> list[SweptRun]:
+    """The runs, those whose evaluation cannot be read as failed and out of `evaluations`: the others compare."""
+    found = []
+    for run in runs:
+        try:
+            if run.name in evaluations:
+                check_evaluation(evaluations[run.name])
+        except DamagedError as reason:
+            del evaluations[run.name]
+            run = replace(run, status=Status("failed", str(reason)))
+            log.warning("%s; that run is left out", reason)
+        found.append(run)
+    return found
+
+
 def _evaluated(folder: Path, place: Path) -> bool:
     """Whether an evaluation is whole and no older than the weights."""
     metrics = place / "metrics.json"
-    if not metrics.is_file() or not (place / "maps" / "images.csv").is_file():
+    if not is_there(metrics) or not is_there(place / "maps" / "images.csv"):
         return False
-    weights = max((file.stat().st_mtime for file in folder.glob("checkpoints/best.ckpt")), default=0)
-    return metrics.stat().st_mtime >= weights
+    weights = max((file.lstat().st_mtime for file in folder.glob("checkpoints/best.ckpt")), default=0)
+    return metrics.lstat().st_mtime >= weights
 
 
 def write_tables(found: Comparison) -> None:

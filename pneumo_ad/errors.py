@@ -30,5 +30,9 @@ class DivergedError(UserError):
     """A loss, weights or scores that are not finite: what a training that diverged leaves behind."""
 
 
+class DamagedError(DataError):
+    """A file that this project wrote, and that is no longer, or never was, what it wrote."""
+
+
 class ConfigError(UserError):
     """Options that cannot work, or cannot work together."""

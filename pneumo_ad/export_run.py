@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import shutil
 import tempfile
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
@@ -35,9 +33,10 @@ from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story
 from pneumo_ad.prediction.run_judge import RunJudge
-from pneumo_ad.runs import Run, load_run, of_run, saved_config
+from pneumo_ad.runs import Run, load_run, of_run, read_split, saved_config
+from pneumo_ad.saved import is_there
 from pneumo_ad.spread import spread
-from pneumo_ad.summary import HEADLINE
+from pneumo_ad.summary import HEADLINE, read_metrics
 from pneumo_ad.sweeps import folder_name
 
 log = logging.getLogger(__name__)
@@ -226,14 +225,13 @@ def _write_words(folder: Path, form: Format, run: Run, model: Description, overr
     """What goes with the graphs."""
     model.write(folder)
     write_text(folder / "example.py", example_text(form.name, form.suffix, model.fit, "lungs" in model.files))
-    metrics, split = run.folder / "metrics.json", run.folder / "split.csv"
     source = str(saved_config(run.folder).data.get("_target_", ""))
     told = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate")}
     record = Record(
         config={key: _plain(node) for key, node in told.items()} | {"data": {"_target_": source}},
         story=read_story(run.folder),
-        metrics=json.loads(metrics.read_text()) if metrics.is_file() else {},
-        split=pd.read_csv(split, dtype=str, keep_default_na=False) if split.is_file() else None,
+        metrics=read_metrics(run.folder) if is_there(run.folder / "metrics.json") else {},
+        split=read_split(run.folder),
         source=_said_by(source),
         overrides=overrides,
         checkpoint=run.checkpoint.name,

@@ -6,7 +6,6 @@ Nothing heavy is imported here, so that a sweep passes over its finished runs in
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, NamedTuple
 
 from filelock import FileLock, Timeout
@@ -26,10 +26,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.dot_hydra import CONFIG, HYDRA, OVERRIDES, read_config
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.files import write_json, write_text
 from pneumo_ad.paths import replace_paths
 from pneumo_ad.printable import print_safely, printable
+from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,20 @@ Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
+# What commands read of `run.json`.
+_ENDS = ("finished", "failed", "interrupted", "running")
+_TOLD: dict[str, type | UnionType] = {
+    "status": str,
+    "reason": str,
+    "command": list,
+    "seed": int,
+    "commit": str | None,
+    "pneumo_ad": str,
+    "epochs": int,
+    "steps": int,
+    "parameters": int,
+    "seconds_training": int | float,
+}
 LINGER = 10.0  # seconds that workers of a process that was killed may hold its folder
 
 
@@ -129,8 +145,11 @@ def runs_below(folder: Path) -> str:
 
 
 def status(folder: Path) -> Status:
-    """How the run in a folder stands."""
-    story = read_story(folder)
+    """How the run in a folder stands; failed, where its `run.json` cannot be read."""
+    try:
+        story = read_story(folder)
+    except DamagedError as reason:
+        return Status("failed", str(reason))
     word = story.get("status", "unfinished")
     if word == "running":
         try:
@@ -151,13 +170,18 @@ def claim(folder: Path, wait: float = 1) -> Iterator[None]:
 
     Raises:
         BusyError: Another process is at it.
+        DataError: The folder cannot be made or written to, or something else lies in the place of its lock.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=wait)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=wait)
         lock.acquire()
     except Timeout:
         raise BusyError(f"{folder}: another process is at this run; it is left to it") from None
+    except OSError as reason:
+        raise DataError(
+            f"{folder / '.lock'}: the folder cannot be held for this process ({reason.strerror})"
+        ) from reason
     try:
         yield
     finally:
@@ -177,12 +201,11 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
 
     Raises:
         ConfigError: The folder holds a run of another config; names what differs.
+        DamagedError: The config there cannot be read.
     """
-    file = folder / ".hydra" / "config.yaml"
-    if file.is_file():
-        saved = OmegaConf.load(file)
-        assert isinstance(saved, DictConfig)
-        changed = differences(saved, config)
+    file = folder / CONFIG
+    if is_there(file):
+        changed = differences(read_config(folder), config)
         if changed:
             raise ConfigError(
                 f"{folder} holds a run of another config, and a run cannot change once it has begun: "
@@ -191,14 +214,9 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
             )
         return
     file.parent.mkdir(exist_ok=True)
-    write_text(file.with_name("overrides.yaml"), OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
-    write_text(file.with_name("hydra.yaml"), OmegaConf.to_yaml(hydra))
+    write_text(folder / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    write_text(folder / HYDRA, OmegaConf.to_yaml(hydra))
     write_text(file, OmegaConf.to_yaml(config))  # last: where it stands, the rest does
-
-
-def overrides_of(folder: Path) -> list[str]:
-    """The overrides that a run was started with, as they were typed."""
-    return [str(one) for one in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
 
 
 def differences(saved: DictConfig, config: DictConfig) -> list[str]:
@@ -273,9 +291,25 @@ def _without_place(reason: str, folder: Path) -> str:
 
 
 def read_story(folder: Path) -> dict[str, Any]:
-    """What `run.json` tells; empty where there is none."""
+    """What `run.json` tells; empty where there is none.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        DamagedError: It is there and cannot be read: nobody knows then whether the run finished.
+    """
     file = folder / "run.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+    if not is_there(file):
+        return {}
+    story = read_json(file, most=MIB)
+    try:
+        check_mapping(story, {key: kind for key, kind in _TOLD.items() if key in story})
+        if (word := story.get("status", "running")) not in _ENDS:
+            raise ValueError(f"status is {word!r}, expected {', '.join(_ENDS)}")
+    except ValueError as reason:
+        raise DamagedError(f"{file}: {reason}") from reason
+    return story
 
 
 def tell(folder: Path, **facts: Any) -> None:

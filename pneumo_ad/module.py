@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
 import lightning as L
@@ -73,8 +73,7 @@ class NetModule(L.LightningModule):
         Raises:
             DataError: They are another net's; names both and the first weight that differs.
         """
-        given = {key: tuple(value.shape) for key, value in checkpoint["state_dict"].items()}
-        own = {key: tuple(value.shape) for key, value in self.state_dict().items()}
+        given, own = _described(checkpoint["state_dict"]), _described(self.state_dict())
         if given != own:
             first = next(key for key in [*own, *given] if own.get(key) != given.get(key))
             raise DataError(
@@ -82,6 +81,14 @@ class NetModule(L.LightningModule):
                 f"{given.get(first, 'absent')}, the config describes {type(self.net).__name__} with "
                 f"{own.get(first, 'absent')}"
             )
+
+
+def _described(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...] | str]:
+    """Shapes by name, with the type of what is no floating point: whole or complex numbers are not made to fit."""
+    return {
+        key: tuple(value.shape) if value.is_floating_point() else f"{tuple(value.shape)} {value.dtype}"
+        for key, value in state_dict.items()
+    }
 
 
 class PatchAutoencoder(NetModule):

@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig
 
 import pneumo_ad
-from pneumo_ad.jobs import overrides_of
+from pneumo_ad.dot_hydra import read_overrides
 from pneumo_ad.search_path import as_override, saved_search_path
 
 
@@ -20,7 +20,7 @@ def record(config: DictConfig) -> dict[str, object]:
     """Commit, versions, machine, seed and command line of a run."""
     return {
         "command": [
-            *overrides_of(Path(config.run_dir)),
+            *read_overrides(Path(config.run_dir)),
             *as_override(saved_search_path(Path(config.run_dir))),
         ],
         "name": config.name,

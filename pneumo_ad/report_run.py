@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,13 +22,16 @@ from pneumo_ad.jobs import claim, read_story
 from pneumo_ad.report import RESIDUAL, Measured, Page, Radiograph
 from pneumo_ad.report.write import write_report
 from pneumo_ad.runs import Run, default_output, load_run, of_run
+from pneumo_ad.saved import is_there, read_table
 from pneumo_ad.shortcuts import strength
-from pneumo_ad.summary import HEADLINE, strongest_shortcut
+from pneumo_ad.summary import HEADLINE, read_metrics, strongest_shortcut
 from pneumo_ad.thresholds import Thresholds
 
 log = logging.getLogger(__name__)
 
 _PATIENCE = 600  # seconds that another process may take over the same evaluation
+
+_DICTS = ("omitted", "thresholds", "skipped")
 
 DECISIONS = {
     "false_alarms/image": "false alarms on unseen normal radiographs, declared {declared:.3g}",
@@ -77,7 +79,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     rows, subset, _ = chosen_rows(run, subset)
     windows = earlier_scores(evaluated, run, scoring, rows)
     if windows is None:
-        if (evaluated / "metrics.json").is_file():
+        if is_there(evaluated / "metrics.json"):
             log.warning(
                 "the evaluation in %s is of other weights or data, or of an older version: made anew", evaluated
             )
@@ -89,8 +91,10 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
                 evaluate_run(run, evaluated, subset)
                 windows = earlier_scores(evaluated, run, scoring, rows)
         assert windows is not None, "what was just written"
-    found = json.loads((evaluated / "metrics.json").read_text())
-    images = pd.read_csv(evaluated / "images.csv", dtype=str, keep_default_na=False)
+    found = read_metrics(evaluated, "score", "unit", "checkpoint", "weights", "store", "overrides", *_DICTS)
+    images = read_table(
+        evaluated / "images.csv", {"image": str, "label": str, "score": float}, dtype=str, keep_default_na=False
+    )
     if images["image"].tolist() != data.store.table["image"].iloc[rows].astype(str).tolist():
         raise DataError(f"{evaluated}: images.csv and patches.csv are not of one evaluation; delete them and try again")
     scores = images.assign(score=pd.to_numeric(images["score"]))

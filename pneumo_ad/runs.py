@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad import __version__
-from pneumo_ad.checkpoints import check_weights, read_checkpoint
+from pneumo_ad.checkpoints import check_weights, no_larger_than, read_checkpoint
 from pneumo_ad.compose import build, change_saved, compose_config
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.table import SPLITS, UNDEALT
-from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.dot_hydra import CONFIG, read_config
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.files import write_text
 from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
 from pneumo_ad.origin import Origin, check_labels
 from pneumo_ad.printable import printable
+from pneumo_ad.run_config import check_config
+from pneumo_ad.saved import in_a_line, is_there, read_table
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.sweeps import folder_name
 
@@ -67,7 +70,7 @@ class Run:
 
     def some_data(self, table: pd.DataFrame | None = None, **changes: Any) -> PatchDataModule:
         """A data module of the config, of some radiographs or with other arguments; see `Origin.datamodule`."""
-        with explained(self.folder, ConfigError):
+        with explained(self.folder, ConfigError), named(self.folder / CONFIG, ConfigError):
             datamodule: PatchDataModule = self.origin.datamodule(not self.data_changed, table, **changes)
         return datamodule
 
@@ -139,10 +142,13 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     held = read_checkpoint(weights)
     origin = Origin(changed, folder, overrides)
     with explained(folder, UserError), origin.explained():
-        module: NetModule = build(origin.located.module)
-        module.on_load_checkpoint(held)
-    check_weights(held["state_dict"], module, weights)
-    module.load_state_dict(held["state_dict"])
+        with named(folder / CONFIG), no_larger_than(held["state_dict"]):
+            check_config(changed)
+            module: NetModule = build(origin.located.module)
+        with named(weights):
+            module.on_load_checkpoint(held)
+            check_weights(held["state_dict"], module, weights)
+            module.load_state_dict(held["state_dict"])
     others = origin.data != Origin(config, folder).data
     if others and not any(override.lstrip("+").startswith("shards=") for override in overrides):
         changed.shards = 1  # said how the run's own data lie
@@ -171,10 +177,10 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     Raises:
         DataError: The data hold radiographs that the run never dealt, or lack some that it did.
     """
-    file = folder / "split.csv"
-    if not file.is_file():
+    own = read_split(folder)
+    if own is None:
         return
-    own = pd.read_csv(file, dtype=str, keep_default_na=False).set_index("image")
+    own = own.set_index("image")
     own.index = own.index.map(printable)  # an earlier version wrote names as they were
     dealt = own.loc[own["split"].isin(SPLITS), "split"]
     table = datamodule.table
@@ -202,17 +208,34 @@ def write_split(table: pd.DataFrame, folder: Path) -> None:
     write_text(folder / "split.csv", dealt.to_csv(index=False))
 
 
+def read_split(folder: Path) -> pd.DataFrame | None:
+    """What `write_split` wrote into a run folder; None where there is none.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        DamagedError: It cannot be read, or names a radiograph twice.
+    """
+    file = folder / "split.csv"
+    if not is_there(file):
+        return None
+    table = read_table(file, dict.fromkeys(("image", "patient", "split"), str), dtype=str, keep_default_na=False)
+    double = table["image"][table["image"].duplicated()]
+    if len(double):
+        raise DamagedError(f"{file}: {double.iloc[0]} stands twice")
+    return table
+
+
 def saved_config(folder: Path) -> DictConfig:
     """The config that a run was started with.
 
     Raises:
-        DataError: Not a run folder.
+        DataError: Not a run folder, or its config cannot be read.
     """
-    file = folder / ".hydra" / "config.yaml"
-    if not file.is_file():
-        raise DataError(f"{folder}: not a run folder (no .hydra/config.yaml){runs_below(folder)}")
-    config = OmegaConf.load(file)
-    assert isinstance(config, DictConfig)
+    if not is_there(folder / CONFIG):
+        raise DataError(f"{folder}: not a run folder (no {CONFIG}){runs_below(folder)}")
+    config = read_config(folder)
     config.run_dir = str(folder)
     return config
 
@@ -237,6 +260,29 @@ def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
         if words := other_version(folder):
             raise type(reason)(*reason.args, words) from reason
         raise
+
+
+@contextmanager
+def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
+    """Adds to errors the name of the file that they come from, and makes errors for the user of all others.
+
+    Args:
+        file: Of a run folder: whatever it holds can fail in any way.
+        errors: Those of the user's that the name is added to.
+
+    Raises:
+        DataError: Whatever was no error for the user.
+    """
+    try:
+        yield
+    except UserError as reason:
+        if isinstance(reason, errors) and str(file) not in str(reason):
+            raise type(reason)(f"{file}: {reason}") from reason
+        raise
+    except OmegaConfBaseException:  # see `explained`
+        raise
+    except Exception as reason:
+        raise DataError(f"{file}: nothing can be made of it ({in_a_line(reason)})") from reason
 
 
 def other_version(folder: Path) -> str:
@@ -265,8 +311,8 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
         DataError: It is not there; lists those that are.
     """
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
-    path = path if path.is_file() else Path(checkpoint)
-    if not path.is_file():
+    path = path if is_there(path) else Path(checkpoint)
+    if not is_there(path):
         there = (
             ", ".join(sorted(file.stem for file in folder.glob("checkpoints/*.ckpt")))
             or "none: did the training finish?"

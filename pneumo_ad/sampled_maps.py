@@ -17,9 +17,10 @@ import pandas as pd
 from pneumo_ad.data.fit import unfit_map
 from pneumo_ad.files import whole
 from pneumo_ad.placement import Placement
+from pneumo_ad.saved import is_there, map_array, read_table
 
 POINTS = 128  # to a side: the rectangle of the radiograph, padding cut away, whatever its aspect
-_ARRAYS = ("score", "brightness", "truth")
+_ARRAYS = {"score": np.float32, "brightness": np.float32, "truth": np.uint8}
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,17 @@ def write_maps(folder: Path, maps: SampledMaps) -> None:
 
 
 def read_maps(folder: Path) -> SampledMaps | None:
-    """What `write_maps` wrote, memory-mapped; None where there is none."""
-    if not (folder / "images.csv").is_file():
+    """What `write_maps` wrote, memory-mapped; None where there is none.
+
+    Args:
+        folder: Where it was written.
+
+    Raises:
+        DamagedError: A part of it is missing or cannot be read, or they are not of the same radiographs.
+    """
+    file = folder / "images.csv"
+    if not is_there(file):
         return None
-    images = pd.read_csv(folder / "images.csv", dtype=str, keep_default_na=False)
-    return SampledMaps(images, *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS))
+    images = read_table(file, {"image": str, "patient": str}, dtype=str, keep_default_na=False)
+    shape = (len(images), POINTS, POINTS)
+    return SampledMaps(images, *(map_array(folder / f"{name}.npy", dtype, shape) for name, dtype in _ARRAYS.items()))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from pneumo_ad.dot_hydra import HYDRA, read_runtime
+from pneumo_ad.saved import is_there
 
 
 def as_override(search_path: Sequence[str]) -> list[str]:
@@ -23,11 +24,13 @@ def saved_search_path(folder: Path) -> list[str]:
 
     Args:
         folder: The run folder; Hydra noted in it where it looked.
+
+    Raises:
+        DamagedError: See `read_runtime`.
     """
-    file = folder / ".hydra" / "hydra.yaml"
-    if not file.is_file():
+    if not is_there(folder / HYDRA):
         return []
-    runtime = OmegaConf.load(file).hydra.runtime
+    runtime = read_runtime(folder)
     found = []
     for source in runtime.config_sources:
         if source.schema == "file":  # a relative folder was relative to where the run was started

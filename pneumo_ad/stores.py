@@ -45,14 +45,8 @@ def store(arguments: Sequence[str]) -> None:
     for one in stores:
         used = datetime.fromtimestamp(one.used).strftime("%Y-%m-%d %H:%M")
         size = f"{one.image_size[0]} x {one.image_size[1]}"
-        table.add_row(
-            one.folder.name,
-            str(one.images),
-            size,
-            one.fit,
-            f"{one.bytes / 2**20:.1f}",
-            used,
-            escape(printable(one.source)),
-        )
+        told = [str(one.images), size, one.fit] if not one.damaged else ["–"] * 3
+        source = escape(printable(one.damaged or one.source))
+        table.add_row(one.folder.name, *told, f"{one.bytes / 2**20:.1f}", used, source)
     console.print(table)
     console.print(f"{sum(one.bytes for one in stores) / 2**20:.1f} MiB in {len(stores)} stores")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from pneumo_ad.errors import DamagedError
 from pneumo_ad.metrics.headline import LEVELS
+from pneumo_ad.saved import Expected, check_mapping, read_json
 from pneumo_ad.shortcuts import Shortcut, best_shortcut, strength
 
 HEADLINE = {
@@ -26,6 +29,11 @@ HEADLINE = {
     "image/auroc": "image AUROC pneumonia / normal",
     "image/auroc_matched": "  matched in aspect, sharpness, intensity",
     "image/average_precision": "image average precision",
+}
+_ABOUT: Expected = {
+    **dict.fromkeys(("score", "unit", "subset", "store", "checkpoint", "weights"), str),
+    **dict.fromkeys(("omitted", "thresholds", "skipped"), dict),
+    "overrides": list,
 }
 MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
 
@@ -129,6 +137,32 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
             f"histogram of pneumonia windows: {humps} (dip {metrics['modality/dip']:.4f}, p = "
             f"{metrics['modality/dip_p']:.3g}); mixture of {metrics['modality/components']:.0f} by BIC"
         )
+
+
+def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
+    """What `metrics.json` of an evaluation holds: numbers by name, and `about`.
+
+    Args:
+        folder: Of the evaluation.
+        required: What `about` must hold.
+
+    Raises:
+        DamagedError: It cannot be read, something is missing, or a value is of another kind.
+    """
+    file = folder / "metrics.json"
+    found = read_json(file, {"about": dict})
+    about = found["about"]
+    try:
+        check_mapping(about, {key: kind for key, kind in _ABOUT.items() if key in about or key in required}, "about")
+        for key in ("omitted", "skipped"):
+            check_mapping(about.get(key, {}), dict.fromkeys(about.get(key, {}), str), f"about.{key}")
+        for name, two in about.get("thresholds", {}).items():
+            if not isinstance(two, list) or len(two) != 2 or not all(isinstance(one, int | float) for one in two):
+                raise ValueError(f"about.thresholds.{name} is {two}, expected two numbers")
+        check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
+    except ValueError as reason:
+        raise DamagedError(f"{file}: {reason}") from reason
+    return found
 
 
 def kept_words(scored: int, kept: int) -> str:

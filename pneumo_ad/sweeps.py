@@ -22,9 +22,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import runs_below, status
+from pneumo_ad.dot_hydra import OVERRIDES, read_overrides
+from pneumo_ad.errors import ConfigError, DamagedError, DataError
+from pneumo_ad.jobs import read_story, runs_below, status
 from pneumo_ad.resolvers import short
+from pneumo_ad.saved import is_there
 from pneumo_ad.search_path import as_override, saved_search_path
 
 # With these Hydra shows something and starts nothing.
@@ -144,13 +146,12 @@ def folder_name(overrides: Sequence[str]) -> str:
 
 def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
     """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there."""
-    file = folder / ".hydra" / "overrides.yaml"
-    if not file.is_file():
+    if not is_there(folder / OVERRIDES):
         raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){runs_below(folder)}")
     given = {_key(one) for one in more}
     if "hydra.run.dir" in given:
         raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
-    kept = [str(one) for one in OmegaConf.load(file) if _key(str(one)) not in given]
+    kept = [one for one in read_overrides(folder) if _key(one) not in given]
     paths = as_override(saved_search_path(folder)) if "hydra.searchpath" not in given else []
     quoted = str(folder).replace("'", "\\'")
     # The recipe may be a sweep: this is one of its runs.
@@ -191,6 +192,13 @@ class SweepReport(Callback):
             if one.word == "failed":
                 print(f"failed: {folder.relative_to(sweep)}: {one.reason}")
         print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
-        now = [folder for folder in found if (folder / "run.json").is_file()]
-        if any(found[one].word == "failed" and (one / "run.json").stat().st_mtime > self._began for one in now):
+        if any(one.word == "failed" and self._now(folder) for folder, one in found.items()):
             raise SystemExit(1)
+
+    def _now(self, folder: Path) -> bool:
+        """Whether a run's end is told by this command; one whose `run.json` cannot be read fails each time."""
+        try:
+            read_story(folder)
+        except DamagedError:
+            return True
+        return (folder / "run.json").stat().st_mtime > self._began

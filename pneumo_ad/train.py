@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pneumo_ad.compilation import check_compiler, compile_net
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.device import device_of
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.evaluate import evaluate_run
 from pneumo_ad.evaluation.options import check_evaluation
 from pneumo_ad.jobs import INTERRUPTED, read_story, tell
@@ -32,6 +33,7 @@ from pneumo_ad.origin import Origin, keep_contents
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.provenance import record
 from pneumo_ad.runs import keep_split, load_run, write_split
+from pneumo_ad.saved import in_a_line, is_there
 from pneumo_ad.summary import print_evaluation
 from pneumo_ad.trackers import log_config, log_outcome
 
@@ -145,21 +147,35 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
         run_dir: The run folder.
 
     Raises:
+        DamagedError: The checkpoint is none that the training can go on from.
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
         DivergedError: The loss or the weights are no longer finite, or those of the last checkpoint are not.
     """
     last = run_dir / "checkpoints" / "last.ckpt"
-    if last.is_file():
+    going_on = is_there(last)
+    if going_on:
         log.info("going on from %s", os.path.relpath(last))
         check_weights(read_checkpoint(last)["state_dict"], module, last)
     # First, before those that save, whatever callbacks were asked for.
     trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
     try:
-        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
+        trainer.fit(module, datamodule, ckpt_path=last if going_on else None)
     except SIGTERMException:
         if trainer.is_global_zero:
             log.warning("told to end; the same command, or resume=%s, goes on", os.path.relpath(run_dir))
         raise SystemExit(INTERRUPTED) from None
+    except UserError:
+        raise
+    except Exception as reason:
+        if going_on and _restoring(reason):  # whatever it holds beside the weights can fail in any way
+            raise DamagedError(f"{last}: no training can go on from it ({in_a_line(reason)})") from reason
+        raise
+
+
+def _restoring(reason: Exception) -> bool:
+    """Whether an error came while Lightning put back what a checkpoint holds."""
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(reason.__traceback__)}
+    return any(Path(file).name == "checkpoint_connector.py" for file in files)
 
 
 @torch.no_grad()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import lightning as L
 import pandas as pd
-import torch
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from pneumo_ad.checkpoints import read_checkpoint
 from pneumo_ad.compose import build, build_all
 from pneumo_ad.data.store import open_store
 from pneumo_ad.errors import ConfigError
@@ -71,7 +71,7 @@ def _measure(
     config: DictConfig, module: LungSegmentation, tables: dict[str, pd.DataFrame], run_dir: Path
 ) -> tuple[int, dict[str, float]]:
     """Write the best epoch's segmenter and what it reaches on each table; returns that epoch and its metrics."""
-    best = torch.load(run_dir / "checkpoints" / "best.ckpt", map_location="cpu", weights_only=True)
+    best = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     module.load_state_dict(best["state_dict"])
     module.segmenter.save(run_dir / "lung_unet.safetensors")
     segmenter = LungSegmenter.from_file(run_dir / "lung_unet.safetensors")  # measured as it ships

@@ -6,7 +6,6 @@ workers. Hydra's Optuna sweeper is not used: it is bound to a version whose stor
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -30,8 +29,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pneumo_ad.cli import main
 from pneumo_ad.compose import compose_config
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.jobs import end_after, read_story, status
+from pneumo_ad.saved import GIB, in_a_line, is_there, opened
+from pneumo_ad.summary import read_metrics
 from pneumo_ad.sweeps import folder_name
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,7 @@ def tune(overrides: Sequence[str]) -> Path:
     folder = Path("sweeps") / config.name / (folder_name(fixed) if fixed else "default")
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=f"sqlite:///{folder / 'study.db'}",
-        study_name=config.name,
-        direction=wanted.direction,
-        load_if_exists=True,
-    )
+    study = _open_study(folder / "study.db", config.name, wanted.direction)
     _keep_question(study, {"metric": wanted.metric, "direction": wanted.direction, "space": space}, folder)
     worker = folder / "workers" / uuid.uuid4().hex
     worker.parent.mkdir(exist_ok=True)
@@ -72,6 +68,23 @@ def tune(overrides: Sequence[str]) -> Path:
         _work(study, wanted, space, list(overrides), folder, worker.name)
     _report(study, wanted, folder)
     return folder
+
+
+def _open_study(file: Path, name: str, direction: Any) -> optuna.Study:
+    """The study of a file, begun where there is none.
+
+    Raises:
+        DamagedError: Something else lies there.
+    """
+    if is_there(file):
+        with opened(file, 64 * GIB):
+            pass
+    try:
+        return optuna.create_study(
+            storage=f"sqlite:///{file}", study_name=name, direction=direction, load_if_exists=True
+        )
+    except Exception as reason:  # Optuna passes on whatever SQLAlchemy raises
+        raise DamagedError(f"{file}: no study that Optuna can go on with ({in_a_line(reason)})") from reason
 
 
 def _checked(config: DictConfig) -> DictConfig:
@@ -91,6 +104,8 @@ def _keep_question(study: optuna.Study, asked: dict[str, Any], folder: Path) -> 
     """A study answers one question: with another metric or space its values would not compare."""
     now = {key: repr(value) for key, value in asked.items()}
     before = study.user_attrs.get("asked")
+    if before is not None and not isinstance(before, dict):
+        raise DamagedError(f"{folder / 'study.db'}: what was asked is {str(before)[:40]!r}, expected a mapping")
     if before is None:
         study.set_user_attr("asked", now)
     elif before != now:
@@ -182,7 +197,10 @@ def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
             ended = child.wait()
     if ended:
         return read_story(folder).get("reason") or f"exit status {ended}, see {folder}.log"
-    metrics = json.loads((folder / "metrics.json").read_text())
+    try:
+        metrics = read_metrics(folder, "omitted")
+    except DamagedError as reason:
+        return str(reason)
     if metric not in metrics:
         why = metrics["about"]["omitted"].get(metric, f"there are {', '.join(key for key in metrics if '/' in key)}")
         return f"no {metric}: {why}"
@@ -229,7 +247,7 @@ def _report(study: optuna.Study, wanted: DictConfig, folder: Path) -> None:
     if not study.get_trials(states=[TrialState.COMPLETE]):
         raise DataError(f"all {_ended(study)} trials failed; the last: {study.trials[-1].user_attrs.get('reason')}")
     best = study.best_trial
-    run = folder / best.user_attrs["folder"]
+    run = folder / str(best.user_attrs.get("folder"))
     print(f"best of {_ended(study)} trials, {wanted.metric} = {best.value:.4f}: {best.params}")
     print(f"measured on validation, where it was chosen; on the test split: pneumo-ad evaluate 'run={run}' subset=test")
     print(f"leaderboard: pneumo-ad compare {folder}")

@@ -13,7 +13,7 @@ PACKAGE = Path(pneumo_ad.__file__).parent
 FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.relative_to(PACKAGE).parts[:1])
 # From the lowest floor up; a name stands for a module, or for a package with all in it that has no floor of its own.
 FLOORS = [
-    {"errors", "paths", "files", "joined", "printable", "threads", "__init__"},
+    {"errors", "paths", "files", "joined", "printable", "saved", "threads", "__init__"},
     {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
     | {"shortcuts", "matching", "residuals", "spread", "compilation", "placement"},
     {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps", "loggers"}
@@ -46,6 +46,8 @@ HYDRA = {
     "leaderboard",
     "processes",
     "search_path",
+    "dot_hydra",
+    "run_config",
     "tune",
     "origin",
     "cli",

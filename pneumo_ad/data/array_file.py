@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DamagedError, DataError
+from pneumo_ad.saved import is_there, map_array
 
 if TYPE_CHECKING:
     from pneumo_ad.data.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class ArrayFile:
@@ -99,7 +104,9 @@ def cached_array(
     compute: Callable[[], Iterable[npt.NDArray[np.uint8]]],
     shape: tuple[int, int] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """An array kept beside a store (for example lung fields), computed once, written aside and renamed when whole.
+    """An array kept beside a store (for example lung fields), computed once, and again where it is damaged.
+
+    It is written aside and renamed when whole.
 
     Args:
         store: The store it belongs to.
@@ -110,18 +117,26 @@ def cached_array(
     Returns:
         The array, memory-mapped.
     """
-    path = store.folder / f"{name}.npy"
-    if not path.is_file():
-        with FileLock(f"{path}.lock"):
-            if not path.is_file():
-                aside = path.with_suffix(".partial")
-                try:
-                    with full_disk_named(path.parent), ArrayFile(aside, len(store), shape or store.image_size) as rows:
-                        for row in compute():
-                            rows.write(row)
-                        rows.finish()
-                    aside.rename(path)
-                finally:
-                    aside.unlink(missing_ok=True)
-    kept: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    return kept
+    path, size = store.folder / f"{name}.npy", shape or store.image_size
+    expected = (np.uint8, (len(store), *size))
+    try:
+        if is_there(path):
+            return map_array(path, *expected)
+    except DamagedError as reason:
+        log.warning("%s: it is made anew", reason)
+    with FileLock(f"{path}.lock"):
+        try:
+            return map_array(path, *expected)  # somebody made it while we waited
+        except DamagedError:
+            if path.is_dir():  # which no file can be moved over
+                shutil.rmtree(path)
+        aside = path.with_suffix(".partial")
+        try:
+            with full_disk_named(path.parent), ArrayFile(aside, len(store), size) as rows:
+                for row in compute():
+                    rows.write(row)
+                rows.finish()
+            aside.rename(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    return map_array(path, *expected)

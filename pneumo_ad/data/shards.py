@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,10 +20,11 @@ from filelock import FileLock
 
 from pneumo_ad.data.building import OnError
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.data.store import Store, check_on_error, mark_used, read_store, store_folder
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.data.store import Store, check_on_error, mark_used, read_about, read_store, store_folder
+from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.joined import join
+from pneumo_ad.saved import MIB, is_there, read_json
 
 MissingShards = Literal["raise", "skip"]
 
@@ -85,14 +87,26 @@ def open_shards(
     check_missing(missing)
     parts = split_table(table, shards)
     folders = [store_folder(part, image_size, fit, cache) for part in parts]
-    there = [(folder / "store.json").is_file() for folder in folders]
+    there = [is_there(folder / "store.json") for folder in folders]
     absent = tuple(number for number, whole in enumerate(there) if not whole)
     if absent and (missing == "raise" or len(absent) == shards):
         raise DataError(_not_there(absent, shards, image_size, fit, folders[0].parent))
     opened = [
-        read_store(folder, part, on_error) for folder, part, whole in zip(folders, parts, there, strict=True) if whole
+        _opened(number, folders, parts[number], image_size, fit, on_error)
+        for number, whole in enumerate(there)
+        if whole
     ]
     return Shards(join_stores(opened), absent)
+
+
+def _opened(
+    number: int, folders: Sequence[Path], part: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError
+) -> Store:
+    try:
+        return read_store(folders[number], part, on_error)
+    except DamagedError as reason:
+        hint = _not_there([number], len(folders), image_size, fit, folders[0].parent)
+        raise DamagedError(f"{reason}; {hint}") from reason
 
 
 def check_missing(missing: MissingShards) -> None:
@@ -128,7 +142,7 @@ def join_stores(stores: Sequence[Store]) -> Store:
     first = stores[0]
     if len(stores) == 1:
         return first
-    about = [json.loads((store.folder / "store.json").read_text()) for store in stores]
+    about = [read_about(store.folder) for store in stores]
     for store, own in zip(stores, about, strict=True):
         for word, mine, its in (
             ("image_size", first.image_size, store.image_size),
@@ -168,9 +182,10 @@ def joined_key(keys: Sequence[str]) -> str:
 def _describe(folder: Path, about: dict[str, object]) -> None:
     """A folder for what belongs to the whole, listed and cleared as stores are; one that says so already is read."""
     file = folder / "store.json"
-    if file.is_file() and json.loads(file.read_text()) == about:
-        mark_used(folder)
-        return
+    with suppress(DamagedError):  # made anew, from what it tells of
+        if read_json(file, most=256 * MIB) == json.loads(json.dumps(about)):
+            mark_used(folder)
+            return
     with FileLock(f"{folder}.lock"):
         folder.mkdir(exist_ok=True)
         write_json(file, about)

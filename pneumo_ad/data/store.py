@@ -12,10 +12,12 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +27,10 @@ from filelock import FileLock
 from pneumo_ad.data.building import FORMAT, OnError, build_store, entries_of, name_files, unreadable
 from pneumo_ad.data.contents import FILE, read_contents
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.paths import cache_dir
 from pneumo_ad.placement import Placement
+from pneumo_ad.saved import GIB, MIB, is_there, map_array, read_json, read_table
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +142,7 @@ def open_store(
     on_error: OnError = "raise",
     cache: Path | None = None,
 ) -> Store:
-    """Open the store of a table, building it where it is not there yet.
+    """Open the store of a table, building it where it is not there yet, or no longer whole.
 
     Args:
         table: A checked table (`check_table`).
@@ -150,23 +153,33 @@ def open_store(
 
     Raises:
         DataError: A file that cannot be read or a box outside its image (`on_error=raise`), no file that can be used,
-            or no room on the disk.
+            no room on the disk, or a store that is damaged and cannot be replaced.
         ConfigError: An unknown `on_error`.
     """
     check_on_error(on_error)
     folder = store_folder(table, image_size, fit, cache)
-    if not (folder / "store.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not (folder / "store.json").is_file():  # nobody built it while we waited
-                earlier = earlier_key(table, image_size, fit)
-                if (folder.with_name(earlier) / "store.json").is_file():
-                    log.warning(
-                        "store %s of these files is of an earlier version, and a new one is built; "
-                        "`pneumo-ad store clear=%s` clears the old one",
-                        *(earlier, earlier),
-                    )
-                build_store(table, image_size, fit, on_error, folder)
+    try:
+        if is_there(folder / "store.json"):
+            return read_store(folder, table, on_error)
+    except DamagedError as reason:
+        log.warning("%s: the store is built anew", reason)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        try:
+            return read_store(folder, table, on_error)  # somebody built it while we waited
+        except DamagedError as reason:
+            try:
+                remove_store(folder)
+            except OSError:
+                raise reason from None  # somebody else's, or on a disk for reading
+        earlier = earlier_key(table, image_size, fit)
+        if (folder.with_name(earlier) / "store.json").is_file():
+            log.warning(
+                "store %s of these files is of an earlier version, and a new one is built; "
+                "`pneumo-ad store clear=%s` clears the old one",
+                *(earlier, earlier),
+            )
+        build_store(table, image_size, fit, on_error, folder)
     return read_store(folder, table, on_error)
 
 
@@ -203,21 +216,64 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
 
     Raises:
         DataError: It was built without files that cannot be read (`on_error=raise`).
+        DamagedError: It is not whole, or not of this table.
     """
-    about = json.loads((folder / "store.json").read_text())
+    about = read_about(folder)
     skipped = name_files(about["skipped"], table, absolute=False)
     if skipped and on_error == "raise":
         raise unreadable(skipped)
-    measured = pd.read_csv(folder / "table.csv", dtype={"image": str}, keep_default_na=False)
+    numbers = dict.fromkeys(("top", "left", "fitted_height", "fitted_width", "height", "width"), float)
+    measured = read_table(
+        folder / "table.csv", {"image": str, **numbers}, GIB, dtype={"image": str}, keep_default_na=False
+    )
+    if set(measured["image"]) | set(skipped) != set(table["image"]) or measured["image"].duplicated().any():
+        raise DamagedError(f"{folder / 'table.csv'}: not the radiographs that the store was made of")
     # Labels and splits come from today's table: they are not part of the key.
     own = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
     joined = measured.merge(own, on="image", how="left", validate="1:1")
     # The key holds the boxes: those of today's table are those that were drawn.
     kinds = ["boxes" if entry["boxes"] else "mask" if entry["opacity"] else "" for entry in entries_of(joined)]
     joined["truth"] = kinds
-    images, lung, opacity = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "lung", "opacity"))
+    shape = (len(measured), *about["image_size"])
+    images, lung, opacity = (
+        map_array(folder / f"{name}.npy", np.uint8, shape) for name in ("images", "lung", "opacity")
+    )
     mark_used(folder)
     return Store(images, lung, opacity, joined, skipped, folder)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What `store.json` tells of a store.
+
+    Args:
+        folder: Of the store.
+
+    Raises:
+        DamagedError: It cannot be read, or something is missing in it.
+    """
+    file = folder / "store.json"
+    about = read_json(
+        file, {"skipped": dict, "image_size": list, "fit": str, "images": int, "source": str}, most=256 * MIB
+    )
+    size = about["image_size"]
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise DamagedError(f"{file}: image_size is {size}, expected height and width")
+    return about
+
+
+def remove_store(folder: Path) -> None:
+    """Delete a store, whose lock the caller holds; whoever has it open keeps reading it until they close it (on POSIX).
+
+    Args:
+        folder: Of the store; may be absent.
+    """
+    gone = folder.with_suffix(".partial")
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)  # one step: a store is either whole or not there
+        shutil.rmtree(gone)
 
 
 def mark_used(folder: Path) -> None:

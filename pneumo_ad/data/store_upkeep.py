@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pneumo_ad.data.store import read_about, remove_store
+from pneumo_ad.errors import DamagedError
 from pneumo_ad.paths import cache_dir
 
 
@@ -25,6 +26,7 @@ class StoreInfo:
         source: Folder of the files it was made of.
         bytes: On disk.
         used: When it was last opened.
+        damaged: What is wrong with its `store.json`, which the other values then are not of; else empty.
     """
 
     folder: Path
@@ -34,6 +36,7 @@ class StoreInfo:
     source: str
     bytes: int
     used: float
+    damaged: str = ""
 
 
 def list_stores(cache: Path | None = None) -> list[StoreInfo]:
@@ -43,8 +46,11 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
     for about_file in cache.glob("*/store.json"):
         if about_file.parent.suffix == ".partial":  # under way, or left by who was killed: see `clear_leftovers`
             continue
-        about = json.loads(about_file.read_text())
-        size = sum(_room(file.stat()) for file in about_file.parent.iterdir())
+        try:
+            about, damaged = read_about(about_file.parent), ""
+        except DamagedError as reason:
+            about, damaged = {"images": 0, "image_size": [0, 0], "fit": "", "source": ""}, str(reason)
+        size = sum(_room(file.lstat()) for file in about_file.parent.iterdir())
         image_size = (int(about["image_size"][0]), int(about["image_size"][1]))
         stores.append(
             StoreInfo(
@@ -54,7 +60,8 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
                 about["fit"],
                 about["source"],
                 size,
-                about_file.stat().st_mtime,
+                about_file.lstat().st_mtime,
+                damaged,
             )
         )
     return sorted(stores, key=lambda store: -store.used)
@@ -67,10 +74,8 @@ def _room(stat: os.stat_result) -> int:
 
 def clear_store(folder: Path) -> None:
     """Delete one store; whoever has it open keeps reading it until they close it (on POSIX)."""
-    gone = folder.with_suffix(".partial")
     with FileLock(f"{folder}.lock"):
-        folder.rename(gone)  # one step: a store is either whole or not there
-        shutil.rmtree(gone)
+        remove_store(folder)
 
 
 def clear_leftovers(cache: Path | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.fit import sides
 from pneumo_ad.data.store import store_key
 from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.scoring import Scoring, check_finite, placed
 from pneumo_ad.files import whole
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs import FIXED, Run, saved_config
+from pneumo_ad.saved import check_array, is_there, read_arrays
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.thresholds import Fixed, Threshold, Thresholds, fit_kinds
 
@@ -73,6 +75,9 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
         For each of `JUDGED`: `<score>_normal_lung`, windows wholly inside normal lungs; `<score>_pneumonia`, every
         window of pneumonia radiographs, both of the windows kept (`Scoring.kept`); `<score>_normal_images`, one score
         per normal radiograph with a lung field.
+
+    Raises:
+        DataError: They are not kept, or damaged, and the run's own data are not at hand.
     """
     own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
@@ -87,12 +92,23 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
     if (thinned := every.thinned(scoring.kept_windows)) != every:
         depends.append(str(thinned))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
-    before, files = _read(kept)
+    before: Calibration = {}
+    files, damaged = "", None
+    try:
+        before, files = _read(kept)
+    except DamagedError as reason:
+        damaged = reason
+        log.warning("%s: scores of validation are made anew", reason)
     if not all(np.isfinite(values).all() for values in before.values()):
         before = {}  # of a version that kept them: scored anew, and refused by name
     if before and not look:
         return before
-    data = run.own_datamodule()
+    try:
+        data = run.own_datamodule()
+    except DataError as reason:
+        if damaged:
+            raise DataError(f"{damaged}, and cannot be made anew: {reason}") from reason
+        raise
     of_today = _files_of(data)
     if before and files == of_today:
         return before
@@ -138,15 +154,23 @@ def _files_of(data: PatchDataModule) -> str:
 
 
 def _read(file: Path) -> tuple[Calibration, str]:
-    """What `_keep` kept, and of which files; nothing where there is none, or none that is ours to read."""
-    try:
-        kept = dict(np.load(file, allow_pickle=False))
-    except FileNotFoundError:
+    """What `_keep` kept, and of which files; nothing where there is none.
+
+    Raises:
+        DamagedError: It is not what was kept.
+    """
+    if not is_there(file):
         return {}, ""
-    except OSError as reason:
-        log.warning("scores of validation that were kept cannot be read: %s", reason)
-        return {}, ""
+    kept = read_arrays(file)
     files = str(kept.pop(_FILES, ""))
+    try:
+        names = {f"{name}_{group}" for name in JUDGED for group in ("normal_lung", "pneumonia", "normal_images")}
+        if names != set(kept):
+            raise ValueError(f"it holds {', '.join(sorted(kept)) or 'nothing'}, expected {', '.join(sorted(names))}")
+        for scores in kept.values():
+            check_array(scores, np.float32, (None,))
+    except ValueError as reason:
+        raise DamagedError(f"{file}: {reason}") from reason
     return kept, files
 
 
@@ -154,6 +178,8 @@ def _keep(file: Path, found: Calibration, files: str) -> None:
     """Keep for the next time; a run of somebody else's, in a folder that is not ours to write to, does without."""
     try:
         file.parent.mkdir(exist_ok=True)
+        if file.is_dir():  # which no file can be moved over
+            shutil.rmtree(file)
         with whole(file) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
             np.savez(opened, **found, **{_FILES: np.array(files)})  # type: ignore[arg-type]
     except OSError as reason:

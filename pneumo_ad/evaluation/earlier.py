@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import pandas as pd
 from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.runs import Run
+from pneumo_ad.saved import GIB, is_there, read_table
+from pneumo_ad.summary import read_metrics
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,14 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
 
     Returns:
         A row per window that is kept, radiograph by radiograph as in `rows`; None where there is no such evaluation.
+
+    Raises:
+        DamagedError: A file of it cannot be read.
     """
     metrics, table = folder / "metrics.json", folder / "patches.csv"
-    if not (metrics.is_file() and table.is_file()):
+    if not (is_there(metrics) and is_there(table)):
         return None
-    about, data = json.loads(metrics.read_text()).get("about", {}), run.datamodule
+    about, data = read_metrics(folder)["about"], run.datamodule
     same = {
         "store": data.store.key,
         "score": type(run.module.score).__name__,
@@ -48,7 +52,8 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     told = about.get("thresholds", {}).get("score")
     if told is not None and (len(told) == 2) != run.module.score.orders_outside:
         return None  # of a version that told three kinds by every score
-    windows = pd.read_csv(table, dtype={"image": str}, keep_default_na=False)
+    numbers = dict.fromkeys(("top", "left", "score"), float)
+    windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str}, keep_default_na=False)
     grid = scoring.kept(data)
     expected = np.tile(grid.positions, (len(rows), 1))
     names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(grid))

@@ -6,10 +6,9 @@ import logging
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.runs import Run
+from pneumo_ad.runs import Run, read_split
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +28,8 @@ def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int
     if subset not in SUBSETS:
         raise ConfigError(f"subset={subset} is not known; expected train, val, test or all")
     rows = run.datamodule.rows(None if subset == "all" else subset)
-    split, seen = run.folder / "split.csv", 0
-    if run.data_changed and split.is_file():
-        own = pd.read_csv(split, dtype=str, keep_default_na=False)
+    seen = 0
+    if run.data_changed and (own := read_split(run.folder)) is not None:
         known = set(own.loc[own["split"].isin(("train", "val")), "patient"])
         new = ~run.datamodule.store.table["patient"].iloc[rows].isin(known).to_numpy()
         seen = int((~new).sum())

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from pneumo_ad import scores
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.judge import Standard
+from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
 from pneumo_ad.scores import Score
 from pneumo_ad.thresholds import Thresholds
 
@@ -24,6 +24,22 @@ FILE = "model.json"
 VERSION = 2  # of what stands in it; raise it when a reader of this version could no longer read it
 _TWO_THRESHOLDS = 1  # the version that reads what has two thresholds, or none; the next reads one alone
 LUNG_THRESHOLD = 0.5  # probability above which a pixel is lung
+
+_LARGEST = 1e30  # of a score: NaN and infinity are none
+_EXPECTED: Expected = {
+    **dict.fromkeys(("format", "fit", "cover", "view"), str),
+    **dict.fromkeys(("patch", "stride"), int),
+    "image_size": list,
+    "standard": {
+        **dict.fromkeys(("score", "unit"), str),
+        **dict.fromkeys(("normals", "window_range"), list),
+        "false_alarm_rate": int | float,
+        "thresholds": list | None,
+    },
+    "files": dict,
+    "about": dict,
+    "parity": dict | None,
+}
 
 
 @dataclass(frozen=True)
@@ -138,15 +154,16 @@ def read_description(folder: Path) -> Description:
             the one that was written.
     """
     file = folder / FILE
-    if not file.is_file():
+    if not is_there(file):
         raise DataError(f"{folder}: no exported model (no {FILE}); expected a folder written by `pneumo-ad export`")
+    content = read_json(file, {"format_version": int}, most=MIB)
     try:
-        content = json.loads(file.read_text())
         if content["format_version"] > VERSION:
             raise DataError(
                 f"{file}: written by a newer version of pneumo_ad ({content['about'].get('pneumo_ad')}), format "
                 f"{content['format_version']}; this one reads up to {VERSION}: export again, or install that version"
             )
+        _check(content)
         standard = content["standard"]
         notes = list(content.get("notes", []))  # which the first version did not write
         thresholds, unordered = _told(standard)
@@ -173,10 +190,10 @@ def read_description(folder: Path) -> Description:
         digests = {about["file"]: about["sha256"] for about in content["files"].values()}
     except DataError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as reason:
-        raise DataError(f"{file}: not what `pneumo-ad export` writes ({type(reason).__name__}: {reason})") from reason
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as reason:
+        raise DamagedError(f"{file}: not what `pneumo-ad export` writes ({in_a_line(reason)})") from reason
     for name, written in digests.items():
-        if Path(name).name != name or not (folder / name).is_file():
+        if Path(name).name != name or name in (".", "..") or not is_there(folder / name):
             raise DataError(f"{folder / name}: no such file, though {FILE} names it: export again")
         if digest(folder / name) != written:
             raise DataError(
@@ -201,7 +218,47 @@ def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
     return thresholds, []
 
 
+def _check(content: dict[str, Any]) -> None:
+    """See that a `model.json` holds what is read of it, each of its kind and within its range.
+
+    Raises:
+        ValueError: It does not; names the key.
+    """
+    check_mapping(content, _EXPECTED)
+    standard, sizes = content["standard"], content["image_size"]
+    if len(sizes) != 2 or not all(isinstance(side, int) for side in sizes):
+        raise ValueError(f"image_size is {sizes}, expected height and width")
+    for key, words in (("fit", get_args(Fit)), ("view", ("patch", "image"))):
+        if content[key] not in words:
+            raise ValueError(f"{key} is {content[key]!r}, expected {' or '.join(words)}")
+    if not 0 < standard["false_alarm_rate"] < 1:
+        raise ValueError(
+            f"standard.false_alarm_rate is {standard['false_alarm_rate']}, expected a share between 0 and 1"
+        )
+    for key, counts in (("normals", ()), ("thresholds", (1, 2)), ("window_range", (2,))):
+        numbers = standard[key] if standard[key] is not None else [0.0]
+        finite = all(isinstance(one, int | float) and abs(one) < _LARGEST for one in numbers)
+        if not finite or (counts and len(numbers) not in counts):
+            words = " or ".join(map(str, counts)) or "any number of"
+            raise ValueError(f"standard.{key} is {str(numbers)[:80]}, expected {words} finite numbers")
+    if "model" not in content["files"] or not content["files"].keys() <= {"model", "lungs"}:
+        raise ValueError(
+            f"files are {', '.join(content['files'])}, expected model, and lungs where they are looked for"
+        )
+    for part, about in content["files"].items():
+        check_mapping(about, {"file": str, "sha256": str}, f"files.{part}")
+    if not all(isinstance(note, str) for note in content.get("notes", [])):
+        raise ValueError("notes hold other than sentences")
+
+
 def digest(file: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits."""
-    with file.open("rb") as content:
+    """SHA-256 of a file in hexadecimal digits.
+
+    Args:
+        file: To read.
+
+    Raises:
+        DamagedError: It cannot be read, or is no regular file.
+    """
+    with opened(file, 64 * GIB) as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,28 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
+from pneumo_ad.saved import GIB, open_zip, opened
 
 Floats = npt.NDArray[np.float32]
-Graph = Callable[..., list[Floats]]  # arrays in the order of the inputs -> arrays in the order of the outputs
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An opened graph.
+
+    Attributes:
+        run: Arrays in the order of the inputs -> arrays in the order of the outputs.
+        sides: The last two sides of what each input takes.
+    """
+
+    run: Callable[..., list[Floats]]
+    sides: list[tuple[Any, ...]]
+
+    def __call__(self, *inputs: Floats) -> list[Floats]:
+        """See `run`."""
+        return self.run(*inputs)
+
 
 OPSET = 18  # of ONNX: the first with an antialiased Resize
 
@@ -134,12 +152,13 @@ def _open_onnx(file: Path) -> Graph:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as reason:  # its own errors share no base
         raise DataError(f"{file}: not a whole ONNX model ({str(reason).splitlines()[0]})") from reason
-    names = [one.name for one in session.get_inputs()]
+    inputs = session.get_inputs()
+    names = [one.name for one in inputs]
 
     def graph(*inputs: Floats) -> list[Floats]:
         return session.run(None, dict(zip(names, inputs, strict=True)))
 
-    return graph
+    return Graph(graph, [tuple(one.shape[-2:]) for one in inputs])
 
 
 def _save_torch(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path) -> None:
@@ -152,7 +171,11 @@ def _save_torch(program: ExportedProgram, inputs: Sequence[str], outputs: Sequen
 def _open_torch(file: Path) -> Graph:
     check_no_pickle(file)
     try:
-        module = torch.export.load(file).module()
+        program = torch.export.load(file)
+        module = program.module()
+        taken = set(program.graph_signature.user_inputs)
+        inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in taken]
+        sides = [tuple(one.shape[-2:]) for one in inputs]
     except Exception as reason:  # half a file can fail in any way
         words = f"{reason}".partition("\n")[0] or type(reason).__name__
         raise DataError(f"{file}: not a whole torch.export program ({words})") from reason
@@ -162,7 +185,7 @@ def _open_torch(file: Path) -> Graph:
         found = module(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs))
         return [one.numpy() for one in found]
 
-    return graph
+    return Graph(graph, sides)
 
 
 def check_no_pickle(file: Path) -> None:
@@ -174,10 +197,10 @@ def check_no_pickle(file: Path) -> None:
         DataError: No such archive, or one with a pickle in it.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with opened(file, 64 * GIB) as held, open_zip(held) as archive:
             members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile, ValueError) as reason:
-        raise DataError(f"{file}: not a whole torch.export program ({reason})") from reason
+    except DamagedError as reason:
+        raise DamagedError(f"{file}: not a whole torch.export program ({reason})") from reason
     raw = ("data/weights/weight_", "data/constants/tensor_")
     for name, content in members.items():
         if not name.startswith("data/") or name.startswith(raw) or not content:

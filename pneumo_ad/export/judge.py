@@ -37,6 +37,13 @@ class ExportedJudge:
         self.description = read_description(folder)
         opened = format_named(self.description.format).open
         self.graphs = {part: opened(folder / name) for part, name in self.description.files.items()}
+        for part, graph in self.graphs.items():  # before pictures of such a size are made
+            takes = [self.description.grid.image_size] * (len(self.description.inputs) if part == "model" else 1)
+            if graph.sides != takes:
+                raise DataError(
+                    f"{folder / self.description.files[part]} takes pictures of {graph.sides} pixels, {FILE} says "
+                    f"{takes}: export again"
+                )
         self.grid, self.fit, self.view = self.description.grid, self.description.fit, self.description.view
         self.standard = self.description.standard
         self.notes = self.description.notes

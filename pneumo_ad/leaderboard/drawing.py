@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from matplotlib.figure import Figure
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.errors import UserError
+from pneumo_ad.errors import DamagedError, UserError
 from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.leaderboard.gather import natural
-from pneumo_ad.leaderboard.groups import Comparison, Group
+from pneumo_ad.leaderboard.groups import Comparison, Group, read_images
 from pneumo_ad.metrics.pixels import IN_OPACITY
 from pneumo_ad.runs import load_run
 from pneumo_ad.sampled_maps import read_maps
+from pneumo_ad.saved import GIB, read_table
 
 log = logging.getLogger(__name__)
 
@@ -95,17 +95,19 @@ def _histograms(found: Comparison) -> Figure | None:
 def _patches(found: Comparison, name: str) -> dict[str, npt.NDArray[np.floating]]:
     """SAD by true kind where masks tell it, else by origin."""
     place = found.evaluations[name]
-    patches = pd.read_csv(
-        place / "patches.csv",
-        usecols=["image", "sad", "lung_share", "kind_true"],
-        keep_default_na=False,
-        dtype={"image": str},
-    )
+    columns = {"image": str, "sad": float, "lung_share": float, "kind_true": str}
+    try:
+        patches = read_table(
+            place / "patches.csv", columns, 16 * GIB, usecols=list(columns), keep_default_na=False, dtype={"image": str}
+        )
+    except DamagedError as reason:
+        log.warning("%s; that run is not in the histograms", reason)
+        return {}
     truth = ("outside", "healthy", "opacity")
     by_kind = {kind: patches.loc[patches["kind_true"] == kind, "sad"].to_numpy() for kind in truth}
     if len(by_kind["healthy"]) and len(by_kind["opacity"]):
         return by_kind
-    labels = pd.read_csv(place / "images.csv", dtype=str, keep_default_na=False).set_index("image")["label"]
+    labels = read_images(place).set_index("image")["label"]
     label = patches["image"].map(labels)
     normal_lung = (label == "normal") & (patches["lung_share"] == 1)
     return {
@@ -133,8 +135,7 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
             seed = f"\nseed {seeds[own]}" if len(group.runs) > 1 else ""
             rows[_title(found, group) + seed] = [kept[own].score[at[image]] for image in shown]
     rows["brightness alone"] = [kept[finest].brightness[place[image]] for image in shown]
-    about = pd.read_csv(found.evaluations[finest] / "images.csv", dtype=str, keep_default_na=False)
-    rows_of = about.set_index("image").to_dict("index")
+    rows_of = read_images(found.evaluations[finest]).set_index("image").to_dict("index")
     shapes = [(float(rows_of[image]["height"]), float(rows_of[image]["width"])) for image in shown]
     titles = [f"{image}\n{rows_of[image]['label']}" for image in shown]
     return map_rows(

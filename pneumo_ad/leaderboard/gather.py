@@ -10,8 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.dot_hydra import CONFIG, OVERRIDES, read_config, read_overrides
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.jobs import Status, differences, flatten, read_story, status
+from pneumo_ad.saved import is_there
 
 DEFAULT = "default"  # value of an axis in a run that was not told any
 _ABSENT = "absent"  # from a run's config
@@ -120,15 +122,19 @@ def described(axes: dict[str, str]) -> str:
 
 
 def _read_run(folder: Path, sweep: Path) -> SweptRun:
-    config = None
-    if (folder / ".hydra" / "config.yaml").is_file():
-        loaded = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        config = loaded if isinstance(loaded, DictConfig) else None
-    file = folder / ".hydra" / "overrides.yaml"
-    listed = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else []
-    parts = [str(override).lstrip("+~").partition("=") for override in listed or []]
+    """A run as far as it can be read: one that is damaged counts as failed, with the file that is as the reason."""
+    config, listed, story, stands = None, [], {}, status(folder)
+    try:
+        if is_there(folder / CONFIG):
+            config = read_config(folder)
+        if is_there(folder / OVERRIDES):
+            listed = read_overrides(folder)
+        story = read_story(folder)
+    except DamagedError as reason:
+        stands = Status("failed", str(reason))
+    parts = [override.lstrip("+~").partition("=") for override in listed]
     overrides = {key: value for key, _, value in parts}
-    return SweptRun(folder, str(folder.relative_to(sweep)), status(folder), read_story(folder), config, overrides)
+    return SweptRun(folder, str(folder.relative_to(sweep)), stands, story, config, overrides)
 
 
 def _silent_differences(runs: list[SweptRun]) -> list[str]:

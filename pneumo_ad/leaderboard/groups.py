@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
 import math
 import re
@@ -18,11 +17,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.compose import build, compose_config
-from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
 from pneumo_ad.sampled_maps import SampledMaps, read_maps
+from pneumo_ad.saved import read_table
 from pneumo_ad.search_path import saved_search_path
+from pneumo_ad.summary import read_metrics
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def measure(found: Comparison, overrides: Sequence[str]) -> None:
         overrides: What was asked for on the command line, `key=value`.
     """
     metrics: dict[str, dict[str, Any]] = {}
-    told_by = {name: json.loads((place / "metrics.json").read_text()) for name, place in found.evaluations.items()}
+    told_by = {name: read_metrics(place, "subset") for name, place in found.evaluations.items()}
     for name, told in told_by.items():
         numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
         metrics[name] = {key: value for key, value in numbers.items() if math.isfinite(value)}
@@ -163,18 +164,42 @@ def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
         finest = min((run for run in measured if run.name in known), key=lambda run: _coarseness(run, overrides)).name
         found.pixels = same_pixels(known, finest)
         found.paired |= found.pixels.paired
-    tables = {
-        name: pd.read_csv(
-            place / "images.csv", dtype={"image": str, "patient": str}, keep_default_na=False, na_values=""
-        )
-        for name, place in found.evaluations.items()
-    }
+    tables = {name: read_images(place) for name, place in found.evaluations.items()}
     images, paired = same_images(tables, found.finest)
     if paired is not None:
         found.paired["image/auroc"] = paired
         most = max(len(table[table["label"].isin(["normal", "pneumonia"])]) for table in tables.values())
         if len(images) < most:
             found.notes.append(f"image/auroc is of the {len(images)} radiographs (of {most}) that all runs score")
+
+
+def read_images(place: Path) -> pd.DataFrame:
+    """`images.csv` of an evaluation, a row per radiograph.
+
+    Args:
+        place: Folder of the evaluation.
+
+    Raises:
+        DamagedError: It cannot be read.
+    """
+    columns = {"image": str, "patient": str, "label": str, "score": float, "height": float, "width": float}
+    words = {"image": str, "patient": str}
+    return read_table(place / "images.csv", columns, dtype=words, keep_default_na=False, na_values="")
+
+
+def check_evaluation(place: Path) -> None:
+    """See that what a comparison reads of an evaluation can be read.
+
+    Args:
+        place: Folder of the evaluation.
+
+    Raises:
+        DamagedError: A file of it cannot be read, or is not of as many radiographs as the others.
+    """
+    counted, images = read_metrics(place, "subset").get("counts/images"), read_images(place)
+    if counted is not None and counted != len(images):
+        raise DamagedError(f"{place / 'images.csv'}: {len(images)} radiographs, metrics.json counts {counted}")
+    read_maps(place / "maps")
 
 
 def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
@@ -232,7 +257,7 @@ def choose_sort(found: Comparison, asked: str) -> str | None:
 def _omitted(found: Comparison) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for place in found.evaluations.values():
-        reasons |= json.loads((place / "metrics.json").read_text()).get("about", {}).get("omitted", {})
+        reasons |= read_metrics(place)["about"].get("omitted", {})
     nothing = dict.fromkeys(PIXEL_KEYS, "no run was evaluated on radiographs whose masks are known")
     return reasons | (found.pixels.omitted if found.pixels else nothing)
 
@@ -330,6 +355,10 @@ def _recipe_defaults(found: Comparison) -> DictConfig | None:
     shared = set.intersection(*(set(one.items()) for one in told)) if told else set()
     try:
         places = saved_search_path(found.runs[0].folder)
+    except DamagedError as reason:
+        log.warning("the recipe's defaults are not known: %s", reason)
+        return None
+    try:
         return compose_config("train", [f"{key}={value}" for key, value in sorted(shared)], places)
     except ConfigError as reason:
         log.info("the recipe's defaults are not known: %s", str(reason).splitlines()[0])

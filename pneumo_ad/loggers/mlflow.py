@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_text
 from pneumo_ad.loggers.run_logger import Outcome, RunLogger
+from pneumo_ad.saved import KIB, is_there, read_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -97,9 +98,9 @@ class MLFlowRun(RunLogger):
         from mlflow.exceptions import MlflowException
 
         file = self.run_dir / "mlflow_run_id.txt"
-        if not file.is_file():
+        if not is_there(file):
             return None
-        run_id = file.read_text().strip()
+        run_id = read_text(file, KIB).strip()
         try:
             client.update_run(run_id, status="RUNNING")
         except MlflowException as reason:

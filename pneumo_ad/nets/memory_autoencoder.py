@@ -82,7 +82,8 @@ class MemoryAutoencoder(nn.Module):
         self.encoder = Encoder(width, depth, convs, norm)
         channels = self.encoder.channels
         self.query = nn.Conv2d(channels, channels, 1)  # features are 0 or more; a query points in any direction
-        self.memory = nn.Parameter(torch.randn(slots, channels))
+        self.memory = nn.Parameter(torch.empty(slots, channels))
+        nn.init.normal_(self.memory)
         self.decoder = Decoder(width, depth, convs, norm)
 
     def attend(self, x: Tensor) -> Tensor:

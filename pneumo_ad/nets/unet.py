@@ -14,6 +14,8 @@ from pneumo_ad.nets.upconv import upconv, upsample
 
 Norm = Literal["none", "batch"]
 
+_DEEPEST = 14  # poolings: of the longest side that there is (`patches.grid.LONGEST`) one pixel is left
+
 
 class ConvBlock(nn.Sequential):
     """`convs` 3 x 3 convolutions with zero padding, each followed by an optional norm and ReLU: size is kept.
@@ -136,10 +138,12 @@ def check_sizes(width: int, depth: int, convs: int, norm: str) -> None:
         norm: `none` or `batch`.
 
     Raises:
-        ConfigError: A number below 1 or an unknown norm.
+        ConfigError: A number below 1, more poolings than a side has halves, or an unknown norm.
     """
     if min(width, depth, convs) < 1:
         raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
+    if depth > _DEEPEST:
+        raise ConfigError(f"depth={depth}: no side is halved so often; expected at most {_DEEPEST}")
     if norm not in ("none", "batch"):
         raise ConfigError(f"norm={norm!r} is not known; expected 'none' or 'batch'")
 

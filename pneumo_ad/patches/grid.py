@@ -19,6 +19,8 @@ from pneumo_ad.errors import ConfigError
 
 Cover = Literal["inside", "full"]
 
+LONGEST = 2**14  # pixels of a side: radiographs have some thousands
+
 
 def starts(length: int, patch: int, stride: int, cover: Cover = "inside") -> npt.NDArray[np.int64]:
     """Offsets of the windows along one side.
@@ -30,7 +32,8 @@ def starts(length: int, patch: int, stride: int, cover: Cover = "inside") -> npt
         cover: `inside` keeps to the stride and may leave a border uncovered; `full` adds a window flush to the end.
 
     Raises:
-        ConfigError: A stride below 1 or longer than the side, a patch that does not fit, or an unknown `cover`.
+        ConfigError: A stride below 1 or longer than the side, a patch that does not fit, a side above `LONGEST`, or an
+            unknown `cover`.
 
     >>> starts(256, 32, 20).tolist()[-1], len(starts(256, 32, 20))
     (220, 12)
@@ -39,6 +42,8 @@ def starts(length: int, patch: int, stride: int, cover: Cover = "inside") -> npt
     """
     if cover not in ("inside", "full"):
         raise ConfigError(f"cover={cover!r} is not known; expected 'inside' or 'full'")
+    if length > LONGEST:
+        raise ConfigError(f"a side of {length} pixels; the largest that works is {LONGEST}")
     if not 1 <= patch <= length:
         raise ConfigError(
             f"a patch of {patch} pixels does not fit a side of {length} pixels; the largest that works is {length}"

@@ -12,14 +12,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json, write_text
 from pneumo_ad.prediction.files import File
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
-from pneumo_ad.prediction.written import FOLDERS, LIST, add_to_list, digest_of, read_list, read_story, write_list
+from pneumo_ad.prediction.written import FOLDERS, LIST, add_to_list, digest_of, read_list, write_list
 from pneumo_ad.prediction.written import STORY as _STORY
 from pneumo_ad.printable import printable
+from pneumo_ad.saved import GIB, check_mapping, in_a_line, is_there, read_json
 
 _LOCK = ".lock"
 _DONE, _PARTS = "done.json", "parts"
@@ -46,7 +47,7 @@ class OutputFolder:
         self._written: dict[str, str] = {}  # digests of pictures by name
         check_folder(folder, overwrite)
         before = None if overwrite else _story(folder)
-        if overwrite and (folder / _STORY).is_file():
+        if overwrite and is_there(folder / _STORY):
             self._delete()
         elif before is not None:
             self._check(before["asked"], asked)
@@ -55,7 +56,9 @@ class OutputFolder:
         self._written = self._pictures_there()
         write_list(folder, self._written)
         self._asked = asked
-        self._next_part = max((int(part.stem) for part in (folder / _PARTS).glob("*.json")), default=-1) + 1
+        self._next_part = (
+            max((int(part.stem) for part in (folder / _PARTS).glob("*.json") if part.stem.isdecimal()), default=-1) + 1
+        )
         (folder / _PARTS).mkdir(exist_ok=True)
         self._tell("unfinished", {})
 
@@ -73,12 +76,28 @@ class OutputFolder:
     def _entries(self, damaged: bool = False) -> Iterator[dict[str, Any]]:
         """What was noted of each file; of notes that are damaged nothing, where that is allowed."""
         for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
-            if file.is_file():
+            if is_there(file):
                 try:
-                    yield from [_entry(one) for one in json.loads(file.read_text())["files"]]
-                except (ValueError, KeyError, TypeError, RecursionError):
+                    yield from self._checked(file)
+                except DamagedError as reason:
                     if not damaged:
-                        raise DataError(f"{file}: not what predict writes; overwrite=true begins anew") from None
+                        raise DataError(f"{reason}; overwrite=true begins anew") from None
+
+    def _checked(self, file: Path) -> list[dict[str, Any]]:
+        """What was noted in a file: each entry whole, its pictures within this folder."""
+        entries: list[dict[str, Any]] = read_json(file, {"files": list}, GIB)["files"]
+        try:
+            for entry in entries:
+                check_mapping(entry, {"file": str, "stamp": list, "row": dict | None, "reason": str}, "files")
+                row = entry["row"]
+                if row is not None:
+                    check_mapping(row, {"file": str, "warnings": str, "anomalous": bool | None}, entry["file"])
+                    for picture in filter(None, (row.get("map"), row.get("overlay"))):
+                        if not (self.folder / picture).resolve().is_relative_to(self.folder.resolve()):
+                            raise ValueError(f"{picture} lies elsewhere")
+        except (ValueError, TypeError) as reason:
+            raise DamagedError(f"{file}: not what predict writes ({in_a_line(reason)})") from reason
+        return [_in_todays_words(entry) for entry in entries]
 
     def _pictures_there(self) -> dict[str, str]:
         """Digests by name, as they are listed; where an earlier version wrote no list, of the files that are there."""
@@ -214,29 +233,21 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 def _story(folder: Path, damaged: bool = False) -> dict[str, Any] | None:
     """What was asked for and how it stands; None where predict never was."""
     file = folder / _STORY
-    if not file.is_file():
+    if not is_there(file):
         return None
-    story = read_story(folder)
-    if story is None and not damaged:
-        raise DataError(f"{file}: not what predict writes; name another output, or add overwrite=true")
-    return story or {}
+    try:
+        return read_json(file, {"asked": dict, "state": str})
+    except DamagedError as reason:
+        if damaged:
+            return {}
+        raise DataError(f"{reason}: not what predict writes; name another output, or add overwrite=true") from None
 
 
-def _entry(noted: dict[str, Any]) -> dict[str, Any]:
-    """What was noted of a file, checked.
-
-    Raises:
-        KeyError: It lacks something.
-        TypeError: It is something else.
-    """
-    row = noted["row"]
-    if not isinstance(noted["file"], str) or not (row is None or isinstance(row, dict)):
-        raise TypeError("no notes of a file")
-    if row is not None:
-        row = row | {"file": printable(row["file"])}
-        if not all(isinstance(row.get(key) or "", str) for key in ("map", "overlay")):
-            raise TypeError("no names of pictures")
-    return {"file": printable(noted["file"]), "stamp": list(noted["stamp"]), "row": row, "reason": noted["reason"]}
+def _in_todays_words(entry: dict[str, Any]) -> dict[str, Any]:
+    """Notes of a file with its name as it is printed: an earlier version wrote names as they were."""
+    row = entry["row"]
+    name = printable(entry["file"])
+    return entry | {"file": name, "row": row if row is None else row | {"file": printable(row["file"])}}
 
 
 def _lies_in(picture: Path, folder: Path) -> bool:

@@ -9,6 +9,7 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.run_judge import RunJudge
 from pneumo_ad.runs import load_run
+from pneumo_ad.saved import is_there
 
 # What of a run's config files of another folder are judged by.
 CHANGEABLE = (
@@ -42,7 +43,7 @@ def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str 
         DataError: See `load_run`.
     """
     folder = Path(path)
-    if (folder / "model.json").is_file():
+    if is_there(folder / "model.json"):
         if overrides or checkpoint != "best":
             given = ", ".join([*overrides, *([f"checkpoint={checkpoint}"] if checkpoint != "best" else [])])
             raise ConfigError(f"{folder} is an exported model, in which everything is fixed; {given} needs the run")

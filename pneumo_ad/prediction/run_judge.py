@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
 from pneumo_ad.data.table import REQUIRED
-from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
+from pneumo_ad.dot_hydra import CONFIG
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
 from pneumo_ad.evaluation.deviation import measure_deviation
 from pneumo_ad.evaluation.evidence import lung_shares
@@ -24,7 +25,7 @@ from pneumo_ad.evaluation.shown import reconstructed
 from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields
 from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
 from pneumo_ad.prediction.judge import Judged, Standard
-from pneumo_ad.runs import Run, explained
+from pneumo_ad.runs import Run, explained, named
 from pneumo_ad.scoring.loaded import Loaded
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class RunJudge:
     """
 
     def __init__(self, run: Run) -> None:
-        with explained(run.folder, ConfigError):
+        with explained(run.folder, ConfigError), named(run.folder / CONFIG, ConfigError):
             check_options(run.config)
         data = run.some_data(_NO_DATA)
         self.grid, self.fit = data.grid, data.fit
@@ -129,6 +130,8 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
     notes = []
     try:
         calibration = validation_scores(run, scoring)
+    except DamagedError:
+        raise
     except DataError as reason:
         log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
         notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from pneumo_ad.errors import DamagedError
 from pneumo_ad.files import whole, write_text
 from pneumo_ad.printable import printable
+from pneumo_ad.saved import GIB, MIB, opened, read_json
 
 STORY = "predict.json"  # tells that a folder was written by predict
 LIST = "written.txt"  # a line per picture: sha256 and name below the folder
 FOLDERS = ("maps", "overlays")
 
-# Bytes. A story holds counts, not files; a list of 100,000 files has 25 MB.
-_MOST_OF_STORY, _MOST_OF_LIST = 2**20, 2**30
-_LINE = 8192
+_LINE = 8192  # bytes; a list of 100,000 files has 25 MB
 
 
 def read_story(folder: Path) -> dict[str, Any] | None:
@@ -30,13 +26,11 @@ def read_story(folder: Path) -> dict[str, Any] | None:
     Args:
         folder: Any folder, of whomever.
     """
+    file = folder / STORY
     try:
-        with _regular(folder / STORY, _MOST_OF_STORY) as file:
-            story = json.loads(file.read(_MOST_OF_STORY))
-    except (OSError, ValueError, RecursionError):
+        return None if file.is_symlink() else read_json(file, {"asked": dict, "state": str}, MIB)
+    except DamagedError:
         return None
-    known = isinstance(story, dict) and isinstance(story.get("asked"), dict) and isinstance(story.get("state"), str)
-    return story if known else None
 
 
 def read_list(folder: Path, names: set[str]) -> dict[str, set[str]]:
@@ -47,13 +41,15 @@ def read_list(folder: Path, names: set[str]) -> dict[str, set[str]]:
         names: Those asked for, below the folder and `printable`: what else the list holds takes no memory.
     """
     found: dict[str, set[str]] = {}
+    if (folder / LIST).is_symlink():
+        return {}
     try:
-        with _regular(folder / LIST, _MOST_OF_LIST) as file:
+        with opened(folder / LIST, GIB) as file:
             while line := file.readline(_LINE):
                 digest, _, name = line.decode(errors="replace").rstrip("\n").partition("  ")
                 if name in names:
                     found.setdefault(name, set()).add(digest)
-    except OSError:
+    except DamagedError:
         return {}
     return found
 
@@ -106,21 +102,3 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
-
-
-@contextmanager
-def _regular(path: Path, most: int) -> Iterator[BinaryIO]:
-    """A file to read that is no link, FIFO or device.
-
-    Raises:
-        OSError: It is, or has more than `most` bytes, or cannot be opened.
-    """
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(f"{path}: no regular file")
-    # Looked at again once it is open: it may be another by now, and a FIFO would wait for somebody to write.
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(number, "rb") as file:
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-            raise OSError(f"{path}: no regular file of at most {most} bytes")
-        yield file
