@@ -28,6 +28,8 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.files import write_json, write_text
+from pneumo_ad.search_path import places_of
+from pneumo_ad.trust import name_own
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +177,7 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
     Raises:
         ConfigError: The folder holds a run of another config; names what differs.
     """
+    name_own(config, places_of(hydra.hydra), folder)
     file = folder / ".hydra" / "config.yaml"
     if file.is_file():
         saved = OmegaConf.load(file)

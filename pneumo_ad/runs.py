@@ -24,6 +24,7 @@ from pneumo_ad.jobs import read_story, runs_below
 from pneumo_ad.module import NetModule
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.sweeps import folder_name
+from pneumo_ad.trust import check_saved
 
 # The weights depend on these.
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", "view")
@@ -189,6 +190,7 @@ def saved_config(folder: Path) -> DictConfig:
 
     Raises:
         DataError: Not a run folder.
+        ConfigError: It would build what is not trusted; see `trust.check_saved`.
     """
     file = folder / ".hydra" / "config.yaml"
     if not file.is_file():
@@ -196,6 +198,7 @@ def saved_config(folder: Path) -> DictConfig:
     config = OmegaConf.load(file)
     assert isinstance(config, DictConfig)
     config.run_dir = str(folder)
+    check_saved(config, folder)
     return config
 
 

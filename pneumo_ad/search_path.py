@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.trust import is_trusted_place
+
+log = logging.getLogger(__name__)
 
 
 def as_override(search_path: Sequence[str]) -> list[str]:
@@ -21,17 +27,41 @@ def as_override(search_path: Sequence[str]) -> list[str]:
 def saved_search_path(folder: Path) -> list[str]:
     """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
 
+    What is not trusted is left out, and said: yaml can name anything, and a `pkg://` is imported.
+
     Args:
         folder: The run folder; Hydra noted in it where it looked.
     """
     file = folder / ".hydra" / "hydra.yaml"
     if not file.is_file():
         return []
-    runtime = OmegaConf.load(file).hydra.runtime
+    places = places_of(OmegaConf.load(file).hydra)
+    for place in places:
+        if not is_trusted_place(place):
+            _left_out(folder, place)
+    return [place for place in places if is_trusted_place(place)]
+
+
+@cache
+def _left_out(folder: Path, place: str) -> None:
+    """Say so, once."""
+    log.warning(
+        "%s: yaml of %s is left out: a search path is not trusted by standing in a run folder. If it is wanted, add "
+        "trust='%s' once",
+        *(folder, place, place),
+    )
+
+
+def places_of(hydra: DictConfig) -> list[str]:
+    """Where Hydra found yaml besides `pneumo_ad.conf`.
+
+    Args:
+        hydra: Its own config.
+    """
     found = []
-    for source in runtime.config_sources:
+    for source in hydra.runtime.config_sources:
         if source.schema == "file":  # a relative folder was relative to where the run was started
-            found.append(f"file://{Path(runtime.cwd, source.path)}")
+            found.append(f"file://{Path(hydra.runtime.cwd, source.path)}")
         elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
             found.append(f"pkg://{source.path}")
     return found

@@ -143,7 +143,7 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
     if last.is_file():
         log.info("going on from %s", last)
     try:
-        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None)
+        trainer.fit(module, datamodule, ckpt_path=last if last.is_file() else None, weights_only=True)
     except SIGTERMException:
         if trainer.is_global_zero:
             log.warning("told to end; the same command, or resume=%s, goes on", run_dir)

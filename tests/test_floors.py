@@ -46,6 +46,7 @@ HYDRA = {
     "leaderboard",
     "processes",
     "search_path",
+    "trust",
     "tune",
     "cli",
     "start",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.export.archive import checked
 
 Floats = npt.NDArray[np.float32]
 Graph = Callable[..., list[Floats]]  # arrays in the order of the inputs -> arrays in the order of the outputs
@@ -150,9 +150,9 @@ def _save_torch(program: ExportedProgram, inputs: Sequence[str], outputs: Sequen
 
 
 def _open_torch(file: Path) -> Graph:
-    check_no_pickle(file)
+    archive = checked(file)
     try:
-        module = torch.export.load(file).module()
+        module = torch.export.load(archive).module()
     except Exception as reason:  # half a file can fail in any way
         words = f"{reason}".partition("\n")[0] or type(reason).__name__
         raise DataError(f"{file}: not a whole torch.export program ({words})") from reason
@@ -163,27 +163,6 @@ def _open_torch(file: Path) -> Graph:
         return [one.numpy() for one in found]
 
     return graph
-
-
-def check_no_pickle(file: Path) -> None:
-    """See that opening a `.pt2` file runs nothing: its weights are raw numbers, its graph is JSON.
-
-    torch.export.load unpickles what the file itself declares to be pickled. As `_save_torch` writes it nothing is.
-
-    Raises:
-        DataError: No such archive, or one with a pickle in it.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile, ValueError) as reason:
-        raise DataError(f"{file}: not a whole torch.export program ({reason})") from reason
-    raw = ("data/weights/weight_", "data/constants/tensor_")
-    for name, content in members.items():
-        if not name.startswith("data/") or name.startswith(raw) or not content:
-            continue
-        if not name.endswith("_config.json") or b'"use_pickle": true' in content:
-            raise DataError(f"{file}: holds a pickle ({name}), which could run anything; it is not opened")
 
 
 FORMATS = {
