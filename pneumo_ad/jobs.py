@@ -198,7 +198,8 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
 
 def overrides_of(folder: Path) -> list[str]:
     """The overrides that a run was started with, as they were typed."""
-    return [str(one) for one in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
+    listed = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))  # as typed: nothing resolved
+    return [str(one) for one in listed or ()]
 
 
 def differences(saved: DictConfig, config: DictConfig) -> list[str]:

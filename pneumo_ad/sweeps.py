@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.jobs import runs_below, status
+from pneumo_ad.jobs import overrides_of, runs_below, status
 from pneumo_ad.resolvers import short
 from pneumo_ad.search_path import as_override, saved_search_path
 from pneumo_ad.trust import check_saved
@@ -146,7 +146,7 @@ def folder_name(overrides: Sequence[str]) -> str:
 def _of_run(config_name: str, folder: Path, more: Sequence[str]) -> list[str]:
     """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there.
 
-    The folder may be a stranger's: what its overrides make is checked before Hydra sees them, and none is of Hydra itself.
+    The folder may be a stranger's: what its overrides make is checked before Hydra starts, and none is Hydra's own.
     """
     file = folder / ".hydra" / "overrides.yaml"
     if not file.is_file():
@@ -154,7 +154,7 @@ def _of_run(config_name: str, folder: Path, more: Sequence[str]) -> list[str]:
     given = {_key(one) for one in more}
     if "hydra.run.dir" in given:
         raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
-    kept = [str(one) for one in OmegaConf.load(file) if _key(str(one)) not in given]
+    kept = [one for one in overrides_of(folder) if _key(one) not in given]
     _refuse_hydra(file, kept)
     from pneumo_ad.compose import compose_config  # Lightning comes with it
 

@@ -13,7 +13,7 @@ import pneumo_ad.conf
 import pytest
 import torch
 from omegaconf import OmegaConf
-from running import start
+from running import TINY, start
 
 from pneumo_ad import aggregates, corruptions, losses, lungs, nets, scores, thresholds
 from pneumo_ad.compose import build, compose_config
@@ -27,8 +27,6 @@ from pneumo_ad.trust import _ANY, ALLOWED, _foreign, check, check_saved, is_trus
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 YAML = sorted(CONF.rglob("*.yaml"))
-TINY = ["image_size=64", "patch=16", "stride=16", "net.width=4", "trainer=cpu", "callbacks=minimal", "logger=[]",
-        "data.normal=8", "data.pneumonia=2", "data.size=64", "trainer.max_epochs=1", "evaluate=null"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +126,7 @@ def test_transforms_are_albumentations_own_without_those_that_take_functions_or_
         thing = getattr(albumentations, name)
         assert issubclass(thing, (albumentations.BasicTransform, albumentations.BaseCompose))
         takes = set(inspect.signature(thing.__init__).parameters)
-        assert not takes & {"read_fn", "reference_images", "font_path", "image", "mask", "templates"}, name
+        assert not takes & {"read_fn", "reference_images", "font_path", "templates", "image"}, name
     assert names.isdisjoint({"Lambda", "ReplayCompose", "from_dict", "load", "FDA", "TextImage"})
 
 
@@ -152,54 +150,71 @@ def poisoned(place):
     return Path(mark)
 
 
+def node(target, **arguments):
+    return {"_target_": target, **arguments}
+
+
+# What stands at a key; {} is the folder of what `poisoned` wrote.
+MKDIR = node("os.mkdir", path="{}/executed")
 HOSTILE = {
-    "call": ("net", lambda p: {"_target_": "os.mkdir", "path": f"{p}/executed"}),
-    "torch.load": ("net", lambda p: {"_target_": "torch.load", "f": f"{p}/e.pt", "weights_only": False}),
-    "read_pickle": ("data", lambda p: {"_target_": "pandas.read_pickle", "filepath_or_buffer": f"{p}/e.pkl"}),
-    "run_path": ("loss", lambda p: {"_target_": "runpy.run_path", "path_name": f"{p}/e.py"}),
-    "own files": ("score", lambda p: {"_target_": "pneumo_ad.files.write_text", "path": f"{p}/executed", "text": ""}),
-    "own reader": ("net", lambda p: {"_target_": "pneumo_ad.checkpoints.read_checkpoint", "file": f"{p}/e.pt"}),
-    "nested": ("net.norm", lambda p: {"_target_": "os.mkdir", "path": f"{p}/executed"}),
-    "in a list": ("net.norm", lambda p: [1, [{"_target_": "os.mkdir", "path": f"{p}/executed"}]]),
-    "positional": ("net", lambda p: {"_target_": "os.mkdir", "_args_": [f"{p}/executed"]}),
-    "argument of one that is allowed": (
-        "lungs", lambda p: {"_target_": "pneumo_ad.lungs.WholeImage", "_args_": [{"_target_": "os.mkdir", "_args_": [f"{p}/executed"]}]}
+    "call": ("net", MKDIR),
+    "torch.load": ("net", node("torch.load", f="{}/e.pt", weights_only=False)),
+    "read_pickle": ("data", node("pandas.read_pickle", filepath_or_buffer="{}/e.pkl")),
+    "run_path": ("loss", node("runpy.run_path", path_name="{}/e.py")),
+    "our files": ("score", node("pneumo_ad.files.write_text", path="{}/executed", text="")),
+    "our reader": ("net", node("pneumo_ad.checkpoints.read_checkpoint", file="{}/e.pt")),
+    "nested": ("net.norm", MKDIR),
+    "in lists": ("net.norm", [1, [MKDIR]]),
+    "positional": ("net", node("os.mkdir", _args_=["{}/executed"])),
+    "positional, of one that is allowed": ("lungs", node("pneumo_ad.lungs.WholeImage", _args_=[MKDIR])),
+    "partial": ("optimizer", MKDIR | {"_partial_": True}),
+    "not recursive": ("net.norm", MKDIR | {"_recursive_": False}),
+    "converted": ("net", MKDIR | {"_convert_": "none"}),
+    "through a module of ours": ("net", node("pneumo_ad.nets.unet.torch.load", f="{}/e.pt", weights_only=False)),
+    "through another": ("net", node("pneumo_ad.data.store.np.load", file="{}/e.pkl", allow_pickle=True)),
+    "a method of ours": ("net", node("pneumo_ad.lungs.LungSegmenter.from_file", path="{}/e.pt")),
+    "an inherited one": ("module", node("pneumo_ad.module.PatchAutoencoder.load_from_checkpoint", _args_=["{}/e.pt"])),
+    "globals": ("net", node("pneumo_ad.nets.VAE.__init__.__globals__.get", _args_=["torch"])),
+    "subclasses": ("net", node("pneumo_ad.nets.VAE.__class__.__subclasses__")),
+    "get_method": ("net", node("hydra.utils.get_method", path="os.mkdir")),
+    "get_class": ("net", node("hydra.utils.get_class", path="pathlib.Path")),
+    "get_object": ("net", node("hydra.utils.get_object", path="os.environ")),
+    "instantiate": ("net", node("hydra.utils.instantiate", config=MKDIR, _recursive_=False)),
+    "functools.partial": ("net", node("functools.partial", _args_=["os.mkdir"])),
+    "Lambda": (
+        "datamodule.augment",
+        node("pneumo_ad.data.augment.Augment", transforms=[node("albumentations.Lambda")]),
     ),
-    "partial": ("optimizer", lambda p: {"_target_": "os.mkdir", "_partial_": True, "path": f"{p}/executed"}),
-    "not recursive": ("net.norm", lambda p: {"_target_": "os.mkdir", "_recursive_": False, "path": f"{p}/executed"}),
-    "through a module of ours": ("net", lambda p: {"_target_": "pneumo_ad.nets.unet.torch.load", "f": f"{p}/e.pt"}),
-    "through a submodule": ("net", lambda p: {"_target_": "pneumo_ad.data.store.np.load", "file": f"{p}/e.pkl", "allow_pickle": True}),
-    "a method of ours": ("net", lambda p: {"_target_": "pneumo_ad.lungs.LungSegmenter.from_file", "path": f"{p}/e.pt"}),
-    "unpickling method": ("module", lambda p: {"_target_": "pneumo_ad.module.PatchAutoencoder.load_from_checkpoint", "checkpoint_path": f"{p}/e.pt"}),
-    "globals": ("net", lambda p: {"_target_": "pneumo_ad.nets.VAE.__init__.__globals__.get", "_args_": ["torch"]}),
-    "subclasses": ("net", lambda p: {"_target_": "pneumo_ad.nets.VAE.__class__.__subclasses__"}),
-    "hydra.get_method": ("net", lambda p: {"_target_": "hydra.utils.get_method", "path": "os.mkdir"}),
-    "hydra.get_class": ("net", lambda p: {"_target_": "hydra.utils.get_class", "path": "pathlib.Path"}),
-    "hydra.get_object": ("net", lambda p: {"_target_": "hydra.utils.get_object", "path": "os.environ"}),
-    "hydra.instantiate": ("net", lambda p: {"_target_": "hydra.utils.instantiate", "_recursive_": False, "config": {"_target_": "os.mkdir", "path": f"{p}/executed"}}),
-    "functools.partial": ("net", lambda p: {"_target_": "functools.partial", "_args_": ["os.mkdir"]}),
-    "albumentations.Lambda": ("datamodule.augment", lambda p: {"_target_": "pneumo_ad.data.augment.Augment", "transforms": [{"_target_": "albumentations.Lambda"}]}),
-    "albumentations.load": ("datamodule.augment", lambda p: {"_target_": "albumentations.load", "filepath_or_buffer": f"{p}/e.py"}),
-    "albumentations.from_dict": ("datamodule.augment", lambda p: {"_target_": "albumentations.from_dict", "transform_dict": {}}),
-    "torch.hub": ("net", lambda p: {"_target_": "torch.hub.load", "repo_or_dir": f"{p}", "model": "e", "source": "local"}),
-    "another group's": ("net", lambda p: {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": f"{p}/executed"}),
-    "a logger within a net": ("net", lambda p: {"_target_": "pneumo_ad.nets.VAE", "logger": {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", "save_dir": f"{p}/executed"}}),
-    "by interpolation": ("aside", lambda p: {"_target_": "os.mkdir", "path": f"{p}/executed"}),
-    "name by interpolation": ("net", lambda p: {"_target_": "${name}.mkdir", "path": f"{p}/executed"}),
-    "a group of its own": ("theirs", lambda p: {"_target_": "pneumo_ad.nets.VAE"}),
-    "at the top": ("_target_", lambda p: "os.mkdir"),
-    "no text": ("net", lambda p: {"_target_": ["os.mkdir"]}),
-    "callback": ("callbacks.theirs", lambda p: {"_target_": "os.mkdir", "path": f"{p}/executed"}),
-    "plugin": ("trainer.plugins", lambda p: [{"_target_": "os.mkdir", "path": f"{p}/executed"}]),
-    "package that does not exist here": ("net", lambda p: {"_target_": "theirs.net.Net"}),
-}  # fmt: skip
+    "albumentations.load": ("datamodule.augment", node("albumentations.load", filepath_or_buffer="{}/e.py")),
+    "albumentations.from_dict": ("datamodule.augment", node("albumentations.from_dict", transform_dict={})),
+    "torch.hub": ("net", node("torch.hub.load", repo_or_dir="{}", model="e", source="local")),
+    "of another group": ("net", node("lightning.pytorch.loggers.CSVLogger", save_dir="{}/executed")),
+    "logger in a net": ("net.logger", node("lightning.pytorch.loggers.CSVLogger", save_dir="{}/executed")),
+    "by interpolation": ("aside", MKDIR),
+    "name by interpolation": ("net", node("${name}.mkdir", path="{}/executed")),
+    "in no group": ("theirs", node("pneumo_ad.nets.VAE")),
+    "at the top": ("_target_", "os.mkdir"),
+    "no text": ("net", node(["os.mkdir"])),
+    "callback": ("callbacks.theirs", MKDIR),
+    "plugin": ("trainer.plugins", [MKDIR]),
+    "not here": ("net", node("theirs.net.Net")),
+}
+
+
+def placed(value, place):
+    """With the place filled in."""
+    if isinstance(value, dict):
+        return {key: placed(inner, place) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [placed(inner, place) for inner in value]
+    return value.replace("{}", str(place)) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_strangers_folder_runs_nothing(name, folder, tmp_path):
     mark = poisoned(tmp_path)
-    key, node = HOSTILE[name]
-    changed(folder, key, node(tmp_path))
+    key, value = HOSTILE[name]
+    changed(folder, key, placed(value, tmp_path))
     if name == "name by interpolation":
         changed(folder, "name", "os")
     if name == "by interpolation":
@@ -208,9 +223,11 @@ def test_a_strangers_folder_runs_nothing(name, folder, tmp_path):
         load_run(folder)
     assert str(folder) in str(told.value)
     assert not mark.exists()
-    with pytest.raises(ConfigError, match="would build"):
-        build(OmegaConf.load(folder / ".hydra" / "config.yaml").get(key.split(".")[0]) or OmegaConf.create({"_target_": "os.mkdir"}))  # fmt: skip
-    assert not mark.exists()
+    part = OmegaConf.load(folder / ".hydra" / "config.yaml").get(key.partition(".")[0])
+    if OmegaConf.is_dict(part) and "_target_" in part:
+        with pytest.raises(ConfigError, match="would build"):
+            build(part)  # the one door holds by itself
+        assert not mark.exists()
 
 
 def test_a_refusal_names_target_group_and_what_to_type(folder):
@@ -225,7 +242,8 @@ def test_a_refusal_names_target_group_and_what_to_type(folder):
 @pytest.mark.parametrize(
     "value",
     ["${oc.env:HOME}", "is ${oc.env:HOME}", "${oc.${fit}:HOME}", "${oc.decode:1}", "${hydra:runtime.cwd}", "${now:%Y}",
-     "${share:${oc.env:HOME},8}", "${oc.create:{_target_: os.mkdir}}", "${ oc.env:HOME }", "${oc.env:PNEUMO_AD_DATA,x${oc.env:HOME}}"],
+     "${share:${oc.env:HOME},8}", "${oc.dict.keys:net}",
+     "${ oc.env:HOME }", "${oc.env:PNEUMO_AD_DATA,x${oc.env:HOME}}"],
 )  # fmt: skip
 def test_a_saved_value_takes_nothing_from_elsewhere(value, folder):
     with pytest.raises(ConfigError, match=r"name would take its value from .*trust='"):
@@ -248,13 +266,12 @@ def test_groups_go_by_where_a_node_is_built_not_by_where_it_stands(folder):
 
 def test_nodes_that_lead_to_each_other_end(folder):
     changed(folder, "net.a", {"b": "${net}"})
-    changed(folder, "loss", {"_target_": "pneumo_ad.losses.L1Loss", "x": "${score}"})
-    changed(folder, "score", {"_target_": "pneumo_ad.scores.SAD", "x": "${loss}"})
+    changed(folder, "loss.a", "${net.a}")
     assert saved_config(folder)
 
 
 def test_opening_a_run_builds_nothing_that_writes(here, tmp_path):
-    run = start_run("run", TINY)
+    run = start_run("run", [*TINY, "trainer.max_epochs=1"])
     file = Path("run/.hydra/config.yaml")
     config = OmegaConf.load(file)
     config.logger = {"x": {"_target_": "pneumo_ad.loggers.WandbRun", "run_dir": str(tmp_path / "executed")}}
@@ -295,14 +312,14 @@ def begun(folder):
         ("callbacks.best.filename=../../elsewhere", "outside of the run folder"),
         ("callbacks.best.dirpath=elsewhere", "outside of the run folder"),
         ("callbacks.termination.file=/elsewhere", "outside of the run folder"),
-        ("logger.tensorboard.save_dir=~", "outside of the run folder"),
+        ("logger.tensorboard.save_dir='~/elsewhere'", "outside of the run folder"),
         ("logger.tensorboard.name=../../elsewhere", "outside of the run folder"),
         ("+logger@logger.more=csv", None),
         ("+logger.x={_target_: pneumo_ad.loggers.MLFlowRun, tracking_uri: 'http://host:5000'}", "http://host:5000"),
         ("+logger.x={_target_: pneumo_ad.loggers.MLFlowRun, tracking_uri: 'sqlite:////elsewhere'}", "outside"),
         ("trainer.default_root_dir=/elsewhere", "outside of the run folder"),
         ("trainer.default_root_dir=null", "must name the run folder"),
-        ("~trainer.default_root_dir", "must name the run folder"),
+        ("~trainer.default_root_dir", "default_root_dir"),
         ("+trainer.model_registry=/elsewhere", "outside of the run folder"),
         ("trainer.plugins=[{_target_: torch.load}]", r"plugins.* would build torch\.load"),
     ],
@@ -360,7 +377,7 @@ def test_a_package_is_named_once(mine, folder, config_folder):
 @pytest.mark.parametrize(
     "target",
     ["torch.load", "load", "os.mkdir", "loads", "UNetAutoencoder", "Module.load_from_checkpoint", "Shallow.__class__",
-     "Shallow.__subclasses__", "make.__globals__.get", "make.__globals__", "Shallow.forward.__globals__", "nn.Sequential"],
+     "Shallow.__subclasses__", "make.__globals__.get", "make.__globals__", "nn.Sequential"],
 )  # fmt: skip
 def test_of_a_trusted_package_only_what_it_defines_may_be_built(target, mine):
     trust("mine")
@@ -374,7 +391,7 @@ def test_of_a_library_one_thing_is_named_in_full():
         with pytest.raises(ConfigError, match=f"{package} is a library"):
             trust(package)
     node = OmegaConf.create({"_target_": "torchvision.models.resnet18"})
-    with pytest.raises(ConfigError, match="trust='torchvision.models.resnet18'"):
+    with pytest.raises(ConfigError, match=r"trust='torchvision\.models\.resnet18'"):
         check(node)
     trust("torchvision.models.resnet18")
     check(node)
@@ -426,7 +443,7 @@ def test_what_is_typed_here_is_named_and_opens_again(mine, here, config_folder, 
     place.mkdir(parents=True)
     (place / "shallow.yaml").write_text("_target_: mine.net.Shallow\nwidth: 4\n")
     arguments = ["net=shallow", f"+data_home={'${oc.env:HOME}'}", "hydra.run.dir=run", "hydra.searchpath=[file://yaml]"]
-    assert start("train", *TINY, *arguments) == 0
+    assert start("train", *TINY, "trainer.max_epochs=1", *arguments) == 0
     named = (config_folder / "trusted.txt").read_text().splitlines()
     assert named == ["${oc.env:HOME}", f"file://{Path.cwd()}/yaml", "mine"]
     assert type(load_run("run").module.net).__name__ == "Shallow"

@@ -144,7 +144,7 @@ def _strange(node: Any, key: str = "") -> Iterator[str]:
 def _is_size(text: str) -> bool:
     """Whether a size is arithmetic of symbols and numbers.
 
-    >>> _is_size("Mul(Integer(49), Symbol('s40', positive=True, integer=True))"), _is_size("exec('x')"), _is_size("s0.x")
+    >>> _is_size("Mul(Integer(49), Symbol('s40', positive=True))"), _is_size("exec('x')"), _is_size("s0.x")
     (True, False, False)
     """
     for node in ast.walk(ast.parse(text, mode="eval")):
