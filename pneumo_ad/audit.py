@@ -21,6 +21,7 @@ from pneumo_ad.data.table import NORMAL, PNEUMONIA, REQUIRED, check_table
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.shortcuts import best_shortcut, image_shortcuts, shortcut_aurocs
 from pneumo_ad.sweeps import folder_name
+from pneumo_ad.trust import name_own
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def audit(arguments: Sequence[str]) -> Path:
     overrides = [argument for argument in arguments if not argument.startswith("output=")]
     given = [argument.removeprefix("output=") for argument in arguments if argument.startswith("output=")]
     config = compose_config("audit", overrides)
+    name_own(config)
     output = Path(given[-1] if given else Path("audits") / folder_name(overrides or ["data=phantom"]))
     return audit_data(config, output)
 

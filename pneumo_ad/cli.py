@@ -33,6 +33,7 @@ pneumo-ad COMMAND [overrides]
     store        list the stores of decoded radiographs, or clear them  [clear=KEY|all]
 
 `pneumo-ad COMMAND --help` explains a command, its groups and its keys.
+trust=NAME, beside any of them, lets run folders use a package of your own; see SECURITY.md.
 PNEUMO_AD_CACHE names the folder of stores; PNEUMO_AD_TRACEBACK=1 shows where in the code an error arose.
 """
 
@@ -263,7 +264,7 @@ def main(argv: list[str] | None = None) -> None:
         near = difflib.get_close_matches(argv[0], commands, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         _fail(f"unknown command {argv[0]!r}{hint} Commands: {', '.join(commands)}")
-    _explained(lambda: commands[argv[0]](argv[1:]))
+    _explained(lambda: commands[argv[0]](_without_trust(argv[1:])))
 
 
 def _explained(action: Callable[[], object]) -> None:
@@ -276,6 +277,17 @@ def _explained(action: Callable[[], object]) -> None:
         if os.environ.get("PNEUMO_AD_TRACEBACK"):
             raise
         _fail(str(reason))
+
+
+def _without_trust(arguments: list[str]) -> list[str]:
+    """The arguments without `trust=NAME`, which is no option of a command: the name is kept for all of them."""
+    for one in arguments:
+        if one.startswith("trust="):
+            from pneumo_ad.trust import trust
+
+            trust(one.removeprefix("trust="))
+            print(f"trusted from now on: {one.removeprefix('trust=')}")
+    return [one for one in arguments if not one.startswith("trust=")]
 
 
 def _fail(message: str) -> None:

@@ -23,6 +23,7 @@ from omegaconf.errors import (
 from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.search_path import as_override
+from pneumo_ad.trust import check
 
 
 def build(node: DictConfig, **parts: Any) -> Any:
@@ -34,8 +35,10 @@ def build(node: DictConfig, **parts: Any) -> Any:
 
     Raises:
         UserError: As the object's constructor raised it, without Hydra's wrapping.
-        ConfigError: A value the user must give is missing (names the key), or the node cannot be made.
+        ConfigError: A value the user must give is missing (names the key), the node cannot be made, or it is not
+            trusted (see `trust`).
     """
+    check(node)
     try:
         return instantiate(node, _convert_="all", **parts)
     except InterpolationResolutionError as reason:

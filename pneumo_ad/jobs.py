@@ -32,6 +32,8 @@ from pneumo_ad.files import write_json, write_text
 from pneumo_ad.paths import replace_paths
 from pneumo_ad.printable import print_safely, printable
 from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
+from pneumo_ad.search_path import places_of
+from pneumo_ad.trust import name_own
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +205,7 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
         ConfigError: The folder holds a run of another config; names what differs.
         DamagedError: The config there cannot be read.
     """
+    name_own(config, places_of(hydra.hydra.runtime), folder)
     file = folder / CONFIG
     if is_there(file):
         changed = differences(read_config(folder), config)

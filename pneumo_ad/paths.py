@@ -1,4 +1,4 @@
-"""Where the framework keeps what it can build again."""
+"""Where the framework keeps what it can build again, and what the user said once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_config_path
 
 
 def cache_dir() -> Path:
@@ -28,3 +28,9 @@ def replace_paths(text: str, instead: Mapping[str, str]) -> str:
     """
     paths = sorted(filter(None, instead), key=len, reverse=True)
     return re.sub("|".join(map(re.escape, paths)), lambda found: instead[found[0]], text) if paths else text
+
+
+def config_dir() -> Path:
+    """Folder of what the user trusts: `PNEUMO_AD_CONFIG`, else the user's own config folder."""
+    given = os.environ.get("PNEUMO_AD_CONFIG")
+    return Path(given).expanduser() if given else user_config_path("pneumo_ad")

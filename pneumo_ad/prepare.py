@@ -17,6 +17,7 @@ from pneumo_ad.data.store import Store, open_store, store_folder
 from pneumo_ad.data.table import check_table
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.jobs import end_with_parent
+from pneumo_ad.trust import name_own
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ def prepare(config: DictConfig) -> list[Prepared]:
     """
     if multiprocessing.current_process().name != "MainProcess":
         end_with_parent()  # a launcher's worker
+    name_own(config)
     image_size, lungs, intensity = sides(config.image_size), build(config.lungs), build(config.intensity)
     parts = split_table(check_table(build(config.data)), config.num_shards)
     done = []

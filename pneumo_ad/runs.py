@@ -29,6 +29,7 @@ from pneumo_ad.run_config import check_config
 from pneumo_ad.saved import in_a_line, is_there, read_table
 from pneumo_ad.search_path import saved_search_path
 from pneumo_ad.sweeps import folder_name
+from pneumo_ad.trust import check_saved
 
 # The weights depend on these.
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", "view")
@@ -231,12 +232,14 @@ def saved_config(folder: Path) -> DictConfig:
     """The config that a run was started with.
 
     Raises:
-        DataError: Not a run folder, or its config cannot be read.
+            DataError: Not a run folder, or its config cannot be read.
+        ConfigError: It would build what is not trusted; see `trust.check_saved`.
     """
     if not is_there(folder / CONFIG):
         raise DataError(f"{folder}: not a run folder (no {CONFIG}){runs_below(folder)}")
     config = read_config(folder)
     config.run_dir = str(folder)
+    check_saved(config, folder)
     return config
 
 

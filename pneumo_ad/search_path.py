@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+
+from omegaconf import DictConfig
 
 from pneumo_ad.dot_hydra import HYDRA, read_runtime
 from pneumo_ad.saved import is_there
+from pneumo_ad.trust import is_trusted_place
+
+log = logging.getLogger(__name__)
 
 
 def as_override(search_path: Sequence[str]) -> list[str]:
@@ -22,6 +29,8 @@ def as_override(search_path: Sequence[str]) -> list[str]:
 def saved_search_path(folder: Path) -> list[str]:
     """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
 
+    What is not trusted is left out, and said: yaml can name anything, and a `pkg://` is imported.
+
     Args:
         folder: The run folder; Hydra noted in it where it looked.
 
@@ -30,7 +39,29 @@ def saved_search_path(folder: Path) -> list[str]:
     """
     if not is_there(folder / HYDRA):
         return []
-    runtime = read_runtime(folder)
+    places = places_of(read_runtime(folder))
+    for place in places:
+        if not is_trusted_place(place):
+            _left_out(folder, place)
+    return [place for place in places if is_trusted_place(place)]
+
+
+@cache
+def _left_out(folder: Path, place: str) -> None:
+    """Say so, once."""
+    log.warning(
+        "%s: yaml of %s is left out: a search path is not trusted by standing in a run folder. If it is wanted, add "
+        "trust='%s' once",
+        *(folder, place, place),
+    )
+
+
+def places_of(runtime: DictConfig) -> list[str]:
+    """Where Hydra found yaml besides `pneumo_ad.conf`.
+
+    Args:
+        runtime: As Hydra notes it; see `dot_hydra.read_runtime`.
+    """
     found = []
     for source in runtime.config_sources:
         if source.schema == "file":  # a relative folder was relative to where the run was started

@@ -28,6 +28,7 @@ from pneumo_ad.jobs import read_story, runs_below, status
 from pneumo_ad.resolvers import short
 from pneumo_ad.saved import is_there
 from pneumo_ad.search_path import as_override, saved_search_path
+from pneumo_ad.trust import check_saved
 
 # With these Hydra shows something and starts nothing.
 _SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
@@ -54,7 +55,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     resumed = [one for one in typed if one.startswith("resume=")]
     if resumed:
         folder = Path(resumed[-1].removeprefix("resume="))
-        return [*options, *_of_run(folder, [one for one in typed if one not in resumed])]
+        return [*options, *_of_run(config_name, folder, [one for one in typed if one not in resumed])]
     _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
         return list(arguments)
@@ -144,18 +145,43 @@ def folder_name(overrides: Sequence[str]) -> str:
     return short(words, repr(list(overrides)))
 
 
-def _of_run(folder: Path, more: Sequence[str]) -> list[str]:
-    """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there."""
+def _of_run(config_name: str, folder: Path, more: Sequence[str]) -> list[str]:
+    """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there.
+
+    The folder may be a stranger's: what its overrides make is checked before Hydra starts, and none is Hydra's own.
+    """
     if not is_there(folder / OVERRIDES):
         raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){runs_below(folder)}")
     given = {_key(one) for one in more}
     if "hydra.run.dir" in given:
         raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
     kept = [one for one in read_overrides(folder) if _key(one) not in given]
-    paths = as_override(saved_search_path(folder)) if "hydra.searchpath" not in given else []
+    _refuse_hydra(folder / OVERRIDES, kept)
+    from pneumo_ad.compose import compose_config  # Lightning comes with it
+
+    places = saved_search_path(folder) if "hydra.searchpath" not in given else []
+    config = compose_config(config_name, [*kept, *more], places)
+    config.run_dir = str(folder)
+    check_saved(config, folder, resumed=True)
     quoted = str(folder).replace("'", "\\'")
     # The recipe may be a sweep: this is one of its runs.
-    return [*kept, *more, *paths, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
+    return [*kept, *more, *as_override(places), f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
+
+
+def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
+    """Hydra's own keys start what they name, and none stands among the overrides that a run keeps.
+
+    Raises:
+        DataError: One does, or something that is no override.
+    """
+    for one in kept:
+        try:
+            (parsed,) = OverridesParser.create().parse_overrides([one])
+            ours = not any(name.startswith("hydra") for name in (parsed.key_or_group, parsed.package or ""))
+        except HydraException:
+            ours = False
+        if not ours or one.startswith("-"):
+            raise DataError(f"{file}: {one!r} is no override of a run")
 
 
 def _key(override: str) -> str:

@@ -159,7 +159,7 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
     # First, before those that save, whatever callbacks were asked for.
     trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
     try:
-        trainer.fit(module, datamodule, ckpt_path=last if going_on else None)
+        trainer.fit(module, datamodule, ckpt_path=last if going_on else None, weights_only=True)
     except SIGTERMException:
         if trainer.is_global_zero:
             log.warning("told to end; the same command, or resume=%s, goes on", os.path.relpath(run_dir))

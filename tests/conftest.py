@@ -22,6 +22,14 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="session")
+def config_folder(tmp_path_factory):
+    """What tests trust is not written into the user's own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PNEUMO_AD_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
     import torch
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad.compose import build, build_all, change_saved, compose_config, groups_among
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.search_path import saved_search_path
+from pneumo_ad.trust import trust
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 CHOICES = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name != "experiment")
@@ -253,21 +254,30 @@ def test_evaluation_can_add_to_the_search_path(elsewhere):
         change_saved(saved, [f"hydra.searchpath={elsewhere.parent}"], [])
 
 
-def test_a_run_folder_says_where_its_yaml_came_from(tmp_path):
+def test_a_run_folder_says_where_its_yaml_came_from(tmp_path, monkeypatch):
     assert saved_search_path(tmp_path) == []  # Hydra was told to note nothing
     sources = [("pkg", "hydra.conf"), ("pkg", "pneumo_ad.conf"), ("pkg", "their.conf"), ("file", "conf")]
     sources += [("file", "/far/conf"), ("structured", "")]
     noted = {"cwd": "/start", "config_sources": [{"schema": schema, "path": path} for schema, path in sources]}
     (tmp_path / ".hydra").mkdir()
     OmegaConf.save({"hydra": {"runtime": noted}}, tmp_path / ".hydra" / "hydra.yaml")
-    assert saved_search_path(tmp_path) == ["pkg://their.conf", "file:///start/conf", "file:///far/conf"]
+    monkeypatch.setenv("PNEUMO_AD_CONFIG", str(tmp_path / "config"))
+    assert saved_search_path(tmp_path) == []  # nobody trusts it
+    places = ["pkg://their.conf", "file:///start/conf", "file:///far/conf"]
+    for name in ("their", *places[1:]):
+        trust(name)
+    assert saved_search_path(tmp_path) == places
 
 
-def test_build_names_the_package_that_is_not_installed():
+def test_build_names_the_package_that_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PNEUMO_AD_CONFIG", str(tmp_path))
+    trust("no_such_package")
     with pytest.raises(ConfigError, match=r"no_such_package\.Net: .*is installed"):
         build(DictConfig({"_target_": "no_such_package.Net"}))
     with pytest.raises(ConfigError, match="no_such_package"):
-        build(DictConfig({"_target_": "builtins.dict", "net": {"_target_": "no_such_package.Net"}}))
+        build(
+            DictConfig({"_target_": "pneumo_ad.nets.FeatureGaussian", "features": {"_target_": "no_such_package.Net"}})
+        )
 
 
 def test_build_passes_on_the_error_of_the_part_itself():
@@ -284,4 +294,5 @@ def test_settings_of_a_callback_that_is_not_there_are_refused_by_name():
 
 
 def test_build_gives_plain_containers():
-    assert isinstance(build(DictConfig({"_target_": "builtins.dict", "a": [1, {"b": 2}]}))["a"], list)
+    node = {"_target_": "torch.optim.Adam", "_partial_": True, "betas": [1, {"b": 2}]}
+    assert type(build(DictConfig(node)).keywords["betas"]) is list

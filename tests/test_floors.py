@@ -48,6 +48,7 @@ HYDRA = {
     "search_path",
     "dot_hydra",
     "run_config",
+    "trust",
     "tune",
     "origin",
     "cli",

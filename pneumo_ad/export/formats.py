@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
-from pneumo_ad.saved import GIB, open_zip, opened
+from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.export.archive import checked
 
 Floats = npt.NDArray[np.float32]
 
@@ -169,9 +169,9 @@ def _save_torch(program: ExportedProgram, inputs: Sequence[str], outputs: Sequen
 
 
 def _open_torch(file: Path) -> Graph:
-    check_no_pickle(file)
+    archive = checked(file)
     try:
-        program = torch.export.load(file)
+        program = torch.export.load(archive)
         module = program.module()
         taken = set(program.graph_signature.user_inputs)
         inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in taken]
@@ -186,27 +186,6 @@ def _open_torch(file: Path) -> Graph:
         return [one.numpy() for one in found]
 
     return Graph(graph, sides)
-
-
-def check_no_pickle(file: Path) -> None:
-    """See that opening a `.pt2` file runs nothing: its weights are raw numbers, its graph is JSON.
-
-    torch.export.load unpickles what the file itself declares to be pickled. As `_save_torch` writes it nothing is.
-
-    Raises:
-        DataError: No such archive, or one with a pickle in it.
-    """
-    try:
-        with opened(file, 64 * GIB) as held, open_zip(held) as archive:
-            members = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
-    except DamagedError as reason:
-        raise DamagedError(f"{file}: not a whole torch.export program ({reason})") from reason
-    raw = ("data/weights/weight_", "data/constants/tensor_")
-    for name, content in members.items():
-        if not name.startswith("data/") or name.startswith(raw) or not content:
-            continue
-        if not name.endswith("_config.json") or b'"use_pickle": true' in content:
-            raise DataError(f"{file}: holds a pickle ({name}), which could run anything; it is not opened")
 
 
 FORMATS = {

@@ -16,9 +16,9 @@ from running import TINY, start
 from pneumo_ad.data.fit import fit_image, place
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.export import formats, parity
+from pneumo_ad.export.archive import checked
 from pneumo_ad.export.card_figures import plain_words
 from pneumo_ad.export.description import read_description
-from pneumo_ad.export.formats import check_no_pickle
 from pneumo_ad.export.judge import ExportedJudge
 from pneumo_ad.export_run import export_run
 from pneumo_ad.prediction.run_judge import RunJudge
@@ -289,9 +289,9 @@ def test_a_pickle_in_a_torch_file_is_not_opened(tmp_path):
     program = torch.export.export(Twice(), (torch.ones(2),))
     torch.export.save(program, tmp_path / "usual.pt2")  # torch pickles the example input
     with pytest.raises(DataError, match=r"holds a pickle \(data/sample_inputs"):
-        check_no_pickle(tmp_path / "usual.pt2")
+        checked(tmp_path / "usual.pt2")
     formats.FORMATS["torch_export"].save(program, ["x"], ["y"], tmp_path / "ours.pt2")
-    check_no_pickle(tmp_path / "ours.pt2")
+    checked(tmp_path / "ours.pt2")
     assert formats.FORMATS["torch_export"].open(tmp_path / "ours.pt2")(np.ones(2, np.float32))[0].tolist() == [2, 2]
 
 

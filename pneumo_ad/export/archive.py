@@ -1,0 +1,171 @@
+"""A `.pt2` file as plain weights and a plain graph: what torch.export.load may be given.
+
+torch itself unpickles what the file declares to be pickled, runs guards that are Python, evaluates sizes as Python and
+looks functions up by any name. Here each part is checked, and what is opened is a copy of the parts that were.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pneumo_ad.errors import DamagedError, DataError
+from pneumo_ad.saved import GIB, open_zip, opened
+
+# Members by their name below the archive's own folder. Weights and constants are raw numbers.
+_RAW = re.compile(r"data/(weights/weight|constants/tensor)_\d+")
+_CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
+_GRAPH = "models/model.json"
+_EMPTY = "data/sample_inputs/model.pt"
+_NOTES = {
+    "archive_format",
+    "archive_version",
+    "byteorder",
+    ".data/version",
+    ".data/serialization_id",
+    ".format_version",
+}
+
+_NAME = re.compile(r"[\w.+:-]*")  # of values, weights, inputs, devices and versions: they become Python
+_OPERATOR = re.compile(
+    r"torch\.ops\.aten\.(?!save\b|from_file\b)(?:_?[a-z]\w*|__(?:and|or|xor|lshift|rshift)__)\.[A-Za-z]\w*"
+    r"|torch\.ops\.higher_order\.(?:wrap_with_autocast|wrap_with_set_grad_enabled|cond)"
+    r"|_operator\.(?:add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)"
+    r"|math\.(?:ceil|floor|trunc|sqrt)"
+)
+_SIZE_PARTS = (
+    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Compare,
+    ast.operator, ast.unaryop, ast.cmpop,
+)  # fmt: skip
+_SIZE_WORDS = re.compile(
+    r"[suz][uf]?\d+|Symbol|Integer|Rational|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|IntTrueDiv|Eq|Ne|"
+    r"Lt|Le|Gt|Ge|And|Or|Not|StrictLessThan|StrictGreaterThan|LessThan|GreaterThan|Equality|Unequality|true|false"
+)
+
+
+def checked(file: Path) -> io.BytesIO:
+    """A copy of a `.pt2` file, as `torch.export.load` takes it, that holds numbers and torch's own operators alone.
+
+    Guards, which say no more than that the inputs are as many as one another, and notes on where the graph came from
+    are left out.
+
+    Args:
+        file: Written by `pneumo-ad export format=torch_export`.
+
+    Raises:
+        DataError: No such archive, or one with anything else in it; says what.
+    """
+    try:
+        with opened(file, 64 * GIB) as held, open_zip(held) as archive:
+            infos = archive.infolist()
+            members = {info.filename: archive.read(info) for info in infos}
+    except DamagedError as reason:
+        raise DamagedError(f"{file}: not a whole torch.export program ({reason})") from reason
+    try:
+        tops = {name.partition("/")[0] for name in members}
+        if len(members) != len(infos) or len(tops) != 1:
+            raise DataError(f"{file}: not a torch.export program as it is written (parts of the same name)")
+        parts = {name.partition("/")[2]: content for name, content in members.items()}
+        copied = {name: _copied(name, content, file) for name, content in parts.items()}
+    except DataError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
+        words = f"{reason}".partition("\n")[0] or type(reason).__name__
+        raise DataError(f"{file}: not a whole torch.export program ({words})") from reason
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in copied.items():
+            archive.writestr(f"{min(tops)}/{name}", content)
+    whole.seek(0)
+    return whole
+
+
+def _copied(name: str, content: bytes, file: Path) -> bytes:
+    """A part of the archive, checked.
+
+    Raises:
+        DataError: It may not be there, or holds what it may not hold.
+    """
+    if name in _NOTES or _RAW.fullmatch(name):
+        return content
+    if name == _EMPTY and not content:
+        return content
+    if name in _CONFIGS:
+        config = json.loads(content)
+        for one in config["config"].values():
+            raw = f"{name.rpartition('/')[0]}/{one['path_name']}"
+            if one["use_pickle"] is not False or not _RAW.fullmatch(raw):
+                raise DataError(f"{file}: holds a pickle ({raw}), which could run anything; it is not opened")
+        return json.dumps(config).encode()
+    if name == _GRAPH:
+        graph = json.loads(content)
+        for strange in _strange(graph):
+            raise DataError(
+                f"{file}: its graph holds {strange[:200]!r}, which is no operator of torch; it is not opened"
+            )
+        graph["guards_code"] = []
+        return json.dumps(graph).encode()
+    if name.startswith("data/"):
+        raise DataError(f"{file}: holds a pickle ({name}), which could run anything; it is not opened")
+    raise DataError(f"{file}: holds {name[:200]!r}, which is no part of a torch.export program as it is written here")
+
+
+def _strange(node: Any, key: str = "") -> Iterator[str]:
+    """Words of a graph that could be more than a name. Notes on nodes are taken out of it."""
+    if isinstance(node, dict):
+        if isinstance(node.get("metadata"), dict):
+            node["metadata"] = {}
+        for name, inner in node.items():
+            if name in ("as_custom_obj", "custom_obj", "treespec_namedtuple_fields") and inner:
+                yield name
+            elif name != "guards_code":
+                yield from () if _NAME.fullmatch(name) else (name,)
+                yield from _strange(inner, name)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _strange(inner, key)
+    elif isinstance(node, str):
+        if key in ("target", "as_operator"):
+            fine = bool(_OPERATOR.fullmatch(node))
+        elif key == "expr_str":
+            fine = _is_size(node)
+        elif key in ("in_spec", "out_spec"):
+            fine = _is_plain_tree(json.loads(node))
+        else:  # a string that an operator takes is quoted wherever it becomes Python
+            fine = key == "as_string" or bool(_NAME.fullmatch(node))
+        if not fine:
+            yield node
+
+
+def _is_size(text: str) -> bool:
+    """Whether a size is arithmetic of symbols and numbers.
+
+    >>> _is_size("Mul(Integer(49), Symbol('s40', positive=True))"), _is_size("exec('x')"), _is_size("s0.x")
+    (True, False, False)
+    """
+    for node in ast.walk(ast.parse(text, mode="eval")):
+        if not isinstance(node, _SIZE_PARTS):
+            return False
+        if isinstance(node, ast.Name) and not _SIZE_WORDS.fullmatch(node.id):
+            return False
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.fullmatch(r"\w+", node.value):
+            return False
+    return True
+
+
+def _is_plain_tree(tree: Any) -> bool:
+    """Whether inputs or outputs are lists, tuples and dicts of tensors: other types are looked up by name."""
+    if isinstance(tree, list):
+        return all(_is_plain_tree(one) for one in tree)
+    if isinstance(tree, int):
+        return True  # the protocol's number
+    names = tree["context"] is None or json.loads(tree["context"])
+    plain = names is None or names is True or all(isinstance(name, str) and _NAME.fullmatch(name) for name in names)
+    kinds = (None, "builtins.tuple", "builtins.list", "builtins.dict")
+    return tree["type"] in kinds and plain and _is_plain_tree(tree["children_spec"])
