@@ -239,8 +239,8 @@ def _check(content: dict[str, Any]) -> None:
         numbers = standard[key] if standard[key] is not None else [0.0]
         finite = all(isinstance(one, int | float) and abs(one) < _LARGEST for one in numbers)
         if not finite or (counts and len(numbers) not in counts):
-            words = " or ".join(map(str, counts)) or "any number of"
-            raise ValueError(f"standard.{key} is {str(numbers)[:80]}, expected {words} finite numbers")
+            wanted = " or ".join(map(str, counts)) or "any number of"
+            raise ValueError(f"standard.{key} is {str(numbers)[:80]}, expected {wanted} finite numbers")
     if "model" not in content["files"] or not content["files"].keys() <= {"model", "lungs"}:
         raise ValueError(
             f"files are {', '.join(content['files'])}, expected model, and lungs where they are looked for"
