@@ -473,42 +473,51 @@ MARKERS = {
 }
 
 
+def kinds_of(folder):
+    return {file.name: file.kind for file in find_files(folder, folder / "out")}
+
+
+def marked(folder, *names):
+    """A folder that predict may have written, beside a radiograph; the digest of its last picture."""
+    save(folder / "x.png", 9)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "predict.json").write_text('{"asked": {}, "state": "finished"}')
+    for name in names:
+        save(folder / "sub" / name)
+    return hashlib.sha256((folder / "sub" / names[-1]).read_bytes()).hexdigest()
+
+
 @pytest.mark.parametrize("marker", MARKERS)
 def test_what_is_no_story_of_predict_hides_nothing(tmp_path, marker):
-    (tmp_path / "story.json").write_text('{"asked": {}, "state": "finished"}')
-    save(tmp_path / "in" / "maps" / "a.png")
-    digest = hashlib.sha256((tmp_path / "in" / "maps" / "a.png").read_bytes()).hexdigest()
-    (tmp_path / "in" / LIST).write_text(f"{digest}  maps/a.png\n")
-    MARKERS[marker](tmp_path / "in" / "predict.json")
-    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
-    assert kinds["maps/a.png"] == "radiograph"
-    assert kinds.get("predict.json", "ignored") == "ignored"
+    digest, place = marked(tmp_path / "in", "maps/a.png"), tmp_path / "in" / "sub"
+    (place / LIST).write_text(f"{digest}  maps/a.png\n")
+    assert kinds_of(tmp_path / "in")["sub/maps/a.png"] == "ignored"
+    (place / "predict.json").rename(tmp_path / "in" / "story.json")
+    MARKERS[marker](place / "predict.json")
+    kinds = kinds_of(tmp_path / "in")
+    assert kinds["sub/maps/a.png"] == "radiograph"
+    assert kinds.get("sub/predict.json", "ignored") == "ignored"
 
 
 @pytest.mark.parametrize(
     "listed",
-    ["maps/a.png", "0" * 64 + "  maps/a.png", "{digest}  ../in/maps/a.png", "{digest}  maps/b.png", "{digest}  b.png"],
+    ["maps/a.png", "0" * 64 + "  maps/a.png", "{digest}  ../sub/maps/a.png", "{digest}  maps/b.png", "{digest}  b.png"],
 )
 def test_a_list_hides_nothing_but_what_it_names_with_its_digest(tmp_path, listed):
-    for name in ("maps/a.png", "b.png"):
-        save(tmp_path / "in" / name)
-    digest = hashlib.sha256((tmp_path / "in" / "b.png").read_bytes()).hexdigest()
-    (tmp_path / "in" / "predict.json").write_text('{"asked": {}, "state": "finished"}')
-    (tmp_path / "in" / LIST).write_text(listed.format(digest=digest) + "\n")
-    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
-    assert kinds["maps/a.png"] == kinds["b.png"] == "radiograph"
-    (tmp_path / "in" / LIST).write_text(f"{digest}  maps/a.png\n")
-    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
-    assert (kinds["maps/a.png"], kinds["b.png"]) == ("ignored", "radiograph")
+    digest, place = marked(tmp_path / "in", "maps/a.png", "b.png"), tmp_path / "in" / "sub"
+    (place / LIST).write_text(listed.format(digest=digest) + "\n")
+    kinds = kinds_of(tmp_path / "in")
+    assert kinds["sub/maps/a.png"] == kinds["sub/b.png"] == "radiograph"
+    (place / LIST).write_text(f"{digest}  maps/a.png\n")
+    kinds = kinds_of(tmp_path / "in")
+    assert (kinds["sub/maps/a.png"], kinds["sub/b.png"]) == ("ignored", "radiograph")
 
 
 @pytest.mark.parametrize("place", [fifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
 def test_a_list_that_is_no_file_is_none(tmp_path, place):
-    save(tmp_path / "in" / "maps" / "a.png")
-    (tmp_path / "in" / "predict.json").write_text('{"asked": {}, "state": "finished"}')
-    place(tmp_path / "in" / LIST)
-    kinds = {file.name: file.kind for file in find_files(tmp_path / "in", tmp_path / "out")}
-    assert kinds["maps/a.png"] == "radiograph"
+    marked(tmp_path / "in", "maps/a.png")
+    place(tmp_path / "in" / "sub" / LIST)
+    assert kinds_of(tmp_path / "in")["sub/maps/a.png"] == "radiograph"
 
 
 def test_notes_of_a_stranger_delete_nothing_outside(tmp_path):
