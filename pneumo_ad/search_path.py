@@ -18,11 +18,12 @@ def as_override(search_path: Sequence[str]) -> list[str]:
     return [f"hydra.searchpath=[{places}]"] if places else []
 
 
-def saved_search_path(folder: Path) -> list[str]:
+def saved_search_path(folder: Path, below: bool = False) -> list[str]:
     """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
 
     Args:
         folder: The run folder; Hydra noted in it where it looked.
+        below: Name folders below that in which the run was started from there on, for what is shown.
     """
     file = folder / ".hydra" / "hydra.yaml"
     if not file.is_file():
@@ -31,7 +32,8 @@ def saved_search_path(folder: Path) -> list[str]:
     found = []
     for source in runtime.config_sources:
         if source.schema == "file":  # a relative folder was relative to where the run was started
-            found.append(f"file://{Path(runtime.cwd, source.path)}")
+            place, start = Path(runtime.cwd, source.path), Path(runtime.cwd)
+            found.append(f"file://{place.relative_to(start) if below and place.is_relative_to(start) else place}")
         elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
             found.append(f"pkg://{source.path}")
     return found
