@@ -55,6 +55,7 @@ class Origin:
         given = {override.lstrip("+").partition("=")[0] for override in overrides}
         self._found: dict[str, str] = {}  # key -> where it leads, absolute
         self._absent: dict[str, str] = {}  # key -> as typed
+        self._namesakes: list[str] = []  # of which something else has the name here
         instead: dict[str, str] = {}
         for key, typed, surely in _paths(config):
             here = os.path.abspath(typed)  # noqa: PTH100 - links stay links
@@ -71,6 +72,8 @@ class Origin:
                             f"{key}={typed} is neither where it was typed when the run was started nor, "
                         )
                         self._absent[key] += "seen from the run, where it was then"
+                    elif _there(here):
+                        self._namesakes.append(f"{key}={typed}")
         self._typed = instead
 
     def _leads(self, key: str, typed: str) -> str:
@@ -138,6 +141,8 @@ class Origin:
         for key, words in self._absent.items():
             if table is None or not key.startswith("data."):
                 raise DataError(f"{self.folder}: {words}. Put it back, a link will do, or {_AS_OTHERS}")
+        for one in self._namesakes if table is None else []:
+            log.warning("%s is that of %s, not what has the same name here", one, self.folder)
         with self.explained():
             datamodule = build(self.located.datamodule, **changes)
         datamodule.opened = partial(self._opened, own=own)

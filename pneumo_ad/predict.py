@@ -90,7 +90,9 @@ def predict(arguments: Sequence[str]) -> Predicted:
         with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
             found = predict_files(judge, files, into, pictures)
         if report:
-            write_report(page_of_files(judge, files, into.predicted, found.story), output / "report.html")
+            typed = {"run": printable(own["run"]), "input": printable(own["input"])}  # a report goes to others
+            about = found.story | {"asked": asked | typed}
+            write_report(page_of_files(judge, files, into.predicted, about), output / "report.html")
         elif found.new and (output / "report.html").is_file():
             (output / "report.html").unlink()
             log.warning("report.html did not show the files that are new, and is deleted; report=true draws it again")

@@ -21,7 +21,7 @@ def record(config: DictConfig) -> dict[str, object]:
     return {
         "command": [
             *read_overrides(Path(config.run_dir)),
-            *as_override(saved_search_path(Path(config.run_dir))),
+            *as_override(saved_search_path(Path(config.run_dir), below=True)),
         ],
         "name": config.name,
         "seed": config.seed,

@@ -26,24 +26,28 @@ def as_override(search_path: Sequence[str]) -> list[str]:
     return [f"hydra.searchpath=[{places}]"] if places else []
 
 
-def saved_search_path(folder: Path) -> list[str]:
+def saved_search_path(folder: Path, below: bool = False) -> list[str]:
     """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
 
     What is not trusted is left out, and said: yaml can name anything, and a `pkg://` is imported.
 
     Args:
         folder: The run folder; Hydra noted in it where it looked.
+        below: Name folders below that in which the run was started from there on, for what is shown.
 
     Raises:
         DamagedError: See `read_runtime`.
     """
     if not is_there(folder / HYDRA):
         return []
-    places = places_of(read_runtime(folder))
+    runtime = read_runtime(folder)
+    places = places_of(runtime)
     for place in places:
         if not is_trusted_place(place):
             _left_out(folder, place)
-    return [place for place in places if is_trusted_place(place)]
+    start = f"file://{runtime.cwd}/"
+    trusted = [place for place in places if is_trusted_place(place)]
+    return [f"file://{place.removeprefix(start)}" if below and place.startswith(start) else place for place in trusted]
 
 
 @cache

@@ -107,6 +107,7 @@ def test_yaml_from_elsewhere_is_found_again(tmp_path, monkeypatch):
     assert start("train", "--config-dir", "it's mine", *small, "net=small", "hydra.run.dir=b") == 0
     assert start("train", *story("a")["command"], "hydra.run.dir=c") == 0
     tell(Path("b"), status="failed")
+    assert story("b")["command"][-1] == "hydra.searchpath=['file://it\\'s mine']"
     monkeypatch.chdir(mine)
     assert saved_search_path(tmp_path / "b") == [f"file://{mine.parent}"]
     assert start("train", f"resume={tmp_path / 'b'}") == 0

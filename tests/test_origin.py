@@ -76,13 +76,14 @@ def measured(folder):
     return {key: value for key, value in found.items() if key != "about"}
 
 
-def test_a_run_finds_its_own_data_from_another_folder(project, original):
+def test_a_run_finds_its_own_data_from_another_folder(project, original, caplog):
     shutil.copytree(project / "A" / "set", "set")
     negative("set")
     assert start("evaluate", "run=../A/runs/r", "output=out") == 0
     assert measured("out") == measured(original / "A" / "runs" / "r")
     images = (Path("out") / "images.csv").read_text()
     assert images == (original / "A" / "runs" / "r" / "images.csv").read_text()
+    assert "data.root=set is that of ../A/runs/r, not what has the same name here" in caplog.text
     assert "set/images/n000.png" in images or "set/images/p012.png" in images
     assert str(project) not in images
 
@@ -352,6 +353,9 @@ def test_absolute_paths_stay_in_one_file(project, original):
     os.chdir(project / "B")
     assert start("report", "run=../A/runs/r", "images=2", "output=report.html") == 0
     assert start("export", "run=../A/runs/r", "output=model") == 0
+    shutil.copytree(project / "A" / "set" / "images", "others")
+    assert start("predict", "run=../A/runs/r", "input=others", "output=predicted", "report=true") == 0
+    (Path("predicted") / "predict.json").unlink()  # by it the same command is known again
     written = [*(project / "A" / "runs").rglob("*"), *(project / "B").rglob("*")]
     found = {
         file.name
