@@ -36,8 +36,8 @@ FITS = {
     ],
     "lungs": [
         *("train-lungs", "data.root=set", "data.val=0.3", "data.test=0.2", "segmenter.width=2", "segmenter.depth=2"),
-        *("segmenter.image_size=64", "datamodule.batch_size=2", "datamodule.num_workers=0", "trainer=cpu", "logger=csv"),
-        *("callbacks.progress=null", "trainer.precision=32-true", "++data.labels.pneumonia=other"),
+        *("segmenter.image_size=64", "datamodule.batch_size=2", "datamodule.num_workers=0", "trainer=cpu"),
+        *("logger=csv", "callbacks.progress=null", "trainer.precision=32-true", "++data.labels.pneumonia=other"),
         *("~also_measure_on.chest_xray_viral", "~also_measure_on.opacity_masks"),
     ],
 }  # fmt: skip
@@ -151,9 +151,7 @@ def fit(module, folder, **options):
 
 
 def test_no_checkpoint_holds_weights_that_are_not_finite_though_the_loss_is(tmp_path):
-    with pytest.raises(
-        DivergedError, match=r"weights are not finite \(beside\) in epoch 1 of 2, step 3; the last good"
-    ):
+    with pytest.raises(DivergedError, match=r"not finite \(beside\) in epoch 1 of 2, step 3; the last good"):
         fit(Own(bad_at=2), tmp_path)
     states = [read_checkpoint(file)["state_dict"] for file in (tmp_path / "checkpoints").iterdir()]
     assert len(states) == 2
@@ -161,7 +159,7 @@ def test_no_checkpoint_holds_weights_that_are_not_finite_though_the_loss_is(tmp_
 
 
 def test_weights_alone_are_looked_at_when_the_epoch_ends(tmp_path):
-    with pytest.raises(DivergedError, match=r"weights are not finite \(beside\) in epoch 1 of 2, step 5"):
+    with pytest.raises(DivergedError, match=r"not finite \(beside\) in epoch 1 of 2, step 5"):
         fit(Own(bad_at=2), tmp_path, save_weights_only=True)
 
 
@@ -189,9 +187,7 @@ def test_on_cuda_losses_are_looked_at_now_and_then_and_the_first_bad_one_is_told
         step(number, 1.0)
     step(4, 1.0)
     step(5, float("nan"))  # nobody waits for it
-    with pytest.raises(
-        DivergedError, match=r"in epoch 1, step 5; no .*in another run folder: trainer.precision=32-true$"
-    ):
+    with pytest.raises(DivergedError, match=r"in epoch 1, step 5; no .* folder: trainer\.precision=32-true$"):
         step(6, 1.0)
     step(7, float("inf"))
     with pytest.raises(DivergedError, match="in epoch 1, step 7"):

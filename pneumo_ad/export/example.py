@@ -17,6 +17,10 @@ _RUN = {
     "onnx": "onnxruntime.InferenceSession(here / file).run(None, inputs)",
     "torch_export": "torch.export.load(here / file).module()(*map(torch.from_numpy, inputs.values()))",
 }
+_SAY = (
+    "print(f\"score {score[0]:.6g} {about['unit']}, above {percentile[0]:.4g} % of "
+    "{len(about['standard']['normals'])} held-out normals\")"
+)
 _LIBRARY = {"onnx": "onnxruntime", "torch_export": "torch"}
 
 
@@ -60,8 +64,7 @@ size = about["image_size"][::-1]  # width, height
 {_READ[fit]}image = np.asarray(picture, dtype=np.float32)[None, None] / 255
 lung_field = {field}
 anomaly_map, _, score, percentile = run("model{suffix}", {inputs})
-normals = f"{{len(about['standard']['normals'])}} held-out normal radiographs"
-print(f"score {{score[0]:.6g}} {{about['unit']}}, above {{percentile[0]:.4g}} % of {{normals}}")
+{_SAY}
 greys = np.interp(np.asarray(anomaly_map[0, 0]), about["standard"]["window_range"], (0, 255))
 Image.fromarray(np.nan_to_num(greys).astype(np.uint8)).save(sys.argv[2])  # black where no window lies
 '''
