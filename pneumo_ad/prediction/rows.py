@@ -71,8 +71,8 @@ def number(value: float | np.floating) -> float | None:
 def write_table(path: Path, columns: Sequence[str], table: Iterable[Mapping[str, Any]]) -> None:
     """Write a csv whole or not at all: UTF-8, words quoted, floats with six digits, None empty.
 
-    Names stay as they are. A spreadsheet may take one that begins with `=`, `+`, `-` or `@` for a formula: import the
-    column as text.
+    Names are `printable` already. A spreadsheet may take one that begins with `=`, `+`, `-` or `@` for a formula:
+    import the column as text.
 
     Args:
         path: Of the csv.
