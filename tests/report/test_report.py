@@ -15,7 +15,7 @@ import pytest
 from drawn import lung_mask, opacity_mask, radiograph
 from PIL import Image
 
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.report import (
     ANOMALY_MAP,
