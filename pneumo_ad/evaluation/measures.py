@@ -110,8 +110,8 @@ def measure(
         measured = Measured(result.window[name], kind, result.pixel[name], result.image[name])
         prefix = "" if name == "score" else f"{name}/"
         findings.add(headline(evidence, measured, questions), prefix)
-        if name in thresholds and not told:
-            findings.explain_missing_kinds({name: UNORDERED})
+        if name in thresholds and not told and findings.omitted.get(f"{prefix}patch/macro_f1") == "no thresholds":
+            findings.omitted[f"{prefix}patch/macro_f1"] = UNORDERED
         findings.add(localisation(evidence, result.pixel[name]), prefix)
         findings.add(oracles(result, name), prefix)
         if name == "score":
