@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pneumo_ad import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.dot_hydra import CONFIG, HYDRA, OVERRIDES, read_config
@@ -217,7 +217,8 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
             )
         return
     file.parent.mkdir(exist_ok=True)
-    write_text(folder / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    typed = OmegaConf.to_container(overrides) if isinstance(overrides, ListConfig) else list(overrides)
+    write_text(folder / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(typed)))
     write_text(folder / HYDRA, OmegaConf.to_yaml(hydra))
     write_text(file, OmegaConf.to_yaml(config))  # last: where it stands, the rest does
 

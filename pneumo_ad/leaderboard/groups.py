@@ -359,7 +359,9 @@ def _recipe_defaults(found: Comparison) -> DictConfig | None:
         log.warning("the recipe's defaults are not known: %s", reason)
         return None
     try:
-        return compose_config("train", [f"{key}={value}" for key, value in sorted(shared)], places)
+        # Hydra's own start what they name; a stranger's run may have them.
+        ours = [f"{key}={value}" for key, value in sorted(shared) if "hydra" not in key]
+        return compose_config("train", ours, places)
     except ConfigError as reason:
         log.info("the recipe's defaults are not known: %s", str(reason).splitlines()[0])
         return None
