@@ -10,8 +10,35 @@ import numpy as np
 import yaml
 
 ODD = (
-    *(None, [], {}, "", "x", "../x", True, -1, 0, 3, 1e308, float("nan"), float("inf"), 10**9, 10**30, [1, "a"], {"a": 1}),
-    *("${nowhere}", "${seed}${seed}", "${loop}", "???", "${oc.env:NOBODY}", "${" * 300 + "}" * 300, "\x1b[31mred", "a\nb"),
+    *(
+        None,
+        [],
+        {},
+        "",
+        "x",
+        "../x",
+        True,
+        -1,
+        0,
+        3,
+        1e308,
+        float("nan"),
+        float("inf"),
+        10**9,
+        10**30,
+        [1, "a"],
+        {"a": 1},
+    ),
+    *(
+        "${nowhere}",
+        "${seed}${seed}",
+        "${loop}",
+        "???",
+        "${oc.env:NOBODY}",
+        "${" * 300 + "}" * 300,
+        "\x1b[31mred",
+        "a\nb",
+    ),
 )
 ANY = ("empty", "text", "binary", "latin", "list", "null", "deep", "folder", "pipe", "nowhere", "truncated", "flipped")
 REFUSED = ANY[:10]  # whatever the format: no file of this project is so
@@ -71,10 +98,13 @@ def _damaged(content, suffix, kind, random):
         "list": b"[1, 2]\n",
         "null": b"null\n",
         "deep": b"[" * 100_000 + b"]" * 100_000,
-        "alias": b"a: &a [x, x, x, x]\n" + b"".join(b"%c: &%c [*%c, *%c, *%c, *%c]\n" % (n + 1, n + 1, n, n, n, n) for n in range(97, 121)),
+        "alias": b"a: &a [x, x, x, x]\n"
+        + b"".join(b"%c: &%c [*%c, *%c, *%c, *%c]\n" % (n + 1, n + 1, n, n, n, n) for n in range(97, 121)),
         "tag": b"seed: !!python/object/apply:os.system ['true']\n" + content,
         "twice": (b'{"status": 1, "status": 2, ' + content[1:]) if suffix == ".json" else content + content,
-        "growing": content + b"".join(b"z%d: ${z%d}${z%d}\n" % (n, n + 1, n + 1) for n in range(60)) + b"z60: 0123456789\n",
+        "growing": content
+        + b"".join(b"z%d: ${z%d}${z%d}\n" % (n, n + 1, n + 1) for n in range(60))
+        + b"z60: 0123456789\n",
         "half": content[: len(content) // 2],
         "huge number": b'{"format_version": ' + b"9" * 6000 + b"}",
         "column": content.replace(b",", b",no_", 1).replace(b"image", b"picture", 1),
