@@ -14,9 +14,9 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from types import UnionType
-from io import BufferedReader
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
