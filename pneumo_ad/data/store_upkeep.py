@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from pneumo_ad.data.store import read_about, remove_store
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.paths import cache_dir
+from pneumo_ad.saved import is_there
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,20 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
     """Every whole store, the last used first."""
     cache = cache if cache is not None else cache_dir() / "stores"
     stores = []
-    for about_file in cache.glob("*/store.json"):
-        if about_file.parent.suffix == ".partial":  # under way, or left by who was killed: see `clear_leftovers`
+    for folder in cache.glob("*/"):
+        about_file = folder / "store.json"
+        # `.partial`: under way, or left by who was killed: see `clear_leftovers`.
+        if folder.suffix == ".partial" or not is_there(about_file):
             continue
         try:
-            about, damaged = read_about(about_file.parent), ""
+            about, damaged = read_about(folder), ""
         except DamagedError as reason:
             about, damaged = {"images": 0, "image_size": [0, 0], "fit": "", "source": ""}, str(reason)
-        size = sum(_room(file.lstat()) for file in about_file.parent.iterdir())
+        size = sum(_room(file.lstat()) for file in folder.iterdir())
         image_size = (int(about["image_size"][0]), int(about["image_size"][1]))
         stores.append(
             StoreInfo(
-                about_file.parent,
+                folder,
                 about["images"],
                 image_size,
                 about["fit"],

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pneumo_ad.errors import DataError, DivergedError
 from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, digest, read_description
-from pneumo_ad.export.formats import Floats, format_named
+from pneumo_ad.export.formats import FORMATS, Floats, format_named
 from pneumo_ad.lungs.segmenter import clean_field
 from pneumo_ad.prediction.judge import Judged
 
@@ -35,6 +35,8 @@ class ExportedJudge:
         folder = Path(folder)
         self.folder = folder
         self.description = read_description(folder)
+        if self.description.format not in FORMATS:
+            raise DataError(f"{folder / FILE}: format is {self.description.format!r}, expected {' or '.join(FORMATS)}")
         opened = format_named(self.description.format).open
         self.graphs = {part: opened(folder / name) for part, name in self.description.files.items()}
         for part, graph in self.graphs.items():  # before pictures of such a size are made
