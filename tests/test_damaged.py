@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from mutants import REFUSED, copy, files_of, kinds_of, mutate
 from running import TINY, start, times
 
