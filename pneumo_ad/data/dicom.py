@@ -175,7 +175,7 @@ def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise DataError(f"{path}: transfer syntax {syntax.name} is not known; {DECOMPRESS}") from None
+        raise DataError(f"{path}: transfer syntax {ascii(syntax.name)[1:-1][:64]} is not known; {DECOMPRESS}") from None
     if not decoder.is_available:
         missing = "; ".join(decoder.missing_dependencies)
         raise DataError(f"{path}: {syntax.name} has no decoder here ({missing}); install one, or {DECOMPRESS}")

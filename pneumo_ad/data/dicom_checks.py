@@ -34,8 +34,8 @@ def check_kind(path: str | Path, header: Dataset) -> None:
         raise DataError(f"{path}: is a DICOMDIR, an index of other files; give the files it lists")
     if modality not in MODALITIES:
         raise DataError(
-            f"{path}: modality {modality} is no radiograph; expected CR, DX or RG. If it shows one all the same, "
-            "save it as PNG"
+            f"{path}: modality {ascii(modality)[1:-1][:64]} is no radiograph; expected CR, DX or RG. If it shows "
+            "one all the same, save it as PNG"
         )
     if "Rows" not in header or "Columns" not in header:
         if "EncryptedAttributesSequence" in header:

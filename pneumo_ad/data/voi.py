@@ -62,7 +62,8 @@ def _brought_to(path: str | Path, pixels: npt.NDArray[Any], dataset: Dataset) ->
         return apply_voi(levels, dataset), (0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     if function not in _NARROWER:
-        raise DataError(f"{path}: VOI LUT function {function} is not known; expected {', '.join(_NARROWER)}")
+        told = ascii(function)[1:-1][:64]
+        raise DataError(f"{path}: VOI LUT function {told} is not known; expected {', '.join(_NARROWER)}")
     width, center = _number(dataset, "WindowWidth", 0.0), _number(dataset, "WindowCenter", nan)
     span = width - _NARROWER[function]
     if span <= 0 or isnan(center):  # headers without a window may have one of no width

@@ -85,7 +85,7 @@ def test_mutants_are_read_or_named_once(sound, tmp_path, capfd):
         for number in range(MUTANTS):
             rng = np.random.default_rng(number)
             original = sound[number % len(sound)]
-            path = tmp_path / f"{number}{original.suffix}"
+            path = tmp_path / f"mutant{original.suffix}"
             path.write_bytes(damaged(original.read_bytes(), rng))
             began = time.perf_counter()
             x, words = attempt(path)
