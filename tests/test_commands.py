@@ -690,6 +690,9 @@ def test_kept_scores_are_made_anew_of_another_picture_under_the_same_name(own_co
     with Image.open(of_validation) as picture:
         other = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     other.save(of_validation)
+    with pytest.raises(DataError, match="1 of 44 radiographs hold something else under the same name"):
+        validation_of(own_copy)
+    (own_copy / "files.csv").unlink()  # a run of an earlier version does not know what its files held
     second = validation_of(own_copy)
     assert not np.array_equal(second["score_normal_images"], first["score_normal_images"])
     assert all(np.array_equal(scores, second[name]) for name, scores in validation_of(own_copy).items())
