@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from pneumo_ad.printable import print_safely
+from pneumo_ad.errors import print_safely
 
 USAGE = """\
 pneumo-ad COMMAND [overrides]
@@ -283,7 +283,7 @@ def _without_trust(arguments: list[str]) -> list[str]:
     """The arguments without `trust=NAME`, which is no option of a command: the name is kept for all of them."""
     for one in arguments:
         if one.startswith("trust="):
-            from pneumo_ad.trust import trust
+            from pneumo_ad.runs.trust import trust
 
             trust(one.removeprefix("trust="))
             print(f"trusted from now on: {one.removeprefix('trust=')}")
@@ -312,8 +312,8 @@ def _hydra(
     from omegaconf import DictConfig
 
     from pneumo_ad.errors import UserError
-    from pneumo_ad.jobs import run_job
-    from pneumo_ad.sweeps import complete
+    from pneumo_ad.runs.jobs import run_job
+    from pneumo_ad.runs.sweeps import complete
 
     do = run or run_job
 
@@ -334,7 +334,7 @@ def _hydra(
 
 def _train(arguments: list[str]) -> None:
     def load() -> Callable[..., object]:
-        from pneumo_ad.train import train
+        from pneumo_ad.commands.train import train
 
         return train
 
@@ -343,7 +343,7 @@ def _train(arguments: list[str]) -> None:
 
 def _train_lungs(arguments: list[str]) -> None:
     def load() -> Callable[..., object]:
-        from pneumo_ad.train_lungs import train_lungs
+        from pneumo_ad.commands.train_lungs import train_lungs
 
         return train_lungs
 
@@ -352,7 +352,7 @@ def _train_lungs(arguments: list[str]) -> None:
 
 def _classify(arguments: list[str]) -> None:
     def load() -> Callable[..., object]:
-        from pneumo_ad.classify import classify
+        from pneumo_ad.commands.classify import classify
 
         return classify
 
@@ -365,8 +365,8 @@ def _evaluate(arguments: list[str]) -> None:
         print(EVALUATE.format(**{group: _choices(group) for group in groups}))
         return
     _log_plainly()
-    from pneumo_ad.evaluate import evaluate
-    from pneumo_ad.summary import print_evaluation
+    from pneumo_ad.commands.evaluate import evaluate
+    from pneumo_ad.evaluation.summary import print_evaluation
 
     output = evaluate(arguments)
     print_evaluation(output, f"evaluation of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
@@ -377,7 +377,7 @@ def _report(arguments: list[str]) -> None:
         print(REPORT.format(data=_choices("data")))
         return
     _log_plainly()
-    from pneumo_ad.report_run import report
+    from pneumo_ad.commands.report import report
 
     print(f"report: {report(arguments)}")
 
@@ -387,7 +387,7 @@ def _predict(arguments: list[str]) -> None:
         print(PREDICT.format(**{group: _choices(group) for group in ("score", "threshold", "aggregate")}))
         return
     _log_plainly()
-    from pneumo_ad.predict import predict
+    from pneumo_ad.commands.predict import predict
     from pneumo_ad.prediction.summary import print_prediction
 
     found = predict(arguments)
@@ -402,7 +402,7 @@ def _figures(arguments: list[str]) -> None:
         print(FIGURES.format(data=_choices("data")))
         return
     _log_plainly()
-    from pneumo_ad.paper_figures import draw_figures, print_index
+    from pneumo_ad.commands.figures import draw_figures, print_index
 
     print_index(draw_figures(arguments))
 
@@ -412,7 +412,7 @@ def _compare(arguments: list[str]) -> None:
         print(COMPARE.format(data=_choices("data")))
         return
     _log_plainly()
-    from pneumo_ad.compare import compare
+    from pneumo_ad.commands.compare import compare
     from pneumo_ad.leaderboard.table import print_comparison
 
     print_comparison(compare(arguments))
@@ -423,7 +423,7 @@ def _export(arguments: list[str]) -> None:
         print(EXPORT)
         return
     _log_plainly()
-    from pneumo_ad.export_run import export_run, print_export
+    from pneumo_ad.commands.export import export_run, print_export
 
     print_export(export_run(arguments))
 
@@ -433,8 +433,7 @@ def _cluster(arguments: list[str]) -> None:
         print(CLUSTER.format(**{group: _choices(group) for group in ("data", "trainer")}))
         return
     _log_plainly()
-    from pneumo_ad.cluster import cluster
-    from pneumo_ad.cluster_summary import print_clusters
+    from pneumo_ad.commands.cluster import cluster, print_clusters
 
     output = cluster(arguments)
     print_clusters(output, f"clusters of {next(a for a in arguments if a.startswith('run=')).removeprefix('run=')}")
@@ -467,7 +466,7 @@ def _tune(arguments: list[str]) -> None:
     if find_spec("optuna") is None:
         _fail('pneumo-ad tune needs Optuna: pip install "pneumo_ad[tune]"')
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
-    from pneumo_ad.tune import tune
+    from pneumo_ad.commands.tune import tune
 
     tune(arguments)
 
@@ -477,8 +476,8 @@ def _audit(arguments: list[str]) -> None:
         print(AUDIT.format(data=_choices("data"), lungs=_choices("lungs")))
         return
     _log_plainly()
-    from pneumo_ad.audit import audit
-    from pneumo_ad.auditing.printing import print_audit
+    from pneumo_ad.audit.printing import print_audit
+    from pneumo_ad.commands.audit import audit
 
     print_audit(audit(arguments))
 
@@ -487,7 +486,7 @@ def _download(arguments: list[str]) -> None:
     if _asks_help(arguments):
         print(DOWNLOAD)
         return
-    from pneumo_ad.download import download, print_downloaded
+    from pneumo_ad.commands.download import download, print_downloaded
 
     root = download(arguments)
     print_downloaded(next(argument for argument in arguments if "=" not in argument), root)
@@ -495,7 +494,7 @@ def _download(arguments: list[str]) -> None:
 
 def _prepare(arguments: list[str]) -> None:
     def load() -> Callable[..., object]:
-        from pneumo_ad.prepare import prepare
+        from pneumo_ad.commands.prepare import prepare
 
         return prepare
 
@@ -507,6 +506,6 @@ def _store(arguments: list[str]) -> None:
     if "--help" in arguments or "-h" in arguments:
         print(STORE)
         return
-    from pneumo_ad.stores import store
+    from pneumo_ad.commands.store import store
 
     store(arguments)

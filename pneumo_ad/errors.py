@@ -1,6 +1,13 @@
 """Errors that are the user's to mend: the command line shows their message without a traceback."""
 
-from pneumo_ad.printable import printable
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 
 class UserError(ValueError):
@@ -36,3 +43,52 @@ class DamagedError(DataError):
 
 class ConfigError(UserError):
     """Options that cannot work, or cannot work together."""
+
+
+# Control characters, marks that turn the direction of writing, line separators, and bytes of a name that are no UTF-8.
+_RAW = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_IN_LINE = re.compile(f"[\t\n{_RAW}]")
+_IN_TEXT = re.compile(f"[{_RAW}]")
+
+
+def printable(words: str, lines: bool = False) -> str:
+    r"""Text with every character that is not to be printed written as its escape; what is clean stays as it is.
+
+    A backslash stays one, so that it is done twice without harm; whoever needs names that differ sees to that (`walk`).
+
+    Args:
+        words: Any text, as Python has it of a path.
+        lines: Whether line feeds and tabs are meant, and stay.
+
+    >>> print(printable("bad\udcff.png\nerror: forged \x1b[31m"), printable("Лёгкие 肺.png"))
+    bad\udcff.png\nerror: forged \x1b[31m Лёгкие 肺.png
+    """
+    return (_IN_TEXT if lines else _IN_LINE).sub(lambda found: ascii(found.group())[1:-1], words)
+
+
+def print_safely() -> None:
+    """See that warnings, log records and prints of this process reach the terminal as `printable` has them."""
+    for stream in (sys.stdout, sys.stderr):
+        if callable(reconfigure := getattr(stream, "reconfigure", None)):
+            reconfigure(errors="backslashreplace")
+    _escape_records()
+
+
+@cache
+def _escape_records() -> None:
+    """Once for the process, whatever handlers come later."""
+    make: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
+    said = warnings.formatwarning
+
+    def record(*arguments: Any, **more: Any) -> logging.LogRecord:
+        made = make(*arguments, **more)
+        made.msg = printable(made.msg, lines=True) if isinstance(made.msg, str) else made.msg
+        if isinstance(made.args, tuple):
+            made.args = tuple(printable(str(one)) if isinstance(one, str | Path) else one for one in made.args)
+        return made
+
+    def warning(message: Warning | str, *arguments: Any, **more: Any) -> str:
+        return printable(said(message, *arguments, **more), lines=True)
+
+    logging.setLogRecordFactory(record)
+    warnings.formatwarning = warning

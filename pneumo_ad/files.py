@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pneumo_ad.errors import ConfigError
+from platformdirs import user_cache_path, user_config_path
+
+from pneumo_ad.errors import ConfigError, DataError
 
 
 @contextmanager
@@ -92,3 +97,54 @@ def folder_for_results(folder: Path) -> Iterator[Path]:
         if not there and all(entry.name == ".lock" for entry in folder.iterdir()):
             shutil.rmtree(folder)
         raise
+
+
+def file_digest(path: Path) -> str:
+    """First 12 hexadecimal digits of a file's SHA-256.
+
+    Raises:
+        DataError: The file is missing.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected weights written by `pneumo-ad train-lungs`")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def cache_dir() -> Path:
+    """Folder of stores, lung fields and phantoms: `PNEUMO_AD_CACHE`, else the user's own cache folder."""
+    given = os.environ.get("PNEUMO_AD_CACHE")
+    return Path(given).expanduser() if given else user_cache_path("pneumo_ad")
+
+
+def replace_paths(text: str, instead: Mapping[str, str]) -> str:
+    """A text with other paths in it.
+
+    Args:
+        text: Any.
+        instead: Path -> what stands in its place; of paths that begin alike the longest counts.
+
+    >>> replace_paths("/x/set/a.png: no such file", {"/x/set": "set"})
+    'set/a.png: no such file'
+    """
+    paths = sorted(filter(None, instead), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, paths)), lambda found: instead[found[0]], text) if paths else text
+
+
+def config_dir() -> Path:
+    """Folder of what the user trusts: `PNEUMO_AD_CONFIG`, else the user's own config folder."""
+    given = os.environ.get("PNEUMO_AD_CONFIG")
+    return Path(given).expanduser() if given else user_config_path("pneumo_ad")
+
+
+MOST = 8  # a file of 100 megapixels takes 1.2 GB while it is read
+
+
+def reading_threads() -> int:
+    """One per core that this process may use, which of a shared node are few of many; at most `MOST`.
+
+    >>> 1 <= reading_threads() <= MOST
+    True
+    """
+    # Not every system tells which cores are a process's own.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST, cores)

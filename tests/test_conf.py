@@ -11,10 +11,10 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.compose import build, build_all, change_saved, compose_config, groups_among
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.search_path import saved_search_path
-from pneumo_ad.trust import trust
+from pneumo_ad.runs.compose import build, build_all, change_saved, compose_config, groups_among
+from pneumo_ad.runs.search_path import saved_search_path
+from pneumo_ad.runs.trust import trust
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 CHOICES = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name != "experiment")

@@ -64,7 +64,7 @@ def named(parts):
 
 
 def name_of(file):
-    """`pneumo_ad/data/store.py` -> `data`, `pneumo_ad/cli.py` -> `cli`."""
+    """`pneumo_ad/data/store/store.py` -> `data`, `pneumo_ad/cli.py` -> `cli`."""
     return named(file.relative_to(PACKAGE).with_suffix("").parts)
 
 
@@ -123,7 +123,7 @@ def test_imports_are_found_however_they_are_written():
     assert "pneumo_ad.data.phantom.draw" in set(imports_of(folder / "files.py"))
     assert "figures" in ours(PACKAGE / "evaluation" / "pictures.py")
     assert "torch" in set(imports_of(PACKAGE / "nets" / "output.py"))
-    assert "pneumo_ad.train" in set(imports_of(PACKAGE / "cli.py"))  # inside a function
+    assert "pneumo_ad.commands.train" in set(imports_of(PACKAGE / "cli.py"))  # inside a function
     assert "data" not in ours(PACKAGE / "data" / "augment.py")
 
 
@@ -144,8 +144,8 @@ def test_the_command_line_imports_nothing_heavy_before_it_must():
 def test_the_parts_of_floor_1_are_usable_without_lightning_and_hydra():
     code = (
         "import sys\n"
-        "import pneumo_ad.nets, pneumo_ad.losses, pneumo_ad.scores, pneumo_ad.metrics, pneumo_ad.thresholds\n"
-        "import pneumo_ad.patches, pneumo_ad.corruptions, pneumo_ad.scoring, pneumo_ad.aggregates\n"
+        "import pneumo_ad.nets, pneumo_ad.losses, pneumo_ad.scores, pneumo_ad.metrics, pneumo_ad.metrics.thresholds\n"
+        "import pneumo_ad.patches, pneumo_ad.corruptions, pneumo_ad.inference, pneumo_ad.scores.aggregates\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

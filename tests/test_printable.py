@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.printable import print_safely, printable
+from pneumo_ad.errors import ConfigError, DataError, print_safely, printable
 
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
 
@@ -50,7 +49,7 @@ def test_an_error_has_the_lines_that_it_was_given():
 
 SAYS = """
 import logging, sys, warnings
-from pneumo_ad.printable import print_safely
+from pneumo_ad.errors import print_safely
 print_safely(); print_safely()
 name = "scan\\nerror: forged \\x1b[31m\\udcff.png"
 logging.basicConfig(format="%(message)s")

@@ -57,7 +57,7 @@ SHORTER = {
     "experiment=ablate_loss": "experiment=ablate_loss loss=dice,l1",
     "corruption=none,coarse_noise seed=0,1": "corruption=none seed=0",
     "corruption=none,coarse_noise": "corruption=none",
-    "'shard=range(0,4)' hydra/launcher=joblib": "'shard=range(0,4)'",  # tests/test_prepare.py launches processes
+    "'shard=range(0,4)' hydra/launcher=joblib": "'shard=range(0,4)'",  # tests/commands/test_prepare.py launches processes
 }
 
 
@@ -75,15 +75,17 @@ UNRUN = {
     ".venv/bin/pre-commit install": Unrun("writes into .git"),
     "pip install": Unrun("needs a package index; that the extra exists is checked"),
     "tensorboard --logdir": Unrun(
-        "a server that does not end; tests/test_tensorboard.py starts one", "tensorboard --help"
+        "a server that does not end; tests/callbacks/test_tensorboard.py starts one", "tensorboard --help"
     ),
     "pneumo-ad train trainer=gpu": Unrun("needs a GPU", "--cfg job"),
     "pneumo-ad train experiment=ablate_loss hydra/launcher": Unrun(
-        "launchers are started by tests/test_sweeps.py, SLURM by nobody", "--cfg job"
+        "launchers are started by tests/runs/test_sweeps.py, SLURM by nobody", "--cfg job"
     ),
-    "pneumo-ad train trainer=ddp": Unrun("several processes are started by tests/test_processes.py", "--cfg job"),
-    "pneumo-ad tune": Unrun("a search is run by tests/test_tune.py", "--cfg job"),
-    "pneumo-ad cluster": Unrun("trains for a minute whatever the data; tests/test_cluster.py runs it", "--help"),
+    "pneumo-ad train trainer=ddp": Unrun("several processes are started by tests/runs/test_ddp.py", "--cfg job"),
+    "pneumo-ad tune": Unrun("a search is run by tests/commands/test_tune.py", "--cfg job"),
+    "pneumo-ad cluster": Unrun(
+        "trains for a minute whatever the data; tests/commands/test_cluster.py runs it", "--help"
+    ),
     "pneumo-ad download": Unrun("needs the network and a Kaggle account", "--help"),
 }
 

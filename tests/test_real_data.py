@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pneumo_ad.data import open_store, sources
+from pneumo_ad.labels import HEALTHY, OPACITY
 from pneumo_ad.metrics import auroc, true_kinds
-from pneumo_ad.metrics.kinds import HEALTHY, OPACITY
 from pneumo_ad.patches import PatchGrid
 
 pytestmark = pytest.mark.real_data

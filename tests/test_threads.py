@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pneumo_ad import threads
+from pneumo_ad import files as threads
 
 
 @pytest.mark.parametrize(("cores", "of_us", "expected"), [(128, 4, 4), (128, 128, 8), (2, 1, 1)])

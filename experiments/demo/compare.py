@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pneumo_ad.summary import headline_table
+from pneumo_ad.evaluation.summary import headline_table
 
 
 def main(folders: list[Path]) -> None:

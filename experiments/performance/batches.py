@@ -17,7 +17,7 @@ from ratios import Row, Setting, alternate, quotients, ratio
 from torch.utils.data import DataLoader, Dataset
 
 from pneumo_ad.data.datasets import ExhaustivePatches, PatchBatch, PatchDataset
-from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
+from pneumo_ad.data.samplers import EpochShuffle, ResumableLoader
 from pneumo_ad.patches import PatchGrid
 
 

@@ -25,8 +25,8 @@ def rows(setting: Setting) -> list[Row]:
 
 def against_monai(setting: Setting, stride: int, target: float) -> list[Row]:
     """MONAI's time at stride 1 is that of a strip, times the windows of the radiograph over those of the strip."""
-    from pneumo_ad.nets import reach
-    from pneumo_ad.scoring import score_densely, score_radiographs
+    from pneumo_ad.inference import receptive_field as reach
+    from pneumo_ad.inference import score_densely, score_radiographs
 
     images = radiographs(1)
     net = a_net(setting)

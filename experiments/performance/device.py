@@ -27,16 +27,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pneumo_ad.compilation import compile_net
 from pneumo_ad.data.datasets import ExhaustivePatches
-from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
+from pneumo_ad.data.samplers import EpochShuffle, ResumableLoader
+from pneumo_ad.inference import score_densely, score_radiographs
+from pneumo_ad.inference.receptive_field import reach_of
 from pneumo_ad.losses import DiceLoss
-from pneumo_ad.module import PatchAutoencoder, to_unit
+from pneumo_ad.modules.autoencoder import PatchAutoencoder
+from pneumo_ad.modules.base import to_unit
 from pneumo_ad.nets import UNetAutoencoder
-from pneumo_ad.nets.reach import reach_of
+from pneumo_ad.nets.compilation import compile_net
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD
-from pneumo_ad.scoring import score_densely, score_radiographs
 
 PATCH = 32
 WAYS = ("float32", "bf16", "compile", "compile+bf16")

@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pneumo_ad.commands.predict import predict_files
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.lungs.segmenter import LungSegmenter
-from pneumo_ad.predict import predict_files
 from pneumo_ad.prediction.decoding import decode
 from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import Output, writable

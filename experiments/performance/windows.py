@@ -11,11 +11,11 @@ import torch
 from ratios import Row, Setting, alternate, quotients
 from torch import Tensor, nn
 
+from pneumo_ad.inference import MapOf, score_radiographs
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.nets.unet import UpBlock
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD
-from pneumo_ad.scoring import MapOf, score_radiographs
 
 SIDE, PATCH = 256, 32
 # Windows a forward pass: what `score_radiographs` takes unless told.

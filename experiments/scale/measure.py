@@ -27,11 +27,11 @@ from torch.utils.data import DataLoader
 
 from pneumo_ad.data import PatchDataModule, sources
 from pneumo_ad.data.datasets import ExhaustivePatches, already_a_batch
-from pneumo_ad.data.sampling import EpochShuffle, Share
+from pneumo_ad.data.samplers import EpochShuffle, Share
 from pneumo_ad.data.shards import open_shards
 from pneumo_ad.data.sources.files import list_files
-from pneumo_ad.data.store import store_key
-from pneumo_ad.data.table import check_table
+from pneumo_ad.data.sources.table import check_table
+from pneumo_ad.data.store.store import store_key
 from pneumo_ad.lungs import WholeImage
 
 SIZE, PATCH, STRIDE, BATCH = 64, 32, 8, 256

@@ -27,14 +27,15 @@ from pneumo_ad.data import PatchDataModule, open_store, sources
 from pneumo_ad.data.datasets import NormalLungPatches
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.data.shards import open_shards, split_table
+from pneumo_ad.inference import score_densely, score_radiographs
+from pneumo_ad.inference.receptive_field import reach_of
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.lungs import SegmenterFields
-from pneumo_ad.module import PatchAutoencoder, to_unit
+from pneumo_ad.modules.autoencoder import PatchAutoencoder
+from pneumo_ad.modules.base import to_unit
 from pneumo_ad.nets import UNetAutoencoder
-from pneumo_ad.nets.reach import reach_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD
-from pneumo_ad.scoring import score_densely, score_radiographs
 
 SIDE, PATCH, STRIDE, WIDTH, BATCH = 512, 32, 4, 32, 64
 FILE = (2544, 3056)  # width, height

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pneumo_ad.data.datamodule import VAL_KINDS
+from pneumo_ad.data.datasets import VAL_KINDS
 from pneumo_ad.loggers.pictures import log_histogram, picture_loggers
 
 # Geometric edges resolve 0.05 grey levels and the whole range alike; fixed, so that epochs and ranks add up.

@@ -9,10 +9,10 @@ from lightning.pytorch.loggers import Logger
 from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.inference import score_radiographs
+from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.loggers.pictures import log_figure
-from pneumo_ad.module import PatchAutoencoder
-from pneumo_ad.scoring import score_radiographs
+from pneumo_ad.modules.autoencoder import PatchAutoencoder
 
 _QUANTILES = (0.5, 0.9)  # of the shown radiographs' scores; between them and beyond are the ranges of the red frames
 

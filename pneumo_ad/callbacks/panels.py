@@ -9,10 +9,11 @@ from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import PatchDataset
-from pneumo_ad.data.table import PNEUMONIA
+from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.labels import PNEUMONIA
 from pneumo_ad.loggers.pictures import log_figure
-from pneumo_ad.module import PatchAutoencoder, to_unit
-from pneumo_ad.spread import spread
+from pneumo_ad.modules.autoencoder import PatchAutoencoder
+from pneumo_ad.modules.base import to_unit
 
 
 class ReconstructionPanels(PeriodicDrawing):

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.loggers.pictures import picture_loggers
-from pneumo_ad.module import PatchAutoencoder
+from pneumo_ad.modules.autoencoder import PatchAutoencoder
 
 
 class PeriodicDrawing(L.Callback):

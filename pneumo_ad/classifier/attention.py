@@ -8,7 +8,7 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
-from pneumo_ad.metrics.decisions import resampled_means
+from pneumo_ad.metrics.classification import resampled_means
 from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
 
 

@@ -17,12 +17,12 @@ from pneumo_ad import figures
 from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_inside
 from pneumo_ad.classifier.data import RadiographDataModule
 from pneumo_ad.classifier.module import RadiographClassifier
-from pneumo_ad.data.table import NORMAL, PNEUMONIA
+from pneumo_ad.data.evenly_spaced import spread
 from pneumo_ad.files import whole, write_json
-from pneumo_ad.metrics.decisions import decision_metrics
+from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.metrics.classification import decision_metrics
 from pneumo_ad.metrics.ranking import Interval
-from pneumo_ad.shortcuts import shortcut_aurocs
-from pneumo_ad.spread import spread
+from pneumo_ad.metrics.shortcuts import shortcut_aurocs
 
 FIGURE = "fig02_grad_cam"
 # Nagamura, Tokunaga and Okita 2019, § 3.1.

@@ -15,34 +15,33 @@ import torch
 from torch.utils.data import DataLoader
 
 from pneumo_ad.data.bank import BankOf, device_of_bank
-from pneumo_ad.data.building import OnError
 from pneumo_ad.data.datasets import (
+    VAL_KINDS,
     ExhaustivePatches,
     NormalLungPatches,
     PatchBatch,
     PatchDataset,
     WholeRadiographs,
 )
+from pneumo_ad.data.evenly_spaced import spread
 from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
-from pneumo_ad.data.sampling import BatchLoader, EpochShuffle, ResumableLoader, Share
+from pneumo_ad.data.samplers import BatchLoader, EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.shards import MissingShards, check_missing, open_shards
-from pneumo_ad.data.store import Store, as_it_is, open_store
-from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS, check_table, warn_of_undealt
+from pneumo_ad.data.sources.table import check_table, warn_of_undealt
+from pneumo_ad.data.store.build import OnError
+from pneumo_ad.data.store.store import Store, as_it_is, open_store
 from pneumo_ad.data.truth import PixelTruth
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.joined import join, parts_of
+from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
 from pneumo_ad.lungs.fields import AutoFields, LungFields, WholeImage
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
-from pneumo_ad.printable import printable
-from pneumo_ad.spread import spread
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
     from pneumo_ad.data.augment import Augment
 
 View = Literal["patch", "image"]
-# What `val_dataloader` returns, in this order.
-VAL_KINDS = ("normal_lung", "normal", "pneumonia")
 
 
 def _some(skipped: dict[str, str]) -> str:

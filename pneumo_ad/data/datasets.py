@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NotRequired, Self, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from torch.utils.data import Dataset
 from pneumo_ad.data.bank import Bank, DeviceBank, MemoryBank
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid, PatchIndex, largest_patch_inside
+
+if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
+    pass
 
 _CHUNK = 16  # images whose integral images are held at once; more are no faster
 
@@ -183,3 +186,7 @@ class WholeRadiographs(Dataset[PatchBatch]):
 def already_a_batch(batch: Any) -> Any:
     """Collate function for datasets that cut whole batches: what `__getitems__` returned, as it is."""
     return batch
+
+
+# What `val_dataloader` returns, in this order.
+VAL_KINDS = ("normal_lung", "normal", "pneumonia")

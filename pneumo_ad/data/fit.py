@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.placement import Placement
+from pneumo_ad.patches.placement import Placement
 
 Fit = Literal["squash", "pad"]
 

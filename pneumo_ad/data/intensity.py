@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.array_file import cached_array
-from pneumo_ad.data.store import Store
+from pneumo_ad.data.store.cached_array import cached_array
+from pneumo_ad.data.store.store import Store
 from pneumo_ad.errors import ConfigError
 
 GREYS = (48.0, 144.0)  # where the two quantiles go: room below for air and above for bone and opacities

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from pneumo_ad.data.building import OnError
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.data.store import Store, check_on_error, mark_used, read_about, read_store, store_folder
+from pneumo_ad.data.store.build import OnError
+from pneumo_ad.data.store.store import Store, check_on_error, mark_used, read_about, read_store, store_folder
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.joined import join

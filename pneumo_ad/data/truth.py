@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.store import Store
-from pneumo_ad.data.table import NORMAL
-from pneumo_ad.metrics.pixels import IN_OPACITY
+from pneumo_ad.data.store.store import Store
+from pneumo_ad.labels import IN_OPACITY, NORMAL
 
 
 @dataclass(frozen=True)

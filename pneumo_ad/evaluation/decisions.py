@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.calibration import Calibration
 from pneumo_ad.evaluation.examination import Examination
-from pneumo_ad.metrics.false_alarms import false_alarm_rate
-from pneumo_ad.metrics.headline import LEAST_IMAGES, missing_kind
-from pneumo_ad.metrics.kinds import PADDING
+from pneumo_ad.labels import PADDING
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, missing_kind
+from pneumo_ad.metrics.conformal import conformal_threshold
 from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
-from pneumo_ad.metrics.shares import share_with_interval
-from pneumo_ad.thresholds import conformal_threshold
+from pneumo_ad.metrics.proportion import false_alarm_rate, share_with_interval
+from pneumo_ad.runs.calibration import Calibration
 
 # What needs held-out normals and radiographs that neither training nor calibration saw.
 DECIDED = ("false_alarms/patch", "false_alarms/image", "image/sensitivity", "image/balanced_accuracy")

@@ -8,30 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.metrics.headline import MOSTLY_LUNG, Evidence
-from pneumo_ad.metrics.kinds import PADDING, UNKNOWN, true_kinds
-from pneumo_ad.metrics.pixels import NOT_KNOWN
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.labels import NORMAL, NOT_KNOWN, PADDING, PNEUMONIA, UNKNOWN
+from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, Evidence
+from pneumo_ad.metrics.kinds import true_kinds
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.scoring import Radiographs
 
 log = logging.getLogger(__name__)
 
 _MOST_PIXELS = 2**26  # of all radiographs whose maps are kept: 1,024 of 256 x 256, 256 of 512 x 512; 3.5 GB at peak
-
-
-def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch.
-
-    Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
-        rows: (I,) row numbers in the table.
-    """
-    shares = np.empty((len(rows), len(data.grid)))
-    for i, row in enumerate(rows):
-        shares[i] = data.grid.window_shares(data.lung_fields[row : row + 1])[0]
-        shares[i][data.grid.window_shares(data.content(rows[i : i + 1]))[0] < 1] = 0
-    return shares
 
 
 def places_for_pixels(

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.evaluation.evidence import gather_evidence, lung_shares
-from pneumo_ad.evaluation.scoring import TRIVIAL, Scoring, check_finite, placed
-from pneumo_ad.metrics.headline import Evidence
+from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.inference.scorer import TRIVIAL, Scoring, placed
+from pneumo_ad.metrics.catalogue import Evidence
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.spread import spread
+from pneumo_ad.runs.scorer import check_finite
 
 _SHOWN = 4  # radiographs of each class in a figure
 

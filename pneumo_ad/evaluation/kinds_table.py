@@ -8,10 +8,10 @@ import pandas as pd
 
 from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.evaluation.background import background
 from pneumo_ad.evaluation.windows import Drawn, origins
-from pneumo_ad.metrics.background import background
-from pneumo_ad.metrics.headline import Evidence
-from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.metrics.catalogue import Evidence
 from pneumo_ad.patches import PatchGrid
 
 MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.data.array_file import cached_array
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.table import NORMAL, PNEUMONIA
-from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.scoring import Scoring, check_finite, placed
-from pneumo_ad.matching import Matched, match, matchable
-from pneumo_ad.metrics.headline import LEAST_IMAGES, MOSTLY_LUNG
+from pneumo_ad.data.store.cached_array import cached_array
+from pneumo_ad.evaluation.matching import Matched, match, matchable
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.inference.scorer import Scoring, placed
+from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, MOSTLY_LUNG
 from pneumo_ad.metrics.ranking import auroc_with_interval
-from pneumo_ad.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
+from pneumo_ad.metrics.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
+from pneumo_ad.runs.scorer import check_finite
 
 _VERSION = 1  # raise it when matching changes: what lies beside stores is then made anew
 

@@ -11,14 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.table import describing_columns
+from pneumo_ad.data.sources.table import describing_columns
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.calibration import JUDGED, Calibration
 from pneumo_ad.evaluation.decisions import DECIDED, false_alarms, oracles
 from pneumo_ad.evaluation.examination import Examination
-from pneumo_ad.evaluation.scoring import TRIVIAL
+from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
 from pneumo_ad.files import whole
-from pneumo_ad.metrics.headline import (
+from pneumo_ad.inference.scorer import TRIVIAL
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG, PADDING
+from pneumo_ad.metrics.catalogue import (
     LEAST_IMAGES,
     LEVELS,
     Evidence,
@@ -29,15 +30,13 @@ from pneumo_ad.metrics.headline import (
     pixel_values,
     sad_medians,
 )
-from pneumo_ad.metrics.kinds import PADDING
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.oracle import best_dice
-from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.metrics.ranking import Interval
-from pneumo_ad.metrics.subgroups import subgroup_table, subgroups
-from pneumo_ad.shortcuts import image_shortcuts, shortcut_aurocs
-from pneumo_ad.thresholds import Thresholds
+from pneumo_ad.metrics.shortcuts import image_shortcuts, shortcut_aurocs
+from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.runs.calibration import JUDGED, Calibration
 
 UNORDERED = "the score does not order what lies outside the lung; windows are told as opacity or not"
 

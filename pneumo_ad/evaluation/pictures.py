@@ -13,14 +13,14 @@ import torch
 
 from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.evenly_spaced import spread
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
-from pneumo_ad.module import PatchAutoencoder
-from pneumo_ad.runs import Run
-from pneumo_ad.spread import spread
-from pneumo_ad.thresholds import Thresholds
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.modules.autoencoder import PatchAutoencoder
+from pneumo_ad.runs.run import Run
 
 BY_KIND = "windows of radiographs that are not normal, by true kind"
 FRAMED = 3  # radiographs of each class in Fig. 10

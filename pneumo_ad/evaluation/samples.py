@@ -8,15 +8,15 @@ from torch import nn
 
 from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.table import NORMAL, OTHER, PNEUMONIA
+from pneumo_ad.data.evenly_spaced import spread
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
+from pneumo_ad.figures.net_layers import trace
 from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
+from pneumo_ad.labels import NORMAL, OTHER, PNEUMONIA
 from pneumo_ad.lungs import FileFields, SegmenterFields, WholeImage
-from pneumo_ad.metrics.headline import Evidence
-from pneumo_ad.nets.trace import trace
+from pneumo_ad.metrics.catalogue import Evidence
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.spread import spread
 
 _OF_CLASS = 4  # radiographs in Fig. 1
 _FIELDS = {NORMAL: 3, PNEUMONIA: 2}  # radiographs in Fig. 5

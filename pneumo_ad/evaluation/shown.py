@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.evaluation.scoring import Scoring, placed
+from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.inference.reconstruct import reconstructed
+from pneumo_ad.inference.scorer import Scoring, placed
+from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
 from pneumo_ad.lungs import WholeImage
-from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
-from pneumo_ad.patches import PatchGrid, gather, inner
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
-from pneumo_ad.scores.sad import GREY_LEVELS
-from pneumo_ad.scoring import forward
-from pneumo_ad.spread import spread
 
 
 def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:
@@ -105,35 +101,6 @@ def shown_radiographs(
                 )
             )
     return shown
-
-
-@torch.inference_mode()
-def reconstructed(
-    scoring: Scoring, grid: PatchGrid, picture: npt.NDArray[np.uint8]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """A radiograph put together of its windows' reconstructions; where they overlap, the mean.
-
-    Args:
-        scoring: Of a net that reconstructs patches.
-        grid: The windows.
-        picture: (H, W) uint8 grey levels.
-
-    Returns:
-        (H, W) uint8, black where no window lies; and (H, W) float32 its absolute difference to the radiograph in grey
-        levels, NaN there.
-    """
-    device = next(scoring.net.parameters(), torch.empty(0)).device
-    covered = grid.covered
-    if grid.stride < grid.patch // 2:  # for a picture windows that overlap by half are enough
-        grid = replace(grid, stride=grid.patch // 2, cover="full")
-    where = np.insert(grid.positions, 0, 0, axis=1)
-    patches = torch.from_numpy(gather(picture[None], where, grid.patch, scoring.halo))
-    parts = []
-    for batch in patches.split(scoring.batch_size):
-        output = forward(scoring.net, batch.to(device).float() / GREY_LEVELS, scoring.precision)
-        parts.append(inner(output.reconstruction, scoring.halo).cpu())
-    whole = np.where(covered, grid.stitch(torch.cat(parts)[None])[0, 0].numpy() * GREY_LEVELS, np.nan)
-    return np.nan_to_num(whole).round().clip(0, 255).astype(np.uint8), np.abs(whole - picture).astype(np.float32)
 
 
 def contrast(layers: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | None:

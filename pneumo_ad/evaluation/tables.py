@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.errors import printable
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.files import whole
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
-from pneumo_ad.printable import printable
-from pneumo_ad.thresholds import Thresholds, decisions, p_values
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.metrics.conformal import decisions, p_values
+from pneumo_ad.metrics.thresholds import Thresholds
 
 _OF_FILE = ("image", "path", "patient", "label", "split", "height", "width", "window_low", "window_high")
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.figures import Figure
-from pneumo_ad.metrics.headline import Evidence
-from pneumo_ad.metrics.kinds import KINDS, PADDING, UNKNOWN
+from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
+from pneumo_ad.metrics.catalogue import Evidence
 from pneumo_ad.patches import PatchGrid, gather
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pneumo_ad.metrics.headline import LEVELS
-from pneumo_ad.shortcuts import best_shortcut, strength
+from pneumo_ad.metrics.catalogue import LEVELS
+from pneumo_ad.metrics.shortcuts import best_shortcut, strength
 
 Metrics = Mapping[str, Any]
 

@@ -14,11 +14,11 @@ from pneumo_ad import scores
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
+from pneumo_ad.inference.predictor import Standard
+from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.prediction.judge import Standard
 from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
 from pneumo_ad.scores import Score
-from pneumo_ad.thresholds import Thresholds
 
 FILE = "model.json"
 VERSION = 2  # of what stands in it; raise it when a reader of this version could no longer read it

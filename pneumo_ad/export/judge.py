@@ -10,8 +10,8 @@ import numpy.typing as npt
 from pneumo_ad.errors import DataError, DivergedError
 from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, digest, read_description
 from pneumo_ad.export.formats import FORMATS, Floats, format_named
+from pneumo_ad.inference.predictor import Judged
 from pneumo_ad.lungs.segmenter import clean_field
-from pneumo_ad.prediction.judge import Judged
 
 _AT_ONCE = 4  # radiographs; a graph keeps the windows of a step of each in memory
 

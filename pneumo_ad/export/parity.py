@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pneumo_ad.errors import DivergedError
 from pneumo_ad.export.judge import ExportedJudge
-from pneumo_ad.prediction.judge import Judge
+from pneumo_ad.inference.predictor import Judge
 
 Values = npt.NDArray[np.floating]
 

@@ -9,16 +9,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.aggregates import Aggregate
 from pneumo_ad.data.intensity import GREYS, AsStored, Intensity, LungFieldIntensity
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.export.windows import GridWindows
 from pneumo_ad.export.within import aggregate_within, check_aggregate, quantile_within
-from pneumo_ad.metrics.headline import MOSTLY_LUNG
+from pneumo_ad.inference import MapOf
+from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import Score
-from pneumo_ad.scoring import MapOf
+from pneumo_ad.scores.aggregates import Aggregate
 
 OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.aggregates import Aggregate, Highest, Mean, TopFraction
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.scores.aggregates import Aggregate, Highest, Mean, TopFraction
 
 
 def quantile_within(values: Tensor, inside: Tensor, q: float) -> Tensor:

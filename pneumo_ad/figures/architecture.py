@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
+from pneumo_ad.figures.net_layers import Layer
 from pneumo_ad.figures.style import PAGE_WIDTH, SMALL, STYLE, page
-from pneumo_ad.nets.trace import Layer
 
 # What a layer does to a picture, by the words in its kind; the first that fits.
 _DOES = (

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pneumo_ad.figures import COLOURS, NAMES
-from pneumo_ad.metrics.pixels import IN_OPACITY
+from pneumo_ad.labels import IN_OPACITY
 
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"

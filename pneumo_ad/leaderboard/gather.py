@@ -10,9 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.dot_hydra import CONFIG, OVERRIDES, read_config, read_overrides
 from pneumo_ad.errors import DamagedError, DataError
-from pneumo_ad.jobs import Status, differences, flatten, read_story, status
+from pneumo_ad.runs.dot_hydra import CONFIG, OVERRIDES, read_config, read_overrides
+from pneumo_ad.runs.record import Status, differences, flatten, read_story, status
 from pneumo_ad.saved import is_there
 
 DEFAULT = "default"  # value of an axis in a run that was not told any

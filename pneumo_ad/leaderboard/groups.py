@@ -16,14 +16,14 @@ import pandas as pd
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError, DamagedError, UserError
+from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
-from pneumo_ad.sampled_maps import SampledMaps, read_maps
+from pneumo_ad.runs.compose import build, compose_config
+from pneumo_ad.runs.maps import SampledMaps, read_maps
+from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.saved import read_table
-from pneumo_ad.search_path import saved_search_path
-from pneumo_ad.summary import read_metrics
 
 log = logging.getLogger(__name__)
 

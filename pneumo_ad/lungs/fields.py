@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.array_file import cached_array
-from pneumo_ad.data.store import Store
+from pneumo_ad.data.store.cached_array import cached_array
+from pneumo_ad.data.store.store import Store
 from pneumo_ad.errors import DataError
-from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter, file_digest
+from pneumo_ad.files import file_digest
+from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
 
 _VERSION = 1  # raise it, and that of `evaluation.calibration`, when `clean_field` or LEAST_CONTRAST change
 _GROUP = 256  # radiographs whose content is held at once

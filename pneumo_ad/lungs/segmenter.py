@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,10 @@ from scipy import ndimage
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pneumo_ad.checkpoints import check_weights
 from pneumo_ad.errors import ConfigError, DataError, DivergedError
 from pneumo_ad.nets.standardise import standardised_squares
 from pneumo_ad.nets.unet import UNet
+from pneumo_ad.runs.checkpoints import check_weights
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
 _LEAST_SHARE = 0.01  # of the image: a smaller component is no lung
@@ -139,14 +138,3 @@ class LungSegmenter(nn.Module):
             shows = batch.float().std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
             found = ((self.probability(batch) > 0.5) & shows)[:, 0].cpu().numpy()
             yield from map(clean_field, found)
-
-
-def file_digest(path: Path) -> str:
-    """First 12 hexadecimal digits of a file's SHA-256.
-
-    Raises:
-        DataError: The file is missing.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected weights written by `pneumo-ad train-lungs`")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

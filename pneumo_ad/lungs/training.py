@@ -15,9 +15,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from pneumo_ad.data.building import OnError
-from pneumo_ad.data.sampling import EpochShuffle
-from pneumo_ad.data.store import Store, as_it_is, open_store
+from pneumo_ad.data.samplers import EpochShuffle
+from pneumo_ad.data.store.build import OnError
+from pneumo_ad.data.store.store import Store, as_it_is, open_store
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import LungSegmenter
 

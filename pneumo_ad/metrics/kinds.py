@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import f1_score
 
-HEALTHY, OPACITY, OUTSIDE, MIXED, PADDING, UNKNOWN = range(6)
-KINDS = ("healthy", "opacity", "outside", "mixed", "padding", "unknown")
+from pneumo_ad.labels import HEALTHY, MIXED, OPACITY, OUTSIDE
 
 _OPACITY_SHARE = 0.5
 _LUNG_SHARE = 0.9

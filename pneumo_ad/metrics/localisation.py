@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.ndimage import label
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.metrics.pixels import IN_OPACITY, OUTSIDE_LUNG
+from pneumo_ad.labels import IN_OPACITY, OUTSIDE_LUNG
+from pneumo_ad.metrics.proportion import share_with_interval
 from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
-from pneumo_ad.metrics.shares import share_with_interval
 
 _CUTS = 2048  # thresholds at quantiles of opacity pixels, and as many of the others
 _POOLED = 1 << 20  # pixels from which the quantiles are taken

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 
 _GRID = 256  # cuts at quantiles of each kind of patch
 

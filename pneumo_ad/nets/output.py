@@ -8,7 +8,6 @@ from typing import NamedTuple
 from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.patches import inner
 
 
 class Output(NamedTuple):
@@ -89,3 +88,17 @@ class Output(NamedTuple):
         if self.kinds is None:
             raise ConfigError(f"{by} needs a net that tells kinds apart, as net=kind_unet does; this one does not")
         return self.kinds
+
+
+def inner(pictures: Tensor, halo: int) -> Tensor:
+    """(..., h, w) without `halo` pixels on every side, a view.
+
+    Args:
+        pictures: (..., h, w).
+        halo: Pixels to leave out.
+
+    >>> import torch
+    >>> inner(torch.zeros(2, 1, 8, 10), 2).shape
+    torch.Size([2, 1, 4, 6])
+    """
+    return pictures[..., halo : pictures.shape[-2] - halo, halo : pictures.shape[-1] - halo]

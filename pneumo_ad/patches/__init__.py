@@ -1,8 +1,9 @@
 """Patches: where they lie, which there are, and how they are cut, with their surroundings."""
 
+from pneumo_ad.nets.output import inner
 from pneumo_ad.patches.gather import gather
 from pneumo_ad.patches.grid import Cover, PatchGrid, largest_patch_inside, starts
-from pneumo_ad.patches.halo import check_halo, inner, mirrored
+from pneumo_ad.patches.halo import check_halo, mirrored
 from pneumo_ad.patches.index import PatchIndex
 
 __all__ = [

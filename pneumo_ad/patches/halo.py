@@ -26,20 +26,6 @@ def mirrored(places: Places, length: int) -> Places:
     return length - 1 - abs(length - 1 - abs(places))
 
 
-def inner(pictures: Tensor, halo: int) -> Tensor:
-    """(..., h, w) without `halo` pixels on every side, a view.
-
-    Args:
-        pictures: (..., h, w).
-        halo: Pixels to leave out.
-
-    >>> import torch
-    >>> inner(torch.zeros(2, 1, 8, 10), 2).shape
-    torch.Size([2, 1, 4, 6])
-    """
-    return pictures[..., halo : pictures.shape[-2] - halo, halo : pictures.shape[-1] - halo]
-
-
 def check_halo(halo: int, image_size: tuple[int, int]) -> None:
     """See that windows can be cut with so many pixels of surroundings.
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.dicom import is_dicom
-from pneumo_ad.data.dicom_facts import dicom_facts
 from pneumo_ad.data.fit import Fit, fit_image
-from pneumo_ad.data.radiograph import read_grey
-from pneumo_ad.data.window import displayed
+from pneumo_ad.data.readers.dicom import is_dicom
+from pneumo_ad.data.readers.dicom_facts import dicom_facts
+from pneumo_ad.data.readers.radiograph import read_grey
+from pneumo_ad.data.readers.window import displayed
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.placement import Placement
+from pneumo_ad.patches.placement import Placement
 
 PICTURE_SIDE = 768  # longest side of a picture to look at; a larger one takes longer to write than to judge
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pneumo_ad.data.radiograph import SUFFIXES, looks_like_radiograph
-from pneumo_ad.data.walk import Entry, is_hidden, walk
-from pneumo_ad.errors import DataError
+from pneumo_ad.data.readers.radiograph import SUFFIXES, looks_like_radiograph
+from pneumo_ad.data.sources.walk import Entry, is_hidden, walk
+from pneumo_ad.errors import DataError, printable
 from pneumo_ad.prediction.written import FOLDERS, STORY, digest_of, read_list, read_story
-from pneumo_ad.printable import printable
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pneumo_ad.errors import DamagedError, DataError
+from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import write_json, write_text
 from pneumo_ad.prediction.files import File
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
 from pneumo_ad.prediction.written import FOLDERS, LIST, add_to_list, digest_of, read_list, write_list
 from pneumo_ad.prediction.written import STORY as _STORY
-from pneumo_ad.printable import printable
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, is_there, read_json
 
 _LOCK = ".lock"

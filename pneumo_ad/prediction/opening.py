@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.prediction.judge import Judge
+from pneumo_ad.inference.predictor import Judge
 from pneumo_ad.prediction.run_judge import RunJudge
-from pneumo_ad.runs import load_run
+from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import is_there
 
 # What of a run's config files of another folder are judged by.

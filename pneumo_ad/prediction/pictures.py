@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.inference.predictor import Standard
 from pneumo_ad.prediction.decoding import Decoded
-from pneumo_ad.prediction.judge import Standard
 from pneumo_ad.prediction.maps import scale_of, write_map
 from pneumo_ad.prediction.overlay import overlay, write_overlay
 from pneumo_ad.prediction.rows import Row, number

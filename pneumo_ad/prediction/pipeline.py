@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from pneumo_ad.errors import DataError
+from pneumo_ad.files import reading_threads
+from pneumo_ad.inference.predictor import Judge
+from pneumo_ad.inference.radiographs import groups
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.files import File
-from pneumo_ad.prediction.judge import Judge
 from pneumo_ad.prediction.pictures import Pictures
 from pneumo_ad.prediction.rows import Row, rows
-from pneumo_ad.scoring.scored import groups
-from pneumo_ad.threads import reading_threads
 
 log = logging.getLogger(__name__)
 

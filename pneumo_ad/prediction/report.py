@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.data.evenly_spaced import spread
 from pneumo_ad.errors import DataError
+from pneumo_ad.inference.predictor import Judge, Judged
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.files import File
-from pneumo_ad.prediction.judge import Judge, Judged
 from pneumo_ad.prediction.rows import Row
 from pneumo_ad.prediction.run_judge import RunJudge
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, Page, Radiograph, Windows
-from pneumo_ad.spread import spread
 
 MOST = 50  # radiographs in a report
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from pneumo_ad.files import whole
-from pneumo_ad.metrics.kinds import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.inference.predictor import Judged, Standard
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.prediction.decoding import Decoded
-from pneumo_ad.prediction.judge import Judged, Standard
 from pneumo_ad.prediction.remarks import remarks
 
 Row = dict[str, Any]

@@ -11,21 +11,23 @@ import numpy.typing as npt
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.checkpoints import weights_digest
-from pneumo_ad.compose import build
-from pneumo_ad.data.table import REQUIRED
-from pneumo_ad.dot_hydra import CONFIG
+from pneumo_ad.data.sources.table import REQUIRED
 from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
-from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
-from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.options import check_options
-from pneumo_ad.evaluation.scoring import Scoring, scoring_of
-from pneumo_ad.evaluation.shown import reconstructed
+from pneumo_ad.files import file_digest
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.inference.predictor import Judged, Standard
+from pneumo_ad.inference.radiographs import Loaded
+from pneumo_ad.inference.reconstruct import reconstructed
+from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields
-from pneumo_ad.lungs.segmenter import WEIGHTS, file_digest
-from pneumo_ad.prediction.judge import Judged, Standard
-from pneumo_ad.runs import Run, explained, named
-from pneumo_ad.scoring.loaded import Loaded
+from pneumo_ad.lungs.segmenter import WEIGHTS
+from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
+from pneumo_ad.runs.checkpoints import weights_digest
+from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.dot_hydra import CONFIG
+from pneumo_ad.runs.options import check_options
+from pneumo_ad.runs.run import Run, explained, named
+from pneumo_ad.runs.scorer import scoring_of
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from pneumo_ad.errors import DamagedError
+from pneumo_ad.errors import DamagedError, printable
 from pneumo_ad.files import whole, write_text
-from pneumo_ad.printable import printable
 from pneumo_ad.saved import GIB, MIB, opened, read_json
 
 STORY = "predict.json"  # tells that a folder was written by predict

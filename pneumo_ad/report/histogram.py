@@ -13,9 +13,8 @@ import altair as alt
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.table import LABELS
 from pneumo_ad.figures.style import COLOURS, RED
-from pneumo_ad.metrics.kinds import HEALTHY, MIXED, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.labels import HEALTHY, LABELS, MIXED, OPACITY, OUTSIDE, UNKNOWN
 from pneumo_ad.report.page import Page, Radiograph
 
 BRUSH = "brush"

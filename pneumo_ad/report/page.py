@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.thresholds import Thresholds
+from pneumo_ad.metrics.thresholds import Thresholds
 
 # Names of layers, in the order in which a reader finds them; others may be added.
 RECONSTRUCTION, RESIDUAL, ANOMALY_MAP, LUNG_FIELD, TRUTH = (

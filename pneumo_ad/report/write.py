@@ -21,10 +21,10 @@ import numpy as np
 import vl_convert
 
 from pneumo_ad.files import whole
+from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
 from pneumo_ad.report.page import LUNG_FIELD, Measured, Page, Radiograph
-from pneumo_ad.thresholds import Thresholds
 
 _SCALE = (0.005, 0.995)  # quantiles of the maps' values at the ends of the colour scale
 

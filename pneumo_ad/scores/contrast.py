@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pneumo_ad.nets.output import Output
-from pneumo_ad.scores.boxes import Boxes
+from pneumo_ad.patches.box_sums import Boxes
 from pneumo_ad.scores.sad import GREY_LEVELS, deviation
 from pneumo_ad.scores.score import Score, Term
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores.score import Score
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
-from pneumo_ad.scores.boxes import Boxes
+from pneumo_ad.patches.box_sums import Boxes
 from pneumo_ad.scores.score import Score, Term
 
 GREY_LEVELS = 255.0

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from pneumo_ad.nets.output import Output
-from pneumo_ad.scores.boxes import Boxes
+from pneumo_ad.patches.box_sums import Boxes
 
 
 class Term(NamedTuple):

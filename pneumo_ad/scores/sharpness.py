@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pneumo_ad.nets.output import Output
-from pneumo_ad.scores.boxes import Boxes
+from pneumo_ad.patches.box_sums import Boxes
 from pneumo_ad.scores.sad import GREY_LEVELS
 from pneumo_ad.scores.score import Score, Term
 

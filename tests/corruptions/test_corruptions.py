@@ -4,9 +4,9 @@ import pneumo_ad.conf
 import pytest
 import torch
 
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.corruptions import CoarseNoise, DrawnOpacity, MaskCenter, NoCorruption
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.runs.compose import build, compose_config
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 CORRUPTIONS = sorted(file.stem for file in (CONF / "corruption").glob("*.yaml"))

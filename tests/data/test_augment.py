@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from drawn import lung_mask, radiograph
 
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.data.augment import Augment
+from pneumo_ad.runs.compose import build, compose_config
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pneumo_ad.data.fit import fit_image, fit_mask, place, unfit_map
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.placement import Placement
+from pneumo_ad.patches.placement import Placement
 
 sides = st.integers(1, 300)
 

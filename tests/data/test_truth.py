@@ -3,8 +3,8 @@ import pytest
 from drawn import write_set
 
 from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, OUTSIDE_LUNG
 from pneumo_ad.lungs import SegmenterFields, WholeImage
-from pneumo_ad.metrics.pixels import HEALTHY_LUNG, IN_OPACITY, OUTSIDE_LUNG
 
 BOX = "p004,20,30,20,40"
 

@@ -10,7 +10,6 @@ from drawn import lung_mask, opacity_mask, write_set
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from pneumo_ad.aggregates import Highest, Mean
 from pneumo_ad.data import PatchDataModule, sources
 from pneumo_ad.evaluation.decisions import false_alarms, oracles
 from pneumo_ad.evaluation.evidence import gather_evidence
@@ -18,15 +17,16 @@ from pneumo_ad.evaluation.examination import examine
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.samples import lung_fields
-from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.evaluation.tables import images
+from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.labels import UNKNOWN
 from pneumo_ad.lungs import FileFields, WholeImage
-from pneumo_ad.metrics.headline import LEVELS, counts
-from pneumo_ad.metrics.kinds import UNKNOWN
+from pneumo_ad.metrics.catalogue import LEVELS, counts
+from pneumo_ad.metrics.conformal import conformal_threshold
+from pneumo_ad.metrics.shortcuts import lung_shortcuts
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.scores import SAD, Brightness
-from pneumo_ad.shortcuts import lung_shortcuts
-from pneumo_ad.thresholds import conformal_threshold
+from pneumo_ad.scores.aggregates import Highest, Mean
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +284,7 @@ def test_padding_is_no_part_of_a_radiographs_own_scale(tmp_path):
 def test_windows_with_padding_are_no_lung_for_anybody(tmp_path):
     from PIL import Image
 
-    from pneumo_ad.evaluation.evidence import lung_shares
+    from pneumo_ad.inference.lung_shares import lung_shares
 
     (tmp_path / "images").mkdir()
     Image.fromarray(np.full((64, 40), 90, np.uint8)).save(tmp_path / "images" / "a.png")

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 from running import start
 
-from pneumo_ad.runs import load_run
+from pneumo_ad.runs.run import load_run
 
 REUSE = Path(__file__).parents[2] / "experiments" / "reuse"
 COMMAND = [sys.executable, "-c", "from pneumo_ad.cli import main; main()"]

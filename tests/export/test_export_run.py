@@ -13,6 +13,7 @@ from drawn import radiograph
 from PIL import Image
 from running import TINY, start
 
+from pneumo_ad.commands.export import export_run
 from pneumo_ad.data.fit import fit_image, place
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.export import formats, parity
@@ -20,9 +21,8 @@ from pneumo_ad.export.archive import checked
 from pneumo_ad.export.card_figures import plain_words
 from pneumo_ad.export.description import read_description
 from pneumo_ad.export.judge import ExportedJudge
-from pneumo_ad.export_run import export_run
 from pneumo_ad.prediction.run_judge import RunJudge
-from pneumo_ad.runs import load_run
+from pneumo_ad.runs.run import load_run
 
 CASES = {
     "patches": ("onnx", ["fit=pad", "relative=0.2", "intensity=lung_field"]),

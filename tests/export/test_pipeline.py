@@ -10,19 +10,19 @@ import torch
 from drawn import lung_mask, radiograph
 from torch import nn
 
-from pneumo_ad.aggregates import Aggregate, Highest, Mean, TopFraction
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.data.intensity import AsStored, LungFieldIntensity
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluation.evidence import lung_shares
-from pneumo_ad.evaluation.scoring import Scoring
 from pneumo_ad.export.formats import FORMATS, trace
 from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.inference.predictor import Standard
+from pneumo_ad.inference.radiographs import Loaded
+from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.nets import Output, UNetAutoencoder
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.prediction.judge import Standard
+from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.scores import SAD
-from pneumo_ad.scoring.loaded import Loaded
+from pneumo_ad.scores.aggregates import Aggregate, Highest, Mean, TopFraction
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 NETS, SCORES = (sorted(file.stem for file in (CONF / group).glob("*.yaml")) for group in ("net", "score"))

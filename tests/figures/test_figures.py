@@ -9,10 +9,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pneumo_ad import figures
+from pneumo_ad.figures.net_layers import trace
 from pneumo_ad.figures.radiographs import BACKGROUND, painted
 from pneumo_ad.figures.style import PAGE_HEIGHT, PAGE_WIDTH, fitting
 from pneumo_ad.nets import UNetAutoencoder
-from pneumo_ad.nets.trace import trace
 from pneumo_ad.patches import PatchGrid
 
 RNG = np.random.default_rng(0)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.losses import DiceLoss, L1Loss, MSELoss, SSIMLoss, UncertaintyLoss, dice_loss, uncertainty_loss
 from pneumo_ad.nets import Output
+from pneumo_ad.runs.compose import build, compose_config
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 LOSSES = sorted(file.stem for file in (CONF / "loss").glob("*.yaml"))

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.files import file_digest
 from pneumo_ad.lungs import LungSegmenter
-from pneumo_ad.lungs.segmenter import WEIGHTS, clean_field, file_digest
+from pneumo_ad.lungs.segmenter import WEIGHTS, clean_field
 from pneumo_ad.nets.standardise import standardise
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pneumo_ad.metrics import KINDS, macro_f1, true_kinds
-from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.metrics import macro_f1, true_kinds
 
 
 @pytest.mark.parametrize(

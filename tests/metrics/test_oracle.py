@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.metrics.kinds import HEALTHY, MIXED, OPACITY, OUTSIDE, PADDING, macro_f1
+from pneumo_ad.labels import HEALTHY, MIXED, OPACITY, OUTSIDE, PADDING
+from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_dice, best_macro_f1
-from pneumo_ad.thresholds import Thresholds
+from pneumo_ad.metrics.thresholds import Thresholds
 
 
 def dice(truth, called):

@@ -6,11 +6,11 @@ import torch
 from sklearn.covariance import EmpiricalCovariance
 from torch import nn
 
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.lungs.features import SegmenterFeatures
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.nets import FeatureGaussian, KindUNet, LiteFeatures, Output
+from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.scores import ExpectedKind, Judgement, OpacityChance
 
 

@@ -5,7 +5,6 @@ import pneumo_ad.conf
 import pytest
 import torch
 
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.losses import L1Loss
 from pneumo_ad.nets import (
@@ -21,6 +20,7 @@ from pneumo_ad.nets.memory_autoencoder import sparse_attention
 from pneumo_ad.nets.uncertainty_autoencoder import LEAST_LOG_VARIANCE
 from pneumo_ad.nets.upconv import upsample
 from pneumo_ad.nets.vae import kl_to_standard_normal
+from pneumo_ad.runs.compose import build, compose_config
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 JUDGES = {"feature_gaussian", "feature_gaussian_lung", "kind_unet"}  # see tests/nets/test_judges.py

@@ -17,13 +17,12 @@ from drawn import radiograph
 from PIL import Image
 from running import TINY, process, start
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DataError, printable
 from pneumo_ad.prediction import pipeline
 from pneumo_ad.prediction.files import find_files
 from pneumo_ad.prediction.folder import OutputFolder
 from pneumo_ad.prediction.maps import read_map, write_map
 from pneumo_ad.prediction.written import LIST
-from pneumo_ad.printable import printable
 
 HOSTILE = [
     "a b.png", "it's.png", 'q"q.png', "<b>&amp;.png", "=1+1.png", "Лёгкие 肺.png", "line\nfeed.png", "cr\rhere.png",
@@ -159,7 +158,7 @@ def test_maps_without_windows_or_contrast_survive(values, suffix, tmp_path):
 
 def test_what_was_stopped_goes_on_and_gives_the_same_tables(predict, tmp_path, monkeypatch):
     mixture(tmp_path / "in")
-    monkeypatch.setattr("pneumo_ad.scoring.scored.GROUP", 4)  # files judged together
+    monkeypatch.setattr("pneumo_ad.inference.radiographs.GROUP", 4)  # files judged together
     whole, said = predict(output=tmp_path / "whole")
     assert whole == 3
     draw, drawn = pipeline.Pictures.write, []
@@ -191,7 +190,7 @@ SLOW = [sys.executable, "-c", """
 import time
 from pneumo_ad.cli import main
 from pneumo_ad.prediction import pipeline
-from pneumo_ad.scoring import scored
+from pneumo_ad.inference import scored
 scored.GROUP, decode = 4, pipeline.decode
 pipeline.decode = lambda *arguments: time.sleep(0.05) or decode(*arguments)
 main()
@@ -336,7 +335,7 @@ def test_few_radiographs_are_in_memory(predict, tmp_path, monkeypatch):
         def __del__(self):
             alive.discard(id(self))
 
-    monkeypatch.setattr("pneumo_ad.scoring.scored.GROUP", 4)  # files judged together
+    monkeypatch.setattr("pneumo_ad.inference.radiographs.GROUP", 4)  # files judged together
     monkeypatch.setattr(pipeline, "decode", lambda *arguments: Counted(made(*arguments)))
     assert predict()[0] == 0
     assert len(most) == 60

@@ -8,7 +8,7 @@ from drawn import lung_mask
 
 from pneumo_ad.data.fit import fit_image
 from pneumo_ad.data.phantom import draw_phantom
-from pneumo_ad.data.radiograph import read_pixels
+from pneumo_ad.data.readers.radiograph import read_pixels
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.prediction.remarks import looks_inverted, remarks
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from running import TINY, start
 
-from pneumo_ad.prediction.judge import Standard
+from pneumo_ad.inference.predictor import Standard
+from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.prediction.run_judge import RunJudge
-from pneumo_ad.runs import load_run
-from pneumo_ad.thresholds import Thresholds
+from pneumo_ad.runs.run import load_run
 
 CASES = {
     "patches": ["fit=pad", "relative=0.2", "intensity=lung_field"],

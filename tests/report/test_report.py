@@ -15,7 +15,8 @@ import pytest
 from drawn import lung_mask, opacity_mask, radiograph
 from PIL import Image
 
-from pneumo_ad.metrics.kinds import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.report import (
     ANOMALY_MAP,
@@ -31,7 +32,6 @@ from pneumo_ad.report import (
 from pneumo_ad.report.encoding import coloured_map, outline
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
 from pneumo_ad.report.write import content, write_report
-from pneumo_ad.thresholds import Thresholds
 
 SIZE, PATCH = (96, 80), 16
 GRID = PatchGrid(SIZE, PATCH, stride=8)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from pneumo_ad.compose import build, compose_config
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets import Output
+from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.scores import SAD, Brightness, Contrast, SADContrast, SADSum, Score, Sharpness, UncertaintyScore
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))

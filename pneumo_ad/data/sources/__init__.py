@@ -1,8 +1,8 @@
 """Folders and csv files become tables of radiographs. Each source is a function that returns a checked table."""
 
-from pneumo_ad.data.sources.drawn import phantom
+from pneumo_ad.data.sources.chest_xray import chest_xray
 from pneumo_ad.data.sources.folders import folder, masks
-from pneumo_ad.data.sources.kermany import chest_xray
-from pneumo_ad.data.sources.rsna_challenge import rsna
+from pneumo_ad.data.sources.phantom import phantom
+from pneumo_ad.data.sources.rsna import rsna
 
 __all__ = ["chest_xray", "folder", "masks", "phantom", "rsna"]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pneumo_ad.data.table import NORMAL, PNEUMONIA, SPLITS
 from pneumo_ad.errors import DataError
+from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
 
 _HEALTHY = frozenset({"normal", "normals", "healthy", "good", "negative", "negatives", "control", "controls", "ok"})
 _SICK = frozenset(

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.radiograph import SUFFIXES, looks_like_radiograph
-from pneumo_ad.data.walk import Entry, Identity, State, walk
-from pneumo_ad.errors import DataError
-from pneumo_ad.printable import printable
+from pneumo_ad.data.readers.radiograph import SUFFIXES, looks_like_radiograph
+from pneumo_ad.data.sources.walk import Entry, Identity, State, walk
+from pneumo_ad.errors import DataError, printable
 
 _PASSED: dict[State, str] = {
     "hidden": "hidden files",

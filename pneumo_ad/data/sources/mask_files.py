@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 
 import pandas as pd
 
-from pneumo_ad.data.radiograph import SUFFIXES
+from pneumo_ad.data.readers.radiograph import SUFFIXES
 from pneumo_ad.data.sources.files import existing_folder, images_in, path_column
-from pneumo_ad.data.table import PNEUMONIA
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.labels import PNEUMONIA
 
 _LOOKED_AT = 200  # masks that belong to no image, for a pattern in their names
 

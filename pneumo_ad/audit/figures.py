@@ -1,0 +1,81 @@
+"""The figure of an audit, from arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from pneumo_ad.figures import COLOURS
+from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.metrics.ranking import Interval
+from pneumo_ad.metrics.shortcuts import Values, spoken
+
+_COLUMNS = 3
+_BINS = 40
+_STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "figure.facecolor": "white",
+}
+_AXES = {
+    "brightness": "mean grey level",
+    "contrast": "standard deviation (grey levels)",
+    "sharpness": "mean |Laplacian| (grey levels)",
+    "sharpness_centre": "mean |Laplacian| (grey levels)",
+    "border_blackness": "share of black pixels at the border",
+    "native_resolution": "√(height × width) of the file (pixels)",
+    "aspect_ratio": "width / height of the file",
+    "jpeg_size": "bytes of the file (kB)",
+    "lung_area": "share of the radiograph",
+    "lung_brightness": "mean grey level",
+    "lung_contrast": "standard deviation (grey levels)",
+    "lung_sharpness": "mean |Laplacian| (grey levels)",
+}
+
+
+def class_distributions(
+    values: Values, labels: npt.NDArray[np.str_], aurocs: dict[str, Interval], names: Sequence[str]
+) -> Figure:
+    """How shortcuts are spread over the classes, a panel each.
+
+    Args:
+        values: By name, (I,).
+        labels: (I,) normal, pneumonia or other.
+        aurocs: By name.
+        names: Which to draw, in this order; at least one.
+    """
+    with mpl.rc_context(_STYLE):
+        columns = min(_COLUMNS, len(names))
+        rows = -(-len(names) // columns)
+        figure = Figure(figsize=(2.6 * columns + 0.6, 2.1 * rows + 0.5), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for axis, name in zip(axes.flat, names, strict=False):
+            value = values[name] / (1000 if name == "jpeg_size" else 1)
+            known = np.isin(labels, (NORMAL, PNEUMONIA)) & ~np.isnan(value)
+            # A few extreme files must not press all others into one bar.
+            low, high = np.quantile(value[known], [0.002, 0.998])
+            bins = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+            for label in (NORMAL, PNEUMONIA):
+                own = np.clip(value[known & (labels == label)], bins[0], bins[-1])
+                share = np.histogram(own, bins=bins)[0] / max(len(own), 1)
+                axis.stairs(share, bins, fill=True, alpha=0.3, color=COLOURS[label])
+                axis.stairs(share, bins, linewidth=1.2, color=COLOURS[label], label=f"{label} (n = {len(own):,})")
+            interval = aurocs[name]
+            axis.set_title(
+                f"{spoken(name)}\nAUROC {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})", fontsize=9
+            )
+            axis.set(xlabel=_AXES[name], yticks=[], xlim=(bins[0], bins[-1]))
+            axis.set_ylim(bottom=0)
+        for axis in axes.flat[len(names) :]:
+            axis.set_axis_off()
+        figure.supylabel("share of the class's radiographs", fontsize=9)
+        handles, words = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, words, loc="outside upper center", ncols=2, frameon=False)
+    return figure

@@ -1,0 +1,82 @@
+"""What `pneumo-ad audit` prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA
+from pneumo_ad.metrics.shortcuts import WORDS, spoken
+
+_WIDE = 130  # columns, from which there is room to say what each shortcut is
+
+
+def print_audit(output: Path) -> None:
+    """Print the tables of an audit, its findings and where everything lies."""
+    found = json.loads((output / "audit.json").read_text())
+    console = Console(highlight=False)
+    counts = found["counts"]
+    console.print(f"{counts['images']:,} radiographs of {counts['patients']:,} patients")
+    console.print(_counts(counts))
+    console.print(_sizes(found["sizes"]))
+    shortcuts = pd.read_csv(output / "shortcuts.csv", keep_default_na=False)
+    console.print(_shortcuts(shortcuts, explained=console.width >= _WIDE))
+    for finding in found["findings"]:
+        console.print(f"[yellow]•[/yellow] {escape(finding)}", soft_wrap=True)
+    if not found["findings"]:
+        console.print("nothing was found that should not be there")
+    console.print(f"tables and figure: {escape(str(output))}", soft_wrap=True)
+
+
+def _counts(counts: dict[str, Any]) -> Table:
+    table = Table(title="radiographs (and patients)", title_justify="left")
+    table.add_column("split")
+    for label in LABELS:
+        table.add_column(label, justify="right")
+    for split, by_label in counts["by_split"].items():
+        cells = (by_label.get(label) for label in LABELS)
+        table.add_row(split, *(f"{cell['images']:,} ({cell['patients']:,})" if cell else "–" for cell in cells))
+    return table
+
+
+def _sizes(sizes: dict[str, dict[str, float]]) -> Table:
+    table = Table(title="sizes of the files", title_justify="left")
+    for name in ("", "least", "median", "largest"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, row in sizes.items():
+        digits = ".2f" if name == "aspect_ratio" else ",.0f"
+        words = "width / height" if name == "aspect_ratio" else f"{name} (pixels)"
+        table.add_row(words, *(format(row[key], digits) for key in ("min", "median", "max")))
+    return table
+
+
+def _shortcuts(shortcuts: pd.DataFrame, explained: bool) -> Table:
+    table = Table(
+        title="how far trivial facts alone tell pneumonia from normal",
+        title_justify="left",
+        caption="AUROC above 0.5: pneumonia has more of it; in brackets: 95 % bootstrap interval by patient",
+    )
+    for name in ("shortcut", "median normal", "median pneumonia", "AUROC"):
+        table.add_column(name, justify="left" if name == "shortcut" else "right")
+    if explained:
+        table.add_column("what it is", style="dim")
+    for row in shortcuts.to_dict("records"):
+        medians = (_number(row[f"{label}_median"]) for label in (NORMAL, PNEUMONIA))
+        if row["auroc"] != "":
+            value, low, high = (float(row[key]) for key in ("auroc", "auroc_low", "auroc_high"))
+            cell = f"{value:.3f} [dim]({low:.3f}–{high:.3f})[/dim]"
+        else:
+            cell = f"[yellow]{row['omitted']}[/yellow]"
+        words = [WORDS[row["shortcut"]]] if explained else []
+        table.add_row(spoken(row["shortcut"]), *medians, cell, *words)
+    return table
+
+
+def _number(cell: str | float) -> str:
+    return "–" if cell == "" else f"{float(cell):,.0f}" if abs(float(cell)) >= 100 else f"{float(cell):.2f}"

@@ -1,0 +1,123 @@
+"""Windows described: their difference images, and what these must be better than."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pneumo_ad.clustering.embedding import Embedding, train_embedding
+from pneumo_ad.clustering.features import compressed, plain_features
+from pneumo_ad.errors import DivergedError
+from pneumo_ad.nets.output import inner
+
+# The difference image first; then the patch itself in the same ways, and single numbers.
+DESCRIPTIONS = ("residual_plain", "residual_embedding", "patch_plain", "patch_embedding", "sad", "brightness")
+
+_MID_GREY = 127.5  # a patch less this has a sign, as a difference image has
+
+Features = dict[str, npt.NDArray[np.float32]]
+
+
+@torch.inference_mode()
+def difference_images(net: nn.Module, patches: Tensor, halo: int = 0, batch_size: int = 256) -> Tensor:
+    """(n, 1, p, p) uint8 -> (n, 1, p, p) float32, input less reconstruction in grey levels, on the net's device.
+
+    Args:
+        net: The net.
+        patches: (n, 1, p, p) uint8, p + 2 halo wide.
+        halo: Pixels of surroundings that the net is shown on every side.
+        batch_size: Patches at a time; bounds the memory.
+
+    Raises:
+        DivergedError: What the net gives is not finite.
+    """
+    device = next(net.parameters(), torch.empty(0)).device
+    parts = []
+    for part in patches.split(batch_size):
+        x = part.to(device).float().div_(255)
+        output = net(x.contiguous(memory_format=torch.channels_last))
+        parts.append(255 * inner(x - output.reconstruction.float(), halo))
+    found = torch.cat(parts)
+    if not found.isfinite().all():
+        raise DivergedError("what the net gives of these patches is not finite: the training diverged")
+    return found
+
+
+class Description:
+    """Describes windows in each of the `DESCRIPTIONS`; made by `train_description`.
+
+    | | |
+    |---|---|
+    | residual_plain | `plain_features` of the difference image |
+    | residual_embedding | what an autoencoder of difference images makes of it |
+    | patch_plain, patch_embedding | the same of the patch itself, less mid grey |
+    | sad | its SAD alone, compressed grey levels |
+    | brightness | its mean grey level alone |
+
+    Args:
+        net: The run's, in evaluation mode.
+        residual_embedding: Of difference images.
+        patch_embedding: Of patches less mid grey.
+        halo: Pixels of surroundings that the net is shown on every side; no description is of them.
+    """
+
+    def __init__(
+        self, net: nn.Module, residual_embedding: Embedding, patch_embedding: Embedding, halo: int = 0
+    ) -> None:
+        self.net, self.residual_embedding, self.patch_embedding = net, residual_embedding, patch_embedding
+        self.halo = halo
+
+    def __call__(self, patches: Tensor) -> Features:
+        """(n, 1, p, p) uint8, p + 2 halo wide -> by name (n, d) float32."""
+        residual = difference_images(self.net, patches, self.halo)
+        patch = inner(patches, self.halo).to(residual.device).float() - _MID_GREY
+        described = {
+            "residual_plain": plain_features(residual),
+            "residual_embedding": self.residual_embedding(residual),
+            "patch_plain": plain_features(patch),
+            "patch_embedding": self.patch_embedding(patch),
+            "sad": compressed(residual.abs().mean(dim=(1, 2, 3)))[:, None],
+            "brightness": patch.mean(dim=(1, 2, 3))[:, None] + _MID_GREY,
+        }
+        return {name: described[name].cpu().numpy() for name in DESCRIPTIONS}
+
+    def every(self, dataset: Any, batch_size: int = 256, progress: str | None = None) -> Features:
+        """Every window of a dataset that can `cut` batches, in bounded memory; by name (n, d) float32.
+
+        Args:
+            dataset: Of windows; offers `cut`.
+            batch_size: Patches at a time; bounds the memory.
+            progress: Title of a progress bar; None shows none.
+        """
+        starts = range(0, len(dataset), batch_size)
+        parts = [
+            self(dataset.cut(np.arange(first, min(first + batch_size, len(dataset))))["patch"])
+            for first in tqdm(starts, desc=progress, unit="batch", disable=progress is None, leave=False)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in DESCRIPTIONS}
+
+
+def train_description(
+    net: nn.Module, patches: Tensor, seed: int = 0, halo: int = 0
+) -> tuple[Description, dict[str, float]]:
+    """Train both embeddings on (n, 1, p, p) uint8 patches, p + 2 halo wide, without labels.
+
+    Returns:
+        The description, and by name the share of variance that passes the bottleneck of each embedding.
+
+    Raises:
+        ConfigError: See `train_embedding`.
+    """
+    residual = difference_images(net, patches, halo)
+    patch = inner(patches, halo).to(residual.device).float() - _MID_GREY
+    embeddings = [train_embedding(pictures, seed=seed) for pictures in (residual, patch)]
+    explained = {
+        f"{name}_embedding": embedding.explained(pictures)
+        for name, embedding, pictures in zip(("residual", "patch"), embeddings, (residual, patch), strict=True)
+    }
+    return Description(net, embeddings[0], embeddings[1], halo), explained

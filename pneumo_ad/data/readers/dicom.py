@@ -1,0 +1,201 @@
+"""A DICOM file becomes grey values and the window of them that its header asks for.
+
+Here it is parsed, checked and decoded: everything that a radiograph is not, or that contradicts itself, is refused by
+name, and from its header alone where that tells. `voi.shown` does the rest.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import gdcm
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset, dcmread
+from pydicom.filereader import _read_file_meta_info, read_preamble  # it inflates whatever follows, however much
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+)
+
+from pneumo_ad.data.readers.dicom_checks import DECOMPRESS, check_header, check_kind, check_length, check_stream
+from pneumo_ad.data.readers.quiet import ignore_warnings
+from pneumo_ad.data.readers.voi import shown
+from pneumo_ad.data.readers.window import Window
+from pneumo_ad.errors import DataError
+
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
+
+# Of the decoders of these the one that says why it refuses, and does not write to the terminal; the other syntaxes have
+# one decoder each.
+_PILLOW = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless})
+
+# One of them is in every DICOM file.
+_ANY = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
+
+# What a deflated file may inflate to beside its pixels. Headers take some kilobytes, private pictures in them more.
+MOST_BESIDE_PIXELS = 16 * 2**20
+_CHUNK = 2**16  # bytes
+_PLAIN = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + ExplicitVRLittleEndian.encode() + b"\0"  # the head of such a file
+
+# What pydicom and GDCM remark names no file; what matters of it is refused by name here.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+for _silence in (gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff, gdcm.Trace.DebugOff):
+    _silence()
+
+
+def is_dicom(path: str | Path) -> bool:
+    """Whether a file says that it is DICOM: by its content, or by a name that ends in .dcm or .dicom."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(132)[128:] == b"DICM" or Path(path).suffix.lower() in DICOM_SUFFIXES
+    except OSError:
+        return False
+
+
+def read_dicom(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
+    """Read a radiograph of one frame, grey, as its header says it is to be shown.
+
+    The window is the header's VOI LUT, or the first of its windows (functions LINEAR, LINEAR_EXACT and SIGMOID); where
+    it has none, the full range for 8 bit and percentiles for deeper files (`intensity_window`).
+
+    Args:
+        path: Uncompressed, deflated, RLE, JPEG (baseline, lossless), JPEG-LS, JPEG 2000 or, where pylibjpeg is
+            installed, high-throughput JPEG 2000.
+
+    Returns:
+        (H, W) grey values, and those of them that become 0 and 1; the first is above the second where high values are
+        dark (MONOCHROME1). Integers as stored; through a LUT its entries; through a sigmoid float32 in [0, 1].
+
+    Raises:
+        DataError: Not DICOM, encrypted, truncated, or damaged; no radiograph (another modality, several frames, colour,
+            no pixels); a header that contradicts itself or the pixels; more than `MOST_PIXELS`; no decoder; a window
+            that leaves nothing to see. Names the file and the reason.
+    """
+    header = parse(path)
+    with _named(path):
+        check_kind(path, header)
+        check_header(path, header)
+        announced = header.Rows * header.Columns * header.BitsAllocated // 8 + 1
+    dataset = parse(path, pixel_bytes=announced)
+    with _named(path):
+        if "PixelData" not in dataset:
+            raise DataError(f"{path}: ends before its pixels, {header.Rows} x {header.Columns} by its header")
+        pixels = _decode(path, dataset)
+        return shown(path, pixels, dataset)
+
+
+def parse(path: str | Path, pixel_bytes: int = 0, specific_tags: list[str] | None = None) -> Dataset:
+    """Pydicom's dataset of a file.
+
+    Args:
+        path: The file; without the preamble that DICOM asks for it must have one of `DICOM_SUFFIXES`.
+        pixel_bytes: What its header announces, uncompressed: a deflated file is inflated to that and
+            `MOST_BESIDE_PIXELS`; 0 stops before the pixels.
+        specific_tags: The only ones that are wanted.
+
+    Raises:
+        DataError: It cannot be parsed, or inflates to more.
+    """
+    ignore_warnings(module=r"pydicom\.")  # remarks without a file's name; see above
+    force = Path(path).suffix.lower() in DICOM_SUFFIXES
+    with _named(path), Path(path).open("rb") as file:
+        inflated, more = _inflated(file, force, pixel_bytes + MOST_BESIDE_PIXELS)
+        if not (more and pixel_bytes):
+            source = inflated or file
+            dataset = dcmread(source, force=force, stop_before_pixels=not pixel_bytes, specific_tags=specific_tags)
+            more = more and not source.read(1)  # what it stopped before
+        if more:
+            raise DataError(
+                f"{path}: is deflated and inflates to more than {pixel_bytes + MOST_BESIDE_PIXELS} bytes, the most "
+                f"that is read for pixels of {pixel_bytes} bytes and what else it holds; is it damaged?"
+            )
+    if not any(name in dataset for name in _ANY):  # other bytes too can be parsed, as something
+        raise DataError(f"{path}: is no DICOM file, whatever its name, or it ends before it says of what")
+    return dataset
+
+
+def _inflated(file: BinaryIO, force: bool, most: int) -> tuple[BinaryIO | None, bool]:
+    """A deflated file as it would be without, up to `most` bytes, and whether there are more; None: it is not deflated.
+
+    Args:
+        file: Read from its beginning, and left there.
+        force: Whether it may lack the preamble.
+        most: Bytes.
+    """
+    read_preamble(file, force)
+    syntax = _read_file_meta_info(file).get("TransferSyntaxUID")
+    if syntax != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return None, False
+    inflated, stream = io.BytesIO(), zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated.write(_PLAIN)
+    room, rest = most, file.read(_CHUNK)
+    while rest and room and not stream.eof:
+        piece = stream.decompress(rest, min(room, _CHUNK))
+        room -= inflated.write(piece)
+        rest = stream.unconsumed_tail or file.read(_CHUNK)
+    if room and not stream.eof:
+        raise EOFError("its deflated part is cut")
+    inflated.seek(0)
+    return inflated, not stream.eof
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Whatever pydicom raises, and damaged files make it raise anything, becomes an error that names the file."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Exception as reason:
+        words = " ".join(str(reason).split()) or type(reason).__name__
+        raise DataError(f"{path}: cannot be read as DICOM; is it damaged or encrypted? ({words})") from reason
+
+
+def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
+    """(H, W) stored values, after a look whether pixels and header are of the same size."""
+    syntax = _transfer_syntax(dataset)
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise DataError(f"{path}: transfer syntax {ascii(syntax.name)[1:-1][:64]} is not known; {DECOMPRESS}") from None
+    if not decoder.is_available:
+        missing = "; ".join(decoder.missing_dependencies)
+        raise DataError(f"{path}: {syntax.name} has no decoder here ({missing}); install one, or {DECOMPRESS}")
+    if syntax.is_encapsulated:
+        check_stream(path, dataset, syntax)
+    else:
+        check_length(path, dataset)
+    plugin = "pillow" if syntax in _PILLOW else ""  # "": whichever works
+    try:
+        return decoder.as_array(dataset, decoding_plugin=plugin)[0]
+    except Exception as reason:
+        raise DataError(
+            f"{path}: its pixels ({syntax.name}, {dataset.BitsStored} bits) are damaged, or of a kind that no decoder "
+            f"here takes; {DECOMPRESS}"
+        ) from reason
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    if "TransferSyntaxUID" not in dataset.file_meta:  # a file without the preamble: as it could be parsed
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset.file_meta.TransferSyntaxUID

@@ -1,0 +1,94 @@
+"""What a DICOM header tells of a radiograph besides its pixels: of what, which view, how."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset
+
+from pneumo_ad.data.readers.dicom import parse
+
+_YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
+_FRONTAL = frozenset({"AP", "PA"})
+_CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "PORT CHEST", "CHEST PORTABLE", "RIBS", ""})
+_TAGS = [
+    "SOPClassUID", "Modality", "PatientSex", "PatientAge", "ViewPosition", "BodyPartExamined",
+    "PresentationIntentType",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DicomFacts:
+    """Facts of one radiograph; "" or None where the header does not tell. The patient's name and number are never read.
+
+    Attributes:
+        sex: M, F or O.
+        age: In years.
+        modality: CR, DX, ...
+        view: ViewPosition: AP, PA, LL, LATERAL, ...
+        body_part: BodyPartExamined.
+        intent: FOR PRESENTATION or FOR PROCESSING.
+    """
+
+    sex: str = ""
+    age: float | None = None
+    modality: str = ""
+    view: str = ""
+    body_part: str = ""
+    intent: str = ""
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why a model of frontal chest radiographs may not be meant for this one, in words.
+
+        >>> DicomFacts(modality="CR", view="LL").doubts
+        ['view LL is not frontal (AP or PA)']
+        >>> DicomFacts(modality="DX", view="PA", body_part="CHEST").doubts
+        []
+        """
+        found = []
+        if self.view and self.view not in _FRONTAL:
+            found.append(f"view {self.view} is not frontal (AP or PA)")
+        if self.body_part not in _CHEST:
+            found.append(f"body part {self.body_part} is not the chest")
+        if not self.modality:
+            found.append("no modality is given")
+        if self.intent == "FOR PROCESSING":
+            found.append("raw detector values (FOR PROCESSING), not made to be shown")
+        return found
+
+
+def dicom_facts(path: str | Path) -> DicomFacts:
+    """Read the facts of a file from its header; pixels are not touched.
+
+    Raises:
+        DataError: It cannot be parsed; names the file.
+    """
+    header = parse(path, specific_tags=_TAGS)
+    return DicomFacts(
+        sex=_word(header, "PatientSex"),
+        age=years(_word(header, "PatientAge")),
+        modality=_word(header, "Modality"),
+        view=_word(header, "ViewPosition"),
+        body_part=_word(header, "BodyPartExamined"),
+        intent=_word(header, "PresentationIntentType"),
+    )
+
+
+def years(age: str) -> float | None:
+    """DICOM's age (three digits and D, W, M or Y) in years; digits alone, as some files have, are years.
+
+    >>> years("018M"), years("58"), years("unknown")
+    (1.5, 58.0, None)
+    """
+    parts = re.fullmatch(r"(\d{1,3})([DWMY]?)", age)
+    return int(parts[1]) * _YEARS[parts[2]] if parts else None
+
+
+def _word(header: Dataset, name: str) -> str:
+    try:
+        return str(header.get(name) or "").strip().upper()
+    except Exception:  # a value that cannot be read tells nothing; the pixels may be sound
+        return ""

@@ -1,0 +1,194 @@
+"""A file becomes grey values: the one door through which every image and mask enters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pneumo_ad.data.readers.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
+from pneumo_ad.data.readers.limits import MOST_PIXELS, ONE, check_size
+from pneumo_ad.data.readers.quiet import ignore_warnings
+from pneumo_ad.data.readers.tiff import Page, as_meant, find_page
+from pneumo_ad.data.readers.tiff_checks import SAVE_AS
+from pneumo_ad.data.readers.window import Window, apply_window, intensity_window
+from pneumo_ad.errors import DataError
+
+_BAND = 64  # rows
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # of those Pillow knows; some start other programs
+_UNKNOWN = "expected BMP, GIF, JPEG, PNG, TIFF or WebP, not cut at its beginning"
+_FEW_BITS = {"L;2": 85, "L;4": 17}  # Pillow's names of grey levels of 2 and 4 bits -> what it stretches them by
+_MP_ENTRIES = 0xB002  # the list of pictures in a JPEG: CIPA DC-007 (2009), 5.2.3.3
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
+
+
+def looks_like_radiograph(path: Path) -> bool:
+    """Whether a file of a folder is worth a try: by its suffix, or DICOM by its content, as scanners name no suffix.
+
+    Hidden files and a DICOMDIR, which is an index, are not.
+    """
+    if path.name.startswith(".") or path.stem.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    return path.suffix.lower() in SUFFIXES or is_dicom(path)
+
+
+def open_image(path: str | Path) -> tuple[Image.Image, Page | None]:
+    """Decode a file that is not DICOM completely, upright; of a JPEG in colour the luminance.
+
+    Its format is told by its content, not by its suffix.
+
+    Returns:
+        Pillow's image; of a TIFF also the page that it shows.
+
+    Raises:
+        DataError: The file is missing, is not an image, ends too early, holds more than one picture, has more than
+            `MOST_PIXELS`, or has tags that are not read (`tiff_checks`); names the file and the reason.
+    """
+    ignore_warnings(Image.DecompressionBombWarning)  # we have a limit of our own
+    ignore_warnings(UserWarning, r"PIL\.")  # remarks without a file's name; what matters of it is refused by name
+    page = None
+    try:
+        # Not by its path: Pillow maps some files then, and those that are to be turned with their sides swapped.
+        with Path(path).open("rb") as file:
+            page = find_page(path, file)
+            file.seek(0)
+            image = Image.open(file, formats=_FORMATS)
+            if page:
+                image.seek(page.number)
+            else:
+                _refuse_frames(path, image)
+            check_size(path, image.height, image.width)
+            raw = str(image.tile[0][3]) if image.tile else ""  # Pillow's name of the samples
+            image.draft("L", None)  # a JPEG in colour holds its luminance: the rest is not decoded
+            image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{path}: has more than {MOST_PIXELS / 1e6:.0f} megapixels, the most that is read; make it smaller first"
+        ) from None
+    except Exception as reason:  # damaged files make Pillow raise anything
+        if page:
+            raise DataError(f"{path}: is damaged, or a TIFF that is not read ({page}); {SAVE_AS}") from reason
+        words = _UNKNOWN if isinstance(reason, UnidentifiedImageError) else str(reason) or type(reason).__name__
+        raise DataError(f"{path}: cannot be decoded as an image ({words})") from reason
+    if raw in _FEW_BITS and "transparency" in image.info:
+        image.info["transparency"] *= _FEW_BITS[raw]  # told as stored, where the levels are stretched
+    if ";16" in raw and image.mode in ("RGB", "RGBA"):
+        _check_deep_colour(path, image)
+    return image, page
+
+
+def _refuse_frames(path: str | Path, image: Image.Image) -> None:
+    """More than one picture in an animation, or in a JPEG of a camera whose others are no thumbnails."""
+    if not getattr(image, "is_animated", False):
+        return
+    entries = getattr(image, "mpinfo", {}).get(_MP_ENTRIES, [])
+    if entries and all("Thumbnail" in entry["Attribute"]["MPType"] for entry in entries[1:]):
+        return
+    raise DataError(f"{path}: holds more than one frame ({image.format}); {ONE}")
+
+
+def _check_deep_colour(path: str | Path, image: Image.Image) -> None:
+    """Colour of 16 bits comes at 8: all is lost of what does not use the range, or is one level of it transparent."""
+    if np.asarray(image)[..., :3].max() < 64 or "transparency" in image.info:
+        raise DataError(
+            f"{path}: colour of 16 bits is read at 8, and this one uses less than a quarter of its range, or has a "
+            "transparent colour; save it as grey, or with 8 bits"
+        )
+
+
+def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
+    """(H, W) grey values as stored: uint8, or whole numbers up to 32 bits or float32 for deeper files.
+
+    Colour, palette and CMYK become luminance (ITU-R 601-2); transparency is laid over black; WhiteIsZero is turned
+    round (`as_meant`). How a DICOM file is to be
+    shown is not in its pixels alone: `read_grey` tells.
+
+    Raises:
+        DataError: As `open_image` and `read_dicom`.
+    """
+    return read_dicom(path)[0] if is_dicom(path) else _levels(path)
+
+
+def _levels(path: str | Path) -> npt.NDArray[np.generic]:
+    """`read_pixels` of a file that is not DICOM."""
+    image, page = open_image(path)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        pixels = as_meant(_deep(image), page) if page else _deep(image)
+        if isinstance(clear := image.info.get("transparency"), int):
+            pixels = np.where(pixels == clear, 0, pixels).astype(pixels.dtype)
+        if not np.isfinite(pixels).all():
+            raise DataError(f"{path}: holds values that are not finite")
+        return pixels
+    if image.mode in ("1", "L", "P", "RGB") and "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        image = image.convert("LA") if image.mode == "La" else image
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    if image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
+    pixels = np.asarray(image if image.mode == "L" else image.convert("L"))
+    return as_meant(pixels, page) if page else pixels
+
+
+def _deep(image: Image.Image) -> npt.NDArray[np.generic]:
+    """The array of a deep image, band by band: Pillow's bytes of the whole take longer than resizing it."""
+    pixels = np.empty((image.height, image.width), np.asarray(image.crop((0, 0, 1, 1))).dtype)
+    for top in range(0, image.height, _BAND):
+        rows = pixels[top : top + _BAND]
+        rows[:] = np.asarray(image.crop((0, top, image.width, top + len(rows))))
+    return pixels
+
+
+def read_grey(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
+    """Grey values as stored, and which of them become black and white.
+
+    Returns:
+        (H, W) as `read_pixels`, and the window for `apply_window`: of DICOM what the header asks for, else
+        `intensity_window`.
+
+    Raises:
+        DataError: As `read_pixels`.
+    """
+    if is_dicom(path):
+        return read_dicom(path)
+    pixels = _levels(path)
+    return pixels, intensity_window(pixels)
+
+
+def read_radiograph(path: str | Path) -> npt.NDArray[np.float32]:
+    """Read a radiograph at its own size and full depth.
+
+    Returns:
+        (1, H, W) float32 in [0, 1].
+
+    Raises:
+        DataError: The file cannot be read; names it and the reason.
+    """
+    return apply_window(*read_grey(path))[None]
+
+
+def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
+    """(H, W) bool: whatever is not 0; in masks of bright grey values whatever lies above half of the brightest.
+
+    Masks come as 0/1, as labels 0/1/2, as 0/255 and as JPEG with ringing; an empty mask stays empty.
+
+    Raises:
+        DataError: The file cannot be read, or holds negative values; names it and the reason.
+    """
+    pixels: npt.NDArray[Any] = read_pixels(path)
+    brightest = pixels.max()
+    if pixels.min() < 0:
+        raise DataError(f"{path}: a mask with negative values; expected 0, and what is above 0")
+    half = brightest // 2 if pixels.dtype.kind in "iu" else brightest / 2  # of whole numbers the same pixels lie above
+    above: npt.NDArray[np.bool_] = pixels > (half if brightest >= 128 else 0)
+    return above

@@ -1,0 +1,181 @@
+"""Which page of a TIFF is its picture, and what its samples mean.
+
+Pillow decodes. It believes a file whose tags contradict it, and takes some of what the format can say for something
+else: `tiff_checks` lets through what the tests compared with another reader.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.readers.limits import ONE
+from pneumo_ad.data.readers.tiff_checks import TAGS, Tags, check_segments, check_tags
+from pneumo_ad.errors import DataError
+
+_MOST_PAGES = 64  # thumbnails are a handful
+_MOST_TAGS = 1024  # of a page, which has a dozen or two
+_MOST_NUMBERS = 2**20  # of a tag: the longest are a number for each strip
+_PLACES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # types of whole numbers, as `struct` has them
+_DESCRIPTION = 270
+# A stack behind one page, as ImageJ writes it beyond 4 GB, and tifffile when it is told to.
+_STACK = re.compile(rb'\AImageJ=.*?\nimages=(?!1\b)\d|\A\{"shape": .*"truncated": true', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a file.
+
+    Attributes:
+        number: In the chain of pages, from 0; -1 beside it (SubIFDs).
+        order: Of bytes: "<" little-endian, ">" big-endian.
+        tags: What it says of itself.
+        description: ImageDescription, its first 4 kB.
+    """
+
+    number: int
+    order: str
+    tags: Tags
+    description: bytes
+
+    def __str__(self) -> str:
+        return f"{'little' if self.order == '<' else 'big'}-endian, {self.tags}"
+
+    @property
+    def is_thumbnail(self) -> bool:
+        """Whether it calls itself a smaller version of another page."""
+        return bool(self.tags.first("NewSubfileType") & 1) or self.tags.first("SubfileType") == 2
+
+
+def find_page(path: str | Path, file: BinaryIO) -> Page | None:
+    """The one page of a file that is no thumbnail; its tags can be read, and are true to the file.
+
+    A transparency mask (NewSubfileType 4) is a page of its own: what it hides would be shown without it.
+
+    Args:
+        path: For the messages.
+        file: Open; it is left anywhere.
+
+    Returns:
+        The page; None where the file is no TIFF.
+
+    Raises:
+        DataError: More than one picture or none; tags that contradict each other or the file, or whose values are not
+            read. Names the file, and the tag with its value.
+    """
+    file.seek(0)
+    head = file.read(4)
+    if head not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return None
+    size = file.seek(0, 2)
+    try:
+        pages = _Reader(path, file, size, "<" if head[:1] == b"I" else ">", b"+" in head).pages()
+    except struct.error:
+        raise DataError(f"{path}: is truncated, or damaged: tags of the TIFF lie beyond its end") from None
+    pictures = [page for page in pages if not page.is_thumbnail] or pages
+    page = pictures[0]
+    if len(pictures) > 1:
+        kind = "thumbnails (NewSubfileType 1) and nothing else" if page.is_thumbnail else "pages"
+        raise DataError(f"{path}: holds {len(pictures)} {kind}; {ONE}")
+    if page.number < 0:
+        raise DataError(f"{path}: its picture lies in SubIFDs, which are not read; {ONE}")
+    if _STACK.match(page.description):
+        raise DataError(f"{path}: holds several pictures by its ImageDescription; {ONE}")
+    check_tags(path, page.tags)
+    check_segments(path, page.tags, size)
+    return page
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the tags of all pages, in bounded time and memory whatever they say."""
+
+    path: str | Path
+    file: BinaryIO
+    size: int
+    order: str
+    big: bool
+
+    def pages(self) -> list[Page]:
+        """Those of the chain, and those beside it."""
+        found: list[Page] = []
+        seen: set[int] = set()
+        beside: list[int] = []
+        chain = self._numbers(self._offset, 1, 8 if self.big else 4)[0]
+        while place := chain or (beside.pop() if beside else 0):
+            if place in seen:
+                raise DataError(f"{self.path}: is damaged: a page of the TIFF leads back to itself")
+            if len(seen) == _MOST_PAGES:
+                raise DataError(f"{self.path}: holds more than {_MOST_PAGES} pages; {ONE}")
+            seen.add(place)
+            page, after = self._page(place, len(found) if chain else -1)
+            found.append(page)
+            beside += page.tags.get("SubIFDs", ())
+            chain = after if chain else 0
+        if not found:
+            raise DataError(f"{self.path}: is a TIFF without a page")
+        return found
+
+    def _page(self, place: int, number: int) -> tuple[Page, int]:
+        """The page at a place, and the place of the next in the chain."""
+        count_form = "Q" if self.big else "H"
+        (count,) = self._numbers(count_form, 1, place)
+        if count > _MOST_TAGS:
+            raise DataError(f"{self.path}: is damaged: a page of the TIFF has {count} tags")
+        tags, description = Tags(), b""
+        room = struct.calcsize(self._offset)
+        step = 4 + 2 * room
+        place += struct.calcsize("<" + count_form)
+        for entry in range(place, place + count * step, step):
+            code, kind = self._numbers("H", 2, entry)
+            (many,) = self._numbers(self._offset, 1, entry + 4)
+            form = _PLACES.get(kind, "B")
+            length = many * struct.calcsize("<" + form)
+            at = entry + 4 + room if length <= room else self._numbers(self._offset, 1, entry + 4 + room)[0]
+            if code == _DESCRIPTION:
+                self.file.seek(min(at, self.size))
+                description = self.file.read(min(many, 4096))
+            elif (name := TAGS.get(code)) is not None:
+                if name in tags or kind not in _PLACES or not 1 <= many <= _MOST_NUMBERS or at + length > self.size:
+                    raise DataError(f"{self.path}: is truncated, or damaged: {name}, {many} values of type {kind}")
+                tags[name] = self._numbers(form, many, at)
+        (after,) = self._numbers(self._offset, 1, place + count * step)
+        return Page(number, self.order, tags, description), after
+
+    @property
+    def _offset(self) -> str:
+        return "Q" if self.big else "I"
+
+    def _numbers(self, form: str, many: int, place: int) -> tuple[int, ...]:
+        self.file.seek(min(place, self.size))
+        length = many * struct.calcsize("<" + form)
+        return struct.unpack(f"{self.order}{many}{form}", self.file.read(length))
+
+
+def as_meant(pixels: npt.NDArray[Any], page: Page) -> npt.NDArray[Any]:
+    """Grey pixels of a page as Pillow gives them, as the file has them, black the lowest.
+
+    Where white is zero (WhiteIsZero) they are turned round: whole numbers in their range, floating point from 1, or
+    from the highest where that is above 1. Pillow has done so up to 8 bits.
+
+    Args:
+        pixels: (H, W).
+        page: Whose they are.
+
+    Returns:
+        (H, W): uint8, int8, int16, uint16, int32, uint32 or float32.
+    """
+    bits, form = page.tags.first("BitsPerSample"), page.tags.first("SampleFormat")
+    if bits in (8, 16, 32) and (bits, form) != (16, 1):
+        pixels = pixels.astype(f"{'uif'[form - 1]}{bits // 8}", copy=False)  # Pillow has no name for all of them
+        if page.order == ">" and bits > 8 and page.tags.first("Compression") != 1:
+            pixels = pixels.byteswap()  # Pillow has taken libtiff's for the file's
+    if page.tags.first("PhotometricInterpretation") != 0 or bits <= 8:
+        return pixels
+    return np.iinfo(pixels.dtype).max - pixels if form == 1 else np.maximum(pixels.max(), 1) - pixels

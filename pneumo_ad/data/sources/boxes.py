@@ -1,0 +1,119 @@
+"""Opacities known as boxes: a csv, as radiologists' findings are often published, becomes rectangles of pixels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from math import ceil, isfinite
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.data.sources.listing import match_names, read_listing
+from pneumo_ad.errors import DataError
+
+Box = tuple[float, float, float, float]  # x, y of the upper left corner, width, height, in pixels of the upright file
+
+_SIDES = ["x", "y", "width", "height"]
+_ROUNDING = 1.0  # pixels by which a box may leave its image: other programs round, or count from 1
+
+
+def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, str]:
+    """Read `image, x, y, width, height`, a row per box, in pixels of the file; further columns are ignored.
+
+    A row whose four numbers are blank says that the image holds no opacity. The csv of the *RSNA Pneumonia Detection
+    Challenge* (Shih et al. 2019, Radiology: Artificial Intelligence), with `patientId` for `image`, is of that form.
+
+    Args:
+        csv: The file.
+        files: Columns `image` and `path`: every image of the folder.
+        folder: What the csv's names may be paths below of.
+
+    Returns:
+        By image, its boxes as the table holds them: JSON, sorted, each once; `"[]"` where it is known to hold none.
+
+    Raises:
+        DataError: A name of no image (`match_names`); rows whose numbers are not finite, or whose width or height is
+            not above 0; images that are said to hold boxes and none. Names lines and images.
+    """
+    listed = read_listing(csv, ["image", *_SIDES], renamed={"patientId": "image"})
+    listed["image"] = match_names(listed["image"], files, folder, csv)
+    blank = (listed[_SIDES].apply(lambda column: column.str.strip()) == "").all(axis=1)
+    numbers = listed[_SIDES].apply(pd.to_numeric, errors="coerce").astype(float)
+    _refuse(csv, listed[~blank & ~np.isfinite(numbers).all(axis=1)], "hold something that is not a number")
+    _refuse(csv, listed[(numbers[["width", "height"]] <= 0).any(axis=1)], "have a width or height that is not above 0")
+    both = set(listed.loc[blank, "image"]) & set(listed.loc[~blank, "image"])
+    _refuse(csv, listed[blank & listed["image"].isin(both)], "are blank (no opacity), while other rows give boxes,")
+    boxes: dict[str, set[Box]] = {image: set() for image in listed["image"]}
+    for image, x, y, width, height in numbers.assign(image=listed["image"])[~blank][["image", *_SIDES]].to_numpy():
+        boxes[image].add((x, y, width, height))
+    return {image: json.dumps(sorted(found)) for image, found in boxes.items()}
+
+
+def _refuse(csv: str | Path, rows: pd.DataFrame, what: str) -> None:
+    if len(rows):
+        shown = ", ".join(
+            f"line {line} ({row['image']}: {', '.join(f'{side}={row[side]!s}' for side in _SIDES)})"
+            for line, (_, row) in zip(rows.index[:5] + 2, rows.head(5).iterrows(), strict=True)
+        )
+        raise DataError(
+            f"{csv}: {len(rows)} rows {what} where x, y, width and height in pixels were expected, or four blanks for "
+            f"no opacity: {shown}{', ...' if len(rows) > 5 else ''}"
+        )
+
+
+def parse_boxes(text: str) -> list[Box]:
+    """From the table's text to boxes.
+
+    Raises:
+        DataError: Anything but a JSON list of four finite numbers each, the last two above 0.
+
+    >>> parse_boxes("[[10, 20, 5, 7.5]]")
+    [(10.0, 20.0, 5.0, 7.5)]
+    >>> parse_boxes("[]")
+    []
+    """
+    try:
+        boxes = [(float(x), float(y), float(width), float(height)) for x, y, width, height in json.loads(text)]
+    except (TypeError, ValueError) as reason:
+        raise DataError(f"{text!r} is no JSON list of [x, y, width, height]") from reason
+    for box in boxes:
+        if not all(map(isfinite, box)) or min(box[2:]) <= 0:
+            raise DataError(f"{list(box)} is no box: four finite numbers, width and height above 0, were expected")
+    return boxes
+
+
+def draw_boxes(boxes: Iterable[Box], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Filled rectangles: a pixel is set where its centre lies in a box; a box sets at least one pixel.
+
+    Args:
+        boxes: In pixels; what leaves the image by no more than one pixel, as rounding does, is clipped.
+        size: Height and width of the image.
+
+    Returns:
+        (size) bool.
+
+    Raises:
+        DataError: A box that leaves the image by more.
+
+    >>> draw_boxes([(1, 0, 2, 1)], (2, 4)).astype(int).tolist()
+    [[0, 1, 1, 0], [0, 0, 0, 0]]
+    """
+    mask = np.zeros(size, dtype=bool)
+    for x, y, width, height in boxes:
+        out = max(-x, -y, x + width - size[1], y + height - size[0])
+        if out > _ROUNDING:
+            raise DataError(
+                f"the box x={x:g}, y={y:g}, width={width:g}, height={height:g} leaves its image of {size[1]} pixels in "
+                f"width and {size[0]} in height by {out:g}; boxes are in pixels of the file, from its upper left corner"
+            )
+        mask[_pixels(y, height, size[0]), _pixels(x, width, size[1])] = True
+    return mask
+
+
+def _pixels(start: float, length: float, side: int) -> slice:
+    """The pixels of an axis whose centres lie in [start, start + length)."""
+    first = min(max(ceil(start - 0.5), 0), side - 1)
+    return slice(first, max(ceil(start + length - 0.5), first + 1))

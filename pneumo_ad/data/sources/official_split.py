@@ -1,0 +1,84 @@
+"""The split that a csv tells: who is train, val and test, checked and kept."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from pneumo_ad.data.sources.table import split_by_patient
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.labels import SPLITS
+
+log = logging.getLogger(__name__)
+
+SplitChoice = Literal["auto", "patient", "test"]
+
+_WORDS = {name: name for name in SPLITS} | {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+
+
+def choose_split(
+    table: pd.DataFrame,
+    told: pd.Series | None,
+    csv: str | Path | None,
+    split: SplitChoice = "auto",
+    val: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+) -> pd.Series:
+    """The split that a csv tells, or a new one.
+
+    Args:
+        table: Columns `image`, `patient` and `label`.
+        told: By row of the table, the csv's word for its split; None where it has no such column.
+        csv: For messages.
+        split: `auto` keeps what the csv tells and deals by patient where it tells nothing; `patient` deals whatever it
+            tells; `test` puts everybody in test.
+        val: Share of patients in val; of those of train, where the csv tells of no val.
+        test: Share of patients in test; without effect where the csv tells.
+        seed: Fixes what is dealt.
+
+    Returns:
+        One of train, val, test per row.
+
+    Raises:
+        ConfigError: An unknown `split`, or shares that cannot be dealt.
+        DataError: Words that are no split, rows without one, or a patient in two.
+    """
+    if split not in ("auto", "patient", "test"):
+        raise ConfigError(f"split={split!r} is not known here; expected 'auto', 'patient' or 'test'")
+    there = told is not None and bool((told.str.strip() != "").any())
+    if split == "auto" and told is not None and there:
+        return _kept(table, told, csv, val, seed)
+    if there:
+        log.info("%s: its column split is left aside, as split=%s says; split=auto keeps it", csv, split)
+    return split_by_patient(table, "patient" if split == "auto" else split, val, test, seed)
+
+
+def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: float, seed: int) -> pd.Series:
+    kept = told.str.strip().str.lower().map(_WORDS)
+    if kept.isna().any():
+        counts = told[kept.isna()].str.strip().value_counts()
+        shown = ", ".join(f"{word!r} ({count} rows)" for word, count in counts.head(8).items())
+        raise DataError(
+            f"{csv}: {int(counts.sum())} of {len(told)} cells in column 'split' are none of {', '.join(SPLITS)}: "
+            f"{shown}{', ...' if len(counts) > 8 else ''}; data.split=patient deals by patient instead"
+        )
+    of_patient = kept.groupby(table["patient"]).unique()
+    both = of_patient[of_patient.map(len) > 1]
+    if len(both):
+        raise DataError(
+            f"{csv}: {len(both)} patients are in two splits, for example {both.index[0]} in "
+            f"{' and '.join(both.iloc[0])}; put all radiographs of a patient in one; data.split=patient deals by "
+            "patient instead"
+        )
+    dealt = ""
+    if (kept == "train").any() and not (kept == "val").any() and val > 0:
+        training = kept == "train"
+        kept[training] = split_by_patient(table[training], "patient", val, 0.0, seed)
+        dealt = f" (it tells of no val: {val:.0%} of the patients of train, dealt)"
+    counted = ", ".join(f"{name} {int((kept == name).sum())}" for name in SPLITS)
+    log.info("%s: its column split is kept: %s%s; data.split=patient deals anew", csv, counted, dealt)
+    return kept

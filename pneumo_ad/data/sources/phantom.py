@@ -1,0 +1,38 @@
+"""data=phantom: drawn radiographs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pneumo_ad.data.phantom import DRAWING, write_phantoms
+from pneumo_ad.data.sources.folders import masks
+from pneumo_ad.data.sources.table import PatientSplit
+from pneumo_ad.files import cache_dir
+
+
+def phantom(
+    normal: int = 240,
+    pneumonia: int = 90,
+    size: int = 320,
+    seed: int = 0,
+    split: PatientSplit = "patient",
+    val: float = 0.2,
+    test: float = 0.3,
+) -> pd.DataFrame:
+    """Drawn radiographs with known lungs and opacities, written to the cache folder once and read like any others.
+
+    Args:
+        normal: Number of normal radiographs.
+        pneumonia: Number of radiographs with opacities.
+        size: Longest side in pixels.
+        seed: Fixes every drawing and the split.
+        split: See `split_by_patient`; one patient per radiograph.
+        val: Share of patients in val.
+        test: Share of patients in test.
+
+    Raises:
+        ValueError: Numbers that cannot be drawn.
+    """
+    folder = cache_dir() / "phantoms" / f"v{DRAWING}-normal{normal}-pneumonia{pneumonia}-size{size}-seed{seed}"
+    write_phantoms(folder, normal=normal, pneumonia=pneumonia, size=size, seed=seed)
+    return masks(folder, split=split, val=val, test=test, seed=seed)

@@ -1,0 +1,139 @@
+"""data=rsna: DICOM files with boxes of opacities, from the RSNA Pneumonia Detection Challenge."""
+
+from __future__ import annotations
+
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from pneumo_ad.data.readers.dicom_facts import DicomFacts, dicom_facts
+from pneumo_ad.data.sources.boxes import read_boxes
+from pneumo_ad.data.sources.files import content_of, existing_folder, list_files
+from pneumo_ad.data.sources.listing import match_names, read_listing
+from pneumo_ad.data.sources.official_split import SplitChoice, choose_split
+from pneumo_ad.data.sources.table import check_table
+from pneumo_ad.errors import DataError
+from pneumo_ad.files import reading_threads
+from pneumo_ad.labels import NORMAL, OTHER, PNEUMONIA
+
+IMAGES, BOXES, CLASSES = "stage_2_train_images", "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
+LABELS = {"Normal": NORMAL, "Lung Opacity": PNEUMONIA, "No Lung Opacity / Not Normal": OTHER}
+
+
+def rsna(
+    root: str | Path,
+    headers: bool = True,
+    split: SplitChoice = "auto",
+    val: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """RSNA Pneumonia Detection Challenge 2018 (Shih et al. 2019, Radiology: Artificial Intelligence), stage 2.
+
+    26,684 frontal radiographs of ChestX-ray8 (Wang et al. 2017, CVPR) as DICOM of 1024 x 1024 pixels and 8 bits: 8,851
+    Normal, 6,012 Lung Opacity, 11,821 No Lung Opacity / Not Normal. Radiologists drew boxes around opacities that may
+    be pneumonia; there was no clinical confirmation. `Lung Opacity` becomes pneumonia, `Not Normal` becomes other; both
+    it and `Normal` are known to hold no opacity. The test images have no labels and are left out.
+
+    Known faults: a patientId is one radiograph, not one person, so that other radiographs of a person may be in another
+    split; sick patients lie in bed more often (view AP), which alone tells much of the classes.
+
+    Args:
+        root: Folder that holds stage_2_train_images/, stage_2_train_labels.csv and stage_2_detailed_class_info.csv.
+        headers: Read view, sex and age from the DICOM headers (half a millisecond each).
+        split: See `choose_split`; a column `split`, as copies of the set have it, stands beside the classes.
+        val: Share of patients in val.
+        test: Share of patients in test.
+        seed: Fixes the split.
+
+    Returns:
+        A checked table, with `boxes`, `class` (the set's own word) and, of the headers, `view`, `sex`, `age` (years).
+
+    Raises:
+        DataError: A file of the three is missing, lists what is not there or contradicts another, an image that no csv
+            tells of, or see `choose_split`.
+    """
+    root = existing_folder(root)
+    missing = [name for name in (IMAGES, BOXES, CLASSES) if not (root / name).exists()]
+    if missing:
+        raise DataError(
+            f"{root}: expected {IMAGES}/, {BOXES} and {CLASSES}, lacks {', '.join(missing)}; found {content_of(root)}"
+        )
+    table = files = list_files(root / IMAGES)
+    boxes = read_boxes(root / BOXES, files, root / IMAGES)
+    classes, own = _read_classes(root / CLASSES, files, root / IMAGES)
+    for csv, told in ((BOXES, boxes), (CLASSES, classes)):
+        untold = [image for image in files["image"] if image not in told]
+        if untold:
+            raise DataError(f"{root / csv}: tells nothing of {len(untold)} images in {IMAGES}, for example {untold[0]}")
+    table = table.assign(patient=files["image"], boxes=files["image"].map(boxes), lung="", opacity="")
+    table["class"] = files["image"].map(classes)
+    table["label"] = table["class"].map(LABELS)
+    contrary = table[(table["boxes"] != "[]") != (table["label"] == PNEUMONIA)]
+    if len(contrary):
+        one = contrary.iloc[0]
+        raise DataError(
+            f"{root / BOXES} and {CLASSES} contradict each other in {len(contrary)} images: {one['image']} is "
+            f"{one['class']!r} and has the boxes {one['boxes']}; expected boxes where the class is 'Lung Opacity' alone"
+        )
+    if headers:
+        table = table.join(_read_headers(table))
+    splits = files["image"].map(own) if own is not None else None
+    table["split"] = choose_split(table, splits, root / CLASSES, split, val, test, seed)
+    return check_table(table)
+
+
+def _read_classes(csv: Path, files: pd.DataFrame, folder: Path) -> tuple[dict[str, str], dict[str, str] | None]:
+    """The class of each image, and its split where the csv tells it; the csv has a line for each box."""
+    listed = read_listing(csv, ["image", "class"], ["split"], {"patientId": "image"})
+    listed["image"] = match_names(listed["image"], files, folder, csv)
+    words = {name.lower(): name for name in LABELS}
+    classes = listed["class"].str.strip().str.lower().map(words)
+    if classes.isna().any():
+        counts = listed["class"][classes.isna()].value_counts()
+        raise DataError(
+            f"{csv}: {int(counts.sum())} rows have a class that is none of {list(LABELS)}: "
+            f"{', '.join(f'{word!r} ({count} rows)' for word, count in counts.head(8).items())}, for example line "
+            f"{classes.index[classes.isna()][0] + 2}"
+        )
+    listed["class"] = classes
+    told = [
+        _one_each(listed, column, many, csv)
+        for column, many in (("class", "classes"), ("split", "splits"))
+        if column in listed.columns
+    ]
+    return told[0], told[1] if len(told) > 1 else None
+
+
+def _one_each(listed: pd.DataFrame, column: str, many: str, csv: Path) -> dict[str, str]:
+    """By image, the one word of a column."""
+    alone = listed[["image", column]].drop_duplicates()
+    twice = alone[alone["image"].duplicated()]
+    if len(twice):
+        raise DataError(f"{csv}: {len(twice)} images have two {many}, for example {twice['image'].iloc[0]}")
+    return dict(zip(alone["image"], alone[column], strict=True))
+
+
+def _read_headers(table: pd.DataFrame) -> pd.DataFrame:
+    """view, sex and age by row; blank, with a warning, where a header cannot be read: the store names that file."""
+    unread: list[str] = []
+
+    def read(path: str) -> DicomFacts:
+        try:
+            return dicom_facts(path)
+        except DataError:
+            unread.append(path)
+            return DicomFacts()
+
+    with ThreadPoolExecutor(reading_threads()) as pool:
+        facts = list(tqdm(pool.map(read, table["path"]), total=len(table), desc="headers", unit="file"))
+    if unread:
+        warnings.warn(
+            f"{len(unread)} headers cannot be read, for example {min(unread)}: view, sex and age stay blank",
+            stacklevel=2,
+        )
+    rows = [{"view": fact.view, "sex": fact.sex, "age": fact.age} for fact in facts]
+    return pd.DataFrame(rows, index=table.index)

@@ -1,0 +1,95 @@
+"""An array on disk that grows row by row, and arrays that are kept beside a store."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.errors import DataError
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger(__name__)
+
+
+class ArrayFile:
+    """Writes an .npy file row by row through ordinary writes: a full disk is then an error and not a bus error.
+
+    Rows of zeros for masks that are not there are left out, as holes: they read as zeros and take no room on the disk.
+
+    Args:
+        path: Where to write.
+        rows: How many there will be at most.
+        shape: Height and width of a row.
+    """
+
+    def __init__(self, path: Path, rows: int, shape: tuple[int, int]) -> None:
+        # Unbuffered: nothing is left to be written, and to fail, when the file is closed.
+        self._file = path.open("wb", buffering=0)
+        self._shape = shape
+        self._written = 0
+        self._header(rows)
+
+    def __enter__(self) -> ArrayFile:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._file.close()
+
+    def _header(self, rows: int) -> None:
+        # numpy pads the header so that the first axis may grow or shrink in place.
+        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self._shape)}
+        buffer = io.BytesIO()
+        np.lib.format.write_array_header_1_0(buffer, header)
+        self._all(buffer.getbuffer())
+
+    def _all(self, content: memoryview) -> None:
+        while content:  # an unbuffered write may stop in the middle
+            content = content[self._file.write(content) :]
+
+    def write(self, row: npt.NDArray[np.uint8] | None) -> None:
+        """Write a row; None is a hole."""
+        if row is None:
+            self._file.seek(self._shape[0] * self._shape[1], os.SEEK_CUR)
+        else:
+            self._all(np.ascontiguousarray(row).data.cast("B"))
+        self._written += 1
+
+    def finish(self) -> None:
+        """Give the header the number of rows that were written, and wait for the disk."""
+        end = self._file.truncate()  # it may end in a hole
+        self._file.seek(0)
+        self._header(self._written)
+        assert end == self._file.tell() + self._written * self._shape[0] * self._shape[1]
+        os.fsync(self._file.fileno())
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Turns the system's error about a full disk into one that says what to do.
+
+    Args:
+        folder: On that disk.
+
+    Raises:
+        DataError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as reason:
+        if reason.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise DataError(
+            f"the disk of {folder} is full ({reason.strerror}); nothing was kept. Clear stores with "
+            "`pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
+        ) from reason

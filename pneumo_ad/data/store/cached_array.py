@@ -1,0 +1,65 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from pneumo_ad.data.store.array_file import ArrayFile, full_disk_named
+from pneumo_ad.errors import DamagedError
+from pneumo_ad.saved import is_there, map_array
+
+if TYPE_CHECKING:
+    from pneumo_ad.data.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def cached_array(
+    store: Store,
+    name: str,
+    compute: Callable[[], Iterable[npt.NDArray[np.uint8]]],
+    shape: tuple[int, int] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """An array kept beside a store (for example lung fields), computed once, and again where it is damaged.
+
+    It is written aside and renamed when whole.
+
+    Args:
+        store: The store it belongs to.
+        name: File name without suffix; must tell apart whatever changes the result.
+        compute: Gives the array's rows, all at once as an array or one by one, so that memory does not grow with them.
+        shape: Of a row; default: that of an image.
+
+    Returns:
+        The array, memory-mapped.
+    """
+    path, size = store.folder / f"{name}.npy", shape or store.image_size
+    expected = (np.uint8, (len(store), *size))
+    try:
+        if is_there(path):
+            return map_array(path, *expected)
+    except DamagedError as reason:
+        log.warning("%s: it is made anew", reason)
+    with FileLock(f"{path}.lock"):
+        try:
+            return map_array(path, *expected)  # somebody made it while we waited
+        except DamagedError:
+            if path.is_dir():  # which no file can be moved over
+                shutil.rmtree(path)
+        aside = path.with_suffix(".partial")
+        try:
+            with full_disk_named(path.parent), ArrayFile(aside, len(store), size) as rows:
+                for row in compute():
+                    rows.write(row)
+                rows.finish()
+            aside.rename(path)
+        finally:
+            aside.unlink(missing_ok=True)
+    return map_array(path, *expected)

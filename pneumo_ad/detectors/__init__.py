@@ -1,6 +1,0 @@
-"""Nets that judge whole radiographs instead of reconstructing patches, one way of training per file."""
-
-from pneumo_ad.detectors.feature_detector import FeatureDetector
-from pneumo_ad.detectors.opacity_detector import OpacityDetector
-
-__all__ = ["FeatureDetector", "OpacityDetector"]

@@ -1,0 +1,135 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.examination import Examination, examine
+from pneumo_ad.evaluation.matched import measure_matched, too_few
+from pneumo_ad.evaluation.measures import measure
+from pneumo_ad.evaluation.pictures import draw
+from pneumo_ad.evaluation.summary import kept_words
+from pneumo_ad.evaluation.tables import write_tables
+from pneumo_ad.files import write_json
+from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.runs.calibration import Calibration, fit_thresholds, validation_scores
+from pneumo_ad.runs.checkpoints import weights_digest
+from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.maps import POINTS, SampledMaps, sample, write_maps
+from pneumo_ad.runs.options import check_options
+from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.scorer import check_net, scoring_of
+from pneumo_ad.runs.subset import chosen_rows
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
+    """Evaluate an opened run.
+
+    Args:
+        run: From `load_run`.
+        output: Folder to write to; made where it is not there.
+        subset: Split to evaluate: train, val, test or all; default: test of the run's own data, all of other data.
+
+    Returns:
+        `output`.
+    """
+    data, config = run.datamodule, run.config
+    check_options(config)
+    check_net(run)
+    rows, subset, seen = chosen_rows(run, subset)
+    scoring = scoring_of(run)
+    calibration = _calibrate(run, scoring)
+    thresholds, unfitted = fit_thresholds(calibration, build(config.threshold), run.module.score.orders_outside)
+    seen_before = subset != "test" and not run.data_changed
+    log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
+    if (kept := scoring.kept(data)) != data.grid:
+        log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
+    result = examine(scoring, data, rows)
+    findings = measure(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
+    findings.explain_missing_kinds(unfitted)
+    if config.matched:
+        reason = too_few(data.store.table["label"].iloc[rows])  # before a store is built for it
+        found = ({}, {"image/auroc_matched": reason}) if reason else measure_matched(scoring, _padded(run, rows))
+        findings.add(found)
+    metrics = findings.metrics
+    metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
+    metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
+    metrics |= {"counts/shards_left_out": len(data.shards_left_out)} if data.shards > 1 else {}
+    metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
+    output.mkdir(parents=True, exist_ok=True)
+    normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
+    about = {
+        "omitted": findings.omitted,
+        "thresholds": {name: value.finite for name, value in thresholds.items()},
+        "score": type(run.module.score).__name__,
+        "unit": scoring.unit,
+        "aggregate": f"{type(scoring.aggregate).__name__} of {scoring.aggregate.of}",
+        "strides": {"scored": data.grid.stride, "kept": result.grid.stride},
+        "held_out_normals": len(normals),  # that p-values rest on
+        "subset": subset,
+        "store": data.store.key,
+        "checkpoint": str(
+            run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint
+        ),
+        "weights": weights_digest(run.module.net),
+        "precision": str(scoring.precision),
+        "scoring": scoring.mode,
+        "halo": scoring.halo,
+        "overrides": list(run.overrides),
+        "skipped": data.skipped,
+        "shards_left_out": list(data.shards_left_out),
+    }
+    write_maps(output / "maps", _sampled_maps(data, result))
+    write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
+    findings.write_tables(output)
+    write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
+    shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
+    draw(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
+    return output
+
+
+def _calibrate(run: Run, scoring: Scoring) -> Calibration:
+    """Scores of held-out validation patients; none where data were changed and the run's own are not at hand.
+
+    Args:
+        run: The opened run.
+        scoring: How a run scores windows.
+    """
+    try:
+        return validation_scores(run, scoring, look=not run.data_changed)
+    except DataError as reason:
+        if not run.data_changed:
+            raise
+        log.warning("no thresholds: validation of the run's own data is not at hand (%s)", reason)
+        return {}
+
+
+def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
+    """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
+    data = run.datamodule
+    chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
+    return run.some_data(data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
+
+
+def _sampled_maps(data: PatchDataModule, result: Examination) -> SampledMaps:
+    """Those whose opacities are known, in the radiograph's own frame."""
+    places = sorted(result.evidence.pixel_truth)
+    found = {name: np.empty((len(places), POINTS, POINTS), dtype=np.float32) for name in ("score", "brightness")}
+    truth = np.empty((len(places), POINTS, POINTS), dtype=np.uint8)
+    for i, place in enumerate(places):
+        row = result.rows[place]
+        placement = data.store.placement(row)
+        for name, maps in found.items():
+            maps[i] = sample(result.pixel[name][place], placement)
+        # Not of the evidence, which leaves out what this run's windows do not cover.
+        truth[i] = sample(data.truth.pixels(row), placement)
+    images = data.store.table.iloc[result.rows[places]][["image", "patient"]].reset_index(drop=True)
+    return SampledMaps(images, found["score"], found["brightness"], truth)

@@ -1,0 +1,181 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import OmegaConf
+
+from pneumo_ad.commands.report import _DICTS
+from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.earlier import earlier_scores
+from pneumo_ad.evaluation.evaluate import evaluate_run
+from pneumo_ad.evaluation.shown import contrast, shown_radiographs, spread_by_score
+from pneumo_ad.evaluation.summary import read_metrics
+from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
+from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.report import RESIDUAL, Measured, Page, Radiograph
+from pneumo_ad.runs.jobs import claim
+from pneumo_ad.runs.record import read_story
+from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.scorer import scoring_of
+from pneumo_ad.runs.subset import chosen_rows
+from pneumo_ad.saved import is_there, read_table
+
+log = logging.getLogger(__name__)
+
+
+_PATIENCE = 600  # seconds that another process may take over the same evaluation
+
+
+DECISIONS = {
+    "false_alarms/image": "false alarms on unseen normal radiographs, declared {declared:.3g}",
+    "image/sensitivity": "sensitivity at that threshold",
+}
+
+
+def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
+    """What the report of a run shows.
+
+    Args:
+        run: Opened.
+        evaluated: Folder of an evaluation of the same; made where there is none.
+        subset: Split, or None for the default of `pneumo-ad evaluate`.
+        most: Radiographs to show at most.
+    """
+    data, scoring = run.datamodule, scoring_of(run)
+    rows, subset, _ = chosen_rows(run, subset)
+    windows = earlier_scores(evaluated, run, scoring, rows)
+    if windows is None:
+        if is_there(evaluated / "metrics.json"):
+            log.warning(
+                "the evaluation in %s is of other weights or data, or of an older version: made anew", evaluated
+            )
+        else:
+            log.info("no evaluation of this in %s: it is made first", evaluated)
+        with claim(evaluated, wait=_PATIENCE):
+            windows = earlier_scores(evaluated, run, scoring, rows)
+            if windows is None:  # nobody made it while we waited
+                evaluate_run(run, evaluated, subset)
+                windows = earlier_scores(evaluated, run, scoring, rows)
+        assert windows is not None, "what was just written"
+    found = read_metrics(evaluated, "score", "unit", "checkpoint", "weights", "store", "overrides", *_DICTS)
+    images = read_table(
+        evaluated / "images.csv", {"image": str, "label": str, "score": float}, dtype=str, keep_default_na=False
+    )
+    if images["image"].tolist() != data.store.table["image"].iloc[rows].astype(str).tolist():
+        raise DataError(f"{evaluated}: images.csv and patches.csv are not of one evaluation; delete them and try again")
+    scores = images.assign(score=pd.to_numeric(images["score"]))
+    known = data.store.table["has_opacity"].iloc[rows].to_numpy(dtype=bool)
+    places = spread_by_score(scores, known, most)
+    kept = scoring.kept(data)
+    per_image = [windows.iloc[place * len(kept) : (place + 1) * len(kept)] for place in places]
+    radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places])
+    about = found["about"]
+    return Page(
+        title=f"{run.config.name}: {about['score']} of {_called(run)}",
+        subtitle=(
+            f"{len(places):,} of {len(rows):,} radiographs (subset={subset}); {type(run.module.net).__name__}, images "
+            f"of {data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
+            f"{kept.stride} pixels; run {run.folder.name}"
+        ),
+        score_name=about["score"],
+        unit=about["unit"],
+        radiographs=radiographs,
+        thresholds=Thresholds(*about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
+        normals=about.get("held_out_normals"),
+        headline=headline(found),
+        map_units={RESIDUAL: "grey levels of difference"},
+        notes=notes(found, radiographs, len(rows)),
+        config=_config(run, about),
+    )
+
+
+def headline(found: dict[str, Any]) -> list[Measured]:
+    """Rows of the table of metrics, from a `metrics.json`; metrics that it does not hold are left out."""
+    words = HEADLINE | {
+        key: text.format(declared=found.get("false_alarms/declared", np.nan)) for key, text in DECISIONS.items()
+    }
+    rows = []
+    for key, metric in words.items():
+        if key not in found:
+            continue
+        best = strongest_shortcut(found, key)
+        rows.append(
+            Measured(
+                metric,
+                found[key],
+                found.get(f"{key}_low"),
+                found.get(f"{key}_high"),
+                strength(best.auroc) if best else None,
+                best.words if best else "",
+            )
+        )
+    return rows
+
+
+def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: int) -> list[str]:
+    """What a reader must know: how radiographs were chosen, whether bright means opacity, what was left out and why.
+
+    Args:
+        found: `metrics.json`.
+        radiographs: Those shown.
+        evaluated: How many were evaluated.
+    """
+    told = []
+    if len(radiographs) < evaluated:
+        told.append(
+            f"{len(radiographs)} of {evaluated:,} radiographs are shown, as many of each label as there is room for, "
+            "evenly spaced by rank of score from the lowest to the highest, those with known opacities first. The "
+            "histogram counts the windows of these; the table of metrics is of all."
+        )
+    means = [pair for one in radiographs if (pair := contrast(one.layers))]
+    if means:
+        told.append(
+            f"Does bright mean opacity? In {sum(inside > rest for inside, rest in means)} of the {len(means)} shown "
+            "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of "
+            "the lung."
+        )
+    told.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
+    for key, words in {
+        "images_seen_in_training": "radiographs of patients whom the run saw in training are left out",
+        "images_skipped": "files could not be used",
+        "images_without_lung": "radiographs have no lung field, and so no score of their own",
+        "patches_padding": "windows hold padding and are no part of any figure",
+    }.items():
+        if found.get(f"counts/{key}"):
+            told.append(f"{found[f'counts/{key}']:,} {words}.")
+    told += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in found["about"]["omitted"].items():
+        if not key.startswith(("brightness/", "shortcut/")):
+            by_reason.setdefault(reason, []).append(key)
+    return told + [f"Left out, {reason}: {', '.join(keys)}." for reason, keys in by_reason.items()]
+
+
+def _config(run: Run, about: dict[str, Any]) -> str:
+    """The config, below what tells where the numbers come from."""
+    story = read_story(run.folder)
+    facts = {
+        "run": run.folder,
+        "commit": story.get("commit", ""),
+        "pneumo_ad": story.get("pneumo_ad", ""),
+        "checkpoint": about["checkpoint"],
+        "weights": about["weights"],
+        "store": about["store"],
+        "evaluated with": " ".join(about["overrides"]),
+    }
+    lines = [f"# {name}: {value}" for name, value in facts.items() if value]
+    return "\n".join([*lines, OmegaConf.to_yaml(run.config)])
+
+
+def _called(run: Run) -> str:
+    """The data, by the last part of their folder, or by their source."""
+    root = run.config.data.get("root")
+    return Path(root).name if root else run.config.data["_target_"].rpartition(".")[2]

@@ -1,0 +1,157 @@
+"""The same metrics within subgroups: by view, finding, kind of pneumonia, or whatever else a table tells in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.labels import HEALTHY, IN_OPACITY, OPACITY, OUTSIDE_LUNG
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, Evidence, Measured
+from pneumo_ad.metrics.ranking import auroc_with_interval
+
+MOST_VALUES = 12  # of a column, the commonest; the rest, and those of fewer than LEAST_IMAGES, are one row
+METRICS = ("image/auroc", "pixel/auroc_in_lung", "patch/auroc_opacity_vs_healthy")
+SAME, ALL_NORMAL = "normal of the same value", "all normal"
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """The radiographs of one value of a column.
+
+    Attributes:
+        column: Name of the column.
+        value: The value; "not given" for blank cells, "others (n values)" for the rarer ones.
+        images: Radiographs with that value, of any label.
+        normal: Those of them labelled normal.
+        pneumonia: Those labelled pneumonia.
+        against: What its pneumonia is ranked above: `SAME` or `ALL_NORMAL`.
+        metrics: Each of `METRICS` that the data allow, with `_low` and `_high`.
+        omitted: The others, with the reason.
+    """
+
+    column: str
+    value: str
+    images: int
+    normal: int
+    pneumonia: int
+    against: str
+    metrics: dict[str, float]
+    omitted: dict[str, str]
+
+
+def subgroups(
+    columns: pd.DataFrame, evidence: Evidence, measured: Measured, image_score: npt.NDArray[np.floating]
+) -> tuple[list[Subgroup], dict[str, str]]:
+    """AUROC of image, pixels in the lung and patches within each value of each column.
+
+    In a column some of whose values normal and pneumonia radiographs share, as views are, a subgroup is the radiographs
+    of one value: pneumonia of a view is compared with normals of that view. In a column that says something of
+    pneumonia alone, as findings do, all normal radiographs join each subgroup.
+
+    Args:
+        columns: (I, C) what is known in words of the radiographs of `evidence`, blank (or missing) where it is not.
+        evidence: Of I radiographs.
+        measured: Scores of their windows and pixels.
+        image_score: (I,) higher is more anomalous; NaN (no lung field) is left out.
+
+    Returns:
+        One `Subgroup` per column and value, the commonest value first; and the columns that divide nothing, with the
+        reason: ids, file names and the like, of which no value is that of `LEAST_IMAGES` radiographs, and columns of a
+        single value.
+    """
+    assert len(columns) == len(evidence.patient) == len(image_score)
+    rows: list[Subgroup] = []
+    skipped: dict[str, str] = {}
+    for column in map(str, columns):
+        words = columns[column].fillna("").astype(str).str.strip().to_numpy(dtype=str)
+        counted = pd.Series(words[words != ""]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        if not len(counted) or counted.iloc[0] < LEAST_IMAGES:
+            skipped[column] = (
+                f"no value is that of {LEAST_IMAGES} radiographs ({len(counted)} values in {counted.sum()} radiographs)"
+            )
+            continue
+        if len(np.unique(words)) == 1:
+            skipped[column] = f"{counted.index[0]!r} is the value of all radiographs"
+            continue
+        shared = set(words[evidence.normal]) & set(words[evidence.pneumonia]) - {""}
+        for value, members in _groups(words, counted):
+            chosen = members if shared else members | evidence.normal
+            normal, pneumonia = (int((members & label).sum()) for label in (evidence.normal, evidence.pneumonia))
+            found = _within(chosen, evidence, measured, image_score)
+            against = SAME if shared else ALL_NORMAL
+            rows.append(Subgroup(column, value, int(members.sum()), normal, pneumonia, against, *found))
+    return rows, skipped
+
+
+def subgroup_table(rows: Sequence[Subgroup]) -> pd.DataFrame:
+    """One line each, a column per metric (NaN where left out) and the reasons as text."""
+    lines = []
+    for row in rows:
+        line = asdict(row)
+        measured = line.pop("metrics")
+        reasons = "; ".join(f"{key}: {reason}" for key, reason in line.pop("omitted").items())
+        ends = {f"{key}{end}": measured.get(f"{key}{end}", np.nan) for key in METRICS for end in ("", "_low", "_high")}
+        lines.append(line | ends | {"omitted": reasons})
+    return pd.DataFrame(lines)
+
+
+def _groups(words: npt.NDArray[np.str_], counted: pd.Series) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Name and (I,) members of each value (the commonest first), of the rarer ones together, and of blanks."""
+    frequent = int((counted.iloc[:MOST_VALUES] >= LEAST_IMAGES).sum())
+    rarer = list(counted.index[frequent:])
+    groups = [(str(value), words == value) for value in counted.index[:frequent]]
+    if rarer:
+        name = f"others ({len(rarer)} values)" if len(rarer) > 1 else rarer[0]
+        groups.append((name, np.isin(words, rarer)))
+    blank = words == ""
+    return [*groups, ("not given", blank)] if blank.any() else groups
+
+
+def _within(
+    chosen: npt.NDArray[np.bool_], evidence: Evidence, measured: Measured, image_score: npt.NDArray[np.floating]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """`METRICS` of the chosen radiographs, and the reason for each that they do not allow."""
+    labelled = np.flatnonzero(chosen & (evidence.normal | evidence.pneumonia) & ~np.isnan(image_score))
+    truth, pixel, owner = _lung_pixels(chosen, evidence, measured)
+    told = chosen[:, None] & np.isin(evidence.kind, (OPACITY, HEALTHY))
+    # Of each: scores, which of them are positive, whose they are, what is counted.
+    ranked = (
+        (image_score[labelled], evidence.pneumonia[labelled], labelled, "pneumonia", "normal"),
+        (pixel, truth == IN_OPACITY, owner, "opacity pixels", "healthy lung pixels"),
+        (
+            measured.window[told],
+            evidence.kind[told] == OPACITY,
+            np.nonzero(told)[0],
+            "opacity patches",
+            "healthy patches",
+        ),
+    )
+    metrics: dict[str, float] = {}
+    omitted: dict[str, str] = {}
+    for key, (score, positive, image, *names) in zip(METRICS, ranked, strict=True):
+        counts = [len(np.unique(image[members])) for members in (positive, ~positive)]
+        if min(counts) < LEAST_IMAGES:
+            scarce = counts.index(min(counts))
+            omitted[key] = f"{counts[scarce]} radiographs with {names[scarce]}; at least {LEAST_IMAGES} are needed"
+            continue
+        interval = auroc_with_interval(score, positive, evidence.patient[image])
+        metrics |= interval.keyed(key)
+    return metrics, omitted
+
+
+def _lung_pixels(
+    chosen: npt.NDArray[np.bool_], evidence: Evidence, measured: Measured
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Truth, score and owner of every known pixel inside the lungs of the chosen radiographs."""
+    truth, score, owner = [np.zeros(0, np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
+    for row in sorted(evidence.pixel_truth):
+        if chosen[row]:
+            inside = evidence.pixel_truth[row] > OUTSIDE_LUNG
+            truth.append(evidence.pixel_truth[row][inside])
+            score.append(measured.pixel[row][inside])
+            owner.append(np.full(int(inside.sum()), row))
+    return np.concatenate(truth), np.concatenate(score), np.concatenate(owner)

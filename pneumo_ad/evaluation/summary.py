@@ -1,0 +1,184 @@
+"""What a command prints when it ends: where things lie and the headline table."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pneumo_ad.errors import DamagedError
+from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS
+from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
+from pneumo_ad.saved import Expected, check_mapping, read_json
+
+_ABOUT: Expected = {
+    **dict.fromkeys(("score", "unit", "subset", "store", "checkpoint", "weights"), str),
+    **dict.fromkeys(("omitted", "thresholds", "skipped"), dict),
+    "overrides": list,
+}
+
+
+def cell(metrics: dict[str, float], key: str) -> str:
+    """A figure with its interval, where it has one; a dash where there is none.
+
+    Args:
+        metrics: `metrics.json`: figures by key.
+        key: Of the figure.
+    """
+    if key not in metrics:
+        return "–"
+    interval = (
+        f" [dim]({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})[/dim]" if key + "_low" in metrics else ""
+    )
+    return f"{metrics[key]:.3f}{interval}"
+
+
+def _shortcut(metrics: dict[str, float], key: str) -> str:
+    best = strongest_shortcut(metrics, key)
+    return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
+
+
+def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Table:
+    """The headline metrics of one or more runs, each beside what needs no model on the same samples.
+
+    Args:
+        evaluations: By name, the `metrics` of a `metrics.json`.
+        title: Above the table.
+    """
+    caption = (
+        "in brackets: 95 % interval by patient; under each AUROC the best shortcut's, whichever way round it ranks"
+    )
+    table = Table(title=title, title_justify="left", caption=caption)
+    table.add_column("metric")
+    for name in evaluations:
+        table.add_column(name)
+        table.add_column("brightness alone", style="dim")
+    for key, words in HEADLINE.items():
+        if any(key in metrics for metrics in evaluations.values()):
+            columns = (
+                (cell(metrics, key) + _shortcut(metrics, key), cell(metrics, f"brightness/{key}"))
+                for metrics in evaluations.values()
+            )
+            table.add_row(words, *chain.from_iterable(columns))
+    table.add_section()
+    for kind in MEDIANS:
+        key = f"patch/sad_median_{kind}"
+        if any(key in metrics for metrics in evaluations.values()):
+            cells = ((f"{metrics[key]:.2f}" if key in metrics else "–", "") for metrics in evaluations.values())
+            table.add_row(f"median SAD, {kind.replace('_', ' ')}", *chain.from_iterable(cells))
+    return table
+
+
+def print_decisions(console: Console, metrics: dict[str, float], normals: int | None = None) -> None:
+    """What normals alone decided, beside the oracle, and the shape of the histogram.
+
+    Args:
+        console: Where to print.
+        metrics: `metrics.json`: figures by key.
+        normals: How many held-out normal radiographs decided, where it is known.
+    """
+    if "false_alarms/image" in metrics:
+        by = f" by {normals} held-out normals" if normals else ""
+        line = (
+            f"false alarms: declared {metrics['false_alarms/declared']:.3f}{by}, on unseen normal radiographs "
+            f"{cell(metrics, 'false_alarms/image')}"
+        )
+        if "false_alarms/patch" in metrics:
+            line += f", on patches of unseen normal lung {cell(metrics, 'false_alarms/patch')}"
+        console.print(line)
+    if "image/balanced_accuracy" in metrics:
+        console.print(
+            f"at that threshold: sensitivity {cell(metrics, 'image/sensitivity')}, balanced accuracy "
+            f"{metrics['image/balanced_accuracy']:.3f} (oracle threshold, chosen on the truth itself: "
+            f"{metrics['oracle/image_balanced_accuracy']:.3f})"
+        )
+    if "modality/dip" in metrics:
+        humps = "one hump is not refuted" if metrics["modality/dip_p"] > 0.05 else "more than one hump"
+        console.print(
+            f"histogram of pneumonia windows: {humps} (dip {metrics['modality/dip']:.4f}, p = "
+            f"{metrics['modality/dip_p']:.3g}); mixture of {metrics['modality/components']:.0f} by BIC"
+        )
+
+
+def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
+    """What `metrics.json` of an evaluation holds: numbers by name, and `about`.
+
+    Args:
+        folder: Of the evaluation.
+        required: What `about` must hold.
+
+    Raises:
+        DamagedError: It cannot be read, something is missing, or a value is of another kind.
+    """
+    file = folder / "metrics.json"
+    found = read_json(file, {"about": dict})
+    about = found["about"]
+    try:
+        check_mapping(about, {key: kind for key, kind in _ABOUT.items() if key in about or key in required}, "about")
+        for key in ("omitted", "skipped"):
+            check_mapping(about.get(key, {}), dict.fromkeys(about.get(key, {}), str), f"about.{key}")
+        for name, two in about.get("thresholds", {}).items():
+            if not isinstance(two, list) or len(two) != 2 or not all(isinstance(one, int | float) for one in two):
+                raise ValueError(f"about.thresholds.{name} is {two}, expected two numbers")
+        check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
+    except ValueError as reason:
+        raise DamagedError(f"{file}: {reason}") from reason
+    return found
+
+
+def kept_words(scored: int, kept: int) -> str:
+    """Which windows are kept.
+
+    Args:
+        scored: Their stride when they were scored, in pixels.
+        kept: That of those kept.
+
+    >>> kept_words(1, 4), kept_words(4, 12), kept_words(20, 20)
+    ('every 4th window each way, stride 4', 'every 3rd window each way, stride 12', 'every window, stride 20')
+    """
+    every = kept // scored
+    if every == 1:
+        return f"every window, stride {kept}"
+    ending = "th" if every % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(every % 10, "th")
+    return f"every {every}{ending} window each way, stride {kept}"
+
+
+def print_evaluation(output: Path, title: str) -> None:
+    """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies.
+
+    Args:
+        output: Folder that holds it.
+        title: Heading of the table.
+    """
+    found = json.loads((output / "metrics.json").read_text())
+    about = found["about"]
+    console = Console(highlight=False)
+    console.print(headline_table({about["score"]: found}, title))
+    console.print(
+        f"{found['counts/images']} radiographs ({found['counts/images_normal']} normal, "
+        f"{found['counts/images_pneumonia']} pneumonia, {found['counts/images_other']} other) of "
+        f"{found['counts/patients']} patients; {found['counts/patches']:,} patches, "
+        f"{found['counts/patches_mixed']:,} of them mixed and left out of the patch metrics"
+    )
+    scored = found.get("counts/windows_scored", found["counts/patches"])
+    if scored != found["counts/patches"]:
+        strides = about["strides"]
+        console.print(
+            f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
+            f"are of all {scored:,} windows"
+        )
+    print_decisions(console, found, about.get("held_out_normals"))
+    for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
+        if found.get(f"counts/{key}"):
+            console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in about["omitted"].items():
+        if not key.startswith(("brightness/", "shortcut/")):
+            by_reason.setdefault(reason, []).append(key)
+    for reason, keys in by_reason.items():
+        console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
+    console.print(f"tables and figures: {output}")

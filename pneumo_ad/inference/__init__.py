@@ -1,0 +1,22 @@
+"""Radiographs through a net: window scores and anomaly maps, a file for each way there."""
+
+from pneumo_ad.inference.dense import check_dense, score_densely
+from pneumo_ad.inference.forward import forward
+from pneumo_ad.inference.maps import MapOf
+from pneumo_ad.inference.radiographs import Loaded, Mode, Radiographs, Scored, finite_radiographs
+from pneumo_ad.inference.whole import score_whole_radiographs
+from pneumo_ad.inference.windows import score_radiographs
+
+__all__ = [
+    "Loaded",
+    "MapOf",
+    "Mode",
+    "Radiographs",
+    "Scored",
+    "check_dense",
+    "finite_radiographs",
+    "forward",
+    "score_densely",
+    "score_radiographs",
+    "score_whole_radiographs",
+]

@@ -1,0 +1,22 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.inference import Radiographs
+
+
+def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch.
+
+    Args:
+        data: The data module whose radiographs, lung fields and windows are meant.
+        rows: (I,) row numbers in the table.
+    """
+    shares = np.empty((len(rows), len(data.grid)))
+    for i, row in enumerate(rows):
+        shares[i] = data.grid.window_shares(data.lung_fields[row : row + 1])[0]
+        shares[i][data.grid.window_shares(data.content(rows[i : i + 1]))[0] < 1] = 0
+    return shares

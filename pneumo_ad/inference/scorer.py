@@ -1,0 +1,214 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.inference import (
+    MapOf,
+    Mode,
+    Radiographs,
+    Scored,
+    score_densely,
+    score_radiographs,
+    score_whole_radiographs,
+)
+from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
+from pneumo_ad.nets.output import Output
+from pneumo_ad.patches import PatchGrid
+from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
+from pneumo_ad.scores.aggregates import Aggregate
+
+TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
+
+
+_PIXELS = 2**18  # that go through a net at once at least where it sees radiographs: blocks cost their overlap
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How radiographs are scored.
+
+    Attributes:
+        net: Trained.
+        score: The run's score.
+        map_of: What anomaly maps are made of.
+        batch_size: Windows per forward pass.
+        precision: dtype of autocast.
+        aggregate: What makes one score per radiograph of those within its lung field.
+        relative: Quantile of a radiograph's own scores by which they are divided, or None. Exposure and build change
+            SAD more between radiographs than an opacity does within one.
+        kept_windows: Of each radiograph, windows that tables, figures and patch metrics are made of at most; None for
+            all. Maps and scores of radiographs are made of all windows in any case.
+        mode: `windows` or `dense`; a net that sees whole radiographs has neither.
+        halo: Pixels of surroundings that the net sees around each window.
+    """
+
+    net: nn.Module
+    score: Score
+    map_of: MapOf
+    batch_size: int
+    precision: torch.dtype
+    aggregate: Aggregate
+    relative: float | None = None
+    kept_windows: int | None = None
+    mode: Mode = "windows"
+    halo: int = 0
+
+    def __post_init__(self) -> None:
+        check_relative(self.relative)
+
+    def names(self, data: Radiographs) -> list[str]:
+        """Of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
+        return ["score", *TRIVIAL, *(["sad"] if data.view == "patch" else [])]
+
+    def kept(self, data: Radiographs) -> PatchGrid:
+        """The windows that are kept."""
+        return data.grid.thinned(self.kept_windows)
+
+    @property
+    def unit(self) -> str:
+        """Of the run's score."""
+        if self.relative is None:
+            return self.score.unit
+        return f"of the radiograph's {self.relative:.0%} quantile"
+
+    def __call__(
+        self,
+        data: Radiographs,
+        rows: npt.NDArray[np.int64],
+        progress: str | None,
+        maps: bool = False,
+        images: npt.NDArray[np.uint8] | None = None,
+        counted: Callable[[slice], npt.NDArray[np.bool_]] | None = None,
+        alone: bool = False,
+    ) -> Iterator[Scored]:
+        """Score some radiographs, a few at a time.
+
+        Args:
+            data: Whose radiographs.
+            rows: Of its images, or of `images`.
+            progress: Caption of the progress bar; None shows none.
+            maps: Also stitch anomaly maps.
+            images: Other pictures of the same radiographs.
+            counted: From places in `rows` to (b, N), the windows over which `relative` is measured; default those
+                without padding.
+            alone: Take the run's score and no other.
+        """
+        images = data.images if images is None else images
+        parts = self._patches if data.view == "patch" else self._whole
+        for here, part in placed(parts(data, rows, progress, self.map_of if maps else None, images, alone)):
+            if self.relative is not None:
+                own = self._own_scale(data, part, None if counted is None else counted(here))
+                part.scores["score"] /= own[:, None]
+                if maps:
+                    part.maps["score"] /= own[:, None, None]
+            yield part
+
+    def _own_scale(
+        self, data: Radiographs, part: Scored, counted: npt.NDArray[np.bool_] | None
+    ) -> npt.NDArray[np.float32]:
+        """(b,) quantile of each radiograph's own scores; padding is no part of it."""
+        assert self.relative is not None
+        if counted is None:
+            counted = data.grid.window_shares(data.content(part.rows)) == 1
+        scores = part.scores["score"]
+        chosen = [own[mask] if mask.any() else own for own, mask in zip(scores, counted, strict=True)]
+        return np.array([np.quantile(own, self.relative) for own in chosen], dtype=np.float32).clip(1e-6)
+
+    def _patches(
+        self,
+        data: Radiographs,
+        rows: npt.NDArray[np.int64],
+        progress: str | None,
+        map_of: MapOf | None,
+        images: npt.NDArray[np.uint8],
+        alone: bool,
+    ) -> Iterator[Scored]:
+        """All scores from one pass."""
+        scores: dict[str, Score] = {"score": self.score}
+        if not alone:
+            scores |= trivial_scores() | {"sad": SAD()}
+        if not alone and type(self.score) is SAD:
+            del scores["sad"]  # the same once more
+        way, size = score_radiographs, self.batch_size
+        if self.mode == "dense":
+            way, size = score_densely, max(size, _PIXELS // data.grid.patch**2)
+        for part in way(self.net, scores, images, rows, data.grid, size, map_of, self.precision, progress, self.halo):
+            for found in (part.scores, part.maps):
+                if "score" in found and not alone:
+                    found.setdefault("sad", found["score"].copy())
+            yield part
+
+    def _whole(
+        self,
+        data: Radiographs,
+        rows: npt.NDArray[np.int64],
+        progress: str | None,
+        map_of: MapOf | None,
+        images: npt.NDArray[np.uint8],
+        alone: bool,
+    ) -> Iterator[Scored]:
+        """The net sees whole radiographs, the trivial scores their windows."""
+        grid = data.grid
+        at_once = max(1, self.batch_size * grid.patch**2 // (grid.image_size[0] * grid.image_size[1]))
+        judged = score_whole_radiographs(self.net, self.score, images, rows, grid, at_once, self.precision, progress)
+        if alone:
+            yield from judged
+            return
+        trivial = score_radiographs(_Nothing(), trivial_scores(), images, rows, grid, self.batch_size, map_of)
+        for one, other in zip(judged, trivial, strict=True):
+            yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps)
+
+    def of_radiographs(
+        self, part: Scored, name: str, lung_share: npt.NDArray[np.floating], lung_fields: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.float64]:
+        """(b,) one score per radiograph, NaN where it has no lung.
+
+        Args:
+            part: Scored, with maps where `aggregate.of` is pixels.
+            name: Of the score.
+            lung_share: (b, N) of its windows.
+            lung_fields: (b, H, W) of 0 and 1.
+        """
+        if self.aggregate.of == "patches":
+            return self.aggregate(part.scores[name], lung_share > MOSTLY_LUNG)
+        values = part.maps[name].reshape(len(part.rows), -1)
+        return self.aggregate(values, lung_fields.reshape(values.shape) == 1)
+
+
+class _Nothing(nn.Module):
+    """Where a score needs no net."""
+
+    def forward(self, x: torch.Tensor) -> Output:
+        return Output(x)
+
+
+def trivial_scores() -> dict[str, Score]:
+    """Scores of a patch that need no model, by name."""
+    return dict(zip(TRIVIAL, (Brightness(), Contrast(), Sharpness()), strict=True))
+
+
+def placed(parts: Iterable[Scored]) -> Iterator[tuple[slice, Scored]]:
+    """Each part with its places among all the rows that were asked for."""
+    place = 0
+    for part in parts:
+        yield slice(place, place + len(part.rows)), part
+        place += len(part.rows)
+
+
+def check_relative(relative: float | None) -> None:
+    """See that it is a quantile.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if relative is not None and not 0 < relative <= 1:
+        raise ConfigError(f"relative={relative} must be a quantile in (0, 1], or null")

@@ -1,0 +1,326 @@
+"""The keys of `metrics.json`: what is measured of a set of scored radiographs, and what is left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.labels import HEALTHY, HEALTHY_LUNG, IN_OPACITY, KINDS, NOT_KNOWN, OPACITY, OUTSIDE, PADDING
+from pneumo_ad.metrics.kinds import macro_f1
+from pneumo_ad.metrics.ranking import auroc_with_interval, average_precision
+
+LEAST_IMAGES = 5  # of each class; with fewer a metric is left out and named
+MOSTLY_LUNG = 0.5
+
+Samples = Literal["patch", "pixel", "image"]
+
+# Each AUROC, and what `shortcut/<level>/<name>` calls the same samples.
+LEVELS = {
+    "patch/auroc_outside_vs_healthy": "patch_outside",
+    "patch/auroc_opacity_vs_healthy": "patch",
+    "patch/auroc_pneumonia_vs_normal": "patch_origin",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "patch_origin_in_lung",
+    "pixel/auroc": "pixel",
+    "pixel/auroc_in_lung": "pixel_in_lung",
+    "image/auroc": "image",
+    "image/auroc_matched": "image_matched",
+}
+
+
+@dataclass
+class Evidence:
+    """What is known about I radiographs of N windows each.
+
+    Attributes:
+        patient: (I,) number of the patient.
+        normal: (I,) bool, labelled normal.
+        pneumonia: (I,) bool, labelled pneumonia.
+        kind: (I, N) true kinds of windows (`kinds`); UNKNOWN where masks are missing.
+        lung_share: (I, N) share of each window inside the lung field.
+        pixel_truth: By row, (H, W) int8 of `metrics.pixels` for a radiograph whose opacities are known.
+        any_in_lung: (I,) whether any window is mostly lung, where more were scored than these N.
+        truths_left_out: Radiographs whose opacities are known too, and whose pixels are not looked at: too many.
+    """
+
+    patient: npt.NDArray[np.integer]
+    normal: npt.NDArray[np.bool_]
+    pneumonia: npt.NDArray[np.bool_]
+    kind: npt.NDArray[np.int8]
+    lung_share: npt.NDArray[np.float64]
+    pixel_truth: dict[int, npt.NDArray[np.int8]] = field(default_factory=dict)
+    any_in_lung: npt.NDArray[np.bool_] | None = None
+    truths_left_out: int = 0
+
+    @property
+    def in_lung(self) -> npt.NDArray[np.bool_]:
+        """(I, N) whether a window is mostly lung."""
+        return self.lung_share > MOSTLY_LUNG
+
+    @property
+    def has_lung(self) -> npt.NDArray[np.bool_]:
+        """(I,) whether any window that was scored is mostly lung."""
+        if self.any_in_lung is not None:
+            return self.any_in_lung
+        return np.asarray(self.in_lung.any(axis=1))
+
+
+@dataclass
+class Measured:
+    """What a score says about the same radiographs.
+
+    Attributes:
+        window: (I, N) score of each window.
+        kind: (I, N) predicted kinds, or None where no thresholds could be fitted.
+        pixel: By row, (H, W) anomaly map of the radiographs of `Evidence.pixel_truth`.
+        image: (I,) score of each radiograph.
+    """
+
+    window: npt.NDArray[np.float32]
+    kind: npt.NDArray[np.int8] | None
+    pixel: dict[int, npt.NDArray[np.float32]]
+    image: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Do these samples score above those?
+
+    Attributes:
+        key: Of its AUROC, one of `LEVELS`.
+        of: Which samples the masks count.
+        positive: (n,) bool.
+        negative: (n,) bool.
+        names: Of the two, for the reason why there is no answer.
+    """
+
+    key: str
+    of: Samples
+    positive: npt.NDArray[np.bool_]
+    negative: npt.NDArray[np.bool_]
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked of every score of the same radiographs.
+
+    Attributes:
+        each: One for each AUROC.
+        image: By kind of sample, (n,) the radiograph each belongs to.
+        patient: (I,) number of the patient.
+    """
+
+    each: tuple[Question, ...]
+    image: dict[Samples, npt.NDArray[np.int32]]
+    patient: npt.NDArray[np.integer]
+
+    @classmethod
+    def about(cls, evidence: Evidence) -> Questions:
+        """All that the evidence may answer."""
+        images, windows = evidence.kind.shape
+        of_window = np.repeat(np.arange(images, dtype=np.int32), windows)
+        kind, inside = evidence.kind.ravel(), evidence.in_lung.ravel()
+        real = kind != PADDING
+        sick, well = evidence.pneumonia[of_window] & real, evidence.normal[of_window] & real
+        truth, of_pixel = _known_pixels(evidence)
+        seen = evidence.has_lung
+        origin = ("pneumonia patches", "normal patches")
+        opaque, of_lung = truth == IN_OPACITY, truth == HEALTHY_LUNG
+        each = (
+            _kinds("patch/auroc_opacity_vs_healthy", kind, OPACITY),
+            _kinds("patch/auroc_outside_vs_healthy", kind, OUTSIDE),
+            Question("patch/auroc_pneumonia_vs_normal", "patch", sick, well, origin),
+            Question(
+                "patch/auroc_pneumonia_vs_normal_in_lung",
+                "patch",
+                sick & inside,
+                well & inside,
+                (f"{origin[0]} in the lung", f"{origin[1]} in the lung"),
+            ),
+            Question("pixel/auroc", "pixel", opaque, ~opaque, ("opacity pixels", "other pixels")),
+            Question(
+                "pixel/auroc_in_lung", "pixel", opaque, of_lung,
+                ("opacity pixels", "healthy lung pixels"),
+            ),
+            Question(
+                "image/auroc", "image", evidence.pneumonia & seen, evidence.normal & seen,
+                ("pneumonia (and a lung field)", "normal (and a lung field)"),
+            ),
+        )  # fmt: skip
+        return cls(
+            each, {"patch": of_window, "pixel": of_pixel, "image": np.arange(images, dtype=np.int32)}, evidence.patient
+        )
+
+    def unanswerable(self, question: Question) -> str | None:
+        """The reason, where too few radiographs hold positives or negatives."""
+        for chosen, name in zip((question.positive, question.negative), question.names, strict=True):
+            n = np.count_nonzero(np.bincount(self.image[question.of][chosen]))
+            if n < LEAST_IMAGES:
+                return f"{n} radiographs with {name}; at least {LEAST_IMAGES} are needed"
+        return None
+
+    def aurocs(
+        self, values: Mapping[Samples, npt.NDArray[np.floating]], names: Mapping[str, str] | None = None
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """AUROC of each question whose samples have values, with `_low` and `_high`.
+
+        Args:
+            values: By kind of sample, (n,) scores.
+            names: From a question's key to the one it gets here; default its own.
+
+        Returns:
+            Metrics, and for those left out the reason.
+        """
+        metrics: dict[str, float] = {}
+        omitted: dict[str, str] = {}
+        for question in self.each:
+            if question.of not in values:
+                continue
+            key = names[question.key] if names else question.key
+            if reason := self.unanswerable(question):
+                omitted[key] = reason
+                continue
+            both = question.positive | question.negative
+            scores, owner = values[question.of][both], self.patient[self.image[question.of][both]]
+            interval = auroc_with_interval(scores, question.positive[both], owner)
+            metrics |= interval.keyed(key)
+        return metrics, omitted
+
+
+def _kinds(key: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
+    names = (f"{KINDS[positive]} patches", "healthy-lung patches")
+    return Question(key, "patch", kind == positive, kind == HEALTHY, names)
+
+
+def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
+    """Truth of all known pixels of all radiographs, one after the other, and whose they are."""
+    rows = sorted(evidence.pixel_truth)
+    known = [evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
+    truth = np.concatenate(known) if rows else np.zeros(0, dtype=np.int8)
+    return truth, np.repeat(np.array(rows, dtype=np.int32), [len(part) for part in known])
+
+
+def pixel_values(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """(n,) values of (H, W) maps at the known pixels, in the order of the questions about pixels.
+
+    Args:
+        evidence: What masks and labels tell of the windows.
+        maps: Row number -> (H, W) anomaly map.
+    """
+    rows = sorted(evidence.pixel_truth)
+    parts = [maps[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+
+
+def headline(
+    evidence: Evidence, measured: Measured, questions: Questions | None = None
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Every metric that the data allow, and the reason for each that they do not.
+
+    Args:
+        evidence: What is known.
+        measured: What a score says.
+        questions: About the same evidence, where they are asked of several scores.
+
+    Returns:
+        `metrics` with the keys `patch/...`, `pixel/...` and `image/...`, each AUROC with `_low` and `_high`; and
+        `omitted`, key -> reason.
+    """
+    questions = questions or Questions.about(evidence)
+    values: dict[Samples, npt.NDArray[np.floating]] = {
+        "patch": measured.window.ravel(),
+        "pixel": pixel_values(evidence, measured.pixel),
+        "image": measured.image,
+    }
+    metrics, omitted = questions.aurocs(values)
+    for question in questions.each:
+        if question.key not in ("pixel/auroc", "image/auroc"):
+            continue
+        key = f"{question.of}/average_precision"
+        if question.key in omitted:
+            omitted[key] = omitted[question.key]
+        else:
+            both = question.positive | question.negative
+            metrics[key] = average_precision(values[question.of][both], question.positive[both])
+    if reason := missing_kind(evidence):
+        omitted["patch/macro_f1"] = reason
+    elif measured.kind is None:
+        omitted["patch/macro_f1"] = "no thresholds"
+    else:
+        metrics["patch/macro_f1"] = macro_f1(evidence.kind.ravel(), measured.kind.ravel())
+    return metrics, omitted
+
+
+def missing_kind(evidence: Evidence) -> str | None:
+    """The reason, where too few radiographs hold windows of one of the three kinds."""
+    for kind in (HEALTHY, OPACITY, OUTSIDE):
+        n = int((evidence.kind == kind).any(axis=1).sum())
+        if n < LEAST_IMAGES:
+            return f"{n} radiographs with {KINDS[kind]} patches; at least {LEAST_IMAGES} are needed"
+    return None
+
+
+def sad_medians(sad: npt.NDArray[np.floating], evidence: Evidence) -> tuple[dict[str, float], dict[str, str]]:
+    """Median SAD in grey levels of each kind of window, of windows wholly inside normal lungs, of pneumonia windows.
+
+    Args:
+        sad: (I, N) SAD of each window in grey levels.
+        evidence: What masks and labels tell of the windows.
+
+    Returns:
+        `patch/sad_median_...` and, for those without a window, the reason.
+    """
+    groups = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
+    real = evidence.kind != PADDING
+    groups["normal_lung"] = evidence.normal[:, None] & (evidence.lung_share == 1) & real
+    groups["pneumonia"] = evidence.pneumonia[:, None] & real
+    metrics, omitted = {}, {}
+    for name, chosen in groups.items():
+        n = int(chosen.any(axis=1).sum())
+        if n < LEAST_IMAGES:
+            omitted[f"patch/sad_median_{name}"] = (
+                f"{n} radiographs with such patches; at least {LEAST_IMAGES} are needed"
+            )
+        else:
+            metrics[f"patch/sad_median_{name}"] = float(np.median(sad[chosen]))
+    return metrics, omitted
+
+
+def counts(evidence: Evidence) -> dict[str, int]:
+    """`counts/...`: radiographs by label, patients, windows by true kind."""
+    found = {
+        "counts/images": len(evidence.patient),
+        "counts/images_normal": int(evidence.normal.sum()),
+        "counts/images_pneumonia": int(evidence.pneumonia.sum()),
+        "counts/images_other": int((~evidence.normal & ~evidence.pneumonia).sum()),
+        "counts/images_without_lung": int((~evidence.has_lung).sum()),
+        "counts/images_with_truth": len(evidence.pixel_truth) + evidence.truths_left_out,
+        "counts/images_in_pixel_metrics": len(evidence.pixel_truth),
+        "counts/patients": len(np.unique(evidence.patient)),
+        "counts/patches": evidence.kind.size,
+    }
+    return found | {f"counts/patches_{name}": int((evidence.kind == kind).sum()) for kind, name in enumerate(KINDS)}
+
+
+HEADLINE = {
+    "patch/auroc_outside_vs_healthy": "patch AUROC outside / healthy lung",
+    "patch/auroc_opacity_vs_healthy": "patch AUROC opacity / healthy lung",
+    "patch/macro_f1": "patch macro F1 of the three kinds",
+    "patch/auroc_pneumonia_vs_normal": "patch AUROC pneumonia / normal origin",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "  in the lung",
+    "pixel/auroc": "pixel AUROC opacity / rest",
+    "pixel/auroc_in_lung": "  in the lung",
+    "pixel/average_precision": "pixel average precision",
+    "pixel/pro_in_lung": "per-region overlap in the lung",
+    "pixel/pointing_game_in_lung": "pointing game in the lung",
+    "image/auroc": "image AUROC pneumonia / normal",
+    "image/auroc_matched": "  matched in aspect, sharpness, intensity",
+    "image/average_precision": "image average precision",
+}
+
+
+MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")

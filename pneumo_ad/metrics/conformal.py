@@ -1,0 +1,102 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.errors import ConfigError, DataError
+
+Scores = npt.NDArray[np.floating]
+
+
+_ROUNDING = 1e-9  # 1 / 0.05 is 20, whatever its last bit
+
+
+def least_normals(rate: float) -> int:
+    """Fewest held-out normals from which a false-alarm rate can be promised.
+
+    >>> least_normals(0.05), least_normals(0.01)
+    (19, 99)
+    """
+    return int(np.ceil(1 / rate - _ROUNDING)) - 1
+
+
+def conformal_threshold(normals: Scores, rate: float) -> float:
+    """Threshold that a new normal exceeds with a chance of at most `rate`, exchangeable with these as it is.
+
+    The k-th smallest of n normals, k = ceil((n + 1) (1 - rate)): a new one is as likely to fall into each of the n + 1
+    places between them (Vovk et al. 2005; Lei et al. 2018, JASA). Without ties the chance is above rate - 1 / (n + 1).
+
+    Args:
+        normals: Scores of held-out normals, any shape; one per patient, if the promise is for patients.
+        rate: Declared share of false alarms, in (0, 1).
+
+    Raises:
+        DataError: Fewer normals than the rate needs, or some without a score.
+        ConfigError: A rate outside (0, 1).
+
+    >>> conformal_threshold(np.arange(1.0, 100.0), 0.05)  # 5 of the 100 places lie above
+    95.0
+    """
+    if not 0 < rate < 1:
+        raise ConfigError(f"rate={rate} is no false-alarm rate within (0, 1)")
+    ordered = _ordered(normals)
+    n = len(ordered)
+    k = int(np.ceil((n + 1) * (1 - rate) - _ROUNDING))
+    if k > n:
+        raise DataError(
+            f"a false-alarm rate of {rate:g} needs at least {least_normals(rate)} normal scores; there are {n}, "
+            f"which can promise no less than {1 / (n + 1):.2g}"
+        )
+    return float(ordered[max(k, 1) - 1])
+
+
+def p_values(scores: Scores, normals: Scores) -> npt.NDArray[np.float64]:
+    """Conformal p-value: share of normals that score at least as high, the score itself counted among them.
+
+    Of a normal, it is at most r with a chance of at most r; it is so exactly where the score exceeds
+    `conformal_threshold(normals, r)`.
+
+    Args:
+        scores: Any shape.
+        normals: Scores of held-out normals, any shape.
+
+    Returns:
+        In [1 / (n + 1), 1], the shape of `scores`; NaN where a score is NaN.
+
+    Raises:
+        DataError: Normals without a score.
+
+    >>> p_values(np.array([0.5, 3.0, 9.0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    array([1. , 0.6, 0.2])
+    """
+    ordered = _ordered(normals)
+    reached = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    return np.where(np.isnan(scores), np.nan, (1 + reached) / (1 + len(ordered)))
+
+
+def decisions(p: Scores, normals: int, rate: float) -> list[bool | None]:
+    """Whether radiographs are anomalous: the same as a score above `conformal_threshold`.
+
+    Args:
+        p: (n,) of `p_values`.
+        normals: How many held-out normals they rest on.
+        rate: Declared false-alarm rate, in (0, 1).
+
+    Returns:
+        (n,) None where nothing can be decided: without a score, and with too few normals for the rate.
+
+    >>> decisions(np.array([0.04, 0.3, np.nan]), normals=24, rate=0.05)
+    [True, False, None]
+    """
+    if normals < least_normals(rate):
+        return [None] * len(p)
+    return [None if np.isnan(one) else bool(one <= rate) for one in p]
+
+
+def _ordered(normals: Scores) -> Scores:
+    ordered = np.sort(normals, axis=None)
+    if np.isnan(ordered).any():
+        raise DataError(f"{np.isnan(ordered).sum()} of {len(ordered)} normals have no score (NaN)")
+    return ordered

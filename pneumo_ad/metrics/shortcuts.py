@@ -1,0 +1,264 @@
+"""Shortcuts: trivial facts of a radiograph that tell the classes apart without a look at any disease.
+
+A model that ranks no better than the best of them has shown nothing (Geirhos et al. 2020, Nature Machine Intelligence;
+DeGrave et al. 2021, Nature Machine Intelligence, for chest radiographs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.files import reading_threads
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, LEVELS
+from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
+from pneumo_ad.patches.placement import Placement
+
+Values = dict[str, npt.NDArray[np.float64]]
+
+_FRAME = 1 / 16  # of each side: the border frame
+_BLACK = 16  # grey level up to which a pixel counts as black; JPEG rarely keeps 0
+
+WORDS = {
+    "brightness": "mean grey level of the radiograph",
+    "contrast": "standard deviation of its grey levels",
+    "sharpness": "mean absolute Laplacian, grey levels",
+    "sharpness_centre": "mean absolute Laplacian of the central half of both sides",
+    "border_blackness": f"share of pixels up to grey level {_BLACK} in the outer 1/16 of each side",
+    "native_resolution": "square root of the file's height × width, pixels",
+    "aspect_ratio": "width / height of the file",
+    "jpeg_size": "bytes of the file, whatever its format",
+    "lung_area": "share of the radiograph inside the lung field",
+    "lung_brightness": "mean grey level inside the lung field",
+    "lung_contrast": "standard deviation inside the lung field",
+    "lung_sharpness": "mean absolute Laplacian inside the lung field, grey levels",
+}
+
+
+def laplacian(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+    """(H, W) uint8 -> (H - 2, W - 2) Laplacian of the four neighbours, at all pixels that have them.
+
+    >>> laplacian(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.uint8))
+    array([[4]], dtype=int16)
+    """
+    x = image.astype(np.int16)
+    return x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * x[1:-1, 1:-1]
+
+
+def inner_field(field: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """(H, W) of 0 and 1 -> (H - 2, W - 2) bool: the pixels whose four neighbours lie in the field too.
+
+    There, and nowhere else, the Laplacian sees nothing but lung.
+    """
+    f = field.astype(bool)
+    return f[1:-1, 1:-1] & f[:-2, 1:-1] & f[2:, 1:-1] & f[1:-1, :-2] & f[1:-1, 2:]
+
+
+def pixel_shortcuts(
+    images: npt.NDArray[np.uint8], table: pd.DataFrame, rows: npt.NDArray[np.integer] | None = None
+) -> Values:
+    """What the pixels of a radiograph give away, padding left out.
+
+    Args:
+        images: (N, H, W) uint8 fitted radiographs, memory-mapped or not; read one by one.
+        table: N rows with `top`, `left`, `fitted_height`, `fitted_width`: where the radiograph lies in its image.
+        rows: (I,) rows to measure; default all.
+
+    Returns:
+        `brightness`, `contrast`, `sharpness`, `sharpness_centre`, `border_blackness`: (I,) each, see `WORDS`.
+    """
+    rows = _rows(rows, images)
+    placements = Placement.of_rows(table)
+
+    def of(row: int) -> tuple[float, ...]:
+        image = placements[row].inner(np.asarray(images[row]))
+        # A radiograph may be a line of pixels; it then has no Laplacian and counts as dull.
+        edges = np.abs(laplacian(image)) if min(image.shape) > 2 else np.zeros((1, 1))
+        h, w = edges.shape
+        centre = edges[h // 4 : h - h // 4, w // 4 : w - w // 4]
+        frame = np.ones(image.shape, dtype=bool)
+        height, width = image.shape
+        down, right = max(1, round(height * _FRAME)), max(1, round(width * _FRAME))
+        frame[down : height - down, right : width - right] = False
+        black = (image[frame] <= _BLACK).mean()
+        return image.mean(), image.std(), edges.mean(), centre.mean(), black
+
+    names = ("brightness", "contrast", "sharpness", "sharpness_centre", "border_blackness")
+    return _by_name(names, _each(of, rows))
+
+
+def lung_shortcuts(
+    images: npt.NDArray[np.uint8],
+    lung_fields: npt.NDArray[np.uint8],
+    table: pd.DataFrame,
+    rows: npt.NDArray[np.integer] | None = None,
+) -> Values:
+    """What the lung field gives away; NaN, but for its area, where no lung was found.
+
+    Args:
+        images: As in `pixel_shortcuts`.
+        lung_fields: (N, H, W) of 0 and 1.
+        table: As in `pixel_shortcuts`.
+        rows: (I,) rows to measure; default all.
+
+    Returns:
+        `lung_area`, `lung_brightness`, `lung_contrast`, `lung_sharpness`: (I,) each, see `WORDS`.
+    """
+    rows = _rows(rows, images)
+    placements = Placement.of_rows(table)
+
+    def of(row: int) -> tuple[float, ...]:
+        field = np.asarray(lung_fields[row])
+        image = np.asarray(images[row])
+        inside, edges = image[field == 1], np.abs(laplacian(image)[inner_field(field)])
+        share = placements[row].inner(field).mean()
+        return (share, inside.mean(), inside.std(), edges.mean()) if len(edges) else (share, *[np.nan] * 3)
+
+    return _by_name(("lung_area", "lung_brightness", "lung_contrast", "lung_sharpness"), _each(of, rows))
+
+
+def file_shortcuts(table: pd.DataFrame, rows: npt.NDArray[np.integer] | None = None) -> Values:
+    """What the file gives away before anybody looks at its pixels.
+
+    Args:
+        table: With `height` and `width` of the file in pixels, and its `bytes`.
+        rows: (I,) rows to measure; default all.
+
+    Returns:
+        `native_resolution`, `aspect_ratio`, `jpeg_size`: (I,) each, see `WORDS`.
+    """
+    chosen = table if rows is None else table.iloc[rows]
+    height, width, size = (chosen[name].to_numpy(dtype=np.float64) for name in ("height", "width", "bytes"))
+    return {"native_resolution": np.sqrt(height * width), "aspect_ratio": width / height, "jpeg_size": size}
+
+
+def image_shortcuts(
+    images: npt.NDArray[np.uint8],
+    table: pd.DataFrame,
+    lung_fields: npt.NDArray[np.uint8] | None = None,
+    rows: npt.NDArray[np.integer] | None = None,
+) -> Values:
+    """All of them: (I,) float64 by name, in the order of `WORDS`; see the three functions above.
+
+    Args:
+        images: (N, H, W) uint8 fitted radiographs.
+        table: One row per radiograph (`check_table`).
+        lung_fields: (N, H, W) of 0 and 1; None leaves out what needs them.
+        rows: Which radiographs; None takes all.
+    """
+    values = pixel_shortcuts(images, table, rows) | file_shortcuts(table, rows)
+    return values if lung_fields is None else values | lung_shortcuts(images, lung_fields, table, rows)
+
+
+def shortcut_aurocs(
+    values: Mapping[str, npt.NDArray[np.floating]],
+    positive: npt.NDArray[np.bool_],
+    negative: npt.NDArray[np.bool_],
+    patient: npt.NDArray[np.integer] | npt.NDArray[np.str_],
+    classes: tuple[str, str] = ("pneumonia", "normal"),
+) -> tuple[dict[str, Interval], dict[str, str]]:
+    """How well each shortcut alone ranks the positives above the negatives.
+
+    Args:
+        values: By name, (I,); NaN where it is not known.
+        positive: (I,) bool.
+        negative: (I,) bool; those that are neither are left out.
+        patient: (I,) whose radiograph it is.
+        classes: What positives and negatives are called in the reasons.
+
+    Returns:
+        Name -> AUROC with its 95 % interval, above 0.5 where the positives have higher values; and name -> reason for
+        those left out.
+    """
+    found: dict[str, Interval] = {}
+    omitted: dict[str, str] = {}
+    for name, value in values.items():
+        known = (positive | negative) & ~np.isnan(value)
+        count, few = min(
+            (int((side & known).sum()), word) for side, word in zip((positive, negative), classes, strict=True)
+        )
+        if count < LEAST_IMAGES:
+            omitted[name] = f"{count} {few} radiographs; at least {LEAST_IMAGES} are needed"
+        elif np.ptp(value[known]) == 0:
+            omitted[name] = "the same for every radiograph"
+        else:
+            found[name] = auroc_with_interval(value[known], positive[known], np.asarray(patient)[known])
+    return found, omitted
+
+
+def strength(auroc: float) -> float:
+    """AUROC whichever way round, in [0.5, 1]: a shortcut that ranks backwards is as good as one that ranks forwards.
+
+    >>> strength(0.25)
+    0.75
+    """
+    return max(auroc, 1 - auroc)
+
+
+class Shortcut(NamedTuple):
+    """The name of a shortcut, its AUROC as measured (below 0.5 where positives have less of it), and both in words."""
+
+    name: str
+    auroc: float  # in [0, 1]
+    words: str
+
+
+def best_shortcut(aurocs: Mapping[str, float]) -> Shortcut | None:
+    """The strongest shortcut either way round, the first of equals; None where there is none.
+
+    >>> best_shortcut({"brightness": 0.6, "sharpness": 0.2})
+    Shortcut(name='sharpness', auroc=0.2, words='lower sharpness')
+    """
+    if not aurocs:
+        return None
+    name = max(aurocs, key=lambda key: strength(aurocs[key]))
+    direction = "higher" if aurocs[name] >= 0.5 else "lower"
+    return Shortcut(name, aurocs[name], f"{direction} {spoken(name)}")
+
+
+def spoken(name: str) -> str:
+    """The name of a shortcut for a reader.
+
+    >>> spoken("jpeg_size")
+    'JPEG size'
+    """
+    return name.replace("_", " ").replace("jpeg", "JPEG")
+
+
+def _rows(rows: npt.NDArray[np.integer] | None, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.integer]:
+    return np.arange(len(images)) if rows is None else np.asarray(rows)
+
+
+def _each(of: Callable[[int], tuple[float, ...]], rows: npt.NDArray[np.integer]) -> list[tuple[float, ...]]:
+    # Threads: numpy works outside the interpreter's lock, and an image at a time is all that is held.
+    with ThreadPoolExecutor(reading_threads()) as pool:
+        return list(pool.map(of, rows))
+
+
+def _by_name(names: tuple[str, ...], measured: list[tuple[float, ...]]) -> Values:
+    columns = np.array(measured, dtype=np.float64).reshape(-1, len(names)).T
+    return dict(zip(names, columns, strict=True))
+
+
+def strongest_shortcut(metrics: dict[str, float], key: str) -> Shortcut | None:
+    """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks.
+
+    Args:
+        metrics: Of `metrics.json`.
+        key: The AUROC's.
+    """
+    level = LEVELS.get(key, "")
+    # A patch's origin is its radiograph's class: what tells that tells this.
+    levels = [level, "image"] if level.startswith("patch_origin") else [level]
+    aurocs = {
+        name.removeprefix(f"shortcut/{one}/"): value
+        for one in levels
+        for name, value in metrics.items()
+        if name.startswith(f"shortcut/{one}/") and not name.endswith(("_low", "_high"))
+    }
+    return best_shortcut(aurocs)

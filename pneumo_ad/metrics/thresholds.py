@@ -1,0 +1,300 @@
+"""Two thresholds split patches into three kinds (the paper's § 3.3, Table 1): healthy < opacity < outside.
+
+One tells opacity from the rest, for scores that do not order what lies outside the lung (`Score.orders_outside`).
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from skimage.filters import threshold_multiotsu
+from sklearn.mixture import GaussianMixture as _Mixture
+
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.metrics.conformal import _ROUNDING, Scores, conformal_threshold, least_normals
+from pneumo_ad.metrics.modality import log_scores
+
+_WORDS = {2: "two", 3: "three"}
+
+
+class Thresholds(NamedTuple):
+    """`score <= low`: healthy lung; `low < score <= high`: opacity; above: outside. In units of the score.
+
+    Without `high` there are two kinds: opacity above `low`, and the rest, which stands where healthy lung stands.
+
+    >>> Thresholds(1.0).classify(np.array([0.5, 2.0, 9.0])).tolist(), Thresholds(1.0).finite
+    ([0, 1, 1], [1.0])
+    """
+
+    low: float
+    high: float = math.inf
+
+    @property
+    def finite(self) -> list[float]:
+        """Those there are, rising: one or two."""
+        return [self.low] if math.isinf(self.high) else [self.low, self.high]
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """Those that are told, two or three of `metrics.kinds`."""
+        return (HEALTHY, OPACITY, OUTSIDE)[: len(self.finite) + 1]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What they are called, rising; without a threshold to what lies outside, the lowest need not be lung."""
+        return ("healthy lung", "opacity", "outside") if self.tell_outside else ("not opacity", "opacity")
+
+    @property
+    def tell_outside(self) -> bool:
+        """Whether there are three kinds."""
+        return OUTSIDE in self.kinds
+
+    def classify(self, scores: Scores) -> npt.NDArray[np.int8]:
+        """Any shape of scores -> kinds of the same shape."""
+        return np.where(scores <= self.low, HEALTHY, np.where(scores <= self.high, OPACITY, OUTSIDE)).astype(np.int8)
+
+
+class Threshold(Protocol):
+    """A rule: scores of validation patches in, thresholds out; no truth is seen.
+
+    A rule may have a `fit_one` too, which takes the same and gives the threshold of opacity alone (`fit_kinds`).
+
+    Args of `fit`:
+        normal_lung: (n,) patches wholly inside normal lungs.
+        pneumonia: (m,) every window of pneumonia radiographs.
+    """
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """Scores of any shape -> thresholds.
+
+        Args:
+            normal_lung: Of windows of normal lung.
+            pneumonia: Of windows of pneumonia radiographs.
+        """
+
+
+def fit_kinds(rule: Threshold, normal_lung: Scores, pneumonia: Scores, three: bool) -> Thresholds:
+    """Thresholds between as many kinds as a score tells.
+
+    Args:
+        rule: Fits them. One without a `fit_one` gives the lower of its two thresholds for two kinds.
+        normal_lung: See `Threshold`.
+        pneumonia: See `Threshold`.
+        three: Whether the score orders three kinds (`Score.orders_outside`), or tells opacity from the rest alone.
+
+    >>> fit_kinds(NormalQuantiles(0.5, 0.9), np.arange(11.0), np.zeros(0), three=False)
+    Thresholds(low=5.0, high=inf)
+    """
+    if three:
+        return rule.fit(normal_lung, pneumonia)
+    fit_one = getattr(rule, "fit_one", None)
+    return Thresholds(fit_one(normal_lung, pneumonia) if fit_one else rule.fit(normal_lung, pneumonia).low)
+
+
+def _check(scores: Scores, least: int, whose: str) -> Scores:
+    scores = np.asarray(scores, dtype=np.float64).ravel()
+    if len(scores) < least or np.ptp(scores) == 0:
+        raise DataError(
+            f"thresholds need at least {least} {whose} scores that are not all equal; there are {len(scores)}"
+            f"{'' if len(scores) < least else ', all equal'}"
+        )
+    return scores
+
+
+class Fixed:
+    """Thresholds that are known beforehand, for scores with a scale of their own (`score=expected_kind`).
+
+    Args:
+        low: Above it a patch is an opacity.
+        high: Above it a patch is outside the lung.
+
+    Raises:
+        ConfigError: They do not rise.
+    """
+
+    def __init__(self, low: float = 0.5, high: float = 1.5) -> None:
+        if not low < high:
+            raise ConfigError(f"low={low} must lie below high={high}")
+        self.low, self.high = low, high
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`; nothing is fitted."""
+        return Thresholds(self.low, self.high)
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """The lower one; see `Threshold`."""
+        return self.low
+
+
+class MultiOtsu:
+    """Three classes of least variance within (Otsu 1979; Liao et al. 2001) on the scores of pneumonia patches.
+
+    The logarithm is cut, because scores are positive with a long right tail, which would get a class of its own.
+
+    Args:
+        bins: Of the histogram.
+
+    >>> low, high = MultiOtsu().fit(np.ones(1), np.repeat([1.0, 10.0, 100.0], 50) * np.linspace(0.9, 1.1, 150))
+    >>> 0.96 < low < 9.7 and 10.3 < high < 103
+    True
+    """
+
+    def __init__(self, bins: int = 256) -> None:
+        self.bins = bins
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`.
+
+        Raises:
+            DataError: Fewer than 3 different scores.
+        """
+        return Thresholds(*self._between(3, pneumonia))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """Between two classes; see `Threshold`.
+
+        Raises:
+            DataError: Fewer than 2 different scores.
+        """
+        return self._between(2, pneumonia)[0]
+
+    def _between(self, classes: int, pneumonia: Scores) -> list[float]:
+        scores = log_scores(_check(pneumonia, classes, "pneumonia"))
+        try:
+            centres = threshold_multiotsu(scores, classes=classes, nbins=self.bins)
+        except ValueError as reason:
+            raise DataError(f"no {_WORDS[classes]} classes in {len(scores)} pneumonia scores ({reason})") from reason
+        ends = np.exp(centres + np.ptp(scores) / self.bins / 2)  # of the last bin that belongs below
+        return [float(end) for end in ends]
+
+
+class GaussianMixture:
+    """Three Gaussians on the logarithm of the scores of pneumonia patches, cut where the likelier one changes.
+
+    Args:
+        seed: Of the k-means start.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`.
+
+        Raises:
+            DataError: Fewer than 30 scores, or than 3 different ones.
+        """
+        return Thresholds(*self._between(3, pneumonia))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """Between two Gaussians; see `Threshold`.
+
+        Raises:
+            DataError: Fewer than 30 scores, or than 2 different ones.
+        """
+        return self._between(2, pneumonia)[0]
+
+    def _between(self, classes: int, pneumonia: Scores) -> list[float]:
+        scores = log_scores(_check(pneumonia, 30, "pneumonia"))
+        if len(np.unique(scores)) < classes:
+            few = f"(fewer than {classes} different ones)"
+            raise DataError(f"no {_WORDS[classes]} classes in {len(scores)} pneumonia scores {few}")
+        mixture = _Mixture(classes, random_state=self.seed, n_init=3).fit(scores[:, None])
+        order = np.argsort(mixture.means_.ravel())
+        # Between two means the likelier component changes once; a grid is exact enough and cannot fail to converge.
+        means = mixture.means_.ravel()[order]
+        cuts = []
+        for below, above in pairwise(range(classes)):
+            grid = np.linspace(means[below], means[above], 1001)
+            posterior = mixture.predict_proba(grid[:, None])[:, order]
+            cuts.append(grid[int(np.argmax(posterior[:, above] >= posterior[:, below]))])
+        found: list[float] = np.exp(cuts).tolist()
+        return found
+
+
+class NormalQuantiles:
+    """Quantiles of held-out normal lung: at most 1 - q of normal patches lie above.
+
+    Args:
+        low: Quantile above which a patch is an opacity.
+        high: Quantile above which it is outside the lung.
+
+    Raises:
+        ConfigError: Quantiles that do not rise within [0, 1].
+    """
+
+    def __init__(self, low: float = 0.95, high: float = 0.99) -> None:
+        if not 0 <= low < high <= 1:
+            raise ConfigError(f"low={low} and high={high} must rise within [0, 1]")
+        self.low, self.high = low, high
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`.
+
+        Raises:
+            DataError: Too few scores for the upper quantile.
+        """
+        scores = self._check(normal_lung, self.high)
+        low, high = np.quantile(scores, [self.low, self.high])
+        return Thresholds(float(low), float(high))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """The lower quantile; see `Threshold`.
+
+        Raises:
+            DataError: Too few scores for it.
+        """
+        return float(np.quantile(self._check(normal_lung, self.low), self.low))
+
+    @staticmethod
+    def _check(normal_lung: Scores, highest: float) -> Scores:
+        """With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise."""
+        least = int(np.ceil(1 / (1 - highest) - _ROUNDING)) if highest < 1 else 2
+        return _check(normal_lung, least, "normal-lung")
+
+
+class Conformal:
+    """Split-conformal thresholds on held-out normal lung: false-alarm rates that are declared, and kept on average.
+
+    Of normal patches exchangeable with the held-out ones, at most `low` lie above the lower threshold in expectation,
+    and at most `high` above the upper one, whatever the distribution (Vovk et al. 2005; Lei et al. 2018, JASA). Patches
+    of one radiograph resemble each other, so that the rate of a single set of new radiographs varies more than their
+    number suggests: `metrics.false_alarms` measures what came of it.
+
+    Args:
+        low: Share of normal patches that may be called opacity or outside.
+        high: Share of normal patches that may be called outside.
+
+    Raises:
+        ConfigError: Rates that do not fall within (0, 1).
+    """
+
+    def __init__(self, low: float = 0.05, high: float = 0.01) -> None:
+        if not 0 < high < low < 1:
+            raise ConfigError(
+                f"low={low} and high={high} are false-alarm rates: they must lie within (0, 1), high below low, "
+                "for example low=0.05 high=0.01"
+            )
+        self.low, self.high = low, high
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`.
+
+        Raises:
+            DataError: Too few scores for the lower rate, or all equal.
+        """
+        scores = _check(normal_lung, least_normals(self.high), "normal-lung")
+        return Thresholds(conformal_threshold(scores, self.low), conformal_threshold(scores, self.high))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """The lower one; see `Threshold`.
+
+        Raises:
+            DataError: Too few scores for its rate, or all equal.
+        """
+        return conformal_threshold(_check(normal_lung, least_normals(self.low), "normal-lung"), self.low)

@@ -1,0 +1,131 @@
+"""Training of a net that tells the three kinds apart, on opacities drawn into normal radiographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pneumo_ad.corruptions import DrawnOpacity
+from pneumo_ad.corruptions.exposure import expose
+from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.lungs.warm_start import begin_as_segmenter
+from pneumo_ad.modules.base import NetModule, OptimizerFactory, to_unit
+from pneumo_ad.nets import KindUNet
+from pneumo_ad.scores import OpacityChance, Score
+
+_VISIBLE = 0.12  # share of the way to tissue from which a pixel counts as opacity
+_TEXTURE = 24  # values across a radiograph from which an opacity's unevenness is interpolated
+
+
+class OpacityDetector(NetModule):
+    """Draws opacities into the lungs of normal radiographs and teaches a `KindUNet` to find them.
+
+    No opacity that anybody labelled is seen; the lungs come from lung fields. Needs whole radiographs
+    (`PatchDataModule(view="image")`). Logs `train/loss` and `val/loss`, cross entropy per pixel.
+
+    Args:
+        net: To be trained.
+        corruption: Draws one opacity at a time.
+        optimizer: Parameters -> optimizer.
+        score: Default `OpacityChance()`.
+        layers: Opacities drawn at most into one radiograph.
+        warm_start: Begin with the U-net of the lung segmenter that ships, which knows the lungs already.
+        seed: Fixes what is drawn in each (epoch, batch).
+
+    Raises:
+        ConfigError: Another net or corruption, no layer, or (with `warm_start`) a net of another size.
+    """
+
+    view = "image"
+
+    def __init__(
+        self,
+        net: KindUNet,
+        corruption: DrawnOpacity,
+        optimizer: OptimizerFactory,
+        score: Score | None = None,
+        layers: int = 4,
+        warm_start: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(net, score if score is not None else OpacityChance())
+        if not (isinstance(net, KindUNet) and isinstance(corruption, DrawnOpacity)):
+            raise ConfigError(
+                "module=opacity_detector trains net=kind_unet with corruption=drawn_opacity, got "
+                f"{type(net).__name__} and {type(corruption).__name__}"
+            )
+        if layers < 1:
+            raise ConfigError(f"layers={layers} must be at least 1")
+        if warm_start:
+            begin_as_segmenter(net)
+        self.corruption = corruption
+        self.optimizer_factory = optimizer
+        self.layers = layers
+        self.seed = seed
+
+    def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
+        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
+        state = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank]).generate_state(1, np.uint64)
+        x, lung = to_unit(batch["patch"]), batch["lung"].float()
+        generator = torch.Generator(device=x.device).manual_seed(int(state[0]))
+        drawn, share = draw_opacities(x, lung, self.corruption, self.layers, generator)
+        target = kinds_at_half_resolution(lung, share)
+        assert isinstance(self.net, KindUNet)
+        return F.cross_entropy(self.net.logits(expose(drawn, generator)).float(), target)
+
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
+        """Scalar loss of a batch of normal radiographs."""
+        loss = self._loss(batch, self.current_epoch, batch_idx)
+        size = len(batch["patch"])
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The loss of held-out normal radiographs, the same opacities drawn each time."""
+        if VAL_KINDS[dataloader_idx] == "normal_lung":
+            loss, size = self._loss(batch, 0, batch_idx), len(batch["patch"])
+            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=size, sync_dist=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """What the factory makes of the net's parameters."""
+        return self.optimizer_factory(self.net.parameters())
+
+
+def draw_opacities(
+    x: Tensor, lung: Tensor, corruption: DrawnOpacity, layers: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw opacities into the lungs, uneven and towards the radiograph's own tissue.
+
+    Args:
+        x: (B, 1, H, W) in [0, 1].
+        lung: (B, 1, H, W) float of 0 and 1.
+        corruption: Draws one.
+        layers: At most so many.
+        generator: Of the randomness.
+
+    Returns:
+        The radiographs with opacities, and (B, 1, H, W) how far each pixel went to tissue, in [0, 1), 0 outside lungs.
+    """
+    share = torch.stack([corruption.draw(x, generator) for _ in range(layers)]).amax(dim=0)
+    share = share * F.avg_pool2d(lung, 7, stride=1, padding=3) * lung
+    waves = torch.randn((len(x), 1, _TEXTURE, _TEXTURE), generator=generator, device=x.device)
+    uneven = F.interpolate(waves, x.shape[-2:], mode="bicubic", align_corners=False)
+    share = (share * (1 + 0.25 * uneven)).clamp(0, 0.97)
+    at = 0.4 + 0.5 * torch.rand(len(x), generator=generator, device=x.device)
+    tissue = torch.stack([_quantile_outside(*one) for one in zip(x, lung, at, strict=True)])
+    return corruption.veil(x, share, tissue[:, None, None, None]), share
+
+
+def _quantile_outside(x: Tensor, lung: Tensor, at: Tensor) -> Tensor:
+    outside = x[lung < 0.5]
+    return torch.quantile(outside if outside.numel() else x.flatten(), at)
+
+
+def kinds_at_half_resolution(lung: Tensor, share: Tensor) -> Tensor:
+    """(B, 1, H, W) lung of 0 and 1 and share of the way to tissue -> (B, H / 2, W / 2) int64 kinds."""
+    kinds = torch.where(F.avg_pool2d(share, 2) > _VISIBLE, OPACITY, HEALTHY)
+    return torch.where(F.avg_pool2d(lung, 2) < 0.5, OUTSIDE, kinds)[:, 0]

@@ -1,0 +1,187 @@
+"""What held-out validation patients of a run's own data say before anything is judged: scores and thresholds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.fit import sides
+from pneumo_ad.data.store.store import store_key
+from pneumo_ad.errors import DamagedError, DataError
+from pneumo_ad.files import file_digest, whole
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.inference.scorer import Scoring, placed
+from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.lungs.segmenter import WEIGHTS
+from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
+from pneumo_ad.patches import PatchGrid
+from pneumo_ad.runs.compose import change_saved
+from pneumo_ad.runs.run import FIXED, Run, saved_config
+from pneumo_ad.runs.scorer import check_finite
+from pneumo_ad.runs.search_path import saved_search_path
+from pneumo_ad.saved import check_array, is_there, read_arrays
+
+log = logging.getLogger(__name__)
+
+JUDGED = ("score", "brightness")  # the run's score and the baseline that goes through everything with it
+_VERSION = 2  # raise it when what is scored changes: kept scores are then made anew
+_FILES = "files"  # key of what is kept: a digest of the validation files
+_IMAGES = 200  # validation radiographs of each class at most
+
+Calibration = dict[str, npt.NDArray[np.float32]]
+
+
+def fit_thresholds(scores: Calibration, rule: Threshold, three: bool) -> tuple[dict[str, Thresholds], dict[str, str]]:
+    """Thresholds of each score from `validation_scores`, and for those that cannot be fitted the reason.
+
+    Args:
+        scores: As of `validation_scores`.
+        rule: The rule, from two sets of scores to two thresholds.
+        three: Whether the run's score orders three kinds. The baseline is put to the same question, whatever it orders.
+    """
+    fitted, missing = {}, {}
+    for name in JUDGED:
+        if isinstance(rule, Fixed) and name != "score":
+            missing[name] = "threshold=fixed is on the scale of the run's own score"
+        elif f"{name}_normal_lung" not in scores:
+            missing[name] = "validation of the run's own data is not at hand"
+        else:
+            try:
+                fitted[name] = fit_kinds(rule, scores[f"{name}_normal_lung"], scores[f"{name}_pneumonia"], three)
+            except DataError as reason:
+                missing[name] = str(reason)
+    return fitted, missing
+
+
+def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibration:
+    """Scores of validation windows and radiographs, of the run's own data, whatever else the overrides changed.
+
+    They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged by the run
+    folder alone.
+
+    Args:
+        run: The opened run.
+        scoring: How a run scores windows.
+        look: Look at the run's own data as well, and score them anew where their files are not those that were scored.
+
+    Returns:
+        For each of `JUDGED`: `<score>_normal_lung`, windows wholly inside normal lungs; `<score>_pneumonia`, every
+        window of pneumonia radiographs, both of the windows kept (`Scoring.kept`); `<score>_normal_images`, one score
+        per normal radiograph with a lung field.
+
+    Raises:
+        DataError: They are not kept, or damaged, and the run's own data are not at hand.
+    """
+    own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
+    # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
+    made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule, own.aggregate)]
+    depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative), scoring.map_of]
+    depends += [scoring.mode, str(scoring.halo)]
+    depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
+    depends.append(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)))
+    split = run.folder / "split.csv"
+    depends.append(file_digest(split) if split.is_file() else "")
+    every = windows_of(own)
+    if (thinned := every.thinned(scoring.kept_windows)) != every:
+        depends.append(str(thinned))
+    kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
+    before: Calibration = {}
+    files, damaged = "", None
+    try:
+        before, files = _read(kept)
+    except DamagedError as reason:
+        damaged = reason
+        log.warning("%s: scores of validation are made anew", reason)
+    if not all(np.isfinite(values).all() for values in before.values()):
+        before = {}  # of a version that kept them: scored anew, and refused by name
+    if before and not look:
+        return before
+    try:
+        data = run.own_datamodule()
+    except DataError as reason:
+        if damaged:
+            raise DataError(f"{damaged}, and cannot be made anew: {reason}") from reason
+        raise
+    of_today = _files_of(data)
+    if before and files == of_today:
+        return before
+    groups = {
+        "normal_lung": data.exhaustive_patches("val", NORMAL, _IMAGES).rows,
+        "pneumonia": data.exhaustive_patches("val", PNEUMONIA, _IMAGES).rows,
+    }
+    log.info("scoring %d validation radiographs", sum(map(len, groups.values())))
+    numbers = data.grid.numbers_of(scoring.kept(data))
+    found: Calibration = {}
+    for group, rows in groups.items():
+        normal = group == "normal_lung"
+        windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
+        images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
+        parts = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
+        for _, part in placed(parts):
+            check_finite(part, data.store.table["image"].iloc[part.rows].to_numpy(dtype=str), data)
+            shares = lung_shares(data, part.rows)
+            inside = (shares if normal else data.grid.window_shares(data.store.content(part.rows)))[:, numbers] == 1
+            for name in JUDGED:
+                windows[name].append(part.scores[name][:, numbers][inside])
+                if normal:
+                    fields = data.lung_fields[part.rows]
+                    images[name].append(scoring.of_radiographs(part, name, shares, fields))
+        for name in JUDGED:
+            found[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
+            if normal:
+                whole = np.concatenate(images[name]) if len(rows) else np.zeros(0)
+                found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
+    _keep(kept, found, of_today)
+    return found
+
+
+def windows_of(config: DictConfig) -> PatchGrid:
+    """The windows of a config's data, which need not be at hand."""
+    data = config.datamodule
+    return PatchGrid(sides(data.image_size), data.patch, data.stride, data.cover)
+
+
+def _files_of(data: PatchDataModule) -> str:
+    """Digest of the validation files: with another picture under the same name, scores are made anew."""
+    return store_key(data.table[data.table["split"] == "val"], data.grid.image_size, data.fit)
+
+
+def _read(file: Path) -> tuple[Calibration, str]:
+    """What `_keep` kept, and of which files; nothing where there is none.
+
+    Raises:
+        DamagedError: It is not what was kept.
+    """
+    if not is_there(file):
+        return {}, ""
+    kept = read_arrays(file)
+    files = str(kept.pop(_FILES, ""))
+    try:
+        names = {f"{name}_{group}" for name in JUDGED for group in ("normal_lung", "pneumonia", "normal_images")}
+        if names != set(kept):
+            raise ValueError(f"it holds {', '.join(sorted(kept)) or 'nothing'}, expected {', '.join(sorted(names))}")
+        for scores in kept.values():
+            check_array(scores, np.float32, (None,))
+    except ValueError as reason:
+        raise DamagedError(f"{file}: {reason}") from reason
+    return kept, files
+
+
+def _keep(file: Path, found: Calibration, files: str) -> None:
+    """Keep for the next time; a run of somebody else's, in a folder that is not ours to write to, does without."""
+    try:
+        file.parent.mkdir(exist_ok=True)
+        if file.is_dir():  # which no file can be moved over
+            shutil.rmtree(file)
+        with whole(file) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
+            np.savez(opened, **found, **{_FILES: np.array(files)})  # type: ignore[arg-type]
+    except OSError as reason:
+        log.warning("scores of validation are not kept for the next time: %s", reason)

@@ -1,0 +1,204 @@
+"""Configs become objects. The one place that calls `instantiate`, and that changes a saved config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.runs.search_path import as_override
+from pneumo_ad.runs.trust import check
+
+
+def build(node: DictConfig, **parts: Any) -> Any:
+    """Make what a node describes, with plain dicts and lists inside.
+
+    Args:
+        node: Config with a `_target_`.
+        parts: Arguments that are objects already, by name.
+
+    Raises:
+        UserError: As the object's constructor raised it, without Hydra's wrapping.
+        ConfigError: A value the user must give is missing (names the key), the node cannot be made, or it is not
+            trusted (see `trust`).
+    """
+    check(node)
+    try:
+        return instantiate(node, _convert_="all", **parts)
+    except InterpolationResolutionError as reason:
+        raise ConfigError(f"{node.get('_target_')}: {str(reason).splitlines()[0]}") from reason
+    except (MissingMandatoryValue, InterpolationToMissingValueError) as reason:
+        key = _key_to_type(node, str(getattr(reason, "full_key", "") or reason))
+        raise ConfigError(
+            f"{key} must be given: {key}=... on the command line ({str(reason).splitlines()[0]})"
+        ) from reason
+    except InstantiationException as reason:
+        cause = reason.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, (MissingMandatoryValue, InterpolationToMissingValueError)):
+            raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
+        if isinstance(cause, ImportError):
+            raise ConfigError(f"{node.get('_target_')}: {' '.join(str(cause).splitlines())}") from reason
+        if isinstance(cause, (ValueError, TypeError, OSError, MisconfigurationException)):
+            raise ConfigError(f"{node.get('_target_')}: {cause}") from reason
+        raise
+
+
+def _key_to_type(node: DictConfig, key: str) -> str:
+    """`datamodule.table` points to `data`: a value missing below the one must be given below the other."""
+    missing = [name for name in OmegaConf.missing_keys(node._get_root()) if name.split(".")[-1] == key.split(".")[-1]]
+    return min(missing, key=len, default=key)
+
+
+def build_all(nodes: DictConfig | None) -> list[Any]:
+    """Make every named node of a group, leaving out those set to null.
+
+    Raises:
+        ConfigError: See `build`; a node that says how but not what, as an experiment's settings of a callback that
+            `callbacks=minimal` took away.
+    """
+    for node in (nodes or {}).values():
+        if node is not None and "_target_" not in node:
+            key, settings = node._get_full_key(""), ", ".join(map(str, node))
+            raise ConfigError(f"{key} has settings ({settings}) but no _target_; {key}=null leaves it out")
+    return [build(node) for node in (nodes or {}).values() if node is not None]
+
+
+def compose_config(
+    name: str, overrides: Sequence[str] = (), search_path: Sequence[str] = (), hydra_too: bool = False
+) -> DictConfig:
+    """Compose one of the configs of `pneumo_ad.conf`, as the command line does.
+
+    Args:
+        name: Of the config.
+        overrides: In Hydra's grammar.
+        search_path: Further places of yaml, as in `hydra.searchpath`: `pkg://their_package.conf`, `file:///folder`.
+        hydra_too: Keep Hydra's own config, as `hydra`.
+
+    Raises:
+        ConfigError: Hydra's own message about an unknown override.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
+        try:
+            return compose(name, [*as_override(search_path), *overrides], return_hydra_config=hydra_too)
+        except (HydraException, OmegaConfBaseException, ValueError) as reason:
+            raise ConfigError(str(reason)) from reason
+
+
+def compose_job(
+    name: str, overrides: Sequence[str] = (), search_path: Sequence[str] = ()
+) -> tuple[DictConfig, DictConfig]:
+    """As `compose_config`, with Hydra's own config as the second: what `jobs.keep_recipe` keeps of a job.
+
+    Raises:
+        ConfigError: See `compose_config`.
+    """
+    both = compose_config(name, overrides, search_path, hydra_too=True)
+    job = OmegaConf.masked_copy(both, [str(key) for key in both if key != "hydra"])
+    OmegaConf.set_struct(job, True)
+    return job, OmegaConf.masked_copy(both, "hydra")
+
+
+def groups_among(names: Iterable[str], search_path: Sequence[str] = ()) -> set[str]:
+    """Which names are config groups of `pneumo_ad.conf` or of a search path: asking for all takes Hydra a second.
+
+    Args:
+        names: That stand left of a `=`.
+        search_path: See `compose_config`.
+
+    >>> sorted(groups_among(["net", "stride", "data.root"]))
+    ['net']
+    """
+    asked = {name for name in names if name.isidentifier()} - {"hydra"}
+    if not asked:
+        return set()
+    GlobalHydra.instance().clear()
+    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
+        options, where = GlobalHydra.instance().config_loader().get_group_options, as_override(search_path)
+        return {name for name in asked if options(name, ObjectType.CONFIG, "train", where)}
+
+
+def change_saved(
+    saved: DictConfig, overrides: Sequence[str], fixed: Sequence[str], search_path: Sequence[str] = ()
+) -> DictConfig:
+    """A saved config with overrides applied: `group=choice` replaces the group as a whole, `key=value` sets a value.
+
+    Args:
+        saved: The config of a finished run.
+        overrides: In Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
+        fixed: Top-level keys that may not change, because the weights depend on them.
+        search_path: See `compose_config`; that of the run is `search_path.saved_search_path`.
+
+    Raises:
+        ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.
+    """
+    config = OmegaConf.create(OmegaConf.to_container(saved))
+    assert isinstance(config, DictConfig)
+    OmegaConf.set_struct(config, True)
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        where = [item for item in parsed if item.key_or_group == "hydra.searchpath"]
+        search_path = [*search_path, *(place for item in where for place in _places(item.value()))]
+        parsed = [item for item in parsed if item not in where]
+        for item in parsed:
+            if item.is_delete() or item.is_add() or item.is_sweep_override() or item.key_or_group == "experiment":
+                raise ConfigError(
+                    f"{item.input_line}: only group=choice and key=value can be applied to a finished run"
+                )
+        offered = groups_among({item.key_or_group for item in parsed}, search_path)
+        chosen = [item for item in parsed if item.key_or_group in offered]
+        fresh = compose_config("train", [item.input_line or "" for item in chosen], search_path)
+        for key in fresh:
+            # A run of an older version takes today's default for what it does not have.
+            if key not in config and not OmegaConf.is_missing(fresh, key):
+                OmegaConf.update(config, str(key), fresh[key], force_add=True)
+        for part in ("datamodule", "module"):
+            _fill(config.get(part), fresh.get(part))
+        for item in sorted(parsed, key=lambda item: item not in chosen):  # choices first, then the values within them
+            key = item.key_or_group
+            top = key.split(".")[0]
+            if top in fixed:
+                raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
+            if item in chosen:
+                OmegaConf.update(config, key, fresh[key], merge=False, force_add=True)
+            else:
+                OmegaConf.update(config, key, item.value(), merge=True)
+    except (HydraException, OmegaConfBaseException) as reason:
+        raise ConfigError(f"{reason}".splitlines()[0]) from reason
+    return config
+
+
+def _fill(part: object, fresh: object) -> None:
+    """Give a part of an older run what today's part of the same kind has beside, which says what it was without."""
+    if not (isinstance(part, DictConfig) and isinstance(fresh, DictConfig)):
+        return
+    if part.get("_target_") == fresh.get("_target_"):
+        today = OmegaConf.to_container(fresh, resolve=False)
+        assert isinstance(today, dict)
+        for key, value in today.items():
+            if key not in part:
+                OmegaConf.update(part, str(key), value, force_add=True)  # an interpolation as it stands
+
+
+def _places(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(place, str) for place in value):
+        raise ConfigError(f"hydra.searchpath={value} must be a list, for example [pkg://their_package.conf]")
+    return value

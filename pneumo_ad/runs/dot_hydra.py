@@ -1,0 +1,134 @@
+"""The `.hydra` folder of a run, read: its config, the overrides it was started with, where it found yaml."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pneumo_ad.errors import DamagedError
+from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.saved import check_mapping, in_a_line, read_yaml
+
+CONFIG, OVERRIDES, HYDRA = (Path(".hydra", f"{name}.yaml") for name in ("config", "overrides", "hydra"))
+
+_GROWN = 2**22  # characters of a file with its interpolations resolved; of a config of this project some thousands
+_WORD = re.compile(r"[\w.\[\]]+")
+_Kind = TypeVar("_Kind", DictConfig, ListConfig)
+
+
+def read_config(folder: Path) -> DictConfig:
+    """The config that a run was started with, interpolations as they stand.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        DamagedError: See `saved.read_yaml`; no mapping.
+    """
+    return _read(folder / CONFIG, DictConfig)
+
+
+def read_overrides(folder: Path) -> list[str]:
+    """The overrides that a run was started with, as they were typed.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        DamagedError: See `saved.read_yaml`; no list of words.
+    """
+    listed = OmegaConf.to_container(_read(folder / OVERRIDES, ListConfig))
+    assert isinstance(listed, list)
+    wrong = [one for one in listed if not isinstance(one, str)]
+    if wrong:
+        raise DamagedError(f"{folder / OVERRIDES}: {str(wrong[0])[:80]} is no override")
+    return listed
+
+
+def read_runtime(folder: Path) -> DictConfig:
+    """What Hydra noted of how it was started: `cwd`, and `config_sources`, each with `schema` and `path`.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        DamagedError: See `saved.read_yaml`; something is missing.
+    """
+    saved = _read(folder / HYDRA, DictConfig)
+    try:
+        check_mapping(OmegaConf.to_container(saved), {"hydra": {"runtime": {"cwd": str, "config_sources": list}}})
+        for source in saved.hydra.runtime.config_sources:
+            check_mapping(OmegaConf.to_container(source), {"schema": str, "path": str}, "config_sources")
+    except ValueError as reason:
+        raise DamagedError(f"{folder / HYDRA}: {in_a_line(reason)}") from reason
+    runtime: DictConfig = saved.hydra.runtime
+    return runtime
+
+
+def _read(file: Path, kind: type[_Kind]) -> _Kind:
+    found: _Kind = read_yaml(file, lambda text: _made(text, kind))
+    return found
+
+
+def _made(text: str, kind: type[_Kind]) -> _Kind:
+    if not text.endswith("\n"):
+        raise ValueError("it ends in the midst of a line" if text else "it is empty")
+    try:
+        found = OmegaConf.create(text)
+    except OmegaConfBaseException as reason:
+        raise ValueError(in_a_line(reason)) from reason
+    except AssertionError:  # a number or a date by itself
+        found = None
+    if not isinstance(found, kind):
+        raise ValueError(f"expected {'a mapping' if kind is DictConfig else 'a list'}")
+    _check_growth(OmegaConf.to_container(found))
+    return found
+
+
+def _check_growth(whole: Any) -> None:
+    """See that no chain of interpolations multiplies, as `a: ${b}${b}`, `b: ${c}${c}`, ... would: nothing is resolved.
+
+    Args:
+        whole: What a file holds, interpolations as they stand. Any word that is a key counts as a reference to it.
+
+    Raises:
+        ValueError: Resolved, it could be larger than `_GROWN` characters.
+    """
+    known: dict[tuple[str, ...], int] = {}
+
+    def size(node: Any, path: tuple[str, ...]) -> int:
+        """Characters of a node, resolved; what stands within itself counts once, as it cannot be resolved."""
+        if path not in known:
+            known[path] = 0
+            if isinstance(node, dict | list):
+                pairs = node.items() if isinstance(node, dict) else enumerate(node)
+                known[path] = sum(len(str(key)) + size(value, (*path, str(key))) for key, value in pairs)
+            else:
+                words = _WORD.findall(node) if isinstance(node, str) else []
+                known[path] = len(str(node)) + sum(at(word, path) for word in words)
+            if known[path] > _GROWN:
+                raise ValueError(
+                    f"{'.'.join(path) or 'it'} repeats others until it has more than {_GROWN:,} characters"
+                )
+        return known[path]
+
+    def at(word: str, path: tuple[str, ...]) -> int:
+        """Size of what a word refers to: a dotted key, or `.key` beside the one that it stands under."""
+        name = word.lstrip(".")
+        up = len(word) - len(name)
+        node, there = whole, path[:0]
+        for key in (*(path[:-up] if up else ()), *filter(None, re.split(r"[.\[\]]+", name))):
+            if isinstance(node, dict) and key in node:
+                node = node[key]
+            elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+                node = node[int(key)]
+            else:
+                return size(node, there) if isinstance(node, str) else 0  # a reference may lead through another
+            there = (*there, key)
+        return size(node, there) if there else 0
+
+    size(whole, ())

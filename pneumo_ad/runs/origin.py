@@ -1,0 +1,328 @@
+"""Where the paths of a run's config lead, from wherever it is opened, and whether the files there are still its own.
+
+A relative path means what it meant where it was typed. That folder is noted in the run's `.hydra/hydra.yaml`, the one
+file that holds absolute paths and is never shown. What is no longer there is looked for beside the run: a folder and
+its run can move together. Whatever is shown names a path as it was typed.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pneumo_ad.data.fit import sides
+from pneumo_ad.data.shards import joined_key, split_table
+from pneumo_ad.data.store.contents import FILE, changed_files, read_contents
+from pneumo_ad.data.store.store import Store, earlier_key
+from pneumo_ad.errors import DataError, UserError
+from pneumo_ad.files import replace_paths, write_text
+from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.record import read_story
+
+log = logging.getLogger(__name__)
+
+# What these name lies in the run folder.
+_OF_THE_RUN = ("callbacks", "logger", "trainer")
+_AS_OTHERS = "evaluate the new data as others: data.root=... data.split=test output=..."
+
+
+class Origin:
+    """A run's config, read from wherever.
+
+    Args:
+        config: Of the run, with overrides applied.
+        folder: The run folder.
+        overrides: Those that are typed now: their paths start from the present working directory.
+    """
+
+    def __init__(self, config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> None:
+        self._config = config
+        self.folder = folder
+        given = {override.lstrip("+").partition("=")[0] for override in overrides}
+        self._found: dict[str, str] = {}  # key -> where it leads, absolute
+        self._absent: dict[str, str] = {}  # key -> as typed
+        self._namesakes: list[str] = []  # of which something else has the name here
+        instead: dict[str, str] = {}
+        for key, typed, surely in _paths(config):
+            here = os.path.abspath(typed)  # noqa: PTH100 - links stay links
+            if any(f"{key}.".startswith(f"{one}.") for one in given):
+                found = here
+            elif not (found := self._leads(key, typed)):
+                continue
+            if surely or _there(found) or _there(here):
+                self._found[key] = found
+                if found != here:
+                    instead[found] = str(Path(typed))
+                    if not _there(found):
+                        self._absent[key] = (
+                            f"{key}={typed} is neither where it was typed when the run was started nor, "
+                        )
+                        self._absent[key] += "seen from the run, where it was then"
+                    elif _there(here):
+                        self._namesakes.append(f"{key}={typed}")
+        self._typed = instead
+
+    def _leads(self, key: str, typed: str) -> str:
+        """The absolute path of what was typed when the run was started; "" where the run does not tell."""
+        if _there(typed) and os.path.isabs(typed):  # noqa: PTH117
+            return os.path.normpath(typed)
+        start = _started(self.folder)
+        then = os.path.normpath(os.path.join(start.cwd, typed))  # noqa: PTH118
+        if not os.path.isabs(then):  # noqa: PTH117
+            self._absent[key] = f"no .hydra/hydra.yaml tells where {key}={typed} was typed"
+            return ""
+        below = os.path.relpath(then, start.folder) if start.folder else None
+        beside = [os.path.normpath(os.path.join(now, below)) for now in _names_of(self.folder) if below]  # noqa: PTH118
+        return next(filter(_there, [then, *beside]), then)
+
+    @cached_property
+    def located(self) -> DictConfig:
+        """The config with paths that lead there from here; what is there under the words typed keeps them."""
+        changes = {key: found for key, found in self._found.items() if found in self._typed}
+        if not changes:
+            return self._config
+        config = copy.deepcopy(self._config)
+        for key, found in changes.items():
+            OmegaConf.update(config, key, found)
+        return config
+
+    @property
+    def data(self) -> DictConfig:
+        """What the config says of the data, with absolute paths: it tells whether two configs mean the same."""
+        config = copy.deepcopy(self._config)
+        for key, found in self._found.items():
+            if key.startswith("data."):
+                OmegaConf.update(config, key, found)
+        return config.get("data")
+
+    def shown(self, text: str) -> str:
+        """A text with paths as they were typed."""
+        return replace_paths(text, self._typed)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Names paths as they were typed in the user's errors."""
+        try:
+            yield
+        except UserError as reason:
+            if (words := self.shown(str(reason))) == str(reason):
+                raise
+            raise type(reason)(words) from reason
+
+    def datamodule(self, own: bool = True, table: pd.DataFrame | None = None, **changes: Any) -> Any:
+        """The data of the config.
+
+        Args:
+            own: Whether they are those that the run was trained on: they are compared with what it knows of them, once
+                they are opened.
+            table: Some of the radiographs; default: those of the source.
+            changes: Arguments of the data module in place of the config's.
+
+        Raises:
+            DataError: They are not there; of the run's own also where they hold something else than at its training.
+            ConfigError: See `compose.build`.
+        """
+        if table is not None:
+            changes["table"] = table
+        for key, words in self._absent.items():
+            if table is None or not key.startswith("data."):
+                raise DataError(f"{self.folder}: {words}. Put it back, a link will do, or {_AS_OTHERS}")
+        for one in self._namesakes if table is None else []:
+            log.warning("%s is that of %s, not what has the same name here", one, self.folder)
+        with self.explained():
+            datamodule = build(self.located.datamodule, **changes)
+        datamodule.opened = partial(self._opened, own=own)
+        return datamodule
+
+    def _opened(self, opening: Callable[[], Store], own: bool) -> Store:
+        """Opens a store, compares it with what the run knows, and names its files as they were typed."""
+        with self.explained():
+            store = opening()
+        if own:
+            check_contents(store, self.folder)
+        if not self._typed:
+            return store
+        skipped = {image: self.shown(reason) for image, reason in store.skipped.items()}
+        files = {column: store.table[column].map(self.shown) for column in ("path", "lung", "opacity")}
+        return replace(store, table=store.table.assign(**files), skipped=skipped)
+
+    def compare_with_earlier(self, table: pd.DataFrame, saved: DictConfig) -> None:
+        """Of a run that knows no contents, made by an earlier version: names, sizes and times have to do.
+
+        Args:
+            table: Of the run's own radiographs.
+            saved: Its config.
+        """
+        known = read_story(self.folder).get("store")
+        if (self.folder / FILE).exists() or not (self.folder / "split.csv").is_file():
+            return
+        parts = split_table(table, min(saved.get("shards", 1), len(table)))
+        keys = [earlier_key(part, sides(saved.image_size), saved.fit, self.shown) for part in parts]
+        if joined_key(keys) != known:
+            log.warning(
+                "%s was made before contents were kept with a run, and names, sizes or times of its files are others "
+                "today: whether they still hold what it was trained on cannot be told",
+                self.folder,
+            )
+
+
+def keep_contents(store: Store, folder: Path) -> None:
+    """Say in `files.csv` what a run is trained on, for `check_contents`.
+
+    Args:
+        store: Open.
+        folder: The run folder.
+    """
+    write_text(folder / FILE, store.contents.to_csv(index=False))
+
+
+def check_contents(store: Store, folder: Path) -> None:
+    """See that files hold what they held when a run was trained; times and places may be others.
+
+    Args:
+        store: Open, of the run's radiographs or of some of them.
+        folder: The run folder.
+
+    Raises:
+        DataError: They do not; names the radiographs. Or the run's `files.csv` is none.
+    """
+    if not (folder / FILE).exists():
+        return
+    known = read_contents(folder / FILE)
+    changed = changed_files(known, store.contents)
+    gone = [image for image in dict.fromkeys(known["image"]) if image in store.skipped]
+    if changed or gone:
+        named = [f"{image} ({', '.join(kinds)})" for image, kinds in changed.items()]
+        named += [f"{image} (no longer to be read)" for image in gone]
+        raise DataError(
+            f"the data of {folder} changed since it was trained: {len(named)} of {known['image'].nunique()} radiographs"
+            f" hold something else under the same name: {', '.join(named[:5])}{', ...' if len(named) > 5 else ''}. "
+            f"Restore them, or {_AS_OTHERS}"
+        )
+
+
+def check_labels(table: pd.DataFrame, known: pd.DataFrame, folder: Path) -> None:
+    """See that radiographs are what they were, and of whom, when a run was trained.
+
+    Args:
+        table: Of the run's radiographs.
+        known: `label` and `patient` of then, by radiograph.
+        folder: The run folder.
+
+    Raises:
+        DataError: They are not; names the radiographs.
+    """
+    now = table.set_index("image")
+    named = []
+    for column in known.columns.intersection(["label", "patient"]):
+        then, today = known[column].align(now[column].astype(str), join="inner")
+        named += [f"{image} ({column} {then[image]}, now {today[image]})" for image in then.index[then != today]]
+    if named:
+        raise DataError(
+            f"the data of {folder} changed since it was trained: {len(named)} labels or patients are others: "
+            f"{', '.join(named[:5])}{', ...' if len(named) > 5 else ''}. Restore them, or {_AS_OTHERS}"
+        )
+
+
+class _Start(NamedTuple):
+    """Where a run was started and where its folder lay then, both absolute; "" where it is not noted."""
+
+    cwd: str
+    folder: str
+
+
+def _started(folder: Path) -> _Start:
+    """What a run folder notes of it; of what was trained inside a run, that of the run."""
+    for above, below in ((folder, ""), (folder.parent.parent, os.path.relpath(folder, folder.parent.parent))):
+        file = above / ".hydra" / "hydra.yaml"
+        if file.is_file():
+            stat = file.stat()
+            start = _noted(file, stat.st_mtime_ns, stat.st_size)
+            return start._replace(folder=os.path.join(start.folder, below)) if start.folder and below else start  # noqa: PTH118
+    return _Start("", "")
+
+
+@cache
+def _noted(file: Path, *stamp: int) -> _Start:
+    """Read once while it stays as it is.
+
+    Raises:
+        DataError: It is not what Hydra writes.
+    """
+    try:
+        runtime = OmegaConf.load(file).hydra.runtime
+        began = "" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
+        return _Start(str(runtime.cwd), str(began))
+    except Exception as reason:  # whatever a yaml of somebody's may hold
+        raise DataError(f"{file}: does not tell where the run was started ({type(reason).__name__})") from reason
+
+
+def _names_of(folder: Path) -> dict[str, None]:
+    """A folder as it is named and as it is without links."""
+    return dict.fromkeys((os.path.abspath(folder), os.path.realpath(folder)))  # noqa: PTH100
+
+
+def _there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def _paths(config: DictConfig) -> Iterator[tuple[str, str, bool]]:
+    """Key and value of each path in a config, and whether its annotation says that it is one."""
+    for key in map(str, config):
+        if (
+            key not in _OF_THE_RUN
+            and not OmegaConf.is_missing(config, key)
+            and not OmegaConf.is_interpolation(config, key)
+        ):
+            node = config[key]
+            if isinstance(node, DictConfig):
+                yield from _below(node, key)
+
+
+def _below(node: DictConfig, prefix: str) -> Iterator[tuple[str, str, bool]]:
+    target = node.get("_target_")
+    said = _arguments(target) if isinstance(target, str) else {}
+    for name in map(str, node):
+        if OmegaConf.is_missing(node, name):
+            continue
+        key = f"{prefix}.{name}"
+        try:
+            value = node[name]
+        except OmegaConfBaseException:
+            continue  # whoever builds the node says what is wrong with it
+        if isinstance(value, DictConfig):
+            if not OmegaConf.is_interpolation(node, name):
+                yield from _below(value, key)
+        elif name in said and isinstance(value, str) and value and not value.startswith("~"):
+            yield key, value, said[name]
+
+
+@cache
+def _arguments(target: str) -> dict[str, bool]:
+    """Arguments that are paths (True), by their annotation, or may be: words without one and without a default."""
+    try:
+        parameters = inspect.signature(get_object(target)).parameters.values()
+    except (ImportError, ValueError, TypeError, AttributeError):
+        return {}
+    empty = inspect.Parameter.empty
+    found = {}
+    for one in parameters:
+        words = str(one.annotation)
+        if "Path" in words:
+            found[one.name] = True
+        elif (one.annotation is empty or words.startswith(("str", "<class 'str'"))) and one.default in (empty, None):
+            found[one.name] = False
+    return found

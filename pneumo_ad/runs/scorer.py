@@ -1,0 +1,100 @@
+"""How a run scores: its net, its score, and what becomes of the scores of windows."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from omegaconf import DictConfig
+
+from pneumo_ad.data.fit import sides
+from pneumo_ad.errors import ConfigError, DivergedError
+from pneumo_ad.inference import (
+    Radiographs,
+    Scored,
+    check_dense,
+    finite_radiographs,
+)
+from pneumo_ad.inference.receptive_field import check_side
+from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.nets.compilation import compile_net
+from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.device import device_of
+from pneumo_ad.runs.run import Run, explained
+
+
+def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Radiographs) -> None:
+    """See that all that a net gave is finite: a figure that left some out would tell of the rest alone.
+
+    Args:
+        part: Scored.
+        images: (b,) names of its radiographs.
+        data: Whose radiographs.
+
+    Raises:
+        DivergedError: It is not; names the first of them.
+    """
+    finite = finite_radiographs(part.scores.values(), part.maps.values(), data.grid)
+    if not finite.all():
+        bad = images[~finite]
+        raise DivergedError(
+            f"what the net gives of {bad[0]}{f' and {len(bad) - 1} more' if len(bad) > 1 else ''} is not finite: the "
+            "training diverged, or trainer.precision has no room for it"
+        )
+
+
+def check_net(run: Run) -> None:
+    """See that a run's net can score as its config asks for, before anything is decoded.
+
+    Raises:
+        ConfigError: It does not take windows with such a halo, or dense scores would not be those of windows.
+    """
+    config, net = run.config, run.module.net
+    if config.view != "patch":
+        return
+    with explained(run.folder, ConfigError):
+        if config.halo:
+            check_side(net, config.patch, config.halo)
+    if config.scoring == "dense":
+        try:
+            check_dense(net, config.patch, config.halo, sides(config.image_size))
+        except ConfigError as reason:
+            raise ConfigError(f"{run.folder}: {reason}") from reason
+
+
+def scoring_of(run: Run) -> Scoring:
+    """How a run scores, its net moved to the device that its config asks for.
+
+    Raises:
+        ConfigError: See `check_net`.
+    """
+    config = run.config
+    check_net(run)
+    with explained(run.folder, ConfigError):
+        device = device_of(config.trainer)
+        net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
+        if config.compile:
+            compile_net(net, device)
+        precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
+        return Scoring(
+            net,
+            run.module.score,
+            config.map_of,
+            eval_batch_size(config, device),
+            precision,
+            build(config.aggregate),
+            config.relative,
+            config.kept_windows,
+            config.scoring,
+            config.halo,
+        )
+
+
+def eval_batch_size(config: DictConfig, device: torch.device) -> int:
+    """Windows per forward pass; on the CPU few, whose activations the allocator keeps for the next batch.
+
+    Args:
+        config: Of a run.
+        device: Where the net is.
+    """
+    return config.eval_batch_size or (64 if device.type == "cpu" else 2048)

@@ -1,0 +1,75 @@
+"""Where yaml is found besides `pneumo_ad.conf`. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from pneumo_ad.runs.dot_hydra import HYDRA, read_runtime
+from pneumo_ad.runs.trust import is_trusted_place
+from pneumo_ad.saved import is_there
+
+log = logging.getLogger(__name__)
+
+
+def as_override(search_path: Sequence[str]) -> list[str]:
+    """Places of yaml as Hydra takes them; nothing for none.
+
+    >>> as_override(["pkg://their.conf", "file:///a b"])
+    ["hydra.searchpath=['pkg://their.conf','file:///a b']"]
+    """
+    places = ",".join("'" + place.replace("'", "\\'") + "'" for place in search_path)
+    return [f"hydra.searchpath=[{places}]"] if places else []
+
+
+def saved_search_path(folder: Path, below: bool = False) -> list[str]:
+    """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
+
+    What is not trusted is left out, and said: yaml can name anything, and a `pkg://` is imported.
+
+    Args:
+        folder: The run folder; Hydra noted in it where it looked.
+        below: Name folders below that in which the run was started from there on, for what is shown.
+
+    Raises:
+        DamagedError: See `read_runtime`.
+    """
+    if not is_there(folder / HYDRA):
+        return []
+    runtime = read_runtime(folder)
+    places = places_of(runtime)
+    for place in places:
+        if not is_trusted_place(place):
+            _left_out(folder, place)
+    start = f"file://{runtime.cwd}/"
+    trusted = [place for place in places if is_trusted_place(place)]
+    return [f"file://{place.removeprefix(start)}" if below and place.startswith(start) else place for place in trusted]
+
+
+@cache
+def _left_out(folder: Path, place: str) -> None:
+    """Say so, once."""
+    log.warning(
+        "%s: yaml of %s is left out: a search path is not trusted by standing in a run folder. If it is wanted, add "
+        "trust='%s' once",
+        *(folder, place, place),
+    )
+
+
+def places_of(runtime: DictConfig) -> list[str]:
+    """Where Hydra found yaml besides `pneumo_ad.conf`.
+
+    Args:
+        runtime: As Hydra notes it; see `dot_hydra.read_runtime`.
+    """
+    found = []
+    for source in runtime.config_sources:
+        if source.schema == "file":  # a relative folder was relative to where the run was started
+            found.append(f"file://{Path(runtime.cwd, source.path)}")
+        elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
+            found.append(f"pkg://{source.path}")
+    return found

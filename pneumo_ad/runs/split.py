@@ -1,0 +1,67 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+
+from pneumo_ad.errors import DataError, printable
+from pneumo_ad.files import write_text
+from pneumo_ad.labels import SPLITS, UNDEALT
+from pneumo_ad.runs.origin import check_labels
+from pneumo_ad.runs.run import read_split
+
+
+class Dealt(Protocol):
+    """What has a table of radiographs that a run dealt to splits."""
+
+    table: pd.DataFrame
+    skipped: dict[str, str]
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether radiographs of the table may be missing without an error."""
+        ...
+
+
+def keep_split(datamodule: Dealt, folder: Path) -> None:
+    """Put everybody where the run had them: a split dealt again after a file came or went would move patients.
+
+    Args:
+        datamodule: The radiographs, dealt to splits.
+        folder: The run folder.
+
+    Raises:
+        DataError: The data hold radiographs that the run never dealt, or lack some that it did.
+    """
+    own = read_split(folder)
+    if own is None:
+        return
+    own = own.set_index("image")
+    own.index = own.index.map(printable)  # an earlier version wrote names as they were
+    dealt = own.loc[own["split"].isin(SPLITS), "split"]
+    table = datamodule.table
+    now = set(table["image"]) - set(datamodule.skipped)
+    new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
+    if gone or (new and not datamodule.may_leave_out):
+        raise DataError(
+            f"the data of {folder} changed since it was trained: {len(gone)} radiographs are gone "
+            f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
+            "evaluate the new data as others: data.root=... data.split=test output=..."
+        )
+    check_labels(table, own, folder)
+    # What the run never dealt, such as a shard that came later; the data module warns of those that it opens.
+    table["split"] = table["image"].map(dealt).fillna(UNDEALT)
+
+
+def write_split(table: pd.DataFrame, folder: Path) -> None:
+    """Say in `split.csv` who is in which split, for `keep_split`.
+
+    Args:
+        table: Of an open store.
+        folder: The run folder.
+    """
+    dealt = table.loc[table["split"].isin(SPLITS), ["image", "patient", "label", "split"]]
+    write_text(folder / "split.csv", dealt.to_csv(index=False))

@@ -1,0 +1,230 @@
+"""What the command line adds to Hydra's multirun: recipes that hold their axes, names, resumption, a report at the end.
+
+Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pneumo_ad.errors import ConfigError, DamagedError, DataError
+from pneumo_ad.runs.dot_hydra import OVERRIDES, read_overrides
+from pneumo_ad.runs.record import read_story, runs_below, status
+from pneumo_ad.runs.resolvers import short
+from pneumo_ad.runs.search_path import as_override, saved_search_path
+from pneumo_ad.runs.trust import check_saved
+from pneumo_ad.saved import is_there
+
+# With these Hydra shows something and starts nothing.
+_SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
+
+
+def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
+    """The arguments of a command, with what a recipe or a run folder adds to them.
+
+    - `resume=RUN`: the overrides of that run, in its folder.
+    - A recipe with axes (`sweep:`): those that were not given, and `--multirun`.
+    - A multirun: its runs are named by what varies, its folder by what was set for all of them, so that the same
+      command finds its runs again and another command does not touch them.
+
+    Args:
+        config_name: Of the command.
+        arguments: As typed.
+
+    Raises:
+        DataError: `resume=` names no run folder.
+        ConfigError: Several recipes, one of which holds axes; a group set to null.
+    """
+    typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
+    options = [one for one in arguments if one not in typed]
+    resumed = [one for one in typed if one.startswith("resume=")]
+    if resumed:
+        folder = Path(resumed[-1].removeprefix("resume="))
+        return [*options, *_of_run(config_name, folder, [one for one in typed if one not in resumed])]
+    _refuse_no_choice(typed)
+    if {one.partition("=")[0] for one in options} & _SHOWS:
+        return list(arguments)
+    try:
+        # Typed twice, the last counts, as in a single run; a multirun would take both for axes.
+        last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
+        typed = list(last.values())
+        parsed = OverridesParser.create().parse_overrides(typed)
+        axes = _axes(config_name, parsed, options)
+    except (HydraException, OmegaConfBaseException):
+        return list(arguments)  # Hydra says what is wrong with them
+    if axes and "hydra.mode=RUN" not in typed:
+        given = {one.key_or_group for one in parsed}
+        typed = [*(f"{key}={values}" for key, values in axes.items() if key not in given), *typed]
+        parsed = OverridesParser.create().parse_overrides(typed)
+        options = [*options, *(["--multirun"] if not {"-m", "--multirun"} & set(options) else [])]
+    return [*options, *typed, *_names(config_name, parsed)]
+
+
+def _refuse_no_choice(typed: Sequence[str]) -> None:
+    """A group set to null: Hydra has no words for it.
+
+    Raises:
+        ConfigError: Names the group's choices.
+    """
+    for one in typed:
+        group, _, value = one.lstrip("+").partition("=")
+        folder = files("pneumo_ad.conf") / group
+        if value == "null" and folder.is_dir():
+            found = (file.name.partition(".yaml") for file in folder.iterdir())
+            choices = ", ".join(sorted(name for name, yaml, _ in found if yaml))
+            raise ConfigError(f"{one}: a group takes the name of a choice, or is left out; there are {choices}")
+
+
+def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) -> dict[str, Any]:
+    """The `sweep` of the chosen recipe, by key.
+
+    Raises:
+        ConfigError: Several recipes at once, one of which holds axes.
+    """
+    chosen = next((one for one in parsed if one.key_or_group == "experiment"), None)
+    if chosen is None:
+        return {}
+    folder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    folder.add_argument("--config-dir", "-cd", type=lambda text: f"file://{Path(text).resolve()}")
+    places = [folder.parse_known_args(options)[0].config_dir]
+    places += [str(place) for one in parsed if one.key_or_group == "hydra.searchpath" for place in one.value()]  # type: ignore[union-attr]
+    where = as_override([place for place in places if place])
+    GlobalHydra.instance().clear()
+    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
+        if chosen.is_sweep_override():
+            for name in chosen.sweep_string_iterator():
+                if compose(config_name, [f"experiment={name}", *where]).get("sweep"):
+                    raise ConfigError(
+                        f"{chosen.input_line}: {name} holds axes of its own (sweep:), and a command takes the axes of "
+                        f"one recipe: experiment={name}"
+                    )
+            return {}
+        axes = compose(config_name, [chosen.input_line or "", *where]).get("sweep")
+    return {} if axes is None else OmegaConf.to_container(axes)  # type: ignore[return-value]
+
+
+def _names(config_name: str, parsed: Sequence[Override]) -> list[str]:
+    """Overrides that name the folders of a multirun."""
+    swept = [one for one in parsed if one.is_sweep_override()]
+    ours = [one for one in parsed if not one.key_or_group.startswith("hydra")]
+    told_by_name = {"name"} if any(one.key_or_group == "name" for one in ours) else {"experiment"}
+    fixed = [one for one in ours if one not in swept and one.key_or_group not in told_by_name]
+    unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
+    names = [f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]"]
+    if not any(one.key_or_group == "hydra.sweep.dir" for one in parsed):
+        folder = folder_name(sorted(one.input_line or "" for one in fixed)) if fixed else "default"
+        # One folder for all runs, even where they are not of one study.
+        study = config_name if {"experiment", "name"} & {one.key_or_group for one in swept} else "${name}"
+        names.append(f"hydra.sweep.dir='sweeps/{study}/{folder}'")
+    return names
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """A folder's name that says what was set, and tells apart what its words do not.
+
+    >>> folder_name(["data=masks", "data.root=/x/y"])  # doctest: +ELLIPSIS
+    'data=masks,root=y-...'
+    """
+    parts = (override.partition("=") for override in overrides)
+    words = ",".join(f"{key.split('.')[-1]}={Path(value).name}" for key, _, value in parts)
+    return short(words, repr(list(overrides)))
+
+
+def _of_run(config_name: str, folder: Path, more: Sequence[str]) -> list[str]:
+    """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there.
+
+    The folder may be a stranger's: what its overrides make is checked before Hydra starts, and none is Hydra's own.
+    """
+    if not is_there(folder / OVERRIDES):
+        raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){runs_below(folder)}")
+    given = {_key(one) for one in more}
+    if "hydra.run.dir" in given:
+        raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
+    kept = [one for one in read_overrides(folder) if _key(one) not in given]
+    _refuse_hydra(folder / OVERRIDES, kept)
+    from pneumo_ad.runs.compose import compose_config  # Lightning comes with it
+
+    places = saved_search_path(folder) if "hydra.searchpath" not in given else []
+    config = compose_config(config_name, [*kept, *more], places)
+    config.run_dir = str(folder)
+    check_saved(config, folder, resumed=True)
+    quoted = str(folder).replace("'", "\\'")
+    # The recipe may be a sweep: this is one of its runs.
+    return [*kept, *more, *as_override(places), f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
+
+
+def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
+    """Hydra's own keys start what they name, and none stands among the overrides that a run keeps.
+
+    Raises:
+        DataError: One does, or something that is no override.
+    """
+    for one in kept:
+        try:
+            (parsed,) = OverridesParser.create().parse_overrides([one])
+            ours = not any(name.startswith("hydra") for name in (parsed.key_or_group, parsed.package or ""))
+        except HydraException:
+            ours = False
+        if not ours or one.startswith("-"):
+            raise DataError(f"{file}: {one!r} is no override of a run")
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def run_folders(sweep: Path) -> list[Path]:
+    """Run folders below a folder, however deep, sorted."""
+    return sorted(file.parent.parent for file in sweep.rglob(".hydra/overrides.yaml"))
+
+
+class SweepReport(Callback):
+    """Says when a multirun ends how its runs stand; exit status 1 if any of them failed."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Note the time: what failed before was another command's.
+
+        Args:
+            config: The composed config.
+        """
+        self._began = time.time() - 2  # a file system's clock may be a little behind
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Print.
+
+        Args:
+            config: The composed config.
+        """
+        sweep = Path(config.hydra.sweep.dir)
+        found = {folder: status(folder) for folder in run_folders(sweep)}
+        counted = Counter(one.word for one in found.values())
+        print(f"sweep: {sweep} ({', '.join(f'{count} {word}' for word, count in counted.items())})")
+        for folder, one in found.items():
+            if one.word == "failed":
+                print(f"failed: {folder.relative_to(sweep)}: {one.reason}")
+        print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
+        if any(one.word == "failed" and self._now(folder) for folder, one in found.items()):
+            raise SystemExit(1)
+
+    def _now(self, folder: Path) -> bool:
+        """Whether a run's end is told by this command; one whose `run.json` cannot be read fails each time."""
+        try:
+            read_story(folder)
+        except DamagedError:
+            return True
+        return (folder / "run.json").stat().st_mtime > self._began

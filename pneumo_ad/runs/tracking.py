@@ -1,0 +1,88 @@
+"""What the loggers of a run are told beside its losses: what it is made of, and what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.loggers.tensorboard import write_hparams
+from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.runs.record import flatten, read_story
+
+_DECISIVE = (
+    "pixel/auroc_in_lung", "patch/auroc_outside_vs_healthy", "patch/auroc_opacity_vs_healthy", "image/auroc",
+)  # fmt: skip
+# What a run is made of, in TensorBoard's table of runs.
+_VARIED = (
+    "seed", "image_size", "fit", "patch", "stride", "batch_size", "per_epoch", "net", "corruption", "loss", "score",
+)  # fmt: skip
+
+
+def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
+    """Tell trackers what a run is made of, by dotted key; TensorBoard is told with the outcome, csv lies beside it.
+
+    Args:
+        config: The composed config.
+        loggers: The run's.
+    """
+    told = config.copy()
+    told.run_dir = "."  # a run folder that moves goes on in the same run, whose params cannot change
+    plain = OmegaConf.to_container(told, resolve=True)
+    assert isinstance(plain, dict)
+    params = flatten({key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune")})
+    for logger in loggers:
+        if not isinstance(logger, (TensorBoardLogger, CSVLogger)):
+            logger.log_hyperparams(params)
+
+
+def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) -> None:
+    """Hand the headline metrics to every logger; to TensorBoard with what varies, as its HParams page compares runs.
+
+    Args:
+        config: The composed config.
+        run_dir: The run folder.
+        loggers: The run's.
+    """
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    # The page shows the first five: those by which runs compare come first.
+    keys = [*_DECISIVE, *(key for key in HEADLINE if key not in _DECISIVE)]
+    reached = {key: metrics[key] for key in keys if key in metrics}
+    boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    for board in boards:
+        write_hparams(Path(board.log_dir), _made_of(config), reached)
+    log_metrics([logger for logger in loggers if logger not in boards], reached, read_story(run_dir)["steps"])
+
+
+def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: int) -> None:
+    """Hand what came after the training to every logger.
+
+    Args:
+        loggers: The run's.
+        metrics: By key.
+        step: The last of the training.
+    """
+    for logger in loggers:
+        logger.log_metrics(dict(metrics), step)
+        logger.save()
+
+
+def _made_of(config: DictConfig) -> dict[str, object]:
+    """What varies, in a sweep: the page shows few columns. Else the parts that a sweep might vary."""
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        hydra = HydraConfig.get()
+        same = set(hydra.job.config.override_dirname.exclude_keys)
+        swept = (override.lstrip("+").partition("=") for override in hydra.overrides.task)
+        words = {key: value for key, _, value in swept if key not in same}
+        values = {key: OmegaConf.select(config, key) for key in words}
+        return {
+            key: words[key] if value is None or OmegaConf.is_config(value) else value for key, value in values.items()
+        }
+    whole = flatten(OmegaConf.to_container(config, resolve=True))
+    parts = {key.removesuffix("._target_"): value for key, value in whole.items() if key.split(".")[0] in _VARIED}
+    return {key: value.split(".")[-1] if isinstance(value, str) else value for key, value in parts.items()}

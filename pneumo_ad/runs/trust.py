@@ -1,0 +1,452 @@
+"""What a config may build, and whose packages are trusted: a run folder of a stranger is data, not a program.
+
+`build` makes nothing but what stands in `ALLOWED`, group by group, and what lies in packages of the user's own: those
+installed that need pneumo_ad, and those named in a file of the user's config folder, by `trust=NAME` or by training
+with them here. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import import_module
+from importlib.metadata import distributions
+from importlib.util import find_spec
+from inspect import ismodule
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from filelock import FileLock
+from omegaconf import DictConfig, ListConfig
+from omegaconf.base import Node
+from omegaconf.errors import OmegaConfBaseException
+
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.files import config_dir, write_text
+
+log = logging.getLogger(__name__)
+
+
+def _in(module: str, names: str) -> frozenset[str]:
+    return frozenset(f"{module}.{name}" for name in names.split())
+
+
+# Of each group, by full name, what may be built. A test holds the yaml of `pneumo_ad.conf` against it.
+ALLOWED: dict[str, frozenset[str]] = {
+    "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna"),
+    "lungs": _in("pneumo_ad.lungs", "AutoFields FileFields LungSegmenter SegmenterFields WholeImage"),
+    "intensity": _in("pneumo_ad.data.intensity", "AsStored LungFieldIntensity"),
+    "net": _in(
+        "pneumo_ad.nets",
+        "BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder UNetAutoencoder "
+        "UncertaintyAutoencoder VAE",
+    )
+    | {"pneumo_ad.lungs.features.SegmenterFeatures", "pneumo_ad.classifier.RadiographCNN"},
+    "corruption": _in("pneumo_ad.corruptions", "CoarseNoise DrawnOpacity MaskCenter NoCorruption"),
+    "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
+    "score": _in(
+        "pneumo_ad.scores",
+        "Brightness Contrast ExpectedKind Judgement OpacityChance SAD SADContrast SADSum Sharpness UncertaintyScore",
+    ),
+    "threshold": _in("pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture MultiOtsu NormalQuantiles"),
+    "aggregate": _in("pneumo_ad.scores.aggregates", "Highest Mean TopFraction"),
+    "optimizer": _in(
+        "torch.optim",
+        "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax LBFGS NAdam RAdam RMSprop Rprop SGD SparseAdam",
+    ),
+    "scheduler": _in(
+        "torch.optim.lr_scheduler",
+        "ChainedScheduler ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR LinearLR "
+        "MultiStepLR OneCycleLR PolynomialLR ReduceLROnPlateau SequentialLR StepLR",
+    ),
+    "augment": _in(  # neither Lambda nor what reads a file: from_dict, load, reference images, fonts
+        "albumentations",
+        "AdditiveNoise AdvancedBlur Affine AutoContrast Blur CLAHE CenterCrop CoarseDropout ColorJitter Compose "
+        "ConstrainedCoarseDropout Crop CropAndPad CropNonEmptyMaskIfExists D4 Defocus Downscale ElasticTransform "
+        "Emboss Equalize Erasing GaussNoise GaussianBlur GlassBlur GridDistortion GridDropout GridElasticDeform "
+        "HorizontalFlip ISONoise Illumination ImageCompression InvertImg LongestMaxSize MaskDropout MedianBlur "
+        "Morphological MotionBlur MultiplicativeNoise NoOp Normalize OneOf OneOrOther OpticalDistortion Pad "
+        "PadIfNeeded Perspective PiecewiseAffine PixelDropout PlasmaBrightnessContrast PlasmaShadow Posterize "
+        "RandomBrightnessContrast RandomCrop RandomCropFromBorders RandomGamma RandomGridShuffle RandomOrder "
+        "RandomResizedCrop RandomRotate90 RandomScale RandomShadow RandomSizedCrop RandomToneCurve Resize "
+        "RingingOvershoot Rotate SafeRotate SaltAndPepper Sequential Sharpen ShiftScaleRotate ShotNoise "
+        "SmallestMaxSize Solarize SomeOf Spatter SquareSymmetry Superpixels ThinPlateSpline Transpose UnsharpMask "
+        "VerticalFlip XYMasking ZoomBlur",
+    )
+    | {"pneumo_ad.data.augment.Augment", "pneumo_ad.lungs.opacity_augment.DrawnOpacity"},
+    "datamodule": frozenset(
+        {
+            "pneumo_ad.data.PatchDataModule",
+            "pneumo_ad.classifier.RadiographDataModule",
+            "pneumo_ad.lungs.training.LungDataModule",
+        }
+    ),
+    "module": frozenset(
+        {
+            "pneumo_ad.modules.autoencoder.PatchAutoencoder",
+            "pneumo_ad.modules.FeatureDetector",
+            "pneumo_ad.modules.OpacityDetector",
+            "pneumo_ad.classifier.RadiographClassifier",
+            "pneumo_ad.lungs.training.LungSegmentation",
+        }
+    ),
+    "trainer": frozenset(
+        {
+            "lightning.Trainer",
+            "lightning.pytorch.Trainer",
+            "lightning.pytorch.strategies.DDPStrategy",
+            "pneumo_ad.runs.checkpoints.WholeCheckpoints",
+        }
+    ),
+    "callbacks": _in("pneumo_ad.callbacks", "AnomalyMaps ReconstructionPanels SADHistograms SaveOnTermination")
+    | _in(
+        "lightning.pytorch.callbacks",
+        "DeviceStatsMonitor EarlyStopping GradientAccumulationScheduler LearningRateMonitor ModelCheckpoint "
+        "RichProgressBar StochasticWeightAveraging TQDMProgressBar Timer",
+    ),
+    "logger": _in("pneumo_ad.loggers", "MLFlowRun WandbRun")
+    | _in("lightning.pytorch.loggers", "CSVLogger TensorBoardLogger"),
+}
+_ANY = "any group"  # of a node that is a config of its own
+ALLOWED[_ANY] = frozenset().union(*ALLOWED.values())
+# These write files; they stand at the top of a config alone, and only a training builds them.
+_WRITING = ("trainer", "callbacks", "logger")
+_KEYS = {"table": "data", "also_measure_on": "data", "segmenter": "lungs"}  # of what group a key is, besides its own
+# What a saved value may refer to: other values, words of our own, and the one variable that a shipped recipe reads.
+_PLAIN = re.compile(r"\$\{\s*(?:(?:share|run_name):[^${}]*|oc\.env:PNEUMO_AD_DATA|[\w.\[\]-]+)\s*\}")
+# Keys that name where something is written.
+_PATHS = {"default_root_dir", "dirpath", "file", "log_dir", "run_dir", "save_dir", "tracking_uri"}
+
+Kind = Literal["target", "interpolation", "path"]
+
+
+class Foreign(NamedTuple):
+    """Something in a config that is not on the list.
+
+    Attributes:
+        kind: `target` (it would be built), `interpolation` (its value comes from elsewhere) or `path` (outside of the
+            run folder, of something that writes).
+        key: Dotted, where it stands.
+        group: As what it would be built; empty for nothing.
+        name: The target, the text of the interpolation, or the path.
+    """
+
+    kind: Kind
+    key: str
+    group: str
+    name: str
+
+
+def check(node: DictConfig) -> None:
+    """See that a node, and all it holds, may be built. Nothing is imported but packages that are trusted.
+
+    Args:
+        node: With a `_target_`; within its config, or a config of its own.
+
+    Raises:
+        ConfigError: A target that is neither on the list of its group nor trusted.
+    """
+    key = node._get_full_key("")
+    _refuse(found for found in _foreign(node, key, _group_of(key) if key else _ANY) if found.kind == "target")
+
+
+def check_saved(config: DictConfig, folder: Path, resumed: bool = False) -> None:
+    """See that opening a run folder builds nothing but what may be built, and reads nothing but its config.
+
+    Args:
+        config: Of the run folder, whole.
+        folder: The run folder.
+        resumed: Whether it is trained on, so that what writes is built too, and must write below the folder.
+
+    Raises:
+        ConfigError: Names the target, the interpolation or the path, its group, and what to type if it is wanted.
+    """
+    _refuse(_foreign(config), f"{folder}: ")
+    if resumed:
+        _refuse(_outside(config, folder), f"{folder}: ")
+
+
+def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None = None) -> None:
+    """Name what a config typed here takes from the user's own packages, so that its runs open again without a word.
+
+    Args:
+        config: Composed from what was typed; never one that was saved.
+        places: Of yaml, besides `pneumo_ad.conf`.
+        folder: The run folder.
+    """
+    found = list(_foreign(config))
+    if folder is not None:
+        config = config.copy()
+        config.run_dir = str(folder)
+        found += _outside(config, folder)
+    packages = {one.name.partition(".")[0] for one in found if one.kind == "target"}
+    packages |= {place.removeprefix("pkg://").partition(".")[0] for place in places if place.startswith("pkg://")}
+    packages = {package for package in packages if package not in _named() and _is_own(package) and find_spec(package)}
+    names = {one.name for one in found if one.kind != "target" and one.name}
+    names |= {place for place in places if not place.startswith("pkg://")}
+    if new := sorted(packages.difference(_extensions(tuple(sys.path))) | names.difference(_named())):
+        _keep(new)
+        log.info("trusted from now on, as it was typed here: %s (%s)", ", ".join(new), _file())
+
+
+def trust(name: str) -> None:
+    """Name something once, for all runs.
+
+    Args:
+        name: A package of the user's own (`mine`), one thing of another package by its full name
+            (`torchvision.models.resnet18`), a place of yaml (`file:///folder`), or what a refusal says.
+
+    Raises:
+        ConfigError: A whole package that is not the user's own, or no name.
+    """
+    if not name.strip() or "\n" in name:
+        raise ConfigError(f"trust={name} must name a package of your own, or in full what may be built")
+    if name.isidentifier() and not _is_own(name):
+        raise ConfigError(
+            f"trust={name}: {name} is a library, and all of it would be too much. Name one thing of it in full: "
+            f"trust={name}.THING. A whole package can be named where it lies in a folder of your own"
+        )
+    if name not in _named():
+        _keep([name])
+
+
+def is_trusted_place(place: str) -> bool:
+    """Whether yaml may be composed from a place: one that was named or typed here, or that of a trusted package.
+
+    Args:
+        place: As in `hydra.searchpath`.
+    """
+    package = place.removeprefix("pkg://").partition(".")[0]
+    return place in _named() or (place.startswith("pkg://") and _is_trusted_package(package))
+
+
+def _refuse(foreign: Iterable[Foreign], where: str = "") -> None:
+    """Raise for the first that is not trusted."""
+    for found in foreign:
+        if not (_is_trusted(found.name) if found.kind == "target" else found.name in _named()):
+            raise ConfigError(where + _refusal(found))
+
+
+def _refusal(found: Foreign) -> str:
+    kind, key, group, name = found
+    if kind == "interpolation":
+        reason = f"{key} would take its value from {name}; a saved config may refer to its own values alone"
+    elif kind == "path" and not name:
+        return f"{key} must name the run folder, or what it leaves out is written to the working directory"
+    elif kind == "path":
+        reason = f"{key} would write to {name}, outside of the run folder"
+    else:
+        reason = f"{key} would build {name}, " + (
+            f"which is not on the list of {group}" if group else "and is no group"
+        )
+        near = [one for one in sorted(ALLOWED.get(group, ())) if one.rpartition(".")[2] == name.rpartition(".")[2]]
+        reason += f"; did you mean {near[0]}?" if near else ""
+    package = name.partition(".")[0]
+    if kind == "target" and package == "pneumo_ad":
+        return reason
+    wanted = package if kind == "target" and package.isidentifier() and _is_own(package) else name
+    return (
+        f"{reason}. Who made the folder could do harm by it. If you trust them and want it, add trust='{wanted}' once; "
+        "it then holds for every run that you open"
+    )
+
+
+def _foreign(node: Node | None, key: str = "", group: str = "") -> Iterator[Foreign]:
+    """What is not on the list, of a node and of all that it holds or refers to.
+
+    Args:
+        node: Of a config, or a config.
+        key: Dotted; empty for a config.
+        group: As what it would be built; empty for nothing.
+    """
+    waiting, seen = [(node, key, group)], set()
+    for node, key, group in waiting:  # which grows
+        if isinstance(node, Node) and node._is_interpolation():
+            if not _is_plain(text := str(node._value())):
+                yield Foreign("interpolation", key, group, text)
+            node = _followed(node)
+        if not isinstance(node, (DictConfig, ListConfig)) or (id(node), group) in seen:
+            continue
+        seen.add((id(node), group))
+        for name, inner in _items(node):
+            if name == "_target_":
+                target = _followed(inner)
+                value = target._value() if isinstance(target, Node) else None
+                if not isinstance(value, str) or value not in ALLOWED.get(group, ()):
+                    yield Foreign("target", key or "it", group, str(value))
+            waiting.append((inner, f"{key}.{name}".lstrip("."), _group_below(group, key, str(name))))
+
+
+def _outside(config: DictConfig, folder: Path) -> Iterator[Foreign]:
+    """Where a config writes to besides its run folder."""
+    home = folder.resolve()
+    for group in _WRITING:
+        waiting = [(group, config._get_node(group))]
+        for key, node in waiting:  # which grows
+            node = _followed(node)
+            if isinstance(node, (DictConfig, ListConfig)):
+                waiting += [(f"{key}.{name}", inner) for name, inner in _items(node)]
+            elif isinstance(node, Node) and isinstance(value := node._value(), str):
+                written = key.rpartition(".")[2] in _PATHS or value.startswith(("/", "~")) or ".." in Path(value).parts
+                if "://" in value or (written and not _lies_below(value, home)):
+                    yield Foreign("path", key, group, value)
+    root = "trainer.default_root_dir"  # what says no place of its own goes there
+    if "trainer" in config and not (config.trainer and config.trainer.get("default_root_dir")):
+        yield Foreign("path", root, "trainer", "")
+
+
+def _lies_below(path: str, home: Path) -> bool:
+    try:
+        return Path(path).expanduser().resolve().is_relative_to(home)
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _items(node: DictConfig | ListConfig) -> list[tuple[object, Node | None]]:
+    """Keys and nodes, not followed; none of null and of what is missing."""
+    content = node._content
+    if isinstance(content, dict):
+        return list(content.items())
+    return list(enumerate(content)) if isinstance(content, list) else []
+
+
+def _followed(node: Node | None) -> Node | None:
+    """What an interpolation leads to; None where that is nothing, as building it will say."""
+    if isinstance(node, Node) and node._is_interpolation():
+        try:
+            return node._maybe_dereference_node(throw_on_resolution_failure=False)
+        except OmegaConfBaseException:
+            return None
+    return node
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a value refers to nothing outside of its config.
+
+    >>> _is_plain("${run_dir}/${share:${image_size},8}"), _is_plain("${oc.env:HOME}"), _is_plain("${oc.${a}:HOME}")
+    (True, False, False)
+    """
+    before = ""
+    while text != before:
+        before, text = text, _PLAIN.sub("0", text)
+    return "${" not in text
+
+
+def _group_of(key: str) -> str:
+    """As what stands at a dotted key is built."""
+    group = above = ""
+    for name in filter(None, re.split(r"[.\[\]]", key)):
+        group, above = _group_below(group, above, name), f"{above}.{name}".lstrip(".")
+    return group
+
+
+def _group_below(group: str, key: str, name: str) -> str:
+    """As what the value at a name below a key of a group is built.
+
+    >>> _group_below("", "", "net"), _group_below("net", "net", "features"), _group_below("net", "net", "logger")
+    ('net', 'net', 'net')
+    """
+    own = _KEYS.get(name, name)
+    if own in ALLOWED and (own not in _WRITING or not (key or group)):
+        return own
+    return group
+
+
+def _is_trusted(target: str) -> bool:
+    """Whether a target that is on no list may be built: named in full, or defined in a trusted package."""
+    package = target.partition(".")[0]
+    return ("." in target and target in _named()) or (_is_trusted_package(package) and _is_defined_in(package, target))
+
+
+def _is_trusted_package(package: str) -> bool:
+    if not package.isidentifier() or package == "pneumo_ad":
+        return False
+    return (package in _named() and _is_own(package)) or package in _extensions(tuple(sys.path))
+
+
+def _is_defined_in(package: str, target: str) -> bool:
+    """Whether a name leads, through nothing but a package's own modules and classes, to what that package defines.
+
+    What it imported does not count: `mine.net.torch.load` is torch's. Where it cannot be imported nothing can be built.
+    """
+    parts = target.split(".")
+    try:
+        found = import_module(parts[0])
+        for i, part in enumerate(parts[1:], 2):
+            if ismodule(found) and not hasattr(found, part):
+                import_module(".".join(parts[:i]))
+            found = getattr(found, part)
+            owner = found.__name__ if ismodule(found) else getattr(found, "__module__", None)
+            if not isinstance(owner, str) or owner.partition(".")[0] != package:
+                return False
+    except (ImportError, AttributeError):
+        return True  # as building it will say
+    return True
+
+
+def _is_own(package: str) -> bool:
+    """Whether a whole package may be named: it lies where nothing is installed to, or is not here at all."""
+    if package in sys.stdlib_module_names or package in ("pneumo_ad", "__main__"):
+        return False
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    if spec is None or package in _extensions(tuple(sys.path)):
+        return True
+    places = [Path(place) for place in spec.submodule_search_locations or [spec.origin or ""]]
+    standard = Path(sysconfig.get_paths()["stdlib"])
+    return not any(
+        {"site-packages", "dist-packages"} & set(one.parts) or one.is_relative_to(standard) for one in places
+    )
+
+
+@cache
+def _extensions(path: tuple[str, ...]) -> frozenset[str]:
+    """Packages of installed projects that cannot do without pneumo_ad: who installed them wanted them here.
+
+    Args:
+        path: Of `sys.path`.
+    """
+    found: set[str] = set()
+    for one in distributions(path=list(path)):
+        needs = {_canonical(need) for need in one.requires or () if "extra ==" not in need}
+        if "pneumo-ad" in needs and _canonical(one.name) != "pneumo-ad":
+            listed = (one.read_text("top_level.txt") or "").split()
+            found |= set(
+                listed or {file.parts[0].removesuffix(".py") for file in one.files or () if ".." not in file.parts}
+            )
+    return frozenset(name for name in found if name.isidentifier() and name not in sys.stdlib_module_names)
+
+
+def _canonical(requirement: str) -> str:
+    """`Pneumo_AD[tune]>=1` -> `pneumo-ad`."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]*", requirement.strip())[0]).lower()  # type: ignore[index]
+
+
+def _file() -> Path:
+    return config_dir() / "trusted.txt"
+
+
+_here: set[str] = set()  # named in this process, where the file cannot be written
+
+
+def _named() -> set[str]:
+    """What was named; a line each."""
+    file = _file()
+    return _here | set(file.read_text(encoding="utf-8").splitlines() if file.is_file() else ())
+
+
+def _keep(names: Iterable[str]) -> None:
+    file = _file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):
+            write_text(file, "".join(f"{name}\n" for name in sorted(_named().union(names))))
+    except OSError as reason:
+        _here.update(names)
+        log.warning("%s cannot be written (%s): what was named holds until this process ends", file, reason)

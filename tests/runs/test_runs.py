@@ -1,0 +1,103 @@
+"""Runs of other versions of this project: opened where that can be, else refused with what to do."""
+
+import json
+import shutil
+from contextlib import suppress
+from copy import deepcopy
+
+import pytest
+from omegaconf import OmegaConf
+from running import TINY, start
+
+from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.runs.calibration import validation_scores
+from pneumo_ad.runs.compose import compose_config
+from pneumo_ad.runs.run import load_run
+from pneumo_ad.runs.scorer import scoring_of
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    monkey = pytest.MonkeyPatch()
+    monkey.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
+    assert start("train", *TINY, "trainer.max_epochs=1", f"hydra.run.dir={folder / 'run'}") == 0
+    monkey.undo()
+    return folder
+
+
+@pytest.fixture
+def run(trained, monkeypatch, tmp_path):
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(trained / "cache"))
+    shutil.copytree(trained / "run", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def rewrite(run, change):
+    file = run / ".hydra" / "config.yaml"
+    config = OmegaConf.to_container(OmegaConf.load(file))
+    change(config)
+    file.write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+
+
+def made_by(run, version):
+    file = run / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pneumo_ad": version, "commit": "0a1b2c"}))
+
+
+def test_keys_that_came_later_take_todays_default(run):
+    keys = ("aggregate", "false_alarm_rate", "relative", "map_of", "intensity", "view", "threshold", "cover", "matched")
+
+    def earlier(config):
+        for key in keys:
+            del config[key]
+        for key in ("intensity", "view", "cover"):
+            del config["datamodule"][key]
+
+    rewrite(run, earlier)
+    opened = load_run(run)
+    assert all(key in opened.config for key in keys)
+    assert RunJudge(opened).grid.cover == "inside"
+
+
+@pytest.mark.parametrize(("key", "within"), [("datamodule", "augur"), ("net", "depths")])
+def test_a_key_that_is_not_known_here_names_the_version_that_made_the_run(run, key, within):
+    made_by(run, "9.9")
+    rewrite(run, lambda config: config[key].update({within: 1}) or config.update({"oracle": 2}))
+    with pytest.raises(ConfigError, match=within) as told:
+        RunJudge(load_run(run)).grid  # noqa: B018
+    assert "made by pneumo_ad 9.9, commit 0a1b2c, and this is" in str(told.value)
+    assert "has oracle, not known here" in str(told.value)
+    assert "Open it with the version that made it, or train it again" in str(told.value)
+
+
+def test_weights_that_a_default_does_not_fit_are_refused_with_what_is_lacking(run):
+    rewrite(run, lambda config: config.pop("net"))
+    with pytest.raises(UserError, match="its config lacks net"):
+        load_run(run)
+
+
+def test_no_key_that_is_lacking_ends_in_a_traceback(run, monkeypatch):
+    """Every key, and every key of the groups that commands read, taken out one at a time.
+
+    Today's config is composed once, and validation scored once: neither depends on the key.
+    """
+    phantoms = [option for option in TINY if option.startswith("data.")]
+    today, kept = compose_config("train", phantoms), validation_scores(load_run(run), scoring_of(load_run(run)))
+    for module in ("compose", "runs"):
+        monkeypatch.setattr(f"pneumo_ad.{module}.compose_config", lambda *_: deepcopy(today))
+    monkeypatch.setattr(
+        "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.datamodule else None
+    )
+    saved = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"))
+    groups = ("datamodule", "module", "trainer")
+    places = [(key, None) for key in saved] + [
+        (key, inner) for key in groups for inner in saved[key] if inner != "_target_"
+    ]
+    for key, inner in places:
+        config = json.loads(json.dumps(saved))
+        del (config if inner is None else config[key])[key if inner is None else inner]
+        (run / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+        with suppress(UserError):
+            RunJudge(load_run(run))
