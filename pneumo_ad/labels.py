@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Labels of radiographs, splits, kinds of patch and codes of pixels."""
 
 from __future__ import annotations
 

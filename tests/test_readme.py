@@ -57,7 +57,7 @@ SHORTER = {
     "experiment=ablate_loss": "experiment=ablate_loss loss=dice,l1",
     "corruption=none,coarse_noise seed=0,1": "corruption=none seed=0",
     "corruption=none,coarse_noise": "corruption=none",
-    "'shard=range(0,4)' hydra/launcher=joblib": "'shard=range(0,4)'",  # tests/commands/test_prepare.py launches processes
+    "'shard=range(0,4)' hydra/launcher=joblib": "'shard=range(0,4)'",  # test_prepare.py launches processes
 }
 
 

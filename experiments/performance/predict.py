@@ -30,7 +30,7 @@ from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.prediction.decoding import decode
 from pneumo_ad.prediction.files import File, find_files
-from pneumo_ad.prediction.folder import Output, writable
+from pneumo_ad.prediction.folder import OutputFolder, writable
 from pneumo_ad.prediction.opening import open_judge
 from pneumo_ad.prediction.pictures import Pictures
 from pneumo_ad.prediction.run_judge import RunJudge
@@ -55,7 +55,7 @@ def chosen(folder: Path, count: int) -> list[File]:
 def whole(judge: RunJudge, files: list[File], maps: str, overlays: bool) -> None:
     """All of `predict` but the opening of the run."""
     with tempfile.TemporaryDirectory() as name, writable(Path(name)):
-        output = Output(Path(name), {"run": "benchmark"}, overwrite=True)
+        output = OutputFolder(Path(name), {"run": "benchmark"}, overwrite=True)
         predict_files(judge, files, output, Pictures(Path(name), judge.standard, maps, overlays))
 
 

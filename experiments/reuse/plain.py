@@ -5,12 +5,13 @@ import torch
 from pneumo_ad.data import PatchDataModule
 from pneumo_ad.data.sources import phantom
 from pneumo_ad.losses import DiceLoss
+from pneumo_ad.lungs import AutoFields
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.scores import SAD
 
 torch.manual_seed(0)
 table = phantom(normal=24, pneumonia=9, size=128)  # your own: whatever pneumo_ad.data.sources.table.check_table accepts
-data = PatchDataModule(table, image_size=128, patch=16, stride=8)
+data = PatchDataModule(table, image_size=128, lungs=AutoFields(), patch=16, stride=8)
 net, loss, sad = UNetAutoencoder(width=8), DiceLoss(), SAD()
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 

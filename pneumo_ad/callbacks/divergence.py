@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pneumo_ad.errors import DivergedError
-from pneumo_ad.runs.checkpoints import not_finite
+from pneumo_ad.nets.finite import not_finite
 
 _NEVER = math.inf  # the step of a loss that never was
 

@@ -17,13 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from pneumo_ad.data.datasets import already_a_batch
 from pneumo_ad.data.fit import Fit, sides
+from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.samplers import EpochShuffle, ResumableLoader
 from pneumo_ad.data.sources.table import check_table, warn_of_undealt
 from pneumo_ad.data.store.build import OnError
 from pneumo_ad.data.store.store import Store, as_it_is, open_store
 from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
-from pneumo_ad.lungs.fields import AutoFields, LungFields
+from pneumo_ad.lungs.fields import AutoFields
 
 
 class RadiographBatch(TypedDict):

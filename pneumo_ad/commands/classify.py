@@ -27,7 +27,8 @@ from pneumo_ad.files import write_text
 from pneumo_ad.labels import PNEUMONIA
 from pneumo_ad.loggers import closing
 from pneumo_ad.metrics.shortcuts import Values, image_shortcuts
-from pneumo_ad.runs.checkpoints import check_weights, read_checkpoint
+from pneumo_ad.nets.finite import check_weights
+from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all, compose_config
 from pneumo_ad.runs.ddp import count_processes
 from pneumo_ad.runs.jobs import claim

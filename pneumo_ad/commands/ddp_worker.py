@@ -1,16 +1,17 @@
-"""TODO: docstring."""
+"""Processes that train one run together: `python -m pneumo_ad.commands.ddp_worker RUN [PROCESSES]`; see `runs.ddp`."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import warnings
 from pathlib import Path
 
 from pneumo_ad.errors import UserError, print_safely
 from pneumo_ad.files import write_text
-from pneumo_ad.runs.ddp import _FAILED
+from pneumo_ad.runs.ddp import FAILED, WORKER
 from pneumo_ad.runs.jobs import INTERRUPTED
 
 
@@ -27,7 +28,7 @@ def start(run_dir: Path, processes: int) -> None:
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
-        run.main(["--standalone", f"--nproc-per-node={processes}", "-m", "pneumo_ad.runs.ddp", str(run_dir)])
+        run.main(["--standalone", f"--nproc-per-node={processes}", "-m", WORKER, str(run_dir)])
     except ChildFailedError:
         raise SystemExit(1) from None
     except SignalException:
@@ -54,10 +55,17 @@ def train_one_of_several(run_dir: Path) -> None:
             fit(config, *parts, loggers)
     except UserError as reason:
         if os.environ["RANK"] == "0":  # all of them fail alike
-            write_text(run_dir / _FAILED, str(reason))
+            write_text(run_dir / FAILED, str(reason))
         raise SystemExit(2) from None
 
 
 def _end_with_first() -> None:
     os.read(0, 1)  # comes back when the process that called `launch` is gone
     os._exit(1)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        start(Path(sys.argv[1]), int(sys.argv[2]))
+    else:
+        train_one_of_several(Path(sys.argv[1]))

@@ -11,8 +11,6 @@ from pneumo_ad.files import writable_folder
 from pneumo_ad.report.write import write_report
 from pneumo_ad.runs.run import default_output, load_run, of_run
 
-_DICTS = ("omitted", "thresholds", "skipped")
-
 
 def report(overrides: Sequence[str]) -> Path:
     """The command. `run=RUN` and optionally `output=FILE`, `images=50`, `subset=`, `checkpoint=`, overrides of the run.

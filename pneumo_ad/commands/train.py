@@ -26,7 +26,8 @@ from pneumo_ad.inference.receptive_field import check_side
 from pneumo_ad.loggers import closing
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.compilation import check_compiler, compile_net
-from pneumo_ad.runs.checkpoints import check_weights, read_checkpoint
+from pneumo_ad.nets.finite import check_weights
+from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all, compose_job
 from pneumo_ad.runs.ddp import count_processes, launch
 from pneumo_ad.runs.device import device_of

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -27,7 +28,6 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from pneumo_ad.cli import main
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.runs.compose import compose_config
@@ -211,7 +211,8 @@ def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
 def _try_one(overrides: Sequence[str]) -> None:
     """A trial, in its own process: it ends with the worker that started it."""
     end_after(lambda: os.read(0, 1))  # comes back when the worker is gone
-    main(["train", *overrides])
+    sys.argv = ["pneumo-ad", "train", *overrides]
+    runpy.run_module("pneumo_ad", run_name="__main__")
 
 
 def _ended(study: optuna.Study) -> int:

@@ -26,6 +26,7 @@ from pneumo_ad.data.datasets import (
 from pneumo_ad.data.evenly_spaced import spread
 from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
+from pneumo_ad.data.lung_fields import LungFields, WholeImage
 from pneumo_ad.data.samplers import BatchLoader, EpochShuffle, ResumableLoader, Share
 from pneumo_ad.data.shards import MissingShards, check_missing, open_shards
 from pneumo_ad.data.sources.table import check_table, warn_of_undealt
@@ -35,7 +36,6 @@ from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.joined import join, parts_of
 from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
-from pneumo_ad.lungs.fields import AutoFields, LungFields, WholeImage
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
@@ -58,12 +58,13 @@ class PatchDataModule(L.LightningDataModule):
     Args:
         table: A table of radiographs (`sources`).
         image_size: Side, or height and width, of the fitted radiographs in pixels.
+        lungs: Lung fields of a store, for example `pneumo_ad.lungs.AutoFields()`: mask files where there are any,
+            else the segmenter.
         fit: `squash` or `pad`.
         patch: Side of a patch in pixels.
         stride: Pixels from one window to the next.
         cover: `inside` leaves an uncovered border, `full` adds windows flush to it.
         halo: Pixels of surroundings on every side of a patch that batches hold too, mirrored at the border.
-        lungs: Gives the lung fields; default: mask files where there are any, else the segmenter.
         intensity: Makes grey levels comparable; default: as stored.
         view: What the net sees: `patch`, or `image`: training and validation then have whole radiographs
             (`WholeRadiographs`), normal ones to train on.
@@ -90,11 +91,12 @@ class PatchDataModule(L.LightningDataModule):
         self,
         table: pd.DataFrame,
         image_size: int | Sequence[int] = 256,
+        *,
+        lungs: LungFields,
         fit: Fit = "squash",
         patch: int = 32,
         stride: int = 20,
         cover: Cover = "inside",
-        lungs: LungFields | None = None,
         intensity: Intensity | None = None,
         view: View = "patch",
         augment: Augment | None = None,
@@ -130,7 +132,7 @@ class PatchDataModule(L.LightningDataModule):
         self.halo = halo
         self.table = check_table(table)
         self.fit: Fit = fit
-        self.lungs = lungs if lungs is not None else AutoFields()
+        self.lungs = lungs
         self.intensity = intensity if intensity is not None else AsStored()
         self.view: View = view
         self.augment = augment

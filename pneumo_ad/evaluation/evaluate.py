@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Evaluation of an opened run, step by step: examine, calibrate, measure, write, draw."""
 
 from __future__ import annotations
 

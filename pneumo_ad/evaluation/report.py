@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""The HTML report of an evaluated run: its page from the kept scores, which are made where there are none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from pneumo_ad.commands.report import _DICTS
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.evaluate import evaluate_run
@@ -31,6 +30,7 @@ from pneumo_ad.saved import is_there, read_table
 log = logging.getLogger(__name__)
 
 
+_DICTS = ("omitted", "thresholds", "skipped")  # of `about` in `metrics.json`
 _PATIENCE = 600  # seconds that another process may take over the same evaluation
 
 

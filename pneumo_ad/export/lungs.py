@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pneumo_ad.data.lung_fields import LungFields, WholeImage
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields, SegmenterFields, WholeImage
+from pneumo_ad.lungs.fields import AutoFields, FileFields, SegmenterFields
 from pneumo_ad.lungs.segmenter import LEAST_CONTRAST, LungSegmenter
 
 

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Share of each window inside the lung field."""
 
 from __future__ import annotations
 

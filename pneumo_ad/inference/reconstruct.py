@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""A whole radiograph reconstructed window by window."""
 
 from __future__ import annotations
 

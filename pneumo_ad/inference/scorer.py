@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Scores of radiographs: a net, a score, and what becomes of the scores of windows."""
 
 from __future__ import annotations
 

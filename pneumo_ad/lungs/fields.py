@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,37 +15,6 @@ from pneumo_ad.files import file_digest
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
 
 _VERSION = 1  # raise it, and that of `evaluation.calibration`, when `clean_field` or LEAST_CONTRAST change
-_GROUP = 256  # radiographs whose content is held at once
-
-
-class LungFields(Protocol):
-    """What a datamodule asks for: a store in, (N, H, W) uint8 of 0 and 1 out."""
-
-    def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1."""
-        ...
-
-    def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1 of radiographs that lie in no store and have no masks.
-
-        Args:
-            images: (N, H, W) grey levels.
-            content: (N, H, W) of 0 and 1: what is radiograph and not padding.
-        """
-        ...
-
-
-class WholeImage:
-    """Takes everything that is radiograph (and not padding) for lung: the lungs are not looked for."""
-
-    def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1."""
-        groups = np.array_split(np.arange(len(store)), -(-len(store) // _GROUP))
-        return cached_array(store, "content", lambda: (field for rows in groups for field in store.content(rows)))
-
-    def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1, see `LungFields`."""
-        return content
 
 
 class FileFields:

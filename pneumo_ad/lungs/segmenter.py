@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError, DataError, DivergedError
+from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.nets.standardise import standardised_squares
 from pneumo_ad.nets.unet import UNet
-from pneumo_ad.runs.checkpoints import check_weights
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
 _LEAST_SHARE = 0.01  # of the image: a smaller component is no lung

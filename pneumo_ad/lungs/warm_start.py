@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""A net that begins with the weights of the lung segmenter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Conformal thresholds and p-values from held-out normals: declared against observed false-alarm rate."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -23,14 +22,6 @@ class Examined(TypedDict):
     reconstruction: Tensor
     sad: Tensor
     score: Tensor
-
-
-def _described(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...] | str]:
-    """Shapes by name, with the type of what is no floating point: whole or complex numbers are not made to fit."""
-    return {
-        key: tuple(value.shape) if value.is_floating_point() else f"{tuple(value.shape)} {value.dtype}"
-        for key, value in state_dict.items()
-    }
 
 
 class PatchAutoencoder(NetModule):

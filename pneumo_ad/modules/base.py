@@ -1,8 +1,8 @@
-"""TODO: docstring."""
+"""What every LightningModule here has in common: a net, a score, and a checkpoint that knows whose weights it holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import lightning as L
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.modules.autoencoder import _described
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores import Score
 
@@ -20,6 +19,14 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 def to_unit(patches: Tensor) -> Tensor:
     """Grey levels as uint8 -> float32 in [0, 1]; floating point is taken to be in [0, 1] already."""
     return patches.float().div_(255) if patches.dtype == torch.uint8 else patches
+
+
+def _described(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...] | str]:
+    """Shapes by name, with the type of what is no floating point: whole or complex numbers are not made to fit."""
+    return {
+        key: tuple(value.shape) if value.is_floating_point() else f"{tuple(value.shape)} {value.dtype}"
+        for key, value in state_dict.items()
+    }
 
 
 class NetModule(L.LightningModule):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.sources.table import REQUIRED
 from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.files import file_digest
@@ -19,7 +20,7 @@ from pneumo_ad.inference.predictor import Judged, Standard
 from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
-from pneumo_ad.lungs.fields import AutoFields, FileFields, LungFields
+from pneumo_ad.lungs.fields import AutoFields, FileFields
 from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.checkpoints import weights_digest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,7 +17,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from pneumo_ad.errors import DamagedError, DataError, DivergedError
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import whole
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, open_zip, opened
 
@@ -77,47 +77,6 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
             words = "it holds other than weights and plain numbers"
         raise DamagedError(f"{file}: not a whole checkpoint ({words})") from reason
     return checkpoint
-
-
-def not_finite(state: Mapping[str, Any]) -> list[str]:
-    """Names of the tensors of a state dict that hold NaN or infinity.
-
-    >>> not_finite({"weight": torch.tensor([1.0, torch.nan]), "bias": torch.zeros(2), "steps": torch.tensor(3)})
-    ['weight']
-    """
-    floats = {name: one for name, one in state.items() if isinstance(one, Tensor) and one.is_floating_point()}
-    if not floats or all_finite(list(floats.values())):
-        return []
-    return [name for name, one in floats.items() if not one.isfinite().all()]
-
-
-def all_finite(tensors: Sequence[Tensor]) -> bool:
-    """Whether no tensor holds NaN or infinity; the device is waited for once.
-
-    Args:
-        tensors: Of any shapes, on one device.
-    """
-    return bool(torch.stack([one.isfinite().all() for one in tensors]).all())
-
-
-def check_weights(state: Mapping[str, Any], module: nn.Module, file: str | Path) -> None:
-    """See that weights are finite, before they are loaded.
-
-    Args:
-        state: State dict of a file.
-        module: Just built. What is not finite there, as a mask of minus infinity, is a constant.
-        file: Where they come from, for the message.
-
-    Raises:
-        DivergedError: They are not; names the file and the first tensor.
-    """
-    constants = not_finite(module.state_dict())
-    if found := [name for name in not_finite(state) if name not in constants]:
-        more = f" and {len(found) - 1} more tensors" if len(found) > 1 else ""
-        raise DivergedError(
-            f"{file}: the weights are not finite ({found[0]}{more}): the training diverged, and nothing can be judged "
-            "by them. Train again with a smaller optimizer.lr"
-        )
 
 
 @contextmanager

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from pneumo_ad.commands.ddp_worker import start, train_one_of_several
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs.jobs import INTERRUPTED
 
-_FAILED = ".failed_process"
+FAILED = ".failed_process"  # in a run folder, the words of a process that failed
+WORKER = "pneumo_ad.commands.ddp_worker"
 
 
 def count_processes(trainer: DictConfig) -> int:
@@ -63,11 +63,11 @@ def launch(run_dir: Path, processes: int) -> None:
         RuntimeError: A process failed otherwise; its words stand above.
         SystemExit: With `INTERRUPTED`, after SIGTERM.
     """
-    (run_dir / _FAILED).unlink(missing_ok=True)
+    (run_dir / FAILED).unlink(missing_ok=True)
     # A scheduler's variables describe this process, not those it starts.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     environment["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // processes))
-    command = [sys.executable, "-m", "pneumo_ad.runs.ddp", str(run_dir), str(processes)]
+    command = [sys.executable, "-m", WORKER, str(run_dir), str(processes)]
     # A pipe that nothing is written to: its end tells the processes that this one is gone, however it was killed.
     child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
     told = threading.Event()
@@ -89,15 +89,8 @@ def launch(run_dir: Path, processes: int) -> None:
             signal.signal(signal.SIGTERM, before)
     if told.is_set():
         raise SystemExit(INTERRUPTED)
-    failed = run_dir / _FAILED
+    failed = run_dir / FAILED
     if failed.is_file():
         raise UserError(*failed.read_text().split("\n"))
     if status:
         raise RuntimeError(f"one of {processes} processes failed with exit status {status}; see above")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        start(Path(sys.argv[1]), int(sys.argv[2]))
-    else:
-        train_one_of_several(Path(sys.argv[1]))

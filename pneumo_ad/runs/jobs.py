@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import UnionType
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -24,29 +23,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pneumo_ad.errors import DataError, UserError, print_safely
-from pneumo_ad.files import replace_paths
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.runs.record import keep_recipe, read_story, recorded
+from pneumo_ad.runs.record import keep_recipe, read_story, recorded, without_place
 
 log = logging.getLogger(__name__)
 
 Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
-# What commands read of `run.json`.
-_ENDS = ("finished", "failed", "interrupted", "running")
-_TOLD: dict[str, type | UnionType] = {
-    "status": str,
-    "reason": str,
-    "command": list,
-    "seed": int,
-    "commit": str | None,
-    "pneumo_ad": str,
-    "epochs": int,
-    "steps": int,
-    "parameters": int,
-    "seconds_training": int | float,
-}
 LINGER = 10.0  # seconds that workers of a process that was killed may hold its folder
 
 
@@ -84,7 +68,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
             except UserError as reason:
                 if not in_sweep:
                     raise
-                log.error("%s failed: %s", folder.name, _without_place(str(reason), folder))
+                log.error("%s failed: %s", folder.name, without_place(str(reason), folder))
             except Exception:
                 if not in_sweep:
                     raise
@@ -145,8 +129,3 @@ def claim(folder: Path, wait: float = 1) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _without_place(reason: str, folder: Path) -> str:
-    """A reason that stays in the run folder, which may move or be shown, and says no more than its name."""
-    return replace_paths(reason, {str(folder): folder.name})

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""What a run folder tells of its run: the recipe in `.hydra`, and in `run.json` how it ended and in what time."""
 
 from __future__ import annotations
 
@@ -6,20 +6,34 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, NamedTuple
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from pneumo_ad.errors import ConfigError, DamagedError, UserError, printable
-from pneumo_ad.files import write_json, write_text
+from pneumo_ad.files import replace_paths, write_json, write_text
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.runs.dot_hydra import CONFIG, HYDRA, OVERRIDES, read_config
-from pneumo_ad.runs.jobs import _ENDS, _TOLD, _without_place
 from pneumo_ad.runs.search_path import places_of
 from pneumo_ad.runs.trust import name_own
 from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
 
+# What commands read of `run.json`.
+_ENDS = ("finished", "failed", "interrupted", "running")
+_TOLD: dict[str, type | UnionType] = {
+    "status": str,
+    "reason": str,
+    "command": list,
+    "seed": int,
+    "commit": str | None,
+    "pneumo_ad": str,
+    "epochs": int,
+    "steps": int,
+    "parameters": int,
+    "seconds_training": int | float,
+}
 Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 
 
@@ -145,11 +159,11 @@ def recorded(folder: Path) -> Iterator[None]:
     try:
         yield
     except UserError as reason:
-        tell(folder, status="failed", reason=_without_place(str(reason), folder))
+        tell(folder, status="failed", reason=without_place(str(reason), folder))
         raise
     except Exception as reason:
         words = printable("".join(traceback.format_exception_only(reason)).strip(), lines=True)
-        tell(folder, status="failed", reason=_without_place(words, folder))
+        tell(folder, status="failed", reason=without_place(words, folder))
         raise
     except (SystemExit, KeyboardInterrupt):
         tell(folder, status="interrupted")
@@ -187,3 +201,8 @@ def tell(folder: Path, **facts: Any) -> None:
         facts: By key.
     """
     write_json(folder / "run.json", read_story(folder) | facts)
+
+
+def without_place(reason: str, folder: Path) -> str:
+    """A reason that stays in the run folder, which may move or be shown, and says no more than its name."""
+    return replace_paths(reason, {str(folder): folder.name})

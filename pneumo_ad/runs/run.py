@@ -15,9 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad import __version__
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
+from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.modules.base import NetModule
-from pneumo_ad.runs.checkpoints import check_weights, no_larger_than, read_checkpoint
+from pneumo_ad.nets.finite import check_weights
+from pneumo_ad.runs.checkpoints import no_larger_than, read_checkpoint
 from pneumo_ad.runs.compose import build, change_saved, compose_config
 from pneumo_ad.runs.dot_hydra import CONFIG, read_config
 from pneumo_ad.runs.origin import Origin
@@ -27,7 +28,7 @@ from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.runs.trust import check_saved
-from pneumo_ad.saved import in_a_line, is_there, read_table
+from pneumo_ad.saved import in_a_line, is_there
 
 # The weights depend on these.
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", "view")
@@ -152,25 +153,6 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     if others and not any(override.lstrip("+").startswith("shards=") for override in overrides):
         changed.shards = 1  # said how the run's own data lie
     return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
-
-
-def read_split(folder: Path) -> pd.DataFrame | None:
-    """What `write_split` wrote into a run folder; None where there is none.
-
-    Args:
-        folder: The run folder.
-
-    Raises:
-        DamagedError: It cannot be read, or names a radiograph twice.
-    """
-    file = folder / "split.csv"
-    if not is_there(file):
-        return None
-    table = read_table(file, dict.fromkeys(("image", "patient", "split"), str), dtype=str, keep_default_na=False)
-    double = table["image"][table["image"].duplicated()]
-    if len(double):
-        raise DamagedError(f"{file}: {double.iloc[0]} stands twice")
-    return table
 
 
 def saved_config(folder: Path) -> DictConfig:

@@ -1,4 +1,4 @@
-"""How a run scores: its net, its score, and what becomes of the scores of windows."""
+"""The scorer of a run, built from its config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Who is in which split: a run keeps what its radiographs were dealt to in `split.csv`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Protocol
 
 import pandas as pd
 
-from pneumo_ad.errors import DataError, printable
+from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import write_text
 from pneumo_ad.labels import SPLITS, UNDEALT
 from pneumo_ad.runs.origin import check_labels
-from pneumo_ad.runs.run import read_split
+from pneumo_ad.saved import is_there, read_table
 
 
 class Dealt(Protocol):
@@ -54,6 +54,25 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     check_labels(table, own, folder)
     # What the run never dealt, such as a shard that came later; the data module warns of those that it opens.
     table["split"] = table["image"].map(dealt).fillna(UNDEALT)
+
+
+def read_split(folder: Path) -> pd.DataFrame | None:
+    """What `write_split` wrote into a run folder; None where there is none.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        DamagedError: It cannot be read, or names a radiograph twice.
+    """
+    file = folder / "split.csv"
+    if not is_there(file):
+        return None
+    table = read_table(file, dict.fromkeys(("image", "patient", "split"), str), dtype=str, keep_default_na=False)
+    double = table["image"][table["image"].duplicated()]
+    if len(double):
+        raise DamagedError(f"{file}: {double.iloc[0]} stands twice")
+    return table
 
 
 def write_split(table: pd.DataFrame, folder: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.runs.run import Run, read_split
+from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.split import read_split
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from pneumo_ad.callbacks import StopAtDivergence
 from pneumo_ad.errors import DivergedError
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
-from pneumo_ad.runs.checkpoints import check_weights, read_checkpoint
+from pneumo_ad.nets.finite import check_weights
+from pneumo_ad.runs.checkpoints import read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -36,7 +36,7 @@ def made(tmp_path_factory):
         patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
         run = folder / "run"
         assert start("train", *TINY, f"hydra.run.dir={run}") == 0
-        patch.setattr("pneumo_ad.commands.report.evaluate_run", refuse)  # an evaluation that is there is read
+        patch.setattr("pneumo_ad.evaluation.report.evaluate_run", refuse)  # an evaluation that is there is read
         assert start("report", f"run={run}", "images=6") == 0
     return run, folder / "cache"
 
@@ -204,7 +204,7 @@ def test_a_net_of_whole_radiographs_has_a_report_without_reconstructions(tmp_pat
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_scored(run, capsys, monkeypatch, arguments, told):
-    monkeypatch.setattr("pneumo_ad.commands.report.evaluate_run", refuse)
+    monkeypatch.setattr("pneumo_ad.evaluation.report.evaluate_run", refuse)
     assert start("report", f"run={run}", *(one.format(run=run) for one in arguments)) == 2
     assert told in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ def table(tmp_path):
 
 
 def test_as_stored_is_the_store(table):
-    data = PatchDataModule(table, image_size=64, patch=16, intensity=AsStored())
+    data = PatchDataModule(table, image_size=64, patch=16, lungs=FileFields(), intensity=AsStored())
     assert np.array_equal(data.images, data.store.images)
 
 
@@ -29,7 +29,8 @@ def test_exposure_is_taken_out(table):
 
 def test_it_is_kept_beside_the_store_and_made_anew_for_other_quantiles(table):
     for high in (0.95, 0.9, 0.95):
-        data = PatchDataModule(table, image_size=64, patch=16, intensity=LungFieldIntensity(high=high))
+        intensity = LungFieldIntensity(high=high)
+        data = PatchDataModule(table, image_size=64, patch=16, lungs=FileFields(), intensity=intensity)
         assert data.images.shape == data.store.images.shape
     assert len(list(data.store.folder.glob("intensity-*.npy"))) == 2
 

@@ -12,6 +12,7 @@ from pneumo_ad.corruptions.exposure import expose
 from pneumo_ad.data import PatchDataModule, sources
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.lungs import FileFields
 from pneumo_ad.lungs.features import SegmenterFeatures
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.modules import FeatureDetector, OpacityDetector
@@ -24,7 +25,7 @@ ADAM = torch.optim.Adam
 @pytest.fixture
 def data(tmp_path):
     table = sources.masks(write_set(tmp_path / "set", 20, 10), val=0.2, test=0.2)
-    return PatchDataModule(table, image_size=64, patch=16, stride=16, batch_size=4, view="image")
+    return PatchDataModule(table, image_size=64, lungs=FileFields(), patch=16, stride=16, batch_size=4, view="image")
 
 
 def trainer(**options):

@@ -1,4 +1,4 @@
-"""An array on disk that grows row by row, and arrays that are kept beside a store."""
+"""An array on disk that grows row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Arrays kept beside a store, such as lung fields: computed once."""
 
 from __future__ import annotations
 

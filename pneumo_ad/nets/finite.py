@@ -1,0 +1,53 @@
+"""Whether weights are finite: those of a training that diverged judge nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pneumo_ad.errors import DivergedError
+
+
+def not_finite(state: Mapping[str, Any]) -> list[str]:
+    """Names of the tensors of a state dict that hold NaN or infinity.
+
+    >>> not_finite({"weight": torch.tensor([1.0, torch.nan]), "bias": torch.zeros(2), "steps": torch.tensor(3)})
+    ['weight']
+    """
+    floats = {name: one for name, one in state.items() if isinstance(one, Tensor) and one.is_floating_point()}
+    if not floats or all_finite(list(floats.values())):
+        return []
+    return [name for name, one in floats.items() if not one.isfinite().all()]
+
+
+def all_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether no tensor holds NaN or infinity; the device is waited for once.
+
+    Args:
+        tensors: Of any shapes, on one device.
+    """
+    return bool(torch.stack([one.isfinite().all() for one in tensors]).all())
+
+
+def check_weights(state: Mapping[str, Any], module: nn.Module, file: str | Path) -> None:
+    """See that weights are finite, before they are loaded.
+
+    Args:
+        state: State dict of a file.
+        module: Just built. What is not finite there, as a mask of minus infinity, is a constant.
+        file: Where they come from, for the message.
+
+    Raises:
+        DivergedError: They are not; names the file and the first tensor.
+    """
+    constants = not_finite(module.state_dict())
+    if found := [name for name in not_finite(state) if name not in constants]:
+        more = f" and {len(found) - 1} more tensors" if len(found) > 1 else ""
+        raise DivergedError(
+            f"{file}: the weights are not finite ({found[0]}{more}): the training diverged, and nothing can be judged "
+            "by them. Train again with a smaller optimizer.lr"
+        )
