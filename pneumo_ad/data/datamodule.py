@@ -34,9 +34,9 @@ from pneumo_ad.data.store.build import OnError
 from pneumo_ad.data.store.store import Store, as_it_is, open_store
 from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError, printable
-from pneumo_ad.joined import join, parts_of
 from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
+from pneumo_ad.patches.joined import join, parts_of
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
     from pneumo_ad.data.augment import Augment

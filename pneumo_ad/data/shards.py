@@ -23,7 +23,7 @@ from pneumo_ad.data.store.build import OnError
 from pneumo_ad.data.store.store import Store, check_on_error, mark_used, read_about, read_store, store_folder
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.files import write_json
-from pneumo_ad.joined import join
+from pneumo_ad.patches.joined import join
 from pneumo_ad.saved import MIB, is_there, read_json
 
 MissingShards = Literal["raise", "skip"]

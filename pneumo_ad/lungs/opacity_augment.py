@@ -17,7 +17,7 @@ from pneumo_ad.data.phantom import add_opacity
 Array = npt.NDArray[np.float32]
 
 
-class DrawnOpacity(A.ImageOnlyTransform):
+class OpacityAugment(A.ImageOnlyTransform):
     """Albumentations transform that draws opacities inside the lung mask; the mask stays as it is.
 
     Args:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.joined import Joined
 from pneumo_ad.patches.halo import mirrored
+from pneumo_ad.patches.joined import Joined
 
 
 def gather(

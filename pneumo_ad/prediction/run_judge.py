@@ -27,6 +27,7 @@ from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.options import check_options
+from pneumo_ad.runs.past import under_first_names
 from pneumo_ad.runs.run import Run, explained, named
 from pneumo_ad.runs.scorer import scoring_of
 
@@ -145,7 +146,7 @@ def _identity(run: Run, standard: Standard) -> str:
         OmegaConf.to_container(config[key], resolve=True) if OmegaConf.is_config(config[key]) else config[key]
         for key in _JUDGING
     ]
-    digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
+    digest = hashlib.sha256(repr([under_first_names(parts), standard.thresholds, standard.window_range]).encode())
     digest.update(weights_digest(run.module.net).encode())
     digest.update(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)).encode())
     digest.update(np.sort(standard.normals).tobytes())

@@ -24,6 +24,7 @@ from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.compose import change_saved
+from pneumo_ad.runs.past import under_first_names
 from pneumo_ad.runs.run import FIXED, Run, saved_config
 from pneumo_ad.runs.scorer import check_finite
 from pneumo_ad.runs.search_path import saved_search_path
@@ -83,7 +84,12 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
     own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
     # Interpolations resolved: a stride or an image size that was changed stands elsewhere in the config.
     made_of = [OmegaConf.to_container(node, resolve=True) for node in (own.score, own.datamodule, own.aggregate)]
-    depends = [json.dumps(made_of, sort_keys=True), str(scoring.precision), str(scoring.relative), scoring.map_of]
+    depends = [
+        json.dumps(under_first_names(made_of), sort_keys=True),
+        str(scoring.precision),
+        str(scoring.relative),
+        scoring.map_of,
+    ]
     depends += [scoring.mode, str(scoring.halo)]
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
     depends.append(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)))

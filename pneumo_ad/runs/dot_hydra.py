@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.runs.past import to_today
 from pneumo_ad.saved import check_mapping, in_a_line, read_yaml
 
 CONFIG, OVERRIDES, HYDRA = (Path(".hydra", f"{name}.yaml") for name in ("config", "overrides", "hydra"))
@@ -21,7 +22,7 @@ _Kind = TypeVar("_Kind", DictConfig, ListConfig)
 
 
 def read_config(folder: Path) -> DictConfig:
-    """The config that a run was started with, interpolations as they stand.
+    """The config that a run was started with, in today's form (`past.to_today`), interpolations as they stand.
 
     Args:
         folder: The run folder.
@@ -29,7 +30,7 @@ def read_config(folder: Path) -> DictConfig:
     Raises:
         DamagedError: See `saved.read_yaml`; no mapping.
     """
-    return _read(folder / CONFIG, DictConfig)
+    return to_today(_read(folder / CONFIG, DictConfig))
 
 
 def read_overrides(folder: Path) -> list[str]:

@@ -77,7 +77,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         "SmallestMaxSize Solarize SomeOf Spatter SquareSymmetry Superpixels ThinPlateSpline Transpose UnsharpMask "
         "VerticalFlip XYMasking ZoomBlur",
     )
-    | {"pneumo_ad.data.augment.Augment", "pneumo_ad.lungs.opacity_augment.DrawnOpacity"},
+    | {"pneumo_ad.data.augment.Augment", "pneumo_ad.lungs.opacity_augment.OpacityAugment"},
     "datamodule": frozenset(
         {
             "pneumo_ad.data.PatchDataModule",
@@ -85,15 +85,8 @@ ALLOWED: dict[str, frozenset[str]] = {
             "pneumo_ad.lungs.training.LungDataModule",
         }
     ),
-    "module": frozenset(
-        {
-            "pneumo_ad.modules.autoencoder.PatchAutoencoder",
-            "pneumo_ad.modules.FeatureDetector",
-            "pneumo_ad.modules.OpacityDetector",
-            "pneumo_ad.classifier.RadiographClassifier",
-            "pneumo_ad.lungs.training.LungSegmentation",
-        }
-    ),
+    "module": _in("pneumo_ad.modules", "FeatureDetector OpacityDetector PatchAutoencoder")
+    | {"pneumo_ad.classifier.RadiographClassifier", "pneumo_ad.lungs.training.LungSegmentation"},
     "trainer": frozenset(
         {
             "lightning.Trainer",

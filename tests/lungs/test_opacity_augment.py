@@ -3,13 +3,13 @@ import pytest
 from drawn import lung_mask, radiograph
 
 from pneumo_ad.data.augment import Augment
-from pneumo_ad.lungs.opacity_augment import DrawnOpacity, white_out
+from pneumo_ad.lungs.opacity_augment import OpacityAugment, white_out
 
 
 def draw(seed, image=None, lung=None, **options):
     image = radiograph(0) if image is None else image
     lung = lung_mask(96, 80).astype(np.uint8) if lung is None else lung
-    return Augment([DrawnOpacity(p=1.0, **options)])(image, lung, seed)
+    return Augment([OpacityAugment(p=1.0, **options)])(image, lung, seed)
 
 
 @pytest.mark.parametrize("white", [0.0, 1.0])

@@ -85,8 +85,8 @@ def test_no_key_that_is_lacking_ends_in_a_traceback(run, monkeypatch):
     """
     phantoms = [option for option in TINY if option.startswith("data.")]
     today, kept = compose_config("train", phantoms), validation_scores(load_run(run), scoring_of(load_run(run)))
-    for module in ("compose", "runs"):
-        monkeypatch.setattr(f"pneumo_ad.{module}.compose_config", lambda *_: deepcopy(today))
+    for module in ("compose", "run"):
+        monkeypatch.setattr(f"pneumo_ad.runs.{module}.compose_config", lambda *_: deepcopy(today))
     monkeypatch.setattr(
         "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.datamodule else None
     )

@@ -177,7 +177,7 @@ HOSTILE = {
     "a method of ours": ("net", node("pneumo_ad.lungs.LungSegmenter.from_file", path="{}/e.pt")),
     "an inherited one": (
         "module",
-        node("pneumo_ad.modules.autoencoder.PatchAutoencoder.load_from_checkpoint", _args_=["{}/e.pt"]),
+        node("pneumo_ad.modules.PatchAutoencoder.load_from_checkpoint", _args_=["{}/e.pt"]),
     ),
     "globals": ("net", node("pneumo_ad.nets.VAE.__init__.__globals__.get", _args_=["torch"])),
     "subclasses": ("net", node("pneumo_ad.nets.VAE.__class__.__subclasses__")),

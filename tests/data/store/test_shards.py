@@ -18,9 +18,9 @@ from pneumo_ad.data.sources.table import check_table
 from pneumo_ad.data.store import store
 from pneumo_ad.data.store.upkeep import clear_store, list_stores
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.joined import Joined
 from pneumo_ad.labels import UNDEALT
 from pneumo_ad.lungs import AutoFields, FileFields, SegmenterFields, WholeImage
+from pneumo_ad.patches.joined import Joined
 from pneumo_ad.runs.split import keep_split, write_split
 
 SIZE = (64, 64)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumo_ad.joined import Joined, join, parts_of
 from pneumo_ad.patches import gather
+from pneumo_ad.patches.joined import Joined, join, parts_of
 
 WHOLE = np.random.default_rng(0).integers(0, 256, (11, 9, 7), dtype=np.uint8)
 PARTS = np.split(WHOLE, [3, 3, 4, 9])  # one of them is empty

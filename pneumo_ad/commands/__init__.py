@@ -1,0 +1,1 @@
+"""The commands of `pneumo-ad`, one per file; nothing is imported before its command is asked for."""
