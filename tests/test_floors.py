@@ -1,8 +1,9 @@
-"""Who may import whom: imports point down."""
+"""Who may import whom: each folder of the package has a floor, and imports point down."""
 
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,68 +11,52 @@ import pytest
 import pneumo_ad
 
 PACKAGE = Path(pneumo_ad.__file__).parent
-FILES = sorted(file for file in PACKAGE.rglob("*.py") if "conf" not in file.relative_to(PACKAGE).parts[:1])
-# From the lowest floor up; a name stands for a module, or for a package with all in it that has no floor of its own.
+# From the lowest up: a folder, or a file at the root. On one floor a folder may import its neighbour, never in a circle.
 FLOORS = [
-    {"errors", "paths", "files", "joined", "printable", "saved", "threads", "__init__"},
-    {"patches", "nets", "losses", "scores", "metrics", "thresholds", "corruptions", "scoring", "aggregates"}
-    | {"shortcuts", "matching", "residuals", "spread", "compilation", "placement"},
-    {"checkpoints", "module", "detectors", "data", "lungs", "figures", "sampled_maps", "loggers"}
-    | {"auditing", "classifier", "cluster_figures", "report", "export", "prediction.judge"},
-    {"callbacks"},
+    ["__init__", "errors", "files", "labels", "saved"],
+    ["corruptions", "nets", "patches"],
+    ["data", "figures", "loggers", "losses", "metrics", "scores"],
+    ["audit", "clustering", "inference", "lungs", "modules", "report"],
+    ["callbacks", "classifier", "export", "runs"],
+    ["evaluation", "leaderboard", "prediction"],
+    ["commands"],
+    ["cli", "__main__"],
 ]
-HYDRA = {
-    "audit",
-    "resolvers",
-    "compose",
-    "jobs",
-    "runs",
-    "train",
-    "train_lungs",
-    "classify",
-    "evaluate",
-    "cluster",
-    "evaluation",
-    "export_run",
-    "prediction",
-    "predict",
-    "prepare",
-    "paper_figures",
-    "report_run",
-    "device",
-    "provenance",
-    "trackers",
-    "sweeps",
-    "compare",
-    "leaderboard",
-    "processes",
-    "search_path",
-    "dot_hydra",
-    "run_config",
-    "trust",
-    "tune",
-    "origin",
-    "cli",
-    "start",
+HYDRA = {"runs", "commands", "cli"}
+# These still read configs; what they read becomes plain values.
+READ_CONFIGS = {
+    "evaluation/report.py",
+    "leaderboard/gather.py",
+    "leaderboard/groups.py",
+    "prediction/run_judge.py",
 }
-TOP = HYDRA | {"stores", "download", "summary", "cluster_summary", "__main__"}
+LIGHTNING = {"callbacks", "classifier", "commands", "loggers", "modules", "runs"}
+LIGHTNING_FILES = {"data/datamodule.py", "lungs/training.py"}
+NO_DATA = {"corruptions", "losses", "nets", "patches", "scores"}
+FILES_AT_THE_ROOT = 7  # and no more
+
+FILES = sorted(file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0] != "conf")
+NAMES = [file.relative_to(PACKAGE).as_posix() for file in FILES]
 
 
-def named(parts):
-    """`data.store` -> `data`, `cli` -> `cli`; a module with a floor of its own keeps its name."""
-    own = ".".join(parts)
-    return own if any(own in names for names in FLOORS) else parts[0]
+def module_of(file):
+    parts = ("pneumo_ad", *file.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def name_of(file):
-    """`pneumo_ad/data/store/store.py` -> `data`, `pneumo_ad/cli.py` -> `cli`."""
-    return named(file.relative_to(PACKAGE).with_suffix("").parts)
+MODULES = {module_of(file): file for file in FILES}
 
 
-def floor_of(name):
-    return next((floor for floor, names in enumerate(FLOORS) if name in names), len(FLOORS))
+def room_of(module):
+    """`pneumo_ad.data.store.build` -> `data`, `pneumo_ad.cli` -> `cli`."""
+    return module.split(".")[1] if "." in module else "__init__"
 
 
+def floor_of(room):
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+@cache
 def imports_of(file):
     """Modules imported when the file is or may be run; those only for type checkers are left out."""
     tree = ast.parse(file.read_text())
@@ -81,72 +66,139 @@ def imports_of(file):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
+    found = set()
     for node in ast.walk(tree):
         if node in guarded:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:  # `from .draw import ...`
                 here = ("pneumo_ad", *file.relative_to(PACKAGE).parent.parts)
                 base = ".".join((*here[: len(here) - node.level + 1], base)).rstrip(".")
-            yield from (f"{base}.{alias.name}" if base == "pneumo_ad" else base for alias in node.names)
+            full = {alias.name: f"{base}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else base for name in full.values()}
+    return found
 
 
 def ours(file):
-    return {named(module.split(".")[1:]) for module in imports_of(file) if module.startswith("pneumo_ad.")}
+    """Modules of this package that a file imports."""
+    return {module for module in imports_of(file) if module in MODULES and module != module_of(file)}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_no_file_imports_from_a_floor_above(file):
-    own = floor_of(name_of(file))
-    above = {name for name in ours(file) if name != "__version__" and floor_of(name) > own}
-    assert not above, f"{name_of(file)} (floor {own}) imports {above}"
+def rooms(file):
+    """Folders, or files at the root, that a file imports from, but its own; `__version__` is everybody's."""
+    return {room_of(module) for module in ours(file)} - {room_of(module_of(file)), "__init__"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_lightning_and_hydra_are_known_where_they_may_be(file):
-    roots = {module.split(".")[0] for module in imports_of(file)}
-    if floor_of(name_of(file)) <= 1:
-        assert not roots & {"lightning", "pytorch_lightning", "hydra", "omegaconf"}
-    if name_of(file) not in HYDRA:
-        assert not roots & {"hydra", "omegaconf"}
+def circle(graph):
+    """The nodes of a graph that remain when those that lead nowhere are taken away; empty where it has no circle."""
+    left = dict(graph)
+    while leaves := [node for node, to in left.items() if not to & left.keys()]:
+        for node in leaves:
+            del left[node]
+    return set(left)
 
 
-def test_every_file_has_a_floor():
-    assert {name_of(file) for file in FILES} <= set().union(*FLOORS) | TOP
+def test_every_folder_has_one_floor():
+    named = [room for floor in FLOORS for room in floor]
+    assert sorted(named) == sorted({room_of(module) for module in MODULES})
+
+
+def test_the_root_holds_few_files():
+    assert len([file for file in FILES if file.parent == PACKAGE]) <= FILES_AT_THE_ROOT
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_file_imports_from_a_floor_above(name):
+    own = room_of(module_of(PACKAGE / name))
+    above = {room for room in rooms(PACKAGE / name) if floor_of(room) > floor_of(own)}
+    assert not above, f"{own} (floor {floor_of(own)}) imports {above}"
+
+
+def test_neither_files_nor_folders_import_in_a_circle():
+    assert not circle({module: ours(file) for module, file in MODULES.items()})
+    graph = {room: set() for floor in FLOORS for room in floor}
+    for module, file in MODULES.items():
+        graph[room_of(module)] |= rooms(file)
+    assert not circle(graph)
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}, "e": set()}) == {"a", "b", "c", "d"}
+
+
+def knowing(*libraries):
+    """Files that import one of some libraries."""
+    return {
+        name
+        for name, file in zip(NAMES, FILES, strict=True)
+        if {module.split(".")[0] for module in imports_of(file)} & {*libraries}
+    }
+
+
+def test_hydra_is_known_where_runs_are_begun_and_opened_alone():
+    elsewhere = {name for name in knowing("hydra", "omegaconf") if room_of(module_of(PACKAGE / name)) not in HYDRA}
+    assert elsewhere == READ_CONFIGS
+
+
+def test_lightning_is_known_where_there_is_training_alone():
+    elsewhere = {
+        name
+        for name in knowing("lightning", "pytorch_lightning")
+        if room_of(module_of(PACKAGE / name)) not in LIGHTNING
+    }
+    assert elsewhere == LIGHTNING_FILES
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.split("/")[0] in NO_DATA])
+def test_patches_nets_losses_scores_and_corruptions_know_no_data(name):
+    assert not rooms(PACKAGE / name) & {"data", "lungs"}
+
+
+def test_nothing_imports_experiments():
+    assert not knowing("experiments")
 
 
 def test_imports_are_found_however_they_are_written():
     folder = PACKAGE / "data" / "phantom"
-    assert "pneumo_ad.data.phantom.draw" in set(imports_of(folder / "files.py"))
-    assert "figures" in ours(PACKAGE / "evaluation" / "pictures.py")
-    assert "torch" in set(imports_of(PACKAGE / "nets" / "output.py"))
-    assert "pneumo_ad.commands.train" in set(imports_of(PACKAGE / "cli.py"))  # inside a function
-    assert "data" not in ours(PACKAGE / "data" / "augment.py")
+    assert "pneumo_ad.data.phantom.draw" in ours(folder / "files.py")
+    assert "figures" in rooms(PACKAGE / "evaluation" / "pictures.py")
+    assert "torch" in imports_of(PACKAGE / "nets" / "output.py")
+    assert "pneumo_ad.commands.train" in ours(PACKAGE / "cli.py")  # inside a function
+    assert "pneumo_ad.data.samplers" not in ours(PACKAGE / "data" / "augment.py")
 
 
-def test_nets_losses_and_scores_do_not_know_data():
-    for file in FILES:
-        if name_of(file) in ("nets", "losses", "scores", "corruptions", "patches"):
-            assert not ours(file) & {"data", "lungs", "module", "scoring"}, file
+def loaded_by(*modules):
+    """Names of packages that are there once modules are imported in a process of their own."""
+    code = f"import sys, {', '.join(modules)}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_the_command_line_imports_nothing_heavy_before_it_must():
-    code = "import sys, pneumo_ad.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
+@pytest.mark.parametrize("module", ["pneumo_ad.cli", "pneumo_ad.runs", "pneumo_ad.commands"])
+def test_nothing_heavy_is_imported_before_it_must(module):
+    heavy = {"torch", "lightning", "hydra", "omegaconf", "numpy", "pandas", "matplotlib", "PIL", "sklearn"}
+    loaded = loaded_by(module)
     assert "pneumo_ad" in loaded
-    assert not loaded & {"torch", "lightning", "hydra", "omegaconf", "numpy", "pandas", "matplotlib", "PIL", "sklearn"}
+    assert not loaded & heavy
 
 
-def test_the_parts_of_floor_1_are_usable_without_lightning_and_hydra():
-    code = (
-        "import sys\n"
-        "import pneumo_ad.nets, pneumo_ad.losses, pneumo_ad.scores, pneumo_ad.metrics, pneumo_ad.metrics.thresholds\n"
-        "import pneumo_ad.patches, pneumo_ad.corruptions, pneumo_ad.inference, pneumo_ad.scores.aggregates\n"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not set(done.stdout.split()) & {"lightning", "hydra", "omegaconf", "albumentations"}
+def test_the_parts_are_usable_without_lightning_and_hydra():
+    parts = ("corruptions", "inference", "losses", "metrics", "metrics.thresholds", "nets", "patches", "scores")
+    loaded = loaded_by(*(f"pneumo_ad.{part}" for part in (*parts, "scores.aggregates")))
+    assert not loaded & {"lightning", "hydra", "omegaconf", "albumentations"}
+
+
+def test_doors_open():
+    from pneumo_ad import load_run, start_run
+    from pneumo_ad.commands.train import start_run as own_start
+    from pneumo_ad.runs import load_run as of_runs
+    from pneumo_ad.runs.run import load_run as own_load
+
+    assert start_run is own_start
+    assert load_run is of_runs is own_load
+    for door in (pneumo_ad, pneumo_ad.runs):
+        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+            getattr(door, "nothing")
+        assert all(hasattr(door, name) for name in door.__all__)

@@ -1,6 +1,5 @@
 """Patches: where they lie, which there are, and how they are cut, with their surroundings."""
 
-from pneumo_ad.nets.output import inner
 from pneumo_ad.patches.gather import gather
 from pneumo_ad.patches.grid import Cover, PatchGrid, largest_patch_inside, starts
 from pneumo_ad.patches.halo import check_halo, mirrored
@@ -12,7 +11,6 @@ __all__ = [
     "PatchIndex",
     "check_halo",
     "gather",
-    "inner",
     "largest_patch_inside",
     "mirrored",
     "starts",
