@@ -12,6 +12,7 @@ def _moved(names: str, before: str, after: str) -> dict[str, str]:
     return {f"{before}.{name}": f"{after}.{name}" for name in names.split()}
 
 
+OPENS = ("0.1.0",)  # earlier versions whose configs are brought to today's form
 # Targets of shipped configs by the name that they had, and have.
 RENAMED: dict[str, str] = {
     **_moved("Highest Mean TopFraction", "pneumo_ad.aggregates", "pneumo_ad.scores.aggregates"),

@@ -22,6 +22,7 @@ from pneumo_ad.runs.checkpoints import no_larger_than, read_checkpoint
 from pneumo_ad.runs.compose import build, change_saved, compose_config
 from pneumo_ad.runs.dot_hydra import CONFIG, read_config
 from pneumo_ad.runs.origin import Origin
+from pneumo_ad.runs.past import OPENS
 from pneumo_ad.runs.record import read_story, runs_below
 from pneumo_ad.runs.run_config import check_config
 from pneumo_ad.runs.search_path import saved_search_path
@@ -220,7 +221,7 @@ def other_version(folder: Path) -> str:
     story, saved, today = read_story(folder), set(saved_config(folder).keys()), set(compose_config("train").keys())
     lacks, strange = sorted(map(str, today - saved)), sorted(map(str, saved - today))
     made_by = story.get("pneumo_ad", "an unknown version")
-    if made_by == __version__ and not lacks:
+    if made_by in (__version__, *OPENS) and not lacks:
         return ""
     found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
     return (
