@@ -19,14 +19,14 @@ from pneumo_ad.errors import ConfigError, DataError
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a place beside `path` to write to, and renames it when all is written; nothing is left of a failure.
 
     The place is nobody else's: of two who write at once, the last whole file stays.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
-    >>> with whole(folder / "a.txt") as aside:
+    >>> with atomic_write(folder / "a.txt") as aside:
     ...     _ = aside.write_text("all of it")
     >>> [file.name for file in folder.iterdir()]
     ['a.txt']
@@ -47,7 +47,7 @@ def write_text(path: Path, text: str) -> None:
         path: Where to write.
         text: As UTF-8.
     """
-    with whole(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(text, encoding="utf-8")  # whatever the machine's language: names may hold any letters
 
 
@@ -69,7 +69,7 @@ def writable_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole(folder / ".writable") as aside:
+        with atomic_write(folder / ".writable") as aside:
             aside.touch()
         (folder / ".writable").unlink()
     except OSError as reason:

@@ -26,8 +26,8 @@ COMMAND = [sys.executable, "-c", "from pneumo_ad.cli import main; main()"]
 def undrawn():
     """Figures of evaluations and comparisons cost most of their time: only tests that look at them have them drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("evaluation.evaluate", "commands.compare"):
-            patch.setattr(f"pneumo_ad.{module}.draw", lambda *_: None)
+        for draw in ("evaluation.evaluate.draw_evaluation", "commands.compare.draw_comparison"):
+            patch.setattr(f"pneumo_ad.{draw}", lambda *_: None)
         yield
 
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from pneumo_ad.files import whole, write_text
+from pneumo_ad.files import atomic_write, write_text
 
 
 def test_of_two_writers_the_last_whole_file_stays(tmp_path):
     """The second begins while the first writes: neither fails, neither publishes the other's half."""
     file = tmp_path / "a.txt"
-    with whole(file) as first:
+    with atomic_write(file) as first:
         first.write_text("all of the first")
-        with whole(file) as second:
+        with atomic_write(file) as second:
             second.write_text("all of the second")
         assert file.read_text() == "all of the second"
     assert file.read_text() == "all of the first"
@@ -22,7 +22,7 @@ def test_a_failure_leaves_nothing_and_what_was_there_stays(tmp_path):
     write_text(file, "before")
 
     def fill_the_disk():
-        with whole(file) as aside:
+        with atomic_write(file) as aside:
             aside.write_text("half")
             raise OSError("full")
 

@@ -30,7 +30,7 @@ def against_monai(setting: Setting, stride: int, target: float) -> list[Row]:
 
     images = radiographs(1)
     net = a_net(setting)
-    halo = reach.reach_of(net, PATCH).halo(PATCH)
+    halo = reach.receptive_field(net, PATCH).halo(PATCH)
     size = BATCH[setting.device.type]
 
     def ours() -> None:

@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.samplers import EpochShuffle, ResumableLoader
 from pneumo_ad.inference import score_densely, score_radiographs
-from pneumo_ad.inference.receptive_field import reach_of
+from pneumo_ad.inference.receptive_field import receptive_field
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.modules.base import to_unit
@@ -219,7 +219,7 @@ def scoring(device: Device, ways: list[str], width: int, radiographs: int) -> No
         warm_up = device.seconds(lambda windows=windows: list(windows()), warm_up=0)
         seconds = device.seconds(lambda windows=windows: list(windows()), warm_up=0)
         report(f"scoring windows, {way}", device, radiographs * len(grid) / seconds, flops, nbytes, way, warm_up)
-        every, halo = PatchGrid((256, 256), PATCH, 1), reach_of(net, PATCH).halo(PATCH)
+        every, halo = PatchGrid((256, 256), PATCH, 1), receptive_field(net, PATCH).halo(PATCH)
         run = functools.partial(score_densely, net, {"score": SAD()}, images, np.arange(radiographs), every, halo=halo)
         warm_up = device.seconds(lambda run=run: list(run()), warm_up=0)
         seconds = device.seconds(lambda run=run: list(run()), warm_up=0)

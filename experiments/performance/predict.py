@@ -33,7 +33,7 @@ from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import OutputFolder, writable
 from pneumo_ad.prediction.opening import open_judge
 from pneumo_ad.prediction.pictures import Pictures
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.prediction.run_judge import RunPredictor
 
 
 def drawn(folder: Path, count: int) -> Path:
@@ -52,14 +52,14 @@ def chosen(folder: Path, count: int) -> list[File]:
     ]
 
 
-def whole(judge: RunJudge, files: list[File], maps: str, overlays: bool) -> None:
+def whole(judge: RunPredictor, files: list[File], maps: str, overlays: bool) -> None:
     """All of `predict` but the opening of the run."""
     with tempfile.TemporaryDirectory() as name, writable(Path(name)):
         output = OutputFolder(Path(name), {"run": "benchmark"}, overwrite=True)
         predict_files(judge, files, output, Pictures(Path(name), judge.standard, maps, overlays))
 
 
-def speed(judge: RunJudge, files: list[File], repeats: int) -> None:
+def speed(judge: RunPredictor, files: list[File], repeats: int) -> None:
     """Print the share of the parts in the whole."""
     images = np.stack([decode(file.path, judge.grid, judge.fit, picture=False).image for file in files])
     patches = ExhaustivePatches(images, np.arange(len(images)), judge.grid)
@@ -133,7 +133,7 @@ def main() -> None:
                 print(f"{count:6} files: {done.stdout.strip()}")
             return
         judge = open_judge(arguments.run)
-        assert isinstance(judge, RunJudge)
+        assert isinstance(judge, RunPredictor)
         files = chosen(folder, arguments.files)
         if arguments.peak:
             whole(judge, files, "png", True)

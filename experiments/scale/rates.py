@@ -28,7 +28,7 @@ from pneumo_ad.data.datasets import NormalLungPatches
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.data.shards import open_shards, split_table
 from pneumo_ad.inference import score_densely, score_radiographs
-from pneumo_ad.inference.receptive_field import reach_of
+from pneumo_ad.inference.receptive_field import receptive_field
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.lungs import SegmenterFields
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
@@ -136,7 +136,7 @@ def nets(device: torch.device) -> dict[str, float]:
     def score() -> None:
         list(score_radiographs(net, {"score": SAD()}, images, np.arange(count), grid, 64 if count == 1 else 8192))
 
-    halo, fine = reach_of(net, PATCH).halo(PATCH), PatchGrid((SIDE, SIDE), PATCH, STRIDE)
+    halo, fine = receptive_field(net, PATCH).halo(PATCH), PatchGrid((SIDE, SIDE), PATCH, STRIDE)
 
     def dense() -> None:
         list(score_densely(net, {"score": SAD()}, images, np.arange(count), fine, map_of="score", halo=halo))

@@ -9,7 +9,7 @@ from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import PatchDataset
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.labels import PNEUMONIA
 from pneumo_ad.loggers.pictures import log_figure
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
@@ -37,7 +37,7 @@ class ReconstructionPanels(PeriodicDrawing):
         for kind, dataset in datasets.items():
             if not len(dataset):
                 continue
-            numbers = spread(len(dataset), self.patches)
+            numbers = evenly_spaced(len(dataset), self.patches)
             examined = module.examine(to_unit(dataset.cut(numbers)["patch"].to(module.device)))
             x, y = (examined[name][:, 0].float().cpu().numpy() for name in ("x", "reconstruction"))
             sad = examined["sad"].float().cpu().numpy()

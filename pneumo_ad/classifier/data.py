@@ -35,7 +35,7 @@ class RadiographBatch(TypedDict):
     row: Tensor  # (B,) int64, of the store
 
 
-class Radiographs(Dataset[RadiographBatch]):
+class LabelledRadiographs(Dataset[RadiographBatch]):
     """Some rows of a store, a whole batch at a time.
 
     Args:
@@ -164,7 +164,7 @@ class RadiographDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[RadiographBatch]:
         """Radiographs of the train patients, in a new order each epoch."""
-        dataset = Radiographs(self.store, self.rows("train"))
+        dataset = LabelledRadiographs(self.store, self.rows("train"))
         return ResumableLoader(dataset, self.batch_size, EpochShuffle(len(dataset), self.seed), self.num_workers)
 
     def val_dataloader(self) -> DataLoader[RadiographBatch]:
@@ -174,7 +174,7 @@ class RadiographDataModule(L.LightningDataModule):
     def in_order(self, rows: npt.NDArray[np.integer]) -> DataLoader[RadiographBatch]:
         """Any rows of the store, in order."""
         return DataLoader(
-            Radiographs(self.store, rows),
+            LabelledRadiographs(self.store, rows),
             self.batch_size,
             collate_fn=already_a_batch,
             num_workers=self.num_workers,

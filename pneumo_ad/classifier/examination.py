@@ -17,8 +17,8 @@ from pneumo_ad import figures
 from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_inside
 from pneumo_ad.classifier.data import RadiographDataModule
 from pneumo_ad.classifier.module import RadiographClassifier
-from pneumo_ad.data.evenly_spaced import spread
-from pneumo_ad.files import whole, write_json
+from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.classification import decision_metrics
 from pneumo_ad.metrics.ranking import Interval
@@ -31,7 +31,7 @@ _SHOWN = {PNEUMONIA: 4, NORMAL: 2}  # radiographs in the figure
 
 
 @dataclass(frozen=True)
-class Examination:
+class Classified:
     """Radiographs that were classified.
 
     Attributes:
@@ -52,7 +52,9 @@ class Examination:
     lung_fields: npt.NDArray[np.uint8]
 
 
-def examine(classifier: RadiographClassifier, datamodule: RadiographDataModule, split: str = "test") -> Examination:
+def classify_split(
+    classifier: RadiographClassifier, datamodule: RadiographDataModule, split: str = "test"
+) -> Classified:
     """Classify the radiographs of a split; Grad-CAM is that of the pneumonia logit, whatever their class.
 
     Args:
@@ -77,18 +79,18 @@ def examine(classifier: RadiographClassifier, datamodule: RadiographDataModule, 
         parts.append(np.stack([probability, share_inside(cams, own), own.mean(axis=(1, 2))]))
     table[["probability", "cam_share_in_lung", "lung_share_of_area"]] = np.concatenate(parts, axis=1).T
     places = {label: np.flatnonzero(table["label"] == label) for label in _SHOWN}
-    shown = [int(places[label][i]) for label, count in _SHOWN.items() for i in spread(len(places[label]), count)]
+    shown = [int(places[label][i]) for label, count in _SHOWN.items() for i in evenly_spaced(len(places[label]), count)]
     pictures, outlines = np.asarray(images[rows[shown]]), np.asarray(fields[rows[shown]])
-    return Examination(rows, table, shown, pictures, look(torch.from_numpy(pictures)[:, None])[1], outlines)
+    return Classified(rows, table, shown, pictures, look(torch.from_numpy(pictures)[:, None])[1], outlines)
 
 
-def measure(
+def measure_classifier(
     table: pd.DataFrame, shortcuts: Mapping[str, npt.NDArray[np.floating]]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Metrics of classified radiographs, each `<key>` with the ends of its 95 % interval, `<key>_low` and `<key>_high`.
 
     Args:
-        table: See `Examination`.
+        table: See `Classified`.
         shortcuts: By name, (I,) a trivial score of each radiograph.
 
     Returns:
@@ -135,7 +137,7 @@ def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
     return {name: value for key, interval in found.items() for name, value in interval.keyed(key).items()}
 
 
-def write_examination(folder: Path, found: Examination, metrics: dict[str, float], about: dict[str, Any]) -> None:
+def write_examination(folder: Path, found: Classified, metrics: dict[str, float], about: dict[str, Any]) -> None:
     """Write `images.csv`, `figures/fig02_grad_cam.png`, `.csv` with the numbers behind it, and last `metrics.json`.
 
     Args:
@@ -147,12 +149,12 @@ def write_examination(folder: Path, found: Examination, metrics: dict[str, float
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     shown = found.table.iloc[found.shown]
     for name, frame in (("images", found.table), (f"figures/{FIGURE}", shown)):
-        with whole(folder / f"{name}.csv") as aside:
+        with atomic_write(folder / f"{name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")
     names = [f"{row['image']}\n{row['label']}\np = {row['probability']:.2f}" for _, row in shown.iterrows()]
     drawn = figures.grad_cam_panel(
         list(found.images), list(found.cams), list(found.lung_fields), names, shown["cam_share_in_lung"].tolist()
     )
-    with whole(folder / "figures" / f"{FIGURE}.png") as aside:
+    with atomic_write(folder / "figures" / f"{FIGURE}.png") as aside:
         drawn.savefig(aside, dpi=300, format="png")
     write_json(folder / "metrics.json", metrics | {"about": about})  # last: where it stands, the rest does

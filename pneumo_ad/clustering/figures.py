@@ -85,7 +85,7 @@ def _made_of(loadings: npt.NDArray[np.floating], names: Sequence[str]) -> str:
     return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {names[i]}" for i in order)
 
 
-def difference_images(
+def draw_difference_images(
     patches: Sequence[npt.NDArray[np.floating]], residuals: Sequence[npt.NDArray[np.floating]], names: Sequence[str]
 ) -> Figure:
     """Windows of each cluster above their difference images, all on one scale about 0.

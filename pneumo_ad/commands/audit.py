@@ -17,7 +17,7 @@ from pneumo_ad.audit.findings import boundaries, count, pair_table, sentences, s
 from pneumo_ad.data.fit import sides
 from pneumo_ad.data.sources.table import REQUIRED, check_table
 from pneumo_ad.data.store.store import open_store
-from pneumo_ad.files import whole, write_json
+from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.shortcuts import best_shortcut, image_shortcuts, shortcut_aurocs
 from pneumo_ad.runs.compose import build, compose_config
@@ -50,7 +50,7 @@ def audit(arguments: Sequence[str]) -> Path:
 def audit_data(config: DictConfig, output: Path) -> Path:
     """Audit the data of a config with `data`, `image_size`, `fit` and, optionally, `lungs`; see `audit`."""
     image_size = sides(config.image_size, least=8)
-    table, warned = read_table(config)
+    table, warned = read_source(config)
     store = open_store(table, image_size, config.fit, on_error="skip")
     lungs = build(config.lungs)(store) if config.get("lungs") else None
     log.info("looking for duplicates among %d radiographs", len(store))
@@ -65,7 +65,7 @@ def audit_data(config: DictConfig, output: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     unreadable = pd.DataFrame({"image": list(store.skipped), "reason": list(store.skipped.values())})
     for name, frame in (("duplicates", pairs), ("unreadable", unreadable), ("shortcuts", shortcuts)):
-        with whole(output / f"{name}.csv") as aside:
+        with atomic_write(output / f"{name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")
     drawn = output / "shortcuts.png"
     drawn.unlink(missing_ok=True)  # of an earlier audit
@@ -95,7 +95,7 @@ def audit_data(config: DictConfig, output: Path) -> Path:
     return output
 
 
-def read_table(config: DictConfig) -> tuple[pd.DataFrame, list[str]]:
+def read_source(config: DictConfig) -> tuple[pd.DataFrame, list[str]]:
     """The table of a source and what the source warned of; a patient in two splits is no error here, but a finding.
 
     Raises:

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from pneumo_ad.audit.duplicates import warn_of_copies
 from pneumo_ad.classifier import RadiographClassifier, RadiographDataModule, balanced_weights
-from pneumo_ad.classifier.examination import FIGURE, PAPER, examine, measure, write_examination
+from pneumo_ad.classifier.examination import FIGURE, PAPER, classify_split, measure_classifier, write_examination
 from pneumo_ad.commands.train import go_on
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluation.summary import cell
+from pneumo_ad.evaluation.summary import figure_with_interval
 from pneumo_ad.files import write_text
 from pneumo_ad.labels import PNEUMONIA
 from pneumo_ad.loggers import closing
@@ -31,10 +31,10 @@ from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all, compose_config
 from pneumo_ad.runs.ddp import count_processes
-from pneumo_ad.runs.jobs import claim
+from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.provenance import record
-from pneumo_ad.runs.record import read_story, recorded, tell
+from pneumo_ad.runs.record import read_run_json, recorded, update_run_json
 from pneumo_ad.runs.run import find_checkpoint, named, saved_config
 from pneumo_ad.runs.split import keep_split, write_split
 from pneumo_ad.runs.tracking import log_config, log_metrics
@@ -54,7 +54,7 @@ def classify(config: DictConfig) -> dict[str, float]:
         UserError: Something the config asks for cannot work.
     """
     run_dir = Path(config.run_dir)
-    tell(run_dir, **record(config))
+    update_run_json(run_dir, **record(config))
     metrics = run_classifier(config, split_of=run_dir)
     _print(metrics, f"{config.name}: test split, {metrics['counts/images']} radiographs")
     print(f"run: {run_dir}\nFig. 2: {run_dir / 'figures' / FIGURE}.png")
@@ -78,8 +78,8 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
     """
     # Deep enough for `compare` not to take it for a run of a sweep.
     saved, folder = saved_config(run_dir), run_dir / "figures" / "classifier"
-    with claim(folder, wait=10):
-        if read_story(folder).get("status") == "finished":
+    with lock(folder, wait=10):
+        if read_run_json(folder).get("status") == "finished":
             return folder
         config = compose_config("classify", overrides)
         for key in ("data", "lungs", "image_size", "fit", "on_error", "seed"):
@@ -89,7 +89,7 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
         (folder / ".hydra").mkdir(exist_ok=True)
         write_text(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(config))
         with recorded(folder):
-            tell(folder, name=config.name, seed=config.seed)
+            update_run_json(folder, name=config.name, seed=config.seed)
             run_classifier(config, split_of=run_dir)
     return folder
 
@@ -119,26 +119,28 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     datamodule.prepare_data()
     keep_contents(datamodule.store, run_dir)
     write_split(datamodule.store.table, run_dir)
-    tell(run_dir, copies_across_splits=warn_of_copies(datamodule.store.table))
+    update_run_json(run_dir, copies_across_splits=warn_of_copies(datamodule.store.table))
     prepared = time.perf_counter()
-    tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
-    before = read_story(run_dir).get("seconds_training", 0)  # of a run that goes on
+    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
+    before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
     with closing(loggers):
         try:
-            classifier = fit(config, datamodule, loggers)
+            classifier = fit_classifier(config, datamodule, loggers)
         finally:
             trained = time.perf_counter()
-            tell(run_dir, seconds_training=round(before + trained - prepared, 1))
-        found = examine(classifier, datamodule)
-        metrics, about = measure(found.table, shortcuts_of(datamodule, found.rows))
+            update_run_json(run_dir, seconds_training=round(before + trained - prepared, 1))
+        found = classify_split(classifier, datamodule)
+        metrics, about = measure_classifier(found.table, shortcuts_of(datamodule, found.rows))
         about |= {"store": datamodule.store.key, "skipped": datamodule.skipped}
         write_examination(run_dir, found, metrics, about)
-        log_metrics(loggers, {key: metrics[key] for key in _HEADLINE}, read_story(run_dir)["steps"])
-    tell(run_dir, seconds_evaluating=round(time.perf_counter() - trained, 1))
+        log_metrics(loggers, {key: metrics[key] for key in _HEADLINE}, read_run_json(run_dir)["steps"])
+    update_run_json(run_dir, seconds_evaluating=round(time.perf_counter() - trained, 1))
     return metrics
 
 
-def fit(config: DictConfig, datamodule: RadiographDataModule, loggers: Sequence[Logger]) -> RadiographClassifier:
+def fit_classifier(
+    config: DictConfig, datamodule: RadiographDataModule, loggers: Sequence[Logger]
+) -> RadiographClassifier:
     """Train, from the last checkpoint on if there is one.
 
     Args:
@@ -167,7 +169,7 @@ def fit(config: DictConfig, datamodule: RadiographDataModule, loggers: Sequence[
     log_config(config, loggers)
     go_on(trainer, classifier, datamodule, run_dir)
     best = _load_best(classifier, run_dir)
-    tell(
+    update_run_json(
         run_dir,
         device=str(trainer.strategy.root_device),
         threads=torch.get_num_threads(),
@@ -219,16 +221,25 @@ def _print(metrics: dict[str, float], title: str) -> None:
     for column in ("metric", "CNN", "always pneumonia", "the paper, on other radiographs"):
         table.add_column(column)
     for key in _HEADLINE:
-        beside = cell(metrics, f"always_pneumonia/{key}")
-        table.add_row(key.replace("_", " "), cell(metrics, key), beside, f"{PAPER[key]:.3f}" if key in PAPER else "–")
+        beside = figure_with_interval(metrics, f"always_pneumonia/{key}")
+        table.add_row(
+            key.replace("_", " "),
+            figure_with_interval(metrics, key),
+            beside,
+            f"{PAPER[key]:.3f}" if key in PAPER else "–",
+        )
     shortcuts = [key for key in metrics if key.startswith("shortcut/") and not key.endswith(("_low", "_high"))]
     table.add_section()
     for key in shortcuts:
-        table.add_row(f"auroc of {key.rsplit('/', 1)[-1]} alone", cell(metrics, key), "–", "–")
+        table.add_row(f"auroc of {key.rsplit('/', 1)[-1]} alone", figure_with_interval(metrics, key), "–", "–")
     table.add_section()
     for prefix, words in (("cam/", "pneumonia"), ("cam/normal/", "normal")):
-        table.add_row(f"share of Grad-CAM in the lung, {words}", cell(metrics, f"{prefix}share_in_lung"), "–", "–")
-        table.add_row("  the lung's share of the area", cell(metrics, f"{prefix}lung_share_of_area"), "–", "–")
+        table.add_row(
+            f"share of Grad-CAM in the lung, {words}", figure_with_interval(metrics, f"{prefix}share_in_lung"), "–", "–"
+        )
+        table.add_row(
+            "  the lung's share of the area", figure_with_interval(metrics, f"{prefix}lung_share_of_area"), "–", "–"
+        )
     console = Console(highlight=False)
     console.print(table)
     console.print(f"The paper's {PAPER['accuracy']:.1%} does not compare: {PAPER['reason']}.")

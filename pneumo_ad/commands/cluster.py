@@ -29,14 +29,14 @@ from pneumo_ad.clustering.agreement import CLUSTERS, agreement, best_match
 from pneumo_ad.clustering.description import Features
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.evaluation.summary import read_metrics
-from pneumo_ad.files import whole, write_json
+from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
-from pneumo_ad.metrics.catalogue import Evidence, counts, missing_kind
+from pneumo_ad.metrics.catalogue import GroundTruth, counts, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.nets.output import inner
 from pneumo_ad.runs.device import device_of
@@ -116,7 +116,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     features = describe.every(dataset, eval_batch_size(run.config, device), "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
     evidence = gather_evidence(data, rows, kept)
-    metrics, omitted, match = measure(evidence, found, seed)
+    metrics, omitted, match = measure_clusters(evidence, found, seed)
     of_thresholds, missing = _thresholds(evaluation, subset, data.store.key)
     metrics |= of_thresholds | counts(evidence) | {"counts/images_seen_in_training": seen}
     output.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def _windows_to_fit_on(run: Run) -> torch.Tensor:
         data.grid.window_shares(data.store.content(dataset.rows[i : i + 1]))[0] == 1 for i in range(len(dataset.rows))
     ]
     numbers = np.flatnonzero(np.concatenate(whole_windows))
-    return dataset.cut(numbers[spread(len(numbers), _FIT_WINDOWS)])["patch"]
+    return dataset.cut(numbers[evenly_spaced(len(numbers), _FIT_WINDOWS)])["patch"]
 
 
 def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, Clustering]:
@@ -165,7 +165,9 @@ def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, C
     return models
 
 
-def measure(evidence: Evidence, found: Clusters, seed: int = 0) -> tuple[dict[str, float], dict[str, str], Match]:
+def measure_clusters(
+    evidence: GroundTruth, found: Clusters, seed: int = 0
+) -> tuple[dict[str, float], dict[str, str], Match]:
     """How far each clustering, and one drawn at random, agrees with the masks.
 
     Args:
@@ -214,7 +216,7 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
 
 
 def _write_table(
-    output: Path, data: PatchDataModule, dataset: ExhaustivePatches, evidence: Evidence, found: Clusters
+    output: Path, data: PatchDataModule, dataset: ExhaustivePatches, evidence: GroundTruth, found: Clusters
 ) -> None:
     names = data.store.table["image"].iloc[dataset.rows].to_numpy()
     positions = dataset.grid.positions
@@ -228,7 +230,7 @@ def _write_table(
         }
         | {name.replace("/", "_"): clusters for name, clusters in found.items()}
     )
-    with whole(output / "clusters.csv") as aside:
+    with atomic_write(output / "clusters.csv") as aside:
         table.to_csv(aside, index=False)
 
 
@@ -236,7 +238,7 @@ def _draw(
     folder: Path,
     dataset: ExhaustivePatches,
     data: PatchDataModule,
-    evidence: Evidence,
+    evidence: GroundTruth,
     describe: Description,
     features: Features,
     found: Clusters,
@@ -262,7 +264,7 @@ def _draw(
     patches = [_at_ranks(dataset, by_kmeans == c, features["sad"][:, 0]) for c in range(CLUSTERS)]
     residuals = [difference_images(describe.net, part, describe.halo).cpu().numpy()[:, 0] for part in patches]
     named = [f"{word}\n{int((by_kmeans == c).sum()):,} windows" for c, word in enumerate(words)]
-    figures["difference_images"] = cluster_figures.difference_images(
+    figures["difference_images"] = cluster_figures.draw_difference_images(
         [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)

@@ -13,12 +13,12 @@ import pandas as pd
 
 from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.evaluation.evaluate import evaluate_run
-from pneumo_ad.files import whole, write_text
-from pneumo_ad.leaderboard.drawing import draw
+from pneumo_ad.files import atomic_write, write_text
+from pneumo_ad.leaderboard.drawing import draw_comparison
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
-from pneumo_ad.leaderboard.groups import Comparison, check_evaluation, choose_sort, measure, rank
+from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
 from pneumo_ad.leaderboard.table import as_markdown
-from pneumo_ad.runs.jobs import claim
+from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import Status
 from pneumo_ad.runs.run import default_output, load_run
 from pneumo_ad.saved import is_there
@@ -57,13 +57,13 @@ def compare(arguments: Sequence[str]) -> Comparison:
     runs = _without_damaged(runs, evaluations)
     beside = f"comparison-{default_output(sweep, overrides).name}" if overrides else "comparison"
     found = Comparison(sweep, Path(own["output"] or sweep / beside), runs, evaluations, pd.DataFrame(), notes=notes)
-    measure(found, overrides)
+    measure_runs(found, overrides)
     found.sort = choose_sort(found, own["sort"])
     rank(found, own["reference"], overrides)
     found.output.mkdir(parents=True, exist_ok=True)
-    write_tables(found)
+    write_leaderboard(found)
     if found.groups:
-        draw(found, overrides)
+        draw_comparison(found, overrides)
     return found
 
 
@@ -90,7 +90,7 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
         if not _evaluated(run.folder, place):
             log.info("evaluating run %d of %d: %s", number, len(finished), run.name)
             try:
-                with claim(place, wait=_PATIENCE):
+                with lock(place, wait=_PATIENCE):
                     if not _evaluated(run.folder, place):  # nobody did while we waited
                         opened = load_run(run.folder, changes, settings.get("checkpoint", "best"))
                         evaluate_run(opened, place, settings.get("subset"))
@@ -110,7 +110,7 @@ def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> 
     for run in runs:
         try:
             if run.name in evaluations:
-                check_evaluation(evaluations[run.name])
+                check_evaluated(evaluations[run.name])
         except DamagedError as reason:
             del evaluations[run.name]
             run = replace(run, status=Status("failed", str(reason)))
@@ -128,7 +128,7 @@ def _evaluated(folder: Path, place: Path) -> bool:
     return metrics.lstat().st_mtime >= weights
 
 
-def write_tables(found: Comparison) -> None:
+def write_leaderboard(found: Comparison) -> None:
     """`leaderboard.csv`, a row per run; `groups.csv`, a row per group; `leaderboard.md`, for a page; sorted alike."""
     rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
     rows = found.rows.assign(_rank=[rank_of.get(name, len(rank_of)) for name in found.rows["run"]])
@@ -151,5 +151,5 @@ def write_tables(found: Comparison) -> None:
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    with whole(path) as aside:
+    with atomic_write(path) as aside:
         frame.to_csv(aside, index=False, float_format="%.6g")

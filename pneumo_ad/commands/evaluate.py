@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.files import folder_for_results
-from pneumo_ad.runs.jobs import claim
+from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.run import default_output, load_run, of_run
 
 _PATIENCE = 10  # seconds that another process may take to leave the folder
@@ -27,5 +27,5 @@ def evaluate(overrides: Sequence[str]) -> Path:
     own, rest = of_run(overrides, "evaluate", subset="", checkpoint="best")
     run = load_run(own["run"], rest, own["checkpoint"])
     place = Path(own["output"] or default_output(run.folder, overrides))
-    with folder_for_results(place) as output, claim(output, wait=_PATIENCE):
+    with folder_for_results(place) as output, lock(output, wait=_PATIENCE):
         return evaluate_run(run, output, own["subset"] or None)

@@ -19,23 +19,23 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 import pneumo_ad
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.export.card import Record, model_card
-from pneumo_ad.export.description import FILE, Description
+from pneumo_ad.export.description import FILE, ModelDescription
 from pneumo_ad.export.example import example_text
-from pneumo_ad.export.formats import FORMATS, Format, format_named, trace
-from pneumo_ad.export.judge import ExportedJudge
+from pneumo_ad.export.formats import FORMATS, Format, format_named, trace_graph
+from pneumo_ad.export.judge import ExportedPredictor
 from pneumo_ad.export.lungs import LungProbability, segmenter_of
-from pneumo_ad.export.parity import compare
+from pneumo_ad.export.parity import check_parity
 from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
 from pneumo_ad.files import write_text
 from pneumo_ad.labels import UNDEALT
 from pneumo_ad.metrics.catalogue import HEADLINE
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.checkpoints import weights_digest
-from pneumo_ad.runs.record import read_story
+from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run, load_run, of_run, saved_config
 from pneumo_ad.runs.split import read_split
 from pneumo_ad.runs.sweeps import folder_name
@@ -67,12 +67,12 @@ def export_run(overrides: Sequence[str]) -> Path:
     with _folder_to_be(output, own["overwrite"] == "true") as aside:
         run, source = _opened(Path(own["run"]), rest, own["checkpoint"])
         _check_graph(run)
-        judge = RunJudge(run)
+        judge = RunPredictor(run)
         model = _write_graphs(aside, form, run, judge)
         model.write(aside)
         images, content = _radiographs(run)
         try:
-            parity = compare(judge, ExportedJudge(aside), images, content, source)
+            parity = check_parity(judge, ExportedPredictor(aside), images, content, source)
         except DataError as reason:
             raise UserError(f"{own['run']}: the exported model cannot be run ({reason}); {_other(form)}") from reason
         print(parity)
@@ -164,13 +164,13 @@ def _radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]
     table = table[table["split"] != UNDEALT]
     if not run.data_changed and (table["split"] == "test").any():
         table = table[table["split"] == "test"]
-    chosen = table.iloc[spread(len(table), _COMPARED)]
+    chosen = table.iloc[evenly_spaced(len(table), _COMPARED)]
     few = run.some_data(chosen.reset_index(drop=True), shards=1)
     rows = few.rows(None)
     return few.store.images[rows], few.content(rows)
 
 
-def _write_graphs(folder: Path, form: Format, run: Run, judge: RunJudge) -> Description:
+def _write_graphs(folder: Path, form: Format, run: Run, judge: RunPredictor) -> ModelDescription:
     data, scoring = run.datamodule, judge.scoring
     pipeline = Pipeline(
         data.grid,
@@ -184,7 +184,7 @@ def _write_graphs(folder: Path, form: Format, run: Run, judge: RunJudge) -> Desc
         judge.standard.normals,
     ).eval()
     segmenter = segmenter_of(data.lungs)
-    model = Description(
+    model = ModelDescription(
         form.name,
         data.grid,
         data.fit,
@@ -196,16 +196,16 @@ def _write_graphs(folder: Path, form: Format, run: Run, judge: RunJudge) -> Desc
     )
     image = torch.rand(2, 1, *data.grid.image_size)
     inputs = {name: image if name == "image" else torch.ones_like(image) for name in model.inputs}
-    form.save(trace(pipeline, inputs), list(inputs), OUTPUTS, folder / model.files["model"])
+    form.save(trace_graph(pipeline, inputs), list(inputs), OUTPUTS, folder / model.files["model"])
     if segmenter is not None:
-        lungs = trace(LungProbability(segmenter), {"image": image})
+        lungs = trace_graph(LungProbability(segmenter), {"image": image})
         form.save(lungs, ["image"], ["lung_probability"], folder / model.files["lungs"])
     return model
 
 
 def _about(run: Run) -> dict[str, Any]:
     """Where a model comes from, in plain words."""
-    story = read_story(run.folder)
+    story = read_run_json(run.folder)
     config = run.config
     return {
         "name": str(config.name),
@@ -223,7 +223,7 @@ def _about(run: Run) -> dict[str, Any]:
     }
 
 
-def _write_words(folder: Path, form: Format, run: Run, model: Description, overrides: tuple[str, ...]) -> None:
+def _write_words(folder: Path, form: Format, run: Run, model: ModelDescription, overrides: tuple[str, ...]) -> None:
     """What goes with the graphs."""
     model.write(folder)
     write_text(folder / "example.py", example_text(form.name, form.suffix, model.fit, "lungs" in model.files))
@@ -231,7 +231,7 @@ def _write_words(folder: Path, form: Format, run: Run, model: Description, overr
     told = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate")}
     record = Record(
         config={key: _plain(node) for key, node in told.items()} | {"data": {"_target_": source}},
-        story=read_story(run.folder),
+        story=read_run_json(run.folder),
         metrics=read_metrics(run.folder) if is_there(run.folder / "metrics.json") else {},
         split=read_split(run.folder),
         source=_said_by(source),

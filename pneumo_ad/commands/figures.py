@@ -32,18 +32,18 @@ from pneumo_ad.evaluation.pictures import (
     threshold_ranges,
     true_groups,
 )
-from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_patches, sample_radiographs
+from pneumo_ad.evaluation.samples import draw_lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn, origins
-from pneumo_ad.files import whole, writable_folder, write_text
+from pneumo_ad.files import atomic_write, writable_folder, write_text
 from pneumo_ad.inference.scorer import Scoring, placed
-from pneumo_ad.metrics.catalogue import Evidence
+from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.options import check_options
-from pneumo_ad.runs.record import read_story
+from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run, default_output, load_run, of_run
 from pneumo_ad.runs.scorer import check_finite, check_net, scoring_of
 from pneumo_ad.runs.subset import chosen_rows
@@ -76,7 +76,7 @@ def draw_figures(overrides: Sequence[str]) -> pd.DataFrame:
     material = Material(run, own["subset"] or None, evaluated, classifier)
     drawn = [_draw(material, figure, output) for figure in wanted]
     index = pd.DataFrame(drawn, columns=["figure", "shows", "files", "left_out"])
-    with whole(output / "index.csv") as aside:
+    with atomic_write(output / "index.csv") as aside:
         index.to_csv(aside, index=False)
     index.attrs["output"] = str(output)
     return index
@@ -130,7 +130,7 @@ class Material:
         return self.scoring.kept(self.data)
 
     @cached_property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> GroundTruth:
         """What masks and labels tell."""
         return gather_evidence(self.data, self.rows, self.grid)
 
@@ -216,7 +216,7 @@ def _fig02(material: Material) -> Parts:
 
 def _own_classifier(run_dir: Path) -> Path:
     beside = run_dir / "figures" / "classifier"
-    if read_story(beside).get("status") != "finished":
+    if read_run_json(beside).get("status") != "finished":
         log.info("Fig. 2: a classifier is trained on the run's own radiographs, once, in %s", beside)
     return classifier_beside(run_dir)
 
@@ -275,7 +275,7 @@ FIGURES = (
         "patches of pneumonia radiographs",
         lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "pneumonia")},
     ),
-    PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": lung_fields(m.data, m.rows)}),
+    PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": draw_lung_fields(m.data, m.rows)}),
     PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
     PaperFigure(
         "Fig. 7",
@@ -304,11 +304,11 @@ def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, s
     for stem, part in parts.items():
         if isinstance(part, Path):
             for suffix in (".png", ".csv"):
-                with whole(output / f"{stem}{suffix}") as aside:
+                with atomic_write(output / f"{stem}{suffix}") as aside:
                     shutil.copyfile(part.with_name(part.name + suffix), aside)
             continue
         figures.save(part.figure, output / f"{stem}.png")
-        with whole(output / f"{stem}.csv") as aside:
+        with atomic_write(output / f"{stem}.csv") as aside:
             part.numbers.to_csv(aside, index=False, float_format="%.6g")
         if figure.key == "table1":
             write_text(output / f"{stem}.md", markdown(part.numbers, _unit(material), material.ordered))

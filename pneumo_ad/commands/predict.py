@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, DataError, printable
-from pneumo_ad.inference.predictor import Judge
+from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
 from pneumo_ad.prediction.opening import open_judge
@@ -98,7 +98,7 @@ def predict(arguments: Sequence[str]) -> Predicted:
         return found
 
 
-def predict_files(judge: Judge, files: Sequence[File], output: OutputFolder, pictures: Pictures) -> Predicted:
+def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures) -> Predicted:
     """Judge what is left of some files, and write the tables.
 
     Args:

@@ -31,11 +31,11 @@ from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all, compose_job
 from pneumo_ad.runs.ddp import count_processes, launch
 from pneumo_ad.runs.device import device_of
-from pneumo_ad.runs.jobs import INTERRUPTED, claim
+from pneumo_ad.runs.jobs import INTERRUPTED, lock
 from pneumo_ad.runs.options import check_evaluation
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.provenance import record
-from pneumo_ad.runs.record import keep_recipe, read_story, recorded, tell
+from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded, update_run_json
 from pneumo_ad.runs.run import Run, load_run
 from pneumo_ad.runs.split import keep_split, write_split
 from pneumo_ad.runs.tracking import log_config, log_outcome
@@ -57,7 +57,7 @@ def train(config: DictConfig) -> dict[str, object]:
     # Its greetings would come twice, through its own handler and through Hydra's.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run_dir = Path(config.run_dir)
-    tell(run_dir, **record(config))
+    update_run_json(run_dir, **record(config))
     datamodule, module = build_parts(config)
     loggers: list[Logger] = build_all(config.logger)
     _try_out(module, datamodule)
@@ -72,9 +72,9 @@ def train(config: DictConfig) -> dict[str, object]:
     processes = count_processes(config.trainer)
     datamodule.check_processes(processes)
     prepared = time.perf_counter()
-    tell(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
-    tell(run_dir, shards=datamodule.shards, shards_left_out=list(datamodule.shards_left_out))
-    before = read_story(run_dir).get("seconds_training", 0)  # of a run that goes on
+    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
+    update_run_json(run_dir, shards=datamodule.shards, shards_left_out=list(datamodule.shards_left_out))
+    before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
     with closing(loggers):
         try:
             if processes > 1:
@@ -83,11 +83,11 @@ def train(config: DictConfig) -> dict[str, object]:
                 fit(config, datamodule, module, loggers)
         finally:
             fitted = time.perf_counter()
-            tell(run_dir, seconds_training=round(before + fitted - prepared, 1))
+            update_run_json(run_dir, seconds_training=round(before + fitted - prepared, 1))
         if config.evaluate:
             evaluate_run(load_run(run_dir), run_dir, config.evaluate)
             print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
-            tell(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
+            update_run_json(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
             log_outcome(config, run_dir, loggers)
     print(f"run: {run_dir}")
     if any(isinstance(logger, TensorBoardLogger) for logger in loggers):
@@ -130,7 +130,7 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule, logg
         compile_net(module.net, trainer.strategy.root_device)
     go_on(trainer, module, datamodule, run_dir)
     if trainer.is_global_zero:
-        tell(
+        update_run_json(
             run_dir,
             device=str(trainer.strategy.root_device),
             processes=trainer.world_size,
@@ -212,10 +212,10 @@ def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
     table = datamodule.store.table
     keep_contents(datamodule.store, run_dir)
     write_split(table, run_dir)
-    tell(run_dir, copies_across_splits=warn_of_copies(table))
+    update_run_json(run_dir, copies_across_splits=warn_of_copies(table))
     patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
-    tell(run_dir, patches_train=patches["train"], patches_val=patches["val"])
+    update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
     log.info(
         "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
         len(table),
@@ -256,9 +256,9 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
         raise ConfigError(f"{hydras[0]}: start_run takes the folder and search_path as arguments of its own")
     config, hydra = compose_job("train", overrides, search_path)
     OmegaConf.update(hydra, "hydra.runtime.output_dir", str(folder.absolute()))  # on the command line Hydra notes it
-    with claim(folder):
+    with lock(folder):
         keep_recipe(folder, config, overrides, hydra)
-        if read_story(folder).get("status") != "finished":
+        if read_run_json(folder).get("status") != "finished":
             config.run_dir = str(folder)
             with recorded(folder):
                 train(config)

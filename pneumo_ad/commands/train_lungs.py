@@ -25,7 +25,7 @@ from pneumo_ad.runs.compose import build, build_all
 from pneumo_ad.runs.ddp import count_processes
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.provenance import record
-from pneumo_ad.runs.record import tell
+from pneumo_ad.runs.record import update_run_json
 from pneumo_ad.runs.tracking import log_config, log_metrics
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
         UserError: Something the config asks for cannot work.
     """
     run_dir = Path(config.run_dir)
-    tell(run_dir, **record(config))
+    update_run_json(run_dir, **record(config))
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin = Origin(config, run_dir)
     datamodule: LungDataModule = origin.datamodule()
@@ -61,7 +61,7 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
         go_on(trainer, module, datamodule, run_dir)
         best, metrics = _measure(config, module, tables, run_dir)
         log_metrics(loggers, metrics, trainer.global_step)
-    tell(run_dir, seconds=round(time.perf_counter() - started, 1), epoch=best)
+    update_run_json(run_dir, seconds=round(time.perf_counter() - started, 1), epoch=best)
     _print(metrics)
     print(f"run: {run_dir}\nweights: {run_dir / 'lung_unet.safetensors'}")
     return metrics

@@ -32,7 +32,7 @@ from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.runs.compose import compose_config
 from pneumo_ad.runs.jobs import end_after
-from pneumo_ad.runs.record import read_story, status
+from pneumo_ad.runs.record import read_run_json, status
 from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.saved import GIB, in_a_line, is_there, opened
 
@@ -197,7 +197,7 @@ def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT) as child:
             ended = child.wait()
     if ended:
-        return read_story(folder).get("reason") or f"exit status {ended}, see {folder}.log"
+        return read_run_json(folder).get("reason") or f"exit status {ended}, see {folder}.log"
     try:
         metrics = read_metrics(folder, "omitted")
     except DamagedError as reason:

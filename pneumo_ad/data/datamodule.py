@@ -23,7 +23,7 @@ from pneumo_ad.data.datasets import (
     PatchDataset,
     WholeRadiographs,
 )
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.lung_fields import LungFields, WholeImage
@@ -267,7 +267,7 @@ class PatchDataModule(L.LightningDataModule):
         """Every window of a split's radiographs of one label, of at most `images` of them, evenly chosen."""
         rows = self.rows(split, label)
         if images is not None:
-            rows = rows[spread(len(rows), images)]
+            rows = rows[evenly_spaced(len(rows), images)]
         return ExhaustivePatches(self.images, rows, self.grid, self.halo)
 
     def train_dataloader(self) -> DataLoader[PatchBatch]:

@@ -11,7 +11,7 @@ from pneumo_ad.metrics.catalogue import LEAST_IMAGES, missing_kind
 from pneumo_ad.metrics.conformal import conformal_threshold
 from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
 from pneumo_ad.metrics.proportion import false_alarm_rate, share_with_interval
-from pneumo_ad.runs.calibration import Calibration
+from pneumo_ad.runs.calibration import ValidationScores
 
 # What needs held-out normals and radiographs that neither training nor calibration saw.
 DECIDED = ("false_alarms/patch", "false_alarms/image", "image/sensitivity", "image/balanced_accuracy")
@@ -19,7 +19,7 @@ DECIDED = ("false_alarms/patch", "false_alarms/image", "image/sensitivity", "ima
 Found = tuple[dict[str, float], dict[str, str]]
 
 
-def false_alarms(result: Examination, calibration: Calibration, rate: float, name: str = "score") -> Found:
+def false_alarms(result: Examination, calibration: ValidationScores, rate: float, name: str = "score") -> Found:
     """A conformal threshold on held-out normal lung and on held-out normal radiographs, and what came of each.
 
     Args:

@@ -12,13 +12,13 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
-from pneumo_ad.evaluation.measures import measure
-from pneumo_ad.evaluation.pictures import draw
+from pneumo_ad.evaluation.measures import measure_evaluation
+from pneumo_ad.evaluation.pictures import draw_evaluation
 from pneumo_ad.evaluation.summary import kept_words
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
 from pneumo_ad.inference.scorer import Scoring
-from pneumo_ad.runs.calibration import Calibration, fit_thresholds, validation_scores
+from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.maps import POINTS, SampledMaps, sample, write_maps
@@ -53,7 +53,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     if (kept := scoring.kept(data)) != data.grid:
         log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
     result = examine(scoring, data, rows)
-    findings = measure(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
+    findings = measure_evaluation(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
     findings.explain_missing_kinds(unfitted)
     if config.matched:
         reason = too_few(data.store.table["label"].iloc[rows])  # before a store is built for it
@@ -92,11 +92,11 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
     shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
-    draw(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
+    draw_evaluation(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
     return output
 
 
-def _calibrate(run: Run, scoring: Scoring) -> Calibration:
+def _calibrate(run: Run, scoring: Scoring) -> ValidationScores:
     """Scores of held-out validation patients; none where data were changed and the run's own are not at hand.
 
     Args:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.labels import NORMAL, NOT_KNOWN, PADDING, PNEUMONIA, UNKNOWN
-from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, Evidence
+from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, GroundTruth
 from pneumo_ad.metrics.kinds import true_kinds
 from pneumo_ad.patches import PatchGrid
 
@@ -42,7 +42,7 @@ def places_for_pixels(
     return np.sort(np.concatenate([group[::every] for group in groups]))
 
 
-def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> Evidence:
+def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> GroundTruth:
     """Labels, patients, true kinds of windows and true pixels of some radiographs.
 
     What is known of pixels tells `PixelTruth`; kinds need the lung to be known too.
@@ -81,7 +81,7 @@ def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: Pa
         kind[i][grid.window_shares(content)[0] < 1] = PADDING
         shares = lung_shares(data, rows[i : i + 1])[0]
         lung_share[i], any_in_lung[i] = shares[numbers], (shares > MOSTLY_LUNG).any()
-    return Evidence(
+    return GroundTruth(
         patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
         normal=normal,
         pneumonia=(table["label"] == PNEUMONIA).to_numpy(),

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import TRIVIAL, Scoring, placed
-from pneumo_ad.metrics.catalogue import Evidence
+from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.scorer import check_finite
 
@@ -29,13 +29,13 @@ class Examination:
         evidence: What masks and labels tell of these.
         window: By score, (I, N); `sad` where the net reconstructs patches.
         image: By score, (I,).
-        pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph of `Evidence.pixel_truth`.
+        pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph of `GroundTruth.pixel_truth`.
         maps: By place in `rows`, (H, W) map of the run's score of those that figures show.
     """
 
     rows: npt.NDArray[np.int64]
     grid: PatchGrid
-    evidence: Evidence
+    evidence: GroundTruth
     window: dict[str, npt.NDArray[np.float32]]
     image: dict[str, npt.NDArray[np.float64]]
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]]
@@ -88,7 +88,7 @@ def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]
     )
 
 
-def typical_places(evidence: Evidence, most: int = _SHOWN) -> list[int]:
+def typical_places(evidence: GroundTruth, most: int = _SHOWN) -> list[int]:
     """Places of radiographs to show, at most so many of each class: pneumonia first, those with truth if there are.
 
     Args:
@@ -99,5 +99,5 @@ def typical_places(evidence: Evidence, most: int = _SHOWN) -> list[int]:
     for group in (evidence.pneumonia, evidence.normal):
         with_truth = [i for i in np.flatnonzero(group) if i in evidence.pixel_truth]
         places = with_truth or np.flatnonzero(group).tolist()
-        chosen += [int(places[i]) for i in spread(len(places), most)]
+        chosen += [int(places[i]) for i in evenly_spaced(len(places), most)]
     return sorted(set(chosen), key=chosen.index) or list(range(min(most, len(evidence.patient))))

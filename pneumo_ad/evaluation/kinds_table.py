@@ -11,7 +11,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.evaluation.background import background
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
-from pneumo_ad.metrics.catalogue import Evidence
+from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
 
 MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background
@@ -41,7 +41,7 @@ def background_shares(data: PatchDataModule, grid: PatchGrid, rows: npt.NDArray[
 
 
 def kinds_table(
-    values: npt.NDArray[np.floating], evidence: Evidence, background_share: npt.NDArray[np.floating]
+    values: npt.NDArray[np.floating], evidence: GroundTruth, background_share: npt.NDArray[np.floating]
 ) -> pd.DataFrame:
     """What is measured of each kind of window.
 

@@ -16,14 +16,14 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.decisions import DECIDED, false_alarms, oracles
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
-from pneumo_ad.files import whole
+from pneumo_ad.files import atomic_write
 from pneumo_ad.inference.scorer import TRIVIAL
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG, PADDING
 from pneumo_ad.metrics.catalogue import (
     LEAST_IMAGES,
     LEVELS,
-    Evidence,
-    Measured,
+    GroundTruth,
+    MeasuredScore,
     Questions,
     counts,
     headline,
@@ -36,7 +36,7 @@ from pneumo_ad.metrics.oracle import best_dice
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import image_shortcuts, shortcut_aurocs
 from pneumo_ad.metrics.thresholds import Thresholds
-from pneumo_ad.runs.calibration import JUDGED, Calibration
+from pneumo_ad.runs.calibration import JUDGED, ValidationScores
 
 UNORDERED = "the score does not order what lies outside the lung; windows are told as opacity or not"
 
@@ -78,14 +78,14 @@ class Findings:
     def write_tables(self, folder: Path) -> None:
         """Each as csv."""
         for name, rows in self.tables.items():
-            with whole(folder / f"{name}.csv") as aside:
+            with atomic_write(folder / f"{name}.csv") as aside:
                 rows.to_csv(aside, index=False, float_format="%.6g")
 
 
-def measure(
+def measure_evaluation(
     data: PatchDataModule,
     result: Examination,
-    calibration: Calibration,
+    calibration: ValidationScores,
     thresholds: Mapping[str, Thresholds],
     false_alarm_rate: float,
     seen_before: bool = False,
@@ -106,7 +106,7 @@ def measure(
     for name in JUDGED:
         told = name in thresholds and thresholds[name].tell_outside
         kind = thresholds[name].classify(result.window[name]) if told else None
-        measured = Measured(result.window[name], kind, result.pixel[name], result.image[name])
+        measured = MeasuredScore(result.window[name], kind, result.pixel[name], result.image[name])
         prefix = "" if name == "score" else f"{name}/"
         findings.add(headline(evidence, measured, questions), prefix)
         if name in thresholds and not told and findings.omitted.get(f"{prefix}patch/macro_f1") == "no thresholds":
@@ -130,7 +130,7 @@ def measure(
     return findings
 
 
-def localisation(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:
+def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:
     """`pixel/pro`, `pixel/pointing_game` (with the chance of hitting) and their `_in_lung`; `oracle/dice`.
 
     Args:

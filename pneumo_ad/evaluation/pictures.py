@@ -13,7 +13,7 @@ import torch
 
 from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
@@ -29,7 +29,7 @@ _PATCHES = 8  # columns of a panel
 Modality = Mapping[str, float]
 
 
-def draw(
+def draw_evaluation(
     folder: Path,
     run: Run,
     result: Examination,
@@ -94,7 +94,7 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
     if not len(places):
         raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
     order = np.argsort(result.window["sad"][chosen], kind="stable")
-    picked = places[order[spread(len(order), _PATCHES)]]
+    picked = places[order[evenly_spaced(len(order), _PATCHES)]]
     patches = torch.from_numpy(cut(data, result.grid, result.rows, picked, data.halo))[:, None]
     with torch.inference_mode():
         examined = run.module.examine(patches.to(next(run.module.net.parameters()).device).float() / 255)

@@ -19,9 +19,9 @@ from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import Thresholds
-from pneumo_ad.report import RESIDUAL, Measured, Page, Radiograph
-from pneumo_ad.runs.jobs import claim
-from pneumo_ad.runs.record import read_story
+from pneumo_ad.report import RESIDUAL, Headline, Page, Radiograph
+from pneumo_ad.runs.jobs import lock
+from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.scorer import scoring_of
 from pneumo_ad.runs.subset import chosen_rows
@@ -59,7 +59,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
             )
         else:
             log.info("no evaluation of this in %s: it is made first", evaluated)
-        with claim(evaluated, wait=_PATIENCE):
+        with lock(evaluated, wait=_PATIENCE):
             windows = earlier_scores(evaluated, run, scoring, rows)
             if windows is None:  # nobody made it while we waited
                 evaluate_run(run, evaluated, subset)
@@ -90,14 +90,14 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         radiographs=radiographs,
         thresholds=Thresholds(*about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         normals=about.get("held_out_normals"),
-        headline=headline(found),
+        headline=headline_rows(found),
         map_units={RESIDUAL: "grey levels of difference"},
         notes=notes(found, radiographs, len(rows)),
         config=_config(run, about),
     )
 
 
-def headline(found: dict[str, Any]) -> list[Measured]:
+def headline_rows(found: dict[str, Any]) -> list[Headline]:
     """Rows of the table of metrics, from a `metrics.json`; metrics that it does not hold are left out."""
     words = HEADLINE | {
         key: text.format(declared=found.get("false_alarms/declared", np.nan)) for key, text in DECISIONS.items()
@@ -108,7 +108,7 @@ def headline(found: dict[str, Any]) -> list[Measured]:
             continue
         best = strongest_shortcut(found, key)
         rows.append(
-            Measured(
+            Headline(
                 metric,
                 found[key],
                 found.get(f"{key}_low"),
@@ -161,7 +161,7 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
 
 def _config(run: Run, about: dict[str, Any]) -> str:
     """The config, below what tells where the numbers come from."""
-    story = read_story(run.folder)
+    story = read_run_json(run.folder)
     facts = {
         "run": run.folder,
         "commit": story.get("commit", ""),

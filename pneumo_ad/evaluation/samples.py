@@ -8,14 +8,14 @@ from torch import nn
 
 from pneumo_ad import figures
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
-from pneumo_ad.figures.net_layers import trace
+from pneumo_ad.figures.net_layers import trace_layers
 from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
 from pneumo_ad.labels import NORMAL, OTHER, PNEUMONIA
 from pneumo_ad.lungs import FileFields, SegmenterFields, WholeImage
-from pneumo_ad.metrics.catalogue import Evidence
+from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
 
 _OF_CLASS = 4  # radiographs in Fig. 1
@@ -36,7 +36,7 @@ def sample_radiographs(data: PatchDataModule, rows: Rows) -> Drawn:
     for label in (NORMAL, PNEUMONIA, OTHER):
         own = rows[(table["label"].iloc[rows] == label).to_numpy()]
         if len(own):
-            chosen[label] = own[spread(len(own), _OF_CLASS)]
+            chosen[label] = own[evenly_spaced(len(own), _OF_CLASS)]
     pictures = {
         label: ([np.asarray(data.store.images[row]) for row in own], table["image"].iloc[own].tolist())
         for label, own in chosen.items()
@@ -45,7 +45,7 @@ def sample_radiographs(data: PatchDataModule, rows: Rows) -> Drawn:
     return Drawn(figures.sample_rows(pictures), numbers)
 
 
-def sample_patches(data: PatchDataModule, grid: PatchGrid, rows: Rows, evidence: Evidence, origin: str) -> Drawn:
+def sample_patches(data: PatchDataModule, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str) -> Drawn:
     """Figs. 3 and 4: fifty windows, evenly spaced over the radiographs.
 
     Args:
@@ -61,12 +61,12 @@ def sample_patches(data: PatchDataModule, grid: PatchGrid, rows: Rows, evidence:
     places = np.argwhere(origins(evidence)[origin])
     if not len(places):
         raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
-    picked = places[spread(len(places), COLUMNS * ROWS)]
+    picked = places[evenly_spaced(len(places), COLUMNS * ROWS)]
     title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches of {grid.patch} × {grid.patch}"
     return Drawn(figures.patch_grid(cut(data, grid, rows, picked), title), located(data, grid, rows, evidence, picked))
 
 
-def lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
+def draw_lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
     """Fig. 5: lung fields of some radiographs of each class, and where they come from.
 
     Args:
@@ -83,7 +83,7 @@ def lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
     for label, number in _FIELDS.items():
         own = rows[(table["label"].iloc[rows] == label).to_numpy()]
         if len(own):
-            chosen += own[spread(len(own), number)].tolist()
+            chosen += own[evenly_spaced(len(own), number)].tolist()
     if not chosen:
         raise DataError("no radiograph is normal or pneumonia")
     fields = [np.asarray(data.lung_fields[row]) for row in chosen]
@@ -114,7 +114,7 @@ def net_architecture(net: nn.Module, data: PatchDataModule) -> Drawn:
     """
     side = data.grid.patch + 2 * data.halo
     size = data.grid.image_size if data.view == "image" else (side, side)
-    layers = trace(net, size)
+    layers = trace_layers(net, size)
     parameters = sum(layer.parameters for layer in layers)
     title = f"{type(net).__name__}: {parameters:,} parameters, input {size[0]} × {size[1]}"
     numbers = pd.DataFrame([vars(layer) for layer in layers])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.datamodule import PatchDataModule
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
@@ -40,9 +40,9 @@ def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], mos
         own = np.flatnonzero(images["label"] == label)
         own = own[np.argsort(images["score"].to_numpy(dtype=float)[own], kind="stable")]
         known, others = own[with_truth[own]], own[~with_truth[own]]
-        picked = known[spread(len(known), min(room, len(known)))]
+        picked = known[evenly_spaced(len(known), min(room, len(known)))]
         chosen += picked.tolist()
-        chosen += others[spread(len(others), min(room - len(picked), len(others)))].tolist()
+        chosen += others[evenly_spaced(len(others), min(room - len(picked), len(others)))].tolist()
     return np.array(sorted(chosen), dtype=np.int64)
 
 

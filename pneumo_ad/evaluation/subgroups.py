@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, OPACITY, OUTSIDE_LUNG
-from pneumo_ad.metrics.catalogue import LEAST_IMAGES, Evidence, Measured
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, GroundTruth, MeasuredScore
 from pneumo_ad.metrics.ranking import auroc_with_interval
 
 MOST_VALUES = 12  # of a column, the commonest; the rest, and those of fewer than LEAST_IMAGES, are one row
@@ -44,7 +44,7 @@ class Subgroup:
 
 
 def subgroups(
-    columns: pd.DataFrame, evidence: Evidence, measured: Measured, image_score: npt.NDArray[np.floating]
+    columns: pd.DataFrame, evidence: GroundTruth, measured: MeasuredScore, image_score: npt.NDArray[np.floating]
 ) -> tuple[list[Subgroup], dict[str, str]]:
     """AUROC of image, pixels in the lung and patches within each value of each column.
 
@@ -112,7 +112,7 @@ def _groups(words: npt.NDArray[np.str_], counted: pd.Series) -> list[tuple[str, 
 
 
 def _within(
-    chosen: npt.NDArray[np.bool_], evidence: Evidence, measured: Measured, image_score: npt.NDArray[np.floating]
+    chosen: npt.NDArray[np.bool_], evidence: GroundTruth, measured: MeasuredScore, image_score: npt.NDArray[np.floating]
 ) -> tuple[dict[str, float], dict[str, str]]:
     """`METRICS` of the chosen radiographs, and the reason for each that they do not allow."""
     labelled = np.flatnonzero(chosen & (evidence.normal | evidence.pneumonia) & ~np.isnan(image_score))
@@ -144,7 +144,7 @@ def _within(
 
 
 def _lung_pixels(
-    chosen: npt.NDArray[np.bool_], evidence: Evidence, measured: Measured
+    chosen: npt.NDArray[np.bool_], evidence: GroundTruth, measured: MeasuredScore
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Truth, score and owner of every known pixel inside the lungs of the chosen radiographs."""
     truth, score, owner = [np.zeros(0, np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]

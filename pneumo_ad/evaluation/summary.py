@@ -22,7 +22,7 @@ _ABOUT: Expected = {
 }
 
 
-def cell(metrics: dict[str, float], key: str) -> str:
+def figure_with_interval(metrics: dict[str, float], key: str) -> str:
     """A figure with its interval, where it has one; a dash where there is none.
 
     Args:
@@ -60,7 +60,10 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     for key, words in HEADLINE.items():
         if any(key in metrics for metrics in evaluations.values()):
             columns = (
-                (cell(metrics, key) + _shortcut(metrics, key), cell(metrics, f"brightness/{key}"))
+                (
+                    figure_with_interval(metrics, key) + _shortcut(metrics, key),
+                    figure_with_interval(metrics, f"brightness/{key}"),
+                )
                 for metrics in evaluations.values()
             )
             table.add_row(words, *chain.from_iterable(columns))
@@ -85,14 +88,14 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
         by = f" by {normals} held-out normals" if normals else ""
         line = (
             f"false alarms: declared {metrics['false_alarms/declared']:.3f}{by}, on unseen normal radiographs "
-            f"{cell(metrics, 'false_alarms/image')}"
+            f"{figure_with_interval(metrics, 'false_alarms/image')}"
         )
         if "false_alarms/patch" in metrics:
-            line += f", on patches of unseen normal lung {cell(metrics, 'false_alarms/patch')}"
+            line += f", on patches of unseen normal lung {figure_with_interval(metrics, 'false_alarms/patch')}"
         console.print(line)
     if "image/balanced_accuracy" in metrics:
         console.print(
-            f"at that threshold: sensitivity {cell(metrics, 'image/sensitivity')}, balanced accuracy "
+            f"at that threshold: sensitivity {figure_with_interval(metrics, 'image/sensitivity')}, balanced accuracy "
             f"{metrics['image/balanced_accuracy']:.3f} (oracle threshold, chosen on the truth itself: "
             f"{metrics['oracle/image_balanced_accuracy']:.3f})"
         )

@@ -12,7 +12,7 @@ import pandas as pd
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import printable
 from pneumo_ad.evaluation.examination import Examination
-from pneumo_ad.files import whole
+from pneumo_ad.files import atomic_write
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
 from pneumo_ad.metrics.conformal import decisions, p_values
 from pneumo_ad.metrics.thresholds import Thresholds
@@ -46,7 +46,7 @@ def write_tables(
         decided = decisions(p, len(normals), false_alarm_rate)
         whole_radiographs["anomalous"] = ["" if one is None else str(one) for one in decided]
     for name, frame in (("patches", patches(data, result, kinds)), ("images", whole_radiographs)):
-        with whole(output / f"{name}.csv") as aside:
+        with atomic_write(output / f"{name}.csv") as aside:
             frame.to_csv(aside, index=False, float_format="%.6g")
 
 

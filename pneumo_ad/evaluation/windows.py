@@ -11,7 +11,7 @@ import pandas as pd
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.figures import Figure
 from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
-from pneumo_ad.metrics.catalogue import Evidence
+from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid, gather
 
 
@@ -22,7 +22,7 @@ class Drawn(NamedTuple):
     numbers: pd.DataFrame
 
 
-def origins(evidence: Evidence) -> dict[str, npt.NDArray[np.bool_]]:
+def origins(evidence: GroundTruth) -> dict[str, npt.NDArray[np.bool_]]:
     """(I, N) each: windows wholly inside normal lungs, and every window of pneumonia radiographs, without padding."""
     real = evidence.kind != PADDING
     return {
@@ -35,7 +35,7 @@ def located(
     data: PatchDataModule,
     grid: PatchGrid,
     rows: npt.NDArray[np.int64],
-    evidence: Evidence,
+    evidence: GroundTruth,
     places: npt.NDArray[np.int64],
 ) -> pd.DataFrame:
     """Columns `image`, `label`, `top`, `left`, `lung_share`, `kind_true` ("" where not known) of some windows.

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from pneumo_ad.export.card_figures import false_alarms, measured
-from pneumo_ad.export.description import Description
+from pneumo_ad.export.card_figures import false_alarms_in_words, measured
+from pneumo_ad.export.description import ModelDescription
 
 MISSING = "not recorded in the run folder"
 
@@ -37,7 +37,7 @@ class Record:
     checkpoint: str
 
 
-def model_card(model: Description, record: Record, headline: Mapping[str, str]) -> str:
+def model_card(model: ModelDescription, record: Record, headline: Mapping[str, str]) -> str:
     """Markdown.
 
     Args:
@@ -52,7 +52,7 @@ def model_card(model: Description, record: Record, headline: Mapping[str, str]) 
         "Data": _data(record),
         "Training": _training(record),
         "What was measured": measured(record.metrics, headline, changes),
-        "False alarms": false_alarms(record.metrics, normals, rate),
+        "False alarms": false_alarms_in_words(record.metrics, normals, rate),
         "Limits": _limits(record),
         "Export": _export(model),
         "How to use it": _usage(model),
@@ -66,7 +66,7 @@ def model_card(model: Description, record: Record, headline: Mapping[str, str]) 
 _WARNING = "**Not a medical device.** For research. Do not use it to decide about patients."
 
 
-def _what(model: Description, record: Record) -> str:
+def _what(model: ModelDescription, record: Record) -> str:
     height, width = model.grid.image_size
     net = _class(record.config["net"])
     sees = {
@@ -83,7 +83,7 @@ def _what(model: Description, record: Record) -> str:
     )
 
 
-def _kinds(model: Description) -> str:
+def _kinds(model: ModelDescription) -> str:
     """What is told of each window."""
     thresholds = model.standard.thresholds
     if thresholds is None:
@@ -143,7 +143,7 @@ def _limits(record: Record) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _export(model: Description) -> str:
+def _export(model: ModelDescription) -> str:
     files = ", ".join(f"`{name}`" for name in model.files.values())
     lungs = (
         "`lungs` gives the probability of lung; pneumo_ad takes what is above 0.5, drops small parts and fills holes, "
@@ -168,7 +168,7 @@ def _export(model: Description) -> str:
     )
 
 
-def _usage(model: Description) -> str:
+def _usage(model: ModelDescription) -> str:
     packages = {"onnx": "onnxruntime numpy pillow", "torch_export": "torch numpy pillow"}[model.format]
     return (
         f"```bash\npip install {packages}\npython example.py RADIOGRAPH.png MAP.png\n```\n\n"

@@ -82,7 +82,7 @@ def _shortcuts(metrics: Metrics, key: str) -> dict[str, float]:
     }
 
 
-def false_alarms(metrics: Metrics, normals: int, rate: float) -> str:
+def false_alarms_in_words(metrics: Metrics, normals: int, rate: float) -> str:
     """Declared and realised rates of false alarms.
 
     Args:

@@ -14,7 +14,7 @@ from pneumo_ad import scores
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
-from pneumo_ad.inference.predictor import Standard
+from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
@@ -43,7 +43,7 @@ _EXPECTED: Expected = {
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelDescription:
     """What an exported model is.
 
     Attributes:
@@ -63,7 +63,7 @@ class Description:
     grid: PatchGrid
     fit: Fit
     view: str
-    standard: Standard
+    standard: Calibration
     files: dict[str, str]
     about: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -146,7 +146,7 @@ def _tensor(name: str, shape: Sequence[str | int], words: str, values: list[int]
     return found | ({"range": values} if values else {})
 
 
-def read_description(folder: Path) -> Description:
+def read_description(folder: Path) -> ModelDescription:
     """What lies in a folder that `pneumo-ad export` wrote, its files as they were written.
 
     Raises:
@@ -168,12 +168,12 @@ def read_description(folder: Path) -> Description:
         notes = list(content.get("notes", []))  # which the first version did not write
         thresholds, unordered = _told(standard)
         height, width = content["image_size"]
-        found = Description(
+        found = ModelDescription(
             content["format"],
             PatchGrid((height, width), content["patch"], content["stride"], content["cover"]),
             content["fit"],
             content["view"],
-            Standard(
+            Calibration(
                 standard["score"],
                 standard["unit"],
                 np.array(standard["normals"], dtype=np.float32),

@@ -88,7 +88,7 @@ def format_named(name: str, write: bool = False) -> Format:
     return form
 
 
-def trace(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
+def trace_graph(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
     """A module as a graph for batches of any size.
 
     Args:
@@ -124,7 +124,7 @@ def _save_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequenc
                 program, (), file, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=True,
                 external_data=False, verbose=False,
             )  # fmt: skip
-    except Exception as reason:  # as in `trace`
+    except Exception as reason:  # as in `trace_graph`
         words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
         raise ConfigError(f"ONNX has no words for this model ({words}); format=torch_export works") from reason
 

@@ -10,14 +10,14 @@ import numpy.typing as npt
 from pneumo_ad.errors import DataError, DivergedError
 from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, digest, read_description
 from pneumo_ad.export.formats import FORMATS, Floats, format_named
-from pneumo_ad.inference.predictor import Judged
+from pneumo_ad.inference.predictor import Prediction
 from pneumo_ad.lungs.segmenter import clean_field
 
 _AT_ONCE = 4  # radiographs; a graph keeps the windows of a step of each in memory
 
 
-class ExportedJudge:
-    """See `prediction.judge.Judge`.
+class ExportedPredictor:
+    """See `inference.predictor.Predictor`.
 
     Args:
         folder: Written by `pneumo-ad export`.
@@ -52,11 +52,11 @@ class ExportedJudge:
         # What an earlier version told otherwise is another judgement: a prediction that it began does not go on.
         self.identity = digest(folder / FILE)[:16] + "-opacity_or_not" * self.description.told_anew
 
-    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
-        """See `Judge`."""
+    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
+        """See `Predictor`."""
         fields = self.lung_fields(images, content)
         maps, windows, scores, _ = self.inside(images, fields, content)
-        return Judged.of(fields, maps[:, 0], windows, scores, content, self.grid)
+        return Prediction.of(fields, maps[:, 0], windows, scores, content, self.grid)
 
     def lung_fields(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """`images` (b, H, W) -> (b, H, W) of 0 and 1, cleaned; `content` where lungs are not sought."""

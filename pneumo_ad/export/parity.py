@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DivergedError
-from pneumo_ad.export.judge import ExportedJudge
-from pneumo_ad.inference.predictor import Judge
+from pneumo_ad.export.judge import ExportedPredictor
+from pneumo_ad.inference.predictor import Predictor
 
 Values = npt.NDArray[np.floating]
 
@@ -70,9 +70,9 @@ class Parity:
         )
 
 
-def compare(
-    reference: Judge,
-    exported: ExportedJudge,
+def check_parity(
+    reference: Predictor,
+    exported: ExportedPredictor,
     images: npt.NDArray[np.uint8],
     content: npt.NDArray[np.uint8],
     source: str,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell, fitting, outline, page, show
+from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell_width, draw_outline, fitting, page, show
 
 
 def grad_cam_panel(
@@ -31,13 +31,13 @@ def grad_cam_panel(
     """
     with mpl.rc_context(STYLE):
         height, width = images[0].shape
-        side = cell(len(images), 2, height / width, 1.6, beside=1.05, above=1.15)
+        side = cell_width(len(images), 2, height / width, 1.6, beside=1.05, above=1.15)
         figure = page(side * len(images) + 1.05, 2 * side * height / width + 1.1)
         axes = figure.subplots(2, len(images), squeeze=False)
         for column, (image, cam, field, share) in enumerate(zip(images, cams, lung_fields, shares, strict=True)):
             for axis in axes[:, column]:
                 show(axis, image)
-                outline(axis, field, FIELD)
+                draw_outline(axis, field, FIELD)
             name, *more = names[column].split("\n")
             axes[0, column].set_title("\n".join([fitting(name, side), *more]), size=SMALL)
             strength = cam / (cam.max() or 1)

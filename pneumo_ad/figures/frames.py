@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import COLOURS, RED, SMALL, STYLE, cell, fitting, outline, page, show
+from pneumo_ad.figures.style import COLOURS, RED, SMALL, STYLE, cell_width, draw_outline, fitting, page, show
 from pneumo_ad.patches import PatchGrid
 
 _SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
@@ -43,14 +43,14 @@ def red_frames(
         aspect = grid.image_size[0] / grid.image_size[1]
         columns = len(ranges) + 1
         # Below each picture stands a line of words, above the first row two.
-        side = cell(columns, len(images), aspect, 1.75, beside=0.4, above=0.2 * len(images) + 0.45)
+        side = cell_width(columns, len(images), aspect, 1.75, beside=0.4, above=0.2 * len(images) + 0.45)
         figure = page(side * columns + 0.4, (side * aspect + 0.2) * len(images) + 0.45)
         axes = figure.subplots(len(images), columns, squeeze=False)
         outlined = any(mask is not None and mask.any() for mask in opacities or ())
         for row, image in enumerate(images):
             show(axes[row, 0], image)
             axes[row, 0].set_ylabel("\n".join(fitting(line, side * aspect) for line in names[row].split("\n")), size=7)
-            outline(axes[row, 0], opacities[row] if opacities is not None else None, COLOURS["opacity"])
+            draw_outline(axes[row, 0], opacities[row] if opacities is not None else None, COLOURS["opacity"])
             for axis, (low, high) in zip(axes[row, 1:], ranges, strict=True):
                 show(axis, image)
                 inside = (scores[row] >= low) & (scores[row] < high)

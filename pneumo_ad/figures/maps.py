@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, cell, outline, page, show
+from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, cell_width, draw_outline, page, show
 
 _COLUMNS = 4
 
@@ -34,7 +34,7 @@ def anomaly_maps(
     blocks = -(-len(images) // columns)
     with mpl.rc_context(STYLE):
         aspect = images[0].shape[0] / images[0].shape[1]
-        side = cell(columns, 2 * blocks, aspect, 1.9, beside=0.85, above=0.4 * blocks)
+        side = cell_width(columns, 2 * blocks, aspect, 1.9, beside=0.85, above=0.4 * blocks)
         figure = page(side * columns + 0.85, (2 * side * aspect + 0.4) * blocks)
         axes = figure.subplots(2 * blocks, columns, squeeze=False)
         for axis in axes.flat:
@@ -46,8 +46,8 @@ def anomaly_maps(
             show(axes[row, column], image)
             axes[row, column].set_title(names[number], size=SMALL)
             show(axes[row + 1, column], maps[number], top, "inferno")
-            outline(axes[row, column], mask, COLOURS["opacity"])
-            outline(axes[row + 1, column], mask, "white")
+            draw_outline(axes[row, column], mask, COLOURS["opacity"])
+            draw_outline(axes[row + 1, column], mask, "white")
         bar = figure.colorbar(axes[1, 0].images[0], ax=axes.ravel().tolist(), shrink=0.5, aspect=30)
         bar.set_label(unit, size=SMALL)
         bar.ax.tick_params(labelsize=SMALL)

@@ -68,7 +68,7 @@ class Layer:
         return self.channels, self.height, self.width
 
 
-def trace(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
+def trace_layers(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
     """The layers of a net in the order in which a picture passes them, the input first.
 
     Modules of torch and modules without further ones inside are layers, seen through forward hooks; so are functions
@@ -79,7 +79,8 @@ def trace(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
         net: (B, 1, H, W) -> anything; a copy of it is traced, in evaluation mode.
         size: H and W in pixels.
 
-    >>> [(layer.kind, layer.shape) for layer in trace(nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2)), (8, 8))]
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2))
+    >>> [(layer.kind, layer.shape) for layer in trace_layers(net, (8, 8))]
     [('Input', (1, 8, 8)), ('Conv2d', (4, 6, 6)), ('MaxPool2d', (4, 3, 3))]
     """
     net = copy.deepcopy(net).cpu().eval()  # without what a compiler made of it

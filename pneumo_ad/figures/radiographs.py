@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell, fitting, outline, page, show
+from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell_width, draw_outline, fitting, page, show
 
 # No grey, so that no pixel of a lung is mistaken for it.
 BACKGROUND = "#c6dbef"
@@ -28,7 +28,7 @@ def sample_rows(rows: Mapping[str, tuple[Images, Sequence[str]]]) -> Figure:
     aspect = images[0].shape[0] / images[0].shape[1]
     columns = max(len(pictures) for pictures, _ in rows.values())
     with mpl.rc_context(STYLE):
-        side = cell(columns, len(rows), aspect, 1.65, beside=0.35, above=0.25 * len(rows))
+        side = cell_width(columns, len(rows), aspect, 1.65, beside=0.35, above=0.25 * len(rows))
         figure = page(side * columns + 0.35, (side * aspect + 0.25) * len(rows))
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for row, (name, (pictures, names)) in zip(axes, rows.items(), strict=True):
@@ -61,13 +61,13 @@ def lung_fields(images: Images, fields: Images, names: Sequence[str]) -> Figure:
     """
     aspect = images[0].shape[0] / images[0].shape[1]
     with mpl.rc_context(STYLE):
-        side = cell(len(images), 3, aspect, 1.6, beside=0.35, above=0.5)
+        side = cell_width(len(images), 3, aspect, 1.6, beside=0.35, above=0.5)
         figure = page(side * len(images) + 0.35, 3 * side * aspect + 0.5)
         axes = figure.subplots(3, len(images), squeeze=False)
         for column, (image, field, name) in enumerate(zip(images, fields, names, strict=True)):
             show(axes[0, column], image)
             show(axes[1, column], image)
-            outline(axes[1, column], field, FIELD)
+            draw_outline(axes[1, column], field, FIELD)
             show(axes[2, column], painted(image, field))
             axes[0, column].set_title("\n".join(fitting(line, side) for line in name.split("\n")), size=SMALL)
         for axis, words in zip(axes[:, 0], ("radiograph", "lung field", "lung alone"), strict=True):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pneumo_ad.files import whole
+from pneumo_ad.files import atomic_write
 
 PAGE_WIDTH, PAGE_HEIGHT = 7.0, 9.4  # inches of a page within its margins; figures are printed as large as they are
 SMALL = 7  # points of the smallest type
@@ -55,7 +55,9 @@ def page(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def cell(columns: int, rows: int, aspect: float, largest: float, beside: float = 0.0, above: float = 0.0) -> float:
+def cell_width(
+    columns: int, rows: int, aspect: float, largest: float, beside: float = 0.0, above: float = 0.0
+) -> float:
     """Width in inches of a picture of which `rows` by `columns` are to fit a page.
 
     Args:
@@ -84,7 +86,7 @@ def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gra
     axis.spines[:].set_visible(False)
 
 
-def outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) -> None:
+def draw_outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) -> None:
     """The edge of a mask of 0 and 1, if there is any.
 
     Args:
@@ -118,5 +120,5 @@ def save(figure: Figure, path: Path) -> None:
         figure: Drawn within `STYLE`.
         path: Of the PNG.
     """
-    with whole(path) as aside, mpl.rc_context(STYLE):
+    with atomic_write(path) as aside, mpl.rc_context(STYLE):
         figure.savefig(aside, dpi=300, format="png", facecolor="white", transparent=False)

@@ -16,9 +16,9 @@ from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.forward import forward
-from pneumo_ad.inference.maps import MapOf, anomaly_maps
+from pneumo_ad.inference.maps import MapOf, mean_maps
 from pneumo_ad.inference.radiographs import Scored, groups
-from pneumo_ad.inference.receptive_field import Reach, reach_of
+from pneumo_ad.inference.receptive_field import ReceptiveField, receptive_field
 from pneumo_ad.nets.output import Output, inner
 from pneumo_ad.patches import PatchGrid, check_halo, mirrored
 from pneumo_ad.patches.box_sums import Boxes
@@ -42,7 +42,7 @@ def score_densely(
 
     The halo must be as wide as the net sees: scores are then those that `score_radiographs` gives with the same halo,
     to 1e-4. The net is run once for each place that windows begin at within the windows of its poolings, once where
-    the stride is a multiple of `Reach.step`.
+    the stride is a multiple of `ReceptiveField.step`.
 
     Args:
         net: (B, 1, h, w) in [0, 1] -> `Output`, of any size; used as it is (mode, device).
@@ -93,10 +93,10 @@ def score_densely(
                         total = sum((term.total() for term in terms[1:]), terms[0].total())
                         sums[name][part, *shown] += total.cpu().numpy()
         windows = {name: values.reshape(len(values), -1) for name, values in found.items()}
-        yield Scored(group, windows, anomaly_maps(windows, sums, grid, map_of))
+        yield Scored(group, windows, mean_maps(windows, sums, grid, map_of))
 
 
-def check_dense(net: nn.Module, patch: int, halo: int, image_size: tuple[int, int]) -> Reach:
+def check_dense(net: nn.Module, patch: int, halo: int, image_size: tuple[int, int]) -> ReceptiveField:
     """See that a net run over whole radiographs scores what it scores window by window.
 
     Args:
@@ -109,10 +109,10 @@ def check_dense(net: nn.Module, patch: int, halo: int, image_size: tuple[int, in
         The net's reach.
 
     Raises:
-        ConfigError: The net cannot run over whole radiographs (`reach_of`), or the halo is too small; names those that
-            work.
+        ConfigError: The net cannot run over whole radiographs (`receptive_field`), or the halo is too small; names
+            those that work.
     """
-    reach = reach_of(net, patch + 2 * halo)
+    reach = receptive_field(net, patch + 2 * halo)
     if halo < reach.pixels:
         needed = reach.halo(patch)
         exact = f"halo={needed}, with which both are the same, or " if needed < min(image_size) else ""
@@ -159,7 +159,7 @@ class _Pass(NamedTuple):
         return mirrored(self.first - self.halo + np.arange(self.length), side)
 
 
-def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: Reach) -> list[_Pass]:
+def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: ReceptiveField) -> list[_Pass]:
     place = starts % reach.step
     found = []
     for one in np.unique(place):
@@ -169,7 +169,7 @@ def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: Reach) 
     return found
 
 
-def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision: torch.dtype) -> Output:
+def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: ReceptiveField, precision: torch.dtype) -> Output:
     """The net over (B, 1, h, w), in blocks that overlap as far as it sees: the same as at once, in bounded memory."""
     if x.numel() <= at_most:
         return forward(net, x, precision)

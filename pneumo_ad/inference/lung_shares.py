@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.inference import Radiographs
+from pneumo_ad.inference import Scorable
 
 
-def lung_shares(data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def lung_shares(data: Scorable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch.
 
     Args:

@@ -16,7 +16,7 @@ from pneumo_ad.patches import PatchGrid
 MapOf = Literal["residual", "score"]
 
 
-def anomaly_maps(
+def mean_maps(
     scores: Mapping[str, npt.NDArray[np.float32]],
     sums: Mapping[str, npt.NDArray[np.floating]],
     grid: PatchGrid,
@@ -30,7 +30,7 @@ def anomaly_maps(
         grid: The windows.
         map_of: What maps are the mean of.
 
-    >>> found = anomaly_maps({"score": np.array([[1, 3]], np.float32)}, {}, PatchGrid((2, 3), 1, 2), "score")
+    >>> found = mean_maps({"score": np.array([[1, 3]], np.float32)}, {}, PatchGrid((2, 3), 1, 2), "score")
     >>> found["score"].tolist()
     [[[1.0, nan, 3.0], [nan, nan, nan]]]
     """

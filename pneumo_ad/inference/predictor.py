@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Prediction:
     """A few radiographs, judged, in fitted pixels.
 
     Attributes:
@@ -46,7 +46,7 @@ class Judged:
         scores: npt.NDArray[np.floating],
         content: npt.NDArray[np.uint8],
         grid: PatchGrid,
-    ) -> Judged:
+    ) -> Prediction:
         """Put together; what is not finite becomes no score and a hole in the map.
 
         Args:
@@ -65,7 +65,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Standard:
+class Calibration:
     """What held-out normal radiographs and windows say of a score; plain numbers, so that it travels with a model.
 
     Attributes:
@@ -113,7 +113,7 @@ class Standard:
         ]
 
 
-class Judge(Protocol):
+class Predictor(Protocol):
     """From radiographs to what is thought of them.
 
     Attributes:
@@ -126,7 +126,7 @@ class Judge(Protocol):
 
     grid: PatchGrid
     fit: Fit
-    standard: Standard
+    standard: Calibration
     identity: str
     notes: list[str]
 
@@ -135,7 +135,7 @@ class Judge(Protocol):
         """What the net sees, `patch` or `image`."""
         ...
 
-    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
+    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
         """Judge some radiographs.
 
         Args:

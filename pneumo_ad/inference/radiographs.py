@@ -15,7 +15,7 @@ from pneumo_ad.patches import PatchGrid
 Mode = Literal["windows", "dense"]
 
 
-class Radiographs(Protocol):
+class Scorable(Protocol):
     """What can be scored: a data module with its store, or a few files that were just read."""
 
     @property
@@ -96,7 +96,7 @@ def groups(rows: npt.NDArray[np.integer], grid: PatchGrid) -> list[npt.NDArray[n
 
 @dataclass(frozen=True)
 class Loaded:
-    """`Radiographs` that lie in no store.
+    """`Scorable` that lie in no store.
 
     Attributes:
         grid: The windows.

@@ -19,7 +19,7 @@ _MOST_STEP = 32  # a net whose poolings take more pixels together is not looked 
 _FARTHEST = 512  # pixels; a net that sees more sees everything
 
 
-class Reach(NamedTuple):
+class ReceptiveField(NamedTuple):
     """What it takes to run a net over more than a patch.
 
     Attributes:
@@ -34,17 +34,17 @@ class Reach(NamedTuple):
     def halo(self, patch: int) -> int:
         """Least halo from which on the inner pixels of a patch are those of the whole radiograph.
 
-        >>> Reach(pixels=11, step=4).halo(patch=32)
+        >>> ReceptiveField(pixels=11, step=4).halo(patch=32)
         12
         """
         wanted = range(self.pixels, self.pixels + self.step)
         return next((halo for halo in wanted if (patch + 2 * halo) % self.step == 0), self.pixels)
 
 
-_KNOWN: WeakKeyDictionary[nn.Module, dict[int, Reach]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[nn.Module, dict[int, ReceptiveField]] = WeakKeyDictionary()
 
 
-def reach_of(net: nn.Module, side: int) -> Reach:
+def receptive_field(net: nn.Module, side: int) -> ReceptiveField:
     """Reach of a net that can run over pictures of any size; looked for once per net.
 
     Args:
@@ -55,7 +55,7 @@ def reach_of(net: nn.Module, side: int) -> Reach:
         ConfigError: It takes pictures of one size, sees all of a picture, or answers by where in the picture it is.
 
     >>> from pneumo_ad.nets import UNetAutoencoder
-    >>> reach_of(UNetAutoencoder(width=4, depth=1), side=32)
+    >>> receptive_field(UNetAutoencoder(width=4, depth=1), side=32)
     Reach(pixels=5, step=2)
     """
     known = _KNOWN.setdefault(net, {})
@@ -121,7 +121,7 @@ def _probe(net: nn.Module) -> nn.Module:
     return copy.deepcopy(net).cpu().eval()
 
 
-def _measure(net: nn.Module, side: int) -> Reach:
+def _measure(net: nn.Module, side: int) -> ReceptiveField:
     name = type(net).__name__
     probe = _probe(net)
     with torch.inference_mode(), _plain_sums():
@@ -134,7 +134,7 @@ def _measure(net: nn.Module, side: int) -> Reach:
         down, across = (_along(probe, side, least, thin, turned) for turned in (False, True))
         if down is None or across is None:
             raise ConfigError(_cannot(name, f"sees all of a picture, or more than {_FARTHEST} pixels around"))
-        reach = Reach(max(down.pixels, across.pixels), math.lcm(down.step, across.step, least))
+        reach = ReceptiveField(max(down.pixels, across.pixels), math.lcm(down.step, across.step, least))
         if not _shifts(probe, side, reach):
             raise ConfigError(_cannot(name, "answers by where in the picture something lies"))
     return reach
@@ -147,7 +147,7 @@ def _cannot(name: str, why: str) -> str:
     )
 
 
-def _along(net: nn.Module, side: int, least: int, thin: int, turned: bool) -> Reach | None:
+def _along(net: nn.Module, side: int, least: int, thin: int, turned: bool) -> ReceptiveField | None:
     """Reach along one side: which rows a row of NaN comes out at, for rows in all places of the poolings' windows."""
     rows = 3 * _MOST_STEP
     # Sizes that the net takes differ by `least`; longer pictures only where the NaN met the border of shorter ones.
@@ -171,11 +171,11 @@ def _along(net: nn.Module, side: int, least: int, thin: int, turned: bool) -> Re
             return None
         border = -(-middle // period) * period + period
         beyond = last[place < border].max() + 1 - border, border - first[place >= border].min()
-        return Reach(int(max(*beyond, torch.tensor(0))), period)
+        return ReceptiveField(int(max(*beyond, torch.tensor(0))), period)
     return None
 
 
-def _shifts(net: nn.Module, side: int, reach: Reach) -> bool:
+def _shifts(net: nn.Module, side: int, reach: ReceptiveField) -> bool:
     """Whether a picture that is shifted by the step comes out shifted, away from the border."""
     more = -(-2 * reach.pixels // reach.step) * reach.step
     length = side + more

@@ -14,7 +14,7 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference import (
     MapOf,
     Mode,
-    Radiographs,
+    Scorable,
     Scored,
     score_densely,
     score_radiographs,
@@ -65,11 +65,11 @@ class Scoring:
     def __post_init__(self) -> None:
         check_relative(self.relative)
 
-    def names(self, data: Radiographs) -> list[str]:
+    def names(self, data: Scorable) -> list[str]:
         """Of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
         return ["score", *TRIVIAL, *(["sad"] if data.view == "patch" else [])]
 
-    def kept(self, data: Radiographs) -> PatchGrid:
+    def kept(self, data: Scorable) -> PatchGrid:
         """The windows that are kept."""
         return data.grid.thinned(self.kept_windows)
 
@@ -82,7 +82,7 @@ class Scoring:
 
     def __call__(
         self,
-        data: Radiographs,
+        data: Scorable,
         rows: npt.NDArray[np.int64],
         progress: str | None,
         maps: bool = False,
@@ -113,7 +113,7 @@ class Scoring:
             yield part
 
     def _own_scale(
-        self, data: Radiographs, part: Scored, counted: npt.NDArray[np.bool_] | None
+        self, data: Scorable, part: Scored, counted: npt.NDArray[np.bool_] | None
     ) -> npt.NDArray[np.float32]:
         """(b,) quantile of each radiograph's own scores; padding is no part of it."""
         assert self.relative is not None
@@ -125,7 +125,7 @@ class Scoring:
 
     def _patches(
         self,
-        data: Radiographs,
+        data: Scorable,
         rows: npt.NDArray[np.int64],
         progress: str | None,
         map_of: MapOf | None,
@@ -149,7 +149,7 @@ class Scoring:
 
     def _whole(
         self,
-        data: Radiographs,
+        data: Scorable,
         rows: npt.NDArray[np.int64],
         progress: str | None,
         map_of: MapOf | None,

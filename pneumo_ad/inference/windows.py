@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pneumo_ad.inference.forward import forward
-from pneumo_ad.inference.maps import MapOf, anomaly_maps
+from pneumo_ad.inference.maps import MapOf, mean_maps
 from pneumo_ad.inference.radiographs import Scored, groups
 from pneumo_ad.nets.output import inner
 from pneumo_ad.patches import PatchGrid, check_halo, gather
@@ -73,7 +73,7 @@ def score_radiographs(
                 if pixels is not None:
                     sums[name].view(-1).scatter_add_(0, pixels, score.residual_map(x, output).reshape(-1))
         added = {name: total.cpu().numpy() for name, total in sums.items()}
-        yield Scored(group, found, anomaly_maps(found, added, grid, map_of))
+        yield Scored(group, found, mean_maps(found, added, grid, map_of))
 
 
 def _pixels(

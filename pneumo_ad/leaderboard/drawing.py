@@ -14,7 +14,7 @@ from pneumo_ad.errors import DamagedError, UserError
 from pneumo_ad.labels import IN_OPACITY
 from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.leaderboard.gather import natural
-from pneumo_ad.leaderboard.groups import Comparison, Group, read_images
+from pneumo_ad.leaderboard.groups import Comparison, Replicates, read_images
 from pneumo_ad.runs.maps import read_maps
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import GIB, read_table
@@ -26,7 +26,7 @@ _MOST_PANELS = 6
 _COLUMNS = 4  # radiographs whose maps are shown
 
 
-def draw(found: Comparison, overrides: Sequence[str]) -> None:
+def draw_comparison(found: Comparison, overrides: Sequence[str]) -> None:
     """Write every figure that can be drawn into `figures/` of the comparison.
 
     Args:
@@ -66,13 +66,13 @@ def _metric(found: Comparison, axis: str) -> Figure | None:
     return metric_by_axis(shown, axis, key, found.baseline(key), note) if shown else None
 
 
-def _first(found: Comparison) -> tuple[list[Group], str]:
+def _first(found: Comparison) -> tuple[list[Replicates], str]:
     left_out = len(found.groups) - _MOST_GROUPS
     note = f"the best {_MOST_GROUPS} of {len(found.groups)} groups; {left_out} left out" if left_out > 0 else ""
     return found.groups[:_MOST_GROUPS], note
 
 
-def _title(found: Comparison, group: Group) -> str:
+def _title(found: Comparison, group: Replicates) -> str:
     """`net=unet, patch=16`, a line per axis where they are many, and the metric."""
     words = [f"{key}={value}" for key, value in group.axes.items()] or ["all runs"]
     lines = [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]

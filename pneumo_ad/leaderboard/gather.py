@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.runs.dot_hydra import CONFIG, OVERRIDES, read_config, read_overrides
-from pneumo_ad.runs.record import Status, differences, flatten, read_story, status
+from pneumo_ad.runs.record import Status, differences, flatten, read_run_json, status
 from pneumo_ad.saved import is_there
 
 DEFAULT = "default"  # value of an axis in a run that was not told any
@@ -129,7 +129,7 @@ def _read_run(folder: Path, sweep: Path) -> SweptRun:
             config = read_config(folder)
         if is_there(folder / OVERRIDES):
             listed = read_overrides(folder)
-        story = read_story(folder)
+        story = read_run_json(folder)
     except DamagedError as reason:
         stands = Status("failed", str(reason))
     parts = [override.lstrip("+~").partition("=") for override in listed]

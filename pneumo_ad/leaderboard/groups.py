@@ -33,7 +33,7 @@ _GEOMETRY = ("image_size", "patch", "stride", "fit")  # what changes the windows
 
 
 @dataclass(frozen=True)
-class Group:
+class Replicates:
     """Replicates: runs that are equal on every swept axis but the seed.
 
     Attributes:
@@ -82,9 +82,9 @@ class Comparison:
     runs: list[SweptRun]
     evaluations: dict[str, Path]
     rows: pd.DataFrame
-    groups: list[Group] = field(default_factory=list)
+    groups: list[Replicates] = field(default_factory=list)
     sort: str | None = None
-    reference: Group | None = None
+    reference: Replicates | None = None
     reference_is: str = ""
     finest: str = ""
     pixels: SamePixels | None = None
@@ -105,7 +105,7 @@ class Comparison:
         return float(of_finest.get(f"brightness/{key}", np.nan))
 
 
-def measure(found: Comparison, overrides: Sequence[str]) -> None:
+def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
     """Fill in a row per run: how it stands, its axes and seed, every metric, seconds, parameters.
 
     Args:
@@ -187,7 +187,7 @@ def read_images(place: Path) -> pd.DataFrame:
     return read_table(place / "images.csv", columns, dtype=words, keep_default_na=False, na_values="")
 
 
-def check_evaluation(place: Path) -> None:
+def check_evaluated(place: Path) -> None:
     """See that what a comparison reads of an evaluation can be read.
 
     Args:
@@ -285,7 +285,7 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
         own = table.loc[list(names)]
         mean, sd = own.mean(), own.std(ddof=1)
         known = [str(key) for key in table.columns if own[str(key)].notna().any()]
-        groups.append(Group(first.axes, names, {key: (float(mean[key]), float(sd[key])) for key in known}))
+        groups.append(Replicates(first.axes, names, {key: (float(mean[key]), float(sd[key])) for key in known}))
     if not groups:
         return
     lowest_first = bool(found.sort) and str(found.sort).startswith(_LESS_IS_BETTER)
@@ -304,7 +304,7 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
         )
 
 
-def _compared(found: Comparison, group: Group, reference: Group) -> Group:
+def _compared(found: Comparison, group: Replicates, reference: Replicates) -> Replicates:
     key = found.sort
     if key is None or key not in group.summary:
         return group
@@ -315,10 +315,10 @@ def _compared(found: Comparison, group: Group, reference: Group) -> Group:
     if group.runs != reference.runs and key in reference.summary:
         plain = (group.summary[key][0] - reference.summary[key][0], np.nan, np.nan)
         difference = paired.difference(own, others) if paired and own and others else plain
-    return Group(group.axes, group.runs, group.summary, interval, difference)
+    return Replicates(group.axes, group.runs, group.summary, interval, difference)
 
 
-def _choose_reference(found: Comparison, groups: Sequence[Group], asked: str) -> tuple[Group, str]:
+def _choose_reference(found: Comparison, groups: Sequence[Replicates], asked: str) -> tuple[Replicates, str]:
     if asked:
         wanted = dict(part.split("=", 1) for part in re.split(r",(?![^\[]*\])", asked) if "=" in part)
         unknown = [key for key in wanted if key not in found.axes]

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pneumo_ad.leaderboard.gather import described
-from pneumo_ad.leaderboard.groups import DEFAULT_SORTS, Comparison, Group
+from pneumo_ad.leaderboard.groups import DEFAULT_SORTS, Comparison, Replicates
 
 _MUCH = 0.9  # of the lung; where less is common to all runs, a line says whose windows are few
 _ON_A_PAGE = ("patch/auroc_opacity_vs_healthy", "patch/auroc_outside_vs_healthy", "patch/sad_median_healthy")
@@ -103,7 +103,7 @@ def _value(summary: tuple[float, float]) -> str:
     return _number(mean) if np.isnan(sd) else f"{_number(mean)} ± {_number(sd)}"
 
 
-def _difference(group: Group, found: Comparison) -> str:
+def _difference(group: Replicates, found: Comparison) -> str:
     if group is found.reference:
         return "reference"
     if group.difference is None:

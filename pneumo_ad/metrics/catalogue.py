@@ -32,7 +32,7 @@ LEVELS = {
 
 
 @dataclass
-class Evidence:
+class GroundTruth:
     """What is known about I radiographs of N windows each.
 
     Attributes:
@@ -69,13 +69,13 @@ class Evidence:
 
 
 @dataclass
-class Measured:
+class MeasuredScore:
     """What a score says about the same radiographs.
 
     Attributes:
         window: (I, N) score of each window.
         kind: (I, N) predicted kinds, or None where no thresholds could be fitted.
-        pixel: By row, (H, W) anomaly map of the radiographs of `Evidence.pixel_truth`.
+        pixel: By row, (H, W) anomaly map of the radiographs of `GroundTruth.pixel_truth`.
         image: (I,) score of each radiograph.
     """
 
@@ -119,7 +119,7 @@ class Questions:
     patient: npt.NDArray[np.integer]
 
     @classmethod
-    def about(cls, evidence: Evidence) -> Questions:
+    def about(cls, evidence: GroundTruth) -> Questions:
         """All that the evidence may answer."""
         images, windows = evidence.kind.shape
         of_window = np.repeat(np.arange(images, dtype=np.int32), windows)
@@ -196,7 +196,7 @@ def _kinds(key: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
     return Question(key, "patch", kind == positive, kind == HEALTHY, names)
 
 
-def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
+def _known_pixels(evidence: GroundTruth) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
     """Truth of all known pixels of all radiographs, one after the other, and whose they are."""
     rows = sorted(evidence.pixel_truth)
     known = [evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
@@ -204,7 +204,7 @@ def _known_pixels(evidence: Evidence) -> tuple[npt.NDArray[np.int8], npt.NDArray
     return truth, np.repeat(np.array(rows, dtype=np.int32), [len(part) for part in known])
 
 
-def pixel_values(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def pixel_values(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """(n,) values of (H, W) maps at the known pixels, in the order of the questions about pixels.
 
     Args:
@@ -217,7 +217,7 @@ def pixel_values(evidence: Evidence, maps: Mapping[int, npt.NDArray[np.float32]]
 
 
 def headline(
-    evidence: Evidence, measured: Measured, questions: Questions | None = None
+    evidence: GroundTruth, measured: MeasuredScore, questions: Questions | None = None
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Every metric that the data allow, and the reason for each that they do not.
 
@@ -255,7 +255,7 @@ def headline(
     return metrics, omitted
 
 
-def missing_kind(evidence: Evidence) -> str | None:
+def missing_kind(evidence: GroundTruth) -> str | None:
     """The reason, where too few radiographs hold windows of one of the three kinds."""
     for kind in (HEALTHY, OPACITY, OUTSIDE):
         n = int((evidence.kind == kind).any(axis=1).sum())
@@ -264,7 +264,7 @@ def missing_kind(evidence: Evidence) -> str | None:
     return None
 
 
-def sad_medians(sad: npt.NDArray[np.floating], evidence: Evidence) -> tuple[dict[str, float], dict[str, str]]:
+def sad_medians(sad: npt.NDArray[np.floating], evidence: GroundTruth) -> tuple[dict[str, float], dict[str, str]]:
     """Median SAD in grey levels of each kind of window, of windows wholly inside normal lungs, of pneumonia windows.
 
     Args:
@@ -290,7 +290,7 @@ def sad_medians(sad: npt.NDArray[np.floating], evidence: Evidence) -> tuple[dict
     return metrics, omitted
 
 
-def counts(evidence: Evidence) -> dict[str, int]:
+def counts(evidence: GroundTruth) -> dict[str, int]:
     """`counts/...`: radiographs by label, patients, windows by true kind."""
     found = {
         "counts/images": len(evidence.patient),

@@ -26,6 +26,7 @@ def true_kinds(lung: npt.NDArray[np.floating], opacity: npt.NDArray[np.floating]
     Returns:
         int8, the same shape.
 
+    >>> from pneumo_ad.labels import KINDS
     >>> [KINDS[k] for k in true_kinds(np.array([1, 1, 0.0, 0.5]), np.array([0, 0.6, 0, 0]))]
     ['healthy', 'opacity', 'outside', 'mixed']
     """

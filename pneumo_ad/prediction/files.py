@@ -12,7 +12,7 @@ from typing import Literal
 from pneumo_ad.data.readers.radiograph import SUFFIXES, looks_like_radiograph
 from pneumo_ad.data.sources.walk import Entry, is_hidden, walk
 from pneumo_ad.errors import DataError, printable
-from pneumo_ad.prediction.written import FOLDERS, STORY, digest_of, read_list, read_story
+from pneumo_ad.prediction.written import FOLDERS, STORY, digest_of, read_list, read_predict_json
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def find_files(source: Path, leave_out: Path) -> list[File]:
 def _written(entries: Sequence[Entry]) -> set[Path]:
     """Pictures of earlier predictions: those that the list of their folder names, with the digest they still have."""
     files = [entry.path for entry in entries if entry.state == "file"]
-    tops = {path.parent for path in files if path.name == STORY and read_story(path.parent) is not None}
+    tops = {path.parent for path in files if path.name == STORY and read_predict_json(path.parent) is not None}
     pictures: dict[Path, dict[str, Path]] = {top: {} for top in tops}
     for path in files if tops else ():
         for top in path.parents:

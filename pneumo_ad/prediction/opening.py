@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.inference.predictor import Judge
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.inference.predictor import Predictor
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import is_there
 
@@ -30,7 +30,7 @@ CHANGEABLE = (
 )
 
 
-def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Judge:
+def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Predictor:
     """Open what `run=` names.
 
     Args:
@@ -47,9 +47,9 @@ def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str 
         if overrides or checkpoint != "best":
             given = ", ".join([*overrides, *([f"checkpoint={checkpoint}"] if checkpoint != "best" else [])])
             raise ConfigError(f"{folder} is an exported model, in which everything is fixed; {given} needs the run")
-        from pneumo_ad.export.judge import ExportedJudge
+        from pneumo_ad.export.judge import ExportedPredictor
 
-        judge: Judge = ExportedJudge(folder)
+        judge: Predictor = ExportedPredictor(folder)
         return judge
     for override in overrides:
         top = override.lstrip("+~").partition("=")[0].split(".")[0]
@@ -57,4 +57,4 @@ def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str 
             raise ConfigError(f"{override}: predict reads the files of input=...; pneumo-ad evaluate takes data=...")
         if top not in CHANGEABLE:
             raise ConfigError(f"{override} has no effect on predict; what may change: {', '.join(CHANGEABLE)}")
-    return RunJudge(load_run(folder, overrides, checkpoint))
+    return RunPredictor(load_run(folder, overrides, checkpoint))

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.inference.predictor import Standard
+from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.prediction.decoding import Decoded
 from pneumo_ad.prediction.maps import scale_of, write_map
 from pneumo_ad.prediction.overlay import overlay, write_overlay
@@ -34,7 +34,7 @@ class Pictures:
     """
 
     output: Path
-    standard: Standard
+    standard: Calibration
     maps: MapFormat
     overlays: bool
 
@@ -91,7 +91,7 @@ def place_of(name: str) -> str:
     return f"{folder}{slash}{last}"
 
 
-def in_words(row: Row, standard: Standard) -> list[str]:
+def in_words(row: Row, standard: Calibration) -> list[str]:
     """What was decided of a file, in a line, and what is odd about it, in another.
 
     Args:

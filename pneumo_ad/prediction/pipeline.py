@@ -10,7 +10,7 @@ import numpy as np
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import reading_threads
-from pneumo_ad.inference.predictor import Judge
+from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.radiographs import groups
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.files import File
@@ -24,7 +24,7 @@ Outcome = Row | str
 
 
 def outcomes(
-    judge: Judge, files: Sequence[File], pictures: Pictures, threads: int | None = None
+    judge: Predictor, files: Sequence[File], pictures: Pictures, threads: int | None = None
 ) -> Iterator[list[tuple[File, Outcome]]]:
     """Judge files, a few at a time (`groups`), in their order; they are given when their pictures are written.
 
@@ -66,7 +66,11 @@ def outcomes(
 
 
 def _judged(
-    judge: Judge, files: Sequence[File], found: Sequence[Decoded | str], pictures: Pictures, pool: ThreadPoolExecutor
+    judge: Predictor,
+    files: Sequence[File],
+    found: Sequence[Decoded | str],
+    pictures: Pictures,
+    pool: ThreadPoolExecutor,
 ) -> list[tuple[File, Future[Row] | str]]:
     readable = [(file, one) for file, one in zip(files, found, strict=True) if not isinstance(one, str)]
     started: dict[str, Future[Row]] = {}

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.evenly_spaced import spread
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.errors import DataError
-from pneumo_ad.inference.predictor import Judge, Judged
+from pneumo_ad.inference.predictor import Prediction, Predictor
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.files import File
 from pneumo_ad.prediction.rows import Row
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, Page, Radiograph, Windows
 
 MOST = 50  # radiographs in a report
@@ -35,10 +35,12 @@ def worth_showing(scores: npt.NDArray[np.floating], most: int = MOST) -> npt.NDA
     """
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     first, others = order[: (most + 1) // 2], order[(most + 1) // 2 :]
-    return np.concatenate([first, others[spread(len(others), min(most - len(first), len(others)))]]).astype(np.int64)
+    return np.concatenate([first, others[evenly_spaced(len(others), min(most - len(first), len(others)))]]).astype(
+        np.int64
+    )
 
 
-def page_of_files(judge: Judge, files: Sequence[File], table: Sequence[Row], about: dict[str, Any]) -> Page:
+def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row], about: dict[str, Any]) -> Page:
     """What the report of a prediction shows. Files are read and judged once more: maps are not kept in memory.
 
     Args:
@@ -89,11 +91,11 @@ def _gone(names: Sequence[str]) -> list[str]:
     return [f"no longer there to be shown: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"] if names else []
 
 
-def _radiograph(judge: Judge, file: File, row: Row) -> Radiograph:
+def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
     one = decode(file.path, judge.grid, judge.fit, picture=False)
     judged = judge(one.image[None], one.content[None])
     layers: dict[str, npt.NDArray[Any]] = {}  # fitted, cut to what is radiograph at the end
-    if isinstance(judge, RunJudge) and (made := judge.reconstructed(one.image, judged.lung_fields[0], one.content)):
+    if isinstance(judge, RunPredictor) and (made := judge.reconstructed(one.image, judged.lung_fields[0], one.content)):
         layers[RECONSTRUCTION], layers[RESIDUAL] = made
     layers[ANOMALY_MAP] = judged.maps[0]
     if (judged.lung_fields[0] != one.content).any():  # else lungs were not looked for
@@ -111,7 +113,7 @@ def _radiograph(judge: Judge, file: File, row: Row) -> Radiograph:
     )
 
 
-def _windows(judge: Judge, one: Decoded, judged: Judged) -> Windows:
+def _windows(judge: Predictor, one: Decoded, judged: Prediction) -> Windows:
     """Those without padding in them, in pixels of the picture."""
     inside, thresholds = judged.inside[0] & judged.finite, judge.standard.thresholds
     scores = judged.windows[0][inside]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pneumo_ad.files import whole
-from pneumo_ad.inference.predictor import Judged, Standard
+from pneumo_ad.files import atomic_write
+from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.prediction.decoding import Decoded
 from pneumo_ad.prediction.remarks import remarks
@@ -27,7 +27,7 @@ PREDICTIONS = (
 FAILED = ("file", "kind", "reason")
 
 
-def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Judged, standard: Standard) -> list[Row]:
+def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, standard: Calibration) -> list[Row]:
     """Rows of `predictions.csv` without what pictures add; None where something cannot be told.
 
     Args:
@@ -79,7 +79,7 @@ def write_table(path: Path, columns: Sequence[str], table: Iterable[Mapping[str,
         columns: Their names, in order.
         table: Rows; what a row does not have is empty.
     """
-    with whole(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow(columns)
         for row in table:

@@ -16,7 +16,7 @@ from pneumo_ad.data.sources.table import REQUIRED
 from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.files import file_digest
 from pneumo_ad.inference.lung_shares import lung_shares
-from pneumo_ad.inference.predictor import Judged, Standard
+from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
@@ -42,8 +42,8 @@ _JUDGING = (
 _NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
 
 
-class RunJudge:
-    """See `Judge`.
+class RunPredictor:
+    """See `Predictor`.
 
     Args:
         run: From `load_run`. Scores of its held-out validation patients are read from the run folder, or made from its
@@ -66,8 +66,8 @@ class RunJudge:
                 "of the segmenter; lungs=segmenter measures both in the same way"
             )
 
-    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Judged:
-        """See `Judge`."""
+    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
+        """See `Predictor`."""
         rows = np.arange(len(images))
         fields = self.lungs.of_images(images, content)
         loaded = Loaded(self.grid, self.view, self.intensity.of_images(images, fields, content), fields, content)
@@ -78,7 +78,7 @@ class RunJudge:
         for part in self.scoring(loaded, rows, None, maps=True, alone=True):
             maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
             scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
-        return Judged.of(fields, maps, windows, scores, content, self.grid)
+        return Prediction.of(fields, maps, windows, scores, content, self.grid)
 
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
@@ -109,7 +109,7 @@ def _measured_in_files(run: Run, lungs: LungFields) -> bool:
         return False
 
 
-def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
+def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
     """What a run's held-out validation patients say of its score, and what they cannot say.
 
     Args:
@@ -129,7 +129,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
     if calibration and "score" in unfitted:
         notes.append(f"no kinds of window: {unfitted['score']}")
     normal = calibration.get("score_normal_lung", np.zeros(0))
-    standard = Standard(
+    standard = Calibration(
         score=type(run.module.score).__name__,
         unit=scoring.unit,
         normals=calibration.get("score_normal_images", np.zeros(0)),
@@ -140,7 +140,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Standard, list[str]]:
     return standard, [*notes, *standard.limits]
 
 
-def _identity(run: Run, standard: Standard) -> str:
+def _identity(run: Run, standard: Calibration) -> str:
     config: DictConfig = run.config
     parts = [
         OmegaConf.to_container(config[key], resolve=True) if OmegaConf.is_config(config[key]) else config[key]

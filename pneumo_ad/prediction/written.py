@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_ad.errors import DamagedError, printable
-from pneumo_ad.files import whole, write_text
+from pneumo_ad.files import atomic_write, write_text
 from pneumo_ad.saved import GIB, MIB, opened, read_json
 
 STORY = "predict.json"  # tells that a folder was written by predict
@@ -19,7 +19,7 @@ FOLDERS = ("maps", "overlays")
 _LINE = 8192  # bytes; a list of 100,000 files has 25 MB
 
 
-def read_story(folder: Path) -> dict[str, Any] | None:
+def read_predict_json(folder: Path) -> dict[str, Any] | None:
     """What `predict.json` of a folder holds; None where it is none that predict wrote: no regular file, too large, ...
 
     Args:
@@ -89,7 +89,7 @@ def write_picture(path: Path, picture: BytesIO) -> str:
         SHA-256 in hexadecimal digits.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_bytes(picture.getbuffer())
     return hashlib.sha256(picture.getbuffer()).hexdigest()
 

@@ -65,10 +65,10 @@ def _uri(picture: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def outline(mask: npt.NDArray[np.bool_]) -> str:
+def outline_path(mask: npt.NDArray[np.bool_]) -> str:
     """The edge of a mask as an SVG path in pixels; "" where it is empty.
 
-    >>> outline(np.ones((2, 3), dtype=bool))
+    >>> outline_path(np.ones((2, 3), dtype=bool))
     'M2.5 2L0.5 2L0 0.5L2.5 0L3 0.5Z'
     """
     framed = np.pad(mask, 1).astype(np.float32)

@@ -25,7 +25,7 @@ _MOST = 0.995  # of all windows lie left of the last bar's end, unless the rest 
 
 
 @dataclass(frozen=True)
-class Group:
+class WindowGroup:
     """Windows that share a row of the histogram.
 
     Attributes:
@@ -38,21 +38,21 @@ class Group:
 
 
 _KINDS = {
-    HEALTHY: Group("healthy lung", COLOURS["healthy"]),
-    OPACITY: Group("opacity", COLOURS["opacity"]),
-    OUTSIDE: Group("outside the lung", COLOURS["outside"]),
-    MIXED: Group("mixed", "#7570b3"),
-    UNKNOWN: Group("kind not known", "#a6761d"),
+    HEALTHY: WindowGroup("healthy lung", COLOURS["healthy"]),
+    OPACITY: WindowGroup("opacity", COLOURS["opacity"]),
+    OUTSIDE: WindowGroup("outside the lung", COLOURS["outside"]),
+    MIXED: WindowGroup("mixed", "#7570b3"),
+    UNKNOWN: WindowGroup("kind not known", "#a6761d"),
 }
 _CLASSES = {
-    "normal": Group("of normal radiographs", COLOURS["normal"]),
-    "pneumonia": Group("of pneumonia radiographs", COLOURS["pneumonia"]),
-    "other": Group("of other radiographs", COLOURS["outside"]),
-    "": Group("of radiographs without a label", COLOURS["healthy"]),
+    "normal": WindowGroup("of normal radiographs", COLOURS["normal"]),
+    "pneumonia": WindowGroup("of pneumonia radiographs", COLOURS["pneumonia"]),
+    "other": WindowGroup("of other radiographs", COLOURS["outside"]),
+    "": WindowGroup("of radiographs without a label", COLOURS["healthy"]),
 }
 
 
-def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[Group], list[npt.NDArray[np.uint8]]]:
+def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[WindowGroup], list[npt.NDArray[np.uint8]]]:
     """Rows of the histogram: true kinds where any window's is known, else classes.
 
     Returns:
@@ -70,7 +70,7 @@ def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[Group], list[npt.ND
         else:
             keys.append(np.array([order.index(int(kind)) for kind in kinds], dtype=np.int64))
     present = np.unique(np.concatenate([*keys, np.zeros(0, dtype=np.int64)]))
-    named: dict[Any, Group] = _KINDS if by_kind else _CLASSES
+    named: dict[Any, WindowGroup] = _KINDS if by_kind else _CLASSES
     return [named[order[place]] for place in present], [np.searchsorted(present, own).astype(np.uint8) for own in keys]
 
 
@@ -89,7 +89,7 @@ def score_edges(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def linked_histogram(
-    page: Page, groups: Sequence[Group], of: Sequence[npt.NDArray[np.uint8]], edges: npt.NDArray[np.float64]
+    page: Page, groups: Sequence[WindowGroup], of: Sequence[npt.NDArray[np.uint8]], edges: npt.NDArray[np.float64]
 ) -> dict[str, Any]:
     """A Vega-Lite specification with the interval selection `brush` over scores.
 

@@ -84,7 +84,7 @@ class Radiograph:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Headline:
     """A row of the headline table.
 
     Attributes:
@@ -129,7 +129,7 @@ class Page:
     radiographs: Sequence[Radiograph]
     thresholds: Thresholds | None = None
     normals: int | None = None
-    headline: Sequence[Measured] = ()
+    headline: Sequence[Headline] = ()
     map_units: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     config: str = ""

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import vl_convert
 
-from pneumo_ad.files import whole
+from pneumo_ad.files import atomic_write
 from pneumo_ad.metrics.thresholds import Thresholds
-from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline
+from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline_path
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
-from pneumo_ad.report.page import LUNG_FIELD, Measured, Page, Radiograph
+from pneumo_ad.report.page import LUNG_FIELD, Headline, Page, Radiograph
 
 _SCALE = (0.005, 0.995)  # quantiles of the maps' values at the ends of the colour scale
 
@@ -52,7 +52,7 @@ def write_report(page: Page, file: Path) -> Path:
         config=html.escape(page.config),
         data=embedded(content(page)),
     )
-    with whole(file) as aside:
+    with atomic_write(file) as aside:
         aside.write_text(text, encoding="utf-8")
     return file
 
@@ -111,7 +111,7 @@ def _radiograph(
     pictures, masks = {}, {}
     for name, layer in one.layers.items():
         if layer.dtype == bool:
-            masks[name] = outline(layer)
+            masks[name] = outline_path(layer)
         else:
             pictures[name] = coloured_map(layer, *scales[name]) if name in scales else grey_picture(layer)
     predicted = windows.kind_predicted
@@ -157,7 +157,7 @@ def _scales(page: Page) -> dict[str, tuple[float, float]]:
     return scales
 
 
-def _headline(rows: Sequence[Measured]) -> str:
+def _headline(rows: Sequence[Headline]) -> str:
     """The table of metrics, or nothing."""
     if not rows:
         return ""

@@ -16,7 +16,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.fit import sides
 from pneumo_ad.data.store.store import store_key
 from pneumo_ad.errors import DamagedError, DataError
-from pneumo_ad.files import file_digest, whole
+from pneumo_ad.files import atomic_write, file_digest
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
@@ -37,10 +37,12 @@ _VERSION = 2  # raise it when what is scored changes: kept scores are then made 
 _FILES = "files"  # key of what is kept: a digest of the validation files
 _IMAGES = 200  # validation radiographs of each class at most
 
-Calibration = dict[str, npt.NDArray[np.float32]]
+ValidationScores = dict[str, npt.NDArray[np.float32]]
 
 
-def fit_thresholds(scores: Calibration, rule: Threshold, three: bool) -> tuple[dict[str, Thresholds], dict[str, str]]:
+def fit_thresholds(
+    scores: ValidationScores, rule: Threshold, three: bool
+) -> tuple[dict[str, Thresholds], dict[str, str]]:
     """Thresholds of each score from `validation_scores`, and for those that cannot be fitted the reason.
 
     Args:
@@ -62,7 +64,7 @@ def fit_thresholds(scores: Calibration, rule: Threshold, three: bool) -> tuple[d
     return fitted, missing
 
 
-def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibration:
+def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> ValidationScores:
     """Scores of validation windows and radiographs, of the run's own data, whatever else the overrides changed.
 
     They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged by the run
@@ -99,7 +101,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
     if (thinned := every.thinned(scoring.kept_windows)) != every:
         depends.append(str(thinned))
     kept = run.folder / "validation_scores" / f"{hashlib.sha256(repr(depends).encode()).hexdigest()[:12]}.npz"
-    before: Calibration = {}
+    before: ValidationScores = {}
     files, damaged = "", None
     try:
         before, files = _read(kept)
@@ -125,7 +127,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Calibra
     }
     log.info("scoring %d validation radiographs", sum(map(len, groups.values())))
     numbers = data.grid.numbers_of(scoring.kept(data))
-    found: Calibration = {}
+    found: ValidationScores = {}
     for group, rows in groups.items():
         normal = group == "normal_lung"
         windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
@@ -160,7 +162,7 @@ def _files_of(data: PatchDataModule) -> str:
     return store_key(data.table[data.table["split"] == "val"], data.grid.image_size, data.fit)
 
 
-def _read(file: Path) -> tuple[Calibration, str]:
+def _read(file: Path) -> tuple[ValidationScores, str]:
     """What `_keep` kept, and of which files; nothing where there is none.
 
     Raises:
@@ -181,13 +183,13 @@ def _read(file: Path) -> tuple[Calibration, str]:
     return kept, files
 
 
-def _keep(file: Path, found: Calibration, files: str) -> None:
+def _keep(file: Path, found: ValidationScores, files: str) -> None:
     """Keep for the next time; a run of somebody else's, in a folder that is not ours to write to, does without."""
     try:
         file.parent.mkdir(exist_ok=True)
         if file.is_dir():  # which no file can be moved over
             shutil.rmtree(file)
-        with whole(file) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
+        with atomic_write(file) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
             np.savez(opened, **found, **{_FILES: np.array(files)})  # type: ignore[arg-type]
     except OSError as reason:
         log.warning("scores of validation are not kept for the next time: %s", reason)

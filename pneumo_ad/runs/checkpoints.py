@@ -18,7 +18,7 @@ from torch.nn.modules.module import (
 )
 
 from pneumo_ad.errors import DamagedError, DataError
-from pneumo_ad.files import whole
+from pneumo_ad.files import atomic_write
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, open_zip, opened
 
 _MOST = 64 * GIB  # bytes of a checkpoint
@@ -36,7 +36,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Save to `path`, a local file."""
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as aside:
+        with atomic_write(file) as aside:
             torch.save(checkpoint, aside)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 
 from pneumo_ad.errors import DataError, UserError, print_safely
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.runs.record import keep_recipe, read_story, recorded, without_place
+from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded, without_place
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,9 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        with claim(folder, wait=1 if in_sweep else LINGER):
+        with lock(folder, wait=1 if in_sweep else LINGER):
             keep_recipe(folder, config, HydraConfig.get().overrides.task, HydraConfig.instance().cfg)
-            if read_story(folder).get("status") == "finished":
+            if read_run_json(folder).get("status") == "finished":
                 log.info("finished already: %s", os.path.relpath(folder))
                 return
             config.run_dir = str(folder)
@@ -104,7 +104,7 @@ def end_after(gone: Callable[[], object]) -> None:
 
 
 @contextmanager
-def claim(folder: Path, wait: float = 1) -> Iterator[None]:
+def lock(folder: Path, wait: float = 1) -> Iterator[None]:
     """Hold a run folder, so that two processes never write it at once; released by the system when a process dies.
 
     Args:

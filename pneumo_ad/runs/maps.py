@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.fit import unfit_map
-from pneumo_ad.files import whole
+from pneumo_ad.files import atomic_write
 from pneumo_ad.patches.placement import Placement
 from pneumo_ad.saved import is_there, map_array, read_table
 
@@ -67,9 +67,9 @@ def write_maps(folder: Path, maps: SampledMaps) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "images.csv").unlink(missing_ok=True)
     for name in _ARRAYS:
-        with whole(folder / f"{name}.npy") as aside, aside.open("wb") as file:
+        with atomic_write(folder / f"{name}.npy") as aside, aside.open("wb") as file:
             np.save(file, getattr(maps, name), allow_pickle=False)
-    with whole(folder / "images.csv") as aside:
+    with atomic_write(folder / "images.csv") as aside:
         maps.images.to_csv(aside, index=False)
 
 

@@ -30,7 +30,7 @@ from pneumo_ad.data.store.store import Store, earlier_key
 from pneumo_ad.errors import DataError, UserError
 from pneumo_ad.files import replace_paths, write_text
 from pneumo_ad.runs.compose import build
-from pneumo_ad.runs.record import read_story
+from pneumo_ad.runs.record import read_run_json
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class Origin:
             table: Of the run's own radiographs.
             saved: Its config.
         """
-        known = read_story(self.folder).get("store")
+        known = read_run_json(self.folder).get("store")
         if (self.folder / FILE).exists() or not (self.folder / "split.csv").is_file():
             return
         parts = split_table(table, min(saved.get("shards", 1), len(table)))

@@ -59,7 +59,7 @@ def runs_below(folder: Path) -> str:
 def status(folder: Path) -> Status:
     """How the run in a folder stands; failed, where its `run.json` cannot be read."""
     try:
-        story = read_story(folder)
+        story = read_run_json(folder)
     except DamagedError as reason:
         return Status("failed", str(reason))
     word = story.get("status", "unfinished")
@@ -155,23 +155,23 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
 @contextmanager
 def recorded(folder: Path) -> Iterator[None]:
     """Write into `run.json` that a job runs and how it ends."""
-    tell(folder, status="running", reason="")
+    update_run_json(folder, status="running", reason="")
     try:
         yield
     except UserError as reason:
-        tell(folder, status="failed", reason=without_place(str(reason), folder))
+        update_run_json(folder, status="failed", reason=without_place(str(reason), folder))
         raise
     except Exception as reason:
         words = printable("".join(traceback.format_exception_only(reason)).strip(), lines=True)
-        tell(folder, status="failed", reason=without_place(words, folder))
+        update_run_json(folder, status="failed", reason=without_place(words, folder))
         raise
     except (SystemExit, KeyboardInterrupt):
-        tell(folder, status="interrupted")
+        update_run_json(folder, status="interrupted")
         raise
-    tell(folder, status="finished")
+    update_run_json(folder, status="finished")
 
 
-def read_story(folder: Path) -> dict[str, Any]:
+def read_run_json(folder: Path) -> dict[str, Any]:
     """What `run.json` tells; empty where there is none.
 
     Args:
@@ -193,14 +193,14 @@ def read_story(folder: Path) -> dict[str, Any]:
     return story
 
 
-def tell(folder: Path, **facts: Any) -> None:
+def update_run_json(folder: Path, **facts: Any) -> None:
     """Add facts to `run.json`.
 
     Args:
         folder: The run folder.
         facts: By key.
     """
-    write_json(folder / "run.json", read_story(folder) | facts)
+    write_json(folder / "run.json", read_run_json(folder) | facts)
 
 
 def without_place(reason: str, folder: Path) -> str:

@@ -23,7 +23,7 @@ from pneumo_ad.runs.compose import build, change_saved, compose_config
 from pneumo_ad.runs.dot_hydra import CONFIG, read_config
 from pneumo_ad.runs.origin import Origin
 from pneumo_ad.runs.past import OPENS
-from pneumo_ad.runs.record import read_story, runs_below
+from pneumo_ad.runs.record import read_run_json, runs_below
 from pneumo_ad.runs.run_config import check_config
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.split import keep_split
@@ -218,7 +218,7 @@ def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
 
 def other_version(folder: Path) -> str:
     """How a run differs from those of today, and what to do; empty where it does not."""
-    story, saved, today = read_story(folder), set(saved_config(folder).keys()), set(compose_config("train").keys())
+    story, saved, today = read_run_json(folder), set(saved_config(folder).keys()), set(compose_config("train").keys())
     lacks, strange = sorted(map(str, today - saved)), sorted(map(str, saved - today))
     made_by = story.get("pneumo_ad", "an unknown version")
     if made_by in (__version__, *OPENS) and not lacks:

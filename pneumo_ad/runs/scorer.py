@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from pneumo_ad.data.fit import sides
 from pneumo_ad.errors import ConfigError, DivergedError
 from pneumo_ad.inference import (
-    Radiographs,
+    Scorable,
     Scored,
     check_dense,
     finite_radiographs,
@@ -23,7 +23,7 @@ from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.run import Run, explained
 
 
-def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Radiographs) -> None:
+def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Scorable) -> None:
     """See that all that a net gave is finite: a figure that left some out would tell of the rest alone.
 
     Args:

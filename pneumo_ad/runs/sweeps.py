@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.runs.dot_hydra import OVERRIDES, read_overrides
-from pneumo_ad.runs.record import read_story, runs_below, status
+from pneumo_ad.runs.record import read_run_json, runs_below, status
 from pneumo_ad.runs.resolvers import short
 from pneumo_ad.runs.search_path import as_override, saved_search_path
 from pneumo_ad.runs.trust import check_saved
@@ -224,7 +224,7 @@ class SweepReport(Callback):
     def _now(self, folder: Path) -> bool:
         """Whether a run's end is told by this command; one whose `run.json` cannot be read fails each time."""
         try:
-            read_story(folder)
+            read_run_json(folder)
         except DamagedError:
             return True
         return (folder / "run.json").stat().st_mtime > self._began

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.metrics.catalogue import HEADLINE
-from pneumo_ad.runs.record import flatten, read_story
+from pneumo_ad.runs.record import flatten, read_run_json
 
 _DECISIVE = (
     "pixel/auroc_in_lung", "patch/auroc_outside_vs_healthy", "patch/auroc_opacity_vs_healthy", "image/auroc",
@@ -56,7 +56,7 @@ def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) ->
     boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
     for board in boards:
         write_hparams(Path(board.log_dir), _made_of(config), reached)
-    log_metrics([logger for logger in loggers if logger not in boards], reached, read_story(run_dir)["steps"])
+    log_metrics([logger for logger in loggers if logger not in boards], reached, read_run_json(run_dir)["steps"])
 
 
 def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: int) -> None:

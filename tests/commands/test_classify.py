@@ -18,7 +18,7 @@ from running import start, story, times, weights
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from pneumo_ad import figures
-from pneumo_ad.classifier.examination import measure
+from pneumo_ad.classifier.examination import measure_classifier
 from pneumo_ad.commands.classify import classifier_beside, load_classifier
 from pneumo_ad.errors import DataError
 from pneumo_ad.labels import NORMAL, PNEUMONIA
@@ -181,20 +181,20 @@ def classified(shares, areas=(0.2, 0.3, 0.2, 0.3), labels=(PNEUMONIA, PNEUMONIA,
 
 
 def test_maps_that_are_0_and_radiographs_without_lung_are_counted_and_left_out_by_name():
-    metrics, about = measure(classified((0.1, np.nan, 0.4, 0.0), (0.2, 0.3, 0.2, 0.0)), {})
+    metrics, about = measure_classifier(classified((0.1, np.nan, 0.4, 0.0), (0.2, 0.3, 0.2, 0.0)), {})
     assert metrics["cam/share_in_lung"] == 0.1
     assert metrics["cam/ratio"] == pytest.approx(0.5)
     assert metrics["cam/normal/ratio"] == pytest.approx(2)
     assert (metrics["counts/cam_zero_pneumonia"], metrics["counts/images_without_lung"]) == (1, 1)
     assert about["left_out_of_cam"] == {"Grad-CAM is 0 everywhere": ["b"], "no lung was found": ["d"]}
-    nowhere, _ = measure(classified((np.nan,) * 4), {})
+    nowhere, _ = measure_classifier(classified((np.nan,) * 4), {})
     assert not [key for key in nowhere if key.startswith("cam/")]  # not measured, and not 0
 
 
 def test_shortcuts_stand_beside_under_their_names():
     many = pd.concat([classified((0.1, 0.2, 0.3, 0.4)).assign(patient=str(n)) for n in range(3)], ignore_index=True)
     sick = (many["label"] == PNEUMONIA).to_numpy(dtype=float)
-    metrics, about = measure(many, {"aspect": sick, "none": np.ones(len(many))})
+    metrics, about = measure_classifier(many, {"aspect": sick, "none": np.ones(len(many))})
     assert metrics["shortcut/image/aspect"] == 1
     assert about["omitted"]["shortcut/image/none"] == "the same for every radiograph"
     assert {"shortcut/image/aspect_low", "shortcut/image/aspect_high"} <= set(metrics)
@@ -202,7 +202,7 @@ def test_shortcuts_stand_beside_under_their_names():
 
 def test_one_class_only_is_refused_by_name():
     with pytest.raises(DataError, match="all 4 radiographs are pneumonia"):
-        measure(classified((0.1,) * 4, labels=(PNEUMONIA,) * 4), {})
+        measure_classifier(classified((0.1,) * 4, labels=(PNEUMONIA,) * 4), {})
 
 
 @pytest.mark.parametrize("group", ["data", "lungs", "optimizer", "logger", "trainer"])

@@ -19,11 +19,18 @@ from pneumo_ad.clustering import DESCRIPTIONS, METHODS, train_embedding
 from pneumo_ad.clustering import figures as cluster_figures
 from pneumo_ad.clustering.agreement import best_match_macro_f1
 from pneumo_ad.clustering.figures import CLUSTER_COLOURS
-from pneumo_ad.commands.cluster import CHANCE, _windows_to_fit_on, cluster, cluster_run, measure, print_clusters
+from pneumo_ad.commands.cluster import (
+    CHANCE,
+    _windows_to_fit_on,
+    cluster,
+    cluster_run,
+    measure_clusters,
+    print_clusters,
+)
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import KINDS
 from pneumo_ad.metrics import macro_f1
-from pneumo_ad.metrics.catalogue import Evidence
+from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.nets import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.run import load_run
@@ -229,8 +236,8 @@ def test_a_kind_seen_in_too_few_radiographs_is_named():
     kind[:, 5:] = 2
     kind[:4, 0] = 1
     none = np.zeros(8, dtype=bool)
-    evidence = Evidence(np.arange(8), none, ~none, kind, np.ones((8, 10)))
-    metrics, omitted, match = measure(evidence, {"some/kmeans": np.zeros(80, dtype=np.int8)})
+    evidence = GroundTruth(np.arange(8), none, ~none, kind, np.ones((8, 10)))
+    metrics, omitted, match = measure_clusters(evidence, {"some/kmeans": np.zeros(80, dtype=np.int8)})
     assert (metrics, match) == ({}, {})
     assert "4 radiographs with opacity patches; at least 5" in omitted["some/kmeans/adjusted_rand"]
 
@@ -249,7 +256,7 @@ def test_a_pixel_is_painted_as_most_of_its_windows():
 def test_a_cluster_without_a_window_leaves_its_rows_empty(tmp_path):
     rng = np.random.default_rng(0)
     parts = [rng.normal(100, 30, (n, 8, 8)) for n in (3, 0, 8)]
-    figure = cluster_figures.difference_images(parts, [part - 100 for part in parts], ["a", "b", "c"])
+    figure = cluster_figures.draw_difference_images(parts, [part - 100 for part in parts], ["a", "b", "c"])
     figure.savefig(tmp_path / "drawn.png")
     assert [bool(axis.images) for axis in figure.axes[16:32]] == [False] * 16
     scales = {image.norm.vmax for axis in figure.axes[8:16] for image in axis.images}

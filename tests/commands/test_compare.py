@@ -19,7 +19,7 @@ from pneumo_ad.leaderboard.gather import read_sweep
 from pneumo_ad.leaderboard.paired import same_pixels
 from pneumo_ad.leaderboard.table import print_comparison
 from pneumo_ad.runs.maps import POINTS, SampledMaps, read_maps, write_maps
-from pneumo_ad.runs.record import tell
+from pneumo_ad.runs.record import update_run_json
 
 IN_LUNG, WHOLE = "same_pixels/auroc_in_lung", "same_pixels/auroc"
 IMAGES = 12
@@ -56,7 +56,7 @@ def write_run(folder, overrides=(), maps=None, status="finished", reason="", ima
     (folder / ".hydra").mkdir(parents=True)
     OmegaConf.save(config, folder / ".hydra" / "config.yaml")
     OmegaConf.save(OmegaConf.create(list(overrides)), folder / ".hydra" / "overrides.yaml")
-    tell(folder, status=status, reason=reason, seconds_training=12.5)
+    update_run_json(folder, status=status, reason=reason, seconds_training=12.5)
     if status != "finished":
         return folder
     maps = maps_of(noise(0)) if maps is None else maps
@@ -353,7 +353,7 @@ def trained(tmp_path_factory):
         patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
         assert start("train", "-m", *TINY, "patch=4,8", *where) == 0
     for number in (0, 1):
-        tell(folder / "sweep" / str(number), status="finished")
+        update_run_json(folder / "sweep" / str(number), status="finished")
     return folder / "sweep", folder / "cache"
 
 

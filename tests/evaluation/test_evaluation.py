@@ -15,8 +15,8 @@ from pneumo_ad.evaluation.decisions import false_alarms, oracles
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import examine
 from pneumo_ad.evaluation.matched import measure_matched
-from pneumo_ad.evaluation.measures import measure
-from pneumo_ad.evaluation.samples import lung_fields
+from pneumo_ad.evaluation.measures import measure_evaluation
+from pneumo_ad.evaluation.samples import draw_lung_fields
 from pneumo_ad.evaluation.tables import images
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.labels import UNKNOWN
@@ -76,7 +76,7 @@ def test_where_the_lungs_are_not_looked_for_the_whole_radiograph_still_counts(fo
     data = PatchDataModule(table, image_size=64, patch=16, stride=8, lungs=WholeImage())
     result = examine(scoring(), data, np.arange(len(data.store)))
     assert (result.evidence.kind == UNKNOWN).all()
-    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
+    findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
     assert "pixel/auroc" in findings.metrics
     assert "0 radiographs" in findings.omitted["pixel/auroc_in_lung"]
 
@@ -138,7 +138,8 @@ def test_a_lung_that_no_kept_window_shows_is_a_lung(folder):
     np.testing.assert_array_equal(kept.image["score"], full.image["score"])
     assert np.isfinite(kept.image["score"]).all()
     found = [
-        measure(data, one, calibration(full) | calibration(full, "brightness"), {}, 0.1).metrics for one in (full, kept)
+        measure_evaluation(data, one, calibration(full) | calibration(full, "brightness"), {}, 0.1).metrics
+        for one in (full, kept)
     ]
     assert found[0]["counts/images_without_lung"] == found[1]["counts/images_without_lung"] == 0
     assert found[0]["image/auroc"] == found[1]["image/auroc"]
@@ -146,7 +147,7 @@ def test_a_lung_that_no_kept_window_shows_is_a_lung(folder):
 
 def test_every_auroc_has_its_shortcuts_and_they_are_those_of_their_scores(examined):
     data, result = examined
-    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
+    findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
     for key, level in LEVELS.items():
         if key not in findings.metrics or key == "image/auroc_matched":
             continue
@@ -200,7 +201,7 @@ def test_one_class_only_is_left_out_by_name(folder):
         for name in ("score", "brightness")
         for part in ("normal_lung", "normal_images")
     }
-    findings = measure(data, result, both, {}, 0.05)
+    findings = measure_evaluation(data, result, both, {}, 0.05)
     for key in ("image/auroc", "false_alarms/image", "image/sensitivity", "oracle/image_balanced_accuracy"):
         assert key in findings.omitted
         assert key not in findings.metrics
@@ -227,7 +228,7 @@ def test_matching_takes_away_what_exposure_and_sharpness_gave_away(tmp_path):
             dull.point(lambda grey: min(255, grey * 1.2 + 20)).save(file)
     data = data_of(root, fit="pad")
     result = examine(scoring(), data, np.arange(len(data.store)))
-    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
+    findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
     assert findings.metrics["image/auroc"] == 1  # brightness
     metrics, _ = measure_matched(scoring(), data)
     assert metrics["counts/images_matched"] + metrics["counts/images_unmatched"] == 32
@@ -252,7 +253,7 @@ def test_boxes_are_truth_too(tmp_path):
     result = examine(scoring(SAD()), data, np.arange(len(data.store)))
     evidence = gather_evidence(data, np.arange(len(data.store)))
     assert all((evidence.pixel_truth[row] == 2).any() == bool(evidence.pneumonia[row]) for row in range(16))
-    findings = measure(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.2)
+    findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.2)
     assert findings.metrics["brightness/pixel/auroc_in_lung"] > 0.6
     assert lung_mask(96, 80).any()
 
@@ -305,7 +306,7 @@ def test_the_lungs_are_a_share_of_the_radiograph_and_not_of_its_padding(tmp_path
     rows = np.arange(4)
     told = {
         "images.csv": images(data, examine(scoring(), data, rows), None)["lung_area"],
-        "fig05": lung_fields(data, rows).numbers["lung_area"],
+        "fig05": draw_lung_fields(data, rows).numbers["lung_area"],
         "shortcuts": lung_shortcuts(data.store.images, data.lung_fields, data.store.table)["lung_area"],
     }
     for name, area in told.items():
@@ -315,10 +316,10 @@ def test_the_lungs_are_a_share_of_the_radiograph_and_not_of_its_padding(tmp_path
 def test_radiographs_that_were_seen_tell_nothing_of_false_alarms(examined):
     data, result = examined
     both = calibration(result) | calibration(result, "brightness")
-    findings = measure(data, result, both, {}, 0.1, seen_before=True)
+    findings = measure_evaluation(data, result, both, {}, 0.1, seen_before=True)
     assert not [key for key in findings.metrics if key.startswith("false_alarms/")]
     assert "saw these radiographs" in findings.omitted["image/sensitivity"]
-    blind = measure(data, result, {}, {}, 0.1)
+    blind = measure_evaluation(data, result, {}, {}, 0.1)
     assert "not at hand" in blind.omitted["false_alarms/image"]
     blind.explain_missing_kinds({"score": "validation burnt"})
     assert blind.omitted["patch/macro_f1"] == "no thresholds: validation burnt"

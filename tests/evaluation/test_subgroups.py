@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.evaluation.subgroups import ALL_NORMAL, METRICS, SAME, subgroup_table, subgroups
 from pneumo_ad.labels import HEALTHY, MIXED, OPACITY, UNKNOWN
-from pneumo_ad.metrics.catalogue import Evidence, Measured, headline
+from pneumo_ad.metrics.catalogue import GroundTruth, MeasuredScore, headline
 
 NORMALS, SICK, OTHERS = 24, 36, 4
 IMAGES = NORMALS + SICK + OTHERS
@@ -21,13 +21,15 @@ def scored():
     kind[:, 8:] = MIXED
     kind[sick, :3] = OPACITY
     pixels = {i: rng.integers(0, 3 if sick[i] else 2, 30).astype(np.int8) for i in range(IMAGES)}
-    evidence = Evidence(np.arange(IMAGES) // 2, np.arange(IMAGES) < NORMALS, sick, kind, np.ones((IMAGES, 10)), pixels)
+    evidence = GroundTruth(
+        np.arange(IMAGES) // 2, np.arange(IMAGES) < NORMALS, sick, kind, np.ones((IMAGES, 10)), pixels
+    )
     window = (rng.normal(0, 1, kind.shape) + (kind == OPACITY) + 9 * (kind == MIXED)).astype(np.float32)
     pixel = {
         i: (rng.normal(0, 1, 30) + (truth == 2) - 9 * (truth == 0)).astype(np.float32) for i, truth in pixels.items()
     }
     image_score = rng.normal(0, 1, IMAGES) + sick
-    return evidence, Measured(window, None, pixel, image_score), image_score
+    return evidence, MeasuredScore(window, None, pixel, image_score), image_score
 
 
 def findings():
@@ -155,7 +157,7 @@ def test_without_masks_only_the_image_level_is_left(scored):
     evidence.kind[:] = UNKNOWN
     evidence.pixel_truth.clear()
     rows, _ = subgroups(
-        pd.DataFrame({"view": views()}), evidence, Measured(measured.window, None, {}, image_score), image_score
+        pd.DataFrame({"view": views()}), evidence, MeasuredScore(measured.window, None, {}, image_score), image_score
     )
     for row in rows:
         assert set(row.omitted) == set(METRICS[1:])
@@ -209,7 +211,7 @@ def test_the_order_of_radiographs_does_not_matter(scored):
     evidence, measured, image_score = scored
     columns = pd.DataFrame({"finding": findings(), "view": views()})
     order = np.random.default_rng(3).permutation(IMAGES)
-    turned = Evidence(
+    turned = GroundTruth(
         evidence.patient[order],
         evidence.normal[order],
         evidence.pneumonia[order],
@@ -217,7 +219,7 @@ def test_the_order_of_radiographs_does_not_matter(scored):
         evidence.lung_share[order],
         {place: evidence.pixel_truth[i] for place, i in enumerate(order)},
     )
-    other = Measured(
+    other = MeasuredScore(
         measured.window[order], None, {place: measured.pixel[i] for place, i in enumerate(order)}, image_score[order]
     )
     rows, _ = subgroups(columns, evidence, measured, image_score)

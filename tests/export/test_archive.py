@@ -12,7 +12,7 @@ import torch
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.export.archive import checked
-from pneumo_ad.export.formats import FORMATS, trace
+from pneumo_ad.export.formats import FORMATS, trace_graph
 
 GRAPH, WEIGHTS = "models/model.json", "data/weights/model_weights_config.json"
 
@@ -29,7 +29,7 @@ class Twice(torch.nn.Module):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     file = tmp_path_factory.mktemp("archive") / "model.pt2"
-    FORMATS["torch_export"].save(trace(Twice(), {"x": torch.ones(2, 2, 1)}), ["x"], ["y"], file)
+    FORMATS["torch_export"].save(trace_graph(Twice(), {"x": torch.ones(2, 2, 1)}), ["x"], ["y"], file)
     return file
 
 

@@ -20,8 +20,8 @@ from pneumo_ad.export import formats, parity
 from pneumo_ad.export.archive import checked
 from pneumo_ad.export.card_figures import plain_words
 from pneumo_ad.export.description import read_description
-from pneumo_ad.export.judge import ExportedJudge
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.export.judge import ExportedPredictor
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.run import load_run
 
 CASES = {
@@ -50,12 +50,12 @@ def run_and_copy(exported, tmp_path):
 
 
 def test_an_exported_model_judges_as_its_run_does(exported):
-    run, found = load_run(exported[0], ["trainer=cpu"]), ExportedJudge(exported[1])
+    run, found = load_run(exported[0], ["trainer=cpu"]), ExportedPredictor(exported[1])
     data = run.datamodule
     rows = data.rows("test")[:9]
     images, content = data.store.images[rows], data.store.content(rows)
     images[0] = 0  # nothing to be seen: no lung
-    expected, ours = RunJudge(run)(images, content), found(images, content)
+    expected, ours = RunPredictor(run)(images, content), found(images, content)
     assert (ours.lung_fields == expected.lung_fields).all()
     assert (ours.inside == expected.inside).all()
     for name in ("maps", "windows", "scores"):
@@ -63,11 +63,11 @@ def test_an_exported_model_judges_as_its_run_does(exported):
         np.testing.assert_allclose(getattr(ours, name), wanted, rtol=0, atol=1e-4 * np.nanmax(wanted), err_msg=name)
     assert np.isnan(ours.scores[0])
     assert (found.grid, found.fit, found.view) == (data.grid, data.fit, data.view)
-    standard = RunJudge(run).standard
+    standard = RunPredictor(run).standard
     np.testing.assert_array_equal(found.standard.normals, standard.normals)
     assert found.standard.decisions(ours.scores) == standard.decisions(expected.scores)
     assert found.standard.thresholds == standard.thresholds
-    assert found.notes == RunJudge(run).notes
+    assert found.notes == RunPredictor(run).notes
     *_, scores, percentiles = found.inside(images, expected.lung_fields, content)
     np.testing.assert_allclose(percentiles, standard.percentiles(scores), rtol=1e-5)
 
@@ -132,7 +132,7 @@ def test_the_example_runs_with_nothing_of_this_project(exported, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = [float(number) for number in re.search(r"score (\S+) .* above (\S+) %", done.stdout).groups()]
-    judge = ExportedJudge(folder)
+    judge = ExportedPredictor(folder)
     fitted, placement = fit_image(picture, judge.grid.image_size, judge.fit)
     content = placement.content(fitted.shape)
     (probability,) = judge.graphs["lungs"](fitted[None, None].astype(np.float32) / np.float32(255))
@@ -181,10 +181,10 @@ def test_a_file_that_is_not_the_one_written_is_refused(run_and_copy):
     whole = model.read_bytes()
     model.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"model\..*: not the file that was written"):
-        ExportedJudge(folder)
+        ExportedPredictor(folder)
     model.unlink()
     with pytest.raises(DataError, match=r"no such file, though model\.json names it"):
-        ExportedJudge(folder)
+        ExportedPredictor(folder)
 
 
 def test_a_model_of_before_notes_were_kept_has_none(run_and_copy):
@@ -192,7 +192,7 @@ def test_a_model_of_before_notes_were_kept_has_none(run_and_copy):
     about = json.loads((folder / "model.json").read_text())
     del about["notes"]
     (folder / "model.json").write_text(json.dumps(about))
-    assert ExportedJudge(folder).notes == []
+    assert ExportedPredictor(folder).notes == []
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_description_that_cannot_be_is_refused(run_and_copy, change, words):
     (folder / "model.json").write_text(json.dumps(about | change))
     pictures = np.ones((2, 1, *change.get("image_size", (64, 64))), dtype=np.uint8)
     with pytest.raises(DataError, match=words):
-        ExportedJudge(folder)(*pictures)
+        ExportedPredictor(folder)(*pictures)
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(run_and_copy, tmp_path):
@@ -247,11 +247,11 @@ def test_without_its_data_a_run_is_compared_on_drawn_radiographs(patches, tmp_pa
     assert about["parity"]["holds"]
     assert "1 radiographs are gone" in caplog.text
     assert "held-out normals of the run are not at hand" in about["notes"][0]
-    assert ExportedJudge(folder).notes == about["notes"]
+    assert ExportedPredictor(folder).notes == about["notes"]
     assert (
         "there are no percentiles" in (folder / "MODEL_CARD.md").read_text()
     )  # the split they are kept for is another
-    judge = ExportedJudge(folder)
+    judge = ExportedPredictor(folder)
     picture = np.stack([radiograph(1, *judge.grid.image_size)])
     *_, percentile = judge.inside(picture, np.ones_like(picture), np.ones_like(picture))
     assert np.isnan(percentile).all()
@@ -272,11 +272,11 @@ def test_an_onnx_model_is_opened_with_onnxruntime_alone(patches, monkeypatch):
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name in barred else name)
     for name in barred:
         monkeypatch.setitem(sys.modules, name, None)  # importing it fails
-    judge = ExportedJudge(patches[1])
+    judge = ExportedPredictor(patches[1])
     assert judge(*np.ones((2, 1, *judge.grid.image_size), dtype=np.uint8)).maps.shape == (1, *judge.grid.image_size)
     barred.add("onnxruntime")
     with pytest.raises(ConfigError, match=r"opening a model of format=onnx needs: pip install onnxruntime$"):
-        ExportedJudge(patches[1])
+        ExportedPredictor(patches[1])
 
 
 def test_a_pickle_in_a_torch_file_is_not_opened(tmp_path):

@@ -12,10 +12,10 @@ from torch import nn
 
 from pneumo_ad.data.intensity import AsStored, LungFieldIntensity
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.export.formats import FORMATS, trace
+from pneumo_ad.export.formats import FORMATS, trace_graph
 from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
 from pneumo_ad.inference.lung_shares import lung_shares
-from pneumo_ad.inference.predictor import Standard
+from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.nets import Output, UNetAutoencoder
@@ -74,7 +74,7 @@ def inputs():
 
 
 def expected(net, score, map_of="score", aggregate=None, relative=None, intensity=None):
-    """What `Scoring` and `Standard` say, with numpy."""
+    """What `Scoring` and `Calibration` say, with numpy."""
     images, fields, content = radiographs()
     seen = (intensity or AsStored()).of_images(images, fields, content)
     loaded = Loaded(GRID, view_of(net), seen, fields, content)
@@ -82,7 +82,7 @@ def expected(net, score, map_of="score", aggregate=None, relative=None, intensit
     rows = np.arange(len(images))
     (part,) = scoring(loaded, rows, None, maps=True, alone=True)
     scores = scoring.of_radiographs(part, "score", lung_shares(loaded, rows), fields)
-    percentiles = Standard("", "", NORMALS, 0.1, None, (0, 1)).percentiles(scores)
+    percentiles = Calibration("", "", NORMALS, 0.1, None, (0, 1)).percentiles(scores)
     return part.maps["score"][:, None], part.scores["score"], scores, percentiles
 
 
@@ -120,7 +120,7 @@ def test_every_net_is_exported_for_batches_of_any_size(net, tmp_path):
     names = fitting(net)
     score = build(config_of("score", names[NETS.index(net) % len(names)]))  # now this one, now that
     file = tmp_path / "model.onnx"
-    FORMATS["onnx"].save(trace(pipeline_of(net_of(net), score), inputs()), list(inputs()), OUTPUTS, file)
+    FORMATS["onnx"].save(trace_graph(pipeline_of(net_of(net), score), inputs()), list(inputs()), OUTPUTS, file)
     graph = FORMATS["onnx"].open(file)
     wanted = expected(net_of(net), score)
     given = [part.numpy() for part in inputs().values()]
@@ -133,7 +133,7 @@ def test_every_score_is_exported(name, tmp_path):
     net = net_of(next(net for net in NETS if name in fitting(net)))
     score = build(config_of("score", name))
     file = tmp_path / "model.pt2"
-    FORMATS["torch_export"].save(trace(pipeline_of(net, score), inputs()), list(inputs()), OUTPUTS, file)
+    FORMATS["torch_export"].save(trace_graph(pipeline_of(net, score), inputs()), list(inputs()), OUTPUTS, file)
     graph = FORMATS["torch_export"].open(file)
     given = [part.numpy() for part in inputs().values()]
     assert_same(graph(*given), expected(net, score))
@@ -156,7 +156,7 @@ OPTIONS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_options_are_in_the_graph(options, tmp_path):
     file, net = tmp_path / "model.onnx", net_of("unet")
-    FORMATS["onnx"].save(trace(pipeline_of(net, SAD(), **options), inputs()), list(inputs()), OUTPUTS, file)
+    FORMATS["onnx"].save(trace_graph(pipeline_of(net, SAD(), **options), inputs()), list(inputs()), OUTPUTS, file)
     found = FORMATS["onnx"].open(file)(*(part.numpy() for part in inputs().values()))
     assert_same(found, expected(net, SAD(), **options))
     assert np.isnan(found[2]).tolist() == [False, False, False, True]  # the last has no lung
@@ -227,4 +227,4 @@ class Moody(UNetAutoencoder):
 
 def test_a_net_that_looks_at_its_values_is_refused_by_name():
     with pytest.raises(ConfigError, match="Moody cannot be exported in any format"):
-        trace(pipeline_of(Moody(width=4), SAD()), inputs())
+        trace_graph(pipeline_of(Moody(width=4), SAD()), inputs())

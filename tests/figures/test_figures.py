@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pneumo_ad import figures
-from pneumo_ad.figures.net_layers import trace
+from pneumo_ad.figures.net_layers import trace_layers
 from pneumo_ad.figures.radiographs import BACKGROUND, painted
 from pneumo_ad.figures.style import PAGE_HEIGHT, PAGE_WIDTH, fitting
 from pneumo_ad.nets import UNetAutoencoder
@@ -36,7 +36,7 @@ DRAWN = {
     ),
     "patches": lambda: figures.patch_grid(RNG.integers(0, 256, (13, 8, 8), dtype=np.uint8), "some"),
     "fields": lambda: figures.lung_fields(images(5), masks(5), [NAME] * 5),
-    "net": lambda: figures.architecture(trace(UNetAutoencoder(width=4, depth=3, convs=3), (32, 32)), "U-net"),
+    "net": lambda: figures.architecture(trace_layers(UNetAutoencoder(width=4, depth=3, convs=3), (32, 32)), "U-net"),
     "panel": lambda: figures.reconstruction_panel(RNG.random((8, 8, 8)), RNG.random((8, 8, 8)), RNG.random(8), "some"),
     "histogram": lambda: figures.score_histogram(SCORES, (1.0, 2.0), words="two\nlines"),
     "frames": lambda: figures.red_frames(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pneumo_ad.figures import architecture
-from pneumo_ad.figures.net_layers import trace
+from pneumo_ad.figures.net_layers import trace_layers
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.runs.compose import build, compose_config
 
@@ -53,7 +53,7 @@ class Tokens(nn.Module):
 @pytest.mark.parametrize("name", [*NETS, *JUDGES])
 def test_layers_hold_every_parameter_and_every_net_is_drawn(name):
     net = build(compose_config("train", [f"net={name}"]).net)
-    layers = trace(net, (32, 32))
+    layers = trace_layers(net, (32, 32))
     assert sum(layer.parameters for layer in layers) == parameters(net)
     assert layers[0].shape == (1, 32, 32)
     figure = architecture(layers, name)
@@ -67,7 +67,7 @@ def test_a_gaussian_of_features_is_drawn_by_its_features(name):
         pytest.importorskip("efficientnet_lite_pytorch")
     net = build(compose_config("train", [f"net={name}"]).net)
     net.observe(torch.rand(4, 1, 64, 64), torch.ones(4, 1, 64, 64))
-    layers = trace(net, (64, 64))
+    layers = trace_layers(net, (64, 64))
     assert sum(layer.parameters for layer in layers) == parameters(net) > 0
     architecture(layers, name).draw_without_rendering()
 
@@ -82,7 +82,7 @@ def test_every_net_of_the_configs_is_tried():
 @pytest.mark.parametrize(("depth", "convs"), [(2, 1), (3, 2)])
 def test_a_u_nets_layers_are_those_it_was_made_of(depth, convs):
     net = UNetAutoencoder(width=4, depth=depth, convs=convs)
-    layers = trace(net, (32, 32))
+    layers = trace_layers(net, (32, 32))
     convolutions = [layer for layer in layers if layer.kind == "Conv2d"]
     widths = [4 * 2**level for level in range(depth + 1)]
     down = [width for width in widths for _ in range(convs)]
@@ -100,12 +100,12 @@ def test_a_u_nets_layers_are_those_it_was_made_of(depth, convs):
 
 
 def test_without_skip_connections_nothing_is_joined():
-    assert not any(layer.joins for layer in trace(UNetAutoencoder(width=4, skips=False), (32, 32)))
+    assert not any(layer.joins for layer in trace_layers(UNetAutoencoder(width=4, skips=False), (32, 32)))
 
 
 def test_a_strangers_net_is_traced_whole():
     net = Strange()
-    layers = trace(net, (16, 12))
+    layers = trace_layers(net, (16, 12))
     assert sum(layer.parameters for layer in layers) == parameters(net)
     kinds = [layer.kind for layer in layers]
     assert kinds.count("Add") == 2
@@ -120,7 +120,7 @@ def test_a_strangers_net_is_traced_whole():
 
 def test_tokens_are_a_chain():
     net = Tokens().eval()
-    layers = trace(net, (16, 16))
+    layers = trace_layers(net, (16, 16))
     assert sum(layer.parameters for layer in layers) == parameters(net)
     assert [layer.shape for layer in layers if layer.kind == "TransformerEncoderLayer"] == [(8, 16, 1)]
     architecture(layers, "tokens").draw_without_rendering()
@@ -128,7 +128,7 @@ def test_tokens_are_a_chain():
 
 def test_a_long_net_is_drawn_in_few_boxes():
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), *(nn.Conv2d(4, 4, 3, padding=1) for _ in range(200)))
-    figure = architecture(trace(net, (8, 8)), "long")
+    figure = architecture(trace_layers(net, (8, 8)), "long")
     assert "×201" in {text.get_text() for text in figure.axes[0].texts}
 
 
@@ -137,7 +137,7 @@ def test_tracing_leaves_the_net_as_it_was():
     net.unet.encoder[0].eval()
     modes = [module.training for module in net.modules()]
     state = {key: value.clone() for key, value in net.state_dict().items()}
-    trace(net, (32, 32))
+    trace_layers(net, (32, 32))
     assert [module.training for module in net.modules()] == modes
     assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference import score_densely, score_radiographs
-from pneumo_ad.inference.receptive_field import reach_of
+from pneumo_ad.inference.receptive_field import receptive_field
 from pneumo_ad.nets import VAE, Output, UncertaintyAutoencoder, UNetAutoencoder
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD, Brightness, Contrast, SADContrast, SADSum, Score, Sharpness, UncertaintyScore
@@ -61,7 +61,7 @@ def assert_same(one, other, scores=SCORES):
 @pytest.mark.parametrize("map_of", ["score", "residual"])
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_with_a_halo_as_wide_as_the_net_sees_dense_is_windows(images, grid, map_of):
-    halo = reach_of(NET, grid.patch).halo(grid.patch)
+    halo = receptive_field(NET, grid.patch).halo(grid.patch)
     exact = scored(score_radiographs, NET, images, grid, map_of=map_of, halo=halo)
     assert_same(scored(score_densely, NET, images, grid, map_of=map_of, halo=halo), exact)
 
@@ -74,7 +74,7 @@ def test_with_a_halo_as_wide_as_the_net_sees_dense_is_windows(images, grid, map_
 )  # fmt: skip
 def test_on_any_grid(height, width, patch, stride, cover, more, depth):
     grid, net = PatchGrid((height, width), patch, stride, cover), net_of(depth)
-    halo = reach_of(net, patch).halo(patch) + more * 2
+    halo = receptive_field(net, patch).halo(patch) + more * 2
     pictures = np.random.default_rng(height).integers(0, 256, (2, height, width), dtype=np.uint8)
     sad = {"sad": SAD()}
     exact = scored(score_radiographs, net, pictures, grid, scores=sad, halo=halo, map_of="residual")
@@ -96,7 +96,7 @@ def test_a_halo_that_the_radiographs_cannot_mirror_is_not_named():
 
 def test_what_is_refused_would_not_be_exact(images, monkeypatch):
     monkeypatch.setattr(
-        "pneumo_ad.inference.dense.check_dense", lambda net, patch, halo, _: reach_of(net, patch + 2 * halo)
+        "pneumo_ad.inference.dense.check_dense", lambda net, patch, halo, _: receptive_field(net, patch + 2 * halo)
     )
     exact, _ = scored(score_radiographs, NET, images, GRIDS[2], halo=10)
     dense, _ = scored(score_densely, NET, images, GRIDS[2], halo=10)
@@ -158,7 +158,7 @@ def test_the_net_never_sees_more_pixels_at_once_than_blocks_allow():
     pictures = np.random.default_rng(0).integers(0, 256, (1, 200, 300), dtype=np.uint8)
     watcher, grid = Watcher(), PatchGrid((200, 300), 16, 16)
     list(score_densely(watcher, {"sad": SAD()}, pictures, np.array([0]), grid, 1, halo=6))
-    reach = reach_of(watcher, 16)
+    reach = receptive_field(watcher, 16)
     seen.clear()
     list(score_densely(watcher, {"sad": SAD()}, pictures, np.array([0]), grid, batch_size=16, halo=6))
     assert len(seen) > 10
@@ -177,7 +177,7 @@ def test_several_small_radiographs_go_through_at_once_and_groups_keep_their_orde
 def test_the_predicted_variance_is_used(images):
     torch.manual_seed(0)
     net, grid, score = UncertaintyAutoencoder(width=4, depth=1).eval(), PatchGrid((40, 33), 8, 3), UncertaintyScore()
-    halo = reach_of(net, 8).halo(8)
+    halo = receptive_field(net, 8).halo(8)
     exact = scored(score_radiographs, net, images, grid, scores={"score": score}, halo=halo)[0]["score"]
     dense = scored(score_densely, net, images, grid, scores={"score": score}, halo=halo)[0]["score"]
     assert np.allclose(dense, exact, rtol=1e-4, atol=1e-4)
@@ -190,7 +190,7 @@ def test_a_score_of_somebody_else_needs_nothing_but_its_map(images):
         def residual_map(self, x, output):
             return (x - output.reconstruction).square()
 
-    halo = reach_of(NET, 8).halo(8)
+    halo = receptive_field(NET, 8).halo(8)
     own = {"score": Squared()}
     exact = scored(score_radiographs, NET, images, GRIDS[1], scores=own, halo=halo, map_of="residual")
     assert_same(scored(score_densely, NET, images, GRIDS[1], scores=own, halo=halo, map_of="residual"), exact, own)

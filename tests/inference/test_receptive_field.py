@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.inference.receptive_field import Reach, check_side, reach_of
+from pneumo_ad.inference.receptive_field import ReceptiveField, check_side, receptive_field
 from pneumo_ad.nets import VAE, BottleneckAutoencoder, KindUNet, MemoryAutoencoder, Output, UNetAutoencoder
 
 CONVOLUTIONAL = {
@@ -43,7 +43,7 @@ def farthest_from_the_border(net, step):
 def test_beyond_the_reach_a_border_changes_nothing(name):
     torch.manual_seed(0)
     net = CONVOLUTIONAL[name]().eval()
-    reach = reach_of(net, 32)
+    reach = receptive_field(net, 32)
     assert 0 < farthest_from_the_border(net, reach.step) <= reach.pixels
 
 
@@ -54,7 +54,7 @@ def test_the_reach_of_a_unet_is_found_to_the_pixel(depth, pixels):
     for block in net.unet.modules():  # large weights: what is far away still shows
         if isinstance(block, nn.Conv2d):
             block.weight.data.mul_(2)
-    assert reach_of(net, 32) == Reach(pixels, 2**depth)
+    assert receptive_field(net, 32) == ReceptiveField(pixels, 2**depth)
     assert farthest_from_the_border(net, 2**depth) == pixels
 
 
@@ -62,12 +62,14 @@ def test_nets_of_somebody_else():
     def pooled(x):
         return F.interpolate(F.avg_pool2d(F.avg_pool2d(x, 5, 1, 2), 3), scale_factor=3.0)
 
-    assert reach_of(Own(pooled), 24) == Reach(farthest_from_the_border(Own(pooled), 3), 3)
-    assert reach_of(Own(nn.Conv2d(1, 1, 5, padding=2)), 32) == Reach(2, 1)
-    assert reach_of(Own(nn.Identity()), 32) == Reach(0, 1)
-    assert reach_of(Own(nn.Conv2d(1, 1, (1, 9), padding=(0, 4))), 32) == Reach(4, 1)
-    assert reach_of(Own(lambda x: F.pad(x, (0, 3))[..., 3:]), 32) == Reach(3, 1)  # to one side only
-    assert reach_of(Own(lambda x: F.interpolate(F.max_pool2d(x, 4), scale_factor=4.0)), 32) == Reach(0, 4)
+    assert receptive_field(Own(pooled), 24) == ReceptiveField(farthest_from_the_border(Own(pooled), 3), 3)
+    assert receptive_field(Own(nn.Conv2d(1, 1, 5, padding=2)), 32) == ReceptiveField(2, 1)
+    assert receptive_field(Own(nn.Identity()), 32) == ReceptiveField(0, 1)
+    assert receptive_field(Own(nn.Conv2d(1, 1, (1, 9), padding=(0, 4))), 32) == ReceptiveField(4, 1)
+    assert receptive_field(Own(lambda x: F.pad(x, (0, 3))[..., 3:]), 32) == ReceptiveField(3, 1)  # to one side only
+    assert receptive_field(Own(lambda x: F.interpolate(F.max_pool2d(x, 4), scale_factor=4.0)), 32) == ReceptiveField(
+        0, 4
+    )
 
 
 def test_a_step_is_found_where_every_size_is_taken():
@@ -75,7 +77,7 @@ def test_a_step_is_found_where_every_size_is_taken():
         wide = F.pad(x, (0, -x.shape[-1] % 4, 0, -x.shape[-2] % 4))
         return F.interpolate(F.max_pool2d(wide, 4), scale_factor=4.0)[..., : x.shape[-2], : x.shape[-1]]
 
-    assert reach_of(Own(padded), 32) == Reach(0, 4)
+    assert receptive_field(Own(padded), 32) == ReceptiveField(0, 4)
 
 
 REFUSED = {
@@ -91,7 +93,7 @@ REFUSED = {
 def test_nets_that_cannot_run_over_whole_radiographs_are_refused_by_name(name):
     net, words = REFUSED[name]
     with pytest.raises(ConfigError, match=words) as refused:
-        reach_of(net.eval(), 32)
+        receptive_field(net.eval(), 32)
     assert "scoring=windows scores with it" in str(refused.value)
     assert type(net).__name__ in str(refused.value)
 
@@ -100,7 +102,7 @@ def test_nets_that_cannot_run_over_whole_radiographs_are_refused_by_name(name):
     ("patch", "reach", "halo"), [(32, (13, 4), 14), (32, (5, 2), 5), (30, (13, 4), 13), (8, (0, 1), 0)]
 )
 def test_the_halo_keeps_the_sides_divisible(patch, reach, halo):
-    assert Reach(*reach).halo(patch) == halo
+    assert ReceptiveField(*reach).halo(patch) == halo
     assert (patch + 2 * halo) % reach[1] == 0
 
 
@@ -108,7 +110,7 @@ def test_measuring_leaves_net_and_settings_as_they_were():
     net = UNetAutoencoder(width=2).train()
     before = {key: value.clone() for key, value in net.state_dict().items()}
     enabled = torch.backends.mkldnn.enabled
-    reach_of(net, 32)
+    receptive_field(net, 32)
     assert net.training
     assert torch.backends.mkldnn.enabled == enabled
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())

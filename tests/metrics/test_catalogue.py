@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pneumo_ad.labels import HEALTHY, MIXED, OPACITY, OUTSIDE, PADDING, UNKNOWN
-from pneumo_ad.metrics.catalogue import Evidence, Measured, counts, headline, sad_medians
+from pneumo_ad.metrics.catalogue import GroundTruth, MeasuredScore, counts, headline, sad_medians
 from pneumo_ad.scores.aggregates import Mean
 
 RANKS = (
@@ -26,7 +26,7 @@ def evidence(normal=8, pneumonia=8, other=0, masks=True):
     kind[sick, :2] = OPACITY
     lung_share = np.tile([1.0] * 4 + [0.0] * 4 + [0.6] * 2 + [0.0] * 2, (images, 1))
     pixels = {i: np.array([0] * 6 + [1] * 3 + [2 if sick[i] else 1] * 3, dtype=np.int8) for i in range(images)}
-    return Evidence(
+    return GroundTruth(
         patient=np.array([f"p{i}" for i in range(images)]),
         normal=np.arange(images) < normal,
         pneumonia=sick,
@@ -49,11 +49,11 @@ def measured(evidence, quality=1.0, seed=0):
     kind = np.where(evidence.kind <= OUTSIDE, evidence.kind, OPACITY).astype(np.int8)
     window = window.astype(np.float32)
     kind = kind if quality else rng.integers(0, 3, kind.shape)
-    return Measured(window, kind, pixel, Mean()(window, evidence.in_lung))
+    return MeasuredScore(window, kind, pixel, Mean()(window, evidence.in_lung))
 
 
 def measured_with(window, known):
-    return Measured(window, None, measured(known).pixel, Mean()(window, known.in_lung))
+    return MeasuredScore(window, None, measured(known).pixel, Mean()(window, known.in_lung))
 
 
 def test_every_key_is_there_when_the_data_allow():
@@ -91,7 +91,7 @@ def test_a_random_score_gives_about_one_half_and_its_interval_holds_it():
 def test_a_turned_score_gives_0():
     known = evidence()
     good = measured(known)
-    turned = Measured(-good.window, None, {row: -values for row, values in good.pixel.items()}, -good.image)
+    turned = MeasuredScore(-good.window, None, {row: -values for row, values in good.pixel.items()}, -good.image)
     metrics, _ = headline(known, turned)
     assert metrics["image/auroc"] == metrics["pixel/auroc"] == metrics["patch/auroc_opacity_vs_healthy"] == 0
 

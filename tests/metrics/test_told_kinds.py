@@ -19,15 +19,15 @@ from pneumo_ad.evaluation.kinds_table import order_words
 from pneumo_ad.evaluation.pictures import threshold_ranges
 from pneumo_ad.evaluation.report import page_of
 from pneumo_ad.export.description import read_description
-from pneumo_ad.export.judge import ExportedJudge
-from pneumo_ad.inference.predictor import Judged, Standard
+from pneumo_ad.export.judge import ExportedPredictor
+from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.metrics.conformal import conformal_threshold
 from pneumo_ad.metrics.thresholds import Thresholds, fit_kinds
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.nets.output import Output
 from pneumo_ad.prediction.pictures import in_words
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.scores import Score
@@ -170,20 +170,20 @@ def test_a_prediction_and_an_export_tell_the_same_and_an_older_export_opens(dete
     about = json.loads(Path("model/model.json").read_text())
     assert (about["format_version"], len(about["standard"]["thresholds"])) == (2, 1)
     assert "told as not opacity or opacity" in Path("model/MODEL_CARD.md").read_text()
-    new = ExportedJudge("model")
-    assert new.standard.thresholds == RunJudge(load_run(detector)).standard.thresholds
+    new = ExportedPredictor("model")
+    assert new.standard.thresholds == RunPredictor(load_run(detector)).standard.thresholds
     # As the version before wrote it.
     about["format_version"] = 1
     about["standard"]["thresholds"].append(0.9)
     Path("model/model.json").write_text(json.dumps(about))
-    old = ExportedJudge("model")
+    old = ExportedPredictor("model")
     assert old.standard.thresholds == new.standard.thresholds
     assert "above the lower threshold lies opacity" in old.notes[-1]
     assert old.identity.endswith("-opacity_or_not")
     about["standard"]["score"] = "SAD"
     Path("model/model.json").write_text(json.dumps(about))
     assert read_description(Path("model")).standard.thresholds.kinds == (HEALTHY, OPACITY, OUTSIDE)
-    assert not ExportedJudge("model").identity.endswith("-opacity_or_not")
+    assert not ExportedPredictor("model").identity.endswith("-opacity_or_not")
 
 
 def test_a_prediction_that_a_version_before_began_goes_on(paper):
@@ -198,7 +198,7 @@ def test_a_prediction_that_a_version_before_began_goes_on(paper):
 
 
 def test_words_of_an_overlay_say_of_how_many_normals():
-    standard = Standard("SAD", "grey levels", np.arange(41.0), 0.05, None, (0, 1))
+    standard = Calibration("SAD", "grey levels", np.arange(41.0), 0.05, None, (0, 1))
     row = {"score": 38.5, "unit": "grey levels", "percentile": 95.12, "p_value": 0.0714, "normals": 41}
     said = in_words(row | {"anomalous": False, "warnings": ""}, standard)[0]
     assert "above 95 % of 41 normals (p = 0.071)" in said
@@ -236,11 +236,11 @@ def test_a_file_that_the_net_cannot_judge_says_so_and_the_others_are_judged(pape
 
 
 def test_a_lung_field_without_a_window_is_the_reason(paper):
-    judge = RunJudge(load_run(paper, ["trainer=cpu"]))
+    judge = RunPredictor(load_run(paper, ["trainer=cpu"]))
     fields, content = np.zeros((1, 64, 64), np.uint8), np.ones((1, 64, 64), np.uint8)
     fields[0, 3, 3] = 1
     windows = np.zeros((1, len(judge.grid)), np.float32)
-    found = Judged.of(fields, np.zeros((1, 64, 64), np.float32), windows, np.array([np.nan]), content, judge.grid)
+    found = Prediction.of(fields, np.zeros((1, 64, 64), np.float32), windows, np.array([np.nan]), content, judge.grid)
     from pneumo_ad.prediction.decoding import decode
     from pneumo_ad.prediction.rows import rows
 
@@ -254,11 +254,11 @@ def test_a_lung_field_without_a_window_is_the_reason(paper):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["windows", "maps", "scores"])
 def test_what_is_not_finite_becomes_no_score(where, value, paper):
-    grid = RunJudge(load_run(paper, ["trainer=cpu"])).grid
+    grid = RunPredictor(load_run(paper, ["trainer=cpu"])).grid
     given = {"maps": np.ones((2, 64, 64), np.float32), "windows": np.ones((2, len(grid)), np.float32)}
     given["scores"] = np.ones(2)
     given[where].reshape(2, -1)[1, -1 if where != "maps" else 70] = value
-    found = Judged.of(np.ones((2, 64, 64), np.uint8), content=np.ones((2, 64, 64), np.uint8), grid=grid, **given)
+    found = Prediction.of(np.ones((2, 64, 64), np.uint8), content=np.ones((2, 64, 64), np.uint8), grid=grid, **given)
     assert found.finite.tolist() == [True, where == "scores" and np.isnan(value)]  # NaN alone: no lung
     assert np.isnan(found.scores).tolist() == [False, True]
     assert not np.isinf(found.maps).any()
@@ -278,7 +278,7 @@ def test_a_run_whose_scores_are_not_finite_is_refused(paper, command, monkeypatc
 
 def test_a_graph_whose_lung_probability_is_not_finite_is_named(detector, monkeypatch):
     assert start("export", f"run={detector}", "output=model", "format=torch_export") == 0
-    judge = ExportedJudge("model")
+    judge = ExportedPredictor("model")
     judge.graphs["lungs"] = lambda image: [np.full_like(image, np.nan)]
     with pytest.raises(DivergedError, match=r"model.lungs\.pt2: the probability of lung"):
         judge(np.zeros((1, 64, 64), np.uint8), np.ones((1, 64, 64), np.uint8))

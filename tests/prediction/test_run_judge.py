@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from running import TINY, start
 
-from pneumo_ad.inference.predictor import Standard
+from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.metrics.thresholds import Thresholds
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.run import load_run
 
 CASES = {
@@ -38,7 +38,7 @@ def test_scores_windows_and_maps_equal_those_of_an_evaluation(run):
     windows = pd.read_csv(run.folder / "patches.csv")
     store = run.datamodule.store
     rows = np.array([store.table["image"].tolist().index(name) for name in found["image"]])
-    judge = RunJudge(run)
+    judge = RunPredictor(run)
     judged = judge(store.images[rows], store.content(rows))
     np.testing.assert_allclose(judged.scores, found["score"], rtol=2e-5)
     np.testing.assert_allclose(judged.windows.ravel(), windows["score"], rtol=2e-4, atol=1e-5)
@@ -50,7 +50,7 @@ def test_scores_windows_and_maps_equal_those_of_an_evaluation(run):
 
 
 def test_radiographs_do_not_change_each_other(run):
-    store, judge = run.datamodule.store, RunJudge(run)
+    store, judge = run.datamodule.store, RunPredictor(run)
     rows = np.arange(5)
     together = judge(store.images[rows], store.content(rows))
     alone = judge(store.images[rows[3:4]], store.content(rows[3:4]))
@@ -59,7 +59,7 @@ def test_radiographs_do_not_change_each_other(run):
 
 
 def test_a_radiograph_without_lung_has_no_score_and_no_decision(run):
-    judge = RunJudge(run)
+    judge = RunPredictor(run)
     nothing = np.zeros((1, *judge.grid.image_size), dtype=np.uint8)
     judged = judge(nothing, np.ones_like(nothing))
     assert np.isnan(judged.scores[0])
@@ -70,13 +70,13 @@ def test_a_run_folder_that_cannot_be_written_to_is_enough(run, tmp_path, caplog)
     theirs = tmp_path / "run"
     shutil.copytree(run.folder, theirs, ignore=shutil.ignore_patterns("validation_scores"))
     (theirs / "validation_scores").write_text("in the way")
-    expected, found = RunJudge(run).standard, RunJudge(load_run(theirs)).standard
+    expected, found = RunPredictor(run).standard, RunPredictor(load_run(theirs)).standard
     np.testing.assert_array_equal(found.normals, expected.normals)
     assert "are not kept" in caplog.text
 
 
 def standard(normals, rate=0.1):
-    return Standard("SAD", "grey levels", np.asarray(normals, dtype=float), rate, Thresholds(1, 2), (0, 1))
+    return Calibration("SAD", "grey levels", np.asarray(normals, dtype=float), rate, Thresholds(1, 2), (0, 1))
 
 
 def test_percentiles_and_decisions_follow_the_normals():

@@ -24,12 +24,12 @@ from pneumo_ad.report import (
     RECONSTRUCTION,
     RESIDUAL,
     TRUTH,
-    Measured,
+    Headline,
     Page,
     Radiograph,
     Windows,
 )
-from pneumo_ad.report.encoding import coloured_map, outline
+from pneumo_ad.report.encoding import coloured_map, outline_path
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
 from pneumo_ad.report.write import content, write_report
 
@@ -85,7 +85,7 @@ def drawn_page(images=12, names=None, windows=GRID, far=True):
         unit="grey levels per pixel",
         radiographs=radiographs,
         thresholds=THRESHOLDS,
-        headline=[Measured("pixel AUROC", 0.61, 0.55, 0.66, 0.7, "higher brightness"), Measured("  in the lung", 0.5)],
+        headline=[Headline("pixel AUROC", 0.61, 0.55, 0.66, 0.7, "higher brightness"), Headline("  in the lung", 0.5)],
         notes=["</ul><script>window.hacked = 1</script>", "nothing was left out"],
         config="name: </pre><script>window.hacked = 1</script>",
     )
@@ -155,12 +155,12 @@ def test_an_outline_encloses_the_mask():
 
     mask = opacity_mask(60, 60)
     parts = [
-        np.array([corner.split() for corner in part.split("L")], float) for part in outline(mask)[1:-1].split("ZM")
+        np.array([corner.split() for corner in part.split("L")], float) for part in outline_path(mask)[1:-1].split("ZM")
     ]
     y, x = np.mgrid[:60, :60] + 0.5
     inside = [Polygon(part).contains_points(np.column_stack([x.ravel(), y.ravel()])).reshape(60, 60) for part in parts]
     assert (np.logical_xor.reduce(inside) != mask).mean() < 0.005
-    assert outline(np.zeros((4, 4), dtype=bool)) == ""
+    assert outline_path(np.zeros((4, 4), dtype=bool)) == ""
 
 
 def test_the_histogram_counts_every_window_in_its_row(page):

@@ -14,7 +14,7 @@ from filelock import FileLock
 from running import TINY, process, start, story, times, weights
 
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
-from pneumo_ad.runs.record import Status, read_story, status, tell
+from pneumo_ad.runs.record import Status, read_run_json, status, update_run_json
 from pneumo_ad.runs.resolvers import run_name
 from pneumo_ad.runs.search_path import saved_search_path
 
@@ -106,7 +106,7 @@ def test_yaml_from_elsewhere_is_found_again(tmp_path, monkeypatch):
     assert start("train", *small, "net=small", f"hydra.searchpath=['file://{place}']", "hydra.run.dir=a") == 0
     assert start("train", "--config-dir", "it's mine", *small, "net=small", "hydra.run.dir=b") == 0
     assert start("train", *story("a")["command"], "hydra.run.dir=c") == 0
-    tell(Path("b"), status="failed")
+    update_run_json(Path("b"), status="failed")
     assert story("b")["command"][-1] == "hydra.searchpath=['file://it\\'s mine']"
     monkeypatch.chdir(mine)
     assert saved_search_path(tmp_path / "b") == [f"file://{mine.parent}"]
@@ -137,11 +137,11 @@ def test_a_second_process_at_a_run_is_refused_by_name(finished, capfd, monkeypat
 
 def test_how_a_run_stands(tmp_path):
     assert status(tmp_path) == Status("unfinished")
-    tell(tmp_path, status="running")
+    update_run_json(tmp_path, status="running")
     assert status(tmp_path) == Status("unfinished")  # nobody holds the lock: it was killed
     with FileLock(tmp_path / ".lock"):
         assert status(tmp_path) == Status("running")
-    tell(tmp_path, status="failed", reason="why")
+    update_run_json(tmp_path, status="failed", reason="why")
     assert status(tmp_path) == Status("failed", "why")
 
 
@@ -233,7 +233,7 @@ def test_a_killed_run_goes_on_from_its_last_epoch(uninterrupted, shared):
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    assert read_story(Path("run"))["status"] == "running"
+    assert read_run_json(Path("run"))["status"] == "running"
     assert status(Path("run")).word == "unfinished"
     assert place("run/checkpoints/last.ckpt") == (0, BATCHES)
     assert start("train", "resume=run") == 0

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from running import TINY, start
 
 from pneumo_ad.errors import ConfigError, UserError
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.compose import compose_config
 from pneumo_ad.runs.run import load_run
@@ -58,7 +58,7 @@ def test_keys_that_came_later_take_todays_default(run):
     rewrite(run, earlier)
     opened = load_run(run)
     assert all(key in opened.config for key in keys)
-    assert RunJudge(opened).grid.cover == "inside"
+    assert RunPredictor(opened).grid.cover == "inside"
 
 
 @pytest.mark.parametrize(("key", "within"), [("datamodule", "augur"), ("net", "depths")])
@@ -66,7 +66,7 @@ def test_a_key_that_is_not_known_here_names_the_version_that_made_the_run(run, k
     made_by(run, "9.9")
     rewrite(run, lambda config: config[key].update({within: 1}) or config.update({"oracle": 2}))
     with pytest.raises(ConfigError, match=within) as told:
-        RunJudge(load_run(run)).grid  # noqa: B018
+        RunPredictor(load_run(run)).grid  # noqa: B018
     assert "made by pneumo_ad 9.9, commit 0a1b2c, and this is" in str(told.value)
     assert "has oracle, not known here" in str(told.value)
     assert "Open it with the version that made it, or train it again" in str(told.value)
@@ -100,4 +100,4 @@ def test_no_key_that_is_lacking_ends_in_a_traceback(run, monkeypatch):
         del (config if inner is None else config[key])[key if inner is None else inner]
         (run / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
         with suppress(UserError):
-            RunJudge(load_run(run))
+            RunPredictor(load_run(run))

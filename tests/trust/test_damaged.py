@@ -14,13 +14,13 @@ from running import TINY, start, times
 from pneumo_ad.data.store.upkeep import list_stores
 from pneumo_ad.errors import DamagedError, DataError, UserError
 from pneumo_ad.evaluation.earlier import earlier_scores
-from pneumo_ad.leaderboard.groups import check_evaluation
+from pneumo_ad.leaderboard.groups import check_evaluated
 from pneumo_ad.patches.grid import LONGEST
 from pneumo_ad.prediction.opening import open_judge
-from pneumo_ad.prediction.run_judge import RunJudge
+from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.checkpoints import read_checkpoint, weights_digest
 from pneumo_ad.runs.dot_hydra import read_overrides
-from pneumo_ad.runs.record import read_story
+from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
 from pneumo_ad.runs.subset import chosen_rows
@@ -48,12 +48,12 @@ def run(made, here, tmp_path):
 
 def open_run(folder):
     """Everything that commands read of a run folder, but what they would train."""
-    read_story(folder)
+    read_run_json(folder)
     read_overrides(folder)
     run = load_run(folder)
-    RunJudge(run)
+    RunPredictor(run)
     earlier_scores(folder, run, scoring_of(run), chosen_rows(run)[0])
-    check_evaluation(folder)
+    check_evaluated(folder)
     for name in ("best", "last"):
         read_checkpoint(folder / "checkpoints" / f"{name}.ckpt")
 
@@ -165,7 +165,7 @@ def with_config(run, old, new):
 def test_a_config_that_asks_for_too_much_or_for_itself_is_named(run, old, new, said):
     with_config(run, old, new)
     with pytest.raises(UserError, match=said) as told:
-        RunJudge(load_run(run))
+        RunPredictor(load_run(run))
     assert str(told.value).startswith(f"{run / '.hydra' / 'config.yaml'}: ")
 
 
@@ -215,13 +215,13 @@ def test_going_on_from_a_checkpoint_whose_other_parts_are_none_is_refused(run, p
 
 def test_kept_scores_that_are_damaged_are_made_anew_the_same(run, caplog):
     (file,) = (run / "validation_scores").glob("*.npz")
-    standard = RunJudge(load_run(run)).standard
+    standard = RunPredictor(load_run(run)).standard
     for kind in ("empty", "text", "folder", "pipe", "truncated", "objects", "bomb", "names", "dtype"):
         mutate(file, kind, np.random.default_rng(0))
-        said = told(lambda: RunJudge(load_run(run)), caplog)
+        said = told(lambda: RunPredictor(load_run(run)), caplog)
         assert said.count(str(file)) == 1
         assert "made anew" in said
-        again = RunJudge(load_run(run)).standard
+        again = RunPredictor(load_run(run)).standard
         assert np.array_equal(again.normals, standard.normals)
         assert again.thresholds == standard.thresholds
 

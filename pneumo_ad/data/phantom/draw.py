@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .build import draw_build
-from .exposure import expose
+from .exposure import to_grey_values
 from .frame import draw_frame
 from .marks import draw_leads, stamp
 from .noise import Array, blur, smooth_noise
@@ -89,5 +89,5 @@ def draw_phantom(seed: int, *, pneumonia: bool, size: int = 320) -> Phantom:
         bones = bones * (1 - np.float32(VEIL) * share)
         mask, finding = shape.mask, shape.finding
     attenuation = soft.tissue + bones + tree + added + leads
-    grey = stamp(expose(np.maximum(attenuation, 0), beam), beam)
+    grey = stamp(to_grey_values(np.maximum(attenuation, 0), beam), beam)
     return Phantom(np.round(grey * 255).astype(np.uint8), soft.lung, mask, finding)

@@ -8,7 +8,7 @@ LUNG_LEVEL, TISSUE_LEVEL = 0.5, 1.15  # attenuation of usual lung and of the usu
 DARKEST = 0.02  # attenuation read where the beam meets only air
 
 
-def expose(attenuation: Array, rng: np.random.Generator) -> Array:
+def to_grey_values(attenuation: Array, rng: np.random.Generator) -> Array:
     """The grey values of a radiograph, (H, W) float32 in [0, 1], bright where dense.
 
     Every choice is drawn here whatever the picture shows, so that none of them tells the classes apart.

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pneumo_ad.data.readers.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
 from pneumo_ad.data.readers.limits import MOST_PIXELS, ONE, check_size
 from pneumo_ad.data.readers.quiet import ignore_warnings
-from pneumo_ad.data.readers.tiff import Page, as_meant, find_page
+from pneumo_ad.data.readers.tiff import TiffPage, as_meant, find_page
 from pneumo_ad.data.readers.tiff_checks import SAVE_AS
 from pneumo_ad.data.readers.window import Window, apply_window, intensity_window
 from pneumo_ad.errors import DataError
@@ -36,7 +36,7 @@ def looks_like_radiograph(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES or is_dicom(path)
 
 
-def open_image(path: str | Path) -> tuple[Image.Image, Page | None]:
+def open_image(path: str | Path) -> tuple[Image.Image, TiffPage | None]:
     """Decode a file that is not DICOM completely, upright; of a JPEG in colour the luminance.
 
     Its format is told by its content, not by its suffix.

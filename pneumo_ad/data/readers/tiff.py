@@ -29,7 +29,7 @@ _STACK = re.compile(rb'\AImageJ=.*?\nimages=(?!1\b)\d|\A\{"shape": .*"truncated"
 
 
 @dataclass(frozen=True)
-class Page:
+class TiffPage:
     """A page of a file.
 
     Attributes:
@@ -53,7 +53,7 @@ class Page:
         return bool(self.tags.first("NewSubfileType") & 1) or self.tags.first("SubfileType") == 2
 
 
-def find_page(path: str | Path, file: BinaryIO) -> Page | None:
+def find_page(path: str | Path, file: BinaryIO) -> TiffPage | None:
     """The one page of a file that is no thumbnail; its tags can be read, and are true to the file.
 
     A transparency mask (NewSubfileType 4) is a page of its own: what it hides would be shown without it.
@@ -102,9 +102,9 @@ class _Reader:
     order: str
     big: bool
 
-    def pages(self) -> list[Page]:
+    def pages(self) -> list[TiffPage]:
         """Those of the chain, and those beside it."""
-        found: list[Page] = []
+        found: list[TiffPage] = []
         seen: set[int] = set()
         beside: list[int] = []
         chain = self._numbers(self._offset, 1, 8 if self.big else 4)[0]
@@ -122,7 +122,7 @@ class _Reader:
             raise DataError(f"{self.path}: is a TIFF without a page")
         return found
 
-    def _page(self, place: int, number: int) -> tuple[Page, int]:
+    def _page(self, place: int, number: int) -> tuple[TiffPage, int]:
         """The page at a place, and the place of the next in the chain."""
         count_form = "Q" if self.big else "H"
         (count,) = self._numbers(count_form, 1, place)
@@ -146,7 +146,7 @@ class _Reader:
                     raise DataError(f"{self.path}: is truncated, or damaged: {name}, {many} values of type {kind}")
                 tags[name] = self._numbers(form, many, at)
         (after,) = self._numbers(self._offset, 1, place + count * step)
-        return Page(number, self.order, tags, description), after
+        return TiffPage(number, self.order, tags, description), after
 
     @property
     def _offset(self) -> str:
@@ -158,7 +158,7 @@ class _Reader:
         return struct.unpack(f"{self.order}{many}{form}", self.file.read(length))
 
 
-def as_meant(pixels: npt.NDArray[Any], page: Page) -> npt.NDArray[Any]:
+def as_meant(pixels: npt.NDArray[Any], page: TiffPage) -> npt.NDArray[Any]:
     """Grey pixels of a page as Pillow gives them, as the file has them, black the lowest.
 
     Where white is zero (WhiteIsZero) they are turned round: whole numbers in their range, floating point from 1, or
