@@ -26,8 +26,8 @@ OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
 class Pipeline(nn.Module):
     """From a fitted radiograph and its lung field to anomaly map, window scores, score and percentile.
 
-    Numbers, and where they are NaN, are those of `inference.predictor.Prediction` and its `Calibration`. The batch may be
-    of any size, height and width are those of the grid. The net is copied to the CPU.
+    Numbers, and where they are NaN, are those of `inference.predictor.Prediction` and its `Calibration`. The batch
+    may be of any size, height and width are those of the grid. The net is copied to the CPU.
 
     Args:
         grid: The windows.

@@ -56,7 +56,7 @@ def receptive_field(net: nn.Module, side: int) -> ReceptiveField:
 
     >>> from pneumo_ad.nets import UNetAutoencoder
     >>> receptive_field(UNetAutoencoder(width=4, depth=1), side=32)
-    Reach(pixels=5, step=2)
+    ReceptiveField(pixels=5, step=2)
     """
     known = _KNOWN.setdefault(net, {})
     if side not in known:
