@@ -262,6 +262,12 @@ def test_a_damaged_run_of_a_sweep_is_listed_as_failed_and_the_others_compare(mad
     assert str(tmp_path / "sweep" / "second" / name) in table[2]
 
 
+def test_maps_of_other_radiographs_are_no_part_of_an_evaluation(run):
+    mutate(run / "maps" / "images.csv", "cells", np.random.default_rng(0))
+    with pytest.raises(DamagedError, match=r"maps/images\.csv: .* is no radiograph of images\.csv"):
+        check_evaluation(run)
+
+
 @pytest.mark.parametrize("kind", ["empty", "text", "folder", "pipe", "truncated"])
 def test_a_damaged_evaluation_is_named_by_report_and_not_written_over(run, kind, capfd):
     for name in ("metrics.json", "patches.csv", "images.csv"):

@@ -199,7 +199,9 @@ def check_evaluation(place: Path) -> None:
     counted, images = read_metrics(place, "subset").get("counts/images"), read_images(place)
     if counted is not None and counted != len(images):
         raise DamagedError(f"{place / 'images.csv'}: {len(images)} radiographs, metrics.json counts {counted}")
-    read_maps(place / "maps")
+    maps = read_maps(place / "maps")
+    if maps is not None and (strange := set(maps.images["image"]) - set(images["image"])):
+        raise DamagedError(f"{place / 'maps' / 'images.csv'}: {min(strange)} is no radiograph of images.csv")
 
 
 def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
