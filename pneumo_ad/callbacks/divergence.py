@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from pneumo_ad.checkpoints import not_finite
+from pneumo_ad.checkpoints import not_finite, read_checkpoint
 from pneumo_ad.errors import DivergedError
 
 _NEVER = math.inf  # the step of a loss that never was
@@ -110,9 +110,14 @@ class StopAtDivergence(L.Callback):
         may_help = [f"a smaller optimizer.lr (it was {float(rates[0]):g})"] if rates else []
         may_help += ["trainer.gradient_clip_val=1"] if not trainer.gradient_clip_val else []
         may_help += ["trainer.precision=32-true"] if "16" in str(trainer.precision) else []
-        written = sorted(self._checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
+        written = sorted(self._checkpoints.glob("*.ckpt"), key=_step)
         last = f"the last good checkpoint is {written[-1]}" if written else "no checkpoint had been written"
         raise DivergedError(
             f"the training diverged: {what} in epoch {trainer.current_epoch + 1}{of}, step {step}; {last}. What may "
             f"help, in another run folder: {', '.join(may_help)}"
         )
+
+
+def _step(file: Path) -> tuple[int, str]:
+    """How far a checkpoint was trained; files written at once may have one time."""
+    return int(read_checkpoint(file).get("global_step", 0)), file.name

@@ -184,7 +184,7 @@ def read_images(place: Path) -> pd.DataFrame:
     """
     columns = {"image": str, "patient": str, "label": str, "score": float, "height": float, "width": float}
     words = {"image": str, "patient": str}
-    return read_table(place / "images.csv", columns, dtype=words, keep_default_na=False, na_values="")
+    return read_table(place / "images.csv", columns, dtype=words, na_values="")
 
 
 def check_evaluation(place: Path) -> None:

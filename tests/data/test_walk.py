@@ -36,7 +36,9 @@ def test_what_is_there_is_found_once_and_named_below_the_folder(tmp_path):
     assert states(walk(tmp_path, leave_out=tmp_path / "b")) == {"a.png": "file", "Лёгкие 肺.png": "file"}
 
 
-@pytest.mark.parametrize("name", [".ipynb_checkpoints", ".Trash", "__macosx", "$RECYCLE.BIN", "@eaDir", *sorted(HIDDEN)])
+@pytest.mark.parametrize(
+    "name", [".ipynb_checkpoints", ".Trash", "__macosx", "$RECYCLE.BIN", "@eaDir", *sorted(HIDDEN)]
+)
 def test_hidden_folders_are_entered_by_nobody_but_told(tmp_path, name):
     plant(tmp_path, "a.png", f"sub/{name}/a.png", f"sub/{name}/deep/b.png", "._a.png")
     (tmp_path / "sub" / name / "up").symlink_to(tmp_path)

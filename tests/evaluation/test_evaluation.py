@@ -304,7 +304,7 @@ def test_the_lungs_are_a_share_of_the_radiograph_and_not_of_its_padding(tmp_path
     data = data_of(root, fit="pad")
     rows = np.arange(4)
     told = {
-        "images.csv": images(data, examine(scoring(), data, rows), None)["lung_area"],
+        "images.csv": images(data, examine(scoring(), data, rows), None, ())["lung_area"],
         "fig05": lung_fields(data, rows).numbers["lung_area"],
         "shortcuts": lung_shortcuts(data.store.images, data.lung_fields, data.store.table)["lung_area"],
     }
