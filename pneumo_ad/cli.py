@@ -58,9 +58,9 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
   false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
   matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
   stride=N cover=full        other windows
-  scoring=dense              the net over whole radiographs instead of window by window; the deviation from exact
-                             windows is measured, printed, kept in metrics.json and refused where it is too large
-  halo=N                     show the net N pixels around each window; as wide as it sees, dense is exact
+  scoring=dense              the net over whole radiographs instead of window by window: the same scores, faster;
+                             needs a halo as wide as the net sees, and says which
+  halo=N                     show the net N pixels around each window
   kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
                              strides every k-th each way; maps and image scores are made of all; null keeps all
   image_size=N fit=pad       another fit
@@ -106,7 +106,7 @@ What may change of the run, as on `pneumo-ad evaluate` (held-out normals are the
   threshold=GROUP      {threshold}
   aggregate=GROUP      {aggregate}
   false_alarm_rate=0.05  lungs=GROUP  stride=N  cover=full  relative=0.2  map_of=residual  fit=pad  trainer=GROUP
-  scoring=dense  halo=N      as on `pneumo-ad evaluate`; the deviation is measured on the first files and noted
+  scoring=dense  halo=N      as on `pneumo-ad evaluate`
 """
 
 FIGURES = """\

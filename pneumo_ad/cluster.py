@@ -20,7 +20,7 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.evaluation.options import check_options
-from pneumo_ad.evaluation.scoring import eval_batch_size
+from pneumo_ad.evaluation.scoring import check_net, eval_batch_size
 from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.files import whole, write_json
 from pneumo_ad.metrics.clusters import CLUSTERS, agreement, best_match
@@ -90,6 +90,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
         `output`.
     """
     check_options(run.config)
+    check_net(run)
     data, seed = run.datamodule, int(run.config.seed)
     if data.view != "patch":
         raise ConfigError(

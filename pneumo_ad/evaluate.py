@@ -14,13 +14,12 @@ from pneumo_ad.compose import build
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.calibration import Calibration, fit_thresholds, validation_scores
-from pneumo_ad.evaluation.deviation import look_at_deviation
 from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
 from pneumo_ad.evaluation.measures import measure
 from pneumo_ad.evaluation.options import check_options
 from pneumo_ad.evaluation.pictures import draw
-from pneumo_ad.evaluation.scoring import Scoring, scoring_of
+from pneumo_ad.evaluation.scoring import Scoring, check_net, scoring_of
 from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import folder_for_results, write_json
@@ -65,9 +64,9 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     """
     data, config = run.datamodule, run.config
     check_options(config)
+    check_net(run)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
-    deviation = look_at_deviation(scoring, data, rows)
     calibration = _calibrate(run, scoring)
     thresholds, unfitted = fit_thresholds(calibration, build(config.threshold), run.module.score.orders_outside)
     seen_before = subset != "test" and not run.data_changed
@@ -84,7 +83,6 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
-    metrics |= deviation.metrics() if deviation is not None else {}
     metrics |= {"counts/shards_left_out": len(data.shards_left_out)} if data.shards > 1 else {}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)

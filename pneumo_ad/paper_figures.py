@@ -21,7 +21,6 @@ from pneumo_ad.classify import classifier_beside
 from pneumo_ad.compose import build
 from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
-from pneumo_ad.evaluation.deviation import look_at_deviation
 from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, typical_places
@@ -37,7 +36,7 @@ from pneumo_ad.evaluation.pictures import (
     true_groups,
 )
 from pneumo_ad.evaluation.samples import lung_fields, net_architecture, sample_patches, sample_radiographs
-from pneumo_ad.evaluation.scoring import Scoring, check_finite, placed, scoring_of
+from pneumo_ad.evaluation.scoring import Scoring, check_finite, check_net, placed, scoring_of
 from pneumo_ad.evaluation.subset import chosen_rows
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.files import whole, writable_folder, write_text
@@ -102,6 +101,7 @@ class Material:
 
     def __init__(self, run: Run, subset: str | None, evaluated: Path, classifier: Path | str | None) -> None:
         check_options(run.config)
+        check_net(run)
         self.run = run
         self.data = run.datamodule
         self.rows = chosen_rows(run, subset)[0]
@@ -142,7 +142,6 @@ class Material:
         return Examination(self.rows, self.grid, self.evidence, window, {}, {}, {})
 
     def _score(self) -> dict[str, npt.NDArray[np.float32]]:
-        look_at_deviation(self.scoring, self.data, self.rows)
         numbers = self.data.grid.numbers_of(self.grid)
         names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
         shape = (len(self.rows), len(self.grid))

@@ -28,12 +28,13 @@ from pneumo_ad.evaluation.options import check_evaluation
 from pneumo_ad.jobs import INTERRUPTED, read_story, tell
 from pneumo_ad.loggers import closing
 from pneumo_ad.module import NetModule
-from pneumo_ad.nets.reach import check_side, reach_of
+from pneumo_ad.nets.reach import check_side
 from pneumo_ad.origin import Origin, keep_contents
 from pneumo_ad.processes import count_processes, launch
 from pneumo_ad.provenance import record
 from pneumo_ad.runs import keep_split, load_run, write_split
 from pneumo_ad.saved import in_a_line, is_there
+from pneumo_ad.scoring import check_dense
 from pneumo_ad.summary import print_evaluation
 from pneumo_ad.trackers import log_config, log_outcome
 
@@ -61,7 +62,7 @@ def train(config: DictConfig) -> dict[str, object]:
     if config.compile:
         check_compiler(device_of(config.trainer))
     if config.scoring == "dense" and datamodule.view == "patch":
-        _announce_dense(module, datamodule)
+        _try_out_dense(module, datamodule, (run_dir / "checkpoints" / "last.ckpt").is_file())
     started = time.perf_counter()
     datamodule.prepare_data()
     _describe(datamodule, run_dir)
@@ -193,16 +194,14 @@ def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
     module.train()
 
 
-def _announce_dense(module: NetModule, datamodule: PatchDataModule) -> None:
-    """A net that cannot run over whole radiographs fails here; what a halo would make exact is said."""
-    patch, halo = datamodule.grid.patch, datamodule.halo
-    needed = reach_of(module.net, patch + 2 * halo).halo(patch)
-    if halo < needed:
-        log.warning(
-            "scoring=dense is an approximation with halo=%d, whose deviation the evaluation measures and may refuse; "
-            "halo=%d makes it exact",
-            *(halo, needed),
-        )
+def _try_out_dense(module: NetModule, datamodule: PatchDataModule, begun: bool) -> None:
+    """Dense scores that would not be those of windows fail here; a run that has begun cannot change, and is trained."""
+    try:
+        check_dense(module.net, datamodule.grid.patch, datamodule.halo, datamodule.grid.image_size)
+    except ConfigError as reason:
+        if not begun:
+            raise
+        log.warning("this run is trained, and can be evaluated with other options: %s", reason)
 
 
 def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:

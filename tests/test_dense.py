@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets import VAE, Output, UncertaintyAutoencoder, UNetAutoencoder
@@ -80,23 +81,60 @@ def test_on_any_grid(height, width, patch, stride, cover, more, depth):
     assert_same(scored(score_densely, net, pictures, grid, scores=sad, halo=halo, map_of="residual"), exact)
 
 
-def test_a_halo_one_step_too_small_is_not_exact(images):
-    grid = GRIDS[2]
-    halo = reach_of(NET, grid.patch).halo(grid.patch) - 2
-    exact, _ = scored(score_radiographs, NET, images, grid, halo=halo)
-    dense, _ = scored(score_densely, NET, images, grid, halo=halo)
-    assert 1e-4 < np.abs(dense["sad"] - exact["sad"]).max() < 5  # near, though
-    assert np.allclose(dense["brightness"], exact["brightness"], atol=1e-4)  # needs no net
-
-
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_without_a_halo_every_window_has_a_score_and_every_covered_pixel_a_value(images, grid):
-    found, maps = scored(score_densely, NET, images, grid, map_of="residual")
-    assert all(np.isfinite(values).all() for values in found.values())
-    assert all((np.isnan(values) == ~grid.covered).all() for values in maps.values())
+def test_a_smaller_halo_is_refused_with_what_works(images, grid):
+    for halo in (0, 2, 10):
+        with pytest.raises(ConfigError, match=f"with halo={halo} .* what works: halo=12, .* or scoring=windows"):
+            scored(score_densely, NET, images, grid, halo=halo)
 
 
-@pytest.mark.parametrize("halo", [0, 14])
+def test_a_halo_that_the_radiographs_cannot_mirror_is_not_named():
+    small = np.zeros((1, 12, 40), dtype=np.uint8)
+    with pytest.raises(ConfigError, match=r"UNetAutoencoder sees 11 pixels .* what works: scoring=windows$"):
+        scored(score_densely, NET, small, PatchGrid((12, 40), 8, 5))
+
+
+def test_what_is_refused_would_not_be_exact(images, monkeypatch):
+    monkeypatch.setattr(
+        "pneumo_ad.scoring.dense.check_dense", lambda net, patch, halo, _: reach_of(net, patch + 2 * halo)
+    )
+    exact, _ = scored(score_radiographs, NET, images, GRIDS[2], halo=10)
+    dense, _ = scored(score_densely, NET, images, GRIDS[2], halo=10)
+    assert np.abs(dense["sad"] - exact["sad"]).max() > 1e-4
+
+
+class Padded(torch.nn.Module):
+    """Takes pictures of every size: those of no multiple of 4 are padded with ones for the pooling."""
+
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        pooled = F.max_pool2d(F.pad(x, (0, -width % 4, 0, -height % 4), value=1.0), 4)
+        return Output(F.interpolate(pooled, scale_factor=4.0)[..., :height, :width])
+
+
+class Shifted(torch.nn.Module):
+    """Sees three pixels to one side only."""
+
+    def forward(self, x):
+        return Output(F.pad(x, (0, 3))[..., 3:])
+
+
+@settings(max_examples=60)
+@given(
+    net=st.sampled_from([Padded(), Shifted(), net_of(1)]), patch=st.integers(4, 13), halo=st.integers(0, 9),
+    stride=st.integers(1, 9), cover=st.sampled_from(["inside", "full"]),
+)  # fmt: skip
+def test_with_any_net_and_halo_dense_is_windows_or_refused(net, patch, halo, stride, cover):
+    pictures, sad = np.random.default_rng(patch).integers(0, 256, (2, 37, 30), dtype=np.uint8), {"sad": SAD()}
+    grid = PatchGrid((37, 30), patch, stride, cover)
+    try:
+        dense = scored(score_densely, net, pictures, grid, scores=sad, halo=halo)
+    except ConfigError:
+        return
+    assert_same(dense, scored(score_radiographs, net, pictures, grid, scores=sad, halo=halo), sad)
+
+
+@pytest.mark.parametrize("halo", [12, 14])
 @pytest.mark.parametrize("batch_size", [1, 3, 40, 100_000])
 def test_blocks_and_batches_change_nothing(images, batch_size, halo):
     grid = GRIDS[0]
@@ -118,22 +156,22 @@ def test_the_net_never_sees_more_pixels_at_once_than_blocks_allow():
             return self.net(x)
 
     pictures = np.random.default_rng(0).integers(0, 256, (1, 200, 300), dtype=np.uint8)
-    watcher = Watcher()
-    list(score_densely(watcher, {"sad": SAD()}, pictures, np.array([0]), PatchGrid((200, 300), 16, 16), 1))
+    watcher, grid = Watcher(), PatchGrid((200, 300), 16, 16)
+    list(score_densely(watcher, {"sad": SAD()}, pictures, np.array([0]), grid, 1, halo=6))
     reach = reach_of(watcher, 16)
     seen.clear()
-    list(score_densely(watcher, {"sad": SAD()}, pictures, np.array([0]), PatchGrid((200, 300), 16, 16), batch_size=16))
+    list(score_densely(watcher, {"sad": SAD()}, pictures, np.array([0]), grid, batch_size=16, halo=6))
     assert len(seen) > 10
     assert max(seen) <= (64 + reach.step) ** 2
 
 
 def test_several_small_radiographs_go_through_at_once_and_groups_keep_their_order(images, monkeypatch):
     rows = [6, 1, 1, 4, 0]
-    expected = scored(score_densely, NET, images, GRIDS[2], rows)
+    expected = scored(score_densely, NET, images, GRIDS[2], rows, halo=12)
     monkeypatch.setattr("pneumo_ad.scoring.scored.GROUP", 2)
-    assert_same(scored(score_densely, NET, images, GRIDS[2], rows), expected)
-    assert scored(score_densely, NET, images, GRIDS[2], rows)[1] == {}
-    assert list(score_densely(NET, SCORES, images, np.array([], dtype=int), GRIDS[2])) == []
+    assert_same(scored(score_densely, NET, images, GRIDS[2], rows, halo=12), expected)
+    assert scored(score_densely, NET, images, GRIDS[2], rows, halo=12)[1] == {}
+    assert list(score_densely(NET, SCORES, images, np.array([], dtype=int), GRIDS[2], halo=12)) == []
 
 
 def test_the_predicted_variance_is_used(images):

@@ -27,16 +27,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-import pneumo_ad.scoring
 from pneumo_ad.compilation import compile_net
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.sampling import EpochShuffle, ResumableLoader
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.module import PatchAutoencoder, to_unit
 from pneumo_ad.nets import UNetAutoencoder
+from pneumo_ad.nets.reach import reach_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD
-from pneumo_ad.scoring import score_radiographs
+from pneumo_ad.scoring import score_densely, score_radiographs
 
 PATCH = 32
 WAYS = ("float32", "bf16", "compile", "compile+bf16")
@@ -200,11 +200,10 @@ def training(device: Device, ways: list[str], width: int, sizes: list[int], step
 
 
 def scoring(device: Device, ways: list[str], width: int, radiographs: int) -> None:
-    """Every window of some radiographs, and, where there is such a mode, dense maps."""
+    """Every window of some radiographs, and dense maps."""
     grid = PatchGrid((256, 256), PATCH, 4)
     images = np.random.default_rng(0).integers(0, 256, (radiographs, 256, 256), dtype=np.uint8)
     size = 8192 if device.device.type == "cuda" else 256
-    dense = getattr(pneumo_ad.scoring, "score_densely", None)
     for way in ways:
         net = fresh(way, width, device).eval()
         precision = torch.bfloat16 if "bf16" in way else torch.float32
@@ -219,12 +218,11 @@ def scoring(device: Device, ways: list[str], width: int, radiographs: int) -> No
         warm_up = device.seconds(lambda windows=windows: list(windows()), warm_up=0)
         seconds = device.seconds(lambda windows=windows: list(windows()), warm_up=0)
         report(f"scoring windows, {way}", device, radiographs * len(grid) / seconds, flops, nbytes, way, warm_up)
-        if dense is not None:
-            every = PatchGrid((256, 256), PATCH, 1)
-            run = functools.partial(dense, net, {"score": SAD()}, images, np.arange(radiographs), every)
-            warm_up = device.seconds(lambda run=run: list(run()), warm_up=0)
-            seconds = device.seconds(lambda run=run: list(run()), warm_up=0)
-            print(f"scoring densely, {way}: {radiographs / seconds:,.1f} maps/s at stride 1; first {warm_up:.1f} s")
+        every, halo = PatchGrid((256, 256), PATCH, 1), reach_of(net, PATCH).halo(PATCH)
+        run = functools.partial(score_densely, net, {"score": SAD()}, images, np.arange(radiographs), every, halo=halo)
+        warm_up = device.seconds(lambda run=run: list(run()), warm_up=0)
+        seconds = device.seconds(lambda run=run: list(run()), warm_up=0)
+        print(f"scoring densely, {way}: {radiographs / seconds:,.1f} maps/s at stride 1; first {warm_up:.1f} s")
 
 
 def main() -> None:

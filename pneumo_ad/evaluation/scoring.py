@@ -14,6 +14,7 @@ from torch import nn
 from pneumo_ad.aggregates import Aggregate
 from pneumo_ad.compilation import compile_net
 from pneumo_ad.compose import build
+from pneumo_ad.data.fit import sides
 from pneumo_ad.device import device_of
 from pneumo_ad.errors import ConfigError, DivergedError
 from pneumo_ad.metrics.headline import MOSTLY_LUNG
@@ -27,6 +28,7 @@ from pneumo_ad.scoring import (
     Mode,
     Radiographs,
     Scored,
+    check_dense,
     finite_radiographs,
     score_densely,
     score_radiographs,
@@ -239,12 +241,34 @@ def check_relative(relative: float | None) -> None:
         raise ConfigError(f"relative={relative} must be a quantile in (0, 1], or null")
 
 
-def scoring_of(run: Run) -> Scoring:
-    """How a run scores, its net moved to the device that its config asks for."""
-    config = run.config
+def check_net(run: Run) -> None:
+    """See that a run's net can score as its config asks for, before anything is decoded.
+
+    Raises:
+        ConfigError: It does not take windows with such a halo, or dense scores would not be those of windows.
+    """
+    config, net = run.config, run.module.net
+    if config.view != "patch":
+        return
     with explained(run.folder, ConfigError):
-        if config.halo and config.view == "patch":
-            check_side(run.module.net, config.patch, config.halo)
+        if config.halo:
+            check_side(net, config.patch, config.halo)
+    if config.scoring == "dense":
+        try:
+            check_dense(net, config.patch, config.halo, sides(config.image_size))
+        except ConfigError as reason:
+            raise ConfigError(f"{run.folder}: {reason}") from reason
+
+
+def scoring_of(run: Run) -> Scoring:
+    """How a run scores, its net moved to the device that its config asks for.
+
+    Raises:
+        ConfigError: See `check_net`.
+    """
+    config = run.config
+    check_net(run)
+    with explained(run.folder, ConfigError):
         device = device_of(config.trainer)
         net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
         if config.compile:

@@ -15,9 +15,8 @@ from pneumo_ad.checkpoints import weights_digest
 from pneumo_ad.compose import build
 from pneumo_ad.data.table import REQUIRED
 from pneumo_ad.dot_hydra import CONFIG
-from pneumo_ad.errors import ConfigError, DamagedError, DataError, DivergedError, UserError
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
 from pneumo_ad.evaluation.calibration import fit_thresholds, validation_scores
-from pneumo_ad.evaluation.deviation import measure_deviation
 from pneumo_ad.evaluation.evidence import lung_shares
 from pneumo_ad.evaluation.options import check_options
 from pneumo_ad.evaluation.scoring import Scoring, scoring_of
@@ -57,7 +56,6 @@ class RunJudge:
         self.lungs, self.intensity = data.lungs, data.intensity
         self.standard, self.notes = standard_of(run, self.scoring)
         self.identity = _identity(run, self.standard)
-        self._approximates = self.scoring.mode == "dense" and self.view == "patch"
         if _measured_in_files(run, self.lungs):
             self.notes.append(
                 "held-out normals of the run were measured inside lung masks of files, these radiographs inside fields "
@@ -69,7 +67,6 @@ class RunJudge:
         rows = np.arange(len(images))
         fields = self.lungs.of_images(images, content)
         loaded = Loaded(self.grid, self.view, self.intensity.of_images(images, fields, content), fields, content)
-        self._look_at_deviation(loaded, rows)
         shares = lung_shares(loaded, rows)
         maps = np.empty(images.shape, dtype=np.float32)
         windows = np.empty(shares.shape, dtype=np.float32)
@@ -78,18 +75,6 @@ class RunJudge:
             maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
             scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
         return Judged.of(fields, maps, windows, scores, content, self.grid)
-
-    def _look_at_deviation(self, loaded: Loaded, rows: npt.NDArray[np.int64]) -> None:
-        """Of dense maps from exact windows, on the first radiographs there are; noted, or refused where too large."""
-        if self._approximates:
-            try:
-                deviation = measure_deviation(self.scoring, loaded, rows)
-            except DivergedError:  # told file by file
-                return
-            deviation.check()
-            log.info("%s", deviation)
-            self.notes.append(str(deviation))
-            self._approximates = not deviation.told  # looked at once, unless blank files told nothing
 
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]

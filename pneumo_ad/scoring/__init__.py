@@ -1,6 +1,6 @@
 """Radiographs through a net: window scores and anomaly maps, a file for each way there."""
 
-from pneumo_ad.scoring.dense import score_densely
+from pneumo_ad.scoring.dense import check_dense, score_densely
 from pneumo_ad.scoring.forward import forward
 from pneumo_ad.scoring.loaded import Loaded
 from pneumo_ad.scoring.maps import MapOf
@@ -14,6 +14,7 @@ __all__ = [
     "Mode",
     "Radiographs",
     "Scored",
+    "check_dense",
     "finite_radiographs",
     "forward",
     "score_densely",

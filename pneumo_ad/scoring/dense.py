@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
 from pneumo_ad.nets.reach import Reach, reach_of
 from pneumo_ad.patches import PatchGrid, check_halo, inner, mirrored
@@ -39,10 +40,9 @@ def score_densely(
 ) -> Iterator[Scored]:
     """Score every window of some radiographs by running the net over all of each.
 
-    With a halo that the net does not see beyond (`Reach.halo`), this is what `score_radiographs` gives with the same
-    halo, to 1e-4: the net is run once for each place that windows begin at within the windows of its poolings, once
-    where the stride is a multiple of `Reach.step`. With less, it is run once, and differs as far as windows see the
-    zeros around them.
+    The halo must be as wide as the net sees: scores are then those that `score_radiographs` gives with the same halo,
+    to 1e-4. The net is run once for each place that windows begin at within the windows of its poolings, once where
+    the stride is a multiple of `Reach.step`.
 
     Args:
         net: (B, 1, h, w) in [0, 1] -> `Output`, of any size; used as it is (mode, device).
@@ -61,10 +61,10 @@ def score_densely(
         `Scored` for a few radiographs at a time (`groups`), in the order of `rows`.
 
     Raises:
-        ConfigError: See `check_halo` and `reach_of`.
+        ConfigError: See `check_halo` and `check_dense`.
     """
     check_halo(halo, grid.image_size)
-    reach = reach_of(net, grid.patch + 2 * halo)
+    reach = check_dense(net, grid.patch, halo, grid.image_size)
     device = next(net.parameters(), torch.empty(0)).device
     at_most = batch_size * grid.patch**2
     passes = [
@@ -84,8 +84,7 @@ def score_densely(
                 part = slice(first, first + at_once)
                 cut = np.asarray(images[group[part]])[:, high[:, None], wide]
                 x = torch.from_numpy(cut)[:, None].to(device).float().div_(255)
-                output = _trimmed(_blockwise(net, x, at_most, reach, precision).inner(halo), boxes)
-                x = _trimmed(Output(inner(x, halo)), boxes).reconstruction
+                output, x = _blockwise(net, x, at_most, reach, precision).inner(halo), inner(x, halo)
                 for name, score in scores.items():
                     terms = score.terms(x, output, boxes)
                     values = score.over_windows(terms, boxes)
@@ -95,6 +94,33 @@ def score_densely(
                         sums[name][part, *shown] += total.cpu().numpy()
         windows = {name: values.reshape(len(values), -1) for name, values in found.items()}
         yield Scored(group, windows, anomaly_maps(windows, sums, grid, map_of))
+
+
+def check_dense(net: nn.Module, patch: int, halo: int, image_size: tuple[int, int]) -> Reach:
+    """See that a net run over whole radiographs scores what it scores window by window.
+
+    Args:
+        net: (B, 1, h, w) in [0, 1] -> `Output`; not changed.
+        patch: Side of the windows in pixels.
+        halo: Pixels of surroundings that windows have on every side.
+        image_size: (H, W) of the radiographs in pixels.
+
+    Returns:
+        The net's reach.
+
+    Raises:
+        ConfigError: The net cannot run over whole radiographs (`reach_of`), or the halo is too small; names those that
+            work.
+    """
+    reach = reach_of(net, patch + 2 * halo)
+    if halo < reach.pixels:
+        needed = reach.halo(patch)
+        exact = f"halo={needed}, with which both are the same, or " if needed < min(image_size) else ""
+        raise ConfigError(
+            f"scoring=dense with halo={halo} does not score what windows do: {type(net).__name__} sees "
+            f"{reach.pixels} pixels around a patch; what works: {exact}scoring=windows"
+        )
+    return reach
 
 
 class _Pass(NamedTuple):
@@ -130,27 +156,17 @@ class _Pass(NamedTuple):
 
     def pixels(self, side: int) -> npt.NDArray[np.int64]:
         """(length,) the image's pixels that the net is run over, of an image of this side."""
-        places = self.first - self.halo + np.arange(self.length)
-        return mirrored(np.minimum(places, 2 * side - 2), side)
+        return mirrored(self.first - self.halo + np.arange(self.length), side)
 
 
 def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: Reach) -> list[_Pass]:
-    """One where the halo is too small for more to be exact."""
-    place = starts % reach.step if halo >= reach.pixels else np.zeros_like(starts)
+    place = starts % reach.step
     found = []
     for one in np.unique(place):
         numbers = np.flatnonzero(place == one)
         length = int(starts[numbers[-1]] - starts[numbers[0]]) + patch + 2 * halo
-        if halo < reach.pixels:
-            length = -(-length // reach.step) * reach.step
         found.append(_Pass(numbers, starts[numbers], patch, halo, length))
     return found
-
-
-def _trimmed(output: Output, boxes: Boxes) -> Output:
-    """Without the rows and columns behind all windows, that were there for the net to take the picture."""
-    height, width = int(boxes.tops[-1]) + boxes.height, int(boxes.lefts[-1]) + boxes.width
-    return output.apply(lambda picture: picture[..., :height, :width])
 
 
 def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: Reach, precision: torch.dtype) -> Output:
