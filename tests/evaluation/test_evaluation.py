@@ -107,7 +107,7 @@ def test_maps_are_kept_of_a_bounded_number_of_radiographs_of_each_label(folder, 
     data, rows, kept = data_of(folder, patch=16, stride=16), np.arange(32), []
     full = examine(scoring(), data, rows)
     assert len(full.pixel["score"]) == 32
-    assert not caplog.records
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
     for most in (20, 7):
         monkeypatch.setattr("pneumo_ad.evaluation.evidence._MOST_PIXELS", most * 64 * 64)
         caplog.clear()
