@@ -171,7 +171,8 @@ def read_yaml(file: Path, make: Callable[[str], Any], most: int = MIB) -> Any:
 
 def _check_yaml(text: str) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # it takes no surrogates, as of names that are no UTF-8
+    for event in yaml.parse(text, Loader=yaml.SafeLoader if "\\ud" in text.lower() else fast):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError(f"line {event.start_mark.line + 1} repeats another node (*{event.anchor}); write it out")
         if isinstance(event, yaml.ScalarEvent) and depth == 0:
@@ -181,14 +182,17 @@ def _check_yaml(text: str) -> None:
             raise ValueError(f"line {event.start_mark.line + 1} is nested deeper than {_DEEP} levels")
 
 
-def read_table(file: Path, columns: Mapping[str, type], most: int = 64 * MIB, **options: Any) -> pd.DataFrame:
-    """A csv with a heading.
+def read_table(
+    file: Path, columns: Mapping[str, type], most: int = 64 * MIB, dtype: Any = str, **options: Any
+) -> pd.DataFrame:
+    """A csv with a heading; a blank cell is "", and no word is taken for a missing value.
 
     Args:
         file: To read.
         columns: That must be there: `str` for words, `float` for numbers (a blank is none).
         most: Bytes that it may have.
-        options: Of `pandas.read_csv`.
+        dtype: As of `pandas.read_csv`; default: every cell as text.
+        options: More of `pandas.read_csv`.
 
     Raises:
         DamagedError: See `opened`; a column that is missing or holds other than numbers, an endless line.
@@ -197,7 +201,7 @@ def read_table(file: Path, columns: Mapping[str, type], most: int = 64 * MIB, **
 
     with opened(file, most) as content:
         _check_lines(content)
-        table = pd.read_csv(content, encoding="utf-8", index_col=False, **options)
+        table = pd.read_csv(content, encoding="utf-8", index_col=False, dtype=dtype, keep_default_na=False, **options)
         lacks = [name for name in columns if name not in table]
         if lacks:
             raise ValueError(f"no column {', '.join(lacks)}; it has {', '.join(map(str, table.columns[:8])) or 'none'}")

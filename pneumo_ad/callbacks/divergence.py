@@ -110,7 +110,7 @@ class StopAtDivergence(L.Callback):
         may_help = [f"a smaller optimizer.lr (it was {float(rates[0]):g})"] if rates else []
         may_help += ["trainer.gradient_clip_val=1"] if not trainer.gradient_clip_val else []
         may_help += ["trainer.precision=32-true"] if "16" in str(trainer.precision) else []
-        written = sorted(self._checkpoints.glob("*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
+        written = sorted(self._checkpoints.glob("*.ckpt"), key=lambda file: (file.stat().st_mtime_ns, file.name))
         last = f"the last good checkpoint is {written[-1]}" if written else "no checkpoint had been written"
         raise DivergedError(
             f"the training diverged: {what} in epoch {trainer.current_epoch + 1}{of}, step {step}; {last}. What may "

@@ -53,7 +53,7 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     if told is not None and (len(told) == 2) != run.module.score.orders_outside:
         return None  # of a version that told three kinds by every score
     numbers = dict.fromkeys(("top", "left", "score"), float)
-    windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str}, keep_default_na=False)
+    windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str})
     grid = scoring.kept(data)
     expected = np.tile(grid.positions, (len(rows), 1))
     names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(grid))

@@ -66,9 +66,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
                 windows = earlier_scores(evaluated, run, scoring, rows)
         assert windows is not None, "what was just written"
     found = read_metrics(evaluated, "score", "unit", "checkpoint", "weights", "store", "overrides", *_DICTS)
-    images = read_table(
-        evaluated / "images.csv", {"image": str, "label": str, "score": float}, dtype=str, keep_default_na=False
-    )
+    images = read_table(evaluated / "images.csv", {"image": str, "label": str, "score": float}, dtype=str)
     if images["image"].tolist() != data.store.table["image"].iloc[rows].astype(str).tolist():
         raise DataError(f"{evaluated}: images.csv and patches.csv are not of one evaluation; delete them and try again")
     scores = images.assign(score=pd.to_numeric(images["score"]))

@@ -125,8 +125,8 @@ def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
         for key in ("omitted", "skipped"):
             check_mapping(about.get(key, {}), dict.fromkeys(about.get(key, {}), str), f"about.{key}")
         for name, two in about.get("thresholds", {}).items():
-            if not isinstance(two, list) or len(two) != 2 or not all(isinstance(one, int | float) for one in two):
-                raise ValueError(f"about.thresholds.{name} is {two}, expected two numbers")
+            if not isinstance(two, list) or len(two) not in (1, 2) or not all(isinstance(x, int | float) for x in two):
+                raise ValueError(f"about.thresholds.{name} is {two}, expected one number or two")
         check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
     except ValueError as reason:
         raise DamagedError(f"{file}: {reason}") from reason

@@ -97,9 +97,7 @@ def _patches(found: Comparison, name: str) -> dict[str, npt.NDArray[np.floating]
     place = found.evaluations[name]
     columns = {"image": str, "sad": float, "lung_share": float, "kind_true": str}
     try:
-        patches = read_table(
-            place / "patches.csv", columns, 16 * GIB, usecols=list(columns), keep_default_na=False, dtype={"image": str}
-        )
+        patches = read_table(place / "patches.csv", columns, 16 * GIB, usecols=list(columns), dtype={"image": str})
     except DamagedError as reason:
         log.warning("%s; that run is not in the histograms", reason)
         return {}

@@ -184,7 +184,7 @@ def read_images(place: Path) -> pd.DataFrame:
     """
     columns = {"image": str, "patient": str, "label": str, "score": float, "height": float, "width": float}
     words = {"image": str, "patient": str}
-    return read_table(place / "images.csv", columns, dtype=words, keep_default_na=False, na_values="")
+    return read_table(place / "images.csv", columns, dtype=words, na_values="")
 
 
 def check_evaluated(place: Path) -> None:
@@ -199,7 +199,9 @@ def check_evaluated(place: Path) -> None:
     counted, images = read_metrics(place, "subset").get("counts/images"), read_images(place)
     if counted is not None and counted != len(images):
         raise DamagedError(f"{place / 'images.csv'}: {len(images)} radiographs, metrics.json counts {counted}")
-    read_maps(place / "maps")
+    maps = read_maps(place / "maps")
+    if maps is not None and (strange := set(maps.images["image"]) - set(images["image"])):
+        raise DamagedError(f"{place / 'maps' / 'images.csv'}: {min(strange)} is no radiograph of images.csv")
 
 
 def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:

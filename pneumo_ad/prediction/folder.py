@@ -77,13 +77,13 @@ class OutputFolder:
         for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
             if is_there(file):
                 try:
-                    yield from self._checked(file)
+                    yield from self._checked(file, foreign=damaged)
                 except DamagedError as reason:
                     if not damaged:
                         raise DataError(f"{reason}; overwrite=true begins anew") from None
 
-    def _checked(self, file: Path) -> list[dict[str, Any]]:
-        """What was noted in a file: each entry whole, its pictures within this folder."""
+    def _checked(self, file: Path, foreign: bool) -> list[dict[str, Any]]:
+        """What was noted in a file: each entry whole, its pictures within this folder unless `foreign`."""
         entries: list[dict[str, Any]] = read_json(file, {"files": list}, GIB)["files"]
         try:
             for entry in entries:
@@ -92,7 +92,7 @@ class OutputFolder:
                 if row is not None:
                     check_mapping(row, {"file": str, "warnings": str, "anomalous": bool | None}, entry["file"])
                     for picture in filter(None, (row.get("map"), row.get("overlay"))):
-                        if not (self.folder / picture).resolve().is_relative_to(self.folder.resolve()):
+                        if not foreign and not (self.folder / picture).resolve().is_relative_to(self.folder.resolve()):
                             raise ValueError(f"{picture} lies elsewhere")
         except (ValueError, TypeError) as reason:
             raise DamagedError(f"{file}: not what predict writes ({in_a_line(reason)})") from reason

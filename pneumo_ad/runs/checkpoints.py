@@ -71,8 +71,8 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
             if tensor.is_meta:
                 raise ValueError(f"state_dict holds no values of {name}")
     except Exception as reason:  # half a file can fail in any way
-        cause = reason.__cause__ if isinstance(reason, DamagedError) and reason.__cause__ else reason
-        words = in_a_line(cause).removeprefix(f"{file}: ")
+        cause = reason.__cause__ if isinstance(reason, DamagedError) else None
+        words = in_a_line(reason if cause is None or isinstance(cause, OSError) else cause).removeprefix(f"{file}: ")
         if isinstance(reason, UnpicklingError):  # torch would advise to open it all the same
             words = "it holds other than weights and plain numbers"
         raise DamagedError(f"{file}: not a whole checkpoint ({words})") from reason

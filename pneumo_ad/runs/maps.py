@@ -85,6 +85,6 @@ def read_maps(folder: Path) -> SampledMaps | None:
     file = folder / "images.csv"
     if not is_there(file):
         return None
-    images = read_table(file, {"image": str, "patient": str}, dtype=str, keep_default_na=False)
+    images = read_table(file, {"image": str, "patient": str})
     shape = (len(images), POINTS, POINTS)
     return SampledMaps(images, *(map_array(folder / f"{name}.npy", dtype, shape) for name, dtype in _ARRAYS.items()))

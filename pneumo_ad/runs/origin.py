@@ -25,12 +25,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.data.fit import sides
 from pneumo_ad.data.shards import joined_key, split_table
+from pneumo_ad.data.sources.files import path_column
 from pneumo_ad.data.store.contents import FILE, changed_files, read_contents
 from pneumo_ad.data.store.store import Store, earlier_key
 from pneumo_ad.errors import DataError, UserError
 from pneumo_ad.files import replace_paths, write_text
 from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.dot_hydra import HYDRA, read_runtime
 from pneumo_ad.runs.record import read_run_json
+from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +159,7 @@ class Origin:
         if not self._typed:
             return store
         skipped = {image: self.shown(reason) for image, reason in store.skipped.items()}
-        files = {column: store.table[column].map(self.shown) for column in ("path", "lung", "opacity")}
+        files = {name: path_column(map(self.shown, store.table[name])) for name in ("path", "lung", "opacity")}
         return replace(store, table=store.table.assign(**files), skipped=skipped)
 
     def compare_with_earlier(self, table: pd.DataFrame, saved: DictConfig) -> None:
@@ -167,7 +170,7 @@ class Origin:
             saved: Its config.
         """
         known = read_run_json(self.folder).get("store")
-        if (self.folder / FILE).exists() or not (self.folder / "split.csv").is_file():
+        if is_there(self.folder / FILE) or not (self.folder / "split.csv").is_file():
             return
         parts = split_table(table, min(saved.get("shards", 1), len(table)))
         keys = [earlier_key(part, sides(saved.image_size), saved.fit, self.shown) for part in parts]
@@ -199,7 +202,7 @@ def check_contents(store: Store, folder: Path) -> None:
     Raises:
         DataError: They do not; names the radiographs. Or the run's `files.csv` is none.
     """
-    if not (folder / FILE).exists():
+    if not is_there(folder / FILE):
         return
     known = read_contents(folder / FILE)
     changed = changed_files(known, store.contents)
@@ -247,27 +250,24 @@ class _Start(NamedTuple):
 def _started(folder: Path) -> _Start:
     """What a run folder notes of it; of what was trained inside a run, that of the run."""
     for above, below in ((folder, ""), (folder.parent.parent, os.path.relpath(folder, folder.parent.parent))):
-        file = above / ".hydra" / "hydra.yaml"
-        if file.is_file():
-            stat = file.stat()
-            start = _noted(file, stat.st_mtime_ns, stat.st_size)
+        file = above / HYDRA
+        if is_there(file):
+            stat = file.lstat()
+            start = _noted(above, stat.st_mtime_ns, stat.st_size)
             return start._replace(folder=os.path.join(start.folder, below)) if start.folder and below else start  # noqa: PTH118
     return _Start("", "")
 
 
 @cache
-def _noted(file: Path, *stamp: int) -> _Start:
+def _noted(folder: Path, *stamp: int) -> _Start:
     """Read once while it stays as it is.
 
     Raises:
-        DataError: It is not what Hydra writes.
+        DamagedError: See `read_runtime`.
     """
-    try:
-        runtime = OmegaConf.load(file).hydra.runtime
-        began = "" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
-        return _Start(str(runtime.cwd), str(began))
-    except Exception as reason:  # whatever a yaml of somebody's may hold
-        raise DataError(f"{file}: does not tell where the run was started ({type(reason).__name__})") from reason
+    runtime = read_runtime(folder)
+    began = "" if OmegaConf.is_missing(runtime, "output_dir") else runtime.get("output_dir", "")
+    return _Start(str(runtime.cwd), str(began))
 
 
 def _names_of(folder: Path) -> dict[str, None]:

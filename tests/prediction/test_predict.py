@@ -527,7 +527,8 @@ def test_notes_of_a_stranger_delete_nothing_outside(tmp_path):
     (out / "predict.json").write_text('{"asked": {}, "state": "finished"}')
     names = ["../outside.png", "maps/../../outside.png", str(outside), "mine.png", "maps/b.png", "overlays/c.png"]
     notes = [
-        {"file": name, "stamp": [0, 0], "row": {"file": name, "map": name, "overlay": None}, "reason": ""}
+        {"file": name, "stamp": [0, 0], "reason": ""}
+        | {"row": {"file": name, "map": name, "overlay": None, "warnings": "", "anomalous": None}}
         for name in names
     ]
     (out / "done.json").write_text(json.dumps({"files": notes}))
@@ -536,7 +537,7 @@ def test_notes_of_a_stranger_delete_nothing_outside(tmp_path):
     assert not (out / "overlays").exists()  # what is its own is deleted
     for notes in ('{"files": ' + DEEP + DEEP.replace("[", "]") + "}", '{"files": [1]}', '{"files": [{"file": 1}]}'):
         (out / "done.json").write_text(notes)
-        with pytest.raises(DataError, match=r"done\.json: not what predict writes"):
+        with pytest.raises(DataError, match=r"done\.json: .*; overwrite=true begins anew"):
             OutputFolder(out, {}, overwrite=False)
 
 

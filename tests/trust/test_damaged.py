@@ -262,6 +262,12 @@ def test_a_damaged_run_of_a_sweep_is_listed_as_failed_and_the_others_compare(mad
     assert str(tmp_path / "sweep" / "second" / name) in table[2]
 
 
+def test_maps_of_other_radiographs_are_no_part_of_an_evaluation(run):
+    mutate(run / "maps" / "images.csv", "cells", np.random.default_rng(0))
+    with pytest.raises(DamagedError, match=r"maps/images\.csv: .* is no radiograph of images\.csv"):
+        check_evaluated(run)
+
+
 @pytest.mark.parametrize("kind", ["empty", "text", "folder", "pipe", "truncated"])
 def test_a_damaged_evaluation_is_named_by_report_and_not_written_over(run, kind, capfd):
     for name in ("metrics.json", "patches.csv", "images.csv"):
@@ -313,7 +319,7 @@ def model_json(folder, change):
         ("standard.false_alarm_rate", -0.1, "false_alarm_rate is -0.1"),
         ("standard.normals", [1.0, float("nan")], "standard.normals"),
         ("standard.normals", ["a"], "standard.normals"),
-        ("standard.thresholds", [1.0], "standard.thresholds"),
+        ("standard.thresholds", [1.0, 2.0, 3.0], "standard.thresholds"),
         ("standard.window_range", [0.0, float("inf")], "standard.window_range"),
         ("files.model.file", "../model.pt2", "no such file, though model.json names it"),
         ("files.model.file", "..", "no such file, though model.json names it"),
@@ -358,15 +364,13 @@ def test_what_is_no_study_is_named(tmp_path, kind):
 
 @pytest.mark.parametrize("reason", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(run, reason, monkeypatch):
-    from pathlib import Path
+    whole = os.open
 
-    whole = Path.open
-
-    def refused(self, *args, **options):
-        if self.name == "split.csv":
+    def refused(path, *args, **options):
+        if str(path).endswith("split.csv"):
             raise reason
-        return whole(self, *args, **options)
+        return whole(path, *args, **options)
 
-    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(DamagedError, match=rf"split\.csv: cannot be read \({reason.strerror}\)"):
         load_run(run).datamodule  # noqa: B018

@@ -294,7 +294,7 @@ def test_opening_a_run_builds_nothing_that_writes(here, tmp_path):
 
 @pytest.fixture
 def begun(folder):
-    (folder / ".hydra" / "overrides.yaml").write_text("[net.width=4]")
+    (folder / ".hydra" / "overrides.yaml").write_text("[net.width=4]\n")
     return folder
 
 
@@ -476,7 +476,7 @@ def test_typing_names_neither_libraries_nor_what_is_on_the_list(composed, config
 
 
 def test_places_typed_for_what_writes_are_resumed_there(begun):
-    (begun / ".hydra" / "overrides.yaml").write_text("[logger.tensorboard.save_dir=/scratch/board]")
+    (begun / ".hydra" / "overrides.yaml").write_text("[logger.tensorboard.save_dir=/scratch/board]\n")
     with pytest.raises(ConfigError, match=r"/scratch/board.*trust='/scratch/board'"):
         complete("train", [f"resume={begun}"])
     name_own(compose_config("train", ["logger.tensorboard.save_dir=/scratch/board"]), folder=begun)

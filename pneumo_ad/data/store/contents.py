@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import DamagedError, DataError
+from pneumo_ad.saved import read_table
 
 FILE = "files.csv"
 KINDS = {"image": "path", "lung": "lung", "opacity": "opacity", "boxes": "boxes"}  # kind -> column of the table
@@ -62,21 +63,12 @@ def read_contents(file: Path) -> pd.DataFrame:
     """A table that was kept, every cell as text.
 
     Raises:
-        DataError: It is no such table.
+        DamagedError: It is no such table.
     """
-    try:
-        if not file.is_file() or file.stat().st_size > _MOST:
-            raise ValueError("no file, or a larger one than such a table can be")
-        found = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as reason:
-        raise DataError(f"{file}: cannot be read as the table of sizes and digests ({_line(reason)})") from reason
+    found = read_table(file, dict.fromkeys(_COLUMNS, str), _MOST)
     if list(found.columns) != _COLUMNS or found.duplicated(["image", "kind"]).any():
-        raise DataError(f"{file}: expected the columns {', '.join(_COLUMNS)}, and a row for each file")
+        raise DamagedError(f"{file}: expected the columns {', '.join(_COLUMNS)}, and a row for each file")
     return found
-
-
-def _line(reason: Exception) -> str:
-    return str(reason).strip().splitlines()[0] if str(reason).strip() else type(reason).__name__
 
 
 def changed_files(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, list[str]]:

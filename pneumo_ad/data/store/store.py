@@ -223,9 +223,8 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     if skipped and on_error == "raise":
         raise unreadable(skipped)
     numbers = dict.fromkeys(("top", "left", "fitted_height", "fitted_width", "height", "width"), float)
-    measured = read_table(
-        folder / "table.csv", {"image": str, **numbers}, GIB, dtype={"image": str}, keep_default_na=False
-    )
+    measured = read_table(folder / "table.csv", {"image": str, **numbers}, GIB, dtype={"image": str})
+    read_contents(folder / FILE)  # that it is whole; kept in memory by nobody
     if set(measured["image"]) | set(skipped) != set(table["image"]) or measured["image"].duplicated().any():
         raise DamagedError(f"{folder / 'table.csv'}: not the radiographs that the store was made of")
     # Labels and splits come from today's table: they are not part of the key.

@@ -38,6 +38,7 @@ def test_filters_that_were_reset_are_set_again(tmp_path):
         assert found == {
             ("ignore", Warning, re.compile(r"pydicom\.")),
             ("ignore", Image.DecompressionBombWarning, None),
+            ("ignore", UserWarning, re.compile(r"PIL\.")),
         }
 
 
