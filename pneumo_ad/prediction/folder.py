@@ -62,8 +62,9 @@ class OutputFolder:
         self._tell("unfinished", {})
 
     def _check(self, before: dict[str, Any], asked: dict[str, Any]) -> None:
-        differs = [key for key in asked if before.get(key) != asked[key] and key != "run"]
-        if differs:  # a run that was moved, and is the same, is no difference
+        # A run that was moved, and is the same, is no difference, and neither is another version that judges alike.
+        differs = [key for key in asked if before.get(key) != asked[key] and key not in ("run", "pneumo_ad")]
+        if differs:
             keys = [key for key in (("run", *differs) if "judge" in differs else differs) if key != "judge"]
             words = "; ".join(f"{key}={before.get(key)} there, {key}={asked[key]} now" for key in keys)
             changed = " (its weights, settings or held-out normals)" if "judge" in differs else ""

@@ -146,9 +146,9 @@ def test_a_missing_shard_is_refused_or_counted(alone, rest, capfd):
 SLOW = [sys.executable, "-c", """
 import time
 from pneumo_ad.cli import main
-from pneumo_ad.data import building
-read_grey = building.read_grey
-building.read_grey = lambda path: time.sleep(0.02) or read_grey(path)
+from pneumo_ad.data.store import build
+read_grey = build.read_grey
+build.read_grey = lambda path: time.sleep(0.02) or read_grey(path)
 main()
 """]  # fmt: skip
 

@@ -190,8 +190,8 @@ SLOW = [sys.executable, "-c", """
 import time
 from pneumo_ad.cli import main
 from pneumo_ad.prediction import pipeline
-from pneumo_ad.inference import scored
-scored.GROUP, decode = 4, pipeline.decode
+from pneumo_ad.inference import radiographs
+radiographs.GROUP, decode = 4, pipeline.decode
 pipeline.decode = lambda *arguments: time.sleep(0.05) or decode(*arguments)
 main()
 """]  # fmt: skip
