@@ -126,7 +126,8 @@ def test_mutants_of_an_export_are_named_or_read(made, here, tmp_path, caplog):
         mutate(folder / file, kind, random)
         said = told(lambda folder=folder: open_judge(folder), caplog)
         if said or kind in REFUSED or file.name != "model.json":  # the others are known by their digest
-            assert said.count(str(folder / file)) == 1, (number, file, kind, said)
+            digest = "(its SHA-256 is not that of model.json)" in said  # either of the two was changed
+            assert said.count(str(folder / file)) == 1 or digest, (number, file, kind, said)
         shutil.rmtree(folder)
 
 
