@@ -100,7 +100,7 @@ def compose_config(
         try:
             return compose(name, [*as_override(search_path), *overrides], return_hydra_config=hydra_too)
         except (HydraException, OmegaConfBaseException, ValueError) as reason:
-            raise ConfigError(str(reason)) from reason
+            raise ConfigError(*str(reason).splitlines()) from reason
 
 
 def compose_job(

@@ -28,7 +28,7 @@ from pneumo_ad.runs.record import read_run_json, runs_below, status
 from pneumo_ad.runs.resolvers import short
 from pneumo_ad.runs.search_path import as_override, saved_search_path
 from pneumo_ad.runs.trust import check_saved
-from pneumo_ad.saved import is_there
+from pneumo_ad.saved import in_a_line, is_there
 
 # With these Hydra shows something and starts nothing.
 _SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
@@ -160,7 +160,11 @@ def _of_run(config_name: str, folder: Path, more: Sequence[str]) -> list[str]:
     from pneumo_ad.runs.compose import compose_config  # Lightning comes with it
 
     places = saved_search_path(folder) if "hydra.searchpath" not in given else []
-    config = compose_config(config_name, [*kept, *more], places)
+    try:
+        config = compose_config(config_name, [*kept, *more], places)
+    except ConfigError as reason:
+        beside = f", beside {' '.join(more)}" if more else ""
+        raise ConfigError(f"{folder / OVERRIDES}{beside}: {in_a_line(reason)}") from reason
     config.run_dir = str(folder)
     check_saved(config, folder, resumed=True)
     quoted = str(folder).replace("'", "\\'")
