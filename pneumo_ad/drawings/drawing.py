@@ -1,0 +1,145 @@
+"""What a drawing is: radiographs and lung fields in, radiographs and the mask of what was drawn out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Drawn(NamedTuple):
+    """Radiographs after a drawing.
+
+    Attributes:
+        x: (B, 1, H, W) float32 in [0, 1].
+        mask: (B, 1, H, W) float32 of 0 and 1: what is to be found; all 0 of a distractor.
+    """
+
+    x: Tensor
+    mask: Tensor
+
+
+class Drawing(Protocol):
+    """A family of drawings. It draws into every radiograph of a batch that has a lung field; others it leaves alone."""
+
+    def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
+        """Draw.
+
+        Args:
+            x: (B, 1, H, W) float32 in [0, 1].
+            lung: (B, 1, H, W) float32 of 0 and 1.
+            generator: Source of every choice, on the device of x.
+        """
+        ...
+
+
+class Brush:
+    """Random numbers and shapes for the radiographs of one batch: what the families have in common.
+
+    Lengths are shares of the side, so that a drawing looks alike at any image size.
+
+    Args:
+        x: (B, 1, H, W) the radiographs.
+        lung: (B, 1, H, W) float of 0 and 1.
+        generator: Source of every choice.
+    """
+
+    def __init__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> None:
+        self.x, self.lung, self.generator = x, lung, generator
+        self.count, self.size = len(x), (x.shape[-2], x.shape[-1])
+        self.side = min(self.size)
+        down, right = (torch.arange(side, device=x.device) / self.side for side in self.size)
+        self.down, self.right = down[:, None], right
+
+    def between(self, low: float, high: float) -> Tensor:
+        """(B, 1, 1, 1) uniform in [low, high)."""
+        return low + (high - low) * torch.rand((self.count, 1, 1, 1), generator=self.generator, device=self.x.device)
+
+    def noise(self) -> Tensor:
+        """(B, 1, H, W) white noise of deviation 1."""
+        return torch.randn(self.x.shape, generator=self.generator, device=self.x.device)
+
+    def smooth_noise(self, least: int, most: int) -> Tensor:
+        """(B, 1, H, W) noise of mean 0 and deviation about 1 that changes over `least` to `most` cells a side."""
+        cells = torch.randint(least, most + 1, (1,), generator=self.generator, device=self.x.device)
+        coarse = torch.randn((self.count, 1, int(cells), int(cells)), generator=self.generator, device=self.x.device)
+        fine = F.interpolate(coarse, self.size, mode="bicubic", align_corners=True)
+        return fine / fine.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+
+    def lung_pixel(self, count: int = 1) -> tuple[Tensor, Tensor]:
+        """(B, count, 1, 1) down and right of random pixels of the lung field, as shares of the side."""
+        coarse = F.max_pool2d(self.lung, 4).flatten(1)  # every fourth pixel is near enough
+        empty = (coarse.sum(dim=1, keepdim=True) == 0).float()
+        chosen = torch.multinomial(coarse + empty, count, replacement=True, generator=self.generator)
+        columns = self.size[1] // 4
+        down, right = chosen.div(columns, rounding_mode="floor"), chosen % columns
+        shift = 4 * torch.rand((2, self.count, count), generator=self.generator, device=self.x.device)
+        return tuple(  # type: ignore[return-value]
+            ((4 * at + moved) / self.side)[:, :, None, None] for at, moved in zip((down, right), shift, strict=True)
+        )
+
+    def ellipse(self, least: float, most: float) -> Tensor:
+        """(B, 1, H, W) in [0, 1]: a wavy, soft ellipse about a pixel of the lung, of mean radius `least` to `most`."""
+        down, right = self.lung_pixel()
+        radius, longer, tilt = self.between(least, most), self.between(1, 1.6), self.between(0, torch.pi)
+        down, right = self.down - down, self.right - right
+        along, off = tilt.cos() * right + tilt.sin() * down, tilt.cos() * down - tilt.sin() * right
+        far = torch.hypot(along / longer, off * longer) / radius
+        far = far + self.between(0.05, 0.3) * self.smooth_noise(5, 16)
+        return torch.sigmoid((1 - far) / self.between(0.05, 0.3))
+
+    def half_plane(self) -> Tensor:
+        """(B, 1, H, W) in [0, 1]: one side of a wavy, soft line through the lung."""
+        down, right = self.lung_pixel()
+        angle = self.between(0, 2 * torch.pi)
+        beyond = angle.cos() * (self.right - right) + angle.sin() * (self.down - down)
+        beyond = beyond + self.between(0.01, 0.06) * self.smooth_noise(4, 12)
+        return torch.sigmoid(beyond / self.between(0.01, 0.08))
+
+    def clouds(self, least: int = 4, most: int = 12) -> Tensor:
+        """(B, 1, H, W) in [0, 1]: smooth noise above a level, more of it towards the base of the lung."""
+        field = self.smooth_noise(least, most) + self.between(0, 2) * (self.down - 0.5)
+        return torch.sigmoid((field - self.between(0, 1.5)) / self.between(0.1, 0.5))
+
+    def field(self) -> Tensor:
+        """(B, 1, H, W) in [0, 1]: the lung field, widened by two pixels of 256 and soft."""
+        wide = 2 * round(2 * self.side / 256) + 1
+        widened = F.max_pool2d(self.lung, wide, stride=1, padding=wide // 2)
+        return blurred(blurred(widened, wide), wide)
+
+    def tissue(self, low: float, high: float) -> Tensor:
+        """(B, 1, 1, 1) grey of tissue: a quantile, `low` to `high`, of what lies about the lungs."""
+        at = self.between(low, high).flatten()
+        few, outside = self.x[..., ::3, ::3].flatten(1), self.lung[..., ::3, ::3].flatten(1) < 0.5
+        found = [
+            torch.quantile(one[beyond] if beyond.any() else one, q)
+            for one, beyond, q in zip(few, outside, at, strict=True)
+        ]
+        return torch.stack(found)[:, None, None, None]
+
+    def spread(self) -> Tensor:
+        """(B, 1, 1, 1) standard deviation of the grey values in the lung; at least 0.02."""
+        area = self.lung.sum(dim=(1, 2, 3), keepdim=True).clamp_min(1)
+        mean = (self.x * self.lung).sum(dim=(1, 2, 3), keepdim=True) / area
+        return (((self.x - mean) ** 2 * self.lung).sum(dim=(1, 2, 3), keepdim=True) / area).sqrt().clamp_min(0.02)
+
+    def other(self) -> Tensor:
+        """(B, 1, H, W) for each radiograph another of the batch, or itself, turned about and moved by up to a quarter."""
+        moved = self.x.roll(1, dims=0)
+        steps = torch.randint(-self.side // 4, self.side // 4 + 1, (2,), generator=self.generator, device=self.x.device)
+        turned = torch.rand(1, generator=self.generator, device=self.x.device) < 0.5
+        moved = moved.roll((int(steps[0]), int(steps[1])), dims=(2, 3))
+        return moved.flip(-1) if bool(turned) else moved
+
+
+def blurred(x: Tensor, side: int) -> Tensor:
+    """(B, 1, H, W) mean over `side` x `side` pixels, an odd number; borders are repeated."""
+    about = side // 2
+    return F.avg_pool2d(F.pad(x, (about, about, about, about), mode="replicate"), side, stride=1)
+
+
+def odd(share: float, side: int) -> int:
+    """A share of the side as an odd number of pixels, at least 3."""
+    return max(3, 2 * round(share * side / 2) + 1)

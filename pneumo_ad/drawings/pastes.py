@@ -1,0 +1,21 @@
+"""Pastes: pieces of another radiograph, or of elsewhere in it, blended into the lung (Tan et al. 2020; Li et al. 2021)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+
+
+class Pastes:
+    """What is brighter than the lung in a piece of another radiograph of the batch, over a wavy region."""
+
+    def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
+        """See `Drawing`."""
+        brush = Brush(x, lung, generator)
+        cloudy = brush.between(0, 1) < 0.3
+        region = torch.where(cloudy, brush.clouds(3, 8), brush.ellipse(0.04, 0.25)) * brush.field()
+        brighter = (brush.other() - x).clamp_min(0) * region * brush.between(0.3, 1)
+        seen = blurred(brighter, odd(0.02, brush.side)) > 0.35 * brush.spread()
+        return Drawn((x + brighter).clamp(0, 1), (seen & (region > 0.3) & (lung > 0.5)).float())

@@ -1,0 +1,71 @@
+"""Veils: parts of the lung that go some way to the grey of tissue, from barely visible to a white lung."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+from pneumo_ad.errors import ConfigError
+
+_VISIBLE = 0.10  # share of the way to tissue from which a pixel counts
+_SHAPES = 4
+
+
+class Veils:
+    """One to `most` veils, of four shapes: an ellipse, clouds, one side of a line, haze over all.
+
+    Under a veil vessels lose contrast, and texture of another radiograph and fine noise may show.
+
+    Args:
+        most: Veils in one radiograph at most.
+        strength: Least and largest share of the way to tissue; weak ones are more frequent.
+
+    Raises:
+        ConfigError: No veil, or strengths that are not two numbers in (0, 1], the smaller first.
+    """
+
+    def __init__(self, most: int = 3, strength: tuple[float, float] = (0.08, 0.93)) -> None:
+        if most < 1 or len(strength) != 2 or not 0 < strength[0] <= strength[1] <= 1:
+            raise ConfigError(f"most={most} must be at least 1, strength={list(strength)} two numbers in (0, 1]")
+        self.most = most
+        self.strength = strength
+
+    def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
+        """See `Drawing`."""
+        brush = Brush(x, lung, generator)
+        field, tissue = brush.field(), brush.tissue(0.35, 0.9)
+        count = brush.between(1, self.most + 1).floor()
+        share = torch.zeros_like(x)
+        low, high = self.strength
+        for number in range(self.most):
+            strength = low + (high - low) * brush.between(0, 1) ** 1.5
+            share = torch.maximum(share, (number < count) * strength * _shapes(x, lung, generator) * field)
+        share = (share * (1 + 0.2 * brush.smooth_noise(16, 32))).clamp(0, 0.97)
+        texture = brush.other()
+        texture = texture - blurred(texture, odd(0.06, brush.side))
+        flat = blurred(x, odd(0.03, brush.side))
+        veiled = x + (1.2 * share).clamp_max(0.85) * 0.6 * (flat - x)
+        veiled = veiled + share * (tissue - veiled).clamp_min(0)
+        veiled = veiled + share * (brush.between(0, 0.5) * texture + brush.between(0, 0.03) * brush.noise())
+        return Drawn(torch.where(share > 0.004, veiled, x).clamp(0, 1), ((share > _VISIBLE) & (lung > 0.5)).float())
+
+
+def _shapes(x: Tensor, lung: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, 1, H, W) in [0, 1], each radiograph's of one of the shapes."""
+    which = torch.randint(_SHAPES, (len(x),), generator=generator, device=x.device)
+    found = torch.zeros_like(x)
+    for shape in range(_SHAPES):
+        chosen = which == shape
+        if not chosen.any():
+            continue
+        brush = Brush(x[chosen], lung[chosen], generator)
+        if shape == 0:
+            found[chosen] = brush.ellipse(0.04, 0.3)
+        elif shape == 1:
+            found[chosen] = brush.clouds()
+        elif shape == 2:
+            found[chosen] = brush.half_plane()
+        else:
+            found[chosen] = (0.7 + 0.3 * brush.smooth_noise(3, 6)).clamp(0, 1) * brush.clouds(2, 3)
+    return found
