@@ -14,7 +14,7 @@ PACKAGE = Path(pneumo_ad.__file__).parent
 # From the lowest up: folders, and files at the root. On one floor one may import another, never in a circle.
 FLOORS = [
     ["__init__", "errors", "files", "labels", "saved"],
-    ["corruptions", "nets", "patches"],
+    ["corruptions", "drawings", "nets", "patches"],
     ["data", "figures", "loggers", "losses", "metrics", "scores"],
     ["audit", "clustering", "inference", "lungs", "modules", "report"],
     ["callbacks", "classifier", "export", "runs"],
@@ -25,7 +25,7 @@ FLOORS = [
 HYDRA = {"runs", "commands", "cli"}
 LIGHTNING = {"callbacks", "classifier", "commands", "loggers", "modules", "runs"}
 LIGHTNING_FILES = {"data/datamodule.py", "lungs/training.py"}
-NO_DATA = {"corruptions", "losses", "nets", "patches", "scores"}
+NO_DATA = {"corruptions", "drawings", "losses", "nets", "patches", "scores"}
 FILES_AT_THE_ROOT = 7  # and no more
 
 FILES = sorted(file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0] != "conf")

@@ -59,7 +59,9 @@ class Devices:
         for number in range(self.most):
             there = brush.between(0, self.most) > number
             angle, width = brush.between(0, torch.pi), brush.between(0.6, 1.6) * pixel
-            beyond = angle.cos() * (brush.right - brush.between(0, 1)) + angle.sin() * (brush.down - brush.between(0, 1))
+            beyond = angle.cos() * (brush.right - brush.between(0, 1)) + angle.sin() * (
+                brush.down - brush.between(0, 1)
+            )
             wire = torch.sigmoid((width - (beyond + 0.03 * brush.smooth_noise(3, 6)).abs()) / (0.4 * pixel))
             far = torch.hypot(brush.down - brush.between(0.05, 0.95), brush.right - brush.between(0.05, 0.95))
             radius = brush.between(3, 7) * pixel

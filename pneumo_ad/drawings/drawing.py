@@ -126,7 +126,7 @@ class Brush:
         return (((self.x - mean) ** 2 * self.lung).sum(dim=(1, 2, 3), keepdim=True) / area).sqrt().clamp_min(0.02)
 
     def other(self) -> Tensor:
-        """(B, 1, H, W) for each radiograph another of the batch, or itself, turned about and moved by up to a quarter."""
+        """(B, 1, H, W) another radiograph of the batch for each, turned about and moved by up to a quarter."""
         moved = self.x.roll(1, dims=0)
         steps = torch.randint(-self.side // 4, self.side // 4 + 1, (2,), generator=self.generator, device=self.x.device)
         turned = torch.rand(1, generator=self.generator, device=self.x.device) < 0.5

@@ -65,9 +65,7 @@ class Mixture:
         return Drawn(x, mask)
 
 
-def _draw(
-    family: Drawing, x: Tensor, lung: Tensor, mask: Tensor, chosen: Tensor, generator: torch.Generator
-) -> None:
+def _draw(family: Drawing, x: Tensor, lung: Tensor, mask: Tensor, chosen: Tensor, generator: torch.Generator) -> None:
     """Draw into the chosen radiographs, in place."""
     if chosen.any():
         found = family(x[chosen], lung[chosen], generator)

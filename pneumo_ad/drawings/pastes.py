@@ -1,4 +1,4 @@
-"""Pastes: pieces of another radiograph, or of elsewhere in it, blended into the lung (Tan et al. 2020; Li et al. 2021)."""
+"""Pastes: pieces of another radiograph blended into the lung (Tan et al. 2020; Li et al. 2021, CVPR)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.modules.base import NetModule
+from pneumo_ad.modules.drawing_detector import DrawingDetector
 from pneumo_ad.modules.feature_detector import FeatureDetector
 from pneumo_ad.modules.opacity_detector import OpacityDetector
 
-__all__ = ["FeatureDetector", "NetModule", "OpacityDetector", "PatchAutoencoder"]
+__all__ = ["DrawingDetector", "FeatureDetector", "NetModule", "OpacityDetector", "PatchAutoencoder"]

@@ -37,7 +37,7 @@ def _in(module: str, names: str) -> frozenset[str]:
 
 # Of each group, by full name, what may be built. A test holds the yaml of `pneumo_ad.conf` against it.
 ALLOWED: dict[str, frozenset[str]] = {
-    "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna"),
+    "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna several"),
     "lungs": _in("pneumo_ad.lungs", "AutoFields FileFields LungSegmenter SegmenterFields WholeImage"),
     "intensity": _in("pneumo_ad.data.intensity", "AsStored LungFieldIntensity"),
     "net": _in(
@@ -47,6 +47,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     )
     | {"pneumo_ad.lungs.features.SegmenterFeatures", "pneumo_ad.classifier.RadiographCNN"},
     "corruption": _in("pneumo_ad.corruptions", "CoarseNoise DrawnOpacity MaskCenter NoCorruption"),
+    "drawing": _in("pneumo_ad.drawings", "Devices Exposure Haze Lines Mixture Pastes Shade Spots Veils"),
     "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
     "score": _in(
         "pneumo_ad.scores",
@@ -85,7 +86,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "pneumo_ad.lungs.training.LungDataModule",
         }
     ),
-    "module": _in("pneumo_ad.modules", "FeatureDetector OpacityDetector PatchAutoencoder")
+    "module": _in("pneumo_ad.modules", "DrawingDetector FeatureDetector OpacityDetector PatchAutoencoder")
     | {"pneumo_ad.classifier.RadiographClassifier", "pneumo_ad.lungs.training.LungSegmentation"},
     "trainer": frozenset(
         {
@@ -98,8 +99,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "callbacks": _in("pneumo_ad.callbacks", "AnomalyMaps ReconstructionPanels SADHistograms SaveOnTermination")
     | _in(
         "lightning.pytorch.callbacks",
-        "DeviceStatsMonitor EarlyStopping GradientAccumulationScheduler LearningRateMonitor ModelCheckpoint "
-        "RichProgressBar StochasticWeightAveraging TQDMProgressBar Timer",
+        "DeviceStatsMonitor EMAWeightAveraging EarlyStopping GradientAccumulationScheduler LearningRateMonitor "
+        "ModelCheckpoint RichProgressBar StochasticWeightAveraging TQDMProgressBar Timer",
     ),
     "logger": _in("pneumo_ad.loggers", "MLFlowRun WandbRun")
     | _in("lightning.pytorch.loggers", "CSVLogger TensorBoardLogger"),

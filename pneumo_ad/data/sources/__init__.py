@@ -4,5 +4,6 @@ from pneumo_ad.data.sources.chest_xray import chest_xray
 from pneumo_ad.data.sources.folders import folder, masks
 from pneumo_ad.data.sources.phantom import phantom
 from pneumo_ad.data.sources.rsna import rsna
+from pneumo_ad.data.sources.several import several
 
-__all__ = ["chest_xray", "folder", "masks", "phantom", "rsna"]
+__all__ = ["chest_xray", "folder", "masks", "phantom", "rsna", "several"]

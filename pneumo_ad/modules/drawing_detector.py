@@ -1,0 +1,134 @@
+"""Training of a net that tells the three kinds apart, on a mixture of drawings in normal radiographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
+from pneumo_ad.drawings import Drawing
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.lungs.warm_start import begin_as_segmenter
+from pneumo_ad.modules.base import NetModule, OptimizerFactory, to_unit
+from pneumo_ad.nets import KindUNet
+from pneumo_ad.scores import OpacityChance, Score
+
+
+class DrawingDetector(NetModule):
+    """Draws anomalies into normal radiographs and teaches a `KindUNet` to find them.
+
+    No anomaly that anybody labelled is seen; the lungs come from lung fields. Needs whole radiographs
+    (`PatchDataModule(view="image")`). Logs `train/loss` and `val/loss`, per pixel.
+
+    The loss is cross entropy, in which opacity counts `opacity_weight` times, and one minus a soft Dice of opacity, so
+    that small lesions count.
+
+    Args:
+        net: To be trained.
+        drawing: Draws into the radiographs of a batch.
+        optimizer: Parameters -> optimizer.
+        score: Default `OpacityChance()`.
+        opacity_weight: Weight of opacity in the cross entropy; the other kinds have 1.
+        dice: Weight of the Dice loss.
+        warm_start: Begin with the U-net of the lung segmenter that ships, which knows the lungs already.
+        one_cycle: Take the learning rate through one cycle, up to the optimizer's and down to nothing (Smith 2018).
+        seed: Fixes what is drawn in each (epoch, batch).
+
+    Raises:
+        ConfigError: Another net, a negative weight, or (with `warm_start`) a net of another size.
+    """
+
+    view = "image"
+
+    def __init__(
+        self,
+        net: KindUNet,
+        drawing: Drawing,
+        optimizer: OptimizerFactory,
+        score: Score | None = None,
+        opacity_weight: float = 2.0,
+        dice: float = 1.0,
+        warm_start: bool = False,
+        one_cycle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(net, score if score is not None else OpacityChance())
+        if not isinstance(net, KindUNet):
+            raise ConfigError(f"module=drawing_detector trains net=kind_unet, got {type(net).__name__}")
+        if opacity_weight <= 0 or dice < 0:
+            raise ConfigError(f"opacity_weight={opacity_weight} must be above 0, dice={dice} at least 0")
+        if warm_start:
+            begin_as_segmenter(net)
+        self.drawing = drawing
+        self.optimizer_factory = optimizer
+        self.dice = dice
+        self.one_cycle = one_cycle
+        self.seed = seed
+        self.register_buffer("weights", torch.ones(3), persistent=False)
+        self.weights[OPACITY] = opacity_weight
+
+    def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
+        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
+        state = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank]).generate_state(1, np.uint64)
+        x, lung = to_unit(batch["patch"]), batch["lung"].float()
+        generator = torch.Generator(device=x.device).manual_seed(int(state[0]))
+        drawn = self.drawing(x, lung, generator)
+        target = kinds_at_half_resolution(lung, drawn.mask)
+        assert isinstance(self.net, KindUNet)
+        logits = self.net.logits(drawn.x).float()
+        loss = F.cross_entropy(logits, target, self.weights)
+        return loss + self.dice * dice_of_opacity(logits, target) if self.dice else loss
+
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
+        """Scalar loss of a batch of normal radiographs."""
+        loss = self._loss(batch, self.current_epoch, batch_idx)
+        size = len(batch["patch"])
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The loss of held-out normal radiographs, the same anomalies drawn each time."""
+        if VAL_KINDS[dataloader_idx] == "normal_lung":
+            loss, size = self._loss(batch, 0, batch_idx), len(batch["patch"])
+            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=size, sync_dist=True)
+
+    def configure_optimizers(self):  # type: ignore[no-untyped-def] # noqa: ANN201 - Lightning's own type is a union of ten
+        """What the factory makes of the net's parameters, its learning rate on one cycle where one is asked for."""
+        optimizer = self.optimizer_factory(self.net.parameters())
+        if not self.one_cycle:
+            return optimizer
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=optimizer.param_groups[0]["lr"],
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=0.2,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def kinds_at_half_resolution(lung: Tensor, mask: Tensor) -> Tensor:
+    """What each 2 x 2 pixels are.
+
+    Args:
+        lung: (B, 1, H, W) float of 0 and 1.
+        mask: (B, 1, H, W) float of 0 and 1, what was drawn.
+
+    Returns:
+        (B, H / 2, W / 2) int64 of `HEALTHY`, `OPACITY` and `OUTSIDE`.
+    """
+    kinds = torch.where(F.max_pool2d(mask, 2) > 0, OPACITY, HEALTHY)
+    return torch.where(F.avg_pool2d(lung, 2) < 0.5, OUTSIDE, kinds)[:, 0]
+
+
+def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:
+    """One minus the soft Dice of opacity over a batch (Milletari et al. 2016, 3DV): a scalar in [0, 1].
+
+    Args:
+        logits: (B, 3, H, W).
+        target: (B, H, W) int64.
+    """
+    chance, true = logits.softmax(dim=1)[:, OPACITY], (target == OPACITY).float()
+    return 1 - (2 * (chance * true).sum() + 1) / (chance.sum() + true.sum() + 1)
