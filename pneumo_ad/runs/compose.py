@@ -25,6 +25,8 @@ from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the conf
 from pneumo_ad.runs.search_path import as_override
 from pneumo_ad.runs.trust import check
 
+_SPREAD = ("experiment", "scale", "augment")  # groups whose yaml sets keys of others
+
 
 def build(node: DictConfig, **parts: Any) -> Any:
     """Make what a node describes, with plain dicts and lists inside.
@@ -137,15 +139,20 @@ def groups_among(names: Iterable[str], search_path: Sequence[str] = ()) -> set[s
 
 
 def change_saved(
-    saved: DictConfig, overrides: Sequence[str], fixed: Sequence[str], search_path: Sequence[str] = ()
+    saved: DictConfig,
+    overrides: Sequence[str],
+    fixed: Sequence[str] = (),
+    search_path: Sequence[str] = (),
+    name: str = "train",
 ) -> DictConfig:
     """A saved config with overrides applied: `group=choice` replaces the group as a whole, `key=value` sets a value.
 
     Args:
-        saved: The config of a finished run.
+        saved: The config of a run, in today's form (`past.to_today`).
         overrides: In Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
         fixed: Top-level keys that may not change, because the weights depend on them.
         search_path: See `compose_config`; that of the run is `search_path.saved_search_path`.
+        name: Of the config in `pneumo_ad.conf` whose groups are chosen from.
 
     Raises:
         ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.
@@ -159,43 +166,26 @@ def change_saved(
         search_path = [*search_path, *(place for item in where for place in _places(item.value()))]
         parsed = [item for item in parsed if item not in where]
         for item in parsed:
-            if item.is_delete() or item.is_add() or item.is_sweep_override() or item.key_or_group == "experiment":
+            key = item.key_or_group
+            top = key.partition(".")[0]
+            if top in fixed:
+                raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
+            if item.is_delete() or item.is_add() or item.is_sweep_override() or key in _SPREAD:
                 raise ConfigError(
-                    f"{item.input_line}: only group=choice and key=value can be applied to a finished run"
+                    f"{item.input_line}: only group=choice and key=value can be applied to a run that has begun, and no "
+                    f"group whose yaml sets keys of others ({', '.join(_SPREAD)})"
                 )
         offered = groups_among({item.key_or_group for item in parsed}, search_path)
         chosen = [item for item in parsed if item.key_or_group in offered]
-        fresh = compose_config("train", [item.input_line or "" for item in chosen], search_path)
-        for key in fresh:
-            # A run of an older version takes today's default for what it does not have.
-            if key not in config and not OmegaConf.is_missing(fresh, key):
-                OmegaConf.update(config, str(key), fresh[key], force_add=True)
-        for part in ("datamodule", "module"):
-            _fill(config.get(part), fresh.get(part))
+        fresh = compose_config(name, [item.input_line or "" for item in chosen], search_path) if chosen else {}
         for item in sorted(parsed, key=lambda item: item not in chosen):  # choices first, then the values within them
-            key = item.key_or_group
-            top = key.split(".")[0]
-            if top in fixed:
-                raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
             if item in chosen:
-                OmegaConf.update(config, key, fresh[key], merge=False, force_add=True)
+                OmegaConf.update(config, item.key_or_group, fresh[item.key_or_group], merge=False, force_add=True)
             else:
-                OmegaConf.update(config, key, item.value(), merge=True)
+                OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as reason:
         raise ConfigError(f"{reason}".splitlines()[0]) from reason
     return config
-
-
-def _fill(part: object, fresh: object) -> None:
-    """Give a part of an older run what today's part of the same kind has beside, which says what it was without."""
-    if not (isinstance(part, DictConfig) and isinstance(fresh, DictConfig)):
-        return
-    if part.get("_target_") == fresh.get("_target_"):
-        today = OmegaConf.to_container(fresh, resolve=False)
-        assert isinstance(today, dict)
-        for key, value in today.items():
-            if key not in part:
-                OmegaConf.update(part, str(key), value, force_add=True)  # an interpolation as it stands
 
 
 def _places(value: object) -> list[str]:

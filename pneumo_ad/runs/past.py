@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,19 +30,60 @@ RENAMED: dict[str, str] = {
     "pneumo_ad.lungs.drawn_opacity.DrawnOpacity": "pneumo_ad.lungs.opacity_augment.OpacityAugment",
 }
 
+TODAY = "<as conf/train.yaml has it>"  # for nodes that only say where values of other keys go
+# What is new in the config of a training, with the value that keeps what runs without it did.
+ADDED: dict[str, Any] = {
+    "sweep": None,
+    "tune": None,
+    "logger": {},
+    "view": "patch",
+    "intensity": {"_target_": "pneumo_ad.data.intensity.AsStored"},
+    "aggregate": {"_target_": "pneumo_ad.scores.aggregates.Mean", "of": "patches"},
+    "bank": "auto",
+    "compile": False,
+    "false_alarm_rate": 0.05,
+    "matched": True,
+    "relative": None,
+    "scoring": "windows",
+    "halo": 0,
+    "kept_windows": None,
+    "draw_every_n_epochs": 5,
+}
+# The same, of what has a target of ours.
+ADDED_TO: dict[str, dict[str, Any]] = {
+    "pneumo_ad.data.PatchDataModule": {key: f"${{{key}}}" for key in ("halo", "intensity", "view", "bank")},
+    "pneumo_ad.modules.PatchAutoencoder": {"halo": "${halo}"},
+}
+
 
 def to_today(config: DictConfig) -> DictConfig:
-    """A saved config in today's form: what was renamed has its name of today.
+    """A saved config in today's form, in which it says what its run did: renamed, and with the keys that are new.
 
     Args:
         config: Config as it was saved, interpolations as they stand; it is left as it is.
 
-    >>> to_today(OmegaConf.create({"module": {"_target_": "pneumo_ad.module.PatchAutoencoder", "seed": "${seed}"}}))
-    {'module': {'_target_': 'pneumo_ad.modules.PatchAutoencoder', 'seed': '${seed}'}}
+    >>> to_today(OmegaConf.create({"module": {"_target_": "pneumo_ad.module.PatchAutoencoder", "halo": "${halo}"}}))
+    {'module': {'_target_': 'pneumo_ad.modules.PatchAutoencoder', 'halo': '${halo}'}}
     """
-    today = OmegaConf.create(_renamed(OmegaConf.to_container(config), RENAMED))
+    plain = _with_added(_renamed(OmegaConf.to_container(config), RENAMED))
+    if "patch" in plain:  # a training of patches, not `classify` or `train-lungs`
+        new = {key: value for key, value in ADDED.items() if key not in plain}
+        plain |= {key: _default(key) if value == TODAY else value for key, value in new.items()}
+    today = OmegaConf.create(plain)
     assert isinstance(today, DictConfig)
     return today
+
+
+@cache
+def _defaults() -> DictConfig:
+    defaults = OmegaConf.create(files("pneumo_ad.conf").joinpath("train.yaml").read_text(encoding="utf-8"))
+    assert isinstance(defaults, DictConfig)
+    return defaults
+
+
+def _default(key: str) -> Any:
+    """A key of `conf/train.yaml`, interpolations as they stand."""
+    return OmegaConf.to_container(OmegaConf.masked_copy(_defaults(), key))[key]  # type: ignore[index,call-overload]
 
 
 def under_first_names(plain: Any) -> Any:
@@ -64,3 +107,12 @@ def _renamed(node: Any, names: Mapping[str, str]) -> Any:
     if isinstance(target := found.get("_target_"), str):
         found["_target_"] = names.get(target, target)
     return found
+
+
+def _with_added(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_with_added(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    new = ADDED_TO.get(node["_target_"], {}) if isinstance(node.get("_target_"), str) else {}
+    return {key: _with_added(value) for key, value in node.items()} | {k: v for k, v in new.items() if k not in node}

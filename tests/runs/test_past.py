@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from running import TINY, start
 
 from pneumo_ad.runs import load_run
-from pneumo_ad.runs.past import RENAMED, to_today
+from pneumo_ad.runs.past import ADDED, RENAMED, TODAY, to_today
 from pneumo_ad.runs.trust import ALLOWED
 
 # Every target of ours in the yaml of 0.1.0 whose package is another since, or had a door elsewhere.
@@ -64,6 +64,23 @@ def test_other_targets_and_interpolations_stay_as_they_stand():
         {"a": {"_target_": "mine.module.PatchAutoencoder", "b": "${a}"}, "pneumo_ad.module": "???"}
     )
     assert to_today(config) == config
+
+
+def test_a_node_of_interpolations_is_taken_as_it_stands_today(monkeypatch):
+    monkeypatch.setitem(ADDED, "datamodule", TODAY)
+    today = to_today(OmegaConf.create({"patch": 8, "stride": 4}))
+    assert OmegaConf.to_container(today.datamodule, resolve=False)["stride"] == "${stride}"
+    assert today.datamodule.stride == 4
+    assert "datamodule" not in to_today(
+        OmegaConf.create({"segmenter": None})
+    )  # not the config of a training of patches
+
+
+def test_a_saved_value_stays_whatever_is_added():
+    saved = OmegaConf.create({"patch": 8, "matched": False, "kept_windows": 7})
+    assert to_today(saved).matched is False
+    assert to_today(saved).kept_windows == 7
+    assert to_today(to_today(saved)) == to_today(saved)
 
 
 def test_a_run_saved_under_the_old_names_opens_and_its_kept_scores_are_found(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.compose import compose_config
+from pneumo_ad.runs.past import ADDED, ADDED_TO
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
 
@@ -46,18 +47,19 @@ def made_by(run, version):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"pneumo_ad": version, "commit": "0a1b2c"}))
 
 
-def test_keys_that_came_later_take_todays_default(run):
-    keys = ("aggregate", "false_alarm_rate", "relative", "map_of", "intensity", "view", "threshold", "cover", "matched")
-
+def test_keys_that_came_later_take_the_value_that_keeps_what_the_run_did(run):
     def earlier(config):
-        for key in keys:
+        for key in ADDED:
             del config[key]
-        for key in ("intensity", "view", "cover"):
-            del config["datamodule"][key]
+        for part in ("datamodule", "module"):
+            for key in ADDED_TO[config[part]["_target_"]]:
+                del config[part][key]
 
     rewrite(run, earlier)
-    opened = load_run(run)
-    assert all(key in opened.config for key in keys)
+    opened = load_run(run, ["relative=0.2"])
+    assert all(opened.config[key] == value for key, value in ADDED.items() if key != "relative")
+    assert opened.config.relative == 0.2
+    assert opened.config.datamodule.view == "patch"
     assert RunPredictor(opened).grid.cover == "inside"
 
 
