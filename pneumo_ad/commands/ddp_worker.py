@@ -46,7 +46,7 @@ def train_one_of_several(run_dir: Path) -> None:
     from pneumo_ad.commands.train import build_parts, fit
     from pneumo_ad.loggers import closing
     from pneumo_ad.runs.compose import build_all
-    from pneumo_ad.runs.run import saved_config
+    from pneumo_ad.runs.run_config import saved_config
 
     config = saved_config(run_dir)
     try:

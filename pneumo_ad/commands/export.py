@@ -36,7 +36,8 @@ from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.record import read_run_json
-from pneumo_ad.runs.run import Run, load_run, of_run, saved_config
+from pneumo_ad.runs.run import Run, load_run, of_run
+from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.split import read_split
 from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.saved import is_there

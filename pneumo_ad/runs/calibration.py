@@ -25,7 +25,8 @@ from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.compose import change_saved
 from pneumo_ad.runs.past import under_first_names
-from pneumo_ad.runs.run import FIXED, Run, saved_config
+from pneumo_ad.runs.run import FIXED, Run
+from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.scorer import check_finite
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.saved import check_array, is_there, read_arrays

@@ -172,8 +172,8 @@ def change_saved(
                 raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
             if item.is_delete() or item.is_add() or item.is_sweep_override() or key in _SPREAD:
                 raise ConfigError(
-                    f"{item.input_line}: only group=choice and key=value can be applied to a run that has begun, and no "
-                    f"group whose yaml sets keys of others ({', '.join(_SPREAD)})"
+                    f"{item.input_line}: only group=choice and key=value can be applied to a run that has begun, and "
+                    f"no group whose yaml sets keys of others ({', '.join(_SPREAD)})"
                 )
         offered = groups_among({item.key_or_group for item in parsed}, search_path)
         chosen = [item for item in parsed if item.key_or_group in offered]
@@ -184,7 +184,8 @@ def change_saved(
             else:
                 OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as reason:
-        raise ConfigError(f"{reason}".splitlines()[0]) from reason
+        where_to = getattr(reason, "full_key", None)
+        raise ConfigError(f"{f'{where_to}: ' if where_to else ''}{reason}".splitlines()[0]) from reason
     return config
 
 

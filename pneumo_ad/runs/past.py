@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -75,15 +76,21 @@ def to_today(config: DictConfig) -> DictConfig:
 
 
 @cache
-def _defaults() -> DictConfig:
-    defaults = OmegaConf.create(files("pneumo_ad.conf").joinpath("train.yaml").read_text(encoding="utf-8"))
-    assert isinstance(defaults, DictConfig)
-    return defaults
+def shipped(name: str) -> DictConfig:
+    """A config of `pneumo_ad.conf` as its file has it, interpolations as they stand; empty where there is none.
+
+    Args:
+        name: Of a command, `train`.
+    """
+    file = files("pneumo_ad.conf").joinpath(f"{Path(name).name}.yaml")
+    found = OmegaConf.create(file.read_text(encoding="utf-8") if file.is_file() else "{}")
+    assert isinstance(found, DictConfig)
+    return found
 
 
 def _default(key: str) -> Any:
-    """A key of `conf/train.yaml`, interpolations as they stand."""
-    return OmegaConf.to_container(OmegaConf.masked_copy(_defaults(), key))[key]  # type: ignore[index,call-overload]
+    """A key of `conf/train.yaml`."""
+    return OmegaConf.to_container(OmegaConf.masked_copy(shipped("train"), key))[key]  # type: ignore[index,call-overload]
 
 
 def under_first_names(plain: Any) -> Any:

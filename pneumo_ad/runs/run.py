@@ -13,22 +13,18 @@ import pandas as pd
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from pneumo_ad import __version__
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs.checkpoints import no_larger_than, read_checkpoint
-from pneumo_ad.runs.compose import build, change_saved, compose_config
-from pneumo_ad.runs.dot_hydra import CONFIG, read_config
+from pneumo_ad.runs.compose import build, change_saved
+from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.origin import Origin
-from pneumo_ad.runs.past import OPENS
-from pneumo_ad.runs.record import read_run_json, runs_below
-from pneumo_ad.runs.run_config import check_config
+from pneumo_ad.runs.run_config import check_config, explained, saved_config
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
-from pneumo_ad.runs.trust import check_saved
 from pneumo_ad.saved import in_a_line, is_there
 
 # The weights depend on these.
@@ -156,43 +152,6 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
     return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
 
 
-def saved_config(folder: Path) -> DictConfig:
-    """The config that a run was started with.
-
-    Raises:
-            DataError: Not a run folder, or its config cannot be read.
-        ConfigError: It would build what is not trusted; see `trust.check_saved`.
-    """
-    if not is_there(folder / CONFIG):
-        raise DataError(f"{folder}: not a run folder (no {CONFIG}){runs_below(folder)}")
-    config = read_config(folder)
-    config.run_dir = str(folder)
-    check_saved(config, folder)
-    return config
-
-
-@contextmanager
-def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
-    """Adds to such errors what may be behind them: the run is of another version of this project.
-
-    Args:
-        folder: The run folder.
-        errors: Those that are meant.
-
-    Raises:
-        ConfigError: Its config has no such key.
-    """
-    try:
-        yield
-    except OmegaConfBaseException as reason:
-        words = f"{folder}: {str(reason).splitlines()[0]}"
-        raise ConfigError(*filter(None, (words, other_version(folder)))) from reason
-    except errors as reason:
-        if words := other_version(folder):
-            raise type(reason)(*reason.args, words) from reason
-        raise
-
-
 @contextmanager
 def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
     """Adds to errors the name of the file that they come from, and makes errors for the user of all others.
@@ -214,21 +173,6 @@ def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
         raise
     except Exception as reason:
         raise DataError(f"{file}: nothing can be made of it ({in_a_line(reason)})") from reason
-
-
-def other_version(folder: Path) -> str:
-    """How a run differs from those of today, and what to do; empty where it does not."""
-    story, saved, today = read_run_json(folder), set(saved_config(folder).keys()), set(compose_config("train").keys())
-    lacks, strange = sorted(map(str, today - saved)), sorted(map(str, saved - today))
-    made_by = story.get("pneumo_ad", "an unknown version")
-    if made_by in (__version__, *OPENS) and not lacks:
-        return ""
-    found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
-    return (
-        f"The run was made by pneumo_ad {made_by}{', commit ' + story['commit'] if story.get('commit') else ''}, and "
-        f"this is {__version__}{'; its config ' + ' and '.join(found) if found else ''}. Open it with the version that "
-        "made it, or train it again with this one"
-    )
 
 
 def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:

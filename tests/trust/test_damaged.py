@@ -375,10 +375,3 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(run, reason, monkey
     monkeypatch.setattr(os, "open", refused)
     with pytest.raises(DamagedError, match=rf"split\.csv: cannot be read \({reason.strerror}\)"):
         load_run(run).datamodule  # noqa: B018
-
-
-def test_an_override_that_leads_nowhere_is_named_with_its_file(run, capfd):
-    replaced(run / ".hydra" / "overrides.yaml", "- net.wiXth=4\n")
-    assert start("train", f"resume={run}") == 2
-    (said,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert said.startswith(f"error: {run / '.hydra' / 'overrides.yaml'}: Could not override 'net.wiXth'.")
