@@ -42,7 +42,7 @@ from pneumo_ad.nets.output import inner
 from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.options import check_options
 from pneumo_ad.runs.run import Run, default_output, load_run, of_run
-from pneumo_ad.runs.scorer import check_net, eval_batch_size
+from pneumo_ad.runs.scorer import batch_size_at, check_net
 from pneumo_ad.runs.subset import chosen_rows
 from pneumo_ad.saved import is_there
 
@@ -110,10 +110,10 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
     describe, explained = train_description(net, windows, seed, data.halo)
     models = _fit(describe, windows, seed)
-    kept = data.grid.thinned(run.config.kept_windows)
+    kept = data.grid.thinned(run.options.kept_windows)
     log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
     dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
-    features = describe.every(dataset, eval_batch_size(run.config, device), "describing")
+    features = describe.every(dataset, batch_size_at(run.options, device), "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
     evidence = gather_evidence(data, rows, kept)
     metrics, omitted, match = measure_clusters(evidence, found, seed)

@@ -148,13 +148,13 @@ def _check_graph(run: Run) -> None:
     Raises:
         ConfigError: The run scores in another way.
     """
-    if run.config.scoring == "dense" and run.config.view == "patch":
+    if run.options.scoring == "dense" and run.options.view == "patch":
         raise ConfigError(
             f"{run.folder} scores with scoring=dense, which no graph holds; scoring=windows can be exported"
         )
-    if run.config.halo:
+    if run.options.halo:
         raise ConfigError(
-            f"{run.folder} shows its net halo={run.config.halo} pixels around each window, which no graph holds; "
+            f"{run.folder} shows its net halo={run.options.halo} pixels around each window, which no graph holds; "
             "halo=0 can be exported, and scores as the net does without them"
         )
 
@@ -207,9 +207,8 @@ def _write_graphs(folder: Path, form: Format, run: Run, judge: RunPredictor) -> 
 def _about(run: Run) -> dict[str, Any]:
     """Where a model comes from, in plain words."""
     story = read_run_json(run.folder)
-    config = run.config
     return {
-        "name": str(config.name),
+        "name": str(run.config.name),
         "pneumo_ad": pneumo_ad.__version__,
         "torch": torch.__version__,
         "trained": {key: story.get(key) for key in ("commit", "pneumo_ad", "torch", "seed")},
@@ -218,9 +217,9 @@ def _about(run: Run) -> dict[str, Any]:
         "net": type(run.module.net).__name__,
         "intensity": type(run.datamodule.intensity).__name__,
         "lungs": type(run.datamodule.lungs).__name__,
-        "aggregate": _plain(config.aggregate),
-        "relative": config.relative,
-        "map_of": config.map_of,
+        "aggregate": run.options.aggregate,
+        "relative": run.options.relative,
+        "map_of": run.options.map_of,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from pneumo_ad.files import write_json
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
 from pneumo_ad.runs.checkpoints import weights_digest
-from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.runs.options import check_options
 from pneumo_ad.runs.run import Run
@@ -41,21 +41,21 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     Returns:
         `output`.
     """
-    data, config = run.datamodule, run.config
-    check_options(config)
+    data, options = run.datamodule, run.options
+    check_options(run.config)
     check_net(run)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
     calibration = _calibrate(run, scoring)
-    thresholds, unfitted = fit_thresholds(calibration, build(config.threshold), run.module.score.orders_outside)
+    thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
     seen_before = subset != "test" and not run.data_changed
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     if (kept := scoring.kept(data)) != data.grid:
         log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
     result = examine(scoring, data, rows)
-    findings = measure_evaluation(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
+    findings = measure_evaluation(data, result, calibration, thresholds, options.false_alarm_rate, seen_before)
     findings.explain_missing_kinds(unfitted)
-    if config.matched:
+    if options.matched:
         reason = too_few(data.store.table["label"].iloc[rows])  # before a store is built for it
         found = ({}, {"image/auroc_matched": reason}) if reason else measure_matched(scoring, _padded(run, rows))
         findings.add(found)
@@ -80,15 +80,13 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
             run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint
         ),
         "weights": weights_digest(run.module.net),
-        "precision": str(scoring.precision),
-        "scoring": scoring.mode,
-        "halo": scoring.halo,
+        "options": asdict(options),
         "overrides": list(run.overrides),
         "skipped": data.skipped,
         "shards_left_out": list(data.shards_left_out),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
-    write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
+    write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
     shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}

@@ -49,6 +49,7 @@ ADDED: dict[str, Any] = {
     "halo": 0,
     "kept_windows": None,
     "draw_every_n_epochs": 5,
+    "evaluation": TODAY,
 }
 # The same, of what has a target of ours.
 ADDED_TO: dict[str, dict[str, Any]] = {

@@ -113,7 +113,7 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
     write_text(file, OmegaConf.to_yaml(config))  # last: where it stands, the rest does
 
 
-def differences(saved: DictConfig, config: DictConfig) -> list[str]:
+def differences(saved: DictConfig | dict[str, Any], config: DictConfig | dict[str, Any]) -> list[str]:
     """`key: saved value -> new value` for every key of two configs that differs, interpolations as they are written.
 
     Args:
@@ -136,8 +136,8 @@ def differences(saved: DictConfig, config: DictConfig) -> list[str]:
     ]
 
 
-def _plain(config: DictConfig) -> dict[Any, Any]:
-    plain = OmegaConf.to_container(config)
+def _plain(config: DictConfig | dict[str, Any]) -> dict[Any, Any]:
+    plain = config if isinstance(config, dict) else OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     return plain
 

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.metrics.thresholds import Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.finite import check_weights
+from pneumo_ad.runs import evaluation_options
 from pneumo_ad.runs.checkpoints import no_larger_than, read_checkpoint
 from pneumo_ad.runs.compose import build, change_saved
 from pneumo_ad.runs.dot_hydra import CONFIG
+from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.origin import Origin
 from pneumo_ad.runs.run_config import check_config, explained, saved_config
 from pneumo_ad.runs.search_path import saved_search_path
@@ -28,7 +31,7 @@ from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.saved import in_a_line, is_there
 
 # The weights depend on these.
-FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", "view")
+FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", *evaluation_options.FIXED)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,40 @@ class Run:
         with explained(self.folder, ConfigError), named(self.folder / CONFIG, ConfigError):
             datamodule: PatchDataModule = self.origin.datamodule(not self.data_changed, table, **changes)
         return datamodule
+
+    @property
+    def name(self) -> str:
+        """Of the study that it belongs to."""
+        return str(self.config.name)
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data: the last part of their folder, or their source."""
+        root = self.config.data.get("root")
+        return Path(root).name if root else str(self.config.data["_target_"]).rpartition(".")[2]
+
+    def as_yaml(self) -> str:
+        """The config, interpolations as they stand."""
+        return OmegaConf.to_yaml(self.config)
+
+    @cached_property
+    def options(self) -> EvaluationOptions:
+        """How it is evaluated.
+
+        Raises:
+            ConfigError: See `EvaluationOptions`.
+        """
+        return EvaluationOptions.of(self.config)
+
+    @cached_property
+    def threshold(self) -> Threshold:
+        """The rule that finds thresholds.
+
+        Raises:
+            ConfigError: See `compose.build`.
+        """
+        rule: Threshold = build(self.config.threshold)
+        return rule
 
     @cached_property
     def origin(self) -> Origin:

@@ -59,8 +59,8 @@ def test_keys_that_came_later_take_the_value_that_keeps_what_the_run_did(run):
 
     rewrite(run, earlier)
     opened = load_run(run, ["relative=0.2"])
-    assert all(opened.config[key] == value for key, value in ADDED.items() if key != "relative")
-    assert opened.config.relative == 0.2
+    assert all(opened.config[key] == value for key, value in ADDED.items() if key not in ("relative", "evaluation"))
+    assert (opened.config.relative, opened.options.relative, opened.options.kept_windows) == (0.2, 0.2, None)
     assert opened.config.datamodule.view == "patch"
     assert RunPredictor(opened).grid.cover == "inside"
 
