@@ -7,6 +7,7 @@ takes, what kept scores and predictions depend on, what `metrics.json` records. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -169,6 +170,21 @@ def keys_that_may_change(*what: Changes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(KEYS[name].split(".")[0] for name in free))
 
 
+def option_help(*what: Changes) -> str:
+    """What usage texts say of the options that may be set after training; `{score}` stands for that group's choices.
+
+    Args:
+        what: What they change; default: anything.
+
+    >>> print(option_help("decisions"))
+      threshold=GROUP            {threshold}
+      false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
+    """
+    entries = re.split(r"\n(?=  \S)", _HELP.rstrip())
+    keys = keys_that_may_change(*what)
+    return "\n".join(entry for entry in entries if entry.split("=")[0].strip() in keys)
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -177,6 +193,30 @@ def _is_number(value: object) -> bool:
     return _is_whole(value) or isinstance(value, float)
 
 
+_HELP = """\
+  score=GROUP                {score}
+  aggregate=GROUP            {aggregate}; aggregate.of=pixels takes the map's pixels instead of patches
+  threshold=GROUP            {threshold}
+  false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
+  relative=0.2               divide scores by this quantile of the radiograph's own; null leaves them as they are
+  map_of=residual            maps are the mean of pixels' residuals instead of windows' scores
+  lungs=GROUP                {lungs}
+  intensity=GROUP            {intensity}
+  image_size=N               side, or [height,width], of fitted radiographs in pixels
+  fit=pad                    fitted with their aspect ratio kept; fit=squash does not keep it
+  patch=N                    side of a patch in pixels, where the net takes others
+  stride=N                   pixels from one window to the next
+  cover=full                 with windows flush to the border; cover=inside leaves them out
+  scoring=dense              the net over whole radiographs instead of window by window: the same scores, faster;
+                             needs a halo as wide as the net sees, and says which
+  halo=N                     show the net N pixels around each window
+  kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
+                             strides every k-th each way; maps and image scores are made of all; null keeps all
+  matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
+  trainer=GROUP              {trainer}; trainer.precision=bf16-mixed scores in bfloat16
+  eval_batch_size=N          windows per forward pass
+  compile=true               the net compiled; pays for many radiographs
+"""
 # Name of each option -> key of `conf/train.yaml` that sets it.
 KEYS = {one.name: one.metadata["key"] or one.name for one in fields(EvaluationOptions)}
 # Those that the weights depend on.

@@ -12,7 +12,7 @@ from pneumo_ad.prediction.opening import CHANGEABLE
 from pneumo_ad.prediction.run_judge import RunPredictor
 from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.compose import compose_config
-from pneumo_ad.runs.evaluation_options import KEYS, EvaluationOptions, keys_that_may_change, option_names
+from pneumo_ad.runs.evaluation_options import KEYS, EvaluationOptions, keys_that_may_change, option_help, option_names
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
 
@@ -107,6 +107,12 @@ def test_predictions_are_told_apart_by_what_changes_scores_or_decisions(run, nam
 
 def test_predict_takes_all_but_what_is_fixed_or_of_tables():
     assert set(CHANGEABLE) == {KEYS[name].split(".")[0] for name in OTHER} - {"kept_windows", "matched"} | {"hydra"}
+
+
+def test_the_help_names_every_option_that_may_change_once():
+    named = [line.split("=")[0].strip() for line in option_help().splitlines() if line[2] != " "]
+    assert sorted(named) == sorted(keys_that_may_change())
+    assert "matched" not in option_help("scores", "decisions", "speed")
 
 
 def test_what_is_fixed_cannot_change(run):
