@@ -166,7 +166,7 @@ def _radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]
     if not run.data_changed and (table["split"] == "test").any():
         table = table[table["split"] == "test"]
     chosen = table.iloc[evenly_spaced(len(table), _COMPARED)]
-    few = run.some_data(chosen.reset_index(drop=True), shards=1)
+    few = run.some_data(chosen.reset_index(drop=True))
     rows = few.rows(None)
     return few.store.images[rows], few.content(rows)
 

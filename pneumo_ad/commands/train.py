@@ -73,7 +73,6 @@ def train(config: DictConfig) -> dict[str, object]:
     datamodule.check_processes(processes)
     prepared = time.perf_counter()
     update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
-    update_run_json(run_dir, shards=datamodule.shards, shards_left_out=list(datamodule.shards_left_out))
     before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
     with closing(loggers):
         try:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo_ad.commands.train import go_on
-from pneumo_ad.data.store.store import open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_json
 from pneumo_ad.loggers import closing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import lightning as L
@@ -28,15 +28,14 @@ from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.lung_fields import LungFields, WholeImage
 from pneumo_ad.data.samplers import BatchLoader, EpochShuffle, ResumableLoader, Share
-from pneumo_ad.data.shards import MissingShards, check_missing, open_shards
 from pneumo_ad.data.sources.table import check_table, warn_of_undealt
 from pneumo_ad.data.store.build import OnError
-from pneumo_ad.data.store.store import Store, as_it_is, open_store
+from pneumo_ad.data.store.opening import as_it_is, open_store
+from pneumo_ad.data.store.store import Store
 from pneumo_ad.data.truth import PixelTruth
 from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
-from pneumo_ad.patches.joined import join, parts_of
 
 if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
     from pneumo_ad.data.augment import Augment
@@ -78,11 +77,9 @@ class PatchDataModule(L.LightningDataModule):
         num_workers: Processes that cut batches; 0 is fastest for patches of this size.
         bank: Where the radiographs lie that batches are cut from: `memory`; `device`, copied once to the device that
             trains; or `auto`, which is `device` on CUDA where they take at most half of the memory that is free there.
-        shards: Stores that the table was cut into by `pneumo-ad prepare`; of more than one none is built here.
-        missing_shards: What to do where a shard was not prepared: `raise`, or `skip` its radiographs.
 
     Raises:
-        DataError: See `check_table`, `open_store`, `open_shards`, `NormalLungPatches`; also a class or split without a
+        DataError: See `check_table`, `open_store`, `NormalLungPatches`; also a class or split without a
             radiograph.
         ConfigError: Options that do not work together.
     """
@@ -108,8 +105,6 @@ class PatchDataModule(L.LightningDataModule):
         num_workers: int = 0,
         bank: BankOf = "auto",
         halo: int = 0,
-        shards: int = 1,
-        missing_shards: MissingShards = "raise",
     ) -> None:
         super().__init__()
         if batch_size < 1 or val_images < 1:
@@ -143,10 +138,6 @@ class PatchDataModule(L.LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
         self.bank: BankOf = "memory" if num_workers or view == "image" else bank
-        check_missing(missing_shards)
-        self.shards = shards
-        self.missing_shards: MissingShards = missing_shards
-        self.shards_left_out: tuple[int, ...] = ()  # their numbers, known once the store is open
         self.skipped: dict[str, str] = {}  # name -> reason, known once the store is open
         self.opened: Callable[[Callable[[], Store]], Store] = as_it_is  # what opens the store; see `origin`
         self._store: Store | None = None
@@ -155,9 +146,10 @@ class PatchDataModule(L.LightningDataModule):
 
     @property
     def store(self) -> Store:
-        """The open store; built at first use, or joined from shards that were."""
+        """The open store; opened, or built, at first use."""
         if self._store is None:
-            self._store = self.opened(self._open)
+            given = (self.table, self.grid.image_size, self.fit, self.on_error)
+            self._store = self.opened(partial(open_store, *given))
             small = self._too_small(self._store)
             self.skipped = self._store.skipped | small
             if small and self.on_error == "raise":
@@ -168,26 +160,6 @@ class PatchDataModule(L.LightningDataModule):
                 warnings.warn(f"{len(self.skipped)} radiographs were skipped: {_some(self.skipped)}", stacklevel=2)
             warn_of_undealt(self._store.table)
         return self._store
-
-    def _open(self) -> Store:
-        if self.shards == 1:
-            return open_store(self.table, self.grid.image_size, self.fit, self.on_error)
-        store, absent = open_shards(
-            self.table, self.grid.image_size, self.fit, self.shards, self.on_error, self.missing_shards
-        )
-        if absent:
-            warnings.warn(
-                f"{len(absent)} of {self.shards} shards were not prepared ({', '.join(map(str, absent))}): "
-                f"{len(self.table) - len(store) - len(store.skipped)} of {len(self.table)} radiographs are left out",
-                stacklevel=3,
-            )
-        self.shards_left_out = absent
-        return store
-
-    @property
-    def may_leave_out(self) -> bool:
-        """Whether radiographs of the table may be missing from the store without an error."""
-        return self.on_error == "skip" or (self.shards > 1 and self.missing_shards == "skip")
 
     def _too_small(self, store: Store) -> dict[str, str]:
         """Radiographs smaller than a patch: enlarged, they would show nothing but interpolation."""
@@ -202,15 +174,14 @@ class PatchDataModule(L.LightningDataModule):
     def lung_fields(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, row by row as in the store; computed at first use."""
         if self._lung_fields is None:
-            self._lung_fields = join([self.lungs(part) for part in self.store.parts])
+            self._lung_fields = self.lungs(self.store)
         return self._lung_fields
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) uint8 grey levels as nets see them, row by row as in the store; computed at first use."""
         if self._images is None:
-            fields = parts_of(self.lung_fields)
-            self._images = join([self.intensity(*both) for both in zip(self.store.parts, fields, strict=True)])
+            self._images = self.intensity(self.store, self.lung_fields)
         return self._images
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:

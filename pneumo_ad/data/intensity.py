@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -72,7 +73,11 @@ class LungFieldIntensity:
     def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) grey levels."""
         digest = hashlib.sha256(f"{self.low} {self.high} {GREYS}".encode())
-        digest.update(np.ascontiguousarray(lung_fields).data)
+        file = Path(getattr(lung_fields, "filename", ""))
+        if file.parent.resolve() == store.folder.resolve():  # its name tells what it holds, see `cached_array`
+            digest.update(file.name.encode())
+        else:
+            digest.update(np.ascontiguousarray(lung_fields).data)
 
         def compute() -> Iterator[npt.NDArray[np.uint8]]:
             for row in range(len(store)):

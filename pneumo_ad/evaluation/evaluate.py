@@ -62,7 +62,6 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
-    metrics |= {"counts/shards_left_out": len(data.shards_left_out)} if data.shards > 1 else {}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
     normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
@@ -83,7 +82,6 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "options": asdict(options),
         "overrides": list(run.overrides),
         "skipped": data.skipped,
-        "shards_left_out": list(data.shards_left_out),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
@@ -114,7 +112,7 @@ def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
     """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
     data = run.datamodule
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
-    return run.some_data(data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
+    return run.some_data(data.table[chosen].reset_index(drop=True), fit="pad")
 
 
 def _sampled_maps(data: PatchDataModule, result: Examination) -> SampledMaps:

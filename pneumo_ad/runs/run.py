@@ -116,8 +116,7 @@ class Run:
     @property
     def own_overrides(self) -> list[str]:
         """Those of the overrides that count for the run's own data too: what they say of other data is left out."""
-        of_data = ("data=", "data.", *(("shards=", "missing_shards=") if self.data_changed else ()))
-        return [override for override in self.overrides if not override.lstrip("+").startswith(of_data)]
+        return [one for one in self.overrides if not one.lstrip("+").startswith(("data=", "data."))]
 
     def own_datamodule(self) -> PatchDataModule:
         """The run's own data, whatever the overrides say of other data; see `datamodule`."""
@@ -184,8 +183,6 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
             check_weights(held["state_dict"], module, weights)
             module.load_state_dict(held["state_dict"])
     others = origin.data != Origin(config, folder).data
-    if others and not any(override.lstrip("+").startswith("shards=") for override in overrides):
-        changed.shards = 1  # said how the run's own data lie
     return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
 
 

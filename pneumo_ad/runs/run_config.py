@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 _PARTS = ("module", "net", "score", "aggregate", "threshold", "lungs", "intensity", "data")
 _READ: Expected = {
     **{part: {"_target_": str} for part in _PARTS},
-    **dict.fromkeys(("fit", "view", "cover", "scoring", "map_of", "on_error", "missing_shards"), str),
-    **dict.fromkeys(("seed", "patch", "stride", "halo", "shards"), int),
+    **dict.fromkeys(("fit", "view", "cover", "scoring", "map_of", "on_error"), str),
+    **dict.fromkeys(("seed", "patch", "stride", "halo"), int),
     **{"image_size": int | list, "false_alarm_rate": int | float, "relative": int | float | None, "name": str},
     "datamodule": {"_target_": str, "image_size": int | list, "patch": int, "stride": int, "cover": str},
     "trainer": {"_target_": str, "accelerator": str},

@@ -601,7 +601,7 @@ def changed_split(run, change):
 
 
 def test_radiographs_that_a_run_never_dealt_are_not_evaluated_and_named(command, run, undrawn):
-    """As of a shard, or a file, that came after the training; with them matched figures were refused."""
+    """As of a file that came after the training; with them matched figures were refused."""
     later = pd.read_csv(run / "split.csv", dtype=str)["image"].iloc[[0, -1]].tolist()
     changed_split(run, lambda split: split[~split["image"].isin(later)])
     with pytest.warns(UserWarning, match=f"2 radiographs came after .*: {', '.join(later)}$"):
@@ -652,9 +652,9 @@ def test_nothing_is_built_to_match_too_few(command, run, tmp_path, undrawn, monk
 
 def test_the_runs_own_data_are_asked_for_whatever_is_said_of_other_data(run, others):
     own = runs.load_run(run).datamodule.table
-    changes = ["data=masks", f"data.root={others}", "shards=3", "missing_shards=skip", "stride=4"]
+    changes = ["data=masks", f"data.root={others}", "stride=4"]
     data = runs.load_run(run, changes).own_datamodule()
-    assert (data.shards, data.missing_shards, data.grid.stride) == (1, "raise", 4)
+    assert data.grid.stride == 4
     pd.testing.assert_frame_equal(data.table, own)
 
 
