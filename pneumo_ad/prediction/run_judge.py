@@ -25,7 +25,7 @@ from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.options import check_options
-from pneumo_ad.runs.past import under_first_names
+from pneumo_ad.runs.past import as_first_known
 from pneumo_ad.runs.run import Run, explained, named
 from pneumo_ad.runs.scorer import scoring_of
 
@@ -137,7 +137,7 @@ def _identity(run: Run, standard: Calibration) -> str:
     options = run.options.changing("scores", "decisions")
     if options["precision"] == "float32":
         del options["precision"]  # which earlier versions did not look at
-    parts = under_first_names([*options.values()])
+    parts = as_first_known([*options.values()])
     digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
     digest.update(weights_digest(run.module.net).encode())
     digest.update(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)).encode())

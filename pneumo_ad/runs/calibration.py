@@ -25,7 +25,7 @@ from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
 from pneumo_ad.runs.compose import change_saved
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.options import windows_of
-from pneumo_ad.runs.past import under_first_names
+from pneumo_ad.runs.past import as_first_known
 from pneumo_ad.runs.run import FIXED, Run
 from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.scorer import check_finite
@@ -155,7 +155,7 @@ def _digested(options: EvaluationOptions, data: dict[str, Any]) -> list[str]:
         data: Node of the run's own data module, which holds some of the options beside arguments of its own.
     """
     values = options.changing("scores")
-    nodes = json.dumps(under_first_names([values.pop("score"), data, values.pop("aggregate")]), sort_keys=True)
+    nodes = json.dumps(as_first_known([values.pop("score"), data, values.pop("aggregate")]), sort_keys=True)
     values["precision"] = f"torch.{options.precision}"
     return [nodes, *(str(value) for name, value in values.items() if name not in data), str(options.halo)]
 

@@ -22,7 +22,8 @@ from omegaconf.errors import (
 
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.runs.search_path import as_override
+from pneumo_ad.runs.past import check_dropped
+from pneumo_ad.runs.search_path import as_override, key_of
 from pneumo_ad.runs.trust import check
 
 _SPREAD = ("experiment", "scale", "augment")  # groups whose yaml sets keys of others
@@ -95,8 +96,9 @@ def compose_config(
         hydra_too: Keep Hydra's own config, as `hydra`.
 
     Raises:
-        ConfigError: Hydra's own message about an unknown override.
+        ConfigError: Hydra's own message about an unknown override; a key that is gone.
     """
+    check_dropped(key_of(one) for one in overrides)
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         try:
@@ -165,6 +167,7 @@ def change_saved(
         where = [item for item in parsed if item.key_or_group == "hydra.searchpath"]
         search_path = [*search_path, *(place for item in where for place in _places(item.value()))]
         parsed = [item for item in parsed if item not in where]
+        check_dropped(item.key_or_group for item in parsed)
         for item in parsed:
             key = item.key_or_group
             top = key.partition(".")[0]

@@ -18,6 +18,7 @@ from pneumo_ad.errors import ConfigError, DamagedError, UserError, printable
 from pneumo_ad.files import replace_paths, write_json, write_text
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.runs.dot_hydra import CONFIG, HYDRA, OVERRIDES, read_config
+from pneumo_ad.runs.past import check_dropped, to_today
 from pneumo_ad.runs.search_path import places_of
 from pneumo_ad.runs.trust import name_own
 from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
@@ -86,9 +87,11 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
         hydra: Hydra's own config, which knows the search path.
 
     Raises:
-        ConfigError: The folder holds a run of another config (names what differs), or one that a later version began.
+        ConfigError: The folder holds a run of another config (names what differs), or one that a later version began;
+            a key that is gone.
         DamagedError: The config there cannot be read.
     """
+    check_dropped(flatten(_plain(config)))
     name_own(config, places_of(hydra.hydra.runtime), folder)
     file = folder / CONFIG
     if is_there(file):
@@ -98,7 +101,7 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
                 f"{folder} was begun by pneumo_ad {later}, which is later than this one, {__version__}: go on with it "
                 "by that version"
             )
-        changed = differences(read_config(folder), config)
+        changed = differences(read_config(folder), to_today(config))
         if changed:
             raise ConfigError(
                 f"{folder} holds a run of another config, and a run cannot change once it has begun: "

@@ -25,11 +25,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.runs.dot_hydra import CONFIG, OVERRIDES, read_config_name, read_overrides
-from pneumo_ad.runs.past import shipped
+from pneumo_ad.runs.past import check_dropped, shipped, to_today
 from pneumo_ad.runs.record import read_run_json, runs_below, status
 from pneumo_ad.runs.resolvers import short
 from pneumo_ad.runs.run_config import saved_config
-from pneumo_ad.runs.search_path import as_override, saved_search_path
+from pneumo_ad.runs.search_path import as_override, key_of, saved_search_path
 from pneumo_ad.runs.trust import check_saved
 from pneumo_ad.saved import is_there
 
@@ -54,7 +54,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     Raises:
         DataError: `resume=` names no run folder.
         ConfigError: `resume=` beside `-m`, or see `_of_run`; several recipes, one of which holds axes; a group set to
-            null.
+            null; a key that is gone.
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
@@ -64,6 +64,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         if {"-m", "--multirun"} & set(options):
             raise ConfigError(f"resume={folder} goes on with one run; leave out -m")
         return [*options, *_of_run(config_name, folder, [one for one in typed if one not in resumed])]
+    check_dropped(key_of(one) for one in typed)
     _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
         return list(arguments)
@@ -172,16 +173,16 @@ def _of_run(config_name: str, folder: Path, typed: Sequence[str]) -> list[str]:
         raise ConfigError(f"resume={folder} is a run of `{command}`: {command} resume={folder}")
     kept = read_overrides(folder)
     _refuse_hydra(folder / OVERRIDES, kept)
-    hydras = [one for one in typed if _key(one).startswith("hydra")]
-    if any(_key(one) == "hydra.run.dir" for one in hydras):
+    hydras = [one for one in typed if key_of(one).startswith("hydra")]
+    if any(key_of(one) == "hydra.run.dir" for one in hydras):
         raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
     from pneumo_ad.runs.compose import change_saved  # Lightning comes with it
 
     # What the run keeps as it is typed says the same, whatever a group or a recipe of that name holds today.
-    last = {_key(one): one for one in typed}.values()  # of what is typed twice
-    new = [one for one in last if one not in (*hydras, *kept) or _key(one) == "hydra.searchpath"]
-    below = [one for one in kept if one.startswith(tuple(f"{_key(group)}." for group in new))]
-    config = change_saved(saved_config(folder), [*below, *new], (), saved_search_path(folder), config_name)
+    last = {key_of(one): one for one in typed}.values()  # of what is typed twice
+    new = [one for one in last if one not in (*hydras, *kept) or key_of(one) == "hydra.searchpath"]
+    below = [one for one in kept if one.startswith(tuple(f"{key_of(group)}." for group in new))]
+    config = to_today(change_saved(saved_config(folder), [*below, *new], (), saved_search_path(folder), config_name))
     check_saved(config, folder, resumed=True)
     plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
@@ -208,10 +209,6 @@ def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
             ours = False
         if not ours or one.startswith("-"):
             raise DataError(f"{file}: {one!r} is no override of a run")
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
 
 
 def run_folders(sweep: Path) -> list[Path]:
