@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.fit import sides
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.store.store import store_key
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import atomic_write, file_digest
@@ -113,7 +113,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     if before and not look:
         return before
     try:
-        data = run.own_datamodule()
+        data = run.own_radiographs()
     except DataError as reason:
         if damaged:
             raise DataError(f"{damaged}, and cannot be made anew: {reason}") from reason
@@ -157,7 +157,7 @@ def windows_of(config: DictConfig) -> PatchGrid:
     return PatchGrid(sides(data.image_size), data.patch, data.stride, data.cover)
 
 
-def _files_of(data: PatchDataModule) -> str:
+def _files_of(data: Radiographs) -> str:
     """Digest of the validation files: with another picture under the same name, scores are made anew."""
     return store_key(data.table[data.table["split"] == "val"], data.grid.image_size, data.fit)
 

@@ -88,7 +88,7 @@ def test_no_key_that_is_lacking_ends_in_a_traceback(run, monkeypatch):
     for module in ("compose", "run"):
         monkeypatch.setattr(f"pneumo_ad.runs.{module}.compose_config", lambda *_: deepcopy(today))
     monkeypatch.setattr(
-        "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.datamodule else None
+        "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.radiographs else None
     )
     saved = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"))
     groups = ("datamodule", "module", "trainer")
