@@ -25,7 +25,7 @@ import numpy as np
 from draw import draw_many
 from torch.utils.data import DataLoader
 
-from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.data.datasets import ExhaustivePatches, already_a_batch
 from pneumo_ad.data.samplers import EpochShuffle, Share
 from pneumo_ad.data.sources.files import list_files
@@ -106,9 +106,8 @@ def measure(folder: Path, count: int, shards: int) -> None:
     with lap("  open_store alone"):
         open_store(table, (SIZE, SIZE))
     with lap("opened, lung fields looked through"):
-        data = PatchDataModule(table, SIZE, patch=PATCH, stride=STRIDE, lungs=WholeImage())
-        data.prepare_data()
-        data.setup()
+        data = Radiographs(table, SIZE, patch=PATCH, stride=STRIDE, lungs=WholeImage())
+        data.rows_without_lung()
     with lap("normal-lung patches of the training split"):
         normal = data.normal_lung_patches("train")
     with lap("every window of every radiograph"):

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pneumo_ad.data import PatchDataModule, open_store, sources
+from pneumo_ad.data import Radiographs, open_store, sources
 from pneumo_ad.data.datasets import NormalLungPatches
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.inference import score_densely, score_radiographs
@@ -77,8 +77,8 @@ def preparing(folder: Path) -> dict[str, float]:
     stored = time.perf_counter()
     SegmenterFields()(store)
     segmented = time.perf_counter()
-    data = PatchDataModule(table, SIDE, patch=PATCH, stride=STRIDE, lungs=SegmenterFields())
-    data.prepare_data()
+    data = Radiographs(table, SIDE, patch=PATCH, stride=STRIDE, lungs=SegmenterFields())
+    _ = data.images
     begun = time.perf_counter()
     data.rows_without_lung()
     looked = time.perf_counter()

@@ -27,9 +27,9 @@ from pneumo_ad.clustering import (
 from pneumo_ad.clustering import figures as cluster_figures
 from pneumo_ad.clustering.agreement import CLUSTERS, agreement, best_match
 from pneumo_ad.clustering.description import Features
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
@@ -93,7 +93,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     """
     check_options(run.config)
     check_net(run)
-    data, seed = run.datamodule, int(run.config.seed)
+    data, seed = run.radiographs, int(run.config.seed)
     if data.view != "patch":
         raise ConfigError(
             f"clusters are of difference images, and the net of {run.folder} reconstructs none; module=autoencoder "
@@ -141,7 +141,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
 
 def _windows_to_fit_on(run: Run) -> torch.Tensor:
     """(n, 1, p, p) uint8: every window of validation pneumonia radiographs of the run's own data, without padding."""
-    data = run.own_datamodule()
+    data = run.own_radiographs()
     dataset = data.exhaustive_patches("val", PNEUMONIA, _FIT_IMAGES)
     if not len(dataset.rows):
         raise DataError(
@@ -216,7 +216,7 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
 
 
 def _write_table(
-    output: Path, data: PatchDataModule, dataset: ExhaustivePatches, evidence: GroundTruth, found: Clusters
+    output: Path, data: Radiographs, dataset: ExhaustivePatches, evidence: GroundTruth, found: Clusters
 ) -> None:
     names = data.store.table["image"].iloc[dataset.rows].to_numpy()
     positions = dataset.grid.positions
@@ -237,7 +237,7 @@ def _write_table(
 def _draw(
     folder: Path,
     dataset: ExhaustivePatches,
-    data: PatchDataModule,
+    data: Radiographs,
     evidence: GroundTruth,
     describe: Description,
     features: Features,

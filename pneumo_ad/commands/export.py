@@ -133,7 +133,7 @@ def _opened(folder: Path, overrides: Sequence[str], checkpoint: str) -> tuple[Ru
     given = ["trainer=cpu", *overrides]
     try:
         run = load_run(folder, given, checkpoint)
-        _ = run.datamodule  # looked for at first use, which is here
+        _ = run.radiographs  # looked for at first use, which is here
     except DataError as reason:
         drawn = ["data=phantom", f"data.normal={_COMPARED}", f"data.pneumonia={_COMPARED}"]
         run = load_run(folder, [*given, *drawn], checkpoint)  # or what is wrong is not the data
@@ -161,18 +161,18 @@ def _check_graph(run: Run) -> None:
 
 def _radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Some radiographs, evenly chosen, and their content; no store of all is built for them."""
-    table = run.datamodule.table
+    table = run.radiographs.table
     table = table[table["split"] != UNDEALT]
     if not run.data_changed and (table["split"] == "test").any():
         table = table[table["split"] == "test"]
     chosen = table.iloc[evenly_spaced(len(table), _COMPARED)]
-    few = run.some_data(chosen.reset_index(drop=True))
+    few = run.some_radiographs(chosen.reset_index(drop=True))
     rows = few.rows(None)
     return few.store.images[rows], few.content(rows)
 
 
 def _write_graphs(folder: Path, form: Format, run: Run, judge: RunPredictor) -> ModelDescription:
-    data, scoring = run.datamodule, judge.scoring
+    data, scoring = run.radiographs, judge.scoring
     pipeline = Pipeline(
         data.grid,
         data.view,
@@ -215,8 +215,8 @@ def _about(run: Run) -> dict[str, Any]:
         "weights": weights_digest(run.module.net),
         "checkpoint": run.checkpoint.name,
         "net": type(run.module.net).__name__,
-        "intensity": type(run.datamodule.intensity).__name__,
-        "lungs": type(run.datamodule.lungs).__name__,
+        "intensity": type(run.radiographs.intensity).__name__,
+        "lungs": type(run.radiographs.lungs).__name__,
         "aggregate": run.options.aggregate,
         "relative": run.options.relative,
         "map_of": run.options.map_of,

@@ -103,7 +103,7 @@ class Material:
         check_options(run.config)
         check_net(run)
         self.run = run
-        self.data = run.datamodule
+        self.data = run.radiographs
         self.rows = chosen_rows(run, subset)[0]
         self.evaluated = evaluated
         self.classifier = classifier

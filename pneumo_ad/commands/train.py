@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from pneumo_ad.audit.duplicates import warn_of_copies
 from pneumo_ad.callbacks import StopAtDivergence
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.summary import print_evaluation
@@ -59,20 +60,21 @@ def train(config: DictConfig) -> dict[str, object]:
     run_dir = Path(config.run_dir)
     update_run_json(run_dir, **record(config))
     datamodule, module = build_parts(config)
+    data = datamodule.radiographs
     loggers: list[Logger] = build_all(config.logger)
-    _try_out(module, datamodule)
+    _try_out(module, data)
     check_evaluation(config)
     if config.compile:
         check_compiler(device_of(config.trainer))
-    if config.scoring == "dense" and datamodule.view == "patch":
-        _try_out_dense(module, datamodule, (run_dir / "checkpoints" / "last.ckpt").is_file())
+    if config.scoring == "dense" and data.view == "patch":
+        _try_out_dense(module, data, (run_dir / "checkpoints" / "last.ckpt").is_file())
     started = time.perf_counter()
     datamodule.prepare_data()
-    _describe(datamodule, run_dir)
+    _describe(data, run_dir)
     processes = count_processes(config.trainer)
     datamodule.check_processes(processes)
     prepared = time.perf_counter()
-    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
+    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=data.store.key)
     before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
     with closing(loggers):
         try:
@@ -99,8 +101,8 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin = Origin(config, Path(config.run_dir))
     datamodule: PatchDataModule = origin.datamodule()
-    keep_split(datamodule, origin.folder)
-    origin.compare_with_earlier(datamodule.table, config)
+    keep_split(datamodule.radiographs, origin.folder)
+    origin.compare_with_earlier(datamodule.radiographs.table, config)
     with origin.explained():
         return datamodule, build(origin.located.module)
 
@@ -182,48 +184,48 @@ def _restoring(reason: Exception) -> bool:
 
 
 @torch.no_grad()
-def _try_out(module: NetModule, datamodule: PatchDataModule) -> None:
+def _try_out(module: NetModule, data: Radiographs) -> None:
     """A patch, or a radiograph, that does not fit the net fails here, by name, before any file is decoded."""
-    if module.view != datamodule.view:
+    if module.view != data.view:
         hint = " (experiment=feature_gaussian and experiment=opacity_detector set it)" if module.view == "image" else ""
-        raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={datamodule.view}{hint}")
-    patch, halo = datamodule.grid.patch, datamodule.halo
+        raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={data.view}{hint}")
+    patch, halo = data.grid.patch, data.halo
     if halo:
         check_side(module.net, patch, halo)
     side = patch + 2 * halo
     module.eval()
-    module.try_out(torch.zeros(1, 1, *(datamodule.grid.image_size if datamodule.view == "image" else (side, side))))
+    module.try_out(torch.zeros(1, 1, *(data.grid.image_size if data.view == "image" else (side, side))))
     module.train()
 
 
-def _try_out_dense(module: NetModule, datamodule: PatchDataModule, begun: bool) -> None:
+def _try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
     """Dense scores that would not be those of windows fail here; a run that has begun cannot change, and is trained."""
     try:
-        check_dense(module.net, datamodule.grid.patch, datamodule.halo, datamodule.grid.image_size)
+        check_dense(module.net, data.grid.patch, data.halo, data.grid.image_size)
     except ConfigError as reason:
         if not begun:
             raise
         log.warning("this run is trained, and can be evaluated with other options: %s", reason)
 
 
-def _describe(datamodule: PatchDataModule, run_dir: Path) -> None:
+def _describe(data: Radiographs, run_dir: Path) -> None:
     """Say what will be trained on, and keep the split and what the files hold with the run."""
-    table = datamodule.store.table
-    keep_contents(datamodule.store, run_dir)
+    table = data.store.table
+    keep_contents(data.store, run_dir)
     write_split(table, run_dir)
     update_run_json(run_dir, copies_across_splits=warn_of_copies(table))
-    patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
-    normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
+    patches = {split: len(data.normal_lung_patches(split)) for split in ("train", "val")}
+    normals = {split: len(data.rows(split, "normal")) for split in ("train", "val", "test")}
     update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
     log.info(
         "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
         len(table),
         normals,
         patches,
-        datamodule.grid.patch,
-        datamodule.grid.patch,
-        datamodule.grid.stride,
-        len(datamodule.grid),
+        data.grid.patch,
+        data.grid.patch,
+        data.grid.stride,
+        len(data.grid),
     )
 
 

@@ -36,7 +36,7 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     metrics, table = folder / "metrics.json", folder / "patches.csv"
     if not (is_there(metrics) and is_there(table)):
         return None
-    about, data = read_metrics(folder)["about"], run.datamodule
+    about, data = read_metrics(folder)["about"], run.radiographs
     same = {
         "store": data.store.key,
         "unit": scoring.unit,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
@@ -41,7 +41,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     Returns:
         `output`.
     """
-    data, options = run.datamodule, run.options
+    data, options = run.radiographs, run.options
     check_options(run.config)
     check_net(run)
     rows, subset, seen = chosen_rows(run, subset)
@@ -108,14 +108,14 @@ def _calibrate(run: Run, scoring: Scoring) -> ValidationScores:
         return {}
 
 
-def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
+def _padded(run: Run, rows: npt.NDArray[np.int64]) -> Radiographs:
     """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
-    data = run.datamodule
+    data = run.radiographs
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
-    return run.some_data(data.table[chosen].reset_index(drop=True), fit="pad")
+    return run.some_radiographs(data.table[chosen].reset_index(drop=True), fit="pad")
 
 
-def _sampled_maps(data: PatchDataModule, result: Examination) -> SampledMaps:
+def _sampled_maps(data: Radiographs, result: Examination) -> SampledMaps:
     """Those whose opacities are known, in the radiograph's own frame."""
     places = sorted(result.evidence.pixel_truth)
     found = {name: np.empty((len(places), POINTS, POINTS), dtype=np.float32) for name in ("score", "brightness")}

@@ -48,7 +48,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         subset: Split, or None for the default of `pneumo-ad evaluate`.
         most: Radiographs to show at most.
     """
-    data, scoring = run.datamodule, scoring_of(run)
+    data, scoring = run.radiographs, scoring_of(run)
     rows, subset, _ = chosen_rows(run, subset)
     windows = earlier_scores(evaluated, run, scoring, rows)
     if windows is None:

@@ -31,7 +31,7 @@ from pneumo_ad.runs.scorer import scoring_of
 
 log = logging.getLogger(__name__)
 
-# A data module is asked how radiographs are fitted and cut; no file of its own data is needed for that.
+# Radiographs tell how others are fitted and cut; no file of the run's own data is needed for that.
 _NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
 
 
@@ -46,7 +46,7 @@ class RunPredictor:
     def __init__(self, run: Run) -> None:
         with explained(run.folder, ConfigError), named(run.folder / CONFIG, ConfigError):
             check_options(run.config)
-        data = run.some_data(_NO_DATA)
+        data = run.some_radiographs(_NO_DATA)
         self.grid, self.fit = data.grid, data.fit
         self.view: str = data.view
         self.scoring = scoring_of(run)
@@ -97,7 +97,7 @@ def _measured_in_files(run: Run, lungs: LungFields) -> bool:
     if not isinstance(lungs, AutoFields):
         return isinstance(lungs, FileFields)
     try:
-        return bool((run.datamodule.table["lung"] != "").any())
+        return bool((run.radiographs.table["lung"] != "").any())
     except UserError:
         return False
 

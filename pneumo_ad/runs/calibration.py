@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import OmegaConf
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.store.store import store_key
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import atomic_write, file_digest
@@ -109,7 +109,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     if before and not look:
         return before
     try:
-        data = run.own_datamodule()
+        data = run.own_radiographs()
     except DataError as reason:
         if damaged:
             raise DataError(f"{damaged}, and cannot be made anew: {reason}") from reason
@@ -160,7 +160,7 @@ def _digested(options: EvaluationOptions, data: dict[str, Any]) -> list[str]:
     return [nodes, *(str(value) for name, value in values.items() if name not in data), str(options.halo)]
 
 
-def _files_of(data: PatchDataModule) -> str:
+def _files_of(data: Radiographs) -> str:
     """Digest of the validation files: with another picture under the same name, scores are made anew."""
     return store_key(data.table[data.table["split"] == "val"], data.grid.image_size, data.fit)
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.metrics.thresholds import Threshold
 from pneumo_ad.modules.base import NetModule
@@ -54,22 +55,30 @@ class Run:
     data_changed: bool
     overrides: tuple[str, ...]
 
-    @cached_property
-    def datamodule(self) -> PatchDataModule:
+    @property
+    def radiographs(self) -> Radiographs:
         """Its data, looked for at first use: a run can judge other files where they are not at hand.
 
         Raises:
             DataError: They are not there, or are not what the run was trained on.
             ConfigError: See `compose.build`.
         """
-        datamodule = self.some_data()
+        return self.datamodule.radiographs
+
+    @cached_property
+    def datamodule(self) -> PatchDataModule:
+        """Loads batches of its `radiographs`, as at its training."""
+        datamodule = self._built()
         if not self.data_changed:
-            keep_split(datamodule, self.folder)
-            self.origin.compare_with_earlier(datamodule.table, saved_config(self.folder))
+            keep_split(datamodule.radiographs, self.folder)
+            self.origin.compare_with_earlier(datamodule.radiographs.table, saved_config(self.folder))
         return datamodule
 
-    def some_data(self, table: pd.DataFrame | None = None, **changes: Any) -> PatchDataModule:
-        """A data module of the config, of some radiographs or with other arguments; see `Origin.datamodule`."""
+    def some_radiographs(self, table: pd.DataFrame | None = None, **changes: Any) -> Radiographs:
+        """Data of the config, of some radiographs or with other arguments; see `Origin.datamodule`."""
+        return self._built(table, **changes).radiographs
+
+    def _built(self, table: pd.DataFrame | None = None, **changes: Any) -> PatchDataModule:
         with explained(self.folder, ConfigError), named(self.folder / CONFIG, ConfigError):
             datamodule: PatchDataModule = self.origin.datamodule(not self.data_changed, table, **changes)
         return datamodule
@@ -118,11 +127,11 @@ class Run:
         """Those of the overrides that count for the run's own data too: what they say of other data is left out."""
         return [one for one in self.overrides if not one.lstrip("+").startswith(("data=", "data."))]
 
-    def own_datamodule(self) -> PatchDataModule:
-        """The run's own data, whatever the overrides say of other data; see `datamodule`."""
+    def own_radiographs(self) -> Radiographs:
+        """The run's own data, whatever the overrides say of other data; see `radiographs`."""
         if not self.data_changed:
-            return self.datamodule
-        return load_run(self.folder, self.own_overrides, str(self.checkpoint)).datamodule
+            return self.radiographs
+        return load_run(self.folder, self.own_overrides, str(self.checkpoint)).radiographs
 
 
 def of_run(overrides: Sequence[str], command: str, **own: str) -> tuple[dict[str, str], list[str]]:

@@ -23,11 +23,11 @@ class Dealt(Protocol):
     on_error: OnError
 
 
-def keep_split(datamodule: Dealt, folder: Path) -> None:
+def keep_split(data: Dealt, folder: Path) -> None:
     """Put everybody where the run had them: a split dealt again after a file came or went would move patients.
 
     Args:
-        datamodule: The radiographs, dealt to splits.
+        data: The radiographs, dealt to splits.
         folder: The run folder.
 
     Raises:
@@ -39,10 +39,10 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     own = own.set_index("image")
     own.index = own.index.map(printable)  # an earlier version wrote names as they were
     dealt = own.loc[own["split"].isin(SPLITS), "split"]
-    table = datamodule.table
-    now = set(table["image"]) - set(datamodule.skipped)
+    table = data.table
+    now = set(table["image"]) - set(data.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
-    if gone or (new and datamodule.on_error == "raise"):
+    if gone or (new and data.on_error == "raise"):
         raise DataError(
             f"the data of {folder} changed since it was trained: {len(gone)} radiographs are gone "
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "

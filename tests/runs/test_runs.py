@@ -141,7 +141,7 @@ def test_no_key_that_is_lacking_ends_in_a_traceback(run, monkeypatch):
     today, kept = compose_config("train", phantoms), validation_scores(load_run(run), scoring_of(load_run(run)))
     monkeypatch.setattr("pneumo_ad.runs.compose.compose_config", lambda *_: deepcopy(today))
     monkeypatch.setattr(
-        "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.datamodule else None
+        "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.radiographs else None
     )
     saved = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"))
     groups = ("datamodule", "module", "trainer")

@@ -3,7 +3,7 @@
 import pytest
 from drawn import write_set
 
-from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.errors import DataError
 from pneumo_ad.labels import UNDEALT
 from pneumo_ad.lungs import FileFields
@@ -16,7 +16,7 @@ def table(tmp_path):
 
 
 def module(table, **options):
-    return PatchDataModule(table.reset_index(drop=True), 64, patch=8, stride=4, lungs=FileFields(), **options)
+    return Radiographs(table.reset_index(drop=True), 64, patch=8, stride=4, lungs=FileFields(), **options)
 
 
 def test_what_a_run_never_dealt_is_in_no_split_and_named(table, tmp_path):

@@ -286,7 +286,7 @@ def test_opening_a_run_builds_nothing_that_writes(here, tmp_path):
     }
     config.trainer.default_root_dir = str(tmp_path / "executed")
     OmegaConf.save(config, file)
-    assert load_run("run").datamodule.table.equals(run.datamodule.table)
+    assert load_run("run").radiographs.table.equals(run.radiographs.table)
     assert not (tmp_path / "executed").exists()
 
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumo_ad.data import PatchDataModule, open_store, sources
+from pneumo_ad.data import Radiographs, open_store, sources
 from pneumo_ad.data.intensity import LungFieldIntensity
 from pneumo_ad.data.store import build
 from pneumo_ad.data.store.parts import opened_part, part_folder, parts_there, split_table
@@ -143,9 +143,9 @@ def test_no_file_that_can_be_read_is_refused_as_of_one_store(table):
 
 def test_a_store_that_is_half_made_is_refused_with_the_command_that_goes_on(table):
     folder = prepare(table, 4, [0, 2])
-    data = PatchDataModule(table, 64, patch=8, lungs=FileFields())
+    data = Radiographs(table, 64, patch=8, lungs=FileFields())
     with pytest.raises(DataError, match=r"half made: of its parts 0, 2 of num_shards=4 are there") as told:
-        data.prepare_data()
+        _ = data.store
     assert "pneumo-ad prepare data=... image_size=64 fit=squash num_shards=4 shard=1,3 -m;" in str(told.value)
     assert f"pneumo-ad store clear={folder.name}" in str(told.value)
     prepare(table, 4, [1])
@@ -247,4 +247,4 @@ def test_half_made_stores_are_listed_and_cleared_but_for_what_is_under_way(table
 def test_lung_fields_are_not_held_in_memory(table):
     """Whatever tells of the lungs gives rows of a file: memory does not grow with radiographs."""
     for lungs in (AutoFields(), SegmenterFields(), WholeImage()):
-        assert isinstance(PatchDataModule(table, 64, patch=8, lungs=lungs).lung_fields, np.memmap)
+        assert isinstance(Radiographs(table, 64, patch=8, lungs=lungs).lung_fields, np.memmap)
