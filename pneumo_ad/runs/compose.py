@@ -22,11 +22,9 @@ from omegaconf.errors import (
 
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.runs.past import check_dropped
+from pneumo_ad.runs.past import SPREAD, check_dropped
 from pneumo_ad.runs.search_path import as_override, key_of
 from pneumo_ad.runs.trust import check
-
-_SPREAD = ("experiment", "scale", "augment")  # groups whose yaml sets keys of others
 
 
 def build(node: DictConfig, **parts: Any) -> Any:
@@ -173,10 +171,10 @@ def change_saved(
             top = key.partition(".")[0]
             if top in fixed:
                 raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
-            if item.is_delete() or item.is_add() or item.is_sweep_override() or key in _SPREAD:
+            if item.is_delete() or item.is_add() or item.is_sweep_override() or key in SPREAD:
                 raise ConfigError(
                     f"{item.input_line}: only group=choice and key=value can be applied to a run that has begun, and "
-                    f"no group whose yaml sets keys of others ({', '.join(_SPREAD)})"
+                    f"no group whose yaml sets keys of others ({', '.join(SPREAD)})"
                 )
         offered = groups_among({item.key_or_group for item in parsed}, search_path)
         chosen = [item for item in parsed if item.key_or_group in offered]

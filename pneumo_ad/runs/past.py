@@ -89,6 +89,9 @@ def to_today(config: DictConfig) -> DictConfig:
     return today
 
 
+SPREAD = ("experiment", "scale", "augment")  # groups of `conf/train.yaml` whose yaml sets keys of others
+
+
 @cache
 def shipped(name: str) -> DictConfig:
     """A config of `pneumo_ad.conf` as its file has it, interpolations as they stand; empty where there is none.

@@ -18,7 +18,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.runs.dot_hydra import CONFIG, read_config, read_config_name
-from pneumo_ad.runs.past import OPENS, shipped
+from pneumo_ad.runs.past import OPENS, SPREAD, shipped
 from pneumo_ad.runs.record import is_later, made_by_later, read_run_json, runs_below
 from pneumo_ad.runs.trust import check_saved
 from pneumo_ad.saved import Expected, check_mapping, in_a_line, is_there
@@ -127,7 +127,7 @@ def _other_version(folder: Path) -> str:
     commit = f", commit {story['commit']}" if story.get("commit") else ""
     beside = f"which is later than this one, {__version__}" if is_later(made_by) else f"and this is {__version__}"
     return (
-        f"The run was made by pneumo_ad {made_by}{commit}, {beside}"
+        f"{folder} was made by pneumo_ad {made_by}{commit}, {beside}"
         f"{'; its config ' + ' and '.join(found) if found else ''}. Open it with the version that made it, or train it "
         "again with this one"
     )
@@ -147,5 +147,4 @@ def _known(folder: Path) -> set[str]:
 def _keys(config: DictConfig) -> set[str]:
     """Keys of a config that ships, as they are once its groups are chosen."""
     groups = {str(group) for one in config.defaults if isinstance(one, DictConfig) for group in one}
-    spread = {"experiment", "scale", "augment"}  # their yaml sets keys of others
-    return {str(key) for key in config if key not in ("defaults", "hydra")} | (groups - spread)
+    return {str(key) for key in config if key not in ("defaults", "hydra")} | groups.difference(SPREAD)

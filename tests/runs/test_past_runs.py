@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from running import start, story
+from running import start, story, times
 from safetensors.torch import load_file
 
 from pneumo_ad import load_run
@@ -122,3 +122,10 @@ def test_its_parts_have_todays_names():
     assert type(run.module).__module__.startswith("pneumo_ad.modules")
     assert run.config.evaluation.stride == 16
     assert run.options.matched is False
+
+
+def test_a_finished_run_of_a_sweep_is_left_as_it_is(capfd):
+    before = times(taken("sweep"))
+    assert start("train", "resume=sweep/seed=1") == 0
+    assert "finished already: sweep/seed=1" in "".join(capfd.readouterr())
+    assert times("sweep") == before
