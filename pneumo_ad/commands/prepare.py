@@ -42,7 +42,8 @@ def prepare(config: DictConfig) -> None:
     folder = store_folder(table, image_size, config.fit)
 
     def derive(store: Store) -> None:
-        intensity(store, lungs(store))
+        if len(store):  # of a part it may be that none can be read
+            intensity(store, lungs(store))
 
     given = (folder, table, image_size, config.fit, config.on_error)
     for shard in chosen if shards > 1 else ():

@@ -1,4 +1,4 @@
-"""What masks, boxes and labels tell of some radiographs of a data module."""
+"""What masks, boxes and labels tell of some `Radiographs`."""
 
 from __future__ import annotations
 

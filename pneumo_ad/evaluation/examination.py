@@ -54,7 +54,7 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
 
     Args:
         scoring: How a run scores windows.
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
     grid = scoring.kept(data)

@@ -32,7 +32,7 @@ def background_shares(data: Radiographs, grid: PatchGrid, rows: npt.NDArray[np.i
     """(I, N) share of each window that is background (`metrics.background`).
 
     Args:
-        data: The data module whose radiographs are meant.
+        data: Radiographs that are meant.
         grid: The windows.
         rows: (I,) row numbers in the table.
     """

@@ -173,7 +173,7 @@ def shortcuts(data: Radiographs, result: Examination, questions: Questions) -> F
     `patch_origin_in_lung` (from pneumonia against from normal radiographs), `pixel` (opacity against all else).
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
         questions: What the truth lets be asked.
     """

@@ -28,7 +28,7 @@ def sample_radiographs(data: Radiographs, rows: Rows) -> Drawn:
     """Fig. 1: radiographs of each class, evenly spaced by name, so that they are no choice.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
     table = data.store.table
@@ -70,7 +70,7 @@ def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
     """Fig. 5: lung fields of some radiographs of each class, and where they come from.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
 
     Raises:
@@ -110,7 +110,7 @@ def net_architecture(net: nn.Module, data: Radiographs) -> Drawn:
 
     Args:
         net: The net.
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
     """
     side = data.grid.patch + 2 * data.halo
     size = data.grid.image_size if data.view == "image" else (side, side)

@@ -54,7 +54,7 @@ def patches(data: Radiographs, result: Examination, kinds: np.ndarray | None) ->
     """A row per window that is kept; `kinds` (I, N) are the predicted ones.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
         kinds: (I, N) kinds predicted; None without thresholds.
     """
@@ -76,7 +76,7 @@ def images(data: Radiographs, result: Examination, kinds: np.ndarray | None, tol
     """A row per radiograph.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
         kinds: (I, N) kinds predicted; None without thresholds.
         told: The kinds that thresholds tell; how many windows are of another stays empty.

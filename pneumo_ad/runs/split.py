@@ -49,7 +49,7 @@ def keep_split(data: Dealt, folder: Path) -> None:
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )
     check_labels(table, own, folder)
-    # What the run never dealt, such as a file that could not be read; the data module warns of those that it opens.
+    # What the run never dealt, such as a file that could not be read; who opens the store is warned of them.
     table["split"] = table["image"].map(dealt).fillna(UNDEALT)
 
 

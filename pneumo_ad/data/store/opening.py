@@ -70,7 +70,7 @@ def open_store(
 
 
 def as_it_is(opening: Callable[[], Store]) -> Store:
-    """Opens a store: what a data module does where nobody asks for more."""
+    """Opens a store: what `Radiographs` do where nobody asks for more."""
     return opening()
 
 

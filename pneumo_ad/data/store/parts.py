@@ -95,7 +95,7 @@ def opened_part(
         shards: Number of parts.
 
     Yields:
-        The part; None where it was joined meanwhile, or none of its radiographs can be read (`on_error=skip`).
+        The part, empty where none of its radiographs can be read (`on_error=skip`); None where it was joined meanwhile.
 
     Raises:
         DataError: See `open_store`.
@@ -107,11 +107,13 @@ def opened_part(
         if is_there(folder / "store.json"):
             yield None
             return
-        part = _read(place, own, on_error) or _read(making, own, on_error)
+        part = _read(place, own, on_error)
+        if part is None:
+            part = _read(making, own, on_error)  # of who was killed
         if part is None:
             build_store(own, image_size, fit, on_error, making, may_be_empty=True)
             part = read_store(making, own, on_error)
-        yield part if len(part) else None
+        yield part
         if part.folder == making:
             making.rename(place)
 
@@ -208,14 +210,15 @@ def remove_parts(folder: Path) -> None:
     Args:
         folder: Place of the whole store (`store_folder`).
     """
-    parts = folder.with_suffix(".parts")
+    parts, joined = folder.with_suffix(".parts"), is_there(folder / "store.json")
     for place in {one.with_suffix("") for one in parts.glob("*")}:
         lock = Path(f"{place}.lock")
         with suppress(Timeout), FileLock(lock, timeout=0):
             for one in (place, place.with_suffix(_MAKING), place.with_suffix(".partial")):
                 shutil.rmtree(one, ignore_errors=True)
-            lock.unlink(missing_ok=True)
-    with suppress(OSError):  # somebody is at work in it
+            if joined:  # else who waits for this lock and who comes later would hold two, and build at once
+                lock.unlink(missing_ok=True)
+    with suppress(OSError):  # somebody is at work in it, or locks are left
         parts.rmdir()
 
 

@@ -89,8 +89,8 @@ def _half_made(place: Path) -> list[StoreInfo]:
 def clear_store(folder: Path) -> None:
     """Delete a store and its parts; whoever has it open keeps reading it until they close it (on POSIX)."""
     with FileLock(f"{folder}.lock"):
+        remove_parts(folder)
         remove_store(folder)
-    remove_parts(folder)
 
 
 def clear_leftovers(cache: Path | None = None) -> int:

@@ -39,7 +39,7 @@ def prepare(table, shards, wanted=None, fit="squash", on_error="raise", derive=l
     folder = store_folder(table, SIZE, fit)
     for shard in range(shards) if wanted is None else wanted:
         with opened_part(folder, table, SIZE, fit, on_error, shard, shards) as part:
-            if part is not None:
+            if part:
                 derive(part)
     return folder
 
@@ -114,7 +114,9 @@ def unreadable(table, *images):
 def test_files_that_cannot_be_read_are_left_out_as_of_one_store(table, tmp_path):
     unreadable(table, "n002", *table["image"][10:15])  # all of the third part of four
     whole = built_at_once(table, tmp_path / "whole", WholeImage(), on_error="skip")
-    folder = prepare(table, 4, on_error="skip", derive=WholeImage())
+    for _ in range(2):
+        folder = prepare(table, 4, on_error="skip", derive=WholeImage())
+    assert parts_there(folder) == {4: [0, 1, 2, 3]}
     store = open_store(table, SIZE, on_error="skip")
     assert bytes_of(folder) == whole
     assert store.skipped == open_store(table, SIZE, on_error="skip", cache=tmp_path / "whole").skipped
@@ -241,7 +243,7 @@ def test_half_made_stores_are_listed_and_cleared_but_for_what_is_under_way(table
     assert parts_there(folder) == {4: [2]}
     clear_store(folder)
     assert list_stores() == []
-    assert not folder.with_suffix(".parts").exists()
+    assert not [one for one in folder.with_suffix(".parts").iterdir() if one.is_dir()]
 
 
 def test_lung_fields_are_not_held_in_memory(table):
