@@ -1,10 +1,12 @@
 """Errors that are the user's to mend: the command line shows their message without a traceback."""
 
 import logging
+import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,22 @@ class DamagedError(DataError):
 
 class ConfigError(UserError):
     """Options that cannot work, or cannot work together."""
+
+
+@contextmanager
+def ending_in_words() -> Iterator[None]:
+    """End the process with the message of a `UserError` alone; PNEUMO_AD_TRACEBACK=1 shows where it arose.
+
+    Raises:
+        SystemExit: With 2.
+    """
+    try:
+        yield
+    except UserError as reason:
+        if os.environ.get("PNEUMO_AD_TRACEBACK"):
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 # Control characters, marks that turn the direction of writing, line separators, and bytes of a name that are no UTF-8.

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
-from omegaconf import DictConfig
-
-from pneumo_ad.data.fit import sides
-from pneumo_ad.data.shards import split_table
-from pneumo_ad.data.sources.table import check_table
-from pneumo_ad.data.store.store import Store, open_store, store_folder
+from pneumo_ad.commands import Command
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.compose import build
-from pneumo_ad.runs.jobs import end_with_parent
-from pneumo_ad.runs.trust import name_own
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from pneumo_ad.data.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +43,14 @@ def prepare(config: DictConfig) -> list[Prepared]:
         ConfigError: `num_shards` or `shard` that cannot be, or another value that cannot.
         DataError: See `check_table` and `open_store`.
     """
+    from pneumo_ad.data.fit import sides
+    from pneumo_ad.data.shards import split_table
+    from pneumo_ad.data.sources.table import check_table
+    from pneumo_ad.data.store.store import open_store, store_folder
+    from pneumo_ad.runs.compose import build
+    from pneumo_ad.runs.jobs import end_with_parent
+    from pneumo_ad.runs.trust import name_own
+
     if multiprocessing.current_process().name != "MainProcess":
         end_with_parent()  # a launcher's worker
     name_own(config)
@@ -92,3 +97,23 @@ def _told(one: Prepared, shards: int) -> str:
         f"{', '.join(made) if made else 'was there'}"
         f"{f'; {left_out} cannot be read and are left out' if left_out else ''}"
     )
+
+
+def _load() -> Callable[..., object]:
+    return prepare
+
+
+def _run(arguments: list[str]) -> None:
+    from pneumo_ad.runs.hydra_command import run_hydra
+
+    # Whether there is something to do the stores tell, not a run folder.
+    run_hydra("prepare", arguments, _load, lambda config, load: load()(config))
+
+
+COMMAND = Command(
+    section="use",
+    place=4,
+    summary="decode and segment ahead of training, in shards",
+    example="data=... num_shards=8 [shard=3] [-m]",
+    run=_run,
+)

@@ -9,7 +9,6 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
+from pneumo_ad.runs.arguments import choices, expanded, for_hydra
 from pneumo_ad.runs.dot_hydra import OVERRIDES, read_overrides
 from pneumo_ad.runs.record import read_run_json, runs_below, status
 from pneumo_ad.runs.resolvers import short
@@ -52,9 +52,10 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
+    typed = [for_hydra(one) for one in typed]
     resumed = [one for one in typed if one.startswith("resume=")]
     if resumed:
-        folder = Path(resumed[-1].removeprefix("resume="))
+        folder = Path(expanded(resumed[-1].removeprefix("resume=")))
         return [*options, *_of_run(config_name, folder, [one for one in typed if one not in resumed])]
     _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
@@ -83,11 +84,10 @@ def _refuse_no_choice(typed: Sequence[str]) -> None:
     """
     for one in typed:
         group, _, value = one.lstrip("+").partition("=")
-        folder = files("pneumo_ad.conf") / group
-        if value == "null" and folder.is_dir():
-            found = (file.name.partition(".yaml") for file in folder.iterdir())
-            choices = ", ".join(sorted(name for name, yaml, _ in found if yaml))
-            raise ConfigError(f"{one}: a group takes the name of a choice, or is left out; there are {choices}")
+        if value == "null" and (names := choices(group)):
+            raise ConfigError(
+                f"{one}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
+            )
 
 
 def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) -> dict[str, Any]:

@@ -305,7 +305,7 @@ def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(co
     assert command("report", *fine, "images=2", "output=report.html").status == 0
     assert "every 12 pixels" in Path("report.html").read_text()
     monkeypatch.setattr("pneumo_ad.clustering.description.train_embedding", partial(train_embedding, steps=5))
-    monkeypatch.setattr("pneumo_ad.commands.cluster._draw", lambda *_: None)
+    monkeypatch.setattr("pneumo_ad.evaluation.clusters._draw", lambda *_: None)
     assert command("cluster", *fine, "output=clusters").status == 0
     assert len(pd.read_csv("clusters/clusters.csv")) == 25 * metrics_of(run)["counts/images"]
 
@@ -568,7 +568,7 @@ def test_an_unknown_command_hints_at_the_nearest(command):
     assert "unknown command 'trian'; did you mean 'train'?" in said.err
     said = command("xyz")
     assert said.status == 2
-    explained = re.findall(r"^    ([a-z-]+) {2}", cli.USAGE, re.M)
+    explained = re.findall(r"^    ([a-z-]+) {2}", cli.overview(), re.M)
     assert len(explained) > 9
     known = said.err.partition("Commands: ")[2].strip().split(", ")
     assert sorted(known) == sorted(explained)
@@ -633,7 +633,7 @@ def test_two_processes_do_not_write_one_evaluation(command, run, monkeypatch):
         said = command("evaluate", f"run={run}")
         assert said.status == 2
         assert f"{run}: another process is at this run" in said.err
-    monkeypatch.setattr("pneumo_ad.commands.evaluate.evaluate_run", lambda run, output, subset: output)
+    monkeypatch.setattr("pneumo_ad.evaluation.evaluate.evaluate_run", lambda run, output, subset: output)
     monkeypatch.setattr("pneumo_ad.evaluation.summary.print_evaluation", lambda *arguments: None)
     Path("out").mkdir()
     with FileLock(run / ".lock"):

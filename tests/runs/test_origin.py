@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from running import start, story
 
-from pneumo_ad.commands.classify import load_classifier
+from pneumo_ad.classifier.training import load_classifier
 from pneumo_ad.commands.train import start_run
 from pneumo_ad.data.store.contents import read_contents
 from pneumo_ad.data.store.store import earlier_key, open_store

@@ -75,10 +75,10 @@ def test_a_run_that_fails_fails_alone_with_its_reason(capfd):
 
 
 def test_an_unexpected_error_fails_alone_too(capfd, monkeypatch):
-    from pneumo_ad.commands import train
+    from pneumo_ad.runs import training
 
-    built = train.build_parts
-    monkeypatch.setattr(train, "build_parts", lambda config: built(config) if config.seed else 1 / 0)
+    built = training.build_parts
+    monkeypatch.setattr(training, "build_parts", lambda config: built(config) if config.seed else 1 / 0)
     assert start("train", "--multirun", *SHORT, "seed=0,1", "name=broken") == 1
     assert {name: run["status"] for name, run in runs(only("sweeps/broken/*")).items()} == {
         "seed=0": "failed",
