@@ -9,9 +9,8 @@ from itertools import groupby
 from pkgutil import iter_modules
 
 from pneumo_ad import commands
-from pneumo_ad.commands import Command
-from pneumo_ad.errors import ConfigError, ending_in_words, print_safely
-from pneumo_ad.runs.arguments import did_you_mean
+from pneumo_ad.errors import ConfigError, did_you_mean, ending_in_words, print_safely
+from pneumo_ad.runs.command import Command
 
 _SECTIONS = ("train", "look", "use")
 _END = """\

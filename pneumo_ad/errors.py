@@ -5,8 +5,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,20 @@ class DamagedError(DataError):
 
 class ConfigError(UserError):
     """Options that cannot work, or cannot work together."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence: what is nearest to a word, or nothing.
+
+    Args:
+        word: What came.
+        known: What would have been known.
+
+    >>> did_you_mean("strid", ["patch", "stride"])
+    '; did you mean stride?'
+    """
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @contextmanager

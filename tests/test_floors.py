@@ -166,7 +166,7 @@ def test_imports_are_found_however_they_are_written():
     assert "pneumo_ad.data.phantom.draw" in ours(folder / "files.py")
     assert "figures" in rooms(PACKAGE / "evaluation" / "pictures.py")
     assert "torch" in imports_of(PACKAGE / "nets" / "output.py")
-    assert "pneumo_ad.commands.train" in ours(PACKAGE / "cli.py")  # inside a function
+    assert "pneumo_ad.runs.training" in ours(PACKAGE / "commands" / "train.py")  # inside a function
     assert "pneumo_ad.data.samplers" not in ours(PACKAGE / "data" / "augment.py")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.runs.arguments import Key, path
+from pneumo_ad.runs.command import Command, log_plainly
 
 if TYPE_CHECKING:
     import pandas as pd

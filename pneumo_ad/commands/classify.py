@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,7 +22,7 @@ def classify(config: DictConfig) -> dict[str, float]:
         UserError: Something the config asks for cannot work.
     """
     from pneumo_ad.classifier.examination import FIGURE
-    from pneumo_ad.classifier.training import run_classifier
+    from pneumo_ad.runs.classifying import run_classifier
     from pneumo_ad.runs.provenance import record
     from pneumo_ad.runs.record import update_run_json
 
@@ -39,8 +39,8 @@ def _print(metrics: dict[str, float], title: str) -> None:
     from rich.table import Table
 
     from pneumo_ad.classifier.examination import PAPER
-    from pneumo_ad.classifier.training import HEADLINE
     from pneumo_ad.evaluation.summary import figure_with_interval
+    from pneumo_ad.runs.classifying import HEADLINE
 
     table = Table(title=title, title_justify="left", caption="in brackets: 95 % bootstrap interval by patient")
     for column in ("metric", "CNN", "always pneumonia", "the paper, on other radiographs"):

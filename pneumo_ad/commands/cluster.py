@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path
+from pneumo_ad.runs.command import Command, log_plainly
 
 USAGE = """\
 pneumo-ad cluster run=RUN [key=value] ...

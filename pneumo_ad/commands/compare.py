@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.arguments import CHECKPOINT, SUBSET, Key, expanded, path
+from pneumo_ad.runs.command import Command, log_plainly
 
 if TYPE_CHECKING:
     from pneumo_ad.leaderboard.groups import Comparison

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.commands import Command
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.arguments import Key, path
+from pneumo_ad.runs.command import Command
 
 USAGE = """\
 pneumo-ad download chest_xray|rsna [output=DIR]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path
+from pneumo_ad.runs.command import Command, log_plainly
 
 _PATIENCE = 10  # seconds that another process may take to leave the folder
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.errors import DataError, UserError
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, Key, path, switch
+from pneumo_ad.runs.command import Command, log_plainly
 
 if TYPE_CHECKING:
     from pneumo_ad.runs.run import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, expanded, path
+from pneumo_ad.runs.command import Command, log_plainly
 
 if TYPE_CHECKING:
     import pandas as pd

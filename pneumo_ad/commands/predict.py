@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, Key, one_of, path, switch
+from pneumo_ad.runs.command import Command, log_plainly
 
 if TYPE_CHECKING:
     from pneumo_ad.prediction.predict import Predicted

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from pneumo_ad.commands import Command
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.commands import Command, log_plainly
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path, whole
+from pneumo_ad.runs.command import Command, log_plainly
 
 USAGE = """\
 pneumo-ad report run=RUN [key=value] ...

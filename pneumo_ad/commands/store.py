@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command
 from pneumo_ad.errors import ConfigError, printable
 from pneumo_ad.runs.arguments import Key
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     from rich.console import Console

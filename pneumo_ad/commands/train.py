@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -109,8 +109,8 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
     """
     from omegaconf import OmegaConf
 
-    from pneumo_ad.runs.arguments import for_hydra
     from pneumo_ad.runs.compose import compose_job
+    from pneumo_ad.runs.grammar import for_hydra
     from pneumo_ad.runs.jobs import lock
     from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded
     from pneumo_ad.runs.run import load_run

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.commands import Command
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     import lightning as L

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.commands import Command
 from pneumo_ad.errors import ConfigError, DamagedError
+from pneumo_ad.runs.command import Command
 
 USAGE = """\
 pneumo-ad tune experiment=hpo_unet [key=value] ...

@@ -17,7 +17,6 @@ import pandas as pd
 
 from pneumo_ad import figures
 from pneumo_ad.classifier.examination import FIGURE
-from pneumo_ad.classifier.training import classifier_beside
 from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.evidence import gather_evidence
@@ -41,6 +40,7 @@ from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
+from pneumo_ad.runs.classifying import classifier_beside
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.options import check_options
 from pneumo_ad.runs.record import read_run_json

@@ -22,7 +22,7 @@ from omegaconf.errors import (
 
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.runs.arguments import in_words
+from pneumo_ad.runs.grammar import in_words
 from pneumo_ad.runs.search_path import as_override
 from pneumo_ad.runs.trust import check
 

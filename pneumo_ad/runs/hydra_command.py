@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pneumo_ad.errors import ConfigError, UserError, ending_in_words
-from pneumo_ad.runs.arguments import in_words
+from pneumo_ad.runs.grammar import in_words
 
 Work = Callable[..., object]
 

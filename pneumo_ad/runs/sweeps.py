@@ -22,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
-from pneumo_ad.runs.arguments import choices, expanded, for_hydra
+from pneumo_ad.runs.arguments import choices, expanded
 from pneumo_ad.runs.dot_hydra import OVERRIDES, read_overrides
+from pneumo_ad.runs.grammar import for_hydra
 from pneumo_ad.runs.record import read_run_json, runs_below, status
 from pneumo_ad.runs.resolvers import short
 from pneumo_ad.runs.search_path import as_override, saved_search_path

@@ -124,7 +124,15 @@ def _restoring(reason: Exception) -> bool:
 
 @torch.no_grad()
 def try_out(module: NetModule, datamodule: PatchDataModule) -> None:
-    """A patch, or a radiograph, that does not fit the net fails here, by name, before any file is decoded."""
+    """See that the net takes a patch, or a radiograph, before any file is decoded.
+
+    Args:
+        module: What is trained.
+        datamodule: Gives the sides.
+
+    Raises:
+        ConfigError: It does not; names the sides that work.
+    """
     if module.view != datamodule.view:
         hint = " (experiment=feature_gaussian and experiment=opacity_detector set it)" if module.view == "image" else ""
         raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={datamodule.view}{hint}")
@@ -138,7 +146,16 @@ def try_out(module: NetModule, datamodule: PatchDataModule) -> None:
 
 
 def try_out_dense(module: NetModule, datamodule: PatchDataModule, begun: bool) -> None:
-    """Dense scores that would not be those of windows fail here; a run that has begun cannot change, and is trained."""
+    """See that dense scores would be those of windows; a run that has begun cannot change, and is trained.
+
+    Args:
+        module: What is trained.
+        datamodule: Gives the sides.
+        begun: Whether the run has a checkpoint.
+
+    Raises:
+        ConfigError: They would not.
+    """
     try:
         check_dense(module.net, datamodule.grid.patch, datamodule.halo, datamodule.grid.image_size)
     except ConfigError as reason:
@@ -148,7 +165,12 @@ def try_out_dense(module: NetModule, datamodule: PatchDataModule, begun: bool) -
 
 
 def describe(datamodule: PatchDataModule, run_dir: Path) -> None:
-    """Say what will be trained on, and keep the split and what the files hold with the run."""
+    """Say what will be trained on, and keep the split and what the files hold with the run.
+
+    Args:
+        datamodule: Prepared.
+        run_dir: The run folder.
+    """
     table = datamodule.store.table
     keep_contents(datamodule.store, run_dir)
     write_split(table, run_dir)

@@ -19,10 +19,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from pneumo_ad import figures
 from pneumo_ad.classifier.examination import measure_classifier
-from pneumo_ad.classifier.training import classifier_beside, load_classifier
 from pneumo_ad.errors import DataError
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.runs.arguments import choices
+from pneumo_ad.runs.classifying import classifier_beside, load_classifier
 from pneumo_ad.runs.compose import build, build_all, compose_config
 
 DATA = ["data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64"]
