@@ -22,7 +22,7 @@ from omegaconf.errors import (
 
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.runs.grammar import in_words
+from pneumo_ad.runs.grammar import hydra_words
 from pneumo_ad.runs.search_path import as_override
 from pneumo_ad.runs.trust import check
 
@@ -101,7 +101,7 @@ def compose_config(
         try:
             return compose(name, [*as_override(search_path), *overrides], return_hydra_config=hydra_too)
         except (HydraException, OmegaConfBaseException, ValueError) as reason:
-            raise ConfigError(in_words(reason)) from reason
+            raise ConfigError(hydra_words(reason)) from reason
 
 
 def compose_job(
@@ -183,7 +183,7 @@ def change_saved(
             else:
                 OmegaConf.update(config, key, item.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as reason:
-        raise ConfigError(in_words(reason)) from reason
+        raise ConfigError(hydra_words(reason)) from reason
     return config
 
 

@@ -50,7 +50,7 @@ def for_hydra(override: str) -> str:
     return in_quotes
 
 
-def in_words(reason: Exception) -> str:
+def hydra_words(reason: Exception) -> str:
     """What Hydra has against overrides, in a line: what came, and what is nearest to it.
 
     Args:

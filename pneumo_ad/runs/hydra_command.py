@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pneumo_ad.errors import ConfigError, UserError, ending_in_words
-from pneumo_ad.runs.grammar import in_words
+from pneumo_ad.runs.grammar import hydra_words
 
 Work = Callable[..., object]
 
@@ -62,7 +62,7 @@ def run_hydra(
         if str(reason).startswith(_FAILED):
             print(reason, file=sys.stderr)
             raise SystemExit(1) from None
-        raise ConfigError(in_words(reason)) from reason
+        raise ConfigError(hydra_words(reason)) from reason
     except UserError:
         raise
     except Exception:
