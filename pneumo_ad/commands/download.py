@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.arguments import Key, path
 from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.grammar import quoted
 
 USAGE = """\
 pneumo-ad download chest_xray|rsna [output=DIR]
@@ -53,11 +56,29 @@ def _asked(arguments: str | Sequence[str], keywords: dict[str, object]) -> tuple
     return given.names[0], given["output"]
 
 
+def next_command(name: str, root: Path) -> str:
+    r"""What to type next, quoted for Hydra and for the shell.
+
+    Args:
+        name: The data set.
+        root: Its folder.
+
+    >>> next_command("rsna", Path("/data/rsna"))
+    'pneumo-ad train experiment=paper data=rsna data.root=/data/rsna'
+    >>> next_command("rsna", Path("/my data"))
+    'pneumo-ad train experiment=paper data=rsna \'data.root="/my data"\''
+    """
+    plain = re.fullmatch(r"[\w/.:+-]+", str(root), re.ASCII)
+    override = f"data.root={root}"
+    return f"pneumo-ad train experiment=paper data={name} {shlex.quote(override if plain else quoted(override))}"
+
+
 def _run(arguments: list[str]) -> None:
     root = download(arguments)
-    from pneumo_ad.data.sources.kaggle import print_downloaded
+    from pneumo_ad.data.sources.kaggle import OFFERS
 
-    print_downloaded(_asked(arguments, {})[0], root)
+    name, _ = _asked(arguments, {})
+    print(f"{name} lies in {root}\n({OFFERS[name].about}; {OFFERS[name].page})\n\nnext: {next_command(name, root)}")
 
 
 COMMAND = Command(

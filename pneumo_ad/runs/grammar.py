@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from pneumo_ad.errors import ConfigError, did_you_mean
@@ -14,14 +15,16 @@ def quoted(override: str) -> str:
     data.root="/my data (1)/x=y" a="\"b\""
     """
     key, _, value = override.partition("=")
-    return f'{key}="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    doubled = re.sub(r'\\+(?="|\Z)', lambda found: 2 * found.group(), value)  # elsewhere a backslash is one
+    return f'{key}="' + doubled.replace('"', '\\"') + '"'
 
 
 def for_hydra(override: str) -> str:
     """An override as Hydra takes it: as typed, or in quotes where a plain word is none of its grammar.
 
     Raises:
-        ConfigError: What begins as a list, a mapping or in quotes, and does not end so; says how to quote it.
+        ConfigError: What may be meant as a list, a mapping, in quotes or as several values, and is ill-formed; says
+            how to quote it.
 
     >>> for_hydra("data.root=/my data (1)/x"), for_hydra("logger=[csv,wandb]"), for_hydra("stride=4")
     ('data.root="/my data (1)/x"', 'logger=[csv,wandb]', 'stride=4')
@@ -42,11 +45,8 @@ def for_hydra(override: str) -> str:
         parser.parse_overrides([in_quotes])
     except HydraException:
         raise ConfigError(f"{override}: {key!r} is no key") from None
-    if value.startswith(("[", "{", "'", '"')):
-        raise ConfigError(
-            f"{override}: {key} takes no such value: what begins with {value[0]} must end so. As plain text: "
-            f"{shlex.quote(in_quotes)}"
-        )
+    if value.startswith(("[", "{", "'", '"')) or "," in value:
+        raise ConfigError(f"{override}: cannot be read; as plain text {key} takes {shlex.quote(in_quotes)}")
     return in_quotes
 
 
@@ -56,6 +56,8 @@ def hydra_words(reason: Exception) -> str:
     Args:
         reason: Raised by Hydra or OmegaConf.
     """
+    if isinstance(override := getattr(reason, "override", None), str) and "=" not in override:
+        return f"{override} is not known; expected KEY=VALUE"
     words = " ".join(line.strip() for line in str(reason).partition("\nConfig search path")[0].splitlines())
     if options := getattr(reason, "options", None):  # of a group
         group, _, name = str(getattr(reason, "missing_cfg_file", "")).rpartition("/")

@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -471,16 +470,21 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("patchh=8", "Could not override 'patchh'"),
-        ("net=resnet", "Could not find 'net/resnet'"),
-        ("net.widht=4", "Could not override 'net.widht'"),
-        ("nett=unet", "Could not override 'nett'"),
+        ("patchh=8", "patchh is not known; did you mean patch?"),
+        ("net=resnet", "net=resnet is not known; did you mean unet? There are autoencoder, "),
+        ("net.widht=4", "net.widht is not known; did you mean net.width?"),
+        ("nett=unet", "nett is not known; did you mean net?"),
+        ("patch", "patch is not known; expected KEY=VALUE"),
+        ("data.root=a,b", "several values need -m, which sweeps; as one: 'data.root=\"a,b\"'"),
+        ("data.root=[a", "data.root=[a: cannot be read; as plain text data.root takes 'data.root=\"[a\"'"),
     ],
 )
-def test_an_unknown_override_is_refused_with_hydras_own_message(command, override, words):
+def test_an_override_that_hydra_cannot_take_is_refused_in_a_line(command, override, words):
     said = command("train", *TINY, override)
-    assert said.status not in (0, None)
-    assert words in said.err
+    assert said.status == 2
+    (line,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert words in line
+    assert "Traceback" not in said.err
     assert not Path("runs").exists()
 
 
@@ -525,9 +529,12 @@ def test_stores_are_listed_and_cleared(command, others):
     assert f"no store 'abc'; there are: {keys[1]}" in said.err
     assert command("store", "clear=all").status == 0
     assert "in 0 stores" in command("store").out
-    for wrong in ("clear", "clear=", "remove=all"):
+    for wrong, words in (
+        ("clear", "did you mean clear=...?"),
+        ("remove=all", "remove=all is not known; expected clear=KEY"),
+    ):
         said = command("store", wrong)
-        assert (said.status, "expected clear=KEY or clear=all" in said.err) == (2, True)
+        assert (said.status, words in said.err) == (2, True)
 
 
 def test_clearing_all_also_removes_what_a_killed_build_left(command, cache):
@@ -565,23 +572,13 @@ def test_without_a_command_the_commands_are_listed(command, words):
 def test_an_unknown_command_hints_at_the_nearest(command):
     said = command("trian")
     assert said.status == 2
-    assert "unknown command 'trian'; did you mean 'train'?" in said.err
+    assert "unknown command 'trian'; did you mean train?" in said.err
     said = command("xyz")
     assert said.status == 2
     explained = re.findall(r"^    ([a-z-]+) {2}", cli.overview(), re.M)
     assert len(explained) > 9
     known = said.err.partition("Commands: ")[2].strip().split(", ")
     assert sorted(known) == sorted(explained)
-
-
-def test_help_comes_in_under_a_second():
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - started)
-    assert "pneumo-ad COMMAND" in done.stdout
-    assert min(seconds) < 1
 
 
 def test_the_installed_command_is_this_one():

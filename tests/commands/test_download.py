@@ -15,9 +15,9 @@ from dicoms import write_rsna
 from drawn import write_kaggle
 from running import start
 
-from pneumo_ad.commands.download import download
+from pneumo_ad.commands.download import download, next_command
 from pneumo_ad.data import sources
-from pneumo_ad.data.sources.kaggle import OFFERS, find_root, next_command
+from pneumo_ad.data.sources.kaggle import OFFERS, find_root
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.runs.compose import compose_config
 

@@ -381,4 +381,6 @@ def test_an_override_that_leads_nowhere_is_named_with_its_file(run, capfd):
     replaced(run / ".hydra" / "overrides.yaml", "- net.wiXth=4\n")
     assert start("train", f"resume={run}") == 2
     (said,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert said.startswith(f"error: {run / '.hydra' / 'overrides.yaml'}: Could not override 'net.wiXth'.")
+    assert said.startswith(
+        f"error: {run / '.hydra' / 'overrides.yaml'}: net.wiXth is not known; did you mean net.width?"
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
-import shlex
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -151,30 +149,3 @@ def find_root(folder: Path, offer: Offer) -> Path:
             return candidate
     there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:6]) or "nothing"
     raise DataError(f"{folder}: expected {' and '.join(offer.holds)} in it or below, found {there}")
-
-
-def next_command(name: str, root: Path) -> str:
-    r"""What to type next, quoted for Hydra and for the shell.
-
-    Args:
-        name: Of the data set.
-        root: Its folder.
-
-    >>> next_command("rsna", Path("/data/rsna"))
-    'pneumo-ad train experiment=paper data=rsna data.root=/data/rsna'
-    >>> next_command("rsna", Path("/my data"))
-    'pneumo-ad train experiment=paper data=rsna \'data.root="/my data"\''
-    """
-    plain = re.fullmatch(r"[\w/.:+-]+", str(root), re.ASCII)
-    value = str(root) if plain else '"' + str(root).replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"pneumo-ad train experiment=paper data={name} {shlex.quote(f'data.root={value}')}"
-
-
-def print_downloaded(name: str, root: Path) -> None:
-    """Where it lies, whose it is, and the next command.
-
-    Args:
-        name: Of the data set.
-        root: Its folder.
-    """
-    print(f"{name} lies in {root}\n({OFFERS[name].about}; {OFFERS[name].page})\n\nnext: {next_command(name, root)}")
