@@ -22,11 +22,15 @@ Reader = Callable[[str], Any]  # text -> value; a ValueError says what is expect
 
 
 def expanded(text: str) -> str:
-    """Text, with `~` and `~user` at its beginning replaced: the shell does not, after a `=`."""
+    """Text, with `~` and `~user` at its beginning replaced: the shell does not, after a `=`.
+
+    Raises:
+        ConfigError: Nobody of that name has a home here.
+    """
     try:
         return str(Path(text).expanduser()) if text.startswith("~") else text
     except RuntimeError:
-        raise ValueError("the home folder of somebody who is known here") from None
+        raise ConfigError(f"{text} begins with the home of nobody who is known here") from None
 
 
 def path(text: str) -> Path:
@@ -69,7 +73,7 @@ class Key:
 
     Attributes:
         name: Left of the `=`.
-        help: What the usage text says of it; without, it is not listed there.
+        help: What the usage text says of it.
         shows: Right of the `=` in the usage text.
         read: Text to value.
         default: Where it was not given, or given empty.
@@ -193,6 +197,8 @@ def _read(key: Key, text: str) -> Any:
         return key.default
     try:
         return key.read(text)
+    except ConfigError as reason:
+        raise ConfigError(f"{key.name}={reason}") from None
     except ValueError as reason:
         raise ConfigError(f"{key.name}={text} is not known; expected {reason}") from None
 

@@ -24,6 +24,7 @@ from PIL import Image
 from running import start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import pneumo_ad
 from pneumo_ad import cli
 from pneumo_ad.clustering.embedding import train_embedding
 from pneumo_ad.errors import ConfigError, DataError
@@ -223,6 +224,19 @@ def test_evaluate_repeats_what_training_measured(command, run):
     assert metrics_of(run) == before
     assert patches_of(run).equals(patches)
     assert "AUROC" in said.out
+
+
+def test_evaluate_predict_and_compare_from_python_are_the_commands(command, run, others, undrawn):
+    assert command("evaluate", f"run={run}", "stride=16", "matched=false", "output=typed").status == 0
+    found = pneumo_ad.evaluate(["stride=16"], run=run, matched=False, output="called", checkpoint=None)
+    assert found == Path("called")
+    assert metrics_of(found) == metrics_of(Path("typed"))
+    judged = pneumo_ad.predict(run=run, input=others / "images", output="judged", overlays=False, maps="none")
+    assert judged.new == 13
+    assert [file.name for file in Path("judged").iterdir() if file.is_dir()] == []
+    assert [one.name for one in pneumo_ad.compare(str(run.parent), sort="image/auroc").runs] == [run.name]
+    with pytest.raises(ConfigError, match=r"^strid=4 is not known; did you mean stride\?$"):
+        pneumo_ad.evaluate(run=run, strid=4)
 
 
 def test_evaluate_on_other_data_writes_beside_and_measures_all_of_them(command, run, others):
