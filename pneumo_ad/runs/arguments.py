@@ -255,8 +255,9 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
     for one, top in strange.items():
         if top not in known and not any(_top(other) == "hydra" for other in overrides):  # which may add places of yaml
             near = did_you_mean(top, {*known, *(key.name for key in keys)})
-            own = ", ".join(f"{key.name}={key.shows}" for key in keys)
-            raise ConfigError(f"{one} is not known{near}" + ("" if near or config_name else f"; expected {own}"))
+            own = " ".join(f"{key.name}={key.shows}" for key in keys)
+            beside = "; --help lists the keys" if config_name else f"; expected {own}"
+            raise ConfigError(f"{one} is not known{near or beside}")
 
 
 def _keys_of_run(folder: Path, asked: Iterable[str]) -> set[str]:

@@ -53,14 +53,14 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
-    typed = [for_hydra(one) for one in typed]
     resumed = [one for one in typed if one.startswith("resume=")]
+    typed = [for_hydra(one) for one in typed if one not in resumed]
     if resumed:
         folder = Path(expanded(resumed[-1].removeprefix("resume=")))
-        return [*options, *_of_run(config_name, folder, [one for one in typed if one not in resumed])]
+        return [*options, *_of_run(config_name, folder, typed)]
     _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
-        return list(arguments)
+        return [*options, *typed]
     try:
         # Typed twice, the last counts, as in a single run; a multirun would take both for axes.
         last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
@@ -68,7 +68,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         parsed = OverridesParser.create().parse_overrides(typed)
         axes = _axes(config_name, parsed, options)
     except (HydraException, OmegaConfBaseException):
-        return list(arguments)  # Hydra says what is wrong with them
+        return [*options, *typed]  # Hydra says what is wrong with them
     if axes and "hydra.mode=RUN" not in typed:
         given = {one.key_or_group for one in parsed}
         typed = [*(f"{key}={values}" for key, values in axes.items() if key not in given), *typed]

@@ -1,13 +1,14 @@
 """What is typed, parted into keys and overrides."""
 
 import itertools
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.runs.arguments import (
     CHECKPOINT,
     RUN,
@@ -22,6 +23,7 @@ from pneumo_ad.runs.arguments import (
     whole,
 )
 from pneumo_ad.runs.grammar import for_hydra, quoted
+from pneumo_ad.runs.sweeps import complete
 
 KEYS = (
     RUN,
@@ -154,3 +156,17 @@ def test_keys_of_todays_config_and_of_the_runs_own_are_known(tmp_path):
     check_known(["mine.depth=4"], KEYS, "train", tmp_path.parent)  # a sweep that holds the run
     with pytest.raises(ConfigError, match=r"^mime\.depth=4 is not known; did you mean mine\?$"):
         check_known(["mime.depth=4"], KEYS, "train", tmp_path)
+
+
+def test_of_a_key_that_is_like_none_it_is_said_where_they_are_listed():
+    with pytest.raises(ConfigError, match=r"^qqqq=1 is not known; --help lists the keys$"):
+        check_known(["qqqq=1"], KEYS, "train")
+    with pytest.raises(ConfigError, match=r"^qqqq=1 is not known; expected clear=KEY$"):
+        check_known(["qqqq=1"], [Key("clear", shows="KEY")], "")
+
+
+def test_a_run_is_gone_on_with_whatever_its_folder_is_called(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for typed in (tmp_path / "it's (1), [a]=b", "~/it's (1), [a]=b"):
+        with pytest.raises(DataError, match=re.escape(f"resume={tmp_path}/it's (1), [a]=b: not a run folder")):
+            complete("train", [f"resume={typed}", "data.root=/x (1)"])
