@@ -14,7 +14,7 @@ from pneumo_ad.audit.figures import class_distributions
 from pneumo_ad.audit.findings import boundaries, count, pair_table, sentences, shortcut_table, sizes, straddlers
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.data.lung_fields import LungFields
-from pneumo_ad.data.store.store import open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.shortcuts import best_shortcut, image_shortcuts, shortcut_aurocs

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path
 from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.evaluation_options import option_help
 
 _PATIENCE = 10  # seconds that another process may take to leave the folder
 
@@ -21,21 +22,7 @@ subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that
 Everything the weights do not depend on may change, as on `pneumo-ad train`:
 
   data=GROUP data.root=DIR   {data}
-  lungs=GROUP                {lungs}
-  score=GROUP                {score}
-  threshold=GROUP            {threshold}
-  aggregate=GROUP            {aggregate}; aggregate.of=pixels takes the map's pixels instead of patches
-  false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
-  matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
-  stride=N cover=full        other windows
-  scoring=dense              the net over whole radiographs instead of window by window: the same scores, faster;
-                             needs a halo as wide as the net sees, and says which
-  halo=N                     show the net N pixels around each window
-  kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
-                             strides every k-th each way; maps and image scores are made of all; null keeps all
-  image_size=N fit=pad       another fit
-  trainer=GROUP              {trainer}
-  compile=true               the net compiled; pays for many radiographs
+{options}
 """
 
 
@@ -80,7 +67,7 @@ COMMAND = Command(
     summary="measure a trained run, on its own or on other data",
     example="run=RUN [data=... data.root=...] [output=DIR]",
     run=_run,
-    usage=USAGE,
+    usage=USAGE.replace("{options}", option_help()),
     keys=(
         RUN,
         Key("output", "where to write (default: the run folder, or its evaluations/<what was changed>)", "DIR", path),

@@ -92,7 +92,7 @@ def _opened(folder: Path, overrides: Sequence[str], checkpoint: str) -> tuple[Ru
     given = ["trainer=cpu", *overrides]
     try:
         run = load_run(folder, given, checkpoint)
-        _ = run.datamodule  # looked for at first use, which is here
+        _ = run.radiographs  # looked for at first use, which is here
     except DataError as reason:
         drawn = ["data=phantom", f"data.normal={COMPARED}", f"data.pneumonia={COMPARED}"]
         run = load_run(folder, [*given, *drawn], checkpoint)  # or what is wrong is not the data
@@ -105,7 +105,7 @@ def _plain(run: Run) -> dict[str, Any]:
     """What an export tells of a run's config."""
     from omegaconf import OmegaConf
 
-    told = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate", "relative", "map_of")}
+    told = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate")}
     return {
         key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
         for key, node in told.items()

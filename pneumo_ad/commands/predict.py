@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pneumo_ad.runs.arguments import CHECKPOINT, RUN, Key, one_of, path, switch
 from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.evaluation_options import option_help
 
 if TYPE_CHECKING:
     from pneumo_ad.prediction.predict import Predicted
@@ -25,11 +26,7 @@ Exit status: 0, or 3 where files could not be read.
 
 What may change of the run, as on `pneumo-ad evaluate` (held-out normals are then scored anew, from the run's own data):
 
-  score=GROUP          {score}
-  threshold=GROUP      {threshold}
-  aggregate=GROUP      {aggregate}
-  false_alarm_rate=0.05  lungs=GROUP  stride=N  cover=full  relative=0.2  map_of=residual  fit=pad  trainer=GROUP
-  scoring=dense  halo=N      as on `pneumo-ad evaluate`
+{options}
 """
 
 
@@ -70,7 +67,7 @@ COMMAND = Command(
     summary="scores, maps and decisions for a folder of files",
     example="run=RUN input=PATH output=DIR [report=true]",
     run=_run,
-    usage=USAGE,
+    usage=USAGE.replace("{options}", option_help("scores", "decisions", "speed")),
     keys=(
         replace(RUN, help="a folder written by `pneumo-ad train`, or by `pneumo-ad export`"),
         Key(

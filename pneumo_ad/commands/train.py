@@ -49,21 +49,21 @@ def train(config: DictConfig) -> dict[str, object]:
     run_dir = Path(config.run_dir)
     update_run_json(run_dir, **record(config))
     datamodule, module = build_parts(config)
+    data = datamodule.radiographs
     loggers: list[Logger] = build_all(config.logger)
-    try_out(module, datamodule)
+    try_out(module, data)
     check_evaluation(config)
     if config.compile:
         check_compiler(device_of(config.trainer))
-    if config.scoring == "dense" and datamodule.view == "patch":
-        try_out_dense(module, datamodule, (run_dir / "checkpoints" / "last.ckpt").is_file())
+    if config.scoring == "dense" and data.view == "patch":
+        try_out_dense(module, data, (run_dir / "checkpoints" / "last.ckpt").is_file())
     started = time.perf_counter()
     datamodule.prepare_data()
-    describe(datamodule, run_dir)
+    describe(data, run_dir)
     processes = count_processes(config.trainer)
     datamodule.check_processes(processes)
     prepared = time.perf_counter()
-    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
-    update_run_json(run_dir, shards=datamodule.shards, shards_left_out=list(datamodule.shards_left_out))
+    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=data.store.key)
     before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
     with closing(loggers):
         try:

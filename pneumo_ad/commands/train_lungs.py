@@ -70,7 +70,7 @@ def _measure(
     config: DictConfig, module: LungSegmentation, tables: dict[str, pd.DataFrame], run_dir: Path
 ) -> tuple[int, dict[str, float]]:
     """Write the best epoch's segmenter and what it reaches on each table; returns that epoch and its metrics."""
-    from pneumo_ad.data.store.store import open_store
+    from pneumo_ad.data.store.opening import open_store
     from pneumo_ad.files import write_json
     from pneumo_ad.lungs.segmenter import LungSegmenter
     from pneumo_ad.lungs.training import field_metrics

@@ -26,9 +26,9 @@ from pneumo_ad.clustering import (
 from pneumo_ad.clustering import figures as cluster_figures
 from pneumo_ad.clustering.agreement import CLUSTERS, agreement, best_match
 from pneumo_ad.clustering.description import Features
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
@@ -41,7 +41,7 @@ from pneumo_ad.nets.output import inner
 from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.options import check_options
 from pneumo_ad.runs.run import Run
-from pneumo_ad.runs.scorer import check_net, eval_batch_size
+from pneumo_ad.runs.scorer import batch_size_at, check_net
 from pneumo_ad.runs.subset import chosen_rows
 from pneumo_ad.saved import is_there
 
@@ -76,7 +76,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     """
     check_options(run.config)
     check_net(run)
-    data, seed = run.datamodule, int(run.config.seed)
+    data, seed = run.radiographs, int(run.config.seed)
     if data.view != "patch":
         raise ConfigError(
             f"clusters are of difference images, and the net of {run.folder} reconstructs none; module=autoencoder "
@@ -93,10 +93,10 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
     describe, explained = train_description(net, windows, seed, data.halo)
     models = _fit(describe, windows, seed)
-    kept = data.grid.thinned(run.config.kept_windows)
+    kept = data.grid.thinned(run.options.kept_windows)
     log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
     dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
-    features = describe.every(dataset, eval_batch_size(run.config, device), "describing")
+    features = describe.every(dataset, batch_size_at(run.options, device), "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
     evidence = gather_evidence(data, rows, kept)
     metrics, omitted, match = measure_clusters(evidence, found, seed)
@@ -124,7 +124,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
 
 def _windows_to_fit_on(run: Run) -> torch.Tensor:
     """(n, 1, p, p) uint8: every window of validation pneumonia radiographs of the run's own data, without padding."""
-    data = run.own_datamodule()
+    data = run.own_radiographs()
     dataset = data.exhaustive_patches("val", PNEUMONIA, _FIT_IMAGES)
     if not len(dataset.rows):
         raise DataError(
@@ -199,7 +199,7 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
 
 
 def _write_table(
-    output: Path, data: PatchDataModule, dataset: ExhaustivePatches, evidence: GroundTruth, found: Clusters
+    output: Path, data: Radiographs, dataset: ExhaustivePatches, evidence: GroundTruth, found: Clusters
 ) -> None:
     names = data.store.table["image"].iloc[dataset.rows].to_numpy()
     positions = dataset.grid.positions
@@ -220,7 +220,7 @@ def _write_table(
 def _draw(
     folder: Path,
     dataset: ExhaustivePatches,
-    data: PatchDataModule,
+    data: Radiographs,
     evidence: GroundTruth,
     describe: Description,
     features: Features,

@@ -36,18 +36,18 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     metrics, table = folder / "metrics.json", folder / "patches.csv"
     if not (is_there(metrics) and is_there(table)):
         return None
-    about, data = read_metrics(folder)["about"], run.datamodule
+    about, data = read_metrics(folder)["about"], run.radiographs
     same = {
         "store": data.store.key,
-        "score": type(run.module.score).__name__,
         "unit": scoring.unit,
-        "precision": str(scoring.precision),
-        "scoring": scoring.mode,
-        "halo": scoring.halo,
         "overrides": list(run.overrides),
         "weights": weights_digest(run.module.net),
     }
-    if any(about.get(key) != value for key, value in same.items()):
+    options = run.options.changing("scores", "decisions", "tables")
+    recorded = about.get("options", options)  # of a version that recorded none the overrides tell
+    if any(about.get(key) != value for key, value in same.items()) or any(
+        recorded.get(name) != value for name, value in options.items()
+    ):
         return None
     told = about.get("thresholds", {}).get("score")
     if told is not None and (len(told) == 2) != run.module.score.orders_outside:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
@@ -20,7 +21,6 @@ from pneumo_ad.files import write_json
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
 from pneumo_ad.runs.checkpoints import weights_digest
-from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.runs.options import check_options
 from pneumo_ad.runs.run import Run
@@ -41,28 +41,27 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     Returns:
         `output`.
     """
-    data, config = run.datamodule, run.config
-    check_options(config)
+    data, options = run.radiographs, run.options
+    check_options(run.config)
     check_net(run)
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
     calibration = _calibrate(run, scoring)
-    thresholds, unfitted = fit_thresholds(calibration, build(config.threshold), run.module.score.orders_outside)
+    thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
     seen_before = subset != "test" and not run.data_changed
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     if (kept := scoring.kept(data)) != data.grid:
         log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
     result = examine(scoring, data, rows)
-    findings = measure_evaluation(data, result, calibration, thresholds, config.false_alarm_rate, seen_before)
+    findings = measure_evaluation(data, result, calibration, thresholds, options.false_alarm_rate, seen_before)
     findings.explain_missing_kinds(unfitted)
-    if config.matched:
+    if options.matched:
         reason = too_few(data.store.table["label"].iloc[rows])  # before a store is built for it
         found = ({}, {"image/auroc_matched": reason}) if reason else measure_matched(scoring, _padded(run, rows))
         findings.add(found)
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
-    metrics |= {"counts/shards_left_out": len(data.shards_left_out)} if data.shards > 1 else {}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
     normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
@@ -80,15 +79,12 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
             run.checkpoint.relative_to(run.folder) if run.checkpoint.is_relative_to(run.folder) else run.checkpoint
         ),
         "weights": weights_digest(run.module.net),
-        "precision": str(scoring.precision),
-        "scoring": scoring.mode,
-        "halo": scoring.halo,
+        "options": asdict(options),
         "overrides": list(run.overrides),
         "skipped": data.skipped,
-        "shards_left_out": list(data.shards_left_out),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
-    write_tables(output, data, result, thresholds.get("score"), normals, config.false_alarm_rate)
+    write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
     findings.write_tables(output)
     write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
     shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
@@ -112,14 +108,14 @@ def _calibrate(run: Run, scoring: Scoring) -> ValidationScores:
         return {}
 
 
-def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
+def _padded(run: Run, rows: npt.NDArray[np.int64]) -> Radiographs:
     """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
-    data = run.datamodule
+    data = run.radiographs
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
-    return run.some_data(data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
+    return run.some_radiographs(data.table[chosen].reset_index(drop=True), fit="pad")
 
 
-def _sampled_maps(data: PatchDataModule, result: Examination) -> SampledMaps:
+def _sampled_maps(data: Radiographs, result: Examination) -> SampledMaps:
     """Those whose opacities are known, in the radiograph's own frame."""
     places = sorted(result.evidence.pixel_truth)
     found = {name: np.empty((len(places), POINTS, POINTS), dtype=np.float32) for name in ("score", "brightness")}

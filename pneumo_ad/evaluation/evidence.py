@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.labels import NORMAL, NOT_KNOWN, PADDING, PNEUMONIA, UNKNOWN
 from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, GroundTruth
@@ -42,7 +42,7 @@ def places_for_pixels(
     return np.sort(np.concatenate([group[::every] for group in groups]))
 
 
-def gather_evidence(data: PatchDataModule, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> GroundTruth:
+def gather_evidence(data: Radiographs, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> GroundTruth:
     """Labels, patients, true kinds of windows and true pixels of some radiographs.
 
     What is known of pixels tells `PixelTruth`; kinds need the lung to be known too.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import TRIVIAL, Scoring, placed
@@ -47,7 +47,7 @@ class Examination:
         return list(self.maps)
 
 
-def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
+def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) -> Examination:
     """Score every window of some radiographs and gather what their masks and labels tell.
 
     All scores of a window are there for a few radiographs at a time; kept are those of `Scoring.kept`.

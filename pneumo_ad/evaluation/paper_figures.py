@@ -41,7 +41,6 @@ from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.classifying import classifier_beside
-from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.options import check_options
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
@@ -100,7 +99,7 @@ class Material:
         check_options(run.config)
         check_net(run)
         self.run = run
-        self.data = run.datamodule
+        self.data = run.radiographs
         self.rows = chosen_rows(run, subset)[0]
         self.evaluated = evaluated
         self.classifier = classifier
@@ -167,7 +166,7 @@ class Material:
             log.warning("no thresholds: %s", reason)
             return None
         three = self.run.module.score.orders_outside
-        return fit_thresholds(scores, build(self.run.config.threshold), three)[0].get("score")
+        return fit_thresholds(scores, self.run.threshold, three)[0].get("score")
 
     @cached_property
     def modality(self) -> Mapping[str, float] | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.earlier import earlier_scores
@@ -49,7 +48,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         subset: Split, or None for the default of `pneumo-ad evaluate`.
         most: Radiographs to show at most.
     """
-    data, scoring = run.datamodule, scoring_of(run)
+    data, scoring = run.radiographs, scoring_of(run)
     rows, subset, _ = chosen_rows(run, subset)
     windows = earlier_scores(evaluated, run, scoring, rows)
     if windows is None:
@@ -77,7 +76,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places])
     about = found["about"]
     return Page(
-        title=f"{run.config.name}: {about['score']} of {_called(run)}",
+        title=f"{run.name}: {about['score']} of {run.data_name}",
         subtitle=(
             f"{len(places):,} of {len(rows):,} radiographs (subset={subset}); {type(run.module.net).__name__}, images "
             f"of {data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
@@ -170,10 +169,4 @@ def _config(run: Run, about: dict[str, Any]) -> str:
         "evaluated with": " ".join(about["overrides"]),
     }
     lines = [f"# {name}: {value}" for name, value in facts.items() if value]
-    return "\n".join([*lines, OmegaConf.to_yaml(run.config)])
-
-
-def _called(run: Run) -> str:
-    """The data, by the last part of their folder, or by their source."""
-    root = run.config.data.get("root")
-    return Path(root).name if root else run.config.data["_target_"].rpartition(".")[2]
+    return "\n".join([*lines, run.as_yaml()])

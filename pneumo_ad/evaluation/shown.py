@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
@@ -48,7 +48,7 @@ def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], mos
 
 def shown_radiographs(
     scoring: Scoring,
-    data: PatchDataModule,
+    data: Radiographs,
     rows: npt.NDArray[np.int64],
     windows: Sequence[pd.DataFrame],
     images: pd.DataFrame,

@@ -31,7 +31,8 @@ from pneumo_ad.labels import UNDEALT
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.record import read_run_json
-from pneumo_ad.runs.run import Run, saved_config
+from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.split import read_split
 
 COMPARED = 12  # radiographs for the parity check
@@ -78,25 +79,25 @@ def check_graph(run: Run) -> None:
     Raises:
         ConfigError: The run scores in another way.
     """
-    if run.config.scoring == "dense" and run.config.view == "patch":
+    if run.options.scoring == "dense" and run.options.view == "patch":
         raise ConfigError(
             f"{run.folder} scores with scoring=dense, which no graph holds; scoring=windows can be exported"
         )
-    if run.config.halo:
+    if run.options.halo:
         raise ConfigError(
-            f"{run.folder} shows its net halo={run.config.halo} pixels around each window, which no graph holds; "
+            f"{run.folder} shows its net halo={run.options.halo} pixels around each window, which no graph holds; "
             "halo=0 can be exported, and scores as the net does without them"
         )
 
 
 def some_radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Some radiographs, evenly chosen, and their content; no store of all is built for them."""
-    table = run.datamodule.table
+    table = run.radiographs.table
     table = table[table["split"] != UNDEALT]
     if not run.data_changed and (table["split"] == "test").any():
         table = table[table["split"] == "test"]
     chosen = table.iloc[evenly_spaced(len(table), COMPARED)]
-    few = run.some_data(chosen.reset_index(drop=True), shards=1)
+    few = run.some_radiographs(chosen.reset_index(drop=True))
     rows = few.rows(None)
     return few.store.images[rows], few.content(rows)
 
@@ -114,7 +115,7 @@ def write_graphs(
         scoring: How it scores.
         config: What is told of the run's config, in plain values.
     """
-    data = run.datamodule
+    data = run.radiographs
     pipeline = Pipeline(
         data.grid,
         data.view,
@@ -157,11 +158,11 @@ def _about(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
         "weights": weights_digest(run.module.net),
         "checkpoint": run.checkpoint.name,
         "net": type(run.module.net).__name__,
-        "intensity": type(run.datamodule.intensity).__name__,
-        "lungs": type(run.datamodule.lungs).__name__,
-        "aggregate": config["aggregate"],
-        "relative": config["relative"],
-        "map_of": config["map_of"],
+        "intensity": type(run.radiographs.intensity).__name__,
+        "lungs": type(run.radiographs.lungs).__name__,
+        "aggregate": run.options.aggregate,
+        "relative": run.options.relative,
+        "map_of": run.options.map_of,
     }
 
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from pneumo_ad.errors import DamagedError, DataError
-from pneumo_ad.runs.dot_hydra import CONFIG, OVERRIDES, read_config, read_overrides
+from pneumo_ad.runs.recipe import read_plain_config, read_set_values
 from pneumo_ad.runs.record import Status, differences, flatten, read_run_json, status
-from pneumo_ad.saved import is_there
 
 DEFAULT = "default"  # value of an axis in a run that was not told any
 _ABSENT = "absent"  # from a run's config
@@ -29,7 +26,7 @@ class SweptRun:
         name: The folder below the sweep's.
         status: How it stands.
         story: What its `run.json` tells.
-        config: As it was saved; None where the job ended before.
+        config: As it was saved, interpolations as they stand; None where the job ended before.
         overrides: Key -> value, as they were asked for.
         axes: Swept key -> this run's value.
     """
@@ -38,7 +35,7 @@ class SweptRun:
     name: str
     status: Status
     story: dict[str, Any]
-    config: DictConfig | None
+    config: dict[str, Any] | None
     overrides: dict[str, str]
     axes: dict[str, str] = field(default_factory=dict)
 
@@ -54,7 +51,7 @@ class SweptRun:
 
     def value(self, key: str) -> str:
         """Of a key: the config's, so that a default equals the same value asked for; of a group, the choice."""
-        values = flatten(OmegaConf.to_container(self.config)) if self.config is not None else {}
+        values = flatten(self.config) if self.config is not None else {}
         if key in values and not isinstance(values[key], dict):
             return _word(values[key])
         return self.overrides.get(key, DEFAULT)
@@ -77,7 +74,7 @@ def read_sweep(sweep: Path) -> list[SweptRun]:
     # Equal overrides, other configs: two sweeps with a changed default between them.
     for key in _silent_differences(runs):
         for run in runs:
-            values = flatten(OmegaConf.to_container(run.config)) if run.config is not None else {}
+            values = flatten(run.config) if run.config is not None else {}
             run.axes[key] = _word(values[key]) if key in values else _ABSENT
     return runs
 
@@ -123,17 +120,12 @@ def described(axes: dict[str, str]) -> str:
 
 def _read_run(folder: Path, sweep: Path) -> SweptRun:
     """A run as far as it can be read: one that is damaged counts as failed, with the file that is as the reason."""
-    config, listed, story, stands = None, [], {}, status(folder)
+    config, overrides, story, stands = None, {}, {}, status(folder)
     try:
-        if is_there(folder / CONFIG):
-            config = read_config(folder)
-        if is_there(folder / OVERRIDES):
-            listed = read_overrides(folder)
+        config, overrides = read_plain_config(folder), read_set_values(folder)
         story = read_run_json(folder)
     except DamagedError as reason:
         stands = Status("failed", str(reason))
-    parts = [override.lstrip("+~").partition("=") for override in listed]
-    overrides = {key: value for key, _, value in parts}
     return SweptRun(folder, str(folder.relative_to(sweep)), stands, story, config, overrides)
 
 

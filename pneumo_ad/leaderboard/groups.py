@@ -13,23 +13,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.errors import ConfigError, DamagedError, UserError
+from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
-from pneumo_ad.runs.compose import build, compose_config
+from pneumo_ad.runs.evaluation_options import option_names
 from pneumo_ad.runs.maps import SampledMaps, read_maps
-from pneumo_ad.runs.search_path import saved_search_path
+from pneumo_ad.runs.recipe import count_parameters, read_defaults
+from pneumo_ad.runs.record import flatten
 from pneumo_ad.saved import read_table
 
 log = logging.getLogger(__name__)
 
 DEFAULT_SORTS = (PIXEL_KEYS[0], "image/auroc")
 _LESS_IS_BETTER = ("seconds_", "steps", "parameters")
-_GEOMETRY = ("image_size", "patch", "stride", "fit")  # what changes the windows that patch metrics are made of
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
             # Of the radiographs that all runs score, as the differences and intervals are.
             mean, low, high = found.paired["image/auroc"].mean([run.name])
             row |= {"image/auroc": mean, "image/auroc_low": low, "image/auroc_high": high}
-        row |= {"parameters": _parameters(run)} if own else {}
+        row |= {"parameters": count_parameters(run.folder)} if own else {}
         rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
     found.rows = pd.DataFrame(rows)
 
@@ -211,16 +209,6 @@ def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
     sides = [float(side) for side in re.findall(r"\d+", size)] or [0.0]
     numbers = [float(word) if word.isdigit() else np.inf for word in (stride, patch)]
     return -sides[0] * sides[-1], *numbers
-
-
-def _parameters(run: SweptRun) -> int | None:
-    if run.config is None or "net" not in run.config:
-        return None
-    try:
-        return sum(parameter.numel() for parameter in build(run.config.net).parameters())
-    except (UserError, HydraException) as reason:  # a net of somebody's that is not installed here
-        log.warning("%s: its parameters cannot be counted: %s", run.name, str(reason).splitlines()[0])
-        return None
 
 
 def choose_sort(found: Comparison, asked: str) -> str | None:
@@ -297,7 +285,7 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
     chosen, found.reference_is = _choose_reference(found, groups, reference)
     found.groups = [_compared(found, group, chosen) for group in groups]
     found.reference = next(group for group in found.groups if group.runs == chosen.runs)
-    settings = {key: {run.value(key) for run in found.runs} for key in _GEOMETRY}
+    settings = {key: {run.value(key) for run in found.runs} for key in option_names(windows=True)}
     differing = [key for key, values in settings.items() if len(values) > 1]
     if differing:
         found.notes.append(
@@ -351,25 +339,18 @@ def _alike(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 
-def _recipe_defaults(found: Comparison) -> DictConfig | None:
+def _recipe_defaults(found: Comparison) -> dict[str, Any] | None:
     """What `train` would do with the overrides that all runs share, and nothing else."""
     told = [run.overrides for run in found.runs if run.overrides]
     shared = set.intersection(*(set(one.items()) for one in told)) if told else set()
-    try:
-        places = saved_search_path(found.runs[0].folder)
-    except DamagedError as reason:
-        log.warning("the recipe's defaults are not known: %s", reason)
-        return None
-    try:
-        # Hydra's own start what they name; a stranger's run may have them.
-        ours = [f"{key}={value}" for key, value in sorted(shared) if "hydra" not in key]
-        return compose_config("train", ours, places)
-    except ConfigError as reason:
-        log.info("the recipe's defaults are not known: %s", str(reason).splitlines()[0])
-        return None
+    return read_defaults(found.runs[0].folder, dict(shared))
 
 
-def _equal(key: str, one: DictConfig, other: DictConfig) -> bool:
-    missing = object()
-    mine, theirs = (OmegaConf.select(config, key, default=missing) for config in (one, other))
-    return mine is not missing and mine == theirs
+def _equal(key: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    mine, theirs = (_below(key, flatten(config)) for config in (one, other))
+    return bool(mine) and mine == theirs
+
+
+def _below(key: str, flat: dict[str, Any]) -> dict[str, Any]:
+    """What a flat config holds at a key and below it."""
+    return {name: value for name, value in flat.items() if f"{name}.".startswith(f"{key}.")}

@@ -8,26 +8,12 @@ from pathlib import Path
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.runs.evaluation_options import keys_that_may_change
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import is_there
 
 # What of a run's config files of another folder are judged by.
-CHANGEABLE = (
-    *("score", "threshold", "aggregate", "false_alarm_rate", "relative", "map_of", "lungs", "intensity"),
-    *(
-        "stride",
-        "cover",
-        "patch",
-        "image_size",
-        "fit",
-        "scoring",
-        "halo",
-        "compile",
-        "eval_batch_size",
-        "trainer",
-        "hydra",
-    ),
-)
+CHANGEABLE = (*keys_that_may_change("scores", "decisions", "speed"), "hydra")
 
 
 def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Predictor:

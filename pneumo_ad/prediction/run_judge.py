@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.sources.table import REQUIRED
@@ -24,21 +23,15 @@ from pneumo_ad.lungs.fields import AutoFields, FileFields
 from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.checkpoints import weights_digest
-from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.options import check_options
-from pneumo_ad.runs.past import under_first_names
+from pneumo_ad.runs.past import as_first_known
 from pneumo_ad.runs.run import Run, explained, named
 from pneumo_ad.runs.scorer import scoring_of
 
 log = logging.getLogger(__name__)
 
-# Of a config: what a judgement depends on, beside the weights.
-_JUDGING = (
-    *("score", "aggregate", "threshold", "false_alarm_rate", "relative", "map_of", "lungs", "intensity", "view"),
-    *("image_size", "fit", "patch", "stride", "cover", "scoring", "halo"),
-)
-# A data module is asked how radiographs are fitted and cut; no file of its own data is needed for that.
+# Radiographs tell how others are fitted and cut; no file of the run's own data is needed for that.
 _NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
 
 
@@ -53,7 +46,7 @@ class RunPredictor:
     def __init__(self, run: Run) -> None:
         with explained(run.folder, ConfigError), named(run.folder / CONFIG, ConfigError):
             check_options(run.config)
-        data = run.some_data(_NO_DATA)
+        data = run.some_radiographs(_NO_DATA)
         self.grid, self.fit = data.grid, data.fit
         self.view: str = data.view
         self.scoring = scoring_of(run)
@@ -104,7 +97,7 @@ def _measured_in_files(run: Run, lungs: LungFields) -> bool:
     if not isinstance(lungs, AutoFields):
         return isinstance(lungs, FileFields)
     try:
-        return bool((run.datamodule.table["lung"] != "").any())
+        return bool((run.radiographs.table["lung"] != "").any())
     except UserError:
         return False
 
@@ -125,7 +118,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
         log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
         notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")
         calibration = {}
-    thresholds, unfitted = fit_thresholds(calibration, build(run.config.threshold), run.module.score.orders_outside)
+    thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
     if calibration and "score" in unfitted:
         notes.append(f"no kinds of window: {unfitted['score']}")
     normal = calibration.get("score_normal_lung", np.zeros(0))
@@ -133,7 +126,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
         score=type(run.module.score).__name__,
         unit=scoring.unit,
         normals=calibration.get("score_normal_images", np.zeros(0)),
-        false_alarm_rate=run.config.false_alarm_rate,
+        false_alarm_rate=run.options.false_alarm_rate,
         thresholds=thresholds.get("score"),
         window_range=(float(np.median(normal)), float(np.quantile(normal, 0.99))) if len(normal) else (0.0, 1.0),
     )
@@ -141,12 +134,11 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
 
 
 def _identity(run: Run, standard: Calibration) -> str:
-    config: DictConfig = run.config
-    parts = [
-        OmegaConf.to_container(config[key], resolve=True) if OmegaConf.is_config(config[key]) else config[key]
-        for key in _JUDGING
-    ]
-    digest = hashlib.sha256(repr([under_first_names(parts), standard.thresholds, standard.window_range]).encode())
+    options = run.options.changing("scores", "decisions")
+    if options["precision"] == "float32":
+        del options["precision"]  # which earlier versions did not look at
+    parts = as_first_known([*options.values()])
+    digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
     digest.update(weights_digest(run.module.net).encode())
     digest.update(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)).encode())
     digest.update(np.sort(standard.normals).tobytes())

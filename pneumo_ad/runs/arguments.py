@@ -242,7 +242,7 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
         folder: A run folder, or that of a sweep: the user's own yaml may have added keys and groups.
 
     Raises:
-        ConfigError: Names the key and what is nearest to it.
+        ConfigError: Names the key and what is nearest to it, or what took the place of one that is gone.
     """
     known = _keys_of(config_name) if config_name else frozenset()
     strange = {
@@ -250,6 +250,9 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
     }
     if not strange:
         return
+    from pneumo_ad.runs.past import check_dropped
+
+    check_dropped(one.partition("=")[0] for one in strange)
     if folder is not None:
         known |= _keys_of_run(folder, strange.values())
     for one, top in strange.items():

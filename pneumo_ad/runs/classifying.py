@@ -30,7 +30,8 @@ from pneumo_ad.runs.ddp import count_processes
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.record import read_run_json, recorded, update_run_json
-from pneumo_ad.runs.run import find_checkpoint, named, saved_config
+from pneumo_ad.runs.run import find_checkpoint, named
+from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.split import keep_split, write_split
 from pneumo_ad.runs.tracking import log_config, log_metrics
 from pneumo_ad.runs.training import go_on

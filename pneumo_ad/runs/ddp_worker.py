@@ -45,7 +45,7 @@ def train_one_of_several(run_dir: Path) -> None:
         warnings.simplefilter("ignore")  # the first process says the same
     from pneumo_ad.loggers import closing
     from pneumo_ad.runs.compose import build_all
-    from pneumo_ad.runs.run import saved_config
+    from pneumo_ad.runs.run_config import saved_config
     from pneumo_ad.runs.training import build_parts, fit
 
     config = saved_config(run_dir)

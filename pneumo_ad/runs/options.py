@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import get_args
 
 from omegaconf import DictConfig
 
+from pneumo_ad.data.fit import sides
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.inference import Mode
-from pneumo_ad.inference.scorer import check_relative
-from pneumo_ad.runs.calibration import windows_of
+from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.device import device_of
+from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.subset import SUBSETS
 
 log = logging.getLogger(__name__)
@@ -21,49 +20,42 @@ log = logging.getLogger(__name__)
 def check_evaluation(config: DictConfig) -> None:
     """See that what is asked of an evaluation can be done, before hours of training.
 
+    Args:
+        config: Of the training.
+
     Raises:
-        ConfigError: An unknown split, or a `relative`, threshold, false-alarm rate, aggregate or device that cannot be.
+        ConfigError: An unknown split; else see `check_options`.
     """
-    if config.evaluate is None or config.evaluate is False:
-        check_scoring(config)
+    if config.evaluate and config.evaluate not in SUBSETS:
+        raise ConfigError(f"evaluate={config.evaluate} is not known; expected {', '.join(SUBSETS)}; null for none")
+    if not config.evaluate:
+        EvaluationOptions.of(config)
         return
-    if config.evaluate not in SUBSETS:
-        raise ConfigError(f"evaluate={config.evaluate} is not known; expected train, val, test or all; null for none")
     check_options(config)
 
 
 def check_options(config: DictConfig) -> None:
     """See that scoring and decisions can be what a config asks for.
 
+    Args:
+        config: Of a run.
+
     Raises:
-        ConfigError: A `relative`, `kept_windows`, threshold, false-alarm rate, aggregate, device or way of scoring
-            that cannot be.
+        ConfigError: An option that cannot be, a threshold or aggregate that cannot be made, or no such device.
     """
-    check_scoring(config)
-    check_relative(config.relative)
-    kept = config.kept_windows
-    if kept is not None and (not isinstance(kept, int) or isinstance(kept, bool)):
-        raise ConfigError(f"kept_windows={kept} must be a whole number of windows of a radiograph, or null for all")
-    windows_of(config).thinned(kept)
-    if not isinstance(config.compile, bool):
-        raise ConfigError(f"compile={config.compile} is not known; expected true or false")
-    size = config.eval_batch_size
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-        raise ConfigError(f"eval_batch_size={size} must be a whole number of windows, at least 1, or null")
-    if not 0 < config.false_alarm_rate < 1:
-        raise ConfigError(f"false_alarm_rate={config.false_alarm_rate} must lie between 0 and 1")
+    options = EvaluationOptions.of(config)
+    if options.scoring == "dense" and options.view == "image":
+        log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
+    windows_of(options).thinned(options.kept_windows)
     device_of(config.trainer)
     build(config.threshold)
     build(config.aggregate)
 
 
-def check_scoring(config: DictConfig) -> None:
-    """See that the way of scoring is known.
+def windows_of(options: EvaluationOptions) -> PatchGrid:
+    """The windows of a radiograph, which need not be at hand.
 
-    Raises:
-        ConfigError: It is not.
+    Args:
+        options: Of an evaluation.
     """
-    if config.scoring not in get_args(Mode):
-        raise ConfigError(f"scoring={config.scoring} is not known; expected {' or '.join(get_args(Mode))}")
-    if config.scoring == "dense" and config.view == "image":
-        log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
+    return PatchGrid(sides(options.image_size), options.patch, options.stride, options.cover)

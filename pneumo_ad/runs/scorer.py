@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from omegaconf import DictConfig
 
 from pneumo_ad.data.fit import sides
 from pneumo_ad.errors import ConfigError, DivergedError
@@ -20,6 +19,7 @@ from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.nets.compilation import compile_net
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.device import device_of
+from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.run import Run, explained
 
 
@@ -49,15 +49,15 @@ def check_net(run: Run) -> None:
     Raises:
         ConfigError: It does not take windows with such a halo, or dense scores would not be those of windows.
     """
-    config, net = run.config, run.module.net
-    if config.view != "patch":
+    options, net = run.options, run.module.net
+    if options.view != "patch":
         return
     with explained(run.folder, ConfigError):
-        if config.halo:
-            check_side(net, config.patch, config.halo)
-    if config.scoring == "dense":
+        if options.halo:
+            check_side(net, options.patch, options.halo)
+    if options.scoring == "dense":
         try:
-            check_dense(net, config.patch, config.halo, sides(config.image_size))
+            check_dense(net, options.patch, options.halo, sides(options.image_size))
         except ConfigError as reason:
             raise ConfigError(f"{run.folder}: {reason}") from reason
 
@@ -68,33 +68,32 @@ def scoring_of(run: Run) -> Scoring:
     Raises:
         ConfigError: See `check_net`.
     """
-    config = run.config
+    options = run.options
     check_net(run)
     with explained(run.folder, ConfigError):
-        device = device_of(config.trainer)
+        device = device_of(run.config.trainer)
         net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
-        if config.compile:
+        if options.compile:
             compile_net(net, device)
-        precision = torch.bfloat16 if "bf16" in str(config.trainer.precision) else torch.float32
         return Scoring(
             net,
             run.module.score,
-            config.map_of,
-            eval_batch_size(config, device),
-            precision,
-            build(config.aggregate),
-            config.relative,
-            config.kept_windows,
-            config.scoring,
-            config.halo,
+            options.map_of,
+            batch_size_at(options, device),
+            getattr(torch, options.precision),
+            build(run.config.aggregate),
+            options.relative,
+            options.kept_windows,
+            options.scoring,
+            options.halo,
         )
 
 
-def eval_batch_size(config: DictConfig, device: torch.device) -> int:
+def batch_size_at(options: EvaluationOptions, device: torch.device) -> int:
     """Windows per forward pass; on the CPU few, whose activations the allocator keeps for the next batch.
 
     Args:
-        config: Of a run.
+        options: Of an evaluation.
         device: Where the net is.
     """
-    return config.eval_batch_size or (64 if device.type == "cpu" else 2048)
+    return options.batch_size or (64 if device.type == "cpu" else 2048)

@@ -28,14 +28,14 @@ def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int
     subset = subset or ("all" if run.data_changed else "test")
     if subset not in SUBSETS:
         raise ConfigError(f"subset={subset} is not known; expected train, val, test or all")
-    rows = run.datamodule.rows(None if subset == "all" else subset)
+    rows = run.radiographs.rows(None if subset == "all" else subset)
     seen = 0
     if run.data_changed and (own := read_split(run.folder)) is not None:
         known = set(own.loc[own["split"].isin(("train", "val")), "patient"])
-        new = ~run.datamodule.store.table["patient"].iloc[rows].isin(known).to_numpy()
+        new = ~run.radiographs.store.table["patient"].iloc[rows].isin(known).to_numpy()
         seen = int((~new).sum())
         if seen:
-            one = run.datamodule.store.table.iloc[rows[~new][0]]
+            one = run.radiographs.store.table.iloc[rows[~new][0]]
             told = (
                 f"{seen} of {len(rows)} radiographs are of patients of the same name as some whom the run saw in "
                 f"training, for example {one['image']} of patient {one['patient']}"

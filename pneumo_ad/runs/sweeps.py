@@ -13,24 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.runs.arguments import choices, expanded
-from pneumo_ad.runs.dot_hydra import OVERRIDES, read_overrides
+from pneumo_ad.runs.dot_hydra import CONFIG, OVERRIDES, read_config_name, read_overrides
 from pneumo_ad.runs.grammar import for_hydra
+from pneumo_ad.runs.past import check_dropped, shipped, to_today
 from pneumo_ad.runs.record import read_run_json, runs_below, status
 from pneumo_ad.runs.resolvers import short
-from pneumo_ad.runs.search_path import as_override, saved_search_path
+from pneumo_ad.runs.run_config import saved_config
+from pneumo_ad.runs.search_path import as_override, key_of, saved_search_path
 from pneumo_ad.runs.trust import check_saved
-from pneumo_ad.saved import in_a_line, is_there
+from pneumo_ad.saved import is_there
 
+_COMMANDS = {"train": "train", "classify": "classify", "train_lungs": "train-lungs"}  # by the name of their config
+_RESUMED = "_resumed"  # the name under which Hydra finds the config of a run that goes on
 # With these Hydra shows something and starts nothing.
 _SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
 
@@ -38,7 +43,7 @@ _SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", 
 def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     """The arguments of a command, with what a recipe or a run folder adds to them.
 
-    - `resume=RUN`: the overrides of that run, in its folder.
+    - `resume=RUN`: the config of that run, in its folder.
     - A recipe with axes (`sweep:`): those that were not given, and `--multirun`.
     - A multirun: its runs are named by what varies, its folder by what was set for all of them, so that the same
       command finds its runs again and another command does not touch them.
@@ -49,7 +54,8 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
 
     Raises:
         DataError: `resume=` names no run folder.
-        ConfigError: Several recipes, one of which holds axes; a group set to null.
+        ConfigError: `resume=` beside `-m`, or see `_of_run`; several recipes, one of which holds axes; a group set to
+            null; a key that is gone.
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
@@ -57,7 +63,10 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     typed = [for_hydra(one) for one in typed if one not in resumed]
     if resumed:
         folder = Path(expanded(resumed[-1].removeprefix("resume=")))
+        if {"-m", "--multirun"} & set(options):
+            raise ConfigError(f"resume={folder} goes on with one run; leave out -m")
         return [*options, *_of_run(config_name, folder, typed)]
+    check_dropped(key_of(one) for one in typed)
     _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
         return [*options, *typed]
@@ -146,31 +155,45 @@ def folder_name(overrides: Sequence[str]) -> str:
     return short(words, repr(list(overrides)))
 
 
-def _of_run(config_name: str, folder: Path, more: Sequence[str]) -> list[str]:
-    """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there.
+def _of_run(config_name: str, folder: Path, typed: Sequence[str]) -> list[str]:
+    """Arguments by which Hydra starts a run again in its folder, from the config that was saved there.
 
-    The folder may be a stranger's: what its overrides make is checked before Hydra starts, and none is Hydra's own.
+    What is typed anew changes it, and `keep_recipe` compares it with the saved one. The folder may be a stranger's:
+    what its config makes is checked before Hydra starts, and no key of it is Hydra's own.
+
+    Raises:
+        DataError: Not a run folder, or one whose overrides are none.
+        ConfigError: A run of another command; a key that cannot be typed here.
     """
-    if not is_there(folder / OVERRIDES):
-        raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){runs_below(folder)}")
-    given = {_key(one) for one in more}
-    if "hydra.run.dir" in given:
-        raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
-    kept = [one for one in read_overrides(folder) if _key(one) not in given]
+    for file in (OVERRIDES, CONFIG):
+        if not is_there(folder / file):
+            raise DataError(f"resume={folder}: not a run folder (no {file}){runs_below(folder)}")
+    began = read_config_name(folder)
+    if began in _COMMANDS and began != config_name:
+        command = f"pneumo-ad {_COMMANDS[began]}"
+        raise ConfigError(f"resume={folder} is a run of `{command}`: {command} resume={folder}")
+    kept = read_overrides(folder)
     _refuse_hydra(folder / OVERRIDES, kept)
-    from pneumo_ad.runs.compose import compose_config  # Lightning comes with it
+    hydras = [one for one in typed if key_of(one).startswith("hydra")]
+    if any(key_of(one) == "hydra.run.dir" for one in hydras):
+        raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
+    from pneumo_ad.runs.compose import change_saved  # Lightning comes with it
 
-    places = saved_search_path(folder) if "hydra.searchpath" not in given else []
-    try:
-        config = compose_config(config_name, [*kept, *more], places)
-    except ConfigError as reason:
-        beside = f", beside {' '.join(more)}" if more else ""
-        raise ConfigError(f"{folder / OVERRIDES}{beside}: {in_a_line(reason)}") from reason
-    config.run_dir = str(folder)
+    # What the run keeps as it is typed says the same, whatever a group or a recipe of that name holds today.
+    last = {key_of(one): one for one in typed}.values()  # of what is typed twice
+    new = [one for one in last if one not in (*hydras, *kept) or key_of(one) == "hydra.searchpath"]
+    below = [one for one in kept if one.startswith(tuple(f"{key_of(group)}." for group in new))]
+    config = to_today(change_saved(saved_config(folder), [*below, *new], (), saved_search_path(folder), config_name))
     check_saved(config, folder, resumed=True)
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    if own := sorted({"hydra", "defaults"} & plain.keys()):
+        raise ConfigError(f"{folder / CONFIG}: {', '.join(own)} is no key of a run")
+    plain["run_dir"] = MISSING
+    ConfigStore.instance().store(_RESUMED, {**plain, "hydra": OmegaConf.to_container(shipped(config_name).hydra)})
     quoted = str(folder).replace("'", "\\'")
     # The recipe may be a sweep: this is one of its runs.
-    return [*kept, *more, *as_override(places), f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
+    return ["--config-name", _RESUMED, *hydras, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
 
 
 def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
@@ -187,10 +210,6 @@ def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
             ours = False
         if not ours or one.startswith("-"):
             raise DataError(f"{file}: {one!r} is no override of a run")
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
 
 
 def run_folders(sweep: Path) -> list[Path]:

@@ -13,15 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.runs.evaluation_options import option_names
 from pneumo_ad.runs.record import flatten, read_run_json
 
 _DECISIVE = (
     "pixel/auroc_in_lung", "patch/auroc_outside_vs_healthy", "patch/auroc_opacity_vs_healthy", "image/auroc",
 )  # fmt: skip
 # What a run is made of, in TensorBoard's table of runs.
-_VARIED = (
-    "seed", "image_size", "fit", "patch", "stride", "batch_size", "per_epoch", "net", "corruption", "loss", "score",
-)  # fmt: skip
+_VARIED = ("seed", *option_names(windows=True), "batch_size", "per_epoch", "net", "corruption", "loss", "score")
 
 
 def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
@@ -35,7 +34,9 @@ def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
     told.run_dir = "."  # a run folder that moves goes on in the same run, whose params cannot change
     plain = OmegaConf.to_container(told, resolve=True)
     assert isinstance(plain, dict)
-    params = flatten({key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune")})
+    params = flatten(
+        {key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune", "evaluation")}
+    )
     for logger in loggers:
         if not isinstance(logger, (TensorBoardLogger, CSVLogger)):
             logger.log_hyperparams(params)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from pneumo_ad.audit.duplicates import warn_of_copies
 from pneumo_ad.callbacks import StopAtDivergence
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.inference import check_dense
 from pneumo_ad.inference.receptive_field import check_side
@@ -40,8 +41,8 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin = Origin(config, Path(config.run_dir))
     datamodule: PatchDataModule = origin.datamodule()
-    keep_split(datamodule, origin.folder)
-    origin.compare_with_earlier(datamodule.table, config)
+    keep_split(datamodule.radiographs, origin.folder)
+    origin.compare_with_earlier(datamodule.radiographs.table, config)
     with origin.explained():
         return datamodule, build(origin.located.module)
 
@@ -123,68 +124,68 @@ def _restoring(reason: Exception) -> bool:
 
 
 @torch.no_grad()
-def try_out(module: NetModule, datamodule: PatchDataModule) -> None:
+def try_out(module: NetModule, data: Radiographs) -> None:
     """See that the net takes a patch, or a radiograph, before any file is decoded.
 
     Args:
         module: What is trained.
-        datamodule: Gives the sides.
+        data: Gives the sides.
 
     Raises:
         ConfigError: It does not; names the sides that work.
     """
-    if module.view != datamodule.view:
+    if module.view != data.view:
         hint = " (experiment=feature_gaussian and experiment=opacity_detector set it)" if module.view == "image" else ""
-        raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={datamodule.view}{hint}")
-    patch, halo = datamodule.grid.patch, datamodule.halo
+        raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={data.view}{hint}")
+    patch, halo = data.grid.patch, data.halo
     if halo:
         check_side(module.net, patch, halo)
     side = patch + 2 * halo
     module.eval()
-    module.try_out(torch.zeros(1, 1, *(datamodule.grid.image_size if datamodule.view == "image" else (side, side))))
+    module.try_out(torch.zeros(1, 1, *(data.grid.image_size if data.view == "image" else (side, side))))
     module.train()
 
 
-def try_out_dense(module: NetModule, datamodule: PatchDataModule, begun: bool) -> None:
+def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
     """See that dense scores would be those of windows; a run that has begun cannot change, and is trained.
 
     Args:
         module: What is trained.
-        datamodule: Gives the sides.
+        data: Gives the sides.
         begun: Whether the run has a checkpoint.
 
     Raises:
         ConfigError: They would not.
     """
     try:
-        check_dense(module.net, datamodule.grid.patch, datamodule.halo, datamodule.grid.image_size)
+        check_dense(module.net, data.grid.patch, data.halo, data.grid.image_size)
     except ConfigError as reason:
         if not begun:
             raise
         log.warning("this run is trained, and can be evaluated with other options: %s", reason)
 
 
-def describe(datamodule: PatchDataModule, run_dir: Path) -> None:
+def describe(data: Radiographs, run_dir: Path) -> None:
     """Say what will be trained on, and keep the split and what the files hold with the run.
 
     Args:
-        datamodule: Prepared.
+        data: Prepared.
         run_dir: The run folder.
     """
-    table = datamodule.store.table
-    keep_contents(datamodule.store, run_dir)
+    table = data.store.table
+    keep_contents(data.store, run_dir)
     write_split(table, run_dir)
     update_run_json(run_dir, copies_across_splits=warn_of_copies(table))
-    patches = {split: len(datamodule.normal_lung_patches(split)) for split in ("train", "val")}
-    normals = {split: len(datamodule.rows(split, "normal")) for split in ("train", "val", "test")}
+    patches = {split: len(data.normal_lung_patches(split)) for split in ("train", "val")}
+    normals = {split: len(data.rows(split, "normal")) for split in ("train", "val", "test")}
     update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
     log.info(
         "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
         len(table),
         normals,
         patches,
-        datamodule.grid.patch,
-        datamodule.grid.patch,
-        datamodule.grid.stride,
-        len(datamodule.grid),
+        data.grid.patch,
+        data.grid.patch,
+        data.grid.stride,
+        len(data.grid),
     )

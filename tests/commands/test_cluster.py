@@ -185,7 +185,7 @@ def test_thresholds_of_the_same_radiographs_stand_beside(run, undrawn):
         (run / "metrics.json").write_text(json.dumps(content))
         return found_in(cluster([f"run={run}"]))[0]
 
-    store = load_run(run).datamodule.store.key
+    store = load_run(run).radiographs.store.key
     found = evaluated(subset="test", store=store)
     assert (found["thresholds/macro_f1"], found["thresholds_of_brightness/macro_f1"]) == (0.5, 0.25)
     assert found["about"]["omitted"] == {"thresholds_by_truth/macro_f1": "no truth"}
@@ -208,7 +208,7 @@ def test_an_unknown_subset_is_refused(run):
 
 def test_a_net_that_does_not_reconstruct_is_refused(run):
     opened = load_run(run)
-    opened.datamodule.view = "radiograph"
+    opened.radiographs.view = "radiograph"
     with pytest.raises(ConfigError, match="reconstructs none; module=autoencoder"):
         cluster_run(opened, run / "clusters")
 
@@ -267,5 +267,5 @@ def test_a_cluster_without_a_window_leaves_its_rows_empty(tmp_path):
 def test_clusters_are_fitted_on_the_runs_own_data_however_the_others_lie(run, tmp_path):
     others = write_blocks(tmp_path / "others", normal=2, pneumonia=3)
     own = _windows_to_fit_on(load_run(run))
-    changes = ["data=masks", f"data.root={others}", "shards=3", "missing_shards=skip"]
+    changes = ["data=masks", f"data.root={others}"]
     assert torch.equal(_windows_to_fit_on(load_run(run, changes)), own)

@@ -210,7 +210,7 @@ def test_load_run_gives_ready_objects(run):
         examined = opened.module.examine(batch["patch"].float() / 255)
     assert examined["reconstruction"].shape == batch["patch"].shape
     kept = pd.read_csv(run / "split.csv", dtype=str).set_index("image")["split"]
-    assert opened.datamodule.store.table.set_index("image")["split"].equals(kept)
+    assert opened.radiographs.store.table.set_index("image")["split"].equals(kept)
     assert runs.load_run(run, checkpoint="last").checkpoint.name == "last.ckpt"
     state = torch.load(opened.checkpoint, weights_only=True)["state_dict"]
     assert all(torch.equal(value, state[key]) for key, value in opened.module.state_dict().items())
@@ -612,7 +612,7 @@ def changed_split(run, change):
 
 
 def test_radiographs_that_a_run_never_dealt_are_not_evaluated_and_named(command, run, undrawn):
-    """As of a shard, or a file, that came after the training; with them matched figures were refused."""
+    """As of a file that came after the training; with them matched figures were refused."""
     later = pd.read_csv(run / "split.csv", dtype=str)["image"].iloc[[0, -1]].tolist()
     changed_split(run, lambda split: split[~split["image"].isin(later)])
     with pytest.warns(UserWarning, match=f"2 radiographs came after .*: {', '.join(later)}$"):
@@ -662,10 +662,10 @@ def test_nothing_is_built_to_match_too_few(command, run, tmp_path, undrawn, monk
 
 
 def test_the_runs_own_data_are_asked_for_whatever_is_said_of_other_data(run, others):
-    own = runs.load_run(run).datamodule.table
-    changes = ["data=masks", f"data.root={others}", "shards=3", "missing_shards=skip", "stride=4"]
-    data = runs.load_run(run, changes).own_datamodule()
-    assert (data.shards, data.missing_shards, data.grid.stride) == (1, "raise", 4)
+    own = runs.load_run(run).radiographs.table
+    changes = ["data=masks", f"data.root={others}", "stride=4"]
+    data = runs.load_run(run, changes).own_radiographs()
+    assert data.grid.stride == 4
     pd.testing.assert_frame_equal(data.table, own)
 
 
@@ -691,7 +691,7 @@ def test_kept_scores_are_made_anew_of_another_picture_under_the_same_name(own_co
     times = kept_of(own_copy).stat().st_mtime_ns
     assert all(np.array_equal(scores, first[name]) for name, scores in validation_of(own_copy).items())
     assert kept_of(own_copy).stat().st_mtime_ns == times
-    table = runs.load_run(own_copy).datamodule.table
+    table = runs.load_run(own_copy).radiographs.table
     of_training, of_validation = (
         table.loc[(table["split"] == split) & (table["label"] == "normal"), "path"].iloc[0]
         for split in ("train", "val")
@@ -718,7 +718,7 @@ def test_kept_scores_do_where_the_data_are_not_at_hand(own_copy, tmp_path):
     found.__dict__["datamodule"] = None  # never asked for where it cannot be given
     assert config.is_file()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Run, "own_datamodule", lambda self: (_ for _ in ()).throw(DataError("elsewhere")))
+        patch.setattr(runs.Run, "own_radiographs", lambda self: (_ for _ in ()).throw(DataError("elsewhere")))
         again = validation_scores(found, scoring_of(found))
     assert all(np.array_equal(scores, first[name]) for name, scores in again.items())
 

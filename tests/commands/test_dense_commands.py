@@ -145,7 +145,7 @@ def test_a_run_of_an_older_version_takes_a_halo_too(runs, here, tmp_path):
     del config["halo"], config["scoring"], config["datamodule"]["halo"], config["module"]["halo"]
     file.write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
     run = load_run(tmp_path / "old", [f"halo={HALO}"])
-    assert (run.datamodule.halo, run.module.halo, load_run(tmp_path / "old").datamodule.halo) == (HALO, HALO, 0)
+    assert (run.radiographs.halo, run.module.halo, load_run(tmp_path / "old").radiographs.halo) == (HALO, HALO, 0)
 
 
 def test_predict_takes_both_ways(runs, here, files, tmp_path):

@@ -119,7 +119,7 @@ def test_frames_in_the_browser_are_counted_as_in_the_csv(run, browser):
 
 def test_a_reconstruction_is_the_mean_of_its_windows(run):
     opened = load_run(run)
-    data, scoring = opened.datamodule, scoring_of(opened)
+    data, scoring = opened.radiographs, scoring_of(opened)
     picture = np.asarray(data.images[0])
     made, residual = reconstructed(scoring, data.grid, picture)
     total, count = np.zeros(picture.shape), np.zeros(picture.shape)

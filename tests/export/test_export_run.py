@@ -51,7 +51,7 @@ def run_and_copy(exported, tmp_path):
 
 def test_an_exported_model_judges_as_its_run_does(exported):
     run, found = load_run(exported[0], ["trainer=cpu"]), ExportedPredictor(exported[1])
-    data = run.datamodule
+    data = run.radiographs
     rows = data.rows("test")[:9]
     images, content = data.store.images[rows], data.store.content(rows)
     images[0] = 0  # nothing to be seen: no lung

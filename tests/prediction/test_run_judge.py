@@ -28,7 +28,7 @@ def run(request, tmp_path_factory):
     monkey.setenv("PNEUMO_AD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     assert start("train", *arguments) == 0
     opened = load_run(folder)
-    assert len(opened.datamodule.store)  # opened here, in the cache that outlives a test
+    assert len(opened.radiographs.store)  # opened here, in the cache that outlives a test
     yield opened
     monkey.undo()
 
@@ -36,13 +36,13 @@ def run(request, tmp_path_factory):
 def test_scores_windows_and_maps_equal_those_of_an_evaluation(run):
     found = pd.read_csv(run.folder / "images.csv")
     windows = pd.read_csv(run.folder / "patches.csv")
-    store = run.datamodule.store
+    store = run.radiographs.store
     rows = np.array([store.table["image"].tolist().index(name) for name in found["image"]])
     judge = RunPredictor(run)
     judged = judge(store.images[rows], store.content(rows))
     np.testing.assert_allclose(judged.scores, found["score"], rtol=2e-5)
     np.testing.assert_allclose(judged.windows.ravel(), windows["score"], rtol=2e-4, atol=1e-5)
-    assert (judged.lung_fields == run.datamodule.lung_fields[rows]).all()
+    assert (judged.lung_fields == run.radiographs.lung_fields[rows]).all()
     assert np.isfinite(judged.maps).any()
     expected = found["anomalous"].astype(object)
     told = [("" if one is None else str(one)) for one in judge.standard.decisions(judged.scores)]
@@ -50,7 +50,7 @@ def test_scores_windows_and_maps_equal_those_of_an_evaluation(run):
 
 
 def test_radiographs_do_not_change_each_other(run):
-    store, judge = run.datamodule.store, RunPredictor(run)
+    store, judge = run.radiographs.store, RunPredictor(run)
     rows = np.arange(5)
     together = judge(store.images[rows], store.content(rows))
     alone = judge(store.images[rows[3:4]], store.content(rows[3:4]))

@@ -170,3 +170,8 @@ def test_a_run_is_gone_on_with_whatever_its_folder_is_called(tmp_path, monkeypat
     for typed in (tmp_path / "it's (1), [a]=b", "~/it's (1), [a]=b"):
         with pytest.raises(DataError, match=re.escape(f"resume={tmp_path}/it's (1), [a]=b: not a run folder")):
             complete("train", [f"resume={typed}", "data.root=/x (1)"])
+
+
+def test_of_a_key_that_is_gone_it_is_said_what_took_its_place():
+    with pytest.raises(ConfigError, match="^shards is gone: "):
+        check_known(["shards=3"], KEYS, "train")

@@ -1,0 +1,223 @@
+"""What an evaluation depends on beside data and weights: one frozen field for each option.
+
+An option is a key of `conf/train.yaml`, its interpolation in the node `evaluation` there, and a field here. The field
+says what a value changes, and every list of options is made from that: what may change after training, what `predict`
+takes, what kept scores and predictions depend on, what `metrics.json` records. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from pneumo_ad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# What a value changes: the scores of windows and radiographs; what is decided on them; what `evaluate` writes beside
+# that; or nothing but the time that it takes.
+Changes = Literal["scores", "decisions", "tables", "speed"]
+Plain: TypeAlias = dict[str, Any]  # a node of a config: `_target_` and arguments
+
+
+def _told(changes: Changes, key: str = "", *, windows: bool = False, fixed: bool = False) -> dict[str, Any]:
+    """What a field says of its option.
+
+    Args:
+        changes: What a value changes.
+        key: Key of `conf/train.yaml` that sets it; default: the field's name.
+        windows: Whether it says which windows there are.
+        fixed: Whether the weights depend on it, so that it cannot change after training.
+    """
+    return {"changes": changes, "key": key, "windows": windows, "fixed": fixed}
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How radiographs are scored and decided on, as plain values.
+
+    Attributes:
+        score: Node of the score.
+        aggregate: Node of what makes one score of a radiograph.
+        threshold: Node of the rule that finds thresholds.
+        false_alarm_rate: Declared share of normal radiographs, in (0, 1).
+        precision: Type that the net computes in: `float32` or `bfloat16`.
+        relative: Quantile of a radiograph's own scores by which they are divided, in (0, 1]; None leaves them.
+        map_of: `score` or `residual`: what anomaly maps are the mean of.
+        lungs: Node of the lung fields.
+        intensity: Node of what makes grey levels comparable.
+        view: `patch` or `image`: what the net sees.
+        image_size: Side, or height and width, of fitted radiographs in pixels.
+        fit: `squash` or `pad`.
+        patch: Side of a patch in pixels.
+        stride: Pixels from one window to the next.
+        cover: `inside` or `full`.
+        scoring: `windows` or `dense`.
+        halo: Pixels of surroundings that the net sees around each patch.
+        kept_windows: Windows of a radiograph that tables and patch metrics are made of at most; None keeps all.
+        matched: Whether radiographs are scored once more, matched in aspect, sharpness and intensity.
+        batch_size: Windows per forward pass; None leaves the choice to the device.
+        compile: Whether the net is compiled.
+
+    Raises:
+        ConfigError: A value that cannot be; names its key.
+    """
+
+    # In this order those that change scores or decisions make digests of earlier runs: new ones go to the end.
+    score: Plain = field(metadata=_told("scores"))
+    aggregate: Plain = field(metadata=_told("scores"))
+    threshold: Plain = field(metadata=_told("decisions"))
+    false_alarm_rate: float = field(metadata=_told("decisions"))
+    precision: str = field(metadata=_told("scores", "trainer.precision"))
+    relative: float | None = field(metadata=_told("scores"))
+    map_of: Literal["score", "residual"] = field(metadata=_told("scores"))
+    lungs: Plain = field(metadata=_told("scores"))
+    intensity: Plain = field(metadata=_told("scores"))
+    view: Literal["patch", "image"] = field(metadata=_told("scores", fixed=True))
+    image_size: int | list[int] = field(metadata=_told("scores", windows=True))
+    fit: Literal["squash", "pad"] = field(metadata=_told("scores", windows=True))
+    patch: int = field(metadata=_told("scores", windows=True))
+    stride: int = field(metadata=_told("scores", windows=True))
+    cover: Literal["inside", "full"] = field(metadata=_told("scores", windows=True))
+    scoring: Literal["windows", "dense"] = field(metadata=_told("scores"))
+    halo: int = field(metadata=_told("scores"))
+    kept_windows: int | None = field(metadata=_told("tables"))
+    matched: bool = field(metadata=_told("tables"))
+    batch_size: int | None = field(metadata=_told("speed", "eval_batch_size"))
+    compile: bool = field(metadata=_told("speed"))
+
+    def __post_init__(self) -> None:
+        if self.scoring not in ("windows", "dense"):
+            raise ConfigError(f"scoring={self.scoring} is not known; expected windows or dense")
+        if self.map_of not in ("score", "residual"):
+            raise ConfigError(f"map_of={self.map_of} is not known; expected score or residual")
+        if self.relative is not None and not (_is_number(self.relative) and 0 < self.relative <= 1):
+            raise ConfigError(f"relative={self.relative} must be a quantile in (0, 1], or null")
+        if not (_is_number(self.false_alarm_rate) and 0 < self.false_alarm_rate < 1):
+            raise ConfigError(f"false_alarm_rate={self.false_alarm_rate} must lie between 0 and 1")
+        if self.kept_windows is not None and not _is_whole(self.kept_windows):
+            raise ConfigError(
+                f"kept_windows={self.kept_windows} must be a whole number of windows of a radiograph, or null for all"
+            )
+        if self.batch_size is not None and not (_is_whole(self.batch_size) and self.batch_size >= 1):
+            raise ConfigError(
+                f"eval_batch_size={self.batch_size} must be a whole number of windows, at least 1, or null"
+            )
+        for key in ("compile", "matched"):
+            if not isinstance(getattr(self, key), bool):
+                raise ConfigError(f"{key}={getattr(self, key)} is not known; expected true or false")
+
+    @classmethod
+    def of(cls, config: DictConfig) -> EvaluationOptions:
+        """The options of a run, from the node `evaluation` of its config.
+
+        Args:
+            config: Composed or saved, with overrides applied.
+
+        Raises:
+            ConfigError: A value that cannot be, or one that is set within the node instead of at its own key.
+        """
+        from omegaconf import OmegaConf
+
+        for name, value in cast(Plain, OmegaConf.to_container(config.evaluation)).items():
+            key = KEYS.get(name)
+            if key is None or value != f"${{{key}}}":
+                instead = f"{key}={value}" if key else f"its options are {', '.join(KEYS)}"
+                raise ConfigError(f"evaluation.{name}={value} sets nothing; {instead}")
+        values = cast(Plain, OmegaConf.to_container(config.evaluation, resolve=True))
+        values["precision"] = "bfloat16" if "bf16" in str(values["precision"]) else "float32"
+        return cls(**values)
+
+    def changing(self, *what: Changes) -> dict[str, Any]:
+        """Options that change some of it, by name in the order of the fields.
+
+        Args:
+            what: Which of `Changes`.
+        """
+        return {name: getattr(self, name) for name in option_names(*what)}
+
+
+def option_names(*what: Changes, windows: bool = False) -> tuple[str, ...]:
+    """Names of options.
+
+    Args:
+        what: What they change; default: anything.
+        windows: Those alone that say which windows there are.
+
+    >>> option_names("decisions"), option_names(windows=True)
+    (('threshold', 'false_alarm_rate'), ('image_size', 'fit', 'patch', 'stride', 'cover'))
+    """
+    return tuple(
+        one.name
+        for one in fields(EvaluationOptions)
+        if (not what or one.metadata["changes"] in what) and (one.metadata["windows"] or not windows)
+    )
+
+
+def keys_that_may_change(*what: Changes) -> tuple[str, ...]:
+    """Top-level keys of a run's config that may be set after training.
+
+    Args:
+        what: What they change; default: anything.
+
+    >>> keys_that_may_change("decisions", "speed")
+    ('threshold', 'false_alarm_rate', 'eval_batch_size', 'compile')
+    """
+    free = (name for name in option_names(*what) if name not in FIXED)
+    return tuple(dict.fromkeys(KEYS[name].split(".")[0] for name in free))
+
+
+def option_help(*what: Changes) -> str:
+    """What usage texts say of the options that may be set after training; `{score}` stands for that group's choices.
+
+    Args:
+        what: What they change; default: anything.
+
+    >>> print(option_help("decisions"))
+      threshold=GROUP            {threshold}
+      false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
+    """
+    entries = re.split(r"\n(?=  \S)", _HELP.rstrip())
+    keys = keys_that_may_change(*what)
+    return "\n".join(entry for entry in entries if entry.split("=")[0].strip() in keys)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or isinstance(value, float)
+
+
+_HELP = """\
+  score=GROUP                {score}
+  aggregate=GROUP            {aggregate}; aggregate.of=pixels takes the map's pixels instead of patches
+  threshold=GROUP            {threshold}
+  false_alarm_rate=0.05      declared, for decisions that held-out normals alone fix
+  relative=0.2               divide scores by this quantile of the radiograph's own; null leaves them as they are
+  map_of=residual            maps are the mean of pixels' residuals instead of windows' scores
+  lungs=GROUP                {lungs}
+  intensity=GROUP            {intensity}
+  image_size=N               side, or [height,width], of fitted radiographs in pixels
+  fit=pad                    fitted with their aspect ratio kept; fit=squash does not keep it
+  patch=N                    side of a patch in pixels, where the net takes others
+  stride=N                   pixels from one window to the next
+  cover=full                 with windows flush to the border; cover=inside leaves them out
+  scoring=dense              the net over whole radiographs instead of window by window: the same scores, faster;
+                             needs a halo as wide as the net sees, and says which
+  halo=N                     show the net N pixels around each window
+  kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
+                             strides every k-th each way; maps and image scores are made of all; null keeps all
+  matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
+  trainer=GROUP              {trainer}; trainer.precision=bf16-mixed scores in bfloat16
+  eval_batch_size=N          windows per forward pass
+  compile=true               the net compiled; pays for many radiographs
+"""
+# Name of each option -> key of `conf/train.yaml` that sets it.
+KEYS = {one.name: one.metadata["key"] or one.name for one in fields(EvaluationOptions)}
+# Those that the weights depend on.
+FIXED: Sequence[str] = tuple(one.name for one in fields(EvaluationOptions) if one.metadata["fixed"])
