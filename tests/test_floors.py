@@ -221,4 +221,6 @@ def test_the_doors_that_others_are_promised():
     from pneumo_ad.commands.train import start_run
 
     assert pneumo_ad.start_run is start_run
-    assert {"check_table", "split_by_patient", "read_radiograph", "PatchDataModule"} <= set(pneumo_ad.data.__all__)
+    assert {"check_table", "split_by_patient", "read_radiograph", "PatchDataModule", "Radiographs"} <= set(
+        pneumo_ad.data.__all__
+    )

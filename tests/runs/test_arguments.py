@@ -173,5 +173,5 @@ def test_a_run_is_gone_on_with_whatever_its_folder_is_called(tmp_path, monkeypat
 
 
 def test_of_a_key_that_is_gone_it_is_said_what_took_its_place():
-    with pytest.raises(ConfigError, match="^shards is gone: "):
+    with pytest.raises(ConfigError, match=r"^shards is gone: "):
         check_known(["shards=3"], KEYS, "train")
