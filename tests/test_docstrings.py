@@ -98,7 +98,7 @@ def test_what_a_package_offers_is_in_all_and_all_is_there(name):
     offered = {
         alias.asname or alias.name
         for node in tree.body
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("pneumo_ad"))
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("pneumo_ad."))
         for alias in node.names
     }
     listed = getattr(package, "__all__", [])

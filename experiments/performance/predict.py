@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pneumo_ad.commands.predict import predict_files
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.lungs.segmenter import LungSegmenter
@@ -33,6 +32,7 @@ from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import OutputFolder, writable
 from pneumo_ad.prediction.opening import open_judge
 from pneumo_ad.prediction.pictures import Pictures
+from pneumo_ad.prediction.predict import predict_files
 from pneumo_ad.prediction.run_judge import RunPredictor
 
 

@@ -9,18 +9,15 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from pneumo_ad.data.fit import sides
-from pneumo_ad.data.sources.table import check_table
-from pneumo_ad.data.store.opening import check_on_error, open_store
-from pneumo_ad.data.store.parts import opened_part, part_folder, parts_there, remove_parts, split_table
-from pneumo_ad.data.store.store import Store, store_folder
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.compose import build
-from pneumo_ad.runs.jobs import end_with_parent
-from pneumo_ad.runs.trust import name_own
+from pneumo_ad.runs.command import Command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from pneumo_ad.data.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +29,15 @@ def prepare(config: DictConfig) -> None:
         ConfigError: `num_shards` or `shard` that cannot be, or another value that cannot.
         DataError: See `check_table` and `open_store`.
     """
+    from pneumo_ad.data.fit import sides
+    from pneumo_ad.data.sources.table import check_table
+    from pneumo_ad.data.store.opening import check_on_error, open_store
+    from pneumo_ad.data.store.parts import opened_part, part_folder, parts_there, remove_parts, split_table
+    from pneumo_ad.data.store.store import store_folder
+    from pneumo_ad.runs.compose import build
+    from pneumo_ad.runs.jobs import end_with_parent
+    from pneumo_ad.runs.trust import name_own
+
     if multiprocessing.current_process().name != "MainProcess":
         end_with_parent()  # a launcher's worker
     name_own(config)
@@ -99,3 +105,23 @@ def _make(
 def _arrays(store: Store) -> set[str]:
     """Names of what lies in a store."""
     return {file.name for file in store.folder.glob("*.npy")}
+
+
+def _load() -> Callable[..., object]:
+    return prepare
+
+
+def _run(arguments: list[str]) -> None:
+    from pneumo_ad.runs.hydra_command import run_hydra
+
+    # Whether there is something to do the stores tell, not a run folder.
+    run_hydra("prepare", arguments, _load, lambda config, load: load()(config))
+
+
+COMMAND = Command(
+    section="use",
+    place=4,
+    summary="decode and segment ahead of training, in shards",
+    example="data=... num_shards=8 [shard=3] [-m]",
+    run=_run,
+)

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pneumo_ad import doors
+
 if TYPE_CHECKING:
     from pneumo_ad.runs.run import Run, load_run
 
 __all__ = ["Run", "load_run"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pneumo_ad.runs import run
-
-    return getattr(run, name)
+__getattr__ = doors(__name__, {"run": "Run load_run"})

@@ -22,6 +22,7 @@ from omegaconf.errors import (
 
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.runs.grammar import hydra_words
 from pneumo_ad.runs.past import SPREAD, check_dropped
 from pneumo_ad.runs.search_path import as_override, key_of
 from pneumo_ad.runs.trust import check
@@ -102,7 +103,7 @@ def compose_config(
         try:
             return compose(name, [*as_override(search_path), *overrides], return_hydra_config=hydra_too)
         except (HydraException, OmegaConfBaseException, ValueError) as reason:
-            raise ConfigError(*str(reason).splitlines()) from reason
+            raise ConfigError(hydra_words(reason)) from reason
 
 
 def compose_job(
@@ -185,8 +186,7 @@ def change_saved(
             else:
                 OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as reason:
-        where_to = getattr(reason, "full_key", None)
-        raise ConfigError(f"{f'{where_to}: ' if where_to else ''}{reason}".splitlines()[0]) from reason
+        raise ConfigError(hydra_words(reason)) from reason
     return config
 
 

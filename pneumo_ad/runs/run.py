@@ -134,36 +134,6 @@ class Run:
         return load_run(self.folder, self.own_overrides, str(self.checkpoint)).radiographs
 
 
-def of_run(overrides: Sequence[str], command: str, **own: str) -> tuple[dict[str, str], list[str]]:
-    """What a command that takes `run=RUN` was given.
-
-    Args:
-        overrides: Its arguments.
-        command: Its name, for the message.
-        own: Further keys of its own, with their defaults.
-
-    Returns:
-        Its own keys (with `run` and `output`), and the overrides of the run's config.
-
-    Raises:
-        ConfigError: No `run=`.
-
-    >>> of_run(["run=r", "stride=4"], "evaluate", subset="")
-    ({'run': 'r', 'output': '', 'subset': ''}, ['stride=4'])
-    """
-    found = {"run": "", "output": "", **own}
-    rest = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key in found:
-            found[key] = value
-        else:
-            rest.append(override)
-    if not found["run"]:
-        raise ConfigError(f"run=RUN_FOLDER must be given: pneumo-ad {command} run=runs/paper/2026-01-31_12-00-00")
-    return found, rest
-
-
 def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Run:
     """Rebuild a run from its folder.
 

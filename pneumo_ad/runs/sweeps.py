@@ -9,7 +9,6 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
+from pneumo_ad.runs.arguments import choices, expanded
 from pneumo_ad.runs.dot_hydra import CONFIG, OVERRIDES, read_config_name, read_overrides
+from pneumo_ad.runs.grammar import for_hydra
 from pneumo_ad.runs.past import check_dropped, shipped, to_today
 from pneumo_ad.runs.record import read_run_json, runs_below, status
 from pneumo_ad.runs.resolvers import short
@@ -59,15 +60,16 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
     resumed = [one for one in typed if one.startswith("resume=")]
+    typed = [for_hydra(one) for one in typed if one not in resumed]
     if resumed:
-        folder = Path(resumed[-1].removeprefix("resume="))
+        folder = Path(expanded(resumed[-1].removeprefix("resume=")))
         if {"-m", "--multirun"} & set(options):
             raise ConfigError(f"resume={folder} goes on with one run; leave out -m")
-        return [*options, *_of_run(config_name, folder, [one for one in typed if one not in resumed])]
+        return [*options, *_of_run(config_name, folder, typed)]
     check_dropped(key_of(one) for one in typed)
     _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
-        return list(arguments)
+        return [*options, *typed]
     try:
         # Typed twice, the last counts, as in a single run; a multirun would take both for axes.
         last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
@@ -75,7 +77,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         parsed = OverridesParser.create().parse_overrides(typed)
         axes = _axes(config_name, parsed, options)
     except (HydraException, OmegaConfBaseException):
-        return list(arguments)  # Hydra says what is wrong with them
+        return [*options, *typed]  # Hydra says what is wrong with them
     if axes and "hydra.mode=RUN" not in typed:
         given = {one.key_or_group for one in parsed}
         typed = [*(f"{key}={values}" for key, values in axes.items() if key not in given), *typed]
@@ -92,11 +94,10 @@ def _refuse_no_choice(typed: Sequence[str]) -> None:
     """
     for one in typed:
         group, _, value = one.lstrip("+").partition("=")
-        folder = files("pneumo_ad.conf") / group
-        if value == "null" and folder.is_dir():
-            found = (file.name.partition(".yaml") for file in folder.iterdir())
-            choices = ", ".join(sorted(name for name, yaml, _ in found if yaml))
-            raise ConfigError(f"{one}: a group takes the name of a choice, or is left out; there are {choices}")
+        if value == "null" and (names := choices(group)):
+            raise ConfigError(
+                f"{one}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
+            )
 
 
 def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) -> dict[str, Any]:

@@ -19,15 +19,15 @@ from pneumo_ad.clustering import DESCRIPTIONS, METHODS, train_embedding
 from pneumo_ad.clustering import figures as cluster_figures
 from pneumo_ad.clustering.agreement import best_match_macro_f1
 from pneumo_ad.clustering.figures import CLUSTER_COLOURS
-from pneumo_ad.commands.cluster import (
+from pneumo_ad.commands.cluster import cluster
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.evaluation.clusters import (
     CHANCE,
     _windows_to_fit_on,
-    cluster,
     cluster_run,
     measure_clusters,
     print_clusters,
 )
-from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import KINDS
 from pneumo_ad.metrics import macro_f1
 from pneumo_ad.metrics.catalogue import GroundTruth
@@ -93,7 +93,7 @@ def run(trained, tmp_path, monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures cost most of the time and are looked at in one test."""
-    monkeypatch.setattr("pneumo_ad.commands.cluster._draw", lambda *arguments: None)
+    monkeypatch.setattr("pneumo_ad.evaluation.clusters._draw", lambda *arguments: None)
 
 
 class Copies(torch.nn.Module):

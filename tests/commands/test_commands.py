@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -25,6 +24,7 @@ from PIL import Image
 from running import start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import pneumo_ad
 from pneumo_ad import cli
 from pneumo_ad.clustering.embedding import train_embedding
 from pneumo_ad.errors import ConfigError, DataError
@@ -226,6 +226,19 @@ def test_evaluate_repeats_what_training_measured(command, run):
     assert "AUROC" in said.out
 
 
+def test_evaluate_predict_and_compare_from_python_are_the_commands(command, run, others, undrawn):
+    assert command("evaluate", f"run={run}", "stride=16", "matched=false", "output=typed").status == 0
+    found = pneumo_ad.evaluate(["stride=16"], run=run, matched=False, output="called", checkpoint=None)
+    assert found == Path("called")
+    assert metrics_of(found) == metrics_of(Path("typed"))
+    judged = pneumo_ad.predict(run=run, input=others / "images", output="judged", overlays=False, maps="none")
+    assert judged.new == 13
+    assert [file.name for file in Path("judged").iterdir() if file.is_dir()] == []
+    assert [one.name for one in pneumo_ad.compare(str(run.parent), sort="image/auroc").runs] == [run.name]
+    with pytest.raises(ConfigError, match=r"^strid=4 is not known; did you mean stride\?$"):
+        pneumo_ad.evaluate(run=run, strid=4)
+
+
 def test_evaluate_on_other_data_writes_beside_and_measures_all_of_them(command, run, others):
     before = (run / "metrics.json").read_bytes()
     said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}")
@@ -305,7 +318,7 @@ def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(co
     assert command("report", *fine, "images=2", "output=report.html").status == 0
     assert "every 12 pixels" in Path("report.html").read_text()
     monkeypatch.setattr("pneumo_ad.clustering.description.train_embedding", partial(train_embedding, steps=5))
-    monkeypatch.setattr("pneumo_ad.commands.cluster._draw", lambda *_: None)
+    monkeypatch.setattr("pneumo_ad.evaluation.clusters._draw", lambda *_: None)
     assert command("cluster", *fine, "output=clusters").status == 0
     assert len(pd.read_csv("clusters/clusters.csv")) == 25 * metrics_of(run)["counts/images"]
 
@@ -471,16 +484,21 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("patchh=8", "Could not override 'patchh'"),
-        ("net=resnet", "Could not find 'net/resnet'"),
-        ("net.widht=4", "Could not override 'net.widht'"),
-        ("nett=unet", "Could not override 'nett'"),
+        ("patchh=8", "patchh is not known; did you mean patch?"),
+        ("net=resnet", "net=resnet is not known; did you mean unet? There are autoencoder, "),
+        ("net.widht=4", "net.widht is not known; did you mean net.width?"),
+        ("nett=unet", "nett is not known; did you mean net?"),
+        ("patch", "patch is not known; expected KEY=VALUE"),
+        ("data.root=a,b", "several values need -m, which sweeps; as one: 'data.root=\"a,b\"'"),
+        ("data.root=[a", "data.root=[a: cannot be read; as plain text data.root takes 'data.root=\"[a\"'"),
     ],
 )
-def test_an_unknown_override_is_refused_with_hydras_own_message(command, override, words):
+def test_an_override_that_hydra_cannot_take_is_refused_in_a_line(command, override, words):
     said = command("train", *TINY, override)
-    assert said.status not in (0, None)
-    assert words in said.err
+    assert said.status == 2
+    (line,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert words in line
+    assert "Traceback" not in said.err
     assert not Path("runs").exists()
 
 
@@ -525,9 +543,12 @@ def test_stores_are_listed_and_cleared(command, others):
     assert f"no store 'abc'; there are: {keys[1]}" in said.err
     assert command("store", "clear=all").status == 0
     assert "in 0 stores" in command("store").out
-    for wrong in ("clear", "clear=", "remove=all"):
+    for wrong, words in (
+        ("clear", "did you mean clear=...?"),
+        ("remove=all", "remove=all is not known; expected clear=KEY"),
+    ):
         said = command("store", wrong)
-        assert (said.status, "expected clear=KEY or clear=all" in said.err) == (2, True)
+        assert (said.status, words in said.err) == (2, True)
 
 
 def test_clearing_all_also_removes_what_a_killed_build_left(command, cache):
@@ -565,23 +586,13 @@ def test_without_a_command_the_commands_are_listed(command, words):
 def test_an_unknown_command_hints_at_the_nearest(command):
     said = command("trian")
     assert said.status == 2
-    assert "unknown command 'trian'; did you mean 'train'?" in said.err
+    assert "unknown command 'trian'; did you mean train?" in said.err
     said = command("xyz")
     assert said.status == 2
-    explained = re.findall(r"^    ([a-z-]+) {2}", cli.USAGE, re.M)
+    explained = re.findall(r"^    ([a-z-]+) {2}", cli.overview(), re.M)
     assert len(explained) > 9
     known = said.err.partition("Commands: ")[2].strip().split(", ")
     assert sorted(known) == sorted(explained)
-
-
-def test_help_comes_in_under_a_second():
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - started)
-    assert "pneumo-ad COMMAND" in done.stdout
-    assert min(seconds) < 1
 
 
 def test_the_installed_command_is_this_one():
@@ -633,7 +644,7 @@ def test_two_processes_do_not_write_one_evaluation(command, run, monkeypatch):
         said = command("evaluate", f"run={run}")
         assert said.status == 2
         assert f"{run}: another process is at this run" in said.err
-    monkeypatch.setattr("pneumo_ad.commands.evaluate.evaluate_run", lambda run, output, subset: output)
+    monkeypatch.setattr("pneumo_ad.evaluation.evaluate.evaluate_run", lambda run, output, subset: output)
     monkeypatch.setattr("pneumo_ad.evaluation.summary.print_evaluation", lambda *arguments: None)
     Path("out").mkdir()
     with FileLock(run / ".lock"):

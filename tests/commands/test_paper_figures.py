@@ -314,7 +314,7 @@ def test_a_classifier_is_trained_once_beside_the_run_and_told(run, monkeypatch, 
         asked.append(folder)
         return classifier
 
-    monkeypatch.setattr("pneumo_ad.commands.figures.classifier_beside", train)
+    monkeypatch.setattr("pneumo_ad.evaluation.paper_figures.classifier_beside", train)
     caplog.set_level("INFO")
     assert start("figures", f"run={run}", "only=2") == 0
     assert asked == [run]

@@ -195,7 +195,7 @@ def test_a_net_of_whole_radiographs_has_a_report_without_reconstructions(tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["images=none"], "images=none must be a whole number"),
+        (["images=none"], "images=none is not known; expected a whole number, at least 1"),
         (["images=0"], "at least 1"),
         (["output={run}"], "must name an HTML file"),
         (["output=/proc/no/page.html"], "cannot be written to"),

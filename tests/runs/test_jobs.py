@@ -118,7 +118,7 @@ def test_yaml_from_elsewhere_is_found_again(tmp_path, monkeypatch):
 
 def test_a_failed_run_is_tried_again(capfd, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr("pneumo_ad.commands.train._try_out", lambda *_: 1 / 0)
+        broken.setattr("pneumo_ad.runs.training.try_out", lambda *_: 1 / 0)
         assert start("train", *TINY, "hydra.run.dir=run") == 1
     assert status(Path("run")) == Status("failed", "ZeroDivisionError: division by zero")
     assert start("train", *TINY, "hydra.run.dir=run") == 0

@@ -15,13 +15,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 from running import start, story
 
-from pneumo_ad.commands.classify import load_classifier
 from pneumo_ad.commands.train import start_run
 from pneumo_ad.data.store.contents import read_contents
 from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.data.store.store import earlier_key
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import WEIGHTS
+from pneumo_ad.runs.classifying import load_classifier
 from pneumo_ad.runs.run import load_run
 
 SMALL = [

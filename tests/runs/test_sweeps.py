@@ -77,10 +77,10 @@ def test_a_run_that_fails_fails_alone_with_its_reason(capfd):
 
 
 def test_an_unexpected_error_fails_alone_too(capfd, monkeypatch):
-    from pneumo_ad.commands import train
+    from pneumo_ad.runs import training
 
-    built = train.build_parts
-    monkeypatch.setattr(train, "build_parts", lambda config: built(config) if config.seed else 1 / 0)
+    built = training.build_parts
+    monkeypatch.setattr(training, "build_parts", lambda config: built(config) if config.seed else 1 / 0)
     assert start("train", "--multirun", *SHORT, "seed=0,1", "name=broken") == 1
     assert {name: run["status"] for name, run in runs(only("sweeps/broken/*")).items()} == {
         "seed=0": "failed",
@@ -105,14 +105,14 @@ def test_sigterm_ends_the_sweep_and_the_same_command_does_the_rest(monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("net=unet,resnet", "Could not find 'net/resnet'"),
-        ("experiment=ablate_los", "Could not find 'experiment/ablate_los'"),
-        ("net.widht=4,8", "Could not override 'net.widht'"),
+        ("net=unet,resnet", "net=resnet is not known; did you mean unet?"),
+        ("experiment=ablate_los", "experiment=ablate_los is not known; did you mean ablate_loss?"),
+        ("net.widht=4,8", "net.widht is not known; did you mean net.width?"),
         ("seed=0,,1", "seed=0,,1"),
     ],
 )
 def test_what_hydra_does_not_know_is_refused_before_anything_starts(wrong, words, capfd):
-    assert start("train", "--multirun", *SHORT, wrong) == 1
+    assert start("train", "--multirun", *SHORT, wrong) == 2
     assert not list(Path().rglob("run.json"))
     assert words in capfd.readouterr().err
 

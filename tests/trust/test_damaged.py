@@ -353,7 +353,7 @@ def test_a_graph_of_other_sides_is_told_before_a_picture_of_that_size_is_made(ma
 @pytest.mark.parametrize("kind", ["text", "binary", "folder", "pipe", "nowhere"])
 def test_what_is_no_study_is_named(tmp_path, kind):
     pytest.importorskip("optuna")
-    from pneumo_ad.commands.tune import _open_study
+    from pneumo_ad.runs.search import _open_study
 
     file = tmp_path / "study.db"
     _open_study(file, "search", "maximize")

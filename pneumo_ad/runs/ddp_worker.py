@@ -1,4 +1,4 @@
-"""Processes that train one run together: `python -m pneumo_ad.commands.ddp_worker RUN [PROCESSES]`; see `runs.ddp`."""
+"""Processes that train one run together: `python -m pneumo_ad.runs.ddp_worker RUN [PROCESSES]`; see `runs.ddp`."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def train_one_of_several(run_dir: Path) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if os.environ["RANK"] != "0":
         warnings.simplefilter("ignore")  # the first process says the same
-    from pneumo_ad.commands.train import build_parts, fit
     from pneumo_ad.loggers import closing
     from pneumo_ad.runs.compose import build_all
     from pneumo_ad.runs.run_config import saved_config
+    from pneumo_ad.runs.training import build_parts, fit
 
     config = saved_config(run_dir)
     try:
