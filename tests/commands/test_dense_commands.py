@@ -38,7 +38,7 @@ def metrics(folder):
 
 def test_dense_and_windows_evaluate_alike_with_a_halo(runs, here, tmp_path, capsys):
     dense = metrics(runs / "halo")
-    assert (dense["about"]["scoring"], dense["about"]["halo"]) == ("dense", HALO)
+    assert (dense["about"]["options"]["scoring"], dense["about"]["options"]["halo"]) == ("dense", HALO)
     assert start("evaluate", f"run={runs}/halo", "scoring=windows", f"output={tmp_path}/out") == 0
     windows = metrics(tmp_path / "out")
     assert dense.keys() == windows.keys()
