@@ -26,6 +26,7 @@ from pneumo_ad.runs.compose import change_saved
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.options import windows_of
 from pneumo_ad.runs.past import as_first_known
+from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import FIXED, Run
 from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.scorer import check_finite
@@ -86,9 +87,9 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
         DataError: They are not kept, or damaged, and the run's own data are not at hand.
     """
     own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
-    depends = _digested(
-        EvaluationOptions.of(own), cast(dict[str, Any], OmegaConf.to_container(own.datamodule, resolve=True))
-    )
+    data_node = cast(dict[str, Any], OmegaConf.to_container(own.datamodule, resolve=True))
+    data_node["shards"] = read_run_json(run.folder).get("shards", 1)  # an argument of 0.1.0, which its digests hold
+    depends = _digested(EvaluationOptions.of(own), data_node)
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
     depends.append(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)))
     split = run.folder / "split.csv"
