@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,14 +74,10 @@ def _print(metrics: dict[str, float], title: str) -> None:
             )
 
 
-def _load() -> Callable[..., object]:
-    return classify
-
-
 def _run(arguments: list[str]) -> None:
     from pneumo_ad.runs.hydra_command import run_hydra
 
-    run_hydra("classify", arguments, _load)
+    run_hydra("classify", arguments, classify)
 
 
 COMMAND = Command(

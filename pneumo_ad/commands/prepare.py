@@ -107,15 +107,11 @@ def _arrays(store: Store) -> set[str]:
     return {file.name for file in store.folder.glob("*.npy")}
 
 
-def _load() -> Callable[..., object]:
-    return prepare
-
-
 def _run(arguments: list[str]) -> None:
     from pneumo_ad.runs.hydra_command import run_hydra
 
     # Whether there is something to do the stores tell, not a run folder.
-    run_hydra("prepare", arguments, _load, lambda config, load: load()(config))
+    run_hydra("prepare", arguments, prepare, has_folder=False)
 
 
 COMMAND = Command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,14 +131,10 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
     return load_run(folder)
 
 
-def _load() -> Callable[..., object]:
-    return train
-
-
 def _run(arguments: list[str]) -> None:
     from pneumo_ad.runs.hydra_command import run_hydra
 
-    run_hydra("train", arguments, _load)
+    run_hydra("train", arguments, train)
 
 
 COMMAND = Command(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,14 +103,10 @@ def _print(metrics: dict[str, float]) -> None:
     Console(highlight=False).print(table)
 
 
-def _load() -> Callable[..., object]:
-    return train_lungs
-
-
 def _run(arguments: list[str]) -> None:
     from pneumo_ad.runs.hydra_command import run_hydra
 
-    run_hydra("train_lungs", arguments, _load)
+    run_hydra("train_lungs", arguments, train_lungs)
 
 
 COMMAND = Command(

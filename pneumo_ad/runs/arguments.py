@@ -167,7 +167,7 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
         if equals and name in known:
             own[name] = _read(known[name], text)
             changes += [argument] if known[name].measures else []
-        elif takes_names and (not equals or Path(argument).is_dir()):
+        elif takes_names and (Path(argument).is_dir() or not (equals or argument.startswith("-"))):
             names.append(argument)
         elif not equals and not argument.startswith("~"):
             raise ConfigError(f"{argument} is not known; expected KEY=VALUE{_meant(argument, known)}")

@@ -16,16 +16,14 @@ Work = Callable[..., object]
 _FAILED = "error: "
 
 
-def run_hydra(
-    config_name: str, arguments: Sequence[str], load: Callable[[], Work], do: Callable[..., object] | None = None
-) -> None:
+def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder: bool = True) -> None:
     """Hand over to Hydra.
 
     Args:
         config_name: A config of `pneumo_ad.conf`; the command's name, with `_` for `-`.
         arguments: As typed.
-        load: Gives the work; called only where there is something to do, as it imports what the work needs.
-        do: What does a job, from its config and `load`; `run_job` by default.
+        work: Does a job, given its config; imports what it needs when it is called.
+        has_folder: Whether a job has a run folder, which says whether it is done already.
 
     Raises:
         ConfigError: Overrides that Hydra cannot take, in a line.
@@ -40,19 +38,23 @@ def run_hydra(
     from pneumo_ad.runs.jobs import run_job
     from pneumo_ad.runs.sweeps import complete
 
-    do = do or run_job
+    def do(config: DictConfig) -> None:
+        if has_folder:
+            run_job(config, lambda: work)
+        else:
+            work(config)
 
     @hydra.main(version_base="1.3", config_path="pkg://pneumo_ad.conf", config_name=config_name)
     def task(config: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             try:
-                do(config, load)
+                do(config)
             except UserError as reason:  # told when all jobs are through, of one; an exit would end them
                 logging.getLogger(__name__).error("%s", reason)
                 raise CompactHydraException(f"{_FAILED}{reason}") from None
         else:
             with ending_in_words():
-                do(config, load)
+                do(config)
 
     sys.argv = [f"pneumo-ad {config_name.replace('_', '-')}", *complete(config_name, arguments)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a page of its own, and exits
