@@ -80,7 +80,10 @@ def to_today(config: DictConfig) -> DictConfig:
     >>> to_today(OmegaConf.create({"module": {"_target_": "pneumo_ad.module.PatchAutoencoder", "halo": "${halo}"}}))
     {'module': {'_target_': 'pneumo_ad.modules.PatchAutoencoder', 'halo': '${halo}'}}
     """
-    plain = _with(ADDED_TO, _without_dropped(_renamed(OmegaConf.to_container(config), RENAMED)))
+    saved = _renamed(OmegaConf.to_container(config), RENAMED)
+    plain = _with(ADDED_TO, _without_dropped(saved))
+    if saved.get("missing_shards") == "skip":  # radiographs of the run may be missing, and others have come
+        plain["on_error"] = "skip"
     if "patch" in plain:  # a training of patches, not `classify` or `train-lungs`
         new = {key: value for key, value in ADDED.items() if key not in plain}
         plain |= {key: _default(key) if value == TODAY else value for key, value in new.items()}

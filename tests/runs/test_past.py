@@ -93,6 +93,7 @@ def test_what_is_gone_is_left_out_where_it_stood_and_nowhere_else():
     today = to_today(OmegaConf.create({"patch": 8, **SHARDED, "datamodule": data, "mine": SHARDED}))
     assert not SHARDED.keys() & {*today, *today.datamodule}
     assert today.mine == SHARDED
+    assert today.on_error == "skip"
     assert today.datamodule._target_ == "pneumo_ad.data.PatchDataModule"
 
 
