@@ -157,7 +157,7 @@ def test_nothing_imports_experiments():
 
 def test_imports_are_found_however_they_are_written():
     folder = PACKAGE / "data" / "phantom"
-    assert "pneumo_ad.data.phantom.draw" in ours(folder / "files.py")
+    assert "pneumo_ad.data.phantom.draw" in ours(folder / "write.py")
     assert "figures" in rooms(PACKAGE / "evaluation" / "pictures.py")
     assert "torch" in imports_of(PACKAGE / "nets" / "output.py")
     assert "pneumo_ad.runs.training" in ours(PACKAGE / "commands" / "train.py")  # inside a function

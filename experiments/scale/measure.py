@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.data.datasets import ExhaustivePatches, already_a_batch
 from pneumo_ad.data.samplers import EpochShuffle, Share
-from pneumo_ad.data.sources.files import list_files
+from pneumo_ad.data.sources.paths import list_files
 from pneumo_ad.data.sources.table import check_table
 from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.data.store.store import store_key

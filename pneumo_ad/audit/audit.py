@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from pneumo_ad.audit.duplicates import find_duplicates
-from pneumo_ad.audit.figures import class_distributions
 from pneumo_ad.audit.findings import boundaries, count, pair_table, sentences, shortcut_table, sizes, straddlers
+from pneumo_ad.audit.plots import class_distributions
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.store.opening import open_store

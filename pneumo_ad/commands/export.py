@@ -52,11 +52,11 @@ def export_run(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     from dataclasses import replace
 
     from pneumo_ad.evaluation.summary import read_metrics
+    from pneumo_ad.export.exported_predictor import ExportedPredictor
     from pneumo_ad.export.formats import format_named, other_formats
-    from pneumo_ad.export.judge import ExportedPredictor
     from pneumo_ad.export.parity import check_parity
     from pneumo_ad.export.write import check_graph, folder_to_be, some_radiographs, write_graphs, write_words
-    from pneumo_ad.prediction.run_judge import RunPredictor
+    from pneumo_ad.prediction.run_predictor import RunPredictor
     from pneumo_ad.runs.sweeps import folder_name
     from pneumo_ad.saved import is_there
 

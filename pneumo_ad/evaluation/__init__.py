@@ -9,8 +9,8 @@ from pneumo_ad import doors
 if TYPE_CHECKING:
     from pneumo_ad.evaluation.clusters import cluster_run, print_clusters
     from pneumo_ad.evaluation.evaluate import evaluate_run
-    from pneumo_ad.evaluation.evidence import gather_evidence
     from pneumo_ad.evaluation.examination import Examination, examine
+    from pneumo_ad.evaluation.ground_truth import gather_ground_truth
     from pneumo_ad.evaluation.paper_figures import draw_for_run
     from pneumo_ad.evaluation.report import page_of
     from pneumo_ad.evaluation.summary import print_evaluation, read_metrics
@@ -21,7 +21,7 @@ __all__ = [
     "draw_for_run",
     "evaluate_run",
     "examine",
-    "gather_evidence",
+    "gather_ground_truth",
     "page_of",
     "print_clusters",
     "print_evaluation",
@@ -33,7 +33,7 @@ __getattr__ = doors(
     {
         "clusters": "cluster_run print_clusters",
         "evaluate": "evaluate_run",
-        "evidence": "gather_evidence",
+        "ground_truth": "gather_ground_truth",
         "examination": "Examination examine",
         "paper_figures": "draw_for_run",
         "report": "page_of",

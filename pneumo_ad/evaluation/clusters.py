@@ -23,15 +23,15 @@ from pneumo_ad.clustering import (
     fit_clusters,
     train_description,
 )
-from pneumo_ad.clustering import figures as cluster_figures
+from pneumo_ad.clustering import plots as cluster_plots
 from pneumo_ad.clustering.agreement import CLUSTERS, agreement, best_match
 from pneumo_ad.clustering.description import Features
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import typical_places
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
@@ -98,7 +98,7 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
     features = describe.every(dataset, batch_size_at(run.options, device), "describing")
     found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
-    evidence = gather_evidence(data, rows, kept)
+    evidence = gather_ground_truth(data, rows, kept)
     metrics, omitted, match = measure_clusters(evidence, found, seed)
     of_thresholds, missing = _thresholds(evaluation, subset, data.store.key)
     metrics |= of_thresholds | counts(evidence) | {"counts/images_seen_in_training": seen}
@@ -243,11 +243,11 @@ def _draw(
     standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
     title = "Difference images in the plane of their plain features"
     title += ", clusters coloured by their best match" if match else ""
-    figures = {"projection": cluster_figures.projection(standardised, groupings, FEATURES, title)}
+    figures = {"projection": cluster_plots.projection(standardised, groupings, FEATURES, title)}
     patches = [_at_ranks(dataset, by_kmeans == c, features["sad"][:, 0]) for c in range(CLUSTERS)]
     residuals = [difference_images(describe.net, part, describe.halo).cpu().numpy()[:, 0] for part in patches]
     named = [f"{word}\n{int((by_kmeans == c).sum()):,} windows" for c, word in enumerate(words)]
-    figures["difference_images"] = cluster_figures.draw_difference_images(
+    figures["difference_images"] = cluster_plots.draw_difference_images(
         [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
@@ -259,7 +259,7 @@ def _draw(
         ]
         for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
     }
-    figures["where_clusters_lie"] = cluster_figures.where_clusters_lie(
+    figures["where_clusters_lie"] = cluster_plots.where_clusters_lie(
         [np.asarray(data.images[row]) for row in rows],
         shapes,
         dataset.grid,

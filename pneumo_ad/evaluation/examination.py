@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
-from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import TRIVIAL, Scoring, placed
 from pneumo_ad.metrics.catalogue import GroundTruth
@@ -58,7 +58,7 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
         rows: (I,) row numbers in the table.
     """
     grid = scoring.kept(data)
-    evidence = gather_evidence(data, rows, grid)
+    evidence = gather_ground_truth(data, rows, grid)
     names, numbers = scoring.names(data), data.grid.numbers_of(grid)
     names_of = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
     window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}

@@ -19,8 +19,8 @@ from pneumo_ad import figures
 from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.earlier import earlier_scores
-from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import Examination, typical_places
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
 from pneumo_ad.evaluation.pictures import (
     BY_KIND,
@@ -127,7 +127,7 @@ class Material:
     @cached_property
     def evidence(self) -> GroundTruth:
         """What masks and labels tell."""
-        return gather_evidence(self.data, self.rows, self.grid)
+        return gather_ground_truth(self.data, self.rows, self.grid)
 
     @cached_property
     def result(self) -> Examination:

@@ -8,7 +8,7 @@ from pneumo_ad import doors
 
 if TYPE_CHECKING:
     from pneumo_ad.export.description import ModelDescription, read_description
-    from pneumo_ad.export.judge import ExportedPredictor
+    from pneumo_ad.export.exported_predictor import ExportedPredictor
     from pneumo_ad.export.parity import Parity, check_parity
     from pneumo_ad.export.pipeline import Pipeline
 
@@ -18,7 +18,7 @@ __getattr__ = doors(
     __name__,
     {
         "description": "ModelDescription read_description",
-        "judge": "ExportedPredictor",
+        "exported_predictor": "ExportedPredictor",
         "parity": "Parity check_parity",
         "pipeline": "Pipeline",
     },

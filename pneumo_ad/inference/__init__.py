@@ -2,7 +2,7 @@
 
 from pneumo_ad.inference.dense import check_dense, score_densely
 from pneumo_ad.inference.forward import forward
-from pneumo_ad.inference.maps import MapOf
+from pneumo_ad.inference.mean_maps import MapOf
 from pneumo_ad.inference.radiographs import Loaded, Mode, Scorable, Scored, finite_radiographs
 from pneumo_ad.inference.whole import score_whole_radiographs
 from pneumo_ad.inference.windows import score_radiographs

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DamagedError, UserError
 from pneumo_ad.labels import IN_OPACITY
-from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.leaderboard.gather import natural
 from pneumo_ad.leaderboard.groups import Comparison, Replicates, read_images
-from pneumo_ad.runs.maps import read_maps
+from pneumo_ad.leaderboard.plots import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.runs.run import load_run
+from pneumo_ad.runs.sampled_maps import read_maps
 from pneumo_ad.saved import GIB, read_table
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pneumo_ad import doors
 
 if TYPE_CHECKING:
-    from pneumo_ad.prediction.files import File, find_files
-    from pneumo_ad.prediction.maps import read_map
-    from pneumo_ad.prediction.opening import open_judge
+    from pneumo_ad.prediction.inputs import File, find_files
+    from pneumo_ad.prediction.map_files import read_map
+    from pneumo_ad.prediction.opening import open_predictor
     from pneumo_ad.prediction.predict import Predicted, predict_files, predict_folder
-    from pneumo_ad.prediction.run_judge import RunPredictor
+    from pneumo_ad.prediction.run_predictor import RunPredictor
     from pneumo_ad.prediction.summary import print_prediction
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "Predicted",
     "RunPredictor",
     "find_files",
-    "open_judge",
+    "open_predictor",
     "predict_files",
     "predict_folder",
     "print_prediction",
@@ -29,11 +29,11 @@ __all__ = [
 __getattr__ = doors(
     __name__,
     {
-        "files": "File find_files",
-        "maps": "read_map",
-        "opening": "open_judge",
+        "inputs": "File find_files",
+        "map_files": "read_map",
+        "opening": "open_predictor",
         "predict": "Predicted predict_files predict_folder",
-        "run_judge": "RunPredictor",
+        "run_predictor": "RunPredictor",
         "summary": "print_prediction",
     },
 )

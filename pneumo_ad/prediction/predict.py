@@ -16,9 +16,9 @@ from tqdm.auto import tqdm
 from pneumo_ad import __version__
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.inference.predictor import Predictor
-from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
-from pneumo_ad.prediction.opening import open_judge
+from pneumo_ad.prediction.inputs import File, find_files
+from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import outcomes
 from pneumo_ad.prediction.report import page_of_files
@@ -75,7 +75,7 @@ def predict_folder(
     _check_apart(source, output)
     check_folder(output, overwrite)
     files = find_files(source, output)  # before anything heavy is opened
-    judge = open_judge(run, overrides, checkpoint)
+    judge = open_predictor(run, overrides, checkpoint)
     asked: dict[str, Any] = {
         "run": printable(str(run.absolute())),
         "judge": judge.identity,

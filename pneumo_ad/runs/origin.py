@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.data.fit import sides
-from pneumo_ad.data.sources.files import path_column
+from pneumo_ad.data.sources.paths import path_column
 from pneumo_ad.data.store.contents import FILE, changed_files, read_contents
 from pneumo_ad.data.store.store import Store, earlier_key
 from pneumo_ad.errors import DataError, UserError

@@ -16,9 +16,9 @@ from running import TINY, start
 from sklearn.metrics import adjusted_rand_score
 
 from pneumo_ad.clustering import DESCRIPTIONS, METHODS, train_embedding
-from pneumo_ad.clustering import figures as cluster_figures
+from pneumo_ad.clustering import plots as cluster_plots
 from pneumo_ad.clustering.agreement import best_match_macro_f1
-from pneumo_ad.clustering.figures import CLUSTER_COLOURS
+from pneumo_ad.clustering.plots import CLUSTER_COLOURS
 from pneumo_ad.commands.cluster import cluster
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.clusters import (
@@ -247,7 +247,7 @@ def test_a_pixel_is_painted_as_most_of_its_windows():
     clusters = np.zeros((1, len(grid)), dtype=np.int8)
     clusters[0, grid.positions[:, 1] >= 4] = 2  # only these cover the last two columns
     image = np.zeros((8, 8), dtype=np.uint8)
-    figure = cluster_figures.where_clusters_lie([image], {"some": clusters}, grid, ["one"], ["a", "b", "c"], [None])
+    figure = cluster_plots.where_clusters_lie([image], {"some": clusters}, grid, ["one"], ["a", "b", "c"], [None])
     painted = np.asarray(figure.axes[1].images[0].get_array())
     for column, number in ((0, 0), (7, 2)):
         assert np.allclose(painted[:, column], 0.4 * np.array(to_rgb(CLUSTER_COLOURS[number])))
@@ -256,7 +256,7 @@ def test_a_pixel_is_painted_as_most_of_its_windows():
 def test_a_cluster_without_a_window_leaves_its_rows_empty(tmp_path):
     rng = np.random.default_rng(0)
     parts = [rng.normal(100, 30, (n, 8, 8)) for n in (3, 0, 8)]
-    figure = cluster_figures.draw_difference_images(parts, [part - 100 for part in parts], ["a", "b", "c"])
+    figure = cluster_plots.draw_difference_images(parts, [part - 100 for part in parts], ["a", "b", "c"])
     figure.savefig(tmp_path / "drawn.png")
     assert [bool(axis.images) for axis in figure.axes[16:32]] == [False] * 16
     scales = {image.norm.vmax for axis in figure.axes[8:16] for image in axis.images}

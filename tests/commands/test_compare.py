@@ -14,12 +14,12 @@ from sklearn.metrics import roc_auc_score
 from pneumo_ad.commands.compare import compare
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.leaderboard import compare as command
-from pneumo_ad.leaderboard.figures import Point, metric_by_axis
 from pneumo_ad.leaderboard.gather import read_sweep
 from pneumo_ad.leaderboard.paired import same_pixels
+from pneumo_ad.leaderboard.plots import Point, metric_by_axis
 from pneumo_ad.leaderboard.table import print_comparison
-from pneumo_ad.runs.maps import POINTS, SampledMaps, read_maps, write_maps
 from pneumo_ad.runs.record import update_run_json
+from pneumo_ad.runs.sampled_maps import POINTS, SampledMaps, read_maps, write_maps
 
 IN_LUNG, WHOLE = "same_pixels/auroc_in_lung", "same_pixels/auroc"
 IMAGES = 12

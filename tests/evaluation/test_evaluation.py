@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.evaluation.decisions import false_alarms, oracles
-from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import examine
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure_evaluation
 from pneumo_ad.evaluation.samples import draw_lung_fields
@@ -109,7 +109,7 @@ def test_maps_are_kept_of_a_bounded_number_of_radiographs_of_each_label(folder, 
     assert len(full.pixel["score"]) == 32
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
     for most in (20, 7):
-        monkeypatch.setattr("pneumo_ad.evaluation.evidence._MOST_PIXELS", most * 64 * 64)
+        monkeypatch.setattr("pneumo_ad.evaluation.ground_truth._MOST_PIXELS", most * 64 * 64)
         caplog.clear()
         result = examine(scoring(), data, rows)
         for name, maps in result.pixel.items():
@@ -251,7 +251,7 @@ def test_boxes_are_truth_too(tmp_path):
     table = sources.masks(root, split="test", boxes=tmp_path / "boxes.csv")
     data = Radiographs(table, image_size=64, patch=16, stride=8, lungs=FileFields())
     result = examine(scoring(SAD()), data, np.arange(len(data.store)))
-    evidence = gather_evidence(data, np.arange(len(data.store)))
+    evidence = gather_ground_truth(data, np.arange(len(data.store)))
     assert all((evidence.pixel_truth[row] == 2).any() == bool(evidence.pneumonia[row]) for row in range(16))
     findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.2)
     assert findings.metrics["brightness/pixel/auroc_in_lung"] > 0.6

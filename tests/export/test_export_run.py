@@ -20,8 +20,8 @@ from pneumo_ad.export import formats, parity
 from pneumo_ad.export.archive import checked
 from pneumo_ad.export.card_figures import plain_words
 from pneumo_ad.export.description import read_description
-from pneumo_ad.export.judge import ExportedPredictor
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.export.exported_predictor import ExportedPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.run import load_run
 
 CASES = {

@@ -19,9 +19,9 @@ from running import TINY, process, start
 
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.prediction import pipeline
-from pneumo_ad.prediction.files import find_files
 from pneumo_ad.prediction.folder import OutputFolder
-from pneumo_ad.prediction.maps import read_map, write_map
+from pneumo_ad.prediction.inputs import find_files
+from pneumo_ad.prediction.map_files import read_map, write_map
 from pneumo_ad.prediction.written import LIST
 
 HOSTILE = [

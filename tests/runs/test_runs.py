@@ -11,7 +11,7 @@ from running import TINY, start
 
 from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, UserError
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.compose import compose_config
 from pneumo_ad.runs.past import ADDED, ADDED_TO
@@ -141,7 +141,7 @@ def test_no_key_that_is_lacking_ends_in_a_traceback(run, monkeypatch):
     today, kept = compose_config("train", phantoms), validation_scores(load_run(run), scoring_of(load_run(run)))
     monkeypatch.setattr("pneumo_ad.runs.compose.compose_config", lambda *_: deepcopy(today))
     monkeypatch.setattr(
-        "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.radiographs else None
+        "pneumo_ad.prediction.run_predictor.validation_scores", lambda run, _: kept if run.radiographs else None
     )
     saved = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"))
     groups = ("datamodule", "module", "trainer")

@@ -16,8 +16,8 @@ from pneumo_ad.errors import DamagedError, DataError, UserError
 from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.leaderboard.groups import check_evaluated
 from pneumo_ad.patches.grid import LONGEST
-from pneumo_ad.prediction.opening import open_judge
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.opening import open_predictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.checkpoints import read_checkpoint, weights_digest
 from pneumo_ad.runs.dot_hydra import read_overrides
 from pneumo_ad.runs.record import read_run_json
@@ -124,7 +124,7 @@ def test_mutants_of_an_export_are_named_or_read(made, here, tmp_path, caplog):
     ):
         folder = copy(source, tmp_path / f"{number}")
         mutate(folder / file, kind, random)
-        said = told(lambda folder=folder: open_judge(folder), caplog)
+        said = told(lambda folder=folder: open_predictor(folder), caplog)
         if said or kind in REFUSED or file.name != "model.json":  # the others are known by their digest
             digest = "(its SHA-256 is not that of model.json)" in said  # either of the two was changed
             assert said.count(str(folder / file)) == 1 or digest, (number, file, kind, said)
@@ -339,7 +339,7 @@ def test_a_model_json_that_cannot_be_is_named(made, tmp_path, key, value, said):
 
     model_json(folder, change)
     with pytest.raises(DataError, match=said) as told:
-        open_judge(folder)
+        open_predictor(folder)
     assert str(folder) in str(told.value)
 
 
@@ -347,7 +347,7 @@ def test_a_graph_of_other_sides_is_told_before_a_picture_of_that_size_is_made(ma
     folder = copy(made / "torch_export", tmp_path / "export")
     model_json(folder, lambda content: content.update(image_size=[LONGEST, LONGEST]))
     with pytest.raises(DataError, match=r"model\.pt2 takes pictures of .*64.*64.* pixels, model\.json says"):
-        open_judge(folder)
+        open_predictor(folder)
 
 
 @pytest.mark.parametrize("kind", ["text", "binary", "folder", "pipe", "nowhere"])

@@ -9,7 +9,7 @@ from running import TINY, start
 
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.metrics.thresholds import Thresholds
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.run import load_run
 
 CASES = {

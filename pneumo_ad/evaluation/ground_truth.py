@@ -42,7 +42,7 @@ def places_for_pixels(
     return np.sort(np.concatenate([group[::every] for group in groups]))
 
 
-def gather_evidence(data: Radiographs, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> GroundTruth:
+def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> GroundTruth:
     """Labels, patients, true kinds of windows and true pixels of some radiographs.
 
     What is known of pixels tells `PixelTruth`; kinds need the lung to be known too.
