@@ -59,9 +59,9 @@ class Command:
         own = {key.name for key in self.keys}
         further = {key: one for key, one in (keywords or {}).items() if one is not None or key not in own}
         given = parse(as_typed(arguments, further), self.keys, takes_names)
-        check_given(given, self.keys)
         where = given.own.get("run") or next((Path(name) for name in given.names), None)
-        check_known(given.overrides, self.keys, self.config, where)
+        check_known(given.overrides, self.keys, self.config, where)  # first: a key that is missing may be mistyped
+        check_given(given, self.keys)
         return given
 
 
