@@ -6,10 +6,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, parse
 
 _COLUMN = 23  # where the words on a key begin
+_OPTION_COLUMN = 29  # where those on an option of a config do
+_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Command:
 
 class _Filled(dict[str, str]):
     def __missing__(self, group: str) -> str:
-        return ", ".join(choices(group))
+        return ("\n" + " " * _OPTION_COLUMN).join(wrap(", ".join(choices(group)), _WIDTH - _OPTION_COLUMN))
 
 
 def _row(key: Key) -> str:

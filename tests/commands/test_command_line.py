@@ -50,7 +50,8 @@ def test_its_usage_lists_its_keys_and_the_choices_of_its_groups(name):
     assert "{" not in text.replace("{low:1,high:4}", "")
     for group in ("data", "score"):
         if f"{{{group}}}" in command.usage:
-            assert ", ".join(choices(group)) in text
+            assert ", ".join(choices(group)) in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 120
 
 
 @pytest.mark.parametrize("name", BY_HYDRA)
