@@ -1,4 +1,7 @@
-"""`pneumo-ad COMMAND [arguments]`: finds the commands, lists and explains them, prints errors."""
+"""`pneumo-ad COMMAND [arguments]`: finds the commands, lists and explains them, prints errors.
+
+A new command is a new file in `commands/`; nothing here changes.
+"""
 
 from __future__ import annotations
 

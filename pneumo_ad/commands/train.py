@@ -34,11 +34,11 @@ def train(config: DictConfig) -> dict[str, object]:
     from pneumo_ad.evaluation.summary import print_evaluation
     from pneumo_ad.loggers import closing
     from pneumo_ad.nets.compilation import check_compiler
+    from pneumo_ad.runs.check_options import check_evaluation
     from pneumo_ad.runs.compose import build_all
     from pneumo_ad.runs.ddp import count_processes, launch
     from pneumo_ad.runs.device import device_of
-    from pneumo_ad.runs.options import check_evaluation
-    from pneumo_ad.runs.provenance import record
+    from pneumo_ad.runs.provenance import provenance_of
     from pneumo_ad.runs.record import read_run_json, update_run_json
     from pneumo_ad.runs.run import load_run
     from pneumo_ad.runs.tracking import log_outcome
@@ -47,7 +47,7 @@ def train(config: DictConfig) -> dict[str, object]:
     # Its greetings would come twice, through its own handler and through Hydra's.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run_dir = Path(config.run_dir)
-    update_run_json(run_dir, **record(config))
+    update_run_json(run_dir, **provenance_of(config))
     datamodule, module = build_parts(config)
     data = datamodule.radiographs
     loggers: list[Logger] = build_all(config.logger)

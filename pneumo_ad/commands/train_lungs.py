@@ -33,13 +33,13 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     from pneumo_ad.runs.compose import build, build_all
     from pneumo_ad.runs.ddp import count_processes
     from pneumo_ad.runs.origin import Origin, keep_contents
-    from pneumo_ad.runs.provenance import record
+    from pneumo_ad.runs.provenance import provenance_of
     from pneumo_ad.runs.record import update_run_json
     from pneumo_ad.runs.tracking import log_config, log_metrics
     from pneumo_ad.runs.training import go_on
 
     run_dir = Path(config.run_dir)
-    update_run_json(run_dir, **record(config))
+    update_run_json(run_dir, **provenance_of(config))
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin = Origin(config, run_dir)
     datamodule: LungDataModule = origin.datamodule()

@@ -48,7 +48,7 @@ def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     if find_spec("optuna") is None:
         raise ConfigError('pneumo-ad tune needs Optuna: pip install "pneumo_ad[tune]"')
     from pneumo_ad.runs.compose import compose_config
-    from pneumo_ad.runs.search import search
+    from pneumo_ad.runs.optuna_study import search
 
     return search(compose_config("train", given.overrides), given.overrides, _train)
 

@@ -38,11 +38,11 @@ from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUM
 from pneumo_ad.metrics.catalogue import GroundTruth, counts, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.nets.output import inner
+from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.device import device_of
-from pneumo_ad.runs.options import check_options
+from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.scorer import batch_size_at, check_net
-from pneumo_ad.runs.subset import chosen_rows
 from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
+from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
-from pneumo_ad.runs.options import check_options
+from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.runs.scorer import check_net, scoring_of
-from pneumo_ad.runs.subset import chosen_rows
 
 log = logging.getLogger(__name__)
 

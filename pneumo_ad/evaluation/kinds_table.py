@@ -29,7 +29,7 @@ NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
 def background_shares(data: Radiographs, grid: PatchGrid, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(I, N) share of each window that is background (`metrics.background`).
+    """(I, N) share of each window that is background (`evaluation.background`).
 
     Args:
         data: Radiographs that are meant.

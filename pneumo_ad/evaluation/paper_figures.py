@@ -18,9 +18,9 @@ import pandas as pd
 from pneumo_ad import figures
 from pneumo_ad.classifier.examination import FIGURE
 from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
-from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
+from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
 from pneumo_ad.evaluation.pictures import (
     BY_KIND,
@@ -40,12 +40,12 @@ from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
+from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.classifying import classifier_beside
-from pneumo_ad.runs.options import check_options
+from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.scorer import check_finite, check_net, scoring_of
-from pneumo_ad.runs.subset import chosen_rows
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields
 from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
+from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.dot_hydra import CONFIG
-from pneumo_ad.runs.options import check_options
 from pneumo_ad.runs.past import as_first_known
 from pneumo_ad.runs.run import Run, explained, named
 from pneumo_ad.runs.scorer import scoring_of
@@ -76,7 +76,7 @@ class RunPredictor:
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]] | None:
-        """What the net makes of one radiograph, and how far that is off; see `evaluation.shown.reconstructed`.
+        """What the net makes of one radiograph, and how far that is off; see `inference.reconstruct.reconstructed`.
 
         Args:
             image: (H, W) fitted grey levels.

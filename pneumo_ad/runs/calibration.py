@@ -22,9 +22,9 @@ from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
+from pneumo_ad.runs.check_options import windows_of
 from pneumo_ad.runs.compose import change_saved
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
-from pneumo_ad.runs.options import windows_of
 from pneumo_ad.runs.past import as_first_known
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import FIXED, Run

@@ -11,7 +11,7 @@ import torch
 from drawn import write_set
 from running import TINY, start
 
-from pneumo_ad.evaluation.shown import spread_by_score
+from pneumo_ad.evaluation.report_radiographs import spread_by_score
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.nets import Output

@@ -11,7 +11,7 @@ from pneumo_ad.commands import tune as module
 from pneumo_ad.commands.tune import tune
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.runs.compose import compose_config
-from pneumo_ad.runs.search import _keep_question, distributions
+from pneumo_ad.runs.optuna_study import _keep_question, distributions
 
 TINY = [
     "experiment=hpo_unet", "data.normal=40", "data.pneumonia=60", "data.size=96", "image_size=64", "patch=8",

@@ -13,17 +13,17 @@ from running import TINY, start, times
 
 from pneumo_ad.data.store.upkeep import list_stores
 from pneumo_ad.errors import DamagedError, DataError, UserError
-from pneumo_ad.evaluation.earlier import earlier_scores
+from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.leaderboard.groups import check_evaluated
 from pneumo_ad.patches.grid import LONGEST
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.checkpoints import read_checkpoint, weights_digest
 from pneumo_ad.runs.dot_hydra import read_overrides
+from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
-from pneumo_ad.runs.subset import chosen_rows
 
 MUTANTS = int(os.environ.get("PNEUMO_AD_MUTANTS", "60"))  # drawn beside those of every file; 300 take some minutes
 PLAIN = [option for option in TINY if not option.startswith("evaluate=")]
@@ -353,7 +353,7 @@ def test_a_graph_of_other_sides_is_told_before_a_picture_of_that_size_is_made(ma
 @pytest.mark.parametrize("kind", ["text", "binary", "folder", "pipe", "nowhere"])
 def test_what_is_no_study_is_named(tmp_path, kind):
     pytest.importorskip("optuna")
-    from pneumo_ad.runs.search import _open_study
+    from pneumo_ad.runs.optuna_study import _open_study
 
     file = tmp_path / "study.db"
     _open_study(file, "search", "maximize")

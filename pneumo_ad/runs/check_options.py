@@ -11,8 +11,8 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.device import device_of
+from pneumo_ad.runs.evaluated_rows import SUBSETS
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
-from pneumo_ad.runs.subset import SUBSETS
 
 log = logging.getLogger(__name__)
 
