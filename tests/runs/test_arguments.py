@@ -150,12 +150,13 @@ def test_keys_of_todays_config_and_of_the_runs_own_are_known(tmp_path):
     check_known(
         ["stride=4", "data=masks", "data.root=x", "+new=1", "hydra.searchpath=[x]", "trainer.x=1"], KEYS, "train"
     )
-    (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "config.yaml").write_text("mine: {depth: 3}\n")
-    check_known(["mine.depth=4"], KEYS, "train", tmp_path)
-    check_known(["mine.depth=4"], KEYS, "train", tmp_path.parent)  # a sweep that holds the run
+    run = tmp_path / "run"
+    (run / ".hydra").mkdir(parents=True)
+    (run / ".hydra" / "config.yaml").write_text("mine: {depth: 3}\n")
+    check_known(["mine.depth=4"], KEYS, "train", run)
+    check_known(["mine.depth=4"], KEYS, "train", tmp_path)  # a sweep that holds the run
     with pytest.raises(ConfigError, match=r"^mime\.depth=4 is not known; did you mean mine\?$"):
-        check_known(["mime.depth=4"], KEYS, "train", tmp_path)
+        check_known(["mime.depth=4"], KEYS, "train", run)
 
 
 def test_of_a_key_that_is_like_none_it_is_said_where_they_are_listed():
