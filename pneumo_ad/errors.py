@@ -1,10 +1,13 @@
 """Errors that are the user's to mend: the command line shows their message without a traceback."""
 
 import logging
+import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,36 @@ class DamagedError(DataError):
 
 class ConfigError(UserError):
     """Options that cannot work, or cannot work together."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence: what is nearest to a word, or nothing.
+
+    Args:
+        word: What came.
+        known: What would have been known.
+
+    >>> did_you_mean("strid", ["patch", "stride"])
+    '; did you mean stride?'
+    """
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+@contextmanager
+def ending_in_words() -> Iterator[None]:
+    """End the process with the message of a `UserError` alone; PNEUMO_AD_TRACEBACK=1 shows where it arose.
+
+    Raises:
+        SystemExit: With 2.
+    """
+    try:
+        yield
+    except UserError as reason:
+        if os.environ.get("PNEUMO_AD_TRACEBACK"):
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 # Control characters, marks that turn the direction of writing, line separators, and bytes of a name that are no UTF-8.

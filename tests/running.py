@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-c", "from pneumo_ad.cli import main; main()"]
 def undrawn():
     """Figures of evaluations and comparisons cost most of their time: only tests that look at them have them drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        for draw in ("evaluation.evaluate.draw_evaluation", "commands.compare.draw_comparison"):
+        for draw in ("evaluation.evaluate.draw_evaluation", "leaderboard.compare.draw_comparison"):
             patch.setattr(f"pneumo_ad.{draw}", lambda *_: None)
         yield
 

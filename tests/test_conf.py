@@ -218,12 +218,6 @@ def test_a_saved_config_takes_groups_and_keys():
     assert replaced.datamodule.table.root == "x"
 
 
-def test_a_run_of_an_older_version_takes_the_default_of_a_key_it_lacks():
-    saved = DictConfig({key: value for key, value in compose_config("train", []).items_ex(False) if key != "relative"})
-    assert change_saved(saved, [], []).relative is None
-    assert change_saved(saved, ["relative=0.2"], []).relative == 0.2
-
-
 @pytest.fixture
 def elsewhere(tmp_path):
     """Yaml of another project: a score, and a group that `train` does not have."""

@@ -98,7 +98,7 @@ def test_what_a_package_offers_is_in_all_and_all_is_there(name):
     offered = {
         alias.asname or alias.name
         for node in tree.body
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("pneumo_ad"))
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("pneumo_ad."))
         for alias in node.names
     }
     listed = getattr(package, "__all__", [])
@@ -106,3 +106,29 @@ def test_what_a_package_offers_is_in_all_and_all_is_there(name):
     assert len(listed) == len(set(listed))
     assert all(hasattr(package, one) for one in listed)
     assert package.__doc__ or name == "pneumo_ad.conf"
+
+
+# Rooms whose names are no keys of configs: `data.root` is one, `metrics.kinds` can only be a module.
+ROOMS = sorted({info.name for info in pkgutil.iter_modules(pneumo_ad.__path__)} - {"conf", "data", "lungs"})
+NAMED = re.compile(rf"`(?:pneumo_ad\.)?((?:{'|'.join(ROOMS)})\.[\w.]+)`")
+
+
+def leads_somewhere(dotted):
+    """Whether `room.module.name` is a module, or what one holds."""
+    found = pneumo_ad
+    for name in dotted.split("."):
+        try:
+            found = importlib.import_module(f"{found.__name__}.{name}")
+        except (ImportError, AttributeError):
+            found = getattr(found, name, None)
+        if found is None:
+            return False
+    return True
+
+
+def test_every_module_that_comments_name_is_there():
+    assert not leads_somewhere("metrics.nothing")
+    named = {(one, file) for file in FILES for one in NAMED.findall(file.read_text())}
+    assert len(named) > 20
+    lost = sorted(f"{file.relative_to(PACKAGE)}: {one}" for one, file in named if not leads_somewhere(one))
+    assert not [one for one in lost if not one.endswith((".csv", ".html", ".json", ".md", ".py"))]

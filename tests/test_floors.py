@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -156,10 +157,10 @@ def test_nothing_imports_experiments():
 
 def test_imports_are_found_however_they_are_written():
     folder = PACKAGE / "data" / "phantom"
-    assert "pneumo_ad.data.phantom.draw" in ours(folder / "files.py")
+    assert "pneumo_ad.data.phantom.draw" in ours(folder / "write.py")
     assert "figures" in rooms(PACKAGE / "evaluation" / "pictures.py")
     assert "torch" in imports_of(PACKAGE / "nets" / "output.py")
-    assert "pneumo_ad.commands.train" in ours(PACKAGE / "cli.py")  # inside a function
+    assert "pneumo_ad.runs.training" in ours(PACKAGE / "commands" / "train.py")  # inside a function
     assert "pneumo_ad.data.samplers" not in ours(PACKAGE / "data" / "augment.py")
 
 
@@ -169,7 +170,14 @@ def loaded_by(*modules):
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-@pytest.mark.parametrize("module", ["pneumo_ad.cli", "pneumo_ad.runs", "pneumo_ad.commands"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pneumo_ad.cli",
+        *(module for module in MODULES if room_of(module) == "commands"),
+        *(f"pneumo_ad.{room}" for room in ("audit", "evaluation", "export", "leaderboard", "prediction", "runs")),
+    ],
+)
 def test_nothing_heavy_is_imported_before_it_must(module):
     heavy = {"torch", "lightning", "hydra", "omegaconf", "numpy", "pandas", "matplotlib", "PIL", "sklearn"}
     loaded = loaded_by(module)
@@ -183,15 +191,36 @@ def test_the_parts_are_usable_without_lightning_and_hydra():
     assert not loaded & {"lightning", "hydra", "omegaconf", "albumentations"}
 
 
-def test_doors_open():
-    from pneumo_ad import load_run, start_run
-    from pneumo_ad.commands.train import start_run as own_start
-    from pneumo_ad.runs import load_run as of_runs
-    from pneumo_ad.runs.run import load_run as own_load
+DOORS = ["", ".audit", ".evaluation", ".export", ".leaderboard", ".prediction", ".runs"]
 
-    assert start_run is own_start
-    assert load_run is of_runs is own_load
-    for door in (pneumo_ad, pneumo_ad.runs):
-        with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-            door.nothing  # noqa: B018
-        assert all(hasattr(door, name) for name in door.__all__)
+
+@pytest.mark.parametrize("room", DOORS)
+def test_doors_open(room):
+    door = import_module(f"pneumo_ad{room}")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        door.nothing  # noqa: B018
+    for name in set(door.__all__) - {"__version__"}:
+        found = getattr(door, name)
+        assert found.__name__ == name
+        assert found.__module__.startswith(door.__name__)
+        assert getattr(import_module(found.__module__), name) is found
+
+
+@pytest.mark.parametrize("room", DOORS)
+def test_type_checkers_see_what_the_doors_give(room):
+    """The names that are imported for them alone are those of `__all__`, from where they are."""
+    door = import_module(f"pneumo_ad{room}")
+    (guarded,) = (node for node in ast.parse(Path(door.__file__).read_text()).body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in guarded.body for alias in node.names}
+    assert set(seen) == set(door.__all__) - {"__version__"}
+    assert all(getattr(door, name).__module__ == module for name, module in seen.items())
+
+
+def test_the_doors_that_others_are_promised():
+    assert {"start_run", "load_run", "evaluate", "predict", "compare"} <= set(pneumo_ad.__all__)
+    from pneumo_ad.commands.train import start_run
+
+    assert pneumo_ad.start_run is start_run
+    assert {"check_table", "split_by_patient", "read_radiograph", "PatchDataModule", "Radiographs"} <= set(
+        pneumo_ad.data.__all__
+    )

@@ -328,10 +328,10 @@ def test_links_and_pictures_are_there(page):
 
 
 def test_the_table_of_commands_is_that_of_the_command_line(capfd):
-    from pneumo_ad.cli import USAGE
+    from pneumo_ad.cli import overview
 
     table = re.findall(r"^\| \w* ?\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
-    listed = re.findall(r"^    ([a-z-]+) ", USAGE, flags=re.MULTILINE)
+    listed = re.findall(r"^    ([a-z-]+) ", overview(), flags=re.MULTILINE)
     assert len(table) >= 10
     assert table == listed
     start("no such command")

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ["pyproject.toml", "README.md", "LICENSE", "conf", "pneumo_ad"]
 DICOMS = ["RG1_UNCR.dcm", "RG1_J2KR.dcm"]  # a real chest, MONOCHROME1, as it is and as lossless JPEG 2000
 # Imported at the top of one file, which is imported where `find_spec` has found them.
-EXTRAS = {"optuna": "pneumo_ad/commands/tune.py"}
+EXTRAS = {"optuna": "pneumo_ad/runs/optuna_study.py"}
 MADE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", "build", "dist")
 
 

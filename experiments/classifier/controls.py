@@ -14,8 +14,8 @@ import torch
 from captum.attr import LayerAttribution, LayerGradientXActivation
 
 from pneumo_ad.classifier import RadiographCNN, compare_with_area, grad_cam, share_inside
-from pneumo_ad.commands.classify import load_classifier
 from pneumo_ad.metrics import auroc_with_interval
+from pneumo_ad.runs.classifying import load_classifier
 
 
 def hires_cam(net, layer, x):

@@ -36,7 +36,7 @@ from torchvision.transforms.v2 import functional
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.data.readers.radiograph import looks_like_radiograph
 from pneumo_ad.data.sources.table import check_table
-from pneumo_ad.data.store.store import open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.files import reading_threads
 
 LARGE = (2500, 3000)  # width and height: computed radiography at 0.14 mm a pixel

@@ -24,16 +24,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pneumo_ad.commands.predict import predict_files
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.prediction.decoding import decode
-from pneumo_ad.prediction.files import File, find_files
 from pneumo_ad.prediction.folder import OutputFolder, writable
-from pneumo_ad.prediction.opening import open_judge
+from pneumo_ad.prediction.inputs import File, find_files
+from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import Pictures
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.predict import predict_files
+from pneumo_ad.prediction.run_predictor import RunPredictor
 
 
 def drawn(folder: Path, count: int) -> Path:
@@ -132,7 +132,7 @@ def main() -> None:
                 done = subprocess.run(one, capture_output=True, text=True, check=True)
                 print(f"{count:6} files: {done.stdout.strip()}")
             return
-        judge = open_judge(arguments.run)
+        judge = open_predictor(arguments.run)
         assert isinstance(judge, RunPredictor)
         files = chosen(folder, arguments.files)
         if arguments.peak:

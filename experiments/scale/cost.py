@@ -51,7 +51,7 @@ def costs(rates: dict[str, float], count: int, machines: int) -> dict[str, str]:
         "find the lungs": span(mine / rates["segmented_per_second"]),
         "read the table, in all jobs of a machine": span(table),
         "disk, in one place": f"{count * side * ARRAYS / 1e9:,.0f} GB",
-        "each run: list, key, join": span(opening),
+        "each run: list, key, open": span(opening),
         "each run: read lung fields, index normal lung": span(looking + indexing),
         f"epoch of {PER_EPOCH:,} patches": span(PER_EPOCH / rates["trained_per_second"]),
         f"epoch of all {patches / 1e6:,.0f} million": span(patches / rates["trained_per_second"]),

@@ -1,4 +1,4 @@
-"""Many small radiographs: prepared in shards, opened as one table, shuffled and iterated; what it takes and holds.
+"""Many small radiographs: prepared in shards, joined, shuffled and iterated; what it takes and holds.
 
     python experiments/scale/measure.py [--radiographs 100000] [--folder NEW] [--shards 8]
 
@@ -25,12 +25,12 @@ import numpy as np
 from draw import draw_many
 from torch.utils.data import DataLoader
 
-from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.data.datasets import ExhaustivePatches, already_a_batch
 from pneumo_ad.data.samplers import EpochShuffle, Share
-from pneumo_ad.data.shards import open_shards
-from pneumo_ad.data.sources.files import list_files
+from pneumo_ad.data.sources.paths import list_files
 from pneumo_ad.data.sources.table import check_table
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.data.store.store import store_key
 from pneumo_ad.lungs import WholeImage
 
@@ -103,12 +103,11 @@ def measure(folder: Path, count: int, shards: int) -> None:
         check_table(table)
     with lap("  store_key alone (a stat of every file)"):
         store_key(table, (SIZE, SIZE), "squash")
-    with lap("  open_shards alone"):
-        open_shards(table, (SIZE, SIZE), "squash", shards)
+    with lap("  open_store alone"):
+        open_store(table, (SIZE, SIZE))
     with lap("opened, lung fields looked through"):
-        data = PatchDataModule(table, SIZE, patch=PATCH, stride=STRIDE, lungs=WholeImage(), shards=shards)
-        data.prepare_data()
-        data.setup()
+        data = Radiographs(table, SIZE, patch=PATCH, stride=STRIDE, lungs=WholeImage())
+        data.rows_without_lung()
     with lap("normal-lung patches of the training split"):
         normal = data.normal_lung_patches("train")
     with lap("every window of every radiograph"):

@@ -23,10 +23,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pneumo_ad.data import PatchDataModule, open_store, sources
+from pneumo_ad.data import Radiographs, open_store, sources
 from pneumo_ad.data.datasets import NormalLungPatches
 from pneumo_ad.data.phantom import draw_phantom
-from pneumo_ad.data.shards import open_shards, split_table
 from pneumo_ad.inference import score_densely, score_radiographs
 from pneumo_ad.inference.receptive_field import receptive_field
 from pneumo_ad.losses import DiceLoss
@@ -78,8 +77,8 @@ def preparing(folder: Path) -> dict[str, float]:
     stored = time.perf_counter()
     SegmenterFields()(store)
     segmented = time.perf_counter()
-    data = PatchDataModule(table, SIDE, patch=PATCH, stride=STRIDE, lungs=SegmenterFields())
-    data.prepare_data()
+    data = Radiographs(table, SIDE, patch=PATCH, stride=STRIDE, lungs=SegmenterFields())
+    _ = data.images
     begun = time.perf_counter()
     data.rows_without_lung()
     looked = time.perf_counter()
@@ -97,7 +96,7 @@ def preparing(folder: Path) -> dict[str, float]:
 
 
 def opening(folder: Path) -> dict[str, float]:
-    """Rows per second: a folder becomes a table, and built shards of it open."""
+    """Rows per second: a folder becomes a table, and its store opens."""
     (folder / "many").mkdir()
     Image.fromarray(draw_phantom(0, pneumonia=False, size=64).image).save(folder / "many" / "0.png")
     for number in range(1, NAMES):
@@ -105,10 +104,9 @@ def opening(folder: Path) -> dict[str, float]:
     started = time.perf_counter()
     table = sources.folder(folder / "many")
     listed = time.perf_counter()
-    for part in split_table(table, 8):
-        open_store(part, (8, 8))
+    open_store(table, (8, 8))
     built = time.perf_counter()
-    open_shards(table, (8, 8), "squash", 8)
+    open_store(table, (8, 8))
     return {"listed_per_second": NAMES / (listed - started), "opened_per_second": NAMES / (time.perf_counter() - built)}
 
 

@@ -31,24 +31,31 @@ class AnomalyMaps(PeriodicDrawing):
 
     def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
         """Maps and frames of the same radiographs; see `PeriodicDrawing.draw`."""
-        shown = [data.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
+        radiographs = data.radiographs
+        shown = [radiographs.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
         rows = np.concatenate(shown)
         if not len(rows):
             return
         scored = list(
             score_radiographs(
-                module.net, {"score": module.score}, data.images, rows, data.grid, map_of="residual", halo=data.halo
+                module.net,
+                {"score": module.score},
+                radiographs.images,
+                rows,
+                radiographs.grid,
+                map_of="residual",
+                halo=radiographs.halo,
             )
         )
         scores = np.concatenate([part.scores["score"] for part in scored])
         maps = np.concatenate([part.maps["score"] for part in scored])
-        images = [np.asarray(data.images[row]) for row in rows]
-        opacities = [np.asarray(data.store.opacity[row]) for row in rows]
-        names = [f"{data.store.table['image'][row]}\n{data.store.table['label'][row]}" for row in rows]
+        images = [np.asarray(radiographs.images[row]) for row in rows]
+        opacities = [np.asarray(radiographs.store.opacity[row]) for row in rows]
+        names = [f"{radiographs.store.table['image'][row]}\n{radiographs.store.table['label'][row]}" for row in rows]
         middle, high = np.quantile(scores, _QUANTILES)
         ranges = [(float(scores.min()), middle), (middle, high), (high, float("inf"))]
         name = type(module.score).__name__
         drawn = figures.anomaly_maps(images, list(maps), names, module.score.unit, opacities)
         log_figure(loggers, "maps/anomaly", drawn, trainer.global_step)
-        frames = figures.red_frames(images, scores, data.grid, ranges, names, name, opacities)
+        frames = figures.red_frames(images, scores, radiographs.grid, ranges, names, name, opacities)
         log_figure(loggers, "maps/red_frames", frames, trainer.global_step)

@@ -31,8 +31,8 @@ class ReconstructionPanels(PeriodicDrawing):
     def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
         """One panel per origin; see `PeriodicDrawing.draw`."""
         datasets: dict[str, PatchDataset] = {
-            "normal_lung": data.normal_lung_patches("val"),
-            "pneumonia": data.exhaustive_patches("val", PNEUMONIA, data.val_images),
+            "normal_lung": data.radiographs.normal_lung_patches("val"),
+            "pneumonia": data.radiographs.exhaustive_patches("val", PNEUMONIA, data.val_images),
         }
         for kind, dataset in datasets.items():
             if not len(dataset):

@@ -21,7 +21,8 @@ from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.samplers import EpochShuffle, ResumableLoader
 from pneumo_ad.data.sources.table import check_table, warn_of_undealt
 from pneumo_ad.data.store.build import OnError
-from pneumo_ad.data.store.store import Store, as_it_is, open_store
+from pneumo_ad.data.store.opening import as_it_is, open_store
+from pneumo_ad.data.store.store import Store
 from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
 from pneumo_ad.lungs.fields import AutoFields
@@ -129,11 +130,6 @@ class RadiographDataModule(L.LightningDataModule):
         if self._lung_fields is None:
             self._lung_fields = self.lungs(self.store)
         return self._lung_fields
-
-    @property
-    def may_leave_out(self) -> bool:
-        """Whether radiographs of the table may be missing from the store without an error."""
-        return self.on_error == "skip"
 
     @staticmethod
     def check_classes(table: pd.DataFrame) -> None:

@@ -36,7 +36,7 @@ def adjusted_rand(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer])
     """Adjusted Rand index (Hubert & Arabie 1985): 1 where clusters are the kinds, 0 on average by chance.
 
     Args:
-        true: (n,) kinds of windows (`metrics.kinds`).
+        true: (n,) kinds of windows (`labels.KINDS`).
         found: (n,) clusters.
 
     >>> adjusted_rand(np.array([0, 0, 1, 2, 3]), np.array([2, 2, 0, 1, 0]))  # the last is mixed: left out

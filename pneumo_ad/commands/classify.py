@@ -2,46 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import lightning as L
-import numpy as np
-import numpy.typing as npt
-import torch
-from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.table import Table
+from pneumo_ad.runs.command import Command
 
-from pneumo_ad.audit.duplicates import warn_of_copies
-from pneumo_ad.classifier import RadiographClassifier, RadiographDataModule, balanced_weights
-from pneumo_ad.classifier.examination import FIGURE, PAPER, classify_split, measure_classifier, write_examination
-from pneumo_ad.commands.train import go_on
-from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluation.summary import figure_with_interval
-from pneumo_ad.files import write_text
-from pneumo_ad.labels import PNEUMONIA
-from pneumo_ad.loggers import closing
-from pneumo_ad.metrics.shortcuts import Values, image_shortcuts
-from pneumo_ad.nets.finite import check_weights
-from pneumo_ad.runs.checkpoints import read_checkpoint
-from pneumo_ad.runs.compose import build, build_all, compose_config
-from pneumo_ad.runs.ddp import count_processes
-from pneumo_ad.runs.jobs import lock
-from pneumo_ad.runs.origin import Origin, keep_contents
-from pneumo_ad.runs.provenance import record
-from pneumo_ad.runs.record import read_run_json, recorded, update_run_json
-from pneumo_ad.runs.run import find_checkpoint, named, saved_config
-from pneumo_ad.runs.split import keep_split, write_split
-from pneumo_ad.runs.tracking import log_config, log_metrics
-
-log = logging.getLogger(__name__)
-
-_HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc")
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def classify(config: DictConfig) -> dict[str, float]:
@@ -53,174 +20,31 @@ def classify(config: DictConfig) -> dict[str, float]:
     Raises:
         UserError: Something the config asks for cannot work.
     """
+    from pneumo_ad.classifier.examination import FIGURE
+    from pneumo_ad.runs.classifying import run_classifier
+    from pneumo_ad.runs.provenance import provenance_of
+    from pneumo_ad.runs.record import update_run_json
+
     run_dir = Path(config.run_dir)
-    update_run_json(run_dir, **record(config))
+    update_run_json(run_dir, **provenance_of(config))
     metrics = run_classifier(config, split_of=run_dir)
     _print(metrics, f"{config.name}: test split, {metrics['counts/images']} radiographs")
     print(f"run: {run_dir}\nFig. 2: {run_dir / 'figures' / FIGURE}.png")
     return metrics
 
 
-def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
-    """The classifier of a run's own radiographs, at its image size and on its split, in `run_dir/figures/classifier`.
-
-    Trained at the first call; one that was killed goes on; a finished one is left as it is.
-
-    Args:
-        run_dir: A run of `pneumo-ad train`.
-        overrides: Of `conf/classify.yaml`, for example `["trainer.max_epochs=5"]`; they count at the first call.
-
-    Returns:
-        Its folder: `metrics.json`, `images.csv`, `figures/fig02_grad_cam.png` and `.csv`.
-
-    Raises:
-        DataError: Not a run folder, or data without both classes in each split.
-    """
-    # Deep enough for `compare` not to take it for a run of a sweep.
-    saved, folder = saved_config(run_dir), run_dir / "figures" / "classifier"
-    with lock(folder, wait=10):
-        if read_run_json(folder).get("status") == "finished":
-            return folder
-        config = compose_config("classify", overrides)
-        for key in ("data", "lungs", "image_size", "fit", "on_error", "seed"):
-            config[key] = saved[key]
-        config.trainer.accelerator = saved.trainer.accelerator
-        config.run_dir = str(folder)
-        (folder / ".hydra").mkdir(exist_ok=True)
-        write_text(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(config))
-        with recorded(folder):
-            update_run_json(folder, name=config.name, seed=config.seed)
-            run_classifier(config, split_of=run_dir)
-    return folder
-
-
-def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
-    """Train and measure, and write it all into the `run_dir` of a config.
-
-    Args:
-        config: Of `conf/classify.yaml`.
-        split_of: A folder whose `split.csv`, where there is one, says who is in which split.
-
-    Returns:
-        What `metrics.json` holds; see `examination.measure`.
-    """
-    # Its greetings would come twice, through its own handler and through Hydra's.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    started, run_dir = time.perf_counter(), Path(config.run_dir)
-    if count_processes(config.trainer) > 1:
-        raise ConfigError("classify trains on one device: trainer.devices=1")
-    loggers: list[Logger] = build_all(config.logger)
-    origin = Origin(config, split_of)
-    datamodule: RadiographDataModule = origin.datamodule()
-    keep_split(datamodule, split_of)
-    origin.compare_with_earlier(datamodule.table, config)
-    with torch.no_grad():  # what does not fit fails here, before any file is decoded
-        build(config.net)(torch.zeros(1, 1, *datamodule.image_size))
-    datamodule.prepare_data()
-    keep_contents(datamodule.store, run_dir)
-    write_split(datamodule.store.table, run_dir)
-    update_run_json(run_dir, copies_across_splits=warn_of_copies(datamodule.store.table))
-    prepared = time.perf_counter()
-    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
-    before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
-    with closing(loggers):
-        try:
-            classifier = fit_classifier(config, datamodule, loggers)
-        finally:
-            trained = time.perf_counter()
-            update_run_json(run_dir, seconds_training=round(before + trained - prepared, 1))
-        found = classify_split(classifier, datamodule)
-        metrics, about = measure_classifier(found.table, shortcuts_of(datamodule, found.rows))
-        about |= {"store": datamodule.store.key, "skipped": datamodule.skipped}
-        write_examination(run_dir, found, metrics, about)
-        log_metrics(loggers, {key: metrics[key] for key in _HEADLINE}, read_run_json(run_dir)["steps"])
-    update_run_json(run_dir, seconds_evaluating=round(time.perf_counter() - trained, 1))
-    return metrics
-
-
-def fit_classifier(
-    config: DictConfig, datamodule: RadiographDataModule, loggers: Sequence[Logger]
-) -> RadiographClassifier:
-    """Train, from the last checkpoint on if there is one.
-
-    Args:
-        config: The composed config.
-        datamodule: The radiographs, dealt to splits.
-        loggers: The run's.
-
-    Returns:
-        The classifier of the least validation loss, in evaluation mode.
-
-    Raises:
-        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
-    """
-    run_dir = Path(config.run_dir)
-    sick = (datamodule.store.table["label"] == PNEUMONIA).to_numpy()[datamodule.rows("train")]
-    L.seed_everything(config.seed, workers=True, verbose=False)  # a seed gives the same weights
-    classifier: RadiographClassifier = build(config.module, class_weights=balanced_weights(sick))
-    trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=list(loggers))
-    log.info(
-        "training on %d normal radiographs, weighted %.2f, and %d with pneumonia, weighted %.2f",
-        (~sick).sum(),
-        classifier.class_weights[0],
-        sick.sum(),
-        classifier.class_weights[1],
-    )
-    log_config(config, loggers)
-    go_on(trainer, classifier, datamodule, run_dir)
-    best = _load_best(classifier, run_dir)
-    update_run_json(
-        run_dir,
-        device=str(trainer.strategy.root_device),
-        threads=torch.get_num_threads(),
-        epochs=trainer.current_epoch,
-        steps=trainer.global_step,
-        best_epoch=best["epoch"],
-        parameters=sum(parameter.numel() for parameter in classifier.net.parameters()),
-        class_weights=list(classifier.class_weights),
-    )
-    return classifier.to(trainer.strategy.root_device).eval()
-
-
-def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographDataModule]:
-    """A finished classifier, in evaluation mode on the CPU, and its data on the split that it was trained on.
-
-    Raises:
-        DataError: Not a run folder, or no whole checkpoint of its net in it.
-    """
-    config = saved_config(run_dir)
-    datamodule: RadiographDataModule = Origin(config, run_dir).datamodule()
-    keep_split(datamodule, run_dir)
-    classifier: RadiographClassifier = build(config.module)
-    _load_best(classifier, run_dir)
-    return classifier.eval(), datamodule
-
-
-def _load_best(classifier: RadiographClassifier, run_dir: Path) -> dict[str, Any]:
-    file = find_checkpoint(run_dir)
-    checkpoint = read_checkpoint(file)
-    check_weights(checkpoint["state_dict"], classifier, file)
-    with named(file):
-        classifier.load_state_dict(checkpoint["state_dict"])
-    return checkpoint
-
-
-def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) -> Values:
-    """By name, (I,) a trivial score of each radiograph: what the classifier has to beat.
-
-    Args:
-        datamodule: The radiographs, dealt to splits.
-        rows: (I,) row numbers in the table.
-    """
-    store = datamodule.store
-    return image_shortcuts(store.images, store.table, datamodule.lung_fields, rows)
-
-
 def _print(metrics: dict[str, float], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pneumo_ad.classifier.examination import PAPER
+    from pneumo_ad.evaluation.summary import figure_with_interval
+    from pneumo_ad.runs.classifying import HEADLINE
+
     table = Table(title=title, title_justify="left", caption="in brackets: 95 % bootstrap interval by patient")
     for column in ("metric", "CNN", "always pneumonia", "the paper, on other radiographs"):
         table.add_column(column)
-    for key in _HEADLINE:
+    for key in HEADLINE:
         beside = figure_with_interval(metrics, f"always_pneumonia/{key}")
         table.add_row(
             key.replace("_", " "),
@@ -248,3 +72,18 @@ def _print(metrics: dict[str, float], title: str) -> None:
             console.print(
                 f"Grad-CAM is 0 everywhere in {metrics[f'counts/{key}']} {words}: left out, named in metrics.json"
             )
+
+
+def _run(arguments: list[str]) -> None:
+    from pneumo_ad.runs.hydra_command import run_hydra
+
+    run_hydra("classify", arguments, classify)
+
+
+COMMAND = Command(
+    section="train",
+    place=3,
+    summary="the paper's first try: a CNN on whole radiographs, Grad-CAM",
+    example="(data=... data.root=...; resume=RUN)",
+    run=_run,
+)

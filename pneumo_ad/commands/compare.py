@@ -2,154 +2,93 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.runs.arguments import CHECKPOINT, SUBSET, Key, expanded, path
+from pneumo_ad.runs.command import Command, log_plainly
 
-from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
-from pneumo_ad.evaluation.evaluate import evaluate_run
-from pneumo_ad.files import atomic_write, write_text
-from pneumo_ad.leaderboard.drawing import draw_comparison
-from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
-from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
-from pneumo_ad.leaderboard.table import as_markdown
-from pneumo_ad.runs.jobs import lock
-from pneumo_ad.runs.record import Status
-from pneumo_ad.runs.run import default_output, load_run
-from pneumo_ad.saved import is_there
+if TYPE_CHECKING:
+    from pneumo_ad.leaderboard.groups import Comparison
 
-log = logging.getLogger(__name__)
+USAGE = """\
+pneumo-ad compare SWEEP_DIR [key=value] ...
 
-_PATIENCE = 600  # seconds that another comparison may take over the same run
+Measures the runs below a folder on the same pixels of the same radiographs, groups those that differ in the seed alone,
+and writes leaderboard.csv, groups.csv and figures/. Failed and unfinished runs are listed with their reason.
+
+{keys}
+
+With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, where it is not yet:
+
+  data=GROUP data.root=DIR   {data}
+  score=GROUP stride=N trainer=GROUP ...
+"""
 
 
-def compare(arguments: Sequence[str]) -> Comparison:
-    """The command. `SWEEP_DIR`, and optionally `sort=`, `reference=`, `output=`, and what `evaluate` takes.
+def compare(arguments: str | Sequence[str] = (), **keywords: object) -> Comparison:
+    """Compare the runs of a sweep, as `pneumo-ad compare` does.
+
+    Args:
+        arguments: As on the command line, for example `["sweeps/paper/default", "sort=image/auroc"]`.
+        keywords: Keys without a dot may be given so as well: `sort="image/auroc"`.
 
     Returns:
         What was found; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `output`.
 
     Raises:
-        ConfigError: Not one folder, an unknown metric or reference.
+        ConfigError: Not one folder, a key that is not known, an unknown metric or reference.
         DataError: The folder holds no run, or no run can be evaluated on the data asked for.
     """
-    own = {"sort": "", "reference": "", "output": ""}
-    folders, overrides = [], []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if key in own and equals:
-            own[key] = value
-        elif equals and not Path(argument).is_dir():  # a sweep may lie in `patch=8,16`
-            overrides.append(argument)
-        else:
-            folders.append(argument)
-    if len(folders) != 1:
-        given = ", ".join(folders) or "none"
-        raise ConfigError(f"one folder of runs must be given, got {given}: pneumo-ad compare sweeps/paper/2026-01-31")
-    sweep = Path(folders[0])
-    runs = read_sweep(sweep)
-    evaluations, notes = evaluate_all(runs, overrides)
-    runs = _without_damaged(runs, evaluations)
-    beside = f"comparison-{default_output(sweep, overrides).name}" if overrides else "comparison"
-    found = Comparison(sweep, Path(own["output"] or sweep / beside), runs, evaluations, pd.DataFrame(), notes=notes)
-    measure_runs(found, overrides)
-    found.sort = choose_sort(found, own["sort"])
-    rank(found, own["reference"], overrides)
-    found.output.mkdir(parents=True, exist_ok=True)
-    write_leaderboard(found)
-    if found.groups:
-        draw_comparison(found, overrides)
-    return found
+    given = COMMAND.parse(arguments, keywords, takes_names=True)
+    if len(given.names) != 1:
+        told = ", ".join(given.names) or "none"
+        raise ConfigError(f"one folder of runs must be given, got {told}: pneumo-ad compare sweeps/paper/2026-01-31")
+    from pneumo_ad.leaderboard.compare import compare_runs
+
+    sweep = Path(expanded(given.names[0]))
+    return compare_runs(sweep, given.changes, given["sort"], given["reference"], given["output"])
 
 
-def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """Evaluate the finished runs that are not yet, on their own or on other data.
+def _run(arguments: list[str]) -> None:
+    log_plainly()
+    found = compare(arguments)
+    from pneumo_ad.leaderboard.table import print_comparison
 
-    Args:
-        runs: Those of the sweep.
-        overrides: What was asked for on the command line, `key=value`.
-
-    Returns:
-        Run -> folder of its evaluation; and a sentence for each run that cannot be evaluated.
-
-    Raises:
-        DataError: No run can be evaluated on the data asked for.
-    """
-    settings = dict(override.split("=", 1) for override in overrides if override.startswith(("subset=", "checkpoint=")))
-    changes = [override for override in overrides if not override.startswith(("subset=", "checkpoint="))]
-    finished = [run for run in runs if run.status.word == "finished"]
-    places: dict[str, Path] = {}
-    notes: list[str] = []
-    for number, run in enumerate(finished, start=1):
-        place = default_output(run.folder, overrides)
-        if not _evaluated(run.folder, place):
-            log.info("evaluating run %d of %d: %s", number, len(finished), run.name)
-            try:
-                with lock(place, wait=_PATIENCE):
-                    if not _evaluated(run.folder, place):  # nobody did while we waited
-                        opened = load_run(run.folder, changes, settings.get("checkpoint", "best"))
-                        evaluate_run(opened, place, settings.get("subset"))
-            except UserError as reason:
-                notes.append(f"{run.name} finished, but cannot be evaluated: {reason}")
-                if not all((place / name).is_file() for name in ("metrics.json", "images.csv", "patches.csv")):
-                    continue
-        places[run.name] = place
-    if overrides and finished and not places:
-        raise DataError(notes[0])
-    return places, notes
+    print_comparison(found)
 
 
-def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> list[SweptRun]:
-    """The runs, those whose evaluation cannot be read as failed and out of `evaluations`: the others compare."""
-    found = []
-    for run in runs:
-        try:
-            if run.name in evaluations:
-                check_evaluated(evaluations[run.name])
-        except DamagedError as reason:
-            del evaluations[run.name]
-            run = replace(run, status=Status("failed", str(reason)))
-            log.warning("%s; that run is left out", reason)
-        found.append(run)
-    return found
-
-
-def _evaluated(folder: Path, place: Path) -> bool:
-    """Whether an evaluation is whole and no older than the weights."""
-    metrics = place / "metrics.json"
-    if not is_there(metrics) or not is_there(place / "maps" / "images.csv"):
-        return False
-    weights = max((file.lstat().st_mtime for file in folder.glob("checkpoints/best.ckpt")), default=0)
-    return metrics.lstat().st_mtime >= weights
-
-
-def write_leaderboard(found: Comparison) -> None:
-    """`leaderboard.csv`, a row per run; `groups.csv`, a row per group; `leaderboard.md`, for a page; sorted alike."""
-    rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
-    rows = found.rows.assign(_rank=[rank_of.get(name, len(rank_of)) for name in found.rows["run"]])
-    rows = rows.sort_values("_rank", kind="stable").drop(columns="_rank")
-    groups = []
-    for group in found.groups:
-        row: dict[str, Any] = dict(group.axes) | {"runs": len(group.runs), "folders": "; ".join(group.runs)}
-        row["reference"] = group is found.reference
-        row["sorted_by"] = found.sort
-        row |= dict(zip(("mean_low", "mean_high"), group.interval or (np.nan, np.nan), strict=True))
-        ends = group.difference or (np.nan, np.nan, np.nan)
-        row |= dict(zip(("difference", "difference_low", "difference_high"), ends, strict=True))
-        for key, (mean, sd) in group.summary.items():
-            if not key.endswith(("_low", "_high")):
-                row |= {key: mean, f"{key}_sd": sd}
-        groups.append(row)
-    _write_csv(found.output / "leaderboard.csv", rows)
-    _write_csv(found.output / "groups.csv", pd.DataFrame(groups))
-    write_text(found.output / "leaderboard.md", as_markdown(found))
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    with atomic_write(path) as aside:
-        frame.to_csv(aside, index=False, float_format="%.6g")
+COMMAND = Command(
+    section="look",
+    place=4,
+    summary="the leaderboard of a sweep",
+    example="SWEEP_DIR [sort=METRIC] [reference=patch=32]",
+    run=_run,
+    usage=USAGE,
+    keys=(
+        Key(
+            "sort",
+            "a column of leaderboard.csv (default: same_pixels/auroc_in_lung, or image/auroc without masks)",
+            "METRIC",
+            default="",
+        ),
+        Key(
+            "reference",
+            "the group that differences are taken to, for example patch=32,net=unet (default: that of the\n"
+            "recipe's defaults, or the first)",
+            "KEY=VALUE",
+            default="",
+        ),
+        Key(
+            "output",
+            "where to write (default: SWEEP_DIR/comparison, or SWEEP_DIR/comparison-<what was changed>)",
+            "DIR",
+            path,
+        ),
+        SUBSET,
+        CHECKPOINT,
+    ),
+    config="train",
+)

@@ -5,27 +5,74 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.evaluation.evaluate import evaluate_run
-from pneumo_ad.files import folder_for_results
-from pneumo_ad.runs.jobs import lock
-from pneumo_ad.runs.run import default_output, load_run, of_run
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path
+from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.evaluation_options import option_help
 
 _PATIENCE = 10  # seconds that another process may take to leave the folder
 
+USAGE = """\
+pneumo-ad evaluate run=RUN [key=value] ...
 
-def evaluate(overrides: Sequence[str]) -> Path:
-    """The command. `run=RUN` and optionally `output=DIR`, `subset=`, `checkpoint=`, and overrides of the run's config.
+Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv,
+subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model.
+
+{keys}
+
+Everything the weights do not depend on may change, as on `pneumo-ad train`:
+
+  data=GROUP data.root=DIR   {data}
+{options}
+"""
+
+
+def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+    """Measure a run, as `pneumo-ad evaluate` does.
+
+    Args:
+        arguments: As on the command line, for example `["run=runs/paper/1", "stride=4"]`.
+        keywords: Keys without a dot may be given so as well: `run="runs/paper/1", output="out"`.
 
     Returns:
         The folder that holds `metrics.json`, `patches.csv`, `images.csv`, `maps/` and `figures/`.
 
     Raises:
-        ConfigError: No `run=`, or an override that cannot be applied.
+        ConfigError: No `run=`, a key that is not known, or an override that cannot be applied.
         DataError: A run folder without checkpoint, or data that cannot be evaluated.
         BusyError: Another process writes to the same folder.
     """
-    own, rest = of_run(overrides, "evaluate", subset="", checkpoint="best")
-    run = load_run(own["run"], rest, own["checkpoint"])
-    place = Path(own["output"] or default_output(run.folder, overrides))
+    given = COMMAND.parse(arguments, keywords)
+    from pneumo_ad.evaluation.evaluate import evaluate_run
+    from pneumo_ad.files import folder_for_results
+    from pneumo_ad.runs.jobs import lock
+    from pneumo_ad.runs.run import default_output, load_run
+
+    run = load_run(given["run"], given.overrides, given["checkpoint"])
+    place = given["output"] or default_output(run.folder, given.changes)
     with folder_for_results(place) as output, lock(output, wait=_PATIENCE):
-        return evaluate_run(run, output, own["subset"] or None)
+        return evaluate_run(run, output, given["subset"])
+
+
+def _run(arguments: list[str]) -> None:
+    log_plainly()
+    output = evaluate(arguments)
+    from pneumo_ad.evaluation.summary import print_evaluation
+
+    print_evaluation(output, f"evaluation of {COMMAND.parse(arguments)['run']}")
+
+
+COMMAND = Command(
+    section="look",
+    place=1,
+    summary="measure a trained run, on its own or on other data",
+    example="run=RUN [data=... data.root=...] [output=DIR]",
+    run=_run,
+    usage=USAGE.replace("{options}", option_help()),
+    keys=(
+        RUN,
+        Key("output", "where to write (default: the run folder, or its evaluations/<what was changed>)", "DIR", path),
+        SUBSET,
+        CHECKPOINT,
+    ),
+    config="train",
+)

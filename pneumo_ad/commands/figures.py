@@ -2,346 +2,91 @@
 
 from __future__ import annotations
 
-import difflib
-import logging
-import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, expanded, path
+from pneumo_ad.runs.command import Command, log_plainly
 
-from pneumo_ad import figures
-from pneumo_ad.classifier.examination import FIGURE
-from pneumo_ad.commands.classify import classifier_beside
-from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
-from pneumo_ad.evaluation.earlier import earlier_scores
-from pneumo_ad.evaluation.evidence import gather_evidence
-from pneumo_ad.evaluation.examination import Examination, typical_places
-from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
-from pneumo_ad.evaluation.pictures import (
-    BY_KIND,
-    FRAMED,
-    frames,
-    histogram,
-    reconstructions,
-    threshold_ranges,
-    true_groups,
-)
-from pneumo_ad.evaluation.samples import draw_lung_fields, net_architecture, sample_patches, sample_radiographs
-from pneumo_ad.evaluation.windows import Drawn, origins
-from pneumo_ad.files import atomic_write, writable_folder, write_text
-from pneumo_ad.inference.scorer import Scoring, placed
-from pneumo_ad.metrics.catalogue import GroundTruth
-from pneumo_ad.metrics.modality import modality
-from pneumo_ad.metrics.thresholds import Thresholds
-from pneumo_ad.patches import PatchGrid
-from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
-from pneumo_ad.runs.options import check_options
-from pneumo_ad.runs.record import read_run_json
-from pneumo_ad.runs.run import Run, default_output, load_run, of_run
-from pneumo_ad.runs.scorer import check_finite, check_net, scoring_of
-from pneumo_ad.runs.subset import chosen_rows
+if TYPE_CHECKING:
+    import pandas as pd
 
-log = logging.getLogger(__name__)
+USAGE = """\
+pneumo-ad figures run=RUN [key=value] ...
 
-# Ranges of scores in Fig. 10 beside those that thresholds part: shares of the shown radiographs' windows.
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95)
+Draws Figs. 1 to 10 and Table 1 of the paper for a run, on its test split or on other data: each as PNG (300 dpi) with
+the numbers behind it as csv of the same name, and index.csv, which says what was left out and why. Scores of an
+evaluation of the same data are read, not made again.
+
+{keys}
+  score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`
+
+  data=GROUP data.root=DIR   {data}
+"""
 
 
-def draw_figures(overrides: Sequence[str]) -> pd.DataFrame:
-    """The command. `run=RUN` and optionally `output=`, `only=`, `classifier=`, `subset=`, `checkpoint=`, overrides.
+def draw_figures(arguments: str | Sequence[str] = (), **keywords: object) -> pd.DataFrame:
+    """Draw the paper's figures for a run, as `pneumo-ad figures` does.
+
+    Args:
+        arguments: As on the command line.
+        keywords: Keys without a dot may be given so as well.
 
     Returns:
         What `index.csv` holds, a row per figure: `figure`, `shows`, `files` (stems), `left_out` (the reason, or empty);
         `attrs["output"]` is the folder.
 
     Raises:
-        ConfigError: No `run=`, an unknown figure, a folder that cannot be written to, an override that cannot be
-            applied.
+        ConfigError: No `run=`, a key that is not known, an unknown figure, a folder that cannot be written to, an
+            override that cannot be applied.
         DataError: No run folder, no finished classifier in `classifier=`, or no radiograph.
     """
-    own, rest = of_run(overrides, "figures", subset="", checkpoint="best", only="", classifier="")
-    changes = [one for one in overrides if not one.startswith(("run=", "output=", "only=", "classifier="))]
-    wanted = _wanted(own["only"])
-    classifier = _checked_classifier(own["classifier"])
-    run = load_run(own["run"], rest, own["checkpoint"])
-    evaluated = default_output(run.folder, changes)  # where `pneumo-ad evaluate` puts the same evaluation
-    output = writable_folder(Path(own["output"] or evaluated / "paper_figures"))
-    material = Material(run, own["subset"] or None, evaluated, classifier)
-    drawn = [_draw(material, figure, output) for figure in wanted]
-    index = pd.DataFrame(drawn, columns=["figure", "shows", "files", "left_out"])
-    with atomic_write(output / "index.csv") as aside:
-        index.to_csv(aside, index=False)
-    index.attrs["output"] = str(output)
-    return index
+    given = COMMAND.parse(arguments, keywords)
+    from pneumo_ad.evaluation.paper_figures import checked_classifier, draw_for_run, wanted_figures
+    from pneumo_ad.runs.run import default_output, load_run
+
+    wanted, classifier = wanted_figures(given["only"]), checked_classifier(given["classifier"])
+    run = load_run(given["run"], given.overrides, given["checkpoint"])
+    evaluated = default_output(run.folder, given.changes)  # where `pneumo-ad evaluate` puts the same evaluation
+    output = given["output"] or evaluated / "paper_figures"
+    return draw_for_run(run, output, wanted, classifier, given["subset"], evaluated)
 
 
-def print_index(index: pd.DataFrame) -> None:
-    """What was drawn and what was not."""
+def _run(arguments: list[str]) -> None:
+    log_plainly()
+    index = draw_figures(arguments)
     for _, row in index.iterrows():
         told = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
         print(f"{row['figure']:8} {row['shows']}: {told}")
     print(f"figures (png, 300 dpi) and numbers (csv): {index.attrs['output']}")
 
 
-class Material:
-    """What figures are made of, each part made when the first figure asks for it.
-
-    Args:
-        run: Opened.
-        subset: Split to draw, or None for the default of `pneumo-ad evaluate`.
-        evaluated: Folder of an evaluation of the same, if there is one: its scores are read and not made again.
-        classifier: A finished classifier; None trains one beside the run; "none" leaves Fig. 2 out.
-    """
-
-    def __init__(self, run: Run, subset: str | None, evaluated: Path, classifier: Path | str | None) -> None:
-        check_options(run.config)
-        check_net(run)
-        self.run = run
-        self.data = run.datamodule
-        self.rows = chosen_rows(run, subset)[0]
-        self.evaluated = evaluated
-        self.classifier = classifier
-
-    @cached_property
-    def scoring(self) -> Scoring:
-        """How the run scores."""
-        return scoring_of(self.run)
-
-    @cached_property
-    def score_name(self) -> str:
-        """Class of the run's score."""
-        return type(self.run.module.score).__name__
-
-    @property
-    def ordered(self) -> bool:
-        """Whether what Table 1 measures is meant to order the three kinds; SAD is, by the paper."""
-        return self.data.view == "patch" or self.run.module.score.orders_outside
-
-    @cached_property
-    def grid(self) -> PatchGrid:
-        """The windows that are kept."""
-        return self.scoring.kept(self.data)
-
-    @cached_property
-    def evidence(self) -> GroundTruth:
-        """What masks and labels tell."""
-        return gather_evidence(self.data, self.rows, self.grid)
-
-    @cached_property
-    def result(self) -> Examination:
-        """Scores and evidence of every window that is kept; no maps."""
-        window = self._read_scores()
-        if window is None:
-            window = self._score()
-        return Examination(self.rows, self.grid, self.evidence, window, {}, {}, {})
-
-    def _score(self) -> dict[str, npt.NDArray[np.float32]]:
-        numbers = self.data.grid.numbers_of(self.grid)
-        names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
-        shape = (len(self.rows), len(self.grid))
-        found: dict[str, npt.NDArray[np.float32]] = {name: np.empty(shape, dtype=np.float32) for name in names}
-        images = self.data.store.table["image"].iloc[self.rows].to_numpy(dtype=str)
-        for here, part in placed(self.scoring(self.data, self.rows, "scoring")):
-            check_finite(part, images[here], self.data)
-            for name in names:
-                found[name][here] = part.scores[name][:, numbers]
-        return found
-
-    def _read_scores(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Those of an evaluation of the same radiographs by the same weights; None where there is none."""
-        windows = earlier_scores(self.evaluated, self.run, self.scoring, self.rows)
-        if windows is None:
-            return None
-        shape, columns = (len(self.rows), len(self.grid)), [name for name in ("score", "sad") if name in windows]
-        return {name: windows[name].to_numpy(dtype=np.float32).reshape(shape) for name in columns}
-
-    @cached_property
-    def thresholds(self) -> Thresholds | None:
-        """Of the run's score, fitted on its validation patients."""
-        try:
-            scores = validation_scores(self.run, self.scoring)
-        except DataError as reason:  # the run's own data may be elsewhere
-            log.warning("no thresholds: %s", reason)
-            return None
-        three = self.run.module.score.orders_outside
-        return fit_thresholds(scores, self.run.threshold, three)[0].get("score")
-
-    @cached_property
-    def modality(self) -> Mapping[str, float] | None:
-        """Of the scores of pneumonia windows."""
-        try:
-            return modality(self.result.window["score"][origins(self.result.evidence)["pneumonia"]])
-        except DataError as reason:
-            log.warning("one hump or several is not known: %s", reason)
-            return None
-
-
-# Drawn here, or the stem of a finished pair of files.
-Parts = dict[str, Drawn | Path]
-
-
-@dataclass(frozen=True)
-class PaperFigure:
-    """One of the paper's figures.
-
-    Attributes:
-        name: `Fig. 1`.
-        shows: In words.
-        make: Material -> by stem of its files what was drawn; raises `UserError` with the reason where it cannot be.
-    """
-
-    name: str
-    shows: str
-    make: Callable[[Material], Parts]
-
-    @property
-    def key(self) -> str:
-        """What `only=` calls it."""
-        return self.name.removeprefix("Fig. ").replace(" ", "").lower()
-
-
-def _fig02(material: Material) -> Parts:
-    if material.classifier == "none":
-        raise DataError("classifier=none")
-    folder = Path(material.classifier) if material.classifier else _own_classifier(material.run.folder)
-    return {FIGURE: folder / "figures" / FIGURE}
-
-
-def _own_classifier(run_dir: Path) -> Path:
-    beside = run_dir / "figures" / "classifier"
-    if read_run_json(beside).get("status") != "finished":
-        log.info("Fig. 2: a classifier is trained on the run's own radiographs, once, in %s", beside)
-    return classifier_beside(run_dir)
-
-
-def _fig09(material: Material) -> Parts:
-    result, unit = material.result, f"{material.score_name} ({material.scoring.unit})"
-    groups = origins(result.evidence)
-    if not groups["pneumonia"].any():
-        raise DataError("no window of a pneumonia radiograph")
-    parts: Parts = {"fig09_histogram": histogram(result, groups, material.thresholds, unit, material.modality)}
-    kinds = true_groups(result)
-    if any(chosen.any() for chosen in kinds.values()):
-        parts["fig09_histogram_by_kind"] = histogram(result, kinds, material.thresholds, unit, title=BY_KIND)
-    return parts
-
-
-def _fig10(material: Material) -> Parts:
-    result, data, name = material.result, material.data, material.score_name
-    places = typical_places(result.evidence, FRAMED)
-    scores = result.window["score"]
-    by_threshold = threshold_ranges(scores, material.thresholds)
-    names = [f"as {words}" for words in material.thresholds.words] if material.thresholds else None
-    bounds = [*np.quantile(scores[places], QUANTILES).tolist(), float("inf")]
-    by_quantile = list(pairwise(bounds))
-    ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in pairwise([*QUANTILES, 1])]
-    return {
-        "fig10_red_frames": frames(data, result, places, by_threshold, name, names),
-        "fig10_red_frames_by_quantile": frames(data, result, places, by_quantile, name, ends),
-    }
-
-
-def _table01(material: Material) -> Parts:
-    result = material.result
-    measured = "sad" if "sad" in result.window else "score"  # a net of whole radiographs reconstructs no patch
-    shares = background_shares(material.data, material.grid, material.rows)
-    table = kinds_table(result.window[measured], result.evidence, shares)
-    return {"table01_kinds": draw_table(table, _unit(material), material.ordered)}
-
-
-def _unit(material: Material) -> str:
-    if "sad" in material.result.window:
-        return "SAD, mean grey levels per pixel"
-    return f"{material.score_name} ({material.scoring.unit})"
-
-
-FIGURES = (
-    PaperFigure("Fig. 1", "sample radiographs", lambda m: {"fig01_radiographs": sample_radiographs(m.data, m.rows)}),
-    PaperFigure("Fig. 2", "Grad-CAM of the classifier, on its own test split", _fig02),
-    PaperFigure(
-        "Fig. 3",
-        "patches of normal lung",
-        lambda m: {"fig03_normal_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "normal_lung")},
+COMMAND = Command(
+    section="look",
+    place=3,
+    summary="Figs. 1-10 and Table 1 of the paper for a run",
+    example="run=RUN [data=... data.root=...] [only=1,9]",
+    run=_run,
+    usage=USAGE,
+    keys=(
+        RUN,
+        Key(
+            "output",
+            "where to write (default: RUN/paper_figures, or RUN/evaluations/<what was changed>/paper_figures)",
+            "DIR",
+            path,
+        ),
+        Key("only", "some of them", "1,9,table1", default=""),
+        Key(
+            "classifier",
+            "a run of `pneumo-ad classify` for Fig. 2 (default: one is trained on the run's own data, once, in\n"
+            "RUN/figures/classifier); classifier=none leaves Fig. 2 out",
+            "RUN",
+            expanded,
+            "",
+        ),
+        SUBSET,
+        CHECKPOINT,
     ),
-    PaperFigure(
-        "Fig. 4",
-        "patches of pneumonia radiographs",
-        lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "pneumonia")},
-    ),
-    PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": draw_lung_fields(m.data, m.rows)}),
-    PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
-    PaperFigure(
-        "Fig. 7",
-        "reconstructions of normal lung",
-        lambda m: {"fig07_normal_reconstructions": reconstructions(m.run, m.result, "normal_lung")},
-    ),
-    PaperFigure(
-        "Fig. 8",
-        "reconstructions of pneumonia windows",
-        lambda m: {"fig08_pneumonia_reconstructions": reconstructions(m.run, m.result, "pneumonia")},
-    ),
-    PaperFigure("Fig. 9", "histogram of scores", _fig09),
-    PaperFigure("Fig. 10", "red frames by range of score", _fig10),
-    PaperFigure("Table 1", "scores by kind of patch", _table01),
+    config="train",
 )
-
-
-def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, str, str, str]:
-    """Draw one figure, or say why not: its row of the index."""
-    try:
-        parts = figure.make(material)
-    except DivergedError:
-        raise
-    except UserError as reason:
-        return figure.name, figure.shows, "", str(reason)
-    for stem, part in parts.items():
-        if isinstance(part, Path):
-            for suffix in (".png", ".csv"):
-                with atomic_write(output / f"{stem}{suffix}") as aside:
-                    shutil.copyfile(part.with_name(part.name + suffix), aside)
-            continue
-        figures.save(part.figure, output / f"{stem}.png")
-        with atomic_write(output / f"{stem}.csv") as aside:
-            part.numbers.to_csv(aside, index=False, float_format="%.6g")
-        if figure.key == "table1":
-            write_text(output / f"{stem}.md", markdown(part.numbers, _unit(material), material.ordered))
-    return figure.name, figure.shows, " ".join(parts), ""
-
-
-def _wanted(only: str) -> list[PaperFigure]:
-    """Figures by `only=`: 1, fig1, Fig. 1 and fig01 are the same.
-
-    Raises:
-        ConfigError: Names what is not known and what is nearest to it.
-    """
-    if not only:
-        return list(FIGURES)
-    known = {figure.key: figure for figure in FIGURES}
-    chosen = []
-    for word in only.strip("[]").split(","):
-        key = word.strip().lower().replace(" ", "").replace("figure", "").replace("fig", "").lstrip(".").lstrip("0")
-        key = key.replace("table01", "table1")
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"only={word.strip()} is no figure of the paper{hint} There are {', '.join(known)}")
-        chosen.append(known[key])
-    return [figure for figure in FIGURES if figure in chosen]
-
-
-def _checked_classifier(given: str) -> Path | str | None:
-    if given in ("", "none"):
-        return given or None
-    folder = Path(given)
-    if not all((folder / "figures" / f"{FIGURE}{suffix}").is_file() for suffix in (".png", ".csv")):
-        raise DataError(
-            f"classifier={given}: no finished classifier there (no figures/{FIGURE}.png and .csv); "
-            "`pneumo-ad classify` trains one, classifier=none leaves Fig. 2 out"
-        )
-    return folder

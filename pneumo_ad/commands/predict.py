@@ -2,169 +2,99 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, get_args
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, Key, one_of, path, switch
+from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.evaluation_options import option_help
 
-from pneumo_ad import __version__
-from pneumo_ad.errors import ConfigError, DataError, printable
-from pneumo_ad.inference.predictor import Predictor
-from pneumo_ad.prediction.files import File, find_files
-from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
-from pneumo_ad.prediction.opening import open_judge
-from pneumo_ad.prediction.pictures import MapFormat, Pictures
-from pneumo_ad.prediction.pipeline import outcomes
-from pneumo_ad.prediction.report import page_of_files
-from pneumo_ad.report.write import write_report
-from pneumo_ad.runs.jobs import INTERRUPTED
-from pneumo_ad.runs.run import of_run
+if TYPE_CHECKING:
+    from pneumo_ad.prediction.predict import Predicted
 
-log = logging.getLogger(__name__)
+USAGE = """\
+pneumo-ad predict run=RUN input=PATH output=DIR [key=value] ...
 
+Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
+the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
+read, or are none), overlays/ and maps/. The same command goes on where it stopped, and takes files that are new.
+Exit status: 0, or 3 where files could not be read.
 
-@dataclass(frozen=True)
-class Predicted:
-    """What came of it.
+{keys}
 
-    Attributes:
-        output: The folder with `predictions.csv`, `failed.csv` and `predict.json`.
-        story: What `predict.json` holds.
-        new: How many files were judged this time.
-    """
+What may change of the run, as on `pneumo-ad evaluate` (held-out normals are then scored anew, from the run's own data):
 
-    output: Path
-    story: dict[str, Any]
-    new: int
+{options}
+"""
 
 
-def predict(arguments: Sequence[str]) -> Predicted:
-    """The command.
+def predict(arguments: str | Sequence[str] = (), **keywords: object) -> Predicted:
+    """Judge a folder of files, as `pneumo-ad predict` does.
 
     Args:
-        arguments: `run=RUN input=PATH output=DIR`, and optionally `maps=png|npy|none`, `overlays=`, `overwrite=`,
-            `report=`, `checkpoint=` and overrides of the run's config (`opening.CHANGEABLE`).
+        arguments: As on the command line, for example `["run=runs/paper/1", "input=scans", "output=judged"]`.
+        keywords: Keys without a dot may be given so as well: `run="runs/paper/1", report=True`.
 
     Raises:
-        ConfigError: A key that is missing, or one that cannot be applied.
+        ConfigError: A key that is missing or not known, or one that cannot be applied.
         DataError: Nothing to judge, a run that cannot be opened, or an output folder that cannot be written to.
         SystemExit: It was told to end; the same command goes on.
     """
-    own, rest = of_run(
-        arguments,
-        "predict",
-        input="",
-        checkpoint="best",
-        maps="png",
-        overlays="true",
-        overwrite="false",
-        report="false",
+    given = COMMAND.parse(arguments, keywords)
+    from pneumo_ad.prediction.predict import predict_folder
+
+    return predict_folder(
+        overrides=given.overrides, **{"source" if k == "input" else k: v for k, v in given.own.items()}
     )
-    for key, hint in (("input", "a file or a folder"), ("output", "a folder to write to")):
-        if not own[key]:
-            raise ConfigError(f"{key}=... must be given: {hint}")
-    if own["maps"] not in get_args(MapFormat):
-        raise ConfigError(f"maps={own['maps']} is not known; expected {', '.join(get_args(MapFormat))}")
-    overlays, overwrite, report = (_switch(key, own[key]) for key in ("overlays", "overwrite", "report"))
-    source, output = Path(own["input"]), Path(own["output"])
-    _check_apart(source, output)
-    check_folder(output, overwrite)
-    files = find_files(source, output)  # before anything heavy is opened
-    judge = open_judge(own["run"], rest, own["checkpoint"])
-    asked: dict[str, Any] = {
-        "run": printable(str(Path(own["run"]).absolute())),
-        "judge": judge.identity,
-        "input": printable(str(source.absolute())),
-    }
-    asked |= {"overrides": sorted(rest), "maps": own["maps"], "overlays": overlays, "pneumo_ad": __version__}
-    with writable(output):
-        pictures = Pictures(output, judge.standard, own["maps"], overlays)  # type: ignore[arg-type]
-        into = OutputFolder(output, asked, overwrite)
-        with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
-            found = predict_files(judge, files, into, pictures)
-        if report:
-            typed = {"run": printable(own["run"]), "input": printable(own["input"])}  # a report goes to others
-            about = found.story | {"asked": asked | typed}
-            write_report(page_of_files(judge, files, into.predicted, about), output / "report.html")
-        elif found.new and (output / "report.html").is_file():
-            (output / "report.html").unlink()
-            log.warning("report.html did not show the files that are new, and is deleted; report=true draws it again")
-        return found
 
 
-def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures) -> Predicted:
-    """Judge what is left of some files, and write the tables.
+def _run(arguments: list[str]) -> None:
+    log_plainly()
+    found = predict(arguments)
+    from pneumo_ad.prediction.summary import print_prediction
 
-    Args:
-        judge: Judges them.
-        files: All that were found, radiographs or not.
-        output: Where tables go, and what was done before.
-        pictures: What is drawn.
-    """
-    readable = [file for file in files if file.kind == "radiograph"]
-    left = output.left(readable)
-    if output.finished and not left:
-        log.info("nothing new")
-    elif len(left) < len(readable):
-        log.info("going on: %d of %d radiographs are done", len(readable) - len(left), len(readable))
-    for note in judge.notes:
-        log.warning("%s", note)
-    with tqdm(total=len(left), desc="predict", unit="file", disable=not left) as bar:
-        for part in outcomes(judge, left, pictures):
-            output.keep(part)
-            bar.update(len(part))
-    if gone := output.reconcile(files):
-        log.info("%d files that were judged before are no longer there; their rows stay", gone)
-    standard = judge.standard
-    about = {
-        "false_alarm_rate": standard.false_alarm_rate,
-        "held_out_normals": len(standard.normals),
-        "score": standard.score,
-        "unit": standard.unit,
-        "thresholds": standard.thresholds and standard.thresholds.finite,
-        "colours": list(standard.window_range),
-        "notes": judge.notes,
-    }
-    others = [file for file in files if file.kind != "radiograph"]
-    return Predicted(output.folder, output.finish(others, about), len(left))
+    print_prediction(found.output, found.story, found.new)
+    if unreadable := found.story["counts"]["unreadable"]:
+        print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr)
+        raise SystemExit(3)
 
 
-def _switch(key: str, word: str) -> bool:
-    if word.lower() not in ("true", "false"):
-        raise ConfigError(f"{key}={word} is not known; expected true or false")
-    return word.lower() == "true"
-
-
-def _check_apart(source: Path, output: Path) -> None:
-    """Pictures that are written may lie below what is read, but not the other way round.
-
-    Raises:
-        DataError: The input is the output, or lies in it.
-    """
-    if source.resolve().is_relative_to(output.resolve()):
-        raise DataError(f"input={source} lies in output={output}; name an output that does not hold the input")
-
-
-@contextmanager
-def _ended_in_words(command: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end with a word instead of a traceback; what was written so far is whole."""
-    main = threading.current_thread() is threading.main_thread()
-
-    def told(number: int, frame: object) -> None:
-        raise SystemExit(INTERRUPTED)
-
-    before = signal.signal(signal.SIGTERM, told) if main else None
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as end:
-        log.warning("stopped; %s goes on", command)
-        raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else end.code) from None
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
+COMMAND = Command(
+    section="use",
+    place=1,
+    summary="scores, maps and decisions for a folder of files",
+    example="run=RUN input=PATH output=DIR [report=true]",
+    run=_run,
+    usage=USAGE.replace("{options}", option_help("scores", "decisions", "speed")),
+    keys=(
+        replace(RUN, help="a folder written by `pneumo-ad train`, or by `pneumo-ad export`"),
+        Key(
+            "input",
+            "a folder, searched with all below it, or a file",
+            "PATH",
+            path,
+            missing="input=... must be given: a file or a folder",
+        ),
+        Key("output", "a new or empty folder", "DIR", path, missing="output=... must be given: a folder to write to"),
+        Key("overlays", "without the heat maps over the radiographs", "false", switch, True),
+        Key(
+            "maps",
+            "anomaly maps as 16-bit PNG (default; scale in its text chunks), npy (float32), or none",
+            "png",
+            one_of("png", "npy", "none"),
+            "png",
+        ),
+        Key(
+            "report",
+            "also report.html: the linked histogram of 50 files, half of them the most anomalous",
+            "true",
+            switch,
+            False,
+        ),
+        Key("overwrite", "replace what predict wrote to output; other files there stay", "true", switch, False),
+        CHECKPOINT,
+    ),
+    config="train",
+)

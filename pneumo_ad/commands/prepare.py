@@ -1,71 +1,68 @@
-"""`pneumo-ad prepare`: stores, lung fields and grey levels made ahead of training, shard by shard."""
+"""`pneumo-ad prepare`: a store, its lung fields and grey levels made ahead of training, in shards that many share."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from pneumo_ad.data.fit import sides
-from pneumo_ad.data.shards import split_table
-from pneumo_ad.data.sources.table import check_table
-from pneumo_ad.data.store.store import Store, open_store, store_folder
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.compose import build
-from pneumo_ad.runs.jobs import end_with_parent
-from pneumo_ad.runs.trust import name_own
+from pneumo_ad.runs.command import Command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from pneumo_ad.data.store.store import Store
 
 log = logging.getLogger(__name__)
 
 
-class Prepared(NamedTuple):
-    """One shard, ready.
-
-    Attributes:
-        shard: Its number, from 0.
-        store: Open.
-        seconds: By what was made, `radiographs` or `lung fields and grey levels`; what was there already is not in it.
-    """
-
-    shard: int
-    store: Store
-    seconds: dict[str, float]
-
-
-def prepare(config: DictConfig) -> list[Prepared]:
-    """The command: prepare what a config describes, one shard or all of them, and print what was made.
-
-    Returns:
-        The shards prepared, in their order.
+def prepare(config: DictConfig) -> None:
+    """The command: prepare the shards that are asked for, and join them where all are there; print what was made.
 
     Raises:
         ConfigError: `num_shards` or `shard` that cannot be, or another value that cannot.
         DataError: See `check_table` and `open_store`.
     """
+    from pneumo_ad.data.fit import sides
+    from pneumo_ad.data.sources.table import check_table
+    from pneumo_ad.data.store.opening import check_on_error, open_store
+    from pneumo_ad.data.store.parts import opened_part, part_folder, parts_there, remove_parts, split_table
+    from pneumo_ad.data.store.store import store_folder
+    from pneumo_ad.runs.compose import build
+    from pneumo_ad.runs.jobs import end_with_parent
+    from pneumo_ad.runs.trust import name_own
+
     if multiprocessing.current_process().name != "MainProcess":
         end_with_parent()  # a launcher's worker
     name_own(config)
     image_size, lungs, intensity = sides(config.image_size), build(config.lungs), build(config.intensity)
-    parts = split_table(check_table(build(config.data)), config.num_shards)
-    done = []
-    for shard in _chosen(config.shard, len(parts)):
-        part = parts[shard]
-        there = (store_folder(part, image_size, config.fit) / "store.json").is_file()
-        started = time.perf_counter()
-        store = open_store(part, image_size, config.fit, config.on_error)
-        stored = time.perf_counter()
-        before = _arrays(store)
-        intensity(store, lungs(store))
-        seconds = {} if there else {"radiographs": stored - started}
-        if _arrays(store) != before:
-            seconds["lung fields and grey levels"] = time.perf_counter() - stored
-        done.append(Prepared(shard, store, seconds))
-        log.info(_told(done[-1], len(parts)))
-    return done
+    table, shards = check_table(build(config.data)), config.num_shards
+    chosen = _chosen(config.shard, len(split_table(table, shards)))
+    check_on_error(config.on_error)
+    folder = store_folder(table, image_size, config.fit)
+
+    def derive(store: Store) -> None:
+        if len(store):  # of a part it may be that none can be read
+            intensity(store, lungs(store))
+
+    given = (folder, table, image_size, config.fit, config.on_error)
+    for shard in chosen if shards > 1 else ():
+        place = part_folder(folder, shard, shards)
+        _make(f"shard {shard} of {shards}", place, partial(opened_part, *given, shard, shards), derive)
+    there = parts_there(folder).get(shards, [])
+    if shards == 1 or len(there) == shards or (folder / "store.json").is_file():
+        made = "shards joined" if there else "radiographs"
+        _make(f"store {folder.name}", folder, lambda: nullcontext(open_store(*given[1:])), derive, made)
+        remove_parts(folder)
+    else:
+        missing = sorted(set(range(shards)) - set(there))
+        log.info("store %s: still to be prepared: shard=%s", folder.name, ",".join(map(str, missing)))
 
 
 def _chosen(shard: object, shards: int) -> Iterable[int]:
@@ -78,17 +75,49 @@ def _chosen(shard: object, shards: int) -> Iterable[int]:
     return [shard]
 
 
+def _make(
+    name: str,
+    place: Path,
+    opening: Callable[[], AbstractContextManager[Store | None]],
+    derive: Callable[[Store], None],
+    made: str = "radiographs",
+) -> None:
+    """Open a store or a part, building it where it is not there, and derive the rest; a line tells what was made."""
+    there, started = (place / "store.json").is_file(), time.perf_counter()
+    with opening() as store:
+        if store is None:
+            log.info("%s: nothing to do", name)
+            return
+        opened, before = time.perf_counter(), _arrays(store)
+        derive(store)
+        seconds = {} if there else {made: opened - started}
+        if _arrays(store) != before:
+            seconds["lung fields and grey levels"] = time.perf_counter() - opened
+    count, left_out = len(store), len(store.skipped)
+    told = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in seconds.items()]
+    log.info(
+        "%s: %d radiographs: %s%s",
+        *(name, count, ", ".join(told) or "was there"),
+        f"; {left_out} cannot be read and are left out" if left_out else "",
+    )
+
+
 def _arrays(store: Store) -> set[str]:
     """Names of what lies in a store."""
     return {file.name for file in store.folder.glob("*.npy")}
 
 
-def _told(one: Prepared, shards: int) -> str:
-    """A line about a shard: what was made, how fast, or that it was there."""
-    count, left_out = len(one.store), len(one.store.skipped)
-    made = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in one.seconds.items()]
-    return (
-        f"shard {one.shard} of {shards}: {count} radiographs, store {one.store.key}: "
-        f"{', '.join(made) if made else 'was there'}"
-        f"{f'; {left_out} cannot be read and are left out' if left_out else ''}"
-    )
+def _run(arguments: list[str]) -> None:
+    from pneumo_ad.runs.hydra_command import run_hydra
+
+    # Whether there is something to do the stores tell, not a run folder.
+    run_hydra("prepare", arguments, prepare, has_folder=False)
+
+
+COMMAND = Command(
+    section="use",
+    place=4,
+    summary="decode and segment ahead of training, in shards",
+    example="data=... num_shards=8 [shard=3] [-m]",
+    run=_run,
+)

@@ -6,40 +6,81 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.evaluation.report import page_of
-from pneumo_ad.files import writable_folder
-from pneumo_ad.report.write import write_report
-from pneumo_ad.runs.run import default_output, load_run, of_run
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path, whole
+from pneumo_ad.runs.command import Command, log_plainly
+
+USAGE = """\
+pneumo-ad report run=RUN [key=value] ...
+
+Writes one HTML file that opens offline: drag over the histogram of scores, and the windows of that range light up on
+the radiographs; with reconstructions, anomaly maps, lung fields, truth, the headline table and the config. An
+evaluation of the same is read; where there is none, it is made first, as by `pneumo-ad evaluate`.
+
+{keys}
+  score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`
+
+  data=GROUP data.root=DIR   {data}
+"""
 
 
-def report(overrides: Sequence[str]) -> Path:
-    """The command. `run=RUN` and optionally `output=FILE`, `images=50`, `subset=`, `checkpoint=`, overrides of the run.
+def report(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+    """Draw the report of a run, as `pneumo-ad report` does.
 
     An evaluation of the same is read; where there is none, it is made first.
+
+    Args:
+        arguments: As on the command line.
+        keywords: Keys without a dot may be given so as well.
 
     Returns:
         The file.
 
     Raises:
-        ConfigError: No `run=`, a number of images that is none, a file that cannot be written, an override that cannot
-            be applied.
+        ConfigError: No `run=`, a key that is not known, a file that cannot be written, an override that cannot be
+            applied.
         DataError: A run folder without checkpoint, or data that cannot be evaluated.
     """
-    own, rest = of_run(overrides, "report", subset="", checkpoint="best", images="50")
-    changes = [one for one in overrides if not one.startswith(("run=", "output=", "images="))]
-    most = _positive(own["images"])
-    run = load_run(own["run"], rest, own["checkpoint"])
-    evaluated = default_output(run.folder, changes)  # where `pneumo-ad evaluate` puts the same evaluation
-    file = Path(own["output"] or evaluated / "report.html")
+    given = COMMAND.parse(arguments, keywords)
+    from pneumo_ad.evaluation.report import page_of
+    from pneumo_ad.files import writable_folder
+    from pneumo_ad.report.write import write_report
+    from pneumo_ad.runs.run import default_output, load_run
+
+    run = load_run(given["run"], given.overrides, given["checkpoint"])
+    evaluated = default_output(run.folder, given.changes)  # where `pneumo-ad evaluate` puts the same evaluation
+    file: Path = given["output"] or evaluated / "report.html"
     if file.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"output={file} must name an HTML file: output={file}/report.html")
     if file.is_dir():
         raise ConfigError(f"output={file} is a folder; name a file: output={file}/report.html")
     writable_folder(file.parent)
-    return write_report(page_of(run, evaluated, own["subset"] or None, most), file)
+    return write_report(page_of(run, evaluated, given["subset"], given["images"]), file)
 
 
-def _positive(images: str) -> int:
-    if not images.isdigit() or int(images) < 1:
-        raise ConfigError(f"images={images} must be a whole number of radiographs to show, at least 1")
-    return int(images)
+def _run(arguments: list[str]) -> None:
+    log_plainly()
+    print(f"report: {report(arguments)}")
+
+
+COMMAND = Command(
+    section="look",
+    place=2,
+    summary="one HTML file: brush the histogram, frames light up",
+    example="run=RUN [output=FILE] [data=... data.root=...]",
+    run=_run,
+    usage=USAGE,
+    keys=(
+        RUN,
+        Key("output", "what to write (default: report.html in the folder of the evaluation)", "FILE", path),
+        Key(
+            "images",
+            "radiographs to show at most, spread over the scores of each label, those with truth first",
+            "50",
+            whole,
+            50,
+        ),
+        SUBSET,
+        CHECKPOINT,
+    ),
+    config="train",
+)

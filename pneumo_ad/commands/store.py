@@ -4,28 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from pneumo_ad.data.store.upkeep import clear_leftovers, clear_store, list_stores
 from pneumo_ad.errors import ConfigError, printable
-from pneumo_ad.files import cache_dir
+from pneumo_ad.runs.arguments import Key
+from pneumo_ad.runs.command import Command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pneumo_ad.data.store.upkeep import StoreInfo
+
+USAGE = """\
+pneumo-ad store [clear=KEY,KEY] [clear=all]
+
+Lists the stores of decoded, resized radiographs, the last used first, or deletes one or all of them.
+
+{keys}
+"""
 
 
-def store(arguments: Sequence[str]) -> None:
-    """The command: `[clear=KEY|all]`.
+def store(arguments: str | Sequence[str] = (), **keywords: object) -> None:
+    """List the stores of decoded radiographs or clear some, as `pneumo-ad store` does.
+
+    Args:
+        arguments: As on the command line.
+        keywords: `clear`: keys of stores with commas between, or all.
 
     Raises:
         ConfigError: An unknown argument, or a key that no store has.
     """
+    clear = COMMAND.parse(arguments, keywords)["clear"]
+    from rich.console import Console
+
+    from pneumo_ad.data.store.upkeep import clear_leftovers, clear_store, list_stores
+
     console = Console(highlight=False)
     stores = list_stores()
-    for argument in arguments:
-        name, _, wanted = argument.partition("=")
-        if name != "clear" or not wanted:
-            raise ConfigError(f"{argument!r} is not known; expected clear=KEY or clear=all")
+    for wanted in clear:
         chosen = [one for one in stores if wanted in ("all", one.folder.name)]
         if not chosen and wanted != "all":
             raise ConfigError(
@@ -36,8 +52,16 @@ def store(arguments: Sequence[str]) -> None:
             console.print(f"cleared {one.folder.name} ({one.bytes / 2**20:.1f} MiB)")
         if wanted == "all" and (left := clear_leftovers()):
             console.print(f"cleared what {left} killed builds left behind")
-    if arguments:
-        return
+    if not clear:
+        _list(console, stores)
+
+
+def _list(console: Console, stores: Sequence[StoreInfo]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pneumo_ad.files import cache_dir
+
     table = Table(title=f"stores in {cache_dir() / 'stores'}", title_justify="left")
     for column in ("key", "radiographs", "image size", "fit", "MiB", "last used", "source"):
         table.add_column(column, overflow="fold")
@@ -49,3 +73,23 @@ def store(arguments: Sequence[str]) -> None:
         table.add_row(one.folder.name, *told, f"{one.bytes / 2**20:.1f}", used, source)
     console.print(table)
     console.print(f"{sum(one.bytes for one in stores) / 2**20:.1f} MiB in {len(stores)} stores")
+
+
+COMMAND = Command(
+    section="use",
+    place=5,
+    summary="list the stores of decoded radiographs, or clear them",
+    example="[clear=KEY|all]",
+    run=store,
+    usage=USAGE,
+    keys=(
+        Key(
+            "clear",
+            "a store to delete, or several with commas between, or all",
+            "KEY",
+            lambda text: text.split(","),
+            (),
+        ),
+    ),
+    alone=True,
+)

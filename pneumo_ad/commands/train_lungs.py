@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lightning as L
-import pandas as pd
-from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
-
-from pneumo_ad.commands.train import go_on
-from pneumo_ad.data.store.store import open_store
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.files import write_json
-from pneumo_ad.loggers import closing
-from pneumo_ad.lungs.segmenter import LungSegmenter
-from pneumo_ad.lungs.training import LungDataModule, LungSegmentation, field_metrics
-from pneumo_ad.runs.checkpoints import read_checkpoint
-from pneumo_ad.runs.compose import build, build_all
-from pneumo_ad.runs.ddp import count_processes
-from pneumo_ad.runs.origin import Origin, keep_contents
-from pneumo_ad.runs.provenance import record
-from pneumo_ad.runs.record import update_run_json
-from pneumo_ad.runs.tracking import log_config, log_metrics
+from pneumo_ad.runs.command import Command
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import lightning as L
+    import pandas as pd
+    from lightning.pytorch.loggers import Logger
+    from omegaconf import DictConfig
+
+    from pneumo_ad.lungs.training import LungDataModule, LungSegmentation
 
 
 def train_lungs(config: DictConfig) -> dict[str, float]:
@@ -40,8 +27,19 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     Raises:
         UserError: Something the config asks for cannot work.
     """
+    import lightning as L
+
+    from pneumo_ad.loggers import closing
+    from pneumo_ad.runs.compose import build, build_all
+    from pneumo_ad.runs.ddp import count_processes
+    from pneumo_ad.runs.origin import Origin, keep_contents
+    from pneumo_ad.runs.provenance import provenance_of
+    from pneumo_ad.runs.record import update_run_json
+    from pneumo_ad.runs.tracking import log_config, log_metrics
+    from pneumo_ad.runs.training import go_on
+
     run_dir = Path(config.run_dir)
-    update_run_json(run_dir, **record(config))
+    update_run_json(run_dir, **provenance_of(config))
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin = Origin(config, run_dir)
     datamodule: LungDataModule = origin.datamodule()
@@ -71,6 +69,12 @@ def _measure(
     config: DictConfig, module: LungSegmentation, tables: dict[str, pd.DataFrame], run_dir: Path
 ) -> tuple[int, dict[str, float]]:
     """Write the best epoch's segmenter and what it reaches on each table; returns that epoch and its metrics."""
+    from pneumo_ad.data.store.opening import open_store
+    from pneumo_ad.files import write_json
+    from pneumo_ad.lungs.segmenter import LungSegmenter
+    from pneumo_ad.lungs.training import field_metrics
+    from pneumo_ad.runs.checkpoints import read_checkpoint
+
     best = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
     module.load_state_dict(best["state_dict"])
     module.segmenter.save(run_dir / "lung_unet.safetensors")
@@ -85,6 +89,9 @@ def _measure(
 
 
 def _print(metrics: dict[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title="lung fields, mean over radiographs never trained on", title_justify="left")
     figures = ("images", "dice", "precision", "recall", "opacity_inside")
     for column in ("set", *figures):
@@ -94,3 +101,18 @@ def _print(metrics: dict[str, float]) -> None:
         row = {key: metrics.get(f"{name}/{key}") for key in figures}
         table.add_row(name, *("–" if value is None else shown[key].format(value) for key, value in row.items()))
     Console(highlight=False).print(table)
+
+
+def _run(arguments: list[str]) -> None:
+    from pneumo_ad.runs.hydra_command import run_hydra
+
+    run_hydra("train_lungs", arguments, train_lungs)
+
+
+COMMAND = Command(
+    section="train",
+    place=4,
+    summary="train the lung segmenter that ships",
+    example="(data.root=... to use other masks)",
+    run=_run,
+)

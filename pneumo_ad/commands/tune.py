@@ -1,195 +1,63 @@
-"""`pneumo-ad tune`: Optuna chooses what to try next; each trial is a run of `pneumo-ad train` in a process of its own.
-
-The study lies in a file beside its runs: the same command goes on with it, and started several times it has several
-workers. Hydra's Optuna sweeper is not used: it is bound to a version whose storage no longer works.
-"""
+"""`pneumo-ad tune`: Optuna chooses what to try next; each trial is a run of `pneumo-ad train` in its own process."""
 
 from __future__ import annotations
 
-import logging
 import os
 import runpy
 import subprocess
 import sys
-import time
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import optuna
-from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import FrozenTrial, TrialState
+from pneumo_ad.errors import ConfigError, DamagedError
+from pneumo_ad.runs.command import Command
 
-from pneumo_ad.errors import ConfigError, DamagedError, DataError
-from pneumo_ad.evaluation.summary import read_metrics
-from pneumo_ad.runs.compose import compose_config
-from pneumo_ad.runs.jobs import end_after
-from pneumo_ad.runs.record import read_run_json, status
-from pneumo_ad.runs.sweeps import folder_name
-from pneumo_ad.saved import GIB, in_a_line, is_there, opened
+USAGE = """\
+pneumo-ad tune experiment=hpo_unet [key=value] ...
 
-log = logging.getLogger(__name__)
+Searches the space of a recipe (`tune:`) with Optuna, by a metric on validation. Each trial is a run of `pneumo-ad
+train`; all lie in sweeps/<name>/<what was set> beside study.db. The same command goes on with a study that was stopped
+or killed, and started several times it has several workers.
 
-_HOPELESS = 3  # trials that fail one after the other, the first ones of a worker: then it is not the parameters
+  tune.trials=N           trials of all workers together
+  tune.metric=KEY         any key of metrics.json;  tune.direction=minimize
+  +tune.space.KEY=[A,B]   one more choice;  '+tune.space.KEY={{low:1,high:4}}' a range
+  ~tune.space.KEY         leaves one out
+
+Needs Optuna: pip install "pneumo_ad[tune]"
+"""
 
 
-def tune(overrides: Sequence[str]) -> Path:
-    """The command: tries until `tune.trials` have ended, this worker's and the others'.
+def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+    """Search, as `pneumo-ad tune` does: until `tune.trials` have ended, this worker's and the others'.
 
     Args:
-        overrides: As for `train`; a recipe with `tune` among them, for example `experiment=hpo_unet`.
+        arguments: As for `train`; a recipe with `tune` among them, for example `["experiment=hpo_unet"]`.
+        keywords: Keys without a dot may be given so as well.
 
     Returns:
         The folder of the study: `study.db` and a run folder for each trial.
 
     Raises:
-        ConfigError: No recipe with `tune`, or a space that cannot be searched.
+        ConfigError: No Optuna, no recipe with `tune`, a key that is not known, or a space that cannot be searched.
         DataError: The first trials all failed; gives the reason of the last.
     """
-    config = compose_config("train", overrides)
-    wanted = _checked(config)
-    space = distributions(OmegaConf.to_container(wanted.space))
-    fixed = [one for one in overrides if not one.startswith(("experiment=", "name=", "tune.trials="))]
-    folder = Path("sweeps") / config.name / (folder_name(fixed) if fixed else "default")
-    folder.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _open_study(folder / "study.db", config.name, wanted.direction)
-    _keep_question(study, {"metric": wanted.metric, "direction": wanted.direction, "space": space}, folder)
-    worker = folder / "workers" / uuid.uuid4().hex
-    worker.parent.mkdir(exist_ok=True)
-    with FileLock(worker):  # held as long as this process lives: by it the others see that its trial goes on
-        _work(study, wanted, space, list(overrides), folder, worker.name)
-    _report(study, wanted, folder)
-    return folder
+    given = COMMAND.parse(arguments, keywords)
+    from importlib.util import find_spec
+
+    if find_spec("optuna") is None:
+        raise ConfigError('pneumo-ad tune needs Optuna: pip install "pneumo_ad[tune]"')
+    from pneumo_ad.runs.compose import compose_config
+    from pneumo_ad.runs.optuna_study import search
+
+    return search(compose_config("train", given.overrides), given.overrides, _train)
 
 
-def _open_study(file: Path, name: str, direction: Any) -> optuna.Study:
-    """The study of a file, begun where there is none.
-
-    Raises:
-        DamagedError: Something else lies there.
-    """
-    if is_there(file):
-        with opened(file, 64 * GIB):
-            pass
-    try:
-        return optuna.create_study(
-            storage=f"sqlite:///{file}", study_name=name, direction=direction, load_if_exists=True
-        )
-    except Exception as reason:  # Optuna passes on whatever SQLAlchemy raises
-        raise DamagedError(f"{file}: no study that Optuna can go on with ({in_a_line(reason)})") from reason
-
-
-def _checked(config: DictConfig) -> DictConfig:
-    """The `tune` of a config."""
-    if config.tune is None:
-        raise ConfigError("nothing says what to tune: take a recipe that does (experiment=hpo_unet), or write `tune:`")
-    if config.evaluate != "val":
-        raise ConfigError(f"evaluate={config.evaluate}: a search chooses on validation, evaluate=val")
-    if config.tune.direction not in ("maximize", "minimize"):
-        raise ConfigError(f"tune.direction={config.tune.direction} is not known; expected maximize or minimize")
-    if not isinstance(config.tune.trials, int) or config.tune.trials < 1:
-        raise ConfigError(f"tune.trials={config.tune.trials} must be a whole number, at least 1")
-    return config.tune
-
-
-def _keep_question(study: optuna.Study, asked: dict[str, Any], folder: Path) -> None:
-    """A study answers one question: with another metric or space its values would not compare."""
-    now = {key: repr(value) for key, value in asked.items()}
-    before = study.user_attrs.get("asked")
-    if before is not None and not isinstance(before, dict):
-        raise DamagedError(f"{folder / 'study.db'}: what was asked is {str(before)[:40]!r}, expected a mapping")
-    if before is None:
-        study.set_user_attr("asked", now)
-    elif before != now:
-        changed = "; ".join(f"{key}: {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key])
-        raise ConfigError(
-            f"{folder} holds a search with other settings ({changed}); give this one its own name: name=..."
-        )
-
-
-def distributions(space: Any, prefix: str = "") -> dict[str, BaseDistribution]:
-    """What may be chosen, by dotted key.
-
-    Args:
-        space: Nested as the config is. A list is a choice; `low` and `high` are a range, of whole numbers where both
-            are; `log: true` for a log scale.
-        prefix: Dotted key of `space`.
-
-    Raises:
-        ConfigError: None of these; names the key.
-
-    >>> distributions({"net": {"width": [8, 16]}})
-    {'net.width': CategoricalDistribution(choices=(8, 16))}
-    """
-    try:
-        if isinstance(space, list):
-            return {prefix: CategoricalDistribution(space)}
-        if "low" in space or "high" in space:
-            whole = isinstance(space["low"], int) and isinstance(space["high"], int)
-            return {prefix: (IntDistribution if whole else FloatDistribution)(**space)}
-        nested = (distributions(node, f"{prefix}.{key}".strip(".")) for key, node in space.items())
-        return {key: one for part in nested for key, one in part.items()}
-    except (TypeError, KeyError, ValueError, AttributeError) as reason:
-        raise ConfigError(
-            f"tune.space.{prefix}={space}: expected a list of choices, or low and high (and log: true) ({reason})"
-        ) from reason
-
-
-def _work(
-    study: optuna.Study,
-    wanted: DictConfig,
-    space: Mapping[str, BaseDistribution],
-    overrides: list[str],
-    folder: Path,
-    worker: str,
-) -> None:
-    failed, works = 0, False
-    while True:
-        with FileLock(folder / ".ask"):  # one worker at a time: nobody takes over or asks what another is about to
-            _take_over(study, folder)
-            ended = _ended(study)
-            going_on = len(study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
-            if ended + going_on >= wanted.trials:
-                break
-            # A seed of its own for each trial: several workers with one seed would all try the same.
-            study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
-            trial = study.ask(dict(space))
-            chosen = [f"{key}={'null' if value is None else value}" for key, value in trial.params.items()]
-            run = folder / folder_name(chosen)
-            twin = status(run).word == "running"  # in a small space another worker is at the same
-            trial.set_user_attr("worker", worker)
-            trial.set_user_attr("folder", run.name)
-            if twin:
-                study.tell(trial, state=TrialState.PRUNED)
-        if twin:
-            time.sleep(1)
-            continue
-        log.info("trial %d (%d of %d ended): %s", trial.number, ended, wanted.trials, run.name)
-        value = _run([*overrides, *chosen, f"hydra.run.dir='{run}'", "hydra.mode=RUN"], run, wanted.metric)
-        if isinstance(value, float):
-            study.tell(trial, value)
-            works = True
-            log.info("  %s = %.4f", wanted.metric, value)
-            continue
-        trial.set_user_attr("reason", value)
-        study.tell(trial, state=TrialState.FAIL)
-        failed += 1
-        log.warning("  failed: %s", value)
-        if failed >= _HOPELESS and not works:
-            raise DataError(f"the first {failed} trials failed; the last: {value}")
-
-
-def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
+def _train(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
     """Train; the metric, or the reason why there is none."""
+    from pneumo_ad.evaluation.summary import read_metrics
+    from pneumo_ad.runs.record import read_run_json
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("ab") as output:
         # The pipe's end tells the trial that this worker is gone; another worker goes on with it.
@@ -210,50 +78,29 @@ def _run(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
 
 def _try_one(overrides: Sequence[str]) -> None:
     """A trial, in its own process: it ends with the worker that started it."""
+    from pneumo_ad.runs.jobs import end_after
+
     end_after(lambda: os.read(0, 1))  # comes back when the worker is gone
     sys.argv = ["pneumo-ad", "train", *overrides]
     runpy.run_module("pneumo_ad", run_name="__main__")
 
 
-def _ended(study: optuna.Study) -> int:
-    """Trials that were tried to their end, well or not."""
-    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.FAIL])
-    return sum(trial.number not in _taken_over(study) for trial in trials)
+def _run(arguments: list[str]) -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    tune(arguments)
 
 
-def _taken_over(study: optuna.Study) -> list[int]:
-    return study.user_attrs.get("taken_over", [])
-
-
-def _take_over(study: optuna.Study, folder: Path) -> None:
-    """Trials of workers that were killed are asked again; their runs go on where they stopped."""
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        if _alive(trial, folder):
-            continue
-        log.info("trial %d was killed; it goes on", trial.number)
-        study.enqueue_trial(trial.params)
-        study.set_user_attr("taken_over", [*_taken_over(study), trial.number])
-        study.tell(trial.number, state=TrialState.FAIL)
-
-
-def _alive(trial: FrozenTrial, folder: Path) -> bool:
-    """Whether its worker is there; one that died between asking and noting its name left none."""
-    try:
-        with FileLock(folder / "workers" / trial.user_attrs.get("worker", "nobody"), timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def _report(study: optuna.Study, wanted: DictConfig, folder: Path) -> None:
-    if not study.get_trials(states=[TrialState.COMPLETE]):
-        raise DataError(f"all {_ended(study)} trials failed; the last: {study.trials[-1].user_attrs.get('reason')}")
-    best = study.best_trial
-    run = folder / str(best.user_attrs.get("folder"))
-    print(f"best of {_ended(study)} trials, {wanted.metric} = {best.value:.4f}: {best.params}")
-    print(f"measured on validation, where it was chosen; on the test split: pneumo-ad evaluate 'run={run}' subset=test")
-    print(f"leaderboard: pneumo-ad compare {folder}")
-
+COMMAND = Command(
+    section="train",
+    place=2,
+    summary="search what a recipe leaves open",
+    example="experiment=hpo_unet [tune.trials=N]",
+    run=_run,
+    usage=USAGE,
+    config="train",
+)
 
 if __name__ == "__main__":
     _try_one(sys.argv[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,6 @@ from torch.utils.data import Dataset
 from pneumo_ad.data.bank import Bank, DeviceBank, MemoryBank
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid, PatchIndex, largest_patch_inside
-
-if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do without it
-    pass
 
 _CHUNK = 16  # images whose integral images are held at once; more are no faster
 

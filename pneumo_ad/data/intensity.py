@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ GREYS = (48.0, 144.0)  # where the two quantiles go: room below for air and abov
 
 
 class Intensity(Protocol):
-    """What a datamodule asks for: a store and its lung fields in, (N, H, W) uint8 pictures out."""
+    """What `Radiographs` ask for: a store and its lung fields in, (N, H, W) uint8 pictures out."""
 
     def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) grey levels."""
@@ -72,7 +73,11 @@ class LungFieldIntensity:
     def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) grey levels."""
         digest = hashlib.sha256(f"{self.low} {self.high} {GREYS}".encode())
-        digest.update(np.ascontiguousarray(lung_fields).data)
+        file = Path(getattr(lung_fields, "filename", ""))
+        if file.parent.resolve() == store.folder.resolve():  # its name tells what it holds, see `cached_array`
+            digest.update(file.name.encode())
+        else:
+            digest.update(np.ascontiguousarray(lung_fields).data)
 
         def compute() -> Iterator[npt.NDArray[np.uint8]]:
             for row in range(len(store)):

@@ -14,7 +14,7 @@ _GROUP = 256  # radiographs whose content is held at once
 
 
 class LungFields(Protocol):
-    """What a datamodule asks for: a store in, (N, H, W) uint8 of 0 and 1 out."""
+    """What `Radiographs` ask for: a store in, (N, H, W) uint8 of 0 and 1 out."""
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1."""

@@ -49,5 +49,5 @@ class PixelTruth:
         return np.asarray(self.fields[row])
 
     def pixels(self, row: int) -> npt.NDArray[np.uint8]:
-        """(H, W) of `metrics.pixels`, but for `NOT_KNOWN`; of a row that is `known`."""
+        """(H, W) of `labels`, but for `NOT_KNOWN`; of a row that is `known`."""
         return np.where(self.store.opacity[row] == 1, IN_OPACITY, self.lung(row)).astype(np.uint8)

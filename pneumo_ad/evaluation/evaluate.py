@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
@@ -20,12 +20,12 @@ from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
+from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
-from pneumo_ad.runs.maps import POINTS, SampledMaps, sample, write_maps
-from pneumo_ad.runs.options import check_options
+from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.sampled_maps import POINTS, SampledMaps, sample, write_maps
 from pneumo_ad.runs.scorer import check_net, scoring_of
-from pneumo_ad.runs.subset import chosen_rows
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     Returns:
         `output`.
     """
-    data, options = run.datamodule, run.options
+    data, options = run.radiographs, run.options
     check_options(run.config)
     check_net(run)
     rows, subset, seen = chosen_rows(run, subset)
@@ -62,7 +62,6 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
-    metrics |= {"counts/shards_left_out": len(data.shards_left_out)} if data.shards > 1 else {}
     metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
     output.mkdir(parents=True, exist_ok=True)
     normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
@@ -83,7 +82,6 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "options": asdict(options),
         "overrides": list(run.overrides),
         "skipped": data.skipped,
-        "shards_left_out": list(data.shards_left_out),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
@@ -110,14 +108,14 @@ def _calibrate(run: Run, scoring: Scoring) -> ValidationScores:
         return {}
 
 
-def _padded(run: Run, rows: npt.NDArray[np.int64]) -> PatchDataModule:
+def _padded(run: Run, rows: npt.NDArray[np.int64]) -> Radiographs:
     """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
-    data = run.datamodule
+    data = run.radiographs
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
-    return run.some_data(data.table[chosen].reset_index(drop=True), fit="pad", shards=1)
+    return run.some_radiographs(data.table[chosen].reset_index(drop=True), fit="pad")
 
 
-def _sampled_maps(data: PatchDataModule, result: Examination) -> SampledMaps:
+def _sampled_maps(data: Radiographs, result: Examination) -> SampledMaps:
     """Those whose opacities are known, in the radiograph's own frame."""
     places = sorted(result.evidence.pixel_truth)
     found = {name: np.empty((len(places), POINTS, POINTS), dtype=np.float32) for name in ("score", "brightness")}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.evenly_spaced import evenly_spaced
-from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.data.radiographs import Radiographs
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import TRIVIAL, Scoring, placed
 from pneumo_ad.metrics.catalogue import GroundTruth
@@ -47,18 +47,18 @@ class Examination:
         return list(self.maps)
 
 
-def examine(scoring: Scoring, data: PatchDataModule, rows: npt.NDArray[np.int64]) -> Examination:
+def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) -> Examination:
     """Score every window of some radiographs and gather what their masks and labels tell.
 
     All scores of a window are there for a few radiographs at a time; kept are those of `Scoring.kept`.
 
     Args:
         scoring: How a run scores windows.
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
     grid = scoring.kept(data)
-    evidence = gather_evidence(data, rows, grid)
+    evidence = gather_ground_truth(data, rows, grid)
     names, numbers = scoring.names(data), data.grid.numbers_of(grid)
     names_of = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
     window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad import figures
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.evaluation.background import background
 from pneumo_ad.evaluation.windows import Drawn, origins
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
@@ -28,11 +28,11 @@ PAPER = {
 NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
-def background_shares(data: PatchDataModule, grid: PatchGrid, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(I, N) share of each window that is background (`metrics.background`).
+def background_shares(data: Radiographs, grid: PatchGrid, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(I, N) share of each window that is background (`evaluation.background`).
 
     Args:
-        data: The data module whose radiographs are meant.
+        data: Radiographs that are meant.
         grid: The windows.
         rows: (I,) row numbers in the table.
     """

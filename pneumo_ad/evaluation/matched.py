@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.store.cached_array import cached_array
 from pneumo_ad.evaluation.matching import Matched, match, matchable
 from pneumo_ad.inference.lung_shares import lung_shares
@@ -35,7 +35,7 @@ def too_few(labels: pd.Series) -> str:
     return ""
 
 
-def measure_matched(scoring: Scoring, padded: PatchDataModule) -> tuple[dict[str, float], dict[str, str]]:
+def measure_matched(scoring: Scoring, padded: Radiographs) -> tuple[dict[str, float], dict[str, str]]:
     """AUROC of radiographs from which exposure, sharpness and squashing can no longer be read.
 
     Args:
@@ -77,7 +77,7 @@ def measure_matched(scoring: Scoring, padded: PatchDataModule) -> tuple[dict[str
 
 
 def _scores(
-    scoring: Scoring, padded: PatchDataModule, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
+    scoring: Scoring, padded: Radiographs, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float64]:
     """(len(rows),) score of each matched radiograph, (len(rows), H, W), as the run's net would see it."""
     fields = padded.lung_fields[rows]
@@ -96,9 +96,7 @@ def _scores(
     return np.concatenate(found)
 
 
-def _matched(
-    padded: PatchDataModule, rows: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _matched(padded: Radiographs, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """(len(rows), H, W) matched radiographs and (len(rows),) whether matching succeeded; kept beside the store."""
     digest = hashlib.sha256(repr((_VERSION, rows.tolist())).encode())
     digest.update(np.ascontiguousarray(padded.lung_fields[rows]).data)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.sources.table import describing_columns
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.decisions import DECIDED, false_alarms, oracles
@@ -83,7 +83,7 @@ class Findings:
 
 
 def measure_evaluation(
-    data: PatchDataModule,
+    data: Radiographs,
     result: Examination,
     calibration: ValidationScores,
     thresholds: Mapping[str, Thresholds],
@@ -166,14 +166,14 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     return metrics | {"oracle/dice": best.value, "oracle/dice_threshold": best.threshold}, omitted
 
 
-def shortcuts(data: PatchDataModule, result: Examination, questions: Questions) -> Found:
+def shortcuts(data: Radiographs, result: Examination, questions: Questions) -> Found:
     """`shortcut/<level>/<name>`: beside each AUROC that of scores that need no model.
 
     Levels: `image`; `patch` and `pixel_in_lung` (opacity against healthy lung), `patch_outside`, `patch_origin` and
     `patch_origin_in_lung` (from pneumonia against from normal radiographs), `pixel` (opacity against all else).
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
         questions: What the truth lets be asked.
     """

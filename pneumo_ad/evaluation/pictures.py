@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 
 from pneumo_ad import figures
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
@@ -48,7 +48,7 @@ def draw_evaluation(
         modality: Of the scores of pneumonia windows (`metrics.modality`), to be printed into Fig. 9.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data, name = run.datamodule, type(run.module.score).__name__
+    data, name = run.radiographs, type(run.module.score).__name__
     ranges = threshold_ranges(result.window["score"], thresholds)
     drawn = {
         "fig09_histogram": histogram(result, origins(result.evidence), thresholds, f"{name} ({unit})", modality),
@@ -87,7 +87,7 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
     Raises:
         DataError: No such window, or a net that does not reconstruct patches.
     """
-    data, chosen = run.datamodule, origins(result.evidence)[origin]
+    data, chosen = run.radiographs, origins(result.evidence)[origin]
     if not isinstance(run.module, PatchAutoencoder):
         raise DataError(f"{type(run.module.net).__name__} judges whole radiographs and reconstructs no patch")
     places = np.argwhere(chosen)
@@ -174,7 +174,7 @@ def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | 
 
 
 def frames(
-    data: PatchDataModule,
+    data: Radiographs,
     result: Examination,
     places: Sequence[int],
     ranges: Sequence[tuple[float, float]],
@@ -208,7 +208,7 @@ def frames(
 
 
 def _radiographs(
-    data: PatchDataModule, result: Examination, places: Sequence[int]
+    data: Radiographs, result: Examination, places: Sequence[int]
 ) -> tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]], list[str]]:
     """Images, opacity masks and names of some radiographs."""
     table, rows = data.store.table, result.rows[list(places)]

@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.earlier import earlier_scores
 from pneumo_ad.evaluation.evaluate import evaluate_run
-from pneumo_ad.evaluation.shown import contrast, shown_radiographs, spread_by_score
+from pneumo_ad.evaluation.kept_scores import earlier_scores
+from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.report import RESIDUAL, Headline, Page, Radiograph
+from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.scorer import scoring_of
-from pneumo_ad.runs.subset import chosen_rows
 from pneumo_ad.saved import is_there, read_table
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         subset: Split, or None for the default of `pneumo-ad evaluate`.
         most: Radiographs to show at most.
     """
-    data, scoring = run.datamodule, scoring_of(run)
+    data, scoring = run.radiographs, scoring_of(run)
     rows, subset, _ = chosen_rows(run, subset)
     windows = earlier_scores(evaluated, run, scoring, rows)
     if windows is None:

@@ -7,8 +7,8 @@ import pandas as pd
 from torch import nn
 
 from pneumo_ad import figures
-from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
 from pneumo_ad.figures.net_layers import trace_layers
@@ -24,11 +24,11 @@ _FIELDS = {NORMAL: 3, PNEUMONIA: 2}  # radiographs in Fig. 5
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def sample_radiographs(data: PatchDataModule, rows: Rows) -> Drawn:
+def sample_radiographs(data: Radiographs, rows: Rows) -> Drawn:
     """Fig. 1: radiographs of each class, evenly spaced by name, so that they are no choice.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
     table = data.store.table
@@ -45,7 +45,7 @@ def sample_radiographs(data: PatchDataModule, rows: Rows) -> Drawn:
     return Drawn(figures.sample_rows(pictures), numbers)
 
 
-def sample_patches(data: PatchDataModule, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str) -> Drawn:
+def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str) -> Drawn:
     """Figs. 3 and 4: fifty windows, evenly spaced over the radiographs.
 
     Args:
@@ -66,11 +66,11 @@ def sample_patches(data: PatchDataModule, grid: PatchGrid, rows: Rows, evidence:
     return Drawn(figures.patch_grid(cut(data, grid, rows, picked), title), located(data, grid, rows, evidence, picked))
 
 
-def draw_lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
+def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
     """Fig. 5: lung fields of some radiographs of each class, and where they come from.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
 
     Raises:
@@ -96,7 +96,7 @@ def draw_lung_fields(data: PatchDataModule, rows: Rows) -> Drawn:
     return Drawn(figures.lung_fields([np.asarray(data.store.images[row]) for row in chosen], fields, names), numbers)
 
 
-def _source(data: PatchDataModule, has_lung: pd.Series) -> list[str]:
+def _source(data: Radiographs, has_lung: pd.Series) -> list[str]:
     """In words, whether a file or the segmenter said where the lung is."""
     if isinstance(data.lungs, FileFields):
         return ["mask file"] * len(has_lung)
@@ -105,12 +105,12 @@ def _source(data: PatchDataModule, has_lung: pd.Series) -> list[str]:
     return ["mask file" if known else "segmenter" for known in has_lung]
 
 
-def net_architecture(net: nn.Module, data: PatchDataModule) -> Drawn:
+def net_architecture(net: nn.Module, data: Radiographs) -> Drawn:
     """Fig. 6: the net's own layers; the numbers' parameters add up to those of the net.
 
     Args:
         net: The net.
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
     """
     side = data.grid.patch + 2 * data.halo
     size = data.grid.image_size if data.view == "image" else (side, side)

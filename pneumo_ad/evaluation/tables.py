@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import printable
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.files import atomic_write
@@ -22,7 +22,7 @@ _OF_FILE = ("image", "path", "patient", "label", "split", "height", "width", "wi
 
 def write_tables(
     output: Path,
-    data: PatchDataModule,
+    data: Radiographs,
     result: Examination,
     thresholds: Thresholds | None,
     normals: npt.NDArray[np.floating],
@@ -50,11 +50,11 @@ def write_tables(
             frame.to_csv(aside, index=False, float_format="%.6g")
 
 
-def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
+def patches(data: Radiographs, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
     """A row per window that is kept; `kinds` (I, N) are the predicted ones.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
         kinds: (I, N) kinds predicted; None without thresholds.
     """
@@ -72,11 +72,11 @@ def patches(data: PatchDataModule, result: Examination, kinds: np.ndarray | None
     return pd.DataFrame(columns)
 
 
-def images(data: PatchDataModule, result: Examination, kinds: np.ndarray | None, told: Collection[int]) -> pd.DataFrame:
+def images(data: Radiographs, result: Examination, kinds: np.ndarray | None, told: Collection[int]) -> pd.DataFrame:
     """A row per radiograph.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
         kinds: (I, N) kinds predicted; None without thresholds.
         told: The kinds that thresholds tell; how many windows are of another stays empty.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.figures import Figure
 from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
 from pneumo_ad.metrics.catalogue import GroundTruth
@@ -32,7 +32,7 @@ def origins(evidence: GroundTruth) -> dict[str, npt.NDArray[np.bool_]]:
 
 
 def located(
-    data: PatchDataModule,
+    data: Radiographs,
     grid: PatchGrid,
     rows: npt.NDArray[np.int64],
     evidence: GroundTruth,
@@ -57,7 +57,7 @@ def located(
 
 
 def cut(
-    data: PatchDataModule,
+    data: Radiographs,
     grid: PatchGrid,
     rows: npt.NDArray[np.int64],
     places: npt.NDArray[np.int64],

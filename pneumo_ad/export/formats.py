@@ -192,3 +192,12 @@ FORMATS = {
     "onnx": Format("onnx", ".onnx", ("onnx", "onnxscript"), ("onnxruntime",), _save_onnx, _open_onnx),
     "torch_export": Format("torch_export", ".pt2", (), (), _save_torch, _open_torch),
 }
+
+
+def other_formats(form: Format) -> str:
+    """The formats beside one, as they are asked for.
+
+    Args:
+        form: The one.
+    """
+    return ", ".join(f"format={name}" for name in FORMATS if name != form.name)

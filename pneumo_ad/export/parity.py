@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DivergedError
-from pneumo_ad.export.judge import ExportedPredictor
+from pneumo_ad.export.exported_predictor import ExportedPredictor
 from pneumo_ad.inference.predictor import Predictor
 
 Values = npt.NDArray[np.floating]

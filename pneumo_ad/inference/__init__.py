@@ -1,8 +1,8 @@
 """Radiographs through a net: window scores and anomaly maps, a file for each way there."""
 
+from pneumo_ad.inference.anomaly_maps import MapOf
 from pneumo_ad.inference.dense import check_dense, score_densely
 from pneumo_ad.inference.forward import forward
-from pneumo_ad.inference.maps import MapOf
 from pneumo_ad.inference.radiographs import Loaded, Mode, Scorable, Scored, finite_radiographs
 from pneumo_ad.inference.whole import score_whole_radiographs
 from pneumo_ad.inference.windows import score_radiographs

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.inference.anomaly_maps import MapOf, mean_maps
 from pneumo_ad.inference.forward import forward
-from pneumo_ad.inference.maps import MapOf, mean_maps
 from pneumo_ad.inference.radiographs import Scored, groups
 from pneumo_ad.inference.receptive_field import ReceptiveField, receptive_field
 from pneumo_ad.nets.output import Output, inner

@@ -12,7 +12,7 @@ def lung_shares(data: Scorable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.f
     """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch.
 
     Args:
-        data: The data module whose radiographs, lung fields and windows are meant.
+        data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
     shares = np.empty((len(rows), len(data.grid)))

@@ -27,7 +27,7 @@ class Prediction:
         windows: (b, N) float32 score of each window, in the order of `PatchGrid.positions`.
         inside: (b, N) whether a window is radiograph throughout; the others have padding in them and are no patches.
         scores: (b,) float64, one per radiograph, NaN where no lung was found, or where what the net gave is not finite.
-        finite: (b,) whether that is (`scoring.finite_radiographs`).
+        finite: (b,) whether that is (`inference.finite_radiographs`).
     """
 
     lung_fields: npt.NDArray[np.uint8]
@@ -92,7 +92,7 @@ class Calibration:
         return np.where(np.isnan(scores), np.nan, 100 * below)
 
     def p_values(self, scores: Floats) -> npt.NDArray[np.float64]:
-        """(b,) conformal p-value (`thresholds.p_values`); NaN without a score or without normals."""
+        """(b,) conformal p-value (`metrics.conformal.p_values`); NaN without a score or without normals."""
         if not len(self.normals):
             return np.full(len(scores), np.nan)
         return p_values(scores, self.normals)

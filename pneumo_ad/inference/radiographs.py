@@ -16,7 +16,7 @@ Mode = Literal["windows", "dense"]
 
 
 class Scorable(Protocol):
-    """What can be scored: a data module with its store, or a few files that were just read."""
+    """What can be scored: `Radiographs` with their store, or a few files that were just read."""
 
     @property
     def grid(self) -> PatchGrid:

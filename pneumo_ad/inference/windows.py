@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pneumo_ad.inference.anomaly_maps import MapOf, mean_maps
 from pneumo_ad.inference.forward import forward
-from pneumo_ad.inference.maps import MapOf, mean_maps
 from pneumo_ad.inference.radiographs import Scored, groups
 from pneumo_ad.nets.output import inner
 from pneumo_ad.patches import PatchGrid, check_halo, gather

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DamagedError, UserError
 from pneumo_ad.labels import IN_OPACITY
-from pneumo_ad.leaderboard.figures import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.leaderboard.gather import natural
 from pneumo_ad.leaderboard.groups import Comparison, Replicates, read_images
-from pneumo_ad.runs.maps import read_maps
+from pneumo_ad.leaderboard.plots import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.runs.run import load_run
+from pneumo_ad.runs.sampled_maps import read_maps
 from pneumo_ad.saved import GIB, read_table
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def _radiographs(
     run = next(run for run in found.runs if run.name == finest)
     changes = [override for override in overrides if not override.startswith(("subset=", "checkpoint="))]
     try:
-        data: PatchDataModule = load_run(run.folder, changes).datamodule
+        data: Radiographs = load_run(run.folder, changes).radiographs
         rows = {image: row for row, image in enumerate(data.store.table["image"])}
     except UserError as reason:
         log.warning("figures go without the radiographs: %s", reason)

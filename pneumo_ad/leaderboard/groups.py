@@ -19,9 +19,9 @@ from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
 from pneumo_ad.runs.evaluation_options import option_names
-from pneumo_ad.runs.maps import SampledMaps, read_maps
 from pneumo_ad.runs.recipe import count_parameters, read_defaults
 from pneumo_ad.runs.record import flatten
+from pneumo_ad.runs.sampled_maps import SampledMaps, read_maps
 from pneumo_ad.saved import read_table
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import pandas as pd
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY
 from pneumo_ad.metrics.catalogue import LEAST_IMAGES
 from pneumo_ad.metrics.ranking import auroc, interval_of, resampled_aurocs, resamples_of
-from pneumo_ad.runs.maps import SampledMaps
+from pneumo_ad.runs.sampled_maps import SampledMaps
 
 BRIGHTNESS = "brightness"  # stands beside the names of runs
 _SAME_PICTURE = 0.5  # overlap (intersection over union) of two runs' lungs below which they are of other radiographs

@@ -14,7 +14,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.files import file_digest
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
 
-_VERSION = 1  # raise it, and that of `evaluation.calibration`, when `clean_field` or LEAST_CONTRAST change
+_VERSION = 1  # raise it, and that of `runs.calibration`, when `clean_field` or LEAST_CONTRAST change
 
 
 class FileFields:

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from pneumo_ad.data.samplers import EpochShuffle
 from pneumo_ad.data.store.build import OnError
-from pneumo_ad.data.store.store import Store, as_it_is, open_store
+from pneumo_ad.data.store.opening import as_it_is, open_store
+from pneumo_ad.data.store.store import Store
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import LungSegmenter
 

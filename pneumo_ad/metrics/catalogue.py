@@ -39,9 +39,9 @@ class GroundTruth:
         patient: (I,) number of the patient.
         normal: (I,) bool, labelled normal.
         pneumonia: (I,) bool, labelled pneumonia.
-        kind: (I, N) true kinds of windows (`kinds`); UNKNOWN where masks are missing.
+        kind: (I, N) true kinds of windows (`labels.KINDS`); UNKNOWN where masks are missing.
         lung_share: (I, N) share of each window inside the lung field.
-        pixel_truth: By row, (H, W) int8 of `metrics.pixels` for a radiograph whose opacities are known.
+        pixel_truth: By row, (H, W) int8 of `labels` for a radiograph whose opacities are known.
         any_in_lung: (I,) whether any window is mostly lung, where more were scored than these N.
         truths_left_out: Radiographs whose opacities are known too, and whose pixels are not looked at: too many.
     """

@@ -1,7 +1,7 @@
 """Does the anomaly map point at the opacity? Per-region overlap and the pointing game, against truth masks.
 
 Maps are (H, W), higher is more anomalous; NaN pixels, which no window covers, are left out. Truths are (H, W) of
-`metrics.pixels`. Searched is the whole image, or with `in_lung` only what is lung or opacity: finding opacities among
+`labels`. Searched is the whole image, or with `in_lung` only what is lung or opacity: finding opacities among
 ribs and background is one question, among healthy lung another.
 """
 

@@ -82,7 +82,7 @@ def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1
 
     Args:
         scores: Of patches, any shape.
-        kinds: True kinds (`metrics.kinds`), the same shape; those that are none of the three are left out.
+        kinds: True kinds (`labels.KINDS`), the same shape; those that are none of the three are left out.
 
     Returns:
         Macro-F1 in [0, 1] with its thresholds.

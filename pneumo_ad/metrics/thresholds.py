@@ -41,7 +41,7 @@ class Thresholds(NamedTuple):
 
     @property
     def kinds(self) -> tuple[int, ...]:
-        """Those that are told, two or three of `metrics.kinds`."""
+        """Those that are told, two or three of `labels.KINDS`."""
         return (HEALTHY, OPACITY, OUTSIDE)[: len(self.finite) + 1]
 
     @property
@@ -264,7 +264,7 @@ class Conformal:
     Of normal patches exchangeable with the held-out ones, at most `low` lie above the lower threshold in expectation,
     and at most `high` above the upper one, whatever the distribution (Vovk et al. 2005; Lei et al. 2018, JASA). Patches
     of one radiograph resemble each other, so that the rate of a single set of new radiographs varies more than their
-    number suggests: `metrics.false_alarms` measures what came of it.
+    number suggests: `evaluation.decisions` measures what came of it.
 
     Args:
         low: Share of normal patches that may be called opacity or outside.

@@ -50,9 +50,8 @@ class PatchAutoencoder(NetModule):
         seed: int = 0,
         halo: int = 0,
     ) -> None:
-        super().__init__(net, score if score is not None else SAD())
+        super().__init__(net, score if score is not None else SAD(), optimizer)
         self.loss = loss
-        self.optimizer_factory = optimizer
         self.corruption = corruption if corruption is not None else NoCorruption()
         self.seed = seed
         self.halo = halo
@@ -99,7 +98,3 @@ class PatchAutoencoder(NetModule):
         output, x = self(x).inner(self.halo), inner(x, self.halo)
         sad, score = self._sad.score(x, output), self.score.score(x, output)
         return {"x": x, "reconstruction": output.reconstruction, "sad": sad, "score": score}
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """What the factory makes of the net's parameters."""
-        return self.optimizer_factory(self.net.parameters())

@@ -35,15 +35,21 @@ class NetModule(L.LightningModule):
     Args:
         net: (B, 1, H, W) in [0, 1] -> `Output`.
         score: Turns input and output into a map and a score.
+        optimizer: Parameters -> optimizer; None where nothing is learnt by gradients.
     """
 
     view: Literal["patch", "image"] = "patch"  # what the net sees
 
-    def __init__(self, net: nn.Module, score: Score) -> None:
+    def __init__(self, net: nn.Module, score: Score, optimizer: OptimizerFactory | None = None) -> None:
         super().__init__()
         # channels_last: on the CPU these nets run about three times as fast as in the default layout.
         self.net = net.to(memory_format=torch.channels_last)
         self.score = score
+        self.optimizer_factory = optimizer
+
+    def configure_optimizers(self) -> torch.optim.Optimizer | None:
+        """What the factory makes of the net's parameters."""
+        return self.optimizer_factory(self.net.parameters()) if self.optimizer_factory else None
 
     def forward(self, x: Tensor) -> Output:
         """(B, 1, H, W) in [0, 1], or uint8 grey levels -> `Output`."""

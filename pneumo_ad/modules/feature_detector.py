@@ -65,6 +65,3 @@ class FeatureDetector(NetModule):
             inside = anomaly[batch["lung"] == 1]
             if inside.numel():  # a batch in which no lung was found has no distance
                 self.log("val/loss", inside.mean(), prog_bar=True, add_dataloader_idx=False, batch_size=len(anomaly))
-
-    def configure_optimizers(self) -> None:
-        """There is nothing to optimise."""

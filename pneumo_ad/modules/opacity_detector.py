@@ -52,7 +52,7 @@ class OpacityDetector(NetModule):
         warm_start: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__(net, score if score is not None else OpacityChance())
+        super().__init__(net, score if score is not None else OpacityChance(), optimizer)
         if not (isinstance(net, KindUNet) and isinstance(corruption, DrawnOpacity)):
             raise ConfigError(
                 "module=opacity_detector trains net=kind_unet with corruption=drawn_opacity, got "
@@ -63,7 +63,6 @@ class OpacityDetector(NetModule):
         if warm_start:
             begin_as_segmenter(net)
         self.corruption = corruption
-        self.optimizer_factory = optimizer
         self.layers = layers
         self.seed = seed
 
@@ -89,10 +88,6 @@ class OpacityDetector(NetModule):
         if VAL_KINDS[dataloader_idx] == "normal_lung":
             loss, size = self._loss(batch, 0, batch_idx), len(batch["patch"])
             self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=size, sync_dist=True)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """What the factory makes of the net's parameters."""
-        return self.optimizer_factory(self.net.parameters())
 
 
 def draw_opacities(

@@ -18,7 +18,7 @@ class Output(NamedTuple):
         log_variance: (B, 1, p, p) predicted log-variance per pixel, for nets that predict their own spread.
         penalty: Scalar that the net wants added to the loss (a prior, sparsity), mean per patch.
         anomaly: (B, 1, p, p) the net's own judgement, higher is more anomalous, for nets that do not reconstruct.
-        kinds: (B, 3, p, p) chance of each kind of `metrics.kinds` (healthy, opacity, outside), for nets that tell them
+        kinds: (B, 3, p, p) chance of each kind of `labels.KINDS` (healthy, opacity, outside), for nets that tell them
             apart.
     """
 

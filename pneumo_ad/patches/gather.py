@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.patches.halo import mirrored
-from pneumo_ad.patches.joined import Joined
 
 
 def gather(
@@ -15,7 +14,7 @@ def gather(
     """Cut one patch per row of `where` in one vectorised read.
 
     Args:
-        images: (I, H, W), may be memory-mapped, or `Joined`.
+        images: (I, H, W), may be memory-mapped.
         where: (M, 3) image, top, left.
         patch: Side in pixels.
         halo: Pixels of context on every side; beyond the image's border the image is mirrored.
@@ -26,11 +25,6 @@ def gather(
     >>> gather(np.arange(9, dtype=np.uint8).reshape(1, 3, 3), np.array([[0, 0, 1]]), patch=1, halo=1)[0, 0].tolist()
     [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
     """
-    if isinstance(images, Joined):
-        joined = np.empty((len(where), 1, patch + 2 * halo, patch + 2 * halo), dtype=images.dtype)
-        for part, begin, here in images.spread(where[:, 0]):
-            joined[here] = gather(part, where[here] - (begin, 0, 0), patch, halo)
-        return joined
     side = patch + 2 * halo
     image, top, left = where[:, 0], where[:, 1] - halo, where[:, 2] - halo
     height, width = images.shape[1:]

@@ -1,1 +1,39 @@
 """Files of any folder judged by a trained run, or by one that was exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pneumo_ad import doors
+
+if TYPE_CHECKING:
+    from pneumo_ad.prediction.inputs import File, find_files
+    from pneumo_ad.prediction.map_files import read_map
+    from pneumo_ad.prediction.opening import open_predictor
+    from pneumo_ad.prediction.predict import Predicted, predict_files, predict_folder
+    from pneumo_ad.prediction.run_predictor import RunPredictor
+    from pneumo_ad.prediction.summary import print_prediction
+
+__all__ = [
+    "File",
+    "Predicted",
+    "RunPredictor",
+    "find_files",
+    "open_predictor",
+    "predict_files",
+    "predict_folder",
+    "print_prediction",
+    "read_map",
+]
+
+__getattr__ = doors(
+    __name__,
+    {
+        "inputs": "File find_files",
+        "map_files": "read_map",
+        "opening": "open_predictor",
+        "predict": "Predicted predict_files predict_folder",
+        "run_predictor": "RunPredictor",
+        "summary": "print_prediction",
+    },
+)

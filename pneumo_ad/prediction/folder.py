@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import write_json, write_text
-from pneumo_ad.prediction.files import File
+from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
 from pneumo_ad.prediction.written import FOLDERS, LIST, add_to_list, digest_of, read_list, write_list

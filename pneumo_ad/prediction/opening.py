@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.predictor import Predictor
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.evaluation_options import keys_that_may_change
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import is_there
@@ -16,7 +16,7 @@ from pneumo_ad.saved import is_there
 CHANGEABLE = (*keys_that_may_change("scores", "decisions", "speed"), "hydra")
 
 
-def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Predictor:
+def open_predictor(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Predictor:
     """Open what `run=` names.
 
     Args:
@@ -33,7 +33,7 @@ def open_judge(path: str | Path, overrides: Sequence[str] = (), checkpoint: str 
         if overrides or checkpoint != "best":
             given = ", ".join([*overrides, *([f"checkpoint={checkpoint}"] if checkpoint != "best" else [])])
             raise ConfigError(f"{folder} is an exported model, in which everything is fixed; {given} needs the run")
-        from pneumo_ad.export.judge import ExportedPredictor
+        from pneumo_ad.export.exported_predictor import ExportedPredictor
 
         judge: Predictor = ExportedPredictor(folder)
         return judge

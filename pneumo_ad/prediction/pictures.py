@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.prediction.decoding import Decoded
-from pneumo_ad.prediction.maps import scale_of, write_map
+from pneumo_ad.prediction.map_files import scale_of, write_map
 from pneumo_ad.prediction.overlay import overlay, write_overlay
 from pneumo_ad.prediction.rows import Row, number
 

@@ -13,7 +13,7 @@ from pneumo_ad.files import reading_threads
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.radiographs import groups
 from pneumo_ad.prediction.decoding import Decoded, decode
-from pneumo_ad.prediction.files import File
+from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.pictures import Pictures
 from pneumo_ad.prediction.rows import Row, rows
 

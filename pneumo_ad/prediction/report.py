@@ -12,9 +12,9 @@ from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.errors import DataError
 from pneumo_ad.inference.predictor import Prediction, Predictor
 from pneumo_ad.prediction.decoding import Decoded, decode
-from pneumo_ad.prediction.files import File
+from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.rows import Row
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, Page, Radiograph, Windows
 
 MOST = 50  # radiographs in a report

@@ -30,7 +30,7 @@ class Windows:
         left: (N,) first column.
         side: Of each window.
         scores: (N,) float, higher is more anomalous.
-        kind_true: (N,) index into `metrics.kinds.KINDS`, or None where nothing is known; `UNKNOWN` where one is not.
+        kind_true: (N,) index into `labels.KINDS`, or None where nothing is known; `UNKNOWN` where one is not.
         kind_predicted: (N,) the same, or None where no threshold tells.
     """
 

@@ -1,5 +1,13 @@
 """The run folder: what it holds, how it is begun, gone on with and opened again.
 
+- `.hydra/config.yaml`, `overrides.yaml`, `hydra.yaml`: written by `record.keep_recipe`, read by `dot_hydra`
+- `run.json`: how the run stands, its times, and from `provenance` where it comes from; by `record`
+- `split.csv`, `files.csv`: who is in which split and what the files held; by `split` and `origin`
+- `checkpoints/`: `best.ckpt` and `last.ckpt`; by Lightning's callbacks, through `checkpoints`
+- `validation_scores/`: scores of held-out normals; by `calibration`
+- `metrics.json`, `patches.csv`, `images.csv`, `maps/`, `figures/`: by `pneumo_ad.evaluation`
+- `.lock`: held by whoever is at it; by `jobs`
+
 Nothing is imported before it is asked for: a sweep passes over its finished runs in no time.
 """
 
@@ -7,15 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pneumo_ad import doors
+
 if TYPE_CHECKING:
     from pneumo_ad.runs.run import Run, load_run
 
 __all__ = ["Run", "load_run"]
 
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pneumo_ad.runs import run
-
-    return getattr(run, name)
+__getattr__ = doors(__name__, {"run": "Run load_run"})

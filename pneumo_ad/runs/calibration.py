@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from omegaconf import OmegaConf
 
-from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.store.store import store_key
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import atomic_write, file_digest
@@ -22,11 +22,13 @@ from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
+from pneumo_ad.runs.check_options import windows_of
 from pneumo_ad.runs.compose import change_saved
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
-from pneumo_ad.runs.options import windows_of
-from pneumo_ad.runs.past import under_first_names
-from pneumo_ad.runs.run import FIXED, Run, saved_config
+from pneumo_ad.runs.past import as_first_known
+from pneumo_ad.runs.record import read_run_json
+from pneumo_ad.runs.run import FIXED, Run
+from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.scorer import check_finite
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.saved import check_array, is_there, read_arrays
@@ -85,9 +87,9 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
         DataError: They are not kept, or damaged, and the run's own data are not at hand.
     """
     own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
-    depends = _digested(
-        EvaluationOptions.of(own), cast(dict[str, Any], OmegaConf.to_container(own.datamodule, resolve=True))
-    )
+    data_node = cast(dict[str, Any], OmegaConf.to_container(own.datamodule, resolve=True))
+    data_node["shards"] = read_run_json(run.folder).get("shards", 1)  # an argument of 0.1.0, which its digests hold
+    depends = _digested(EvaluationOptions.of(own), data_node)
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
     depends.append(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)))
     split = run.folder / "split.csv"
@@ -108,7 +110,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     if before and not look:
         return before
     try:
-        data = run.own_datamodule()
+        data = run.own_radiographs()
     except DataError as reason:
         if damaged:
             raise DataError(f"{damaged}, and cannot be made anew: {reason}") from reason
@@ -154,12 +156,12 @@ def _digested(options: EvaluationOptions, data: dict[str, Any]) -> list[str]:
         data: Node of the run's own data module, which holds some of the options beside arguments of its own.
     """
     values = options.changing("scores")
-    nodes = json.dumps(under_first_names([values.pop("score"), data, values.pop("aggregate")]), sort_keys=True)
+    nodes = json.dumps(as_first_known([values.pop("score"), data, values.pop("aggregate")]), sort_keys=True)
     values["precision"] = f"torch.{options.precision}"
     return [nodes, *(str(value) for name, value in values.items() if name not in data), str(options.halo)]
 
 
-def _files_of(data: PatchDataModule) -> str:
+def _files_of(data: Radiographs) -> str:
     """Digest of the validation files: with another picture under the same name, scores are made anew."""
     return store_key(data.table[data.table["split"] == "val"], data.grid.image_size, data.fit)
 

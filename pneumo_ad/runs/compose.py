@@ -22,7 +22,9 @@ from omegaconf.errors import (
 
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
-from pneumo_ad.runs.search_path import as_override
+from pneumo_ad.runs.grammar import hydra_words
+from pneumo_ad.runs.past import SPREAD, check_dropped
+from pneumo_ad.runs.search_path import as_override, key_of
 from pneumo_ad.runs.trust import check
 
 
@@ -93,14 +95,15 @@ def compose_config(
         hydra_too: Keep Hydra's own config, as `hydra`.
 
     Raises:
-        ConfigError: Hydra's own message about an unknown override.
+        ConfigError: Hydra's own message about an unknown override; a key that is gone.
     """
+    check_dropped(key_of(one) for one in overrides)
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         try:
             return compose(name, [*as_override(search_path), *overrides], return_hydra_config=hydra_too)
         except (HydraException, OmegaConfBaseException, ValueError) as reason:
-            raise ConfigError(*str(reason).splitlines()) from reason
+            raise ConfigError(hydra_words(reason)) from reason
 
 
 def compose_job(
@@ -137,15 +140,20 @@ def groups_among(names: Iterable[str], search_path: Sequence[str] = ()) -> set[s
 
 
 def change_saved(
-    saved: DictConfig, overrides: Sequence[str], fixed: Sequence[str], search_path: Sequence[str] = ()
+    saved: DictConfig,
+    overrides: Sequence[str],
+    fixed: Sequence[str] = (),
+    search_path: Sequence[str] = (),
+    name: str = "train",
 ) -> DictConfig:
     """A saved config with overrides applied: `group=choice` replaces the group as a whole, `key=value` sets a value.
 
     Args:
-        saved: The config of a finished run.
+        saved: The config of a run, in today's form (`past.to_today`).
         overrides: In Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
         fixed: Top-level keys that may not change, because the weights depend on them.
         search_path: See `compose_config`; that of the run is `search_path.saved_search_path`.
+        name: Of the config in `pneumo_ad.conf` whose groups are chosen from.
 
     Raises:
         ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.
@@ -158,44 +166,28 @@ def change_saved(
         where = [item for item in parsed if item.key_or_group == "hydra.searchpath"]
         search_path = [*search_path, *(place for item in where for place in _places(item.value()))]
         parsed = [item for item in parsed if item not in where]
+        check_dropped(item.key_or_group for item in parsed)
         for item in parsed:
-            if item.is_delete() or item.is_add() or item.is_sweep_override() or item.key_or_group == "experiment":
+            key = item.key_or_group
+            top = key.partition(".")[0]
+            if top in fixed:
+                raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
+            if item.is_delete() or item.is_add() or item.is_sweep_override() or key in SPREAD:
                 raise ConfigError(
-                    f"{item.input_line}: only group=choice and key=value can be applied to a finished run"
+                    f"{item.input_line}: only group=choice and key=value can be applied to a run that has begun, and "
+                    f"no group whose yaml sets keys of others ({', '.join(SPREAD)})"
                 )
         offered = groups_among({item.key_or_group for item in parsed}, search_path)
         chosen = [item for item in parsed if item.key_or_group in offered]
-        fresh = compose_config("train", [item.input_line or "" for item in chosen], search_path)
-        for key in fresh:
-            # A run of an older version takes today's default for what it does not have.
-            if key not in config and not OmegaConf.is_missing(fresh, key):
-                OmegaConf.update(config, str(key), fresh[key], force_add=True)
-        for part in ("datamodule", "module"):
-            _fill(config.get(part), fresh.get(part))
+        fresh = compose_config(name, [item.input_line or "" for item in chosen], search_path) if chosen else {}
         for item in sorted(parsed, key=lambda item: item not in chosen):  # choices first, then the values within them
-            key = item.key_or_group
-            top = key.split(".")[0]
-            if top in fixed:
-                raise ConfigError(f"{key} cannot change after training: the run's weights depend on {top}")
             if item in chosen:
-                OmegaConf.update(config, key, fresh[key], merge=False, force_add=True)
+                OmegaConf.update(config, item.key_or_group, fresh[item.key_or_group], merge=False, force_add=True)
             else:
-                OmegaConf.update(config, key, item.value(), merge=True)
+                OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as reason:
-        raise ConfigError(f"{reason}".splitlines()[0]) from reason
+        raise ConfigError(hydra_words(reason)) from reason
     return config
-
-
-def _fill(part: object, fresh: object) -> None:
-    """Give a part of an older run what today's part of the same kind has beside, which says what it was without."""
-    if not (isinstance(part, DictConfig) and isinstance(fresh, DictConfig)):
-        return
-    if part.get("_target_") == fresh.get("_target_"):
-        today = OmegaConf.to_container(fresh, resolve=False)
-        assert isinstance(today, dict)
-        for key, value in today.items():
-            if key not in part:
-                OmegaConf.update(part, str(key), value, force_add=True)  # an interpolation as it stands
 
 
 def _places(value: object) -> list[str]:

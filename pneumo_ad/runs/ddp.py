@@ -22,7 +22,7 @@ from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs.jobs import INTERRUPTED
 
 FAILED = ".failed_process"  # in a run folder, the words of a process that failed
-WORKER = "pneumo_ad.commands.ddp_worker"
+WORKER = "pneumo_ad.runs.ddp_worker"
 
 
 def count_processes(trainer: DictConfig) -> int:

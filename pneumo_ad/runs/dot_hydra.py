@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.runs.past import to_today
-from pneumo_ad.saved import check_mapping, in_a_line, read_yaml
+from pneumo_ad.saved import check_mapping, in_a_line, is_there, read_yaml
 
 CONFIG, OVERRIDES, HYDRA = (Path(".hydra", f"{name}.yaml") for name in ("config", "overrides", "hydra"))
 
@@ -68,6 +68,21 @@ def read_runtime(folder: Path) -> DictConfig:
         raise DamagedError(f"{folder / HYDRA}: {in_a_line(reason)}") from reason
     runtime: DictConfig = saved.hydra.runtime
     return runtime
+
+
+def read_config_name(folder: Path) -> str:
+    """The name of the config in `pneumo_ad.conf` that a run was composed from; empty where it is not noted.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        DamagedError: See `saved.read_yaml`.
+    """
+    if not is_there(folder / HYDRA):
+        return ""
+    name = OmegaConf.select(_read(folder / HYDRA, DictConfig), "hydra.job.config_name")
+    return name if isinstance(name, str) else ""
 
 
 def _read(file: Path, kind: type[_Kind]) -> _Kind:

@@ -24,8 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.data.fit import sides
-from pneumo_ad.data.shards import joined_key, split_table
-from pneumo_ad.data.sources.files import path_column
+from pneumo_ad.data.sources.paths import path_column
 from pneumo_ad.data.store.contents import FILE, changed_files, read_contents
 from pneumo_ad.data.store.store import Store, earlier_key
 from pneumo_ad.errors import DataError, UserError
@@ -147,7 +146,8 @@ class Origin:
             log.warning("%s is that of %s, not what has the same name here", one, self.folder)
         with self.explained():
             datamodule = build(self.located.datamodule, **changes)
-        datamodule.opened = partial(self._opened, own=own)
+        # Whatever opens the store: of a `PatchDataModule` the radiographs that it loads.
+        getattr(datamodule, "radiographs", datamodule).opened = partial(self._opened, own=own)
         return datamodule
 
     def _opened(self, opening: Callable[[], Store], own: bool) -> Store:
@@ -172,9 +172,7 @@ class Origin:
         known = read_run_json(self.folder).get("store")
         if is_there(self.folder / FILE) or not (self.folder / "split.csv").is_file():
             return
-        parts = split_table(table, min(saved.get("shards", 1), len(table)))
-        keys = [earlier_key(part, sides(saved.image_size), saved.fit, self.shown) for part in parts]
-        if joined_key(keys) != known:
+        if earlier_key(table, sides(saved.image_size), saved.fit, self.shown) != known:
             log.warning(
                 "%s was made before contents were kept with a run, and names, sizes or times of its files are others "
                 "today: whether they still hold what it was trained on cannot be told",

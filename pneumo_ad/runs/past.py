@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from pneumo_ad.errors import ConfigError
 
 
 def _moved(names: str, before: str, after: str) -> dict[str, str]:
@@ -28,31 +33,110 @@ RENAMED: dict[str, str] = {
     "pneumo_ad.lungs.drawn_opacity.DrawnOpacity": "pneumo_ad.lungs.opacity_augment.OpacityAugment",
 }
 
+_PARTS = "`pneumo-ad prepare num_shards=N` makes parts of one store, and training finds it by itself"
+# Dotted keys of configs that are gone, and what to do instead.
+DROPPED: dict[str, str] = dict.fromkeys(
+    ("shards", "missing_shards", "datamodule.shards", "datamodule.missing_shards"), _PARTS
+)
+# Arguments of what has a target of ours that are gone, with the values by which digests go on knowing it.
+DIGESTED_WITH: dict[str, dict[str, Any]] = {
+    "pneumo_ad.data.PatchDataModule": {"shards": 1, "missing_shards": "raise"},
+}
+TODAY = "<as conf/train.yaml has it>"  # for nodes that only say where values of other keys go
+# What is new in the config of a training, with the value that keeps what runs without it did.
+ADDED: dict[str, Any] = {
+    "sweep": None,
+    "tune": None,
+    "logger": {},
+    "view": "patch",
+    "intensity": {"_target_": "pneumo_ad.data.intensity.AsStored"},
+    "aggregate": {"_target_": "pneumo_ad.scores.aggregates.Mean", "of": "patches"},
+    "bank": "auto",
+    "compile": False,
+    "false_alarm_rate": 0.05,
+    "matched": True,
+    "relative": None,
+    "scoring": "windows",
+    "halo": 0,
+    "kept_windows": None,
+    "draw_every_n_epochs": 5,
+    "evaluation": TODAY,
+}
+# The same, of what has a target of ours.
+ADDED_TO: dict[str, dict[str, Any]] = {
+    "pneumo_ad.data.PatchDataModule": {key: f"${{{key}}}" for key in ("halo", "intensity", "view", "bank")},
+    "pneumo_ad.modules.PatchAutoencoder": {"halo": "${halo}"},
+}
+
 
 def to_today(config: DictConfig) -> DictConfig:
-    """A saved config in today's form: what was renamed has its name of today.
+    """A saved config in today's form, in which it says what its run did.
+
+    What was renamed has its name of today, keys that are gone are left out, and those that are new are there.
 
     Args:
         config: Config as it was saved, interpolations as they stand; it is left as it is.
 
-    >>> to_today(OmegaConf.create({"module": {"_target_": "pneumo_ad.module.PatchAutoencoder", "seed": "${seed}"}}))
-    {'module': {'_target_': 'pneumo_ad.modules.PatchAutoencoder', 'seed': '${seed}'}}
+    >>> to_today(OmegaConf.create({"module": {"_target_": "pneumo_ad.module.PatchAutoencoder", "halo": "${halo}"}}))
+    {'module': {'_target_': 'pneumo_ad.modules.PatchAutoencoder', 'halo': '${halo}'}}
     """
-    today = OmegaConf.create(_renamed(OmegaConf.to_container(config), RENAMED))
+    saved = _renamed(OmegaConf.to_container(config), RENAMED)
+    plain = _with(ADDED_TO, _without_dropped(saved))
+    if saved.get("missing_shards") == "skip":  # radiographs of the run may be missing, and others have come
+        plain["on_error"] = "skip"
+    if "patch" in plain:  # a training of patches, not `classify` or `train-lungs`
+        new = {key: value for key, value in ADDED.items() if key not in plain}
+        plain |= {key: _default(key) if value == TODAY else value for key, value in new.items()}
+    today = OmegaConf.create(plain)
     assert isinstance(today, DictConfig)
     return today
 
 
-def under_first_names(plain: Any) -> Any:
-    """Plain values with targets by the name they had first: for digests, which must not change with a name.
+SPREAD = ("experiment", "scale", "augment")  # groups of `conf/train.yaml` whose yaml sets keys of others
+
+
+@cache
+def shipped(name: str) -> DictConfig:
+    """A config of `pneumo_ad.conf` as its file has it, interpolations as they stand; empty where there is none.
+
+    Args:
+        name: Of a command, `train`.
+    """
+    file = files("pneumo_ad.conf").joinpath(f"{Path(name).name}.yaml")
+    found = OmegaConf.create(file.read_text(encoding="utf-8") if file.is_file() else "{}")
+    assert isinstance(found, DictConfig)
+    return found
+
+
+def _default(key: str) -> Any:
+    """A key of `conf/train.yaml`."""
+    return OmegaConf.to_container(OmegaConf.masked_copy(shipped("train"), key))[key]  # type: ignore[index,call-overload]
+
+
+def check_dropped(keys: Iterable[str]) -> None:
+    """See that nobody asks for what is gone.
+
+    Args:
+        keys: Dotted, of a new config or of what was typed.
+
+    Raises:
+        ConfigError: Somebody does; says what to do instead.
+    """
+    for key in keys:
+        if key in DROPPED:
+            raise ConfigError(f"{key} is gone: {DROPPED[key]}")
+
+
+def as_first_known(plain: Any) -> Any:
+    """Plain values as the first version that made digests of them knew them: a digest must not change with a name.
 
     Args:
         plain: Dicts, lists and values of a config, interpolations resolved.
 
-    >>> under_first_names([{"_target_": "pneumo_ad.scores.aggregates.Mean", "of": "patches"}])
+    >>> as_first_known([{"_target_": "pneumo_ad.scores.aggregates.Mean", "of": "patches"}])
     [{'_target_': 'pneumo_ad.aggregates.Mean', 'of': 'patches'}]
     """
-    return _renamed(plain, {after: before for before, after in RENAMED.items()})
+    return _renamed(_with(DIGESTED_WITH, plain), {after: before for before, after in RENAMED.items()})
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:
@@ -64,3 +148,25 @@ def _renamed(node: Any, names: Mapping[str, str]) -> Any:
     if isinstance(target := found.get("_target_"), str):
         found["_target_"] = names.get(target, target)
     return found
+
+
+def _without_dropped(node: Any, prefix: str = "") -> Any:
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: _without_dropped(value, f"{prefix}{key}.")
+        for key, value in node.items()
+        if f"{prefix}{key}" not in DROPPED
+    }
+
+
+def _with(lacking: Mapping[str, Mapping[str, Any]], node: Any) -> Any:
+    """Nodes with keys that they lack, by their target."""
+    if isinstance(node, list):
+        return [_with(lacking, one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    new = lacking.get(node["_target_"], {}) if isinstance(node.get("_target_"), str) else {}
+    return {key: _with(lacking, value) for key, value in node.items()} | {
+        key: value for key, value in new.items() if key not in node
+    }

@@ -16,7 +16,7 @@ from pneumo_ad.runs.dot_hydra import read_overrides
 from pneumo_ad.runs.search_path import as_override, saved_search_path
 
 
-def record(config: DictConfig) -> dict[str, object]:
+def provenance_of(config: DictConfig) -> dict[str, object]:
     """Commit, versions, machine, seed and command line of a run."""
     return {
         "command": [

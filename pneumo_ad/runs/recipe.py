@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.runs.dot_hydra import CONFIG, OVERRIDES, read_config, read_overrides
+from pneumo_ad.runs.past import DROPPED, to_today
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.saved import is_there
 
@@ -54,9 +55,11 @@ def read_defaults(folder: Path, overrides: Mapping[str, str]) -> dict[str, Any] 
         overrides: Key -> value. Those of Hydra itself are left out: they start what they name, and the run may be a
             stranger's.
     """
-    ours = [f"{key}={value}" for key, value in sorted(overrides.items()) if "hydra" not in key]
+    left = {key: value for key, value in sorted(overrides.items()) if "hydra" not in key and key not in DROPPED}
+    ours = [f"{key}={value}" for key, value in left.items()]
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(compose_config("train", ours, saved_search_path(folder))))
+        today = to_today(compose_config("train", ours, saved_search_path(folder)))
+        return cast(dict[str, Any], OmegaConf.to_container(today))
     except DamagedError as reason:
         log.warning("the recipe's defaults are not known: %s", reason)
     except ConfigError as reason:

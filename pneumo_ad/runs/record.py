@@ -11,11 +11,14 @@ from typing import Any, Literal, NamedTuple
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from packaging.version import InvalidVersion, Version
 
+from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, DamagedError, UserError, printable
 from pneumo_ad.files import replace_paths, write_json, write_text
 from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
 from pneumo_ad.runs.dot_hydra import CONFIG, HYDRA, OVERRIDES, read_config
+from pneumo_ad.runs.past import check_dropped, to_today
 from pneumo_ad.runs.search_path import places_of
 from pneumo_ad.runs.trust import name_own
 from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
@@ -84,13 +87,21 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
         hydra: Hydra's own config, which knows the search path.
 
     Raises:
-        ConfigError: The folder holds a run of another config; names what differs.
+        ConfigError: The folder holds a run of another config (names what differs), or one that a later version began;
+            a key that is gone.
         DamagedError: The config there cannot be read.
     """
+    check_dropped(flatten(_plain(config)))
     name_own(config, places_of(hydra.hydra.runtime), folder)
     file = folder / CONFIG
     if is_there(file):
-        changed = differences(read_config(folder), config)
+        later = made_by_later(folder)
+        if later and read_run_json(folder).get("status") != "finished":
+            raise ConfigError(
+                f"{folder} was begun by pneumo_ad {later}, which is later than this one, {__version__}: go on with it "
+                "by that version"
+            )
+        changed = differences(read_config(folder), to_today(config))
         if changed:
             raise ConfigError(
                 f"{folder} holds a run of another config, and a run cannot change once it has begun: "
@@ -191,6 +202,28 @@ def read_run_json(folder: Path) -> dict[str, Any]:
     except ValueError as reason:
         raise DamagedError(f"{file}: {reason}") from reason
     return story
+
+
+def is_later(version: str) -> bool:
+    """Whether a version of this project is later than the one that runs.
+
+    >>> is_later("99.1"), is_later("0.0.1"), is_later("an unknown version")
+    (True, False, False)
+    """
+    try:
+        return Version(version) > Version(__version__)
+    except InvalidVersion:
+        return False
+
+
+def made_by_later(folder: Path) -> str:
+    """The version that made a run, where it is later than this one; else empty.
+
+    Args:
+        folder: The run folder.
+    """
+    version: str = read_run_json(folder).get("pneumo_ad", "")
+    return version if is_later(version) else ""
 
 
 def update_run_json(folder: Path, **facts: Any) -> None:

@@ -13,25 +13,22 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pneumo_ad import __version__
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.metrics.thresholds import Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs import evaluation_options
 from pneumo_ad.runs.checkpoints import no_larger_than, read_checkpoint
-from pneumo_ad.runs.compose import build, change_saved, compose_config
-from pneumo_ad.runs.dot_hydra import CONFIG, read_config
+from pneumo_ad.runs.compose import build, change_saved
+from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.origin import Origin
-from pneumo_ad.runs.past import OPENS
-from pneumo_ad.runs.record import read_run_json, runs_below
-from pneumo_ad.runs.run_config import check_config
+from pneumo_ad.runs.run_config import check_config, explained, saved_config
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
-from pneumo_ad.runs.trust import check_saved
 from pneumo_ad.saved import in_a_line, is_there
 
 # The weights depend on these.
@@ -58,22 +55,30 @@ class Run:
     data_changed: bool
     overrides: tuple[str, ...]
 
-    @cached_property
-    def datamodule(self) -> PatchDataModule:
+    @property
+    def radiographs(self) -> Radiographs:
         """Its data, looked for at first use: a run can judge other files where they are not at hand.
 
         Raises:
             DataError: They are not there, or are not what the run was trained on.
             ConfigError: See `compose.build`.
         """
-        datamodule = self.some_data()
+        return self.datamodule.radiographs
+
+    @cached_property
+    def datamodule(self) -> PatchDataModule:
+        """Loads batches of its `radiographs`, as at its training."""
+        datamodule = self._built()
         if not self.data_changed:
-            keep_split(datamodule, self.folder)
-            self.origin.compare_with_earlier(datamodule.table, saved_config(self.folder))
+            keep_split(datamodule.radiographs, self.folder)
+            self.origin.compare_with_earlier(datamodule.radiographs.table, saved_config(self.folder))
         return datamodule
 
-    def some_data(self, table: pd.DataFrame | None = None, **changes: Any) -> PatchDataModule:
-        """A data module of the config, of some radiographs or with other arguments; see `Origin.datamodule`."""
+    def some_radiographs(self, table: pd.DataFrame | None = None, **changes: Any) -> Radiographs:
+        """Data of the config, of some radiographs or with other arguments; see `Origin.datamodule`."""
+        return self._built(table, **changes).radiographs
+
+    def _built(self, table: pd.DataFrame | None = None, **changes: Any) -> PatchDataModule:
         with explained(self.folder, ConfigError), named(self.folder / CONFIG, ConfigError):
             datamodule: PatchDataModule = self.origin.datamodule(not self.data_changed, table, **changes)
         return datamodule
@@ -120,44 +125,13 @@ class Run:
     @property
     def own_overrides(self) -> list[str]:
         """Those of the overrides that count for the run's own data too: what they say of other data is left out."""
-        of_data = ("data=", "data.", *(("shards=", "missing_shards=") if self.data_changed else ()))
-        return [override for override in self.overrides if not override.lstrip("+").startswith(of_data)]
+        return [one for one in self.overrides if not one.lstrip("+").startswith(("data=", "data."))]
 
-    def own_datamodule(self) -> PatchDataModule:
-        """The run's own data, whatever the overrides say of other data; see `datamodule`."""
+    def own_radiographs(self) -> Radiographs:
+        """The run's own data, whatever the overrides say of other data; see `radiographs`."""
         if not self.data_changed:
-            return self.datamodule
-        return load_run(self.folder, self.own_overrides, str(self.checkpoint)).datamodule
-
-
-def of_run(overrides: Sequence[str], command: str, **own: str) -> tuple[dict[str, str], list[str]]:
-    """What a command that takes `run=RUN` was given.
-
-    Args:
-        overrides: Its arguments.
-        command: Its name, for the message.
-        own: Further keys of its own, with their defaults.
-
-    Returns:
-        Its own keys (with `run` and `output`), and the overrides of the run's config.
-
-    Raises:
-        ConfigError: No `run=`.
-
-    >>> of_run(["run=r", "stride=4"], "evaluate", subset="")
-    ({'run': 'r', 'output': '', 'subset': ''}, ['stride=4'])
-    """
-    found = {"run": "", "output": "", **own}
-    rest = []
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key in found:
-            found[key] = value
-        else:
-            rest.append(override)
-    if not found["run"]:
-        raise ConfigError(f"run=RUN_FOLDER must be given: pneumo-ad {command} run=runs/paper/2026-01-31_12-00-00")
-    return found, rest
+            return self.radiographs
+        return load_run(self.folder, self.own_overrides, str(self.checkpoint)).radiographs
 
 
 def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Run:
@@ -188,46 +162,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
             check_weights(held["state_dict"], module, weights)
             module.load_state_dict(held["state_dict"])
     others = origin.data != Origin(config, folder).data
-    if others and not any(override.lstrip("+").startswith("shards=") for override in overrides):
-        changed.shards = 1  # said how the run's own data lie
     return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
-
-
-def saved_config(folder: Path) -> DictConfig:
-    """The config that a run was started with.
-
-    Raises:
-            DataError: Not a run folder, or its config cannot be read.
-        ConfigError: It would build what is not trusted; see `trust.check_saved`.
-    """
-    if not is_there(folder / CONFIG):
-        raise DataError(f"{folder}: not a run folder (no {CONFIG}){runs_below(folder)}")
-    config = read_config(folder)
-    config.run_dir = str(folder)
-    check_saved(config, folder)
-    return config
-
-
-@contextmanager
-def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
-    """Adds to such errors what may be behind them: the run is of another version of this project.
-
-    Args:
-        folder: The run folder.
-        errors: Those that are meant.
-
-    Raises:
-        ConfigError: Its config has no such key.
-    """
-    try:
-        yield
-    except OmegaConfBaseException as reason:
-        words = f"{folder}: {str(reason).splitlines()[0]}"
-        raise ConfigError(*filter(None, (words, other_version(folder)))) from reason
-    except errors as reason:
-        if words := other_version(folder):
-            raise type(reason)(*reason.args, words) from reason
-        raise
 
 
 @contextmanager
@@ -251,21 +186,6 @@ def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
         raise
     except Exception as reason:
         raise DataError(f"{file}: nothing can be made of it ({in_a_line(reason)})") from reason
-
-
-def other_version(folder: Path) -> str:
-    """How a run differs from those of today, and what to do; empty where it does not."""
-    story, saved, today = read_run_json(folder), set(saved_config(folder).keys()), set(compose_config("train").keys())
-    lacks, strange = sorted(map(str, today - saved)), sorted(map(str, saved - today))
-    made_by = story.get("pneumo_ad", "an unknown version")
-    if made_by in (__version__, *OPENS) and not lacks:
-        return ""
-    found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
-    return (
-        f"The run was made by pneumo_ad {made_by}{', commit ' + story['commit'] if story.get('commit') else ''}, and "
-        f"this is {__version__}{'; its config ' + ' and '.join(found) if found else ''}. Open it with the version that "
-        "made it, or train it again with this one"
-    )
 
 
 def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:

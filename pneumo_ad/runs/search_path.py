@@ -26,6 +26,18 @@ def as_override(search_path: Sequence[str]) -> list[str]:
     return [f"hydra.searchpath=[{places}]"] if places else []
 
 
+def key_of(override: str) -> str:
+    """The key, or the group, that an override sets.
+
+    Args:
+        override: As it is typed.
+
+    >>> key_of("+trainer.accumulate_grad_batches=2"), key_of("~logger")
+    ('trainer.accumulate_grad_batches', 'logger')
+    """
+    return override.partition("=")[0].lstrip("+~")
+
+
 def saved_search_path(folder: Path, below: bool = False) -> list[str]:
     """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
 

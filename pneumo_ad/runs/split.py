@@ -7,6 +7,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from pneumo_ad.data.store.build import OnError
 from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import write_text
 from pneumo_ad.labels import SPLITS, UNDEALT
@@ -19,18 +20,14 @@ class Dealt(Protocol):
 
     table: pd.DataFrame
     skipped: dict[str, str]
-
-    @property
-    def may_leave_out(self) -> bool:
-        """Whether radiographs of the table may be missing without an error."""
-        ...
+    on_error: OnError
 
 
-def keep_split(datamodule: Dealt, folder: Path) -> None:
+def keep_split(data: Dealt, folder: Path) -> None:
     """Put everybody where the run had them: a split dealt again after a file came or went would move patients.
 
     Args:
-        datamodule: The radiographs, dealt to splits.
+        data: The radiographs, dealt to splits.
         folder: The run folder.
 
     Raises:
@@ -42,17 +39,17 @@ def keep_split(datamodule: Dealt, folder: Path) -> None:
     own = own.set_index("image")
     own.index = own.index.map(printable)  # an earlier version wrote names as they were
     dealt = own.loc[own["split"].isin(SPLITS), "split"]
-    table = datamodule.table
-    now = set(table["image"]) - set(datamodule.skipped)
+    table = data.table
+    now = set(table["image"]) - set(data.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
-    if gone or (new and not datamodule.may_leave_out):
+    if gone or (new and data.on_error == "raise"):
         raise DataError(
             f"the data of {folder} changed since it was trained: {len(gone)} radiographs are gone "
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )
     check_labels(table, own, folder)
-    # What the run never dealt, such as a shard that came later; the data module warns of those that it opens.
+    # What the run never dealt, such as a file that could not be read; who opens the store is warned of them.
     table["split"] = table["image"].map(dealt).fillna(UNDEALT)
 
 

@@ -9,7 +9,6 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pneumo_ad.errors import ConfigError, DamagedError, DataError
-from pneumo_ad.runs.dot_hydra import OVERRIDES, read_overrides
-from pneumo_ad.runs.record import read_run_json, runs_below, status
+from pneumo_ad.errors import ConfigError, DamagedError
+from pneumo_ad.runs.arguments import choices, expanded
+from pneumo_ad.runs.grammar import for_hydra
+from pneumo_ad.runs.past import check_dropped
+from pneumo_ad.runs.record import read_run_json, status
 from pneumo_ad.runs.resolvers import short
-from pneumo_ad.runs.search_path import as_override, saved_search_path
-from pneumo_ad.runs.trust import check_saved
-from pneumo_ad.saved import in_a_line, is_there
+from pneumo_ad.runs.resume import arguments_of_run
+from pneumo_ad.runs.search_path import as_override, key_of
 
 # With these Hydra shows something and starts nothing.
 _SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
@@ -37,7 +37,7 @@ _SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", 
 def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     """The arguments of a command, with what a recipe or a run folder adds to them.
 
-    - `resume=RUN`: the overrides of that run, in its folder.
+    - `resume=RUN`: the config of that run, in its folder.
     - A recipe with axes (`sweep:`): those that were not given, and `--multirun`.
     - A multirun: its runs are named by what varies, its folder by what was set for all of them, so that the same
       command finds its runs again and another command does not touch them.
@@ -48,17 +48,22 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
 
     Raises:
         DataError: `resume=` names no run folder.
-        ConfigError: Several recipes, one of which holds axes; a group set to null.
+        ConfigError: `resume=` beside `-m`, or see `arguments_of_run`; several recipes, one of which holds axes; a group
+            set to null; a key that is gone.
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
     resumed = [one for one in typed if one.startswith("resume=")]
+    typed = [for_hydra(one) for one in typed if one not in resumed]
     if resumed:
-        folder = Path(resumed[-1].removeprefix("resume="))
-        return [*options, *_of_run(config_name, folder, [one for one in typed if one not in resumed])]
+        folder = Path(expanded(resumed[-1].removeprefix("resume=")))
+        if {"-m", "--multirun"} & set(options):
+            raise ConfigError(f"resume={folder} goes on with one run; leave out -m")
+        return [*options, *arguments_of_run(config_name, folder, typed)]
+    check_dropped(key_of(one) for one in typed)
     _refuse_no_choice(typed)
     if {one.partition("=")[0] for one in options} & _SHOWS:
-        return list(arguments)
+        return [*options, *typed]
     try:
         # Typed twice, the last counts, as in a single run; a multirun would take both for axes.
         last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
@@ -66,7 +71,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         parsed = OverridesParser.create().parse_overrides(typed)
         axes = _axes(config_name, parsed, options)
     except (HydraException, OmegaConfBaseException):
-        return list(arguments)  # Hydra says what is wrong with them
+        return [*options, *typed]  # Hydra says what is wrong with them
     if axes and "hydra.mode=RUN" not in typed:
         given = {one.key_or_group for one in parsed}
         typed = [*(f"{key}={values}" for key, values in axes.items() if key not in given), *typed]
@@ -83,11 +88,10 @@ def _refuse_no_choice(typed: Sequence[str]) -> None:
     """
     for one in typed:
         group, _, value = one.lstrip("+").partition("=")
-        folder = files("pneumo_ad.conf") / group
-        if value == "null" and folder.is_dir():
-            found = (file.name.partition(".yaml") for file in folder.iterdir())
-            choices = ", ".join(sorted(name for name, yaml, _ in found if yaml))
-            raise ConfigError(f"{one}: a group takes the name of a choice, or is left out; there are {choices}")
+        if value == "null" and (names := choices(group)):
+            raise ConfigError(
+                f"{one}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
+            )
 
 
 def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) -> dict[str, Any]:
@@ -143,53 +147,6 @@ def folder_name(overrides: Sequence[str]) -> str:
     parts = (override.partition("=") for override in overrides)
     words = ",".join(f"{key.split('.')[-1]}={Path(value).name}" for key, _, value in parts)
     return short(words, repr(list(overrides)))
-
-
-def _of_run(config_name: str, folder: Path, more: Sequence[str]) -> list[str]:
-    """Overrides that start a run again in its folder; a value typed anew is compared with the saved one there.
-
-    The folder may be a stranger's: what its overrides make is checked before Hydra starts, and none is Hydra's own.
-    """
-    if not is_there(folder / OVERRIDES):
-        raise DataError(f"resume={folder}: not a run folder (no .hydra/overrides.yaml){runs_below(folder)}")
-    given = {_key(one) for one in more}
-    if "hydra.run.dir" in given:
-        raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
-    kept = [one for one in read_overrides(folder) if _key(one) not in given]
-    _refuse_hydra(folder / OVERRIDES, kept)
-    from pneumo_ad.runs.compose import compose_config  # Lightning comes with it
-
-    places = saved_search_path(folder) if "hydra.searchpath" not in given else []
-    try:
-        config = compose_config(config_name, [*kept, *more], places)
-    except ConfigError as reason:
-        beside = f", beside {' '.join(more)}" if more else ""
-        raise ConfigError(f"{folder / OVERRIDES}{beside}: {in_a_line(reason)}") from reason
-    config.run_dir = str(folder)
-    check_saved(config, folder, resumed=True)
-    quoted = str(folder).replace("'", "\\'")
-    # The recipe may be a sweep: this is one of its runs.
-    return [*kept, *more, *as_override(places), f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
-
-
-def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
-    """Hydra's own keys start what they name, and none stands among the overrides that a run keeps.
-
-    Raises:
-        DataError: One does, or something that is no override.
-    """
-    for one in kept:
-        try:
-            (parsed,) = OverridesParser.create().parse_overrides([one])
-            ours = not any(name.startswith("hydra") for name in (parsed.key_or_group, parsed.package or ""))
-        except HydraException:
-            ours = False
-        if not ours or one.startswith("-"):
-            raise DataError(f"{file}: {one!r} is no override of a run")
-
-
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
 
 
 def run_folders(sweep: Path) -> list[Path]:

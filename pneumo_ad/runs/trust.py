@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import config_dir, write_text
+from pneumo_ad.runs.past import RENAMED
 
 log = logging.getLogger(__name__)
 
@@ -237,6 +238,8 @@ def _refusal(found: Foreign) -> str:
         reason = f"{key} would build {name}, " + (
             f"which is not on the list of {group}" if group else "and is no group"
         )
+        if name in RENAMED:
+            return f"{key} would build {name}, which is {RENAMED[name]} since 0.2.0"
         near = [one for one in sorted(ALLOWED.get(group, ())) if one.rpartition(".")[2] == name.rpartition(".")[2]]
         reason += f"; did you mean {near[0]}?" if near else ""
     package = name.partition(".")[0]

@@ -19,9 +19,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from pneumo_ad import figures
 from pneumo_ad.classifier.examination import measure_classifier
-from pneumo_ad.commands.classify import classifier_beside, load_classifier
 from pneumo_ad.errors import DataError
 from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.runs.arguments import choices
+from pneumo_ad.runs.classifying import classifier_beside, load_classifier
 from pneumo_ad.runs.compose import build, build_all, compose_config
 
 DATA = ["data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64"]
@@ -207,9 +208,7 @@ def test_one_class_only_is_refused_by_name():
 
 @pytest.mark.parametrize("group", ["data", "lungs", "optimizer", "logger", "trainer"])
 def test_every_choice_of_its_groups_composes(group):
-    from pneumo_ad.cli import _choices
-
-    for choice in _choices(group).split(", "):
+    for choice in choices(group):
         config = compose_config("classify", [f"{group}={choice}"])
         config.run_dir = "run"
         if group == "data" and OmegaConf.missing_keys(config):

@@ -16,18 +16,18 @@ from running import TINY, start
 from sklearn.metrics import adjusted_rand_score
 
 from pneumo_ad.clustering import DESCRIPTIONS, METHODS, train_embedding
-from pneumo_ad.clustering import figures as cluster_figures
+from pneumo_ad.clustering import plots as cluster_plots
 from pneumo_ad.clustering.agreement import best_match_macro_f1
-from pneumo_ad.clustering.figures import CLUSTER_COLOURS
-from pneumo_ad.commands.cluster import (
+from pneumo_ad.clustering.plots import CLUSTER_COLOURS
+from pneumo_ad.commands.cluster import cluster
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.evaluation.clusters import (
     CHANCE,
     _windows_to_fit_on,
-    cluster,
     cluster_run,
     measure_clusters,
     print_clusters,
 )
-from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import KINDS
 from pneumo_ad.metrics import macro_f1
 from pneumo_ad.metrics.catalogue import GroundTruth
@@ -93,7 +93,7 @@ def run(trained, tmp_path, monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures cost most of the time and are looked at in one test."""
-    monkeypatch.setattr("pneumo_ad.commands.cluster._draw", lambda *arguments: None)
+    monkeypatch.setattr("pneumo_ad.evaluation.clusters._draw", lambda *arguments: None)
 
 
 class Copies(torch.nn.Module):
@@ -185,7 +185,7 @@ def test_thresholds_of_the_same_radiographs_stand_beside(run, undrawn):
         (run / "metrics.json").write_text(json.dumps(content))
         return found_in(cluster([f"run={run}"]))[0]
 
-    store = load_run(run).datamodule.store.key
+    store = load_run(run).radiographs.store.key
     found = evaluated(subset="test", store=store)
     assert (found["thresholds/macro_f1"], found["thresholds_of_brightness/macro_f1"]) == (0.5, 0.25)
     assert found["about"]["omitted"] == {"thresholds_by_truth/macro_f1": "no truth"}
@@ -208,7 +208,7 @@ def test_an_unknown_subset_is_refused(run):
 
 def test_a_net_that_does_not_reconstruct_is_refused(run):
     opened = load_run(run)
-    opened.datamodule.view = "radiograph"
+    opened.radiographs.view = "radiograph"
     with pytest.raises(ConfigError, match="reconstructs none; module=autoencoder"):
         cluster_run(opened, run / "clusters")
 
@@ -247,7 +247,7 @@ def test_a_pixel_is_painted_as_most_of_its_windows():
     clusters = np.zeros((1, len(grid)), dtype=np.int8)
     clusters[0, grid.positions[:, 1] >= 4] = 2  # only these cover the last two columns
     image = np.zeros((8, 8), dtype=np.uint8)
-    figure = cluster_figures.where_clusters_lie([image], {"some": clusters}, grid, ["one"], ["a", "b", "c"], [None])
+    figure = cluster_plots.where_clusters_lie([image], {"some": clusters}, grid, ["one"], ["a", "b", "c"], [None])
     painted = np.asarray(figure.axes[1].images[0].get_array())
     for column, number in ((0, 0), (7, 2)):
         assert np.allclose(painted[:, column], 0.4 * np.array(to_rgb(CLUSTER_COLOURS[number])))
@@ -256,7 +256,7 @@ def test_a_pixel_is_painted_as_most_of_its_windows():
 def test_a_cluster_without_a_window_leaves_its_rows_empty(tmp_path):
     rng = np.random.default_rng(0)
     parts = [rng.normal(100, 30, (n, 8, 8)) for n in (3, 0, 8)]
-    figure = cluster_figures.draw_difference_images(parts, [part - 100 for part in parts], ["a", "b", "c"])
+    figure = cluster_plots.draw_difference_images(parts, [part - 100 for part in parts], ["a", "b", "c"])
     figure.savefig(tmp_path / "drawn.png")
     assert [bool(axis.images) for axis in figure.axes[16:32]] == [False] * 16
     scales = {image.norm.vmax for axis in figure.axes[8:16] for image in axis.images}
@@ -267,5 +267,5 @@ def test_a_cluster_without_a_window_leaves_its_rows_empty(tmp_path):
 def test_clusters_are_fitted_on_the_runs_own_data_however_the_others_lie(run, tmp_path):
     others = write_blocks(tmp_path / "others", normal=2, pneumonia=3)
     own = _windows_to_fit_on(load_run(run))
-    changes = ["data=masks", f"data.root={others}", "shards=3", "missing_shards=skip"]
+    changes = ["data=masks", f"data.root={others}"]
     assert torch.equal(_windows_to_fit_on(load_run(run, changes)), own)

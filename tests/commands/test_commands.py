@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -25,6 +24,7 @@ from PIL import Image
 from running import start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import pneumo_ad
 from pneumo_ad import cli
 from pneumo_ad.clustering.embedding import train_embedding
 from pneumo_ad.errors import ConfigError, DataError
@@ -210,7 +210,7 @@ def test_load_run_gives_ready_objects(run):
         examined = opened.module.examine(batch["patch"].float() / 255)
     assert examined["reconstruction"].shape == batch["patch"].shape
     kept = pd.read_csv(run / "split.csv", dtype=str).set_index("image")["split"]
-    assert opened.datamodule.store.table.set_index("image")["split"].equals(kept)
+    assert opened.radiographs.store.table.set_index("image")["split"].equals(kept)
     assert runs.load_run(run, checkpoint="last").checkpoint.name == "last.ckpt"
     state = torch.load(opened.checkpoint, weights_only=True)["state_dict"]
     assert all(torch.equal(value, state[key]) for key, value in opened.module.state_dict().items())
@@ -224,6 +224,19 @@ def test_evaluate_repeats_what_training_measured(command, run):
     assert metrics_of(run) == before
     assert patches_of(run).equals(patches)
     assert "AUROC" in said.out
+
+
+def test_evaluate_predict_and_compare_from_python_are_the_commands(command, run, others, undrawn):
+    assert command("evaluate", f"run={run}", "stride=16", "matched=false", "output=typed").status == 0
+    found = pneumo_ad.evaluate(["stride=16"], run=run, matched=False, output="called", checkpoint=None)
+    assert found == Path("called")
+    assert metrics_of(found) == metrics_of(Path("typed"))
+    judged = pneumo_ad.predict(run=run, input=others / "images", output="judged", overlays=False, maps="none")
+    assert judged.new == 13
+    assert [file.name for file in Path("judged").iterdir() if file.is_dir()] == []
+    assert [one.name for one in pneumo_ad.compare(str(run.parent), sort="image/auroc").runs] == [run.name]
+    with pytest.raises(ConfigError, match=r"^strid=4 is not known; did you mean stride\?$"):
+        pneumo_ad.evaluate(run=run, strid=4)
 
 
 def test_evaluate_on_other_data_writes_beside_and_measures_all_of_them(command, run, others):
@@ -305,7 +318,7 @@ def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(co
     assert command("report", *fine, "images=2", "output=report.html").status == 0
     assert "every 12 pixels" in Path("report.html").read_text()
     monkeypatch.setattr("pneumo_ad.clustering.description.train_embedding", partial(train_embedding, steps=5))
-    monkeypatch.setattr("pneumo_ad.commands.cluster._draw", lambda *_: None)
+    monkeypatch.setattr("pneumo_ad.evaluation.clusters._draw", lambda *_: None)
     assert command("cluster", *fine, "output=clusters").status == 0
     assert len(pd.read_csv("clusters/clusters.csv")) == 25 * metrics_of(run)["counts/images"]
 
@@ -471,16 +484,21 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("patchh=8", "Could not override 'patchh'"),
-        ("net=resnet", "Could not find 'net/resnet'"),
-        ("net.widht=4", "Could not override 'net.widht'"),
-        ("nett=unet", "Could not override 'nett'"),
+        ("patchh=8", "patchh is not known; did you mean patch?"),
+        ("net=resnet", "net=resnet is not known; did you mean unet? There are autoencoder, "),
+        ("net.widht=4", "net.widht is not known; did you mean net.width?"),
+        ("nett=unet", "nett is not known; did you mean net?"),
+        ("patch", "patch is not known; expected KEY=VALUE"),
+        ("data.root=a,b", "several values need -m, which sweeps; as one: 'data.root=\"a,b\"'"),
+        ("data.root=[a", "data.root=[a: cannot be read; as plain text data.root takes 'data.root=\"[a\"'"),
     ],
 )
-def test_an_unknown_override_is_refused_with_hydras_own_message(command, override, words):
+def test_an_override_that_hydra_cannot_take_is_refused_in_a_line(command, override, words):
     said = command("train", *TINY, override)
-    assert said.status not in (0, None)
-    assert words in said.err
+    assert said.status == 2
+    (line,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert words in line
+    assert "Traceback" not in said.err
     assert not Path("runs").exists()
 
 
@@ -525,9 +543,12 @@ def test_stores_are_listed_and_cleared(command, others):
     assert f"no store 'abc'; there are: {keys[1]}" in said.err
     assert command("store", "clear=all").status == 0
     assert "in 0 stores" in command("store").out
-    for wrong in ("clear", "clear=", "remove=all"):
+    for wrong, words in (
+        ("clear", "did you mean clear=...?"),
+        ("remove=all", "remove=all is not known; expected clear=KEY"),
+    ):
         said = command("store", wrong)
-        assert (said.status, "expected clear=KEY or clear=all" in said.err) == (2, True)
+        assert (said.status, words in said.err) == (2, True)
 
 
 def test_clearing_all_also_removes_what_a_killed_build_left(command, cache):
@@ -565,23 +586,13 @@ def test_without_a_command_the_commands_are_listed(command, words):
 def test_an_unknown_command_hints_at_the_nearest(command):
     said = command("trian")
     assert said.status == 2
-    assert "unknown command 'trian'; did you mean 'train'?" in said.err
+    assert "unknown command 'trian'; did you mean train?" in said.err
     said = command("xyz")
     assert said.status == 2
-    explained = re.findall(r"^    ([a-z-]+) {2}", cli.USAGE, re.M)
+    explained = re.findall(r"^    ([a-z-]+) {2}", cli.overview(), re.M)
     assert len(explained) > 9
     known = said.err.partition("Commands: ")[2].strip().split(", ")
     assert sorted(known) == sorted(explained)
-
-
-def test_help_comes_in_under_a_second():
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - started)
-    assert "pneumo-ad COMMAND" in done.stdout
-    assert min(seconds) < 1
 
 
 def test_the_installed_command_is_this_one():
@@ -601,7 +612,7 @@ def changed_split(run, change):
 
 
 def test_radiographs_that_a_run_never_dealt_are_not_evaluated_and_named(command, run, undrawn):
-    """As of a shard, or a file, that came after the training; with them matched figures were refused."""
+    """As of a file that came after the training; with them matched figures were refused."""
     later = pd.read_csv(run / "split.csv", dtype=str)["image"].iloc[[0, -1]].tolist()
     changed_split(run, lambda split: split[~split["image"].isin(later)])
     with pytest.warns(UserWarning, match=f"2 radiographs came after .*: {', '.join(later)}$"):
@@ -633,7 +644,7 @@ def test_two_processes_do_not_write_one_evaluation(command, run, monkeypatch):
         said = command("evaluate", f"run={run}")
         assert said.status == 2
         assert f"{run}: another process is at this run" in said.err
-    monkeypatch.setattr("pneumo_ad.commands.evaluate.evaluate_run", lambda run, output, subset: output)
+    monkeypatch.setattr("pneumo_ad.evaluation.evaluate.evaluate_run", lambda run, output, subset: output)
     monkeypatch.setattr("pneumo_ad.evaluation.summary.print_evaluation", lambda *arguments: None)
     Path("out").mkdir()
     with FileLock(run / ".lock"):
@@ -651,10 +662,10 @@ def test_nothing_is_built_to_match_too_few(command, run, tmp_path, undrawn, monk
 
 
 def test_the_runs_own_data_are_asked_for_whatever_is_said_of_other_data(run, others):
-    own = runs.load_run(run).datamodule.table
-    changes = ["data=masks", f"data.root={others}", "shards=3", "missing_shards=skip", "stride=4"]
-    data = runs.load_run(run, changes).own_datamodule()
-    assert (data.shards, data.missing_shards, data.grid.stride) == (1, "raise", 4)
+    own = runs.load_run(run).radiographs.table
+    changes = ["data=masks", f"data.root={others}", "stride=4"]
+    data = runs.load_run(run, changes).own_radiographs()
+    assert data.grid.stride == 4
     pd.testing.assert_frame_equal(data.table, own)
 
 
@@ -680,7 +691,7 @@ def test_kept_scores_are_made_anew_of_another_picture_under_the_same_name(own_co
     times = kept_of(own_copy).stat().st_mtime_ns
     assert all(np.array_equal(scores, first[name]) for name, scores in validation_of(own_copy).items())
     assert kept_of(own_copy).stat().st_mtime_ns == times
-    table = runs.load_run(own_copy).datamodule.table
+    table = runs.load_run(own_copy).radiographs.table
     of_training, of_validation = (
         table.loc[(table["split"] == split) & (table["label"] == "normal"), "path"].iloc[0]
         for split in ("train", "val")
@@ -707,7 +718,7 @@ def test_kept_scores_do_where_the_data_are_not_at_hand(own_copy, tmp_path):
     found.__dict__["datamodule"] = None  # never asked for where it cannot be given
     assert config.is_file()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.Run, "own_datamodule", lambda self: (_ for _ in ()).throw(DataError("elsewhere")))
+        patch.setattr(runs.Run, "own_radiographs", lambda self: (_ for _ in ()).throw(DataError("elsewhere")))
         again = validation_scores(found, scoring_of(found))
     assert all(np.array_equal(scores, first[name]) for name, scores in again.items())
 

@@ -11,15 +11,15 @@ from omegaconf import OmegaConf
 from running import start
 from sklearn.metrics import roc_auc_score
 
-from pneumo_ad.commands import compare as command
 from pneumo_ad.commands.compare import compare
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.leaderboard.figures import Point, metric_by_axis
+from pneumo_ad.leaderboard import compare as command
 from pneumo_ad.leaderboard.gather import read_sweep
 from pneumo_ad.leaderboard.paired import same_pixels
+from pneumo_ad.leaderboard.plots import Point, metric_by_axis
 from pneumo_ad.leaderboard.table import print_comparison
-from pneumo_ad.runs.maps import POINTS, SampledMaps, read_maps, write_maps
 from pneumo_ad.runs.record import update_run_json
+from pneumo_ad.runs.sampled_maps import POINTS, SampledMaps, read_maps, write_maps
 
 IN_LUNG, WHOLE = "same_pixels/auroc_in_lung", "same_pixels/auroc"
 IMAGES = 12
@@ -381,7 +381,7 @@ def test_a_sweep_end_to_end_and_other_data_are_evaluated_once(trained, tmp_path,
     second = compare([str(sweep), *changes])
     assert len(evaluated) == 2
     assert second.rows.equals(first.rows)
-    with pytest.raises(DataError, match="expected train, val, test or all"):
+    with pytest.raises(ConfigError, match="expected train, val, test or all"):
         compare([str(sweep), *changes, "subset=half"])
 
 

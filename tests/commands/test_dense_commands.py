@@ -38,7 +38,7 @@ def metrics(folder):
 
 def test_dense_and_windows_evaluate_alike_with_a_halo(runs, here, tmp_path, capsys):
     dense = metrics(runs / "halo")
-    assert (dense["about"]["scoring"], dense["about"]["halo"]) == ("dense", HALO)
+    assert (dense["about"]["options"]["scoring"], dense["about"]["options"]["halo"]) == ("dense", HALO)
     assert start("evaluate", f"run={runs}/halo", "scoring=windows", f"output={tmp_path}/out") == 0
     windows = metrics(tmp_path / "out")
     assert dense.keys() == windows.keys()
@@ -145,7 +145,7 @@ def test_a_run_of_an_older_version_takes_a_halo_too(runs, here, tmp_path):
     del config["halo"], config["scoring"], config["datamodule"]["halo"], config["module"]["halo"]
     file.write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
     run = load_run(tmp_path / "old", [f"halo={HALO}"])
-    assert (run.datamodule.halo, run.module.halo, load_run(tmp_path / "old").datamodule.halo) == (HALO, HALO, 0)
+    assert (run.radiographs.halo, run.module.halo, load_run(tmp_path / "old").radiographs.halo) == (HALO, HALO, 0)
 
 
 def test_predict_takes_both_ways(runs, here, files, tmp_path):

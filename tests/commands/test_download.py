@@ -15,8 +15,9 @@ from dicoms import write_rsna
 from drawn import write_kaggle
 from running import start
 
-from pneumo_ad.commands.download import OFFERS, download, find_root, next_command
+from pneumo_ad.commands.download import download, next_command
 from pneumo_ad.data import sources
+from pneumo_ad.data.sources.kaggle import OFFERS, find_root
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.runs.compose import compose_config
 
@@ -208,10 +209,15 @@ def test_without_kagglehub(monkeypatch):
         download(["chest_xray"])
 
 
-@pytest.mark.parametrize("arguments", [["mnist"], ["rsna", "chest_xray"], ["rsna", "folder=x"], ["output=x"]])
-def test_unknown_sets_and_keys_are_refused(arguments):
+@pytest.mark.parametrize("arguments", [["mnist"], ["rsna", "chest_xray"], ["output=x"]])
+def test_unknown_sets_are_refused(arguments):
     with pytest.raises(ConfigError, match="expected one of chest_xray, rsna and optionally output=DIR"):
         download(arguments)
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(ConfigError, match="folder=x is not known; expected output=DIR"):
+        download(["rsna", "folder=x"])
 
 
 def test_another_set_than_expected(tmp_path):

@@ -115,7 +115,7 @@ def test_table_1_equals_a_group_by(run, windows):
 
 
 def test_background_of_table_1_is_counted_window_by_window(run, windows):
-    data = load_run(run).datamodule
+    data = load_run(run).radiographs
     row_of = {name: row for row, name in enumerate(data.store.table["image"])}
     air = {name: background(np.asarray(data.store.images[row_of[name]])) for name in windows["image"].unique()}
     outside = windows[(windows["label"] != "normal") & (windows["kind_true"] == "outside")]
@@ -188,7 +188,7 @@ def test_figs_7_and_8_show_the_least_and_the_largest_sad(run, windows, stem, lab
 
 
 def test_the_grey_levels_of_figs_7_are_those_of_the_store(run):
-    found, store = numbers(run, "fig07_normal_reconstructions"), load_run(run).datamodule.store
+    found, store = numbers(run, "fig07_normal_reconstructions"), load_run(run).radiographs.store
     first = found.iloc[0]
     image = store.images[store.table["image"].tolist().index(first["image"])]
     patch = image[first["top"] : first["top"] + 8, first["left"] : first["left"] + 8]
@@ -314,7 +314,7 @@ def test_a_classifier_is_trained_once_beside_the_run_and_told(run, monkeypatch, 
         asked.append(folder)
         return classifier
 
-    monkeypatch.setattr("pneumo_ad.commands.figures.classifier_beside", train)
+    monkeypatch.setattr("pneumo_ad.evaluation.paper_figures.classifier_beside", train)
     caplog.set_level("INFO")
     assert start("figures", f"run={run}", "only=2") == 0
     assert asked == [run]

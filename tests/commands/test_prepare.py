@@ -1,6 +1,5 @@
-"""`pneumo-ad prepare`: shards built ahead of training, once, whatever happens meanwhile."""
+"""`pneumo-ad prepare`: shards made ahead of training and joined, once, whatever happens meanwhile."""
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 from drawn import radiograph, write_set
 from PIL import Image
-from running import COMMAND, TINY, process, start, story, weights
+from running import COMMAND, TINY, process, start, weights
 
 from pneumo_ad.data.store.upkeep import list_stores
 
@@ -35,6 +34,12 @@ def rest():
     return [one for one in TINY if not one.startswith(("data.", "image_size"))]
 
 
+def parts():
+    """By name, when each file of every part was last written."""
+    cache = Path(os.environ["PNEUMO_AD_CACHE"]) / "stores"
+    return {str(file): file.stat().st_mtime_ns for file in cache.glob("*.parts/*/*.npy")}
+
+
 def stores():
     """By name, when each file of every store was last written; `store.json` tells when it was opened."""
     return {
@@ -44,43 +49,44 @@ def stores():
     }
 
 
-def test_a_run_on_shards_is_the_run_on_one_store_to_the_bit(alone, rest, capfd):
-    assert start("prepare", *alone, "num_shards=3") == 0
+def test_a_run_on_what_was_prepared_in_shards_is_the_run_to_the_bit(alone, rest, monkeypatch):
     measured = [*rest, "evaluate=test", "trainer.max_epochs=1"]
-    assert start("train", *alone, *measured, "shards=3", "hydra.run.dir=many") == 0
     assert start("train", *alone, *measured, "hydra.run.dir=one") == 0
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(Path("another").absolute()))
+    assert start("prepare", *alone, "num_shards=3") == 0
+    before = stores()
+    assert start("train", *alone, *measured, "hydra.run.dir=many") == 0
+    assert before.items() <= stores().items()
     assert weights("many") == weights("one")
     assert weights("one")
-    for name in ("patches.csv", "images.csv", "split.csv"):
+    for name in ("patches.csv", "images.csv", "split.csv", "metrics.json"):
         assert Path("many", name).read_bytes() == Path("one", name).read_bytes()
-    many, one = (json.loads(Path(folder, "metrics.json").read_text()) for folder in ("many", "one"))
-    assert many.pop("counts/shards_left_out") == 0
-    assert many["about"].pop("store") != one["about"].pop("store")
-    assert many == one
-    assert (story("many")["shards"], story("one")["shards"]) == (3, 1)
-    # Other data lie as they lie: the run's shards say nothing of them.
-    others = write_set(Path("others"), normal=5, pneumonia=6)
-    told = [f"data.root={others}", "data.split=test", "matched=false", "trainer=cpu", "output=of_others"]
-    assert start("evaluate", "run=many", *told) == 0  # and no shards of them are asked for
-    assert json.loads(Path("of_others/metrics.json").read_text())["about"]["shards_left_out"] == []
 
 
 def test_what_is_there_is_left_as_it_is(alone, capfd):
     assert start("prepare", *alone, "num_shards=3", "shard=1", "lungs=segmenter") == 0
     said = capfd.readouterr().out
-    assert "shard 1 of 3: 7 radiographs" in said
-    assert "radiographs in" in said
+    assert "shard 1 of 3: 7 radiographs: radiographs in" in said
     assert "lung fields and grey levels in" in said
-    before = stores()
+    assert "still to be prepared: shard=0,2" in said
+    before = parts()
     assert start("prepare", *alone, "num_shards=3", "shard=1", "lungs=segmenter") == 0
-    assert "was there" in capfd.readouterr().out
-    assert stores() == before
+    assert "shard 1 of 3: 7 radiographs: was there" in capfd.readouterr().out
+    assert parts() == before
     assert start("prepare", *alone, "num_shards=3", "lungs=segmenter", "intensity=lung_field") == 0
     said = capfd.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said if line.startswith("shard")] == [f"shard {i} of 3" for i in range(3)]
+    assert re.search(
+        r"store \w+: 21 radiographs: shards joined in [\d.]+ s \([\d.]+/s\)$", "\n".join(said)
+    )  # all was joined
+    assert parts() == {}
     after = stores()
-    assert {name: after[name] for name in before} == before
-    assert sum("intensity" in name for name in after) == 3
+    assert sum("intensity" in name for name in after) == 1
+    for words in (["num_shards=3"], ["num_shards=3", "shard=1"], []):
+        assert start("prepare", *alone, *words, "lungs=segmenter", "intensity=lung_field") == 0
+        assert "21 radiographs: was there" in capfd.readouterr().out
+    assert stores() == after
+    assert parts() == {}
 
 
 def test_a_sweep_of_shards_in_two_processes_that_now_and_then_meet_at_one(alone):
@@ -88,8 +94,8 @@ def test_a_sweep_of_shards_in_two_processes_that_now_and_then_meet_at_one(alone)
     words = ["prepare", "-m", *alone, "lungs=segmenter", "num_shards=2", "shard=0,0,1", *launcher]
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert sorted(one.images for one in list_stores()) == [10, 11]
-    assert sum("lungs-" in name for name in stores()) == 2
+    assert [one.images for one in list_stores()] == [21]
+    assert sum("lungs-" in name for name in stores()) == 1
     told = re.findall(r"^shard (\d) of 2", done.stdout, re.MULTILINE)
     assert sorted(told) == list("001")
 
@@ -101,9 +107,10 @@ def test_a_shard_that_fails_does_not_end_the_others(alone, capfd):
     said = "".join(capfd.readouterr())
     assert "n000" in said
     assert "shard=3 is out of range" in said
-    assert len(list_stores()) == 2
+    assert [one.damaged for one in list_stores()] == ["half made: parts 1, 2 of 3 are there"]
     assert start("prepare", *alone, "num_shards=3", "shard=0", "on_error=skip") == 0
     assert "1 cannot be read and are left out" in capfd.readouterr().out
+    assert [one.images for one in list_stores()] == [20]
 
 
 @pytest.mark.parametrize(
@@ -125,21 +132,21 @@ def test_what_cannot_be_is_refused_in_words(alone, capfd, words, told):
     assert not list_stores()
 
 
-def test_a_missing_shard_is_refused_or_counted(alone, rest, capfd):
+def test_a_store_that_is_half_made_is_not_trained_on(alone, rest, capfd):
     for shard in (0, 2):
         assert start("prepare", *alone, "num_shards=3", f"shard={shard}") == 0
     capfd.readouterr()
-    assert start("train", *alone, *rest, "shards=3", "hydra.run.dir=run") == 2
-    assert "1 of 3 shards" in (said := capfd.readouterr().err)
-    assert "num_shards=3 shard=1" in said
-    brief = [*rest, "trainer.max_epochs=1", "evaluate=test", "matched=false", "missing_shards=skip", "shards=3"]
-    with pytest.warns(UserWarning, match=r"1 of 3 shards were not prepared \(1\): 7 of 21 radiographs are left out"):
-        assert start("train", *alone, *brief, "hydra.run.dir=less") == 0
-    assert story("less")["shards_left_out"] == [1]
-    metrics = json.loads(Path("less/metrics.json").read_text())
-    assert metrics["counts/shards_left_out"] == 1
-    assert metrics["about"]["shards_left_out"] == [1]
-    assert len(pd.read_csv("less/split.csv")) == 14
+    assert start("train", *alone, *rest, "hydra.run.dir=run") == 2
+    said = capfd.readouterr().err
+    assert "half made: of its parts 0, 2 of num_shards=3 are there" in said
+    assert "num_shards=3 shard=1;" in said
+    (key,) = re.findall(r"pneumo-ad store clear=(\w+)", said)
+    assert start("store") == 0
+    assert "half made" in capfd.readouterr().out
+    assert start("store", f"clear={key}") == 0
+    assert list_stores() == []
+    assert start("train", *alone, *rest, "hydra.run.dir=run") == 0
+    assert [one.images for one in list_stores()] == [21]
 
 
 # The command, for which each radiograph takes 20 milliseconds more.
@@ -164,17 +171,16 @@ def test_a_build_that_is_killed_leaves_nothing_half_and_the_same_command_goes_on
     cache = Path(os.environ["PNEUMO_AD_CACHE"]) / "stores"
     deadline = time.monotonic() + 120
     with process([*SLOW, "prepare", *words], stderr=subprocess.DEVNULL) as killed:
-        while not any(file.stat().st_size > 20 * 64**2 for file in cache.glob("*.partial/images.npy")):
+        while not any(file.stat().st_size > 20 * 64**2 for file in cache.glob("*.parts/0-of-2.partial/images.npy")):
             assert killed.poll() is None, "the build was through before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.02)
-    assert len(list(cache.glob("*.partial"))) == 1
-    assert not list_stores()
+    assert [one.damaged for one in list_stores()] == ["half made: no part is whole yet"]
     assert start("prepare", *words) == 0
-    assert not list(cache.glob("*.partial"))
-    assert sorted(one.images for one in list_stores()) == [30, 31]
-    for one in list_stores():
-        assert np.load(one.folder / "images.npy", mmap_mode="r").shape == (one.images, 64, 64)
+    assert [one.images for one in list_stores()] == [61]
+    assert {entry.suffix for entry in cache.iterdir()} <= {"", ".lock"}
+    (folder,) = (one.folder for one in list_stores())
+    assert np.load(folder / "images.npy", mmap_mode="r").shape == (61, 64, 64)
 
 
 def test_help_explains_the_command(capfd):

@@ -11,7 +11,7 @@ import torch
 from drawn import write_set
 from running import TINY, start
 
-from pneumo_ad.evaluation.shown import spread_by_score
+from pneumo_ad.evaluation.report_radiographs import spread_by_score
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.nets import Output
@@ -119,7 +119,7 @@ def test_frames_in_the_browser_are_counted_as_in_the_csv(run, browser):
 
 def test_a_reconstruction_is_the_mean_of_its_windows(run):
     opened = load_run(run)
-    data, scoring = opened.datamodule, scoring_of(opened)
+    data, scoring = opened.radiographs, scoring_of(opened)
     picture = np.asarray(data.images[0])
     made, residual = reconstructed(scoring, data.grid, picture)
     total, count = np.zeros(picture.shape), np.zeros(picture.shape)
@@ -195,7 +195,7 @@ def test_a_net_of_whole_radiographs_has_a_report_without_reconstructions(tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["images=none"], "images=none must be a whole number"),
+        (["images=none"], "images=none is not known; expected a whole number, at least 1"),
         (["images=0"], "at least 1"),
         (["output={run}"], "must name an HTML file"),
         (["output=/proc/no/page.html"], "cannot be written to"),

@@ -8,8 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from pneumo_ad.commands import tune as module
-from pneumo_ad.commands.tune import distributions, tune
+from pneumo_ad.commands.tune import tune
 from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.runs.compose import compose_config
+from pneumo_ad.runs.optuna_study import _keep_question, distributions
 
 TINY = [
     "experiment=hpo_unet", "data.normal=40", "data.pneumonia=60", "data.size=96", "image_size=64", "patch=8",
@@ -33,7 +35,7 @@ def tried(monkeypatch):
         runs.append((overrides, place))
         return float(dict(one.split("=", 1) for one in overrides if "=" in one)["net.width"])
 
-    monkeypatch.setattr(module, "_run", run)
+    monkeypatch.setattr(module, "_train", run)
     return runs
 
 
@@ -77,7 +79,7 @@ def test_another_setting_is_another_study(tried):
 def test_a_trial_whose_worker_died_is_tried_again_in_its_folder(tried):
     folder = tune([*TINY, "tune.trials=1"])
     study = study_of(folder)
-    space = distributions(OmegaConf.to_container(module.compose_config("train", TINY).tune.space))
+    space = distributions(OmegaConf.to_container(compose_config("train", TINY).tune.space))
     left = study.ask(space)
     left.set_user_attr("worker", "died")
     tune([*TINY, "tune.trials=2"])
@@ -93,7 +95,7 @@ def test_a_trial_of_a_living_worker_is_left_alone(tried):
     from filelock import FileLock
 
     folder = tune([*TINY, "tune.trials=1"])
-    space = distributions(OmegaConf.to_container(module.compose_config("train", TINY).tune.space))
+    space = distributions(OmegaConf.to_container(compose_config("train", TINY).tune.space))
     study_of(folder).ask(space).set_user_attr("worker", "alive")
     with FileLock(folder / "workers" / "alive"):
         tune([*TINY, "tune.trials=2"])  # the other worker is at the second
@@ -118,7 +120,7 @@ def test_settings_that_cannot_be_are_refused(change, words):
 def test_a_study_keeps_its_question(tried):
     tune([*TINY, "tune.trials=1", "name=kept"])
     with pytest.raises(ConfigError, match=r"metric: 'pixel/auroc_in_lung' -> 'image/auroc'.*name="):
-        module._keep_question(
+        _keep_question(
             optuna.load_study(study_name="kept", storage=storage_of("kept")),
             {"metric": "image/auroc"},
             "sweeps/kept",
@@ -127,7 +129,7 @@ def test_a_study_keeps_its_question(tried):
 
 def test_where_nothing_works_it_stops_and_says_why(monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "_run", lambda *arguments: calls.append(1) or "no lung was found")
+    monkeypatch.setattr(module, "_train", lambda *arguments: calls.append(1) or "no lung was found")
     with pytest.raises(DataError, match="first 3 trials failed; the last: no lung was found"):
         tune([*TINY, "tune.trials=20"])
     assert len(calls) == 3
@@ -135,7 +137,7 @@ def test_where_nothing_works_it_stops_and_says_why(monkeypatch):
 
 def test_one_failure_among_successes_is_counted_and_passed_over(monkeypatch):
     answers = iter([0.5, "out of luck", 0.6])
-    monkeypatch.setattr(module, "_run", lambda *arguments: next(answers))
+    monkeypatch.setattr(module, "_train", lambda *arguments: next(answers))
     study = study_of(tune([*TINY, "tune.trials=3"]))
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
     assert study.trials[1].user_attrs["reason"] == "out of luck"

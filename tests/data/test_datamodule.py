@@ -30,23 +30,23 @@ def whole(loader):
 def test_training_sees_normal_lung_of_train_patients_alone(table):
     data = module(table)
     batch = whole(data.train_dataloader())
-    seen = data.store.table.iloc[np.unique(batch["where"][:, 0])]
+    seen = data.radiographs.store.table.iloc[np.unique(batch["where"][:, 0])]
     assert set(seen["split"]) == {"train"}
     assert set(seen["label"]) == {"normal"}
     assert set(seen["patient"]).isdisjoint(table.loc[table["split"] == "test", "patient"])
     assert set(seen["patient"]).isdisjoint(table.loc[table["split"] == "val", "patient"])
     for row, top, left in batch["where"].tolist():
-        assert data.lung_fields[row, top : top + 8, left : left + 8].all()
+        assert data.radiographs.lung_fields[row, top : top + 8, left : left + 8].all()
 
 
 def test_validation_has_a_loader_for_each_kind(table):
     data = module(table, val_images=2)
     loaders = dict(zip(VAL_KINDS, map(whole, data.val_dataloader()), strict=True))
     for kind, label in (("normal_lung", "normal"), ("normal", "normal"), ("pneumonia", "pneumonia")):
-        seen = data.store.table.iloc[np.unique(loaders[kind]["where"][:, 0])]
+        seen = data.radiographs.store.table.iloc[np.unique(loaders[kind]["where"][:, 0])]
         assert set(seen["split"]) == {"val"}
         assert set(seen["label"]) == {label}
-    windows = len(data.grid)
+    windows = len(data.radiographs.grid)
     assert len(loaders["normal"]["where"]) == 2 * windows  # at most val_images of them
     assert len(loaders["pneumonia"]["where"]) == 2 * windows
 
@@ -55,9 +55,9 @@ def test_the_test_split_is_whole(table):
     data = module(table)
     normal, pneumonia = (whole(loader) for loader in data.test_dataloader()[1:])
     for batch, label in ((normal, "normal"), (pneumonia, "pneumonia")):
-        expected = data.rows("test", label)
+        expected = data.radiographs.rows("test", label)
         assert np.unique(batch["where"][:, 0]).tolist() == expected.tolist()
-        assert len(batch["where"]) == len(expected) * len(data.grid)
+        assert len(batch["where"]) == len(expected) * len(data.radiographs.grid)
 
 
 def test_the_order_repeats_by_seed_and_epoch(table):
@@ -78,11 +78,6 @@ def test_workers_deliver_the_same_batches(table):
     alone, helped = (whole(module(table, num_workers=n).train_dataloader()) for n in (0, 2))
     assert torch.equal(alone["where"], helped["where"])
     assert torch.equal(alone["patch"], helped["patch"])
-
-
-def test_nothing_is_opened_before_it_is_asked_for(table, cache):
-    module(table)
-    assert not (cache / "stores").exists()
 
 
 def test_a_class_without_a_radiograph_leaves_its_loader_empty(table):
@@ -113,7 +108,7 @@ def test_radiographs_without_a_lung_are_counted_and_named(table):
     data.prepare_data()
     with pytest.warns(UserWarning, match=f"no lung was found in 2 radiographs, for example {table['image'][3]}"):
         data.setup()
-    assert data.rows_without_lung().tolist() == [3, 5]
+    assert data.radiographs.rows_without_lung().tolist() == [3, 5]
 
 
 def test_no_lung_anywhere_is_an_error(table):
@@ -123,24 +118,10 @@ def test_no_lung_anywhere_is_an_error(table):
         module(table).train_dataloader()
 
 
-def test_skipped_files_are_counted_and_named_in_a_warning(table):
-    with open(table["path"][0], "wb") as file:  # noqa: PTH123
-        file.write(b"nothing")
-    with pytest.raises(DataError, match="1 radiographs cannot be used"):
-        _ = module(table).store
-    with pytest.warns(UserWarning, match=r"1 radiographs were skipped: .*cannot be decoded"):
-        assert len(module(table, on_error="skip").store) == 23
-
-
-def test_lung_fields_from_files_need_a_mask_for_each(table):
-    with pytest.raises(DataError, match="1 of 24 have none, for example n000"):
-        _ = module(table.assign(lung=["", *table["lung"][1:]])).lung_fields
-
-
 def test_without_lungs_the_whole_radiograph_counts_and_padding_does_not(table):
     data = module(table, lungs=WholeImage(), fit="pad")
     batch = whole(data.train_dataloader())
-    content = data.store.content(np.arange(len(data.store)))
+    content = data.radiographs.store.content(np.arange(len(data.radiographs.store)))
     assert 0 < content.mean() < 1
     assert all(content[row, top : top + 8, left : left + 8].all() for row, top, left in batch["where"].tolist())
 
@@ -194,28 +175,13 @@ def test_options_that_cannot_work_are_refused(table, options, words):
     assert words in str(refused.value)
 
 
-@pytest.mark.parametrize("size", [48, [48, 64], (64, 48)])
-def test_image_size_is_a_side_or_height_and_width(table, size):
-    data = module(table, image_size=size)
-    expected = (size, size) if isinstance(size, int) else tuple(size)
-    assert data.store.images.shape[1:] == data.lung_fields.shape[1:] == data.grid.image_size == expected
-
-
-def test_a_class_balanced_choice_of_val_images_is_spread(table):
-    data = module(table)
-    everything = data.exhaustive_patches("val", "pneumonia").rows
-    two = data.exhaustive_patches("val", "pneumonia", 2).rows
-    assert two.tolist() == [everything[0], everything[-1]]
-    assert data.exhaustive_patches("val", "pneumonia", 10**6).rows.tolist() == everything.tolist()
-
-
 def test_masks_and_images_show_the_same_radiograph(table):
     data = module(table)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.prepare_data()
         data.setup("fit")
-    agreement = (data.lung_fields == lung_mask(64, 64)).mean()
+    agreement = (data.radiographs.lung_fields == lung_mask(64, 64)).mean()
     assert agreement > 0.98
-    inside = data.store.images[data.lung_fields == 1].mean()
-    assert inside < data.store.images[data.lung_fields == 0].mean() - 30
+    inside = data.radiographs.store.images[data.radiographs.lung_fields == 1].mean()
+    assert inside < data.radiographs.store.images[data.radiographs.lung_fields == 0].mean() - 30

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from drawn import write_set
 
-from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.data.intensity import AsStored, LungFieldIntensity, normalise
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.lungs import FileFields
@@ -14,12 +14,12 @@ def table(tmp_path):
 
 
 def test_as_stored_is_the_store(table):
-    data = PatchDataModule(table, image_size=64, patch=16, lungs=FileFields(), intensity=AsStored())
+    data = Radiographs(table, image_size=64, patch=16, lungs=FileFields(), intensity=AsStored())
     assert np.array_equal(data.images, data.store.images)
 
 
 def test_exposure_is_taken_out(table):
-    data = PatchDataModule(table, image_size=64, patch=16, lungs=FileFields(), intensity=LungFieldIntensity())
+    data = Radiographs(table, image_size=64, patch=16, lungs=FileFields(), intensity=LungFieldIntensity())
     for image, stored, field in zip(data.images, data.store.images, data.lung_fields, strict=True):
         assert np.quantile(image[field == 1], [0.05, 0.95]) == pytest.approx([48, 144], abs=2)
         darker = np.rint(stored * 0.5 + 20).astype(np.uint8)
@@ -30,15 +30,13 @@ def test_exposure_is_taken_out(table):
 def test_it_is_kept_beside_the_store_and_made_anew_for_other_quantiles(table):
     for high in (0.95, 0.9, 0.95):
         intensity = LungFieldIntensity(high=high)
-        data = PatchDataModule(table, image_size=64, patch=16, lungs=FileFields(), intensity=intensity)
+        data = Radiographs(table, image_size=64, patch=16, lungs=FileFields(), intensity=intensity)
         assert data.images.shape == data.store.images.shape
     assert len(list(data.store.folder.glob("intensity-*.npy"))) == 2
 
 
 def test_patches_are_cut_from_what_the_net_shall_see(table):
-    data = PatchDataModule(
-        table, image_size=64, patch=16, stride=16, lungs=FileFields(), intensity=LungFieldIntensity()
-    )
+    data = Radiographs(table, image_size=64, patch=16, stride=16, lungs=FileFields(), intensity=LungFieldIntensity())
     batch = data.exhaustive_patches("train", "normal").cut([0])
     row = int(batch["where"][0, 0])
     assert np.array_equal(batch["patch"][0, 0].numpy(), data.images[row, :16, :16])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from drawn import write_set
 
-from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, OUTSIDE_LUNG
 from pneumo_ad.lungs import SegmenterFields, WholeImage
 
@@ -25,7 +25,7 @@ def data_of(folder, lungs, boxes=None, lung_files=True, opacity_files=False, **o
     if boxes:
         (folder / "boxes.csv").write_text("image,x,y,width,height\n" + boxes + "\n")
     table = sources.masks(root, boxes=folder / "boxes.csv" if boxes else None, split="test")
-    return PatchDataModule(table, image_size=48, patch=8, stride=8, lungs=lungs, **options)
+    return Radiographs(table, image_size=48, patch=8, stride=8, lungs=lungs, **options)
 
 
 NAMES = ["n000", "n001", "p002", "p003", "p004", "p005"]

@@ -10,10 +10,10 @@ from drawn import lung_mask, opacity_mask, write_set
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from pneumo_ad.data import PatchDataModule, sources
+from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.evaluation.decisions import false_alarms, oracles
-from pneumo_ad.evaluation.evidence import gather_evidence
 from pneumo_ad.evaluation.examination import examine
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.measures import measure_evaluation
 from pneumo_ad.evaluation.samples import draw_lung_fields
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 def data_of(folder, **options):
     chosen = {"image_size": 64, "patch": 8, "stride": 4, "lungs": FileFields()} | options
-    return PatchDataModule(sources.masks(folder, split="test"), **chosen)
+    return Radiographs(sources.masks(folder, split="test"), **chosen)
 
 
 def scoring(score=None, aggregate=None, map_of="score"):
@@ -73,7 +73,7 @@ def test_truth_of_pixels_is_that_of_the_masks(examined):
 
 def test_where_the_lungs_are_not_looked_for_the_whole_radiograph_still_counts(folder):
     table = sources.masks(folder, split="test").assign(lung="")
-    data = PatchDataModule(table, image_size=64, patch=16, stride=8, lungs=WholeImage())
+    data = Radiographs(table, image_size=64, patch=16, stride=8, lungs=WholeImage())
     result = examine(scoring(), data, np.arange(len(data.store)))
     assert (result.evidence.kind == UNKNOWN).all()
     findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
@@ -109,7 +109,7 @@ def test_maps_are_kept_of_a_bounded_number_of_radiographs_of_each_label(folder, 
     assert len(full.pixel["score"]) == 32
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
     for most in (20, 7):
-        monkeypatch.setattr("pneumo_ad.evaluation.evidence._MOST_PIXELS", most * 64 * 64)
+        monkeypatch.setattr("pneumo_ad.evaluation.ground_truth._MOST_PIXELS", most * 64 * 64)
         caplog.clear()
         result = examine(scoring(), data, rows)
         for name, maps in result.pixel.items():
@@ -194,7 +194,7 @@ def test_an_oracle_is_never_worse_than_a_threshold_from_normals(examined):
 
 def test_one_class_only_is_left_out_by_name(folder):
     table = sources.masks(folder, split="test")
-    data = PatchDataModule(table[table["label"] == "pneumonia"], image_size=64, patch=16, stride=8, lungs=FileFields())
+    data = Radiographs(table[table["label"] == "pneumonia"], image_size=64, patch=16, stride=8, lungs=FileFields())
     result = examine(scoring(), data, np.arange(len(data.store)))
     both = {
         f"{name}_{part}": np.arange(100.0)
@@ -249,9 +249,9 @@ def test_boxes_are_truth_too(tmp_path):
         rows.append((f"p{number:03d}", right[0], down[0], np.ptp(right) + 1, np.ptp(down) + 1))
     pd.DataFrame(rows, columns=["image", "x", "y", "width", "height"]).to_csv(tmp_path / "boxes.csv", index=False)
     table = sources.masks(root, split="test", boxes=tmp_path / "boxes.csv")
-    data = PatchDataModule(table, image_size=64, patch=16, stride=8, lungs=FileFields())
+    data = Radiographs(table, image_size=64, patch=16, stride=8, lungs=FileFields())
     result = examine(scoring(SAD()), data, np.arange(len(data.store)))
-    evidence = gather_evidence(data, np.arange(len(data.store)))
+    evidence = gather_ground_truth(data, np.arange(len(data.store)))
     assert all((evidence.pixel_truth[row] == 2).any() == bool(evidence.pneumonia[row]) for row in range(16))
     findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.2)
     assert findings.metrics["brightness/pixel/auroc_in_lung"] > 0.6
@@ -275,7 +275,7 @@ def test_padding_is_no_part_of_a_radiographs_own_scale(tmp_path):
     for name, width in (("square", 64), ("narrow", 32)):
         Image.fromarray(np.tile(texture[:, :32], (1, 2))[:, :width]).save(tmp_path / "images" / f"{name}.png")
     table = sources.masks(tmp_path, split="test")
-    data = PatchDataModule(table, image_size=64, patch=16, stride=16, fit="pad", lungs=WholeImage())
+    data = Radiographs(table, image_size=64, patch=16, stride=16, fit="pad", lungs=WholeImage())
     relative = dataclasses.replace(scoring(SAD()), relative=0.2)
     result = examine(relative, data, np.arange(2))
     narrow, square = result.image["score"]
@@ -289,7 +289,7 @@ def test_windows_with_padding_are_no_lung_for_anybody(tmp_path):
 
     (tmp_path / "images").mkdir()
     Image.fromarray(np.full((64, 40), 90, np.uint8)).save(tmp_path / "images" / "a.png")
-    data = PatchDataModule(
+    data = Radiographs(
         sources.masks(tmp_path, split="test"), image_size=64, patch=16, stride=8, fit="pad", lungs=WholeImage()
     )
     shares = lung_shares(data, np.array([0]))

@@ -79,7 +79,7 @@ def test_load_run_opens_a_run_of_the_other_package(swept, site):
     assert type(run.module.net).__module__ == "cloth_ad.net"
     assert "site" in sys.modules["cloth_ad.net"].__file__  # the installed one
     assert run.data_changed
-    assert len(run.datamodule.table) == 6
+    assert len(run.radiographs.table) == 6
 
 
 def test_the_plain_script_learns(tmp_path):

@@ -34,7 +34,7 @@ def test_machines_share_what_can_be_shared_and_nothing_else(scripts):
         "score 14,641 windows each",
     }
     assert not shared & same
-    assert {"disk, in one place", "each run: list, key, join"} <= same
+    assert {"disk, in one place", "each run: list, key, open"} <= same
     assert one["disk, in one place"] == f"{8 * 3600 * 10 * 512 * 512 * 2 / 1e9:,.0f} GB"
     slow = cost.costs(rates | {"decoded_per_second": 1e9}, 1_000_000, 1)["decode and fit"]
     assert slow == cost.span(1_000_000 * 1.7e6 / 200e6)  # not faster than files can be read

@@ -20,8 +20,8 @@ from pneumo_ad.export import formats, parity
 from pneumo_ad.export.archive import checked
 from pneumo_ad.export.card_figures import plain_words
 from pneumo_ad.export.description import read_description
-from pneumo_ad.export.judge import ExportedPredictor
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.export.exported_predictor import ExportedPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.run import load_run
 
 CASES = {
@@ -51,7 +51,7 @@ def run_and_copy(exported, tmp_path):
 
 def test_an_exported_model_judges_as_its_run_does(exported):
     run, found = load_run(exported[0], ["trainer=cpu"]), ExportedPredictor(exported[1])
-    data = run.datamodule
+    data = run.radiographs
     rows = data.rows("test")[:9]
     images, content = data.store.images[rows], data.store.content(rows)
     images[0] = 0  # nothing to be seen: no lung

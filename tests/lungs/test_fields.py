@@ -3,7 +3,7 @@ import pytest
 from drawn import write_set
 
 from pneumo_ad.data.sources import masks
-from pneumo_ad.data.store.store import open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs import AutoFields, FileFields, LungSegmenter, SegmenterFields, WholeImage, fields
 

@@ -9,7 +9,7 @@ from drawn import write_set
 
 from pneumo_ad.data.augment import Augment
 from pneumo_ad.data.sources import masks
-from pneumo_ad.data.store.store import open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs import LungSegmenter
 from pneumo_ad.lungs.training import (

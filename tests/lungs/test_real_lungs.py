@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from pneumo_ad.data import sources
-from pneumo_ad.data.store.store import open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.lungs import LungSegmenter
 from pneumo_ad.lungs.training import field_metrics
 

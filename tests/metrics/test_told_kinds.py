@@ -19,7 +19,7 @@ from pneumo_ad.evaluation.kinds_table import order_words
 from pneumo_ad.evaluation.pictures import threshold_ranges
 from pneumo_ad.evaluation.report import page_of
 from pneumo_ad.export.description import read_description
-from pneumo_ad.export.judge import ExportedPredictor
+from pneumo_ad.export.exported_predictor import ExportedPredictor
 from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.metrics.conformal import conformal_threshold
@@ -27,7 +27,7 @@ from pneumo_ad.metrics.thresholds import Thresholds, fit_kinds
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.nets.output import Output
 from pneumo_ad.prediction.pictures import in_words
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.scores import Score

@@ -53,8 +53,8 @@ def kinds(seed=0):
 def test_a_feature_detector_counts_every_normal_lung_once(data):
     module = gaussian()
     trainer(max_epochs=1).fit(module, data)
-    rows = data.rows("train", "normal")
-    lung = torch.from_numpy(data.lung_fields[rows])[:, None].float()
+    rows = data.radiographs.rows("train", "normal")
+    lung = torch.from_numpy(data.radiographs.lung_fields[rows])[:, None].float()
     cells = torch.nn.functional.adaptive_avg_pool2d(lung, (8, 8)) >= 0.9
     assert module.net.count.item() == cells.sum().item()
 

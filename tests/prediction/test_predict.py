@@ -19,9 +19,9 @@ from running import TINY, process, start
 
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.prediction import pipeline
-from pneumo_ad.prediction.files import find_files
 from pneumo_ad.prediction.folder import OutputFolder
-from pneumo_ad.prediction.maps import read_map, write_map
+from pneumo_ad.prediction.inputs import find_files
+from pneumo_ad.prediction.map_files import read_map, write_map
 from pneumo_ad.prediction.written import LIST
 
 HOSTILE = [
@@ -288,7 +288,7 @@ def test_one_file_alone(predict, tmp_path):
         ({"input": "texts"}, "it holds 2 .txt, 1 without suffix"),
         ({"output": "in"}, "name an output that does not hold the input"),
         ({"output": "in/a.png"}, "cannot be written to"),
-        ({"maps": "tiff"}, "expected png, npy, none"),
+        ({"maps": "tiff"}, "expected png, npy or none"),
         ({"overlays": "perhaps"}, "expected true or false"),
         ({"data": "masks"}, "predict reads the files of input="),
         ({"net": "unet"}, "has no effect on predict"),

@@ -171,7 +171,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_dealt_out_is_refused_before_anything_starts(name, capfd, monkeypatch):
-    monkeypatch.setattr("pneumo_ad.commands.train.launch", lambda *_: pytest.fail("processes were started"))
+    monkeypatch.setattr("pneumo_ad.runs.ddp.launch", lambda *_: pytest.fail("processes were started"))
     options, words = REFUSED[name]
     assert start("train", *TWO, *options, "hydra.run.dir=run") == 2
     said = capfd.readouterr().err

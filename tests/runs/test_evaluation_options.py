@@ -9,7 +9,7 @@ from running import TINY, start
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.prediction.opening import CHANGEABLE
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.compose import compose_config
 from pneumo_ad.runs.evaluation_options import KEYS, EvaluationOptions, keys_that_may_change, option_help, option_names

@@ -1,6 +1,7 @@
 """One run: started again, refused, interrupted, killed, resumed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from omegaconf import OmegaConf
 from running import TINY, process, start, story, times, weights
 
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
@@ -116,7 +118,7 @@ def test_yaml_from_elsewhere_is_found_again(tmp_path, monkeypatch):
 
 def test_a_failed_run_is_tried_again(capfd, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr("pneumo_ad.commands.train._try_out", lambda *_: 1 / 0)
+        broken.setattr("pneumo_ad.runs.training.try_out", lambda *_: 1 / 0)
         assert start("train", *TINY, "hydra.run.dir=run") == 1
     assert status(Path("run")) == Status("failed", "ZeroDivisionError: division by zero")
     assert start("train", *TINY, "hydra.run.dir=run") == 0
@@ -148,6 +150,56 @@ def test_how_a_run_stands(tmp_path):
 def test_resume_needs_a_run_folder(finished, capfd):
     assert start("train", f"resume={finished.parent}") == 2
     assert f"not a run folder (no .hydra/overrides.yaml); runs below it: {finished}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "beside", "words"),
+    [
+        (["classify"], [], "is a run of `pneumo-ad train`: pneumo-ad train resume="),
+        (["train", "-m"], [], "goes on with one run; leave out -m"),
+        (["train"], ["hydra.run.dir=x"], "goes on in its own folder; leave out hydra.run.dir"),
+        (["train"], ["experiment=paper"], "experiment=paper: only group=choice and key=value can be applied"),
+        (["train"], ["seed=0,1"], "seed=0,1: only group=choice and key=value can be applied"),
+        (["train"], ["net.widht=4"], "net.widht"),
+    ],
+)
+def test_what_a_run_cannot_go_on_with_is_named(command, beside, words, finished, capfd):
+    before = times(finished)
+    assert start(*command, f"resume={finished}", *beside) == 2
+    said = capfd.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert times(finished) == before
+
+
+def test_what_is_typed_again_may_stand_beside_a_run_that_goes_on(finished, capfd):
+    before = times(finished)
+    typed = ["net=unet", "net.width=4", "trainer=cpu", "corruption=coarse_noise", "seed=0"]
+    assert start("train", f"resume={finished}", *typed) == 0
+    assert start("train", *NOISY, f"resume={finished}") == 0
+    assert "".join(capfd.readouterr()).count("finished already") == 2
+    assert times(finished) == before
+
+
+def test_a_run_goes_on_with_what_it_keeps_whatever_is_the_default_today(finished, uninterrupted):
+    """Of a version with another default, an option that is gone, and a part that has another name since."""
+    shutil.copytree(finished, "run")
+    file, overrides = (Path("run/.hydra") / name for name in ("config.yaml", "overrides.yaml"))
+    config = OmegaConf.load(file)
+    config.optimizer.lr = 0.005
+    config.kept_windows = 17
+    OmegaConf.save(config, file)
+    overrides.write_text(overrides.read_text() + "- gone=4\n- module._target_=pneumo_ad.module.PatchAutoencoder\n")
+    shutil.rmtree("run/checkpoints")
+    update_run_json(Path("run"), status="interrupted")
+    kept = file.read_text()
+    assert start("train", "resume=run", "gone=4") == 0
+    assert status(Path("run")).word == "finished"
+    assert file.read_text() == kept
+    assert weights("run") != uninterrupted("noise")
+    assert start("train", *NOISY, "optimizer.lr=0.005", "hydra.run.dir=typed") == 0
+    assert weights("run") == weights("typed")
+    assert start("train", "resume=run", "kept_windows=4096") == 2  # as of today
 
 
 # Where SIGTERM comes, and which epochs and batches last.ckpt must hold; none where nothing was complete yet.

@@ -15,12 +15,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 from running import start, story
 
-from pneumo_ad.commands.classify import load_classifier
 from pneumo_ad.commands.train import start_run
 from pneumo_ad.data.store.contents import read_contents
-from pneumo_ad.data.store.store import earlier_key, open_store
+from pneumo_ad.data.store.opening import open_store
+from pneumo_ad.data.store.store import earlier_key
 from pneumo_ad.errors import DataError
 from pneumo_ad.lungs.segmenter import WEIGHTS
+from pneumo_ad.runs.classifying import load_classifier
 from pneumo_ad.runs.run import load_run
 
 SMALL = [
@@ -95,7 +96,7 @@ def test_the_folder_of_that_name_here_is_others_when_it_is_named(project):
     assert not load_run("../A/runs/r", ["data.root=../A/set"]).data_changed
     assert not load_run("../A/runs/r", [f"data.root={project}/A/set"]).data_changed
     assert not load_run("../A/runs/r", ["data.root=../A/other/../set/"]).data_changed
-    found = load_run("../A/runs/r", ["data.root=set"]).datamodule
+    found = load_run("../A/runs/r", ["data.root=set"]).radiographs
     assert Path(found.table["path"][0]).samefile("set/images/n000.png")
 
 
@@ -104,11 +105,11 @@ def test_a_folder_and_its_run_can_move_together(project, link):
     if link:
         (project / "A" / "runs").rename(project / "elsewhere")
         (project / "A" / "runs").symlink_to(project / "elsewhere")
-    before = load_run("../A/runs/r").datamodule.store
+    before = load_run("../A/runs/r").radiographs.store
     (project / "A").rename(project / "Z")
     shutil.copytree(project / "Z" / "set", "set")
     negative("set")
-    after = load_run("../Z/runs/r").datamodule.store
+    after = load_run("../Z/runs/r").radiographs.store
     assert np.array_equal(after.images, before.images)
     assert after.table.equals(before.table)
     assert after.table["path"][0] == "set/images/n000.png"
@@ -126,7 +127,7 @@ def test_what_was_typed_where_it_was_comes_first_and_others_there_are_refused(pr
     with pytest.raises(
         DataError, match=r"20 of 20 radiographs hold something else under the same name: n000 \(image\)"
     ):
-        _ = load_run("../Z/runs/r").datamodule.store
+        _ = load_run("../Z/runs/r").radiographs.store
 
 
 def test_data_that_are_nowhere_are_named_as_typed(project, capfd):
@@ -144,8 +145,8 @@ def test_a_run_that_does_not_tell_where_it_was_started_is_not_guessed_at(project
     (project / "A" / "runs" / "r" / ".hydra" / "hydra.yaml").unlink()
     run = load_run("../A/runs/r")
     with pytest.raises(DataError, match=r"no \.hydra/hydra\.yaml tells where data\.root=set was typed"):
-        _ = run.datamodule
-    assert len(load_run("../A/runs/r", ["data.root=set"]).datamodule.store) == 20
+        _ = run.radiographs
+    assert len(load_run("../A/runs/r", ["data.root=set"]).radiographs.store) == 20
 
 
 def replace_pixels(root):
@@ -215,10 +216,10 @@ def test_a_run_goes_on_from_another_folder(project):
 
 
 def test_touched_and_copied_files_are_the_same(project):
-    before = load_run("../A/runs/r").datamodule.store
+    before = load_run("../A/runs/r").radiographs.store
     for file in (project / "A" / "set").rglob("*.png"):
         os.utime(file, ns=(0, 0))
-    after = load_run("../A/runs/r").datamodule.store
+    after = load_run("../A/runs/r").radiographs.store
     assert after.key != before.key
     assert after.table.equals(before.table)
 
@@ -226,7 +227,7 @@ def test_touched_and_copied_files_are_the_same(project):
 def test_a_file_that_can_no_longer_be_read_is_named_with_on_error_skip_too(project):
     (project / "A" / "set" / "images" / "n003.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"n003 \(no longer to be read\)"):
-        _ = load_run("../A/runs/r", ["on_error=skip"]).datamodule.store
+        _ = load_run("../A/runs/r", ["on_error=skip"]).radiographs.store
 
 
 def test_what_a_run_knows_is_what_the_files_hold(project):
@@ -253,7 +254,7 @@ def earlier(project, caplog):
     run = project / "A" / "runs" / "r"
     (run / "files.csv").unlink()
     os.chdir(project / "A")
-    told = story(run) | {"store": earlier_key(load_run("runs/r").datamodule.table, (64, 64), "squash")}
+    told = story(run) | {"store": earlier_key(load_run("runs/r").radiographs.table, (64, 64), "squash")}
     os.chdir(project / "B")
     (run / "run.json").write_text(json.dumps(told))
     caplog.clear()
@@ -270,7 +271,7 @@ def test_a_run_of_the_version_before_opens_with_the_same_numbers(project, origin
 def test_of_a_run_of_the_version_before_other_times_are_said_in_a_line(project, caplog):
     earlier(project, caplog)
     os.utime(project / "A" / "set" / "images" / "n003.png", ns=(0, 0))
-    assert len(load_run("../A/runs/r").datamodule.store) == 20
+    assert len(load_run("../A/runs/r").radiographs.store) == 20
     assert caplog.text.count("whether they still hold what it was trained on cannot be told") == 1
 
 
@@ -287,16 +288,16 @@ def test_every_path_of_a_source_is_found(tmp_path, monkeypatch):
     named = ["lung_dir=lungs", "opacity_dir=./opacities", "index=index.csv", "boxes=boxes.csv"]
     recipe = [*DATA, *(f"data.{one}" for one in named), "lungs=auto", "lungs.weights=weights.safetensors"]
     run = start_run("runs/r", [*SMALL[:-1], *recipe, "evaluate=false"])
-    here = run.datamodule.store
+    here = run.radiographs.store
     monkeypatch.chdir(tmp_path)
     (tmp_path / "A").rename(tmp_path / "Z")
     there = load_run("Z/runs/r")
-    assert there.datamodule.store.table.equals(here.table)
-    assert there.datamodule.lungs.segmenter.weights.samefile("Z/weights.safetensors")
+    assert there.radiographs.store.table.equals(here.table)
+    assert there.radiographs.lungs.segmenter.weights.samefile("Z/weights.safetensors")
     assert not there.data_changed
     (tmp_path / "Z" / "boxes.csv").write_text("image,x,y,width,height\nn000,20,20,9,10\n")
     with pytest.raises(DataError, match=r"n000 \(boxes\)"):
-        _ = load_run("Z/runs/r").datamodule.store
+        _ = load_run("Z/runs/r").radiographs.store
 
 
 SOURCE = """
@@ -321,9 +322,9 @@ def test_a_source_of_somebodys_own_says_what_its_paths_are(tmp_path, monkeypatch
     (tmp_path / "A" / "patient").mkdir()
     monkeypatch.chdir(tmp_path / "A")
     recipe = [*SMALL, "data=theirs", "data.root=set", "evaluate=false"]
-    here = start_run("runs/r", recipe, [f"file://{tmp_path}/A/their_conf"]).datamodule.store
+    here = start_run("runs/r", recipe, [f"file://{tmp_path}/A/their_conf"]).radiographs.store
     monkeypatch.chdir(tmp_path)
-    assert load_run("A/runs/r").datamodule.store.table.equals(here.table)
+    assert load_run("A/runs/r").radiographs.store.table.equals(here.table)
 
 
 def test_jobs_of_a_sweep_and_a_classifier_find_their_data(tmp_path, monkeypatch):
@@ -337,11 +338,11 @@ def test_jobs_of_a_sweep_and_a_classifier_find_their_data(tmp_path, monkeypatch)
     jobs = sorted(file.parent for file in Path("A/sweep").glob("*/.hydra"))
     assert len(jobs) == 2
     for job in jobs:
-        assert len(load_run(job).datamodule.store) == 20
+        assert len(load_run(job).radiographs.store) == 20
     _, data = load_classifier(Path("A/runs/cnn"))
     assert data.store.table["path"][0] == "set/images/n000.png"
     replace_pixels(root)
-    for opened in (load_run(jobs[1]).datamodule, load_classifier(Path("A/runs/cnn"))[1]):
+    for opened in (load_run(jobs[1]).radiographs, load_classifier(Path("A/runs/cnn"))[1]):
         with pytest.raises(DataError, match=r"n003 \(image\)"):
             _ = opened.store
 

@@ -9,8 +9,10 @@ import pytest
 from omegaconf import OmegaConf
 from running import TINY, start
 
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs import load_run
-from pneumo_ad.runs.past import RENAMED, to_today
+from pneumo_ad.runs.compose import build, compose_config
+from pneumo_ad.runs.past import ADDED, RENAMED, TODAY, as_first_known, to_today
 from pneumo_ad.runs.trust import ALLOWED
 
 # Every target of ours in the yaml of 0.1.0 whose package is another since, or had a door elsewhere.
@@ -64,6 +66,74 @@ def test_other_targets_and_interpolations_stay_as_they_stand():
         {"a": {"_target_": "mine.module.PatchAutoencoder", "b": "${a}"}, "pneumo_ad.module": "???"}
     )
     assert to_today(config) == config
+
+
+def test_a_node_of_interpolations_is_taken_as_it_stands_today(monkeypatch):
+    monkeypatch.setitem(ADDED, "datamodule", TODAY)
+    today = to_today(OmegaConf.create({"patch": 8, "stride": 4}))
+    assert OmegaConf.to_container(today.datamodule, resolve=False)["stride"] == "${stride}"
+    assert today.datamodule.stride == 4
+    assert "datamodule" not in to_today(
+        OmegaConf.create({"segmenter": None})
+    )  # not the config of a training of patches
+
+
+def test_a_saved_value_stays_whatever_is_added():
+    saved = OmegaConf.create({"patch": 8, "matched": False, "kept_windows": 7})
+    assert to_today(saved).matched is False
+    assert to_today(saved).kept_windows == 7
+    assert to_today(to_today(saved)) == to_today(saved)
+
+
+SHARDED = {"shards": 4, "missing_shards": "skip"}
+
+
+def test_what_is_gone_is_left_out_where_it_stood_and_nowhere_else():
+    data = {"_target_": "pneumo_ad.data.PatchDataModule", **SHARDED}
+    today = to_today(OmegaConf.create({"patch": 8, **SHARDED, "datamodule": data, "mine": SHARDED}))
+    assert not SHARDED.keys() & {*today, *today.datamodule}
+    assert today.mine == SHARDED
+    assert today.on_error == "skip"
+    assert today.datamodule._target_ == "pneumo_ad.data.PatchDataModule"
+
+
+def test_digests_know_an_argument_that_is_gone_by_the_value_that_all_runs_have_now():
+    plain = [{"_target_": "pneumo_ad.data.PatchDataModule", "patch": 8}]
+    assert as_first_known(plain) == [{**plain[0], "shards": 1, "missing_shards": "raise"}]
+    assert as_first_known([{**plain[0], **SHARDED}]) == [{**plain[0], **SHARDED}]
+
+
+@pytest.mark.parametrize("typed", ["shards=4", "+missing_shards=skip", "+datamodule.shards=2"])
+@pytest.mark.parametrize("command", ["train", "prepare", "train -m", "evaluate"])
+def test_who_asks_for_what_is_gone_is_told_what_to_do(command, typed, begun, capfd):
+    asked = [f"run={begun}"] if command == "evaluate" else []
+    assert start(*command.split(), *asked, typed) == 2
+    key = typed.lstrip("+").partition("=")[0]
+    (said,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error")]
+    assert said.startswith(f"error: {key} is gone: `pneumo-ad prepare num_shards=N`")
+
+
+@pytest.mark.parametrize("line", ["shards: 4", "datamodule: {missing_shards: skip}"])
+def test_a_yaml_of_ones_own_that_sets_what_is_gone_is_told_so(line, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{line}\n")
+    assert start("train", "--config-dir", "own", *TINY, "experiment=mine", "hydra.run.dir=run") == 2
+    assert "shards is gone: `pneumo-ad prepare num_shards=N`" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("old", ["pneumo_ad.module.PatchAutoencoder", "pneumo_ad.lungs.drawn_opacity.DrawnOpacity"])
+def test_a_yaml_of_ones_own_is_told_the_new_name(old):
+    with pytest.raises(ConfigError, match=f"would build {old}, which is {RENAMED[old]} since 0"):
+        build(OmegaConf.create({"_target_": old}))
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run folder with its config alone."""
+    (tmp_path / "begun" / ".hydra").mkdir(parents=True)
+    OmegaConf.save(compose_config("train"), tmp_path / "begun" / ".hydra" / "config.yaml")
+    return tmp_path / "begun"
 
 
 def test_a_run_saved_under_the_old_names_opens_and_its_kept_scores_are_found(tmp_path, monkeypatch):

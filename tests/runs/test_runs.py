@@ -9,10 +9,13 @@ import pytest
 from omegaconf import OmegaConf
 from running import TINY, start
 
+from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, UserError
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.compose import compose_config
+from pneumo_ad.runs.past import ADDED, ADDED_TO
+from pneumo_ad.runs.record import update_run_json
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
 
@@ -46,30 +49,81 @@ def made_by(run, version):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"pneumo_ad": version, "commit": "0a1b2c"}))
 
 
-def test_keys_that_came_later_take_todays_default(run):
-    keys = ("aggregate", "false_alarm_rate", "relative", "map_of", "intensity", "view", "threshold", "cover", "matched")
-
+def test_keys_that_came_later_take_the_value_that_keeps_what_the_run_did(run):
     def earlier(config):
-        for key in keys:
+        for key in ADDED:
             del config[key]
-        for key in ("intensity", "view", "cover"):
-            del config["datamodule"][key]
+        for part in ("datamodule", "module"):
+            for key in ADDED_TO[config[part]["_target_"]]:
+                del config[part][key]
 
     rewrite(run, earlier)
-    opened = load_run(run)
-    assert all(key in opened.config for key in keys)
+    opened = load_run(run, ["relative=0.2"])
+    assert all(opened.config[key] == value for key, value in ADDED.items() if key not in ("relative", "evaluation"))
+    assert (opened.config.relative, opened.options.relative, opened.options.kept_windows) == (0.2, 0.2, None)
+    assert opened.config.datamodule.view == "patch"
     assert RunPredictor(opened).grid.cover == "inside"
 
 
 @pytest.mark.parametrize(("key", "within"), [("datamodule", "augur"), ("net", "depths")])
 def test_a_key_that_is_not_known_here_names_the_version_that_made_the_run(run, key, within):
-    made_by(run, "9.9")
+    made_by(run, "0.0.1")
     rewrite(run, lambda config: config[key].update({within: 1}) or config.update({"oracle": 2}))
     with pytest.raises(ConfigError, match=within) as told:
         RunPredictor(load_run(run)).grid  # noqa: B018
-    assert "made by pneumo_ad 9.9, commit 0a1b2c, and this is" in str(told.value)
+    assert "made by pneumo_ad 0.0.1, commit 0a1b2c, and this is" in str(told.value)
     assert "has oracle, not known here" in str(told.value)
     assert "Open it with the version that made it, or train it again" in str(told.value)
+
+
+def test_a_run_of_a_later_version_opens_where_all_of_it_is_known_and_that_is_said_once(run, caplog):
+    made_by(run, "9.9")
+    for _ in range(2):
+        load_run(run)
+    assert caplog.text.count(f"{run} was made by pneumo_ad 9.9, which is later than this one, {__version__}") == 1
+
+
+LATER = {
+    "a key": ("oracle", 2, "oracle is not known here"),
+    "a key of a part": ("net.depths", 3, "depths"),
+    "a part": ("score", {"_target_": "pneumo_ad.scores.Oracle"}, "score would build pneumo_ad.scores.Oracle"),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("evaluate", "a key"),
+        ("evaluate", "a key of a part"),
+        ("evaluate", "a part"),
+        ("train", "a key"),
+        ("train", "a part"),
+    ],
+)
+def test_what_is_not_known_of_a_later_version_is_said_with_that_version(run, command, what, capfd):
+    key, value, words = LATER[what]
+    made_by(run, "9.9")
+    file = run / ".hydra" / "config.yaml"
+    config = OmegaConf.load(file)
+    OmegaConf.update(config, key, value, force_add=True, merge=False)
+    OmegaConf.save(config, file)
+    update_run_json(run, status="interrupted")
+    assert start(command, f"run={run}" if command == "evaluate" else f"resume={run}") == 2
+    said = " ".join(capfd.readouterr().err.split())
+    assert words in said
+    assert f"made by pneumo_ad 9.9, commit 0a1b2c, which is later than this one, {__version__}" in said
+    assert "Open it with the version that made it" in said
+
+
+def test_what_a_later_version_began_is_not_trained_on(run, capfd):
+    made_by(run, "9.9")
+    assert start("train", f"resume={run}") == 0  # finished already
+    update_run_json(run, status="interrupted")
+    before = (run / "run.json").read_text()
+    assert start("train", f"resume={run}") == 2
+    said = capfd.readouterr().err
+    assert f"{run} was begun by pneumo_ad 9.9, which is later than this one, {__version__}: go on with it by" in said
+    assert (run / "run.json").read_text() == before
 
 
 def test_weights_that_a_default_does_not_fit_are_refused_with_what_is_lacking(run):
@@ -85,10 +139,9 @@ def test_no_key_that_is_lacking_ends_in_a_traceback(run, monkeypatch):
     """
     phantoms = [option for option in TINY if option.startswith("data.")]
     today, kept = compose_config("train", phantoms), validation_scores(load_run(run), scoring_of(load_run(run)))
-    for module in ("compose", "run"):
-        monkeypatch.setattr(f"pneumo_ad.runs.{module}.compose_config", lambda *_: deepcopy(today))
+    monkeypatch.setattr("pneumo_ad.runs.compose.compose_config", lambda *_: deepcopy(today))
     monkeypatch.setattr(
-        "pneumo_ad.prediction.run_judge.validation_scores", lambda run, _: kept if run.datamodule else None
+        "pneumo_ad.prediction.run_predictor.validation_scores", lambda run, _: kept if run.radiographs else None
     )
     saved = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"))
     groups = ("datamodule", "module", "trainer")

@@ -6,10 +6,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf, open_dict
 from running import TINY, start, story, times, weights
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
+from pneumo_ad.runs.compose import compose_config, compose_job
 from pneumo_ad.runs.sweeps import complete, folder_name, run_folders
 
 SHORT = [*TINY, "trainer.max_epochs=1", "trainer.limit_val_batches=1"]
@@ -75,10 +77,10 @@ def test_a_run_that_fails_fails_alone_with_its_reason(capfd):
 
 
 def test_an_unexpected_error_fails_alone_too(capfd, monkeypatch):
-    from pneumo_ad.commands import train
+    from pneumo_ad.runs import training
 
-    built = train.build_parts
-    monkeypatch.setattr(train, "build_parts", lambda config: built(config) if config.seed else 1 / 0)
+    built = training.build_parts
+    monkeypatch.setattr(training, "build_parts", lambda config: built(config) if config.seed else 1 / 0)
     assert start("train", "--multirun", *SHORT, "seed=0,1", "name=broken") == 1
     assert {name: run["status"] for name, run in runs(only("sweeps/broken/*")).items()} == {
         "seed=0": "failed",
@@ -103,14 +105,14 @@ def test_sigterm_ends_the_sweep_and_the_same_command_does_the_rest(monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("net=unet,resnet", "Could not find 'net/resnet'"),
-        ("experiment=ablate_los", "Could not find 'experiment/ablate_los'"),
-        ("net.widht=4,8", "Could not override 'net.widht'"),
+        ("net=unet,resnet", "net=resnet is not known; did you mean unet?"),
+        ("experiment=ablate_los", "experiment=ablate_los is not known; did you mean ablate_loss?"),
+        ("net.widht=4,8", "net.widht is not known; did you mean net.width?"),
         ("seed=0,,1", "seed=0,,1"),
     ],
 )
 def test_what_hydra_does_not_know_is_refused_before_anything_starts(wrong, words, capfd):
-    assert start("train", "--multirun", *SHORT, wrong) == 1
+    assert start("train", "--multirun", *SHORT, wrong) == 2
     assert not list(Path().rglob("run.json"))
     assert words in capfd.readouterr().err
 
@@ -218,3 +220,21 @@ def test_parallel_jobs_give_what_they_give_one_after_the_other(shared, launcher,
     }
     if name == "joblib":
         assert runs("side_by_side")["patch=8"]["threads"] == max(1, (os.cpu_count() or 1) // 2)
+
+
+@pytest.mark.parametrize("name", ["train", "classify", "train_lungs"])
+def test_a_run_goes_on_from_the_very_config_that_it_keeps(name, tmp_path):
+    folder = tmp_path / "it's mine, seed=0"
+    (folder / ".hydra").mkdir(parents=True)
+    config = compose_config(name, ["seed=7", "on_error=skip"])
+    with open_dict(config):
+        config.new_since = {"a": "${seed}"}
+    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
+    (folder / ".hydra" / "overrides.yaml").write_text("- seed=7\n- gone=1\n")
+    arguments = complete(name, [f"resume={folder}", "seed=7", "gone=1"])
+    found, hydra = compose_job(arguments[arguments.index("--config-name") + 1], arguments[2:])
+    assert found == config
+    assert found.new_since.a == 7
+    assert (hydra.hydra.run.dir, hydra.hydra.mode.name) == (str(folder), "RUN")
+    assert hydra.hydra.job_logging.formatters.simple.format == "[%(asctime)s] %(message)s"
+    assert complete(name, [f"resume={folder}"]) == arguments

@@ -13,17 +13,17 @@ from running import TINY, start, times
 
 from pneumo_ad.data.store.upkeep import list_stores
 from pneumo_ad.errors import DamagedError, DataError, UserError
-from pneumo_ad.evaluation.earlier import earlier_scores
+from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.leaderboard.groups import check_evaluated
 from pneumo_ad.patches.grid import LONGEST
-from pneumo_ad.prediction.opening import open_judge
-from pneumo_ad.prediction.run_judge import RunPredictor
+from pneumo_ad.prediction.opening import open_predictor
+from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.checkpoints import read_checkpoint, weights_digest
 from pneumo_ad.runs.dot_hydra import read_overrides
+from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
-from pneumo_ad.runs.subset import chosen_rows
 
 MUTANTS = int(os.environ.get("PNEUMO_AD_MUTANTS", "60"))  # drawn beside those of every file; 300 take some minutes
 PLAIN = [option for option in TINY if not option.startswith("evaluate=")]
@@ -124,7 +124,7 @@ def test_mutants_of_an_export_are_named_or_read(made, here, tmp_path, caplog):
     ):
         folder = copy(source, tmp_path / f"{number}")
         mutate(folder / file, kind, random)
-        said = told(lambda folder=folder: open_judge(folder), caplog)
+        said = told(lambda folder=folder: open_predictor(folder), caplog)
         if said or kind in REFUSED or file.name != "model.json":  # the others are known by their digest
             digest = "(its SHA-256 is not that of model.json)" in said  # either of the two was changed
             assert said.count(str(folder / file)) == 1 or digest, (number, file, kind, said)
@@ -230,7 +230,7 @@ def test_kept_scores_that_are_damaged_are_made_anew_the_same(run, caplog):
 def test_a_damaged_store_is_made_anew_and_listed_meanwhile(made, run, monkeypatch, tmp_path, caplog, capsys):
     shutil.copytree(made / "cache", tmp_path / "cache")
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "cache"))
-    data = load_run(run).datamodule
+    data = load_run(run).radiographs
     folder, _ = data.store.folder, data.lung_fields
     names = sorted(file.name for file in folder.iterdir() if file.suffix in (".json", ".csv", ".npy"))
     assert {"store.json", "table.csv", "images.npy", "lung.npy", "content.npy"} <= set(names)
@@ -242,7 +242,7 @@ def test_a_damaged_store_is_made_anew_and_listed_meanwhile(made, run, monkeypatc
             assert damaged == [""] or damaged[0].startswith(str(folder / name))
             caplog.clear()
             with caplog.at_level(logging.WARNING):
-                data = load_run(run).datamodule
+                data = load_run(run).radiographs
                 assert data.lung_fields.shape == data.store.images.shape
             said = [record.getMessage() for record in caplog.records]
             assert len(said) == 1, (name, kind, said)
@@ -339,7 +339,7 @@ def test_a_model_json_that_cannot_be_is_named(made, tmp_path, key, value, said):
 
     model_json(folder, change)
     with pytest.raises(DataError, match=said) as told:
-        open_judge(folder)
+        open_predictor(folder)
     assert str(folder) in str(told.value)
 
 
@@ -347,13 +347,13 @@ def test_a_graph_of_other_sides_is_told_before_a_picture_of_that_size_is_made(ma
     folder = copy(made / "torch_export", tmp_path / "export")
     model_json(folder, lambda content: content.update(image_size=[LONGEST, LONGEST]))
     with pytest.raises(DataError, match=r"model\.pt2 takes pictures of .*64.*64.* pixels, model\.json says"):
-        open_judge(folder)
+        open_predictor(folder)
 
 
 @pytest.mark.parametrize("kind", ["text", "binary", "folder", "pipe", "nowhere"])
 def test_what_is_no_study_is_named(tmp_path, kind):
     pytest.importorskip("optuna")
-    from pneumo_ad.commands.tune import _open_study
+    from pneumo_ad.runs.optuna_study import _open_study
 
     file = tmp_path / "study.db"
     _open_study(file, "search", "maximize")
@@ -374,11 +374,4 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(run, reason, monkey
 
     monkeypatch.setattr(os, "open", refused)
     with pytest.raises(DamagedError, match=rf"split\.csv: cannot be read \({reason.strerror}\)"):
-        load_run(run).datamodule  # noqa: B018
-
-
-def test_an_override_that_leads_nowhere_is_named_with_its_file(run, capfd):
-    replaced(run / ".hydra" / "overrides.yaml", "- net.wiXth=4\n")
-    assert start("train", f"resume={run}") == 2
-    (said,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert said.startswith(f"error: {run / '.hydra' / 'overrides.yaml'}: Could not override 'net.wiXth'.")
+        load_run(run).radiographs  # noqa: B018

@@ -21,7 +21,8 @@ from pneumo_ad.data import sources
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.metrics import thresholds
 from pneumo_ad.runs.compose import build, compose_config
-from pneumo_ad.runs.run import load_run, saved_config
+from pneumo_ad.runs.run import load_run
+from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.sweeps import complete
 from pneumo_ad.runs.trust import _ANY, ALLOWED, _foreign, check, check_saved, is_trusted_place, name_own, trust
@@ -285,7 +286,7 @@ def test_opening_a_run_builds_nothing_that_writes(here, tmp_path):
     }
     config.trainer.default_root_dir = str(tmp_path / "executed")
     OmegaConf.save(config, file)
-    assert load_run("run").datamodule.table.equals(run.datamodule.table)
+    assert load_run("run").radiographs.table.equals(run.radiographs.table)
     assert not (tmp_path / "executed").exists()
 
 
@@ -299,16 +300,42 @@ def begun(folder):
 
 
 @pytest.mark.parametrize(
+    "override",
+    [
+        "hydra.run.dir=/elsewhere",
+        "hydra/launcher=joblib",
+        "+hydra.callbacks.x._target_=os.mkdir",
+        "hydra.job_logging.handlers.x.class=os.mkdir",
+        "hydra.searchpath=[pkg://antigravity]",
+        "+callbacks@hydra.callbacks=minimal",
+        "--multirun",
+        "--config-dir=/elsewhere",
+    ],
+)
+def test_no_override_that_a_run_keeps_is_hydras(override, begun):
+    OmegaConf.save(OmegaConf.create([override]), begun / ".hydra" / "overrides.yaml")
+    with pytest.raises(DataError, match="no override of a run"):
+        complete("train", [f"resume={begun}"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("defaults", ["_self_", {"override hydra/launcher": "joblib"}]),
+        ("defaults", [{"/net": "vae"}]),
+        ("hydra", {"run": {"dir": "/elsewhere"}}),
+        ("hydra", {"job_logging": {"handlers": {"x": {"class": "os.mkdir"}}}}),
+        ("hydra", {"searchpath": ["pkg://antigravity"]}),
+    ],
+)
+def test_no_key_of_a_saved_config_is_hydras(key, value, begun):
+    with pytest.raises(ConfigError, match=rf"config\.yaml: {key} is no key of a run"):
+        complete("train", [f"resume={changed(begun, key, value)}"])
+
+
+@pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("hydra.run.dir=/elsewhere", "no override of a run"),
-        ("hydra/launcher=joblib", "no override of a run"),
-        ("+hydra.callbacks.x._target_=os.mkdir", "no override of a run"),
-        ("hydra.job_logging.handlers.x.class=os.mkdir", "no override of a run"),
-        ("hydra.searchpath=[pkg://antigravity]", "no override of a run"),
-        ("+callbacks@hydra.callbacks=minimal", "no override of a run"),
-        ("--multirun", "no override of a run"),
-        ("--config-dir=/elsewhere", "no override of a run"),
         ("net._target_=os.mkdir", r"net would build os\.mkdir"),
         ("+callbacks.x._target_=os.mkdir", r"callbacks\.x would build os\.mkdir"),
         ("name=${oc.env:HOME}", "name would take its value"),
@@ -324,20 +351,34 @@ def begun(folder):
         ("+logger.x={_target_: pneumo_ad.loggers.MLFlowRun, tracking_uri: 'sqlite:////elsewhere'}", "outside"),
         ("trainer.default_root_dir=/elsewhere", "outside of the run folder"),
         ("trainer.default_root_dir=null", "must name the run folder"),
-        ("~trainer.default_root_dir", "default_root_dir"),
         ("+trainer.model_registry=/elsewhere", "outside of the run folder"),
         ("trainer.plugins=[{_target_: torch.load}]", r"plugins.* would build torch\.load"),
     ],
 )
 def test_what_a_resumed_run_writes_lies_below_its_folder(override, words, begun):
-    assert complete("train", [f"resume={begun}"])[0] == "net.width=4"
-    file = begun / ".hydra" / "overrides.yaml"
-    OmegaConf.save(OmegaConf.create([override]), file)
+    assert f"hydra.run.dir='{begun}'" in complete("train", [f"resume={begun}"])
+    OmegaConf.save(compose_config("train", [override]), begun / ".hydra" / "config.yaml")
     if words is None:
-        assert complete("train", [f"resume={begun}"])[0] == override
+        assert f"hydra.run.dir='{begun}'" in complete("train", [f"resume={begun}"])
         return
-    with pytest.raises((ConfigError, DataError), match=words):
+    with pytest.raises(ConfigError, match=words):
         complete("train", [f"resume={begun}"])
+
+
+def test_a_trainer_that_says_no_place_is_refused(begun):
+    file = begun / ".hydra" / "config.yaml"
+    config = OmegaConf.load(file)
+    del config.trainer.default_root_dir
+    OmegaConf.save(config, file)
+    with pytest.raises(ConfigError, match=r"trainer\.default_root_dir must name the run folder"):
+        complete("train", [f"resume={begun}"])
+
+
+def test_what_is_typed_beside_a_run_that_goes_on_is_looked_at_too(begun):
+    with pytest.raises(ConfigError, match=r"net would build os\.mkdir"):
+        complete("train", [f"resume={begun}", "net._target_=os.mkdir"])
+    with pytest.raises(ConfigError, match="outside of the run folder"):
+        complete("train", [f"resume={begun}", "trainer.default_root_dir=/elsewhere"])
 
 
 def test_checkpoints_are_not_written_through_a_link(begun, tmp_path):
@@ -476,7 +517,7 @@ def test_typing_names_neither_libraries_nor_what_is_on_the_list(composed, config
 
 
 def test_places_typed_for_what_writes_are_resumed_there(begun):
-    (begun / ".hydra" / "overrides.yaml").write_text("[logger.tensorboard.save_dir=/scratch/board]\n")
+    changed(begun, "logger.tensorboard.save_dir", "/scratch/board")
     with pytest.raises(ConfigError, match=r"/scratch/board.*trust='/scratch/board'"):
         complete("train", [f"resume={begun}"])
     name_own(compose_config("train", ["logger.tensorboard.save_dir=/scratch/board"]), folder=begun)

@@ -1,7 +1,7 @@
 """Drawn frontal chest radiographs with exact lung fields and exact opacities: the data set that needs no download."""
 
 from .draw import DRAWING, Phantom, draw_phantom
-from .files import write_phantoms
 from .opacity import FINDINGS, OPACITY_FRACTION, add_opacity
+from .write import write_phantoms
 
 __all__ = ["DRAWING", "FINDINGS", "OPACITY_FRACTION", "Phantom", "add_opacity", "draw_phantom", "write_phantoms"]

@@ -1,4 +1,7 @@
-"""Opacities of pneumonia: where they lie in a lung, how dense they are, and how they look on a radiograph."""
+"""Opacities of pneumonia: where they lie in a lung and how dense they are; `draw` lays them over a phantom.
+
+`add_opacity` lays one over a radiograph, drawn or real, instead: in grey values, as attenuation is not known there.
+"""
 
 from dataclasses import dataclass
 

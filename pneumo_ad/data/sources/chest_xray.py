@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.sources.files import content_of, existing_folder, images_in, path_column
+from pneumo_ad.data.sources.paths import content_of, existing_folder, images_in, path_column
 from pneumo_ad.data.sources.table import check_table, split_by_patient
 from pneumo_ad.data.sources.walk import Identity
 from pneumo_ad.errors import ConfigError, DataError, printable

@@ -13,10 +13,10 @@ import pandas as pd
 from pneumo_ad.data.sources.boxes import read_boxes
 from pneumo_ad.data.sources.chest_xray import PATIENT
 from pneumo_ad.data.sources.classes import check_classes
-from pneumo_ad.data.sources.files import existing_folder, list_files, path_column
 from pneumo_ad.data.sources.listing import match_names, one_row_each, read_listing
 from pneumo_ad.data.sources.mask_files import find_masks, told_masks, warn_of_gaps
 from pneumo_ad.data.sources.official_split import SplitChoice, choose_split
+from pneumo_ad.data.sources.paths import existing_folder, list_files, path_column
 from pneumo_ad.data.sources.table import REQUIRED, check_table, map_labels
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import NORMAL, OTHER

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from pneumo_ad.data.readers.radiograph import SUFFIXES
-from pneumo_ad.data.sources.files import existing_folder, images_in, path_column
+from pneumo_ad.data.sources.paths import existing_folder, images_in, path_column
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import PNEUMONIA
 

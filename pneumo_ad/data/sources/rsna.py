@@ -11,9 +11,9 @@ from tqdm.auto import tqdm
 
 from pneumo_ad.data.readers.dicom_facts import DicomFacts, dicom_facts
 from pneumo_ad.data.sources.boxes import read_boxes
-from pneumo_ad.data.sources.files import content_of, existing_folder, list_files
 from pneumo_ad.data.sources.listing import match_names, read_listing
 from pneumo_ad.data.sources.official_split import SplitChoice, choose_split
+from pneumo_ad.data.sources.paths import content_of, existing_folder, list_files
 from pneumo_ad.data.sources.table import check_table
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import reading_threads

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import errno
 import io
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
-
-if TYPE_CHECKING:
-    pass
-
-log = logging.getLogger(__name__)
 
 
 class ArrayFile:
@@ -93,3 +86,13 @@ def full_disk_named(folder: Path) -> Iterator[None]:
             f"the disk of {folder} is full ({reason.strerror}); nothing was kept. Clear stores with "
             "`pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
         ) from reason
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """Room that the files of a folder take, without holes where the system tells.
+
+    Args:
+        folder: Folder of a store, or of a part of one.
+    """
+    stats = [file.lstat() for file in folder.iterdir()]
+    return sum(stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size for stat in stats)

@@ -29,6 +29,8 @@ from pneumo_ad.files import reading_threads, replace_paths
 OnError = Literal["raise", "skip"]
 
 FORMAT = 3  # raise it when what the files hold changes: old stores are then left alone and new ones built
+_MEASURED = ["image", "height", "width", "window_low", "window_high", "top", "left", "fitted_height", "fitted_width"]
+_MEASURED += ["has_lung", "has_opacity", "bytes"]  # columns of `table.csv`
 _AHEAD = 4  # radiographs decoded ahead of the one that is written, for each thread
 _ASPECT_TOLERANCE = 0.02  # a mask may be smaller than its image, but must show the same picture
 
@@ -44,7 +46,14 @@ def entries_of(table: pd.DataFrame) -> list[dict[str, str]]:
     return entries
 
 
-def build_store(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, folder: Path) -> None:
+def build_store(
+    table: pd.DataFrame,
+    image_size: tuple[int, int],
+    fit: Fit,
+    on_error: OnError,
+    folder: Path,
+    may_be_empty: bool = False,
+) -> None:
     """Build a store beside its place, and move it there when it is whole; whoever asks holds the lock.
 
     Args:
@@ -53,6 +62,7 @@ def build_store(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_e
         fit: See `open_store`.
         on_error: See `open_store`.
         folder: Where the store will lie.
+        may_be_empty: Whether it may hold none of the radiographs, as a part of a store may (`on_error=skip`).
 
     Raises:
         DataError: See `open_store`; nothing is left then.
@@ -61,24 +71,38 @@ def build_store(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_e
     shutil.rmtree(aside, ignore_errors=True)  # of a builder that was killed: we hold the lock, so nobody writes it
     entries = entries_of(table)
     rows = len(entries) + sum(bool(one["lung"]) + bool(one["opacity"] or one["boxes"]) for one in entries)
-    needed = rows * image_size[0] * image_size[1]
-    free = shutil.disk_usage(folder.parent).free
-    if needed > free:
-        raise DataError(
-            f"the store needs {needed / 2**20:.0f} MiB and {folder.parent} has {free / 2**20:.0f} MiB free; "
-            "clear stores with `pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
-        )
+    check_room(folder.parent, rows * image_size[0] * image_size[1])
     try:
         with full_disk_named(folder.parent):
             aside.mkdir()
-            _write(table, image_size, fit, on_error, aside)
+            _write(table, image_size, fit, on_error, aside, may_be_empty)
             aside.rename(folder)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
 
 
-def _write(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, aside: Path) -> None:
+def check_room(cache: Path, needed: int) -> None:
+    """See that a store fits on the disk.
+
+    Args:
+        cache: Folder of stores.
+        needed: Bytes of the store.
+
+    Raises:
+        DataError: It does not.
+    """
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise DataError(
+            f"the store needs {needed / 2**20:.0f} MiB and {cache} has {free / 2**20:.0f} MiB free; "
+            "clear stores with `pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
+        )
+
+
+def _write(
+    table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, aside: Path, may_be_empty: bool
+) -> None:
     skipped: dict[str, str] = {}
     measured, contents = [], []
     with ExitStack() as files:
@@ -95,11 +119,11 @@ def _write(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error:
             for name, writer in writers.items():
                 writer.write(arrays.get(name))
             measured.append({"image": entry["image"], **facts})
-        if skipped and (on_error == "raise" or not measured):
+        if skipped and (on_error == "raise" or not (measured or may_be_empty)):
             raise unreadable(skipped)
         for writer in writers.values():
             writer.finish()
-    pd.DataFrame(measured).to_csv(aside / "table.csv", index=False)
+    pd.DataFrame(measured, columns=_MEASURED).to_csv(aside / "table.csv", index=False)
     as_table(contents).to_csv(aside / FILE, index=False)
     about = {"format": FORMAT, "image_size": image_size, "fit": fit, "images": len(measured)}
     about["skipped"] = name_files(skipped, table, absolute=True)
@@ -162,7 +186,8 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
         except DataError as reason:
             raise DataError(f"{entry['path']}: {reason}") from None
         arrays["opacity"] = fit_mask(drawn, image_size, fit)
-    facts = {"height": height, "width": width, "window_low": window[0], "window_high": window[1]}
+    facts = {"height": height, "width": width, "window_low": float(window[0])}
+    facts |= {"window_high": float(window[1])}
     facts |= {"top": placement.top, "left": placement.left}
     facts |= {"fitted_height": placement.height, "fitted_width": placement.width}
     facts |= {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"] or entry["boxes"])}

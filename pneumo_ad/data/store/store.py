@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -22,17 +21,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from filelock import FileLock
 
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.data.store.build import FORMAT, OnError, build_store, entries_of, name_files, unreadable
+from pneumo_ad.data.store.build import FORMAT, OnError, entries_of, name_files, unreadable
 from pneumo_ad.data.store.contents import FILE, read_contents
-from pneumo_ad.errors import ConfigError, DamagedError
+from pneumo_ad.errors import DamagedError
 from pneumo_ad.files import cache_dir
 from pneumo_ad.patches.placement import Placement
-from pneumo_ad.saved import GIB, MIB, is_there, map_array, read_json, read_table
-
-log = logging.getLogger(__name__)
+from pneumo_ad.saved import GIB, MIB, map_array, read_json, read_table
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,6 @@ class Store:
             the image's file), and `truth`: "mask" or "boxes" where that tells of opacities, else "".
         skipped: name -> reason for each file that was left out.
         folder: Where it lies; `key` is the folder's name.
-        shards: The stores that it joins, in the order of its rows (`shards.join_stores`); none where it is one itself.
     """
 
     images: npt.NDArray[np.uint8]
@@ -57,12 +52,6 @@ class Store:
     table: pd.DataFrame
     skipped: dict[str, str]
     folder: Path
-    shards: tuple[Store, ...] = ()
-
-    @property
-    def parts(self) -> tuple[Store, ...]:
-        """The stores that hold its arrays: its shards, or itself."""
-        return self.shards or (self,)
 
     @property
     def key(self) -> str:
@@ -72,7 +61,7 @@ class Store:
     @property
     def contents(self) -> pd.DataFrame:
         """`image`, `kind`, `bytes` and `sha256` of each of its files as they were decoded, as text (`contents`)."""
-        return pd.concat([read_contents(part.folder / FILE) for part in self.parts], ignore_index=True)
+        return read_contents(self.folder / FILE)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -133,65 +122,6 @@ def earlier_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, name
         named: From a path of the table to the one that was typed.
     """
     return store_key(table, image_size, fit, version=2, named=named)
-
-
-def open_store(
-    table: pd.DataFrame,
-    image_size: tuple[int, int],
-    fit: Fit = "squash",
-    on_error: OnError = "raise",
-    cache: Path | None = None,
-) -> Store:
-    """Open the store of a table, building it where it is not there yet, or no longer whole.
-
-    Args:
-        table: A checked table (`check_table`).
-        image_size: Height and width in pixels.
-        fit: See `place`.
-        on_error: What to do with a file that cannot be read: `raise`, or `skip` it by name with its reason.
-        cache: Folder of stores; default `cache_dir() / "stores"`.
-
-    Raises:
-        DataError: A file that cannot be read or a box outside its image (`on_error=raise`), no file that can be used,
-            no room on the disk, or a store that is damaged and cannot be replaced.
-        ConfigError: An unknown `on_error`.
-    """
-    check_on_error(on_error)
-    folder = store_folder(table, image_size, fit, cache)
-    try:
-        if is_there(folder / "store.json"):
-            return read_store(folder, table, on_error)
-    except DamagedError as reason:
-        log.warning("%s: the store is built anew", reason)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        try:
-            return read_store(folder, table, on_error)  # somebody built it while we waited
-        except DamagedError as reason:
-            try:
-                remove_store(folder)
-            except OSError:
-                raise reason from None  # somebody else's, or on a disk for reading
-        earlier = earlier_key(table, image_size, fit)
-        if (folder.with_name(earlier) / "store.json").is_file():
-            log.warning(
-                "store %s of these files is of an earlier version, and a new one is built; "
-                "`pneumo-ad store clear=%s` clears the old one",
-                *(earlier, earlier),
-            )
-        build_store(table, image_size, fit, on_error, folder)
-    return read_store(folder, table, on_error)
-
-
-def as_it_is(opening: Callable[[], Store]) -> Store:
-    """Opens a store: what a data module does where nobody asks for more."""
-    return opening()
-
-
-def check_on_error(on_error: OnError) -> None:
-    """Raises `ConfigError` for what is not known."""
-    if on_error not in ("raise", "skip"):
-        raise ConfigError(f"on_error={on_error!r} is not known; expected 'raise' or 'skip'")
 
 
 def store_folder(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, cache: Path | None = None) -> Path:

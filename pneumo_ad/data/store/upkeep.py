@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pneumo_ad.data.store.array_file import bytes_on_disk
+from pneumo_ad.data.store.parts import parts_there, remove_parts
 from pneumo_ad.data.store.store import read_about, remove_store
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.files import cache_dir
@@ -27,7 +28,8 @@ class StoreInfo:
         source: Folder of the files it was made of.
         bytes: On disk.
         used: When it was last opened.
-        damaged: What is wrong with its `store.json`, which the other values then are not of; else empty.
+        damaged: What is wrong with its `store.json`, or which of its parts are there, and the other values then not
+            known; else empty.
     """
 
     folder: Path
@@ -41,10 +43,12 @@ class StoreInfo:
 
 
 def list_stores(cache: Path | None = None) -> list[StoreInfo]:
-    """Every whole store, the last used first."""
+    """Every store, whole or half made, the last used first."""
     cache = cache if cache is not None else cache_dir() / "stores"
     stores = []
     for folder in cache.glob("*/"):
+        if folder.suffix == ".parts":
+            stores += _half_made(folder)
         about_file = folder / "store.json"
         # `.partial`: under way, or left by who was killed: see `clear_leftovers`.
         if folder.suffix == ".partial" or not is_there(about_file):
@@ -53,7 +57,6 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
             about, damaged = read_about(folder), ""
         except DamagedError as reason:
             about, damaged = {"images": 0, "image_size": [0, 0], "fit": "", "source": ""}, str(reason)
-        size = sum(_room(file.lstat()) for file in folder.iterdir())
         image_size = (int(about["image_size"][0]), int(about["image_size"][1]))
         stores.append(
             StoreInfo(
@@ -62,7 +65,7 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
                 image_size,
                 about["fit"],
                 about["source"],
-                size,
+                bytes_on_disk(folder),
                 about_file.lstat().st_mtime,
                 damaged,
             )
@@ -70,14 +73,23 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
     return sorted(stores, key=lambda store: -store.used)
 
 
-def _room(stat: os.stat_result) -> int:
-    """Bytes on the disk, without holes where the system tells."""
-    return stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size
+def _half_made(place: Path) -> list[StoreInfo]:
+    """What `pneumo-ad prepare` made so far of a store that is not whole: `<key>.parts`."""
+    folders = [one for one in place.iterdir() if one.is_dir()]
+    if not folders or is_there(place.with_suffix("") / "store.json"):
+        return []
+    there = [
+        f"{', '.join(map(str, parts))} of {shards}" for shards, parts in parts_there(place.with_suffix("")).items()
+    ]
+    told = f"half made: parts {' and '.join(there)} are there" if there else "half made: no part is whole yet"
+    size, used = sum(map(bytes_on_disk, folders)), max(one.lstat().st_mtime for one in folders)
+    return [StoreInfo(place.with_suffix(""), 0, (0, 0), "", "", size, used, told)]
 
 
 def clear_store(folder: Path) -> None:
-    """Delete one store; whoever has it open keeps reading it until they close it (on POSIX)."""
+    """Delete a store and its parts; whoever has it open keeps reading it until they close it (on POSIX)."""
     with FileLock(f"{folder}.lock"):
+        remove_parts(folder)
         remove_store(folder)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import binary_erosion, gaussian_filter, label
 from scipy.stats import rankdata
 
-from pneumo_ad.data.phantom import FINDINGS, Phantom, add_opacity, draw_phantom, files, write_phantoms
+from pneumo_ad.data.phantom import FINDINGS, Phantom, add_opacity, draw_phantom, write, write_phantoms
 
 PATCH, STRIDE, SIDE = 32, 20, 256
 
@@ -224,7 +224,7 @@ def test_same_call_same_files_and_a_larger_set_begins_with_the_smaller(tmp_path)
 def test_a_whole_set_is_left_as_it_is(tmp_path, monkeypatch):
     folder = write_phantoms(tmp_path / "set", normal=1, pneumonia=0, size=64)
     before = listing(folder)
-    monkeypatch.setattr(files, "draw_phantom", None)  # nothing may be drawn
+    monkeypatch.setattr(write, "draw_phantom", None)  # nothing may be drawn
     assert write_phantoms(folder, normal=5, pneumonia=5, size=64) == folder
     assert listing(folder) == before
 
@@ -238,11 +238,11 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
             raise RuntimeError("killed")
         return draw(seed, **options)
 
-    monkeypatch.setattr(files, "draw_phantom", failing)
+    monkeypatch.setattr(write, "draw_phantom", failing)
     with pytest.raises(RuntimeError, match="killed"):
         write_phantoms(tmp_path / "set", normal=6, pneumonia=0, size=64)
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(files, "draw_phantom", draw)
+    monkeypatch.setattr(write, "draw_phantom", draw)
     assert len(listing(write_phantoms(tmp_path / "set", normal=2, pneumonia=0, size=64))) == 5
 
 

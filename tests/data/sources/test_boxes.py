@@ -14,7 +14,8 @@ from pneumo_ad.data import sources
 from pneumo_ad.data.fit import place
 from pneumo_ad.data.sources.boxes import draw_boxes, parse_boxes, read_boxes
 from pneumo_ad.data.sources.table import check_table
-from pneumo_ad.data.store.store import earlier_key, open_store, store_key
+from pneumo_ad.data.store.opening import open_store
+from pneumo_ad.data.store.store import earlier_key, store_key
 from pneumo_ad.errors import DataError
 
 SIZE = (48, 40)

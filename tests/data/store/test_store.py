@@ -23,7 +23,8 @@ from pneumo_ad.data.readers.radiograph import read_radiograph
 from pneumo_ad.data.store import array_file, store
 from pneumo_ad.data.store import build as building
 from pneumo_ad.data.store.cached_array import cached_array
-from pneumo_ad.data.store.store import open_store, store_key
+from pneumo_ad.data.store.opening import open_store
+from pneumo_ad.data.store.store import store_key
 from pneumo_ad.data.store.upkeep import clear_store, list_stores
 from pneumo_ad.errors import ConfigError, DataError
 

@@ -1,0 +1,334 @@
+"""Difference images of a run clustered into three (§ 5.3), beside clusters of simpler things."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from pneumo_ad.clustering import (
+    DESCRIPTIONS,
+    FEATURES,
+    METHODS,
+    Clustering,
+    Description,
+    difference_images,
+    fit_clusters,
+    train_description,
+)
+from pneumo_ad.clustering import plots as cluster_plots
+from pneumo_ad.clustering.agreement import CLUSTERS, agreement, best_match
+from pneumo_ad.clustering.description import Features
+from pneumo_ad.data.datasets import ExhaustivePatches
+from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.evaluation.examination import typical_places
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
+from pneumo_ad.evaluation.summary import read_metrics
+from pneumo_ad.files import atomic_write, write_json
+from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
+from pneumo_ad.metrics.catalogue import GroundTruth, counts, missing_kind
+from pneumo_ad.metrics.kinds import macro_f1
+from pneumo_ad.nets.output import inner
+from pneumo_ad.runs.check_options import check_options
+from pneumo_ad.runs.device import device_of
+from pneumo_ad.runs.evaluated_rows import chosen_rows
+from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.scorer import batch_size_at, check_net
+from pneumo_ad.saved import is_there
+
+log = logging.getLogger(__name__)
+
+CHANCE = "chance"  # clusters drawn at random: what a match by the truth makes of nothing
+_FIT_IMAGES = 100  # validation pneumonia radiographs, as for thresholds
+_FIT_WINDOWS = 20_000  # of these, evenly chosen: all of them at the paper's stride, bounded memory at stride 1
+_SHOWN_PATCHES = 8
+_DRAWN = "residual_plain"
+_WORDS = {"kmeans": "k-means", "mixture": "Gaussian mixture"}
+
+Clusters = dict[str, npt.NDArray[np.int8]]  # by `<description>/<method>`, (windows,)
+Match = dict[str, tuple[int, ...]]
+
+
+def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: Path | None = None) -> Path:
+    """Cluster the windows of an opened run.
+
+    Clusters are fitted on every window of validation pneumonia radiographs of the run's own data, without labels, and
+    applied to every window of `subset`.
+
+    Args:
+        run: From `load_run`.
+        output: Folder to write to; made where it is not there.
+        subset: test or train; of other data than the run's own also val or all. Default: test of the run's own data,
+            all of other data.
+        evaluation: Folder of the `metrics.json` of the same radiographs, for the macro-F1 of thresholds.
+
+    Returns:
+        `output`.
+    """
+    check_options(run.config)
+    check_net(run)
+    data, seed = run.radiographs, int(run.config.seed)
+    if data.view != "patch":
+        raise ConfigError(
+            f"clusters are of difference images, and the net of {run.folder} reconstructs none; module=autoencoder "
+            "trains nets that do"
+        )
+    if not run.data_changed and subset in ("val", "all"):
+        raise ConfigError(
+            f"subset={subset} holds the validation radiographs that clusters are fitted on; expected test or train"
+        )
+    rows, subset, seen = chosen_rows(run, subset)
+    windows = _windows_to_fit_on(run)
+    log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
+    device = device_of(run.config.trainer)
+    net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
+    describe, explained = train_description(net, windows, seed, data.halo)
+    models = _fit(describe, windows, seed)
+    kept = data.grid.thinned(run.options.kept_windows)
+    log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
+    dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
+    features = describe.every(dataset, batch_size_at(run.options, device), "describing")
+    found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
+    evidence = gather_ground_truth(data, rows, kept)
+    metrics, omitted, match = measure_clusters(evidence, found, seed)
+    of_thresholds, missing = _thresholds(evaluation, subset, data.store.key)
+    metrics |= of_thresholds | counts(evidence) | {"counts/images_seen_in_training": seen}
+    output.mkdir(parents=True, exist_ok=True)
+    about = {
+        "omitted": omitted | missing,
+        "match": {name: [KINDS[kind] for kind in kinds] for name, kinds in match.items()},
+        "share": {name: (np.bincount(of, minlength=CLUSTERS) / len(of)).tolist() for name, of in found.items()},
+        "features": list(FEATURES),
+        "explained": explained,
+        "fitted_on": {"split": "val", "label": PNEUMONIA, "windows": len(windows)},
+        "subset": subset,
+        "store": data.store.key,
+        "checkpoint": run.checkpoint.name,
+        "overrides": list(run.overrides),
+        "seed": seed,
+    }
+    _write_table(output, data, dataset, evidence, found)
+    write_json(output / "clusters.json", metrics | {"about": about})  # after the table: where it stands, that does
+    _draw(output / "figures", dataset, data, evidence, describe, features, found, models, match)
+    return output
+
+
+def _windows_to_fit_on(run: Run) -> torch.Tensor:
+    """(n, 1, p, p) uint8: every window of validation pneumonia radiographs of the run's own data, without padding."""
+    data = run.own_radiographs()
+    dataset = data.exhaustive_patches("val", PNEUMONIA, _FIT_IMAGES)
+    if not len(dataset.rows):
+        raise DataError(
+            f"clusters are fitted on pneumonia radiographs of the validation split, and {run.folder} was trained on "
+            "data that hold none; split.csv tells who lies where, and data.val=0.1 at its training deals more"
+        )
+    whole_windows = [
+        data.grid.window_shares(data.store.content(dataset.rows[i : i + 1]))[0] == 1 for i in range(len(dataset.rows))
+    ]
+    numbers = np.flatnonzero(np.concatenate(whole_windows))
+    return dataset.cut(numbers[evenly_spaced(len(numbers), _FIT_WINDOWS)])["patch"]
+
+
+def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, Clustering]:
+    fitted = describe(windows)
+    models = {}
+    for name in DESCRIPTIONS:
+        for method in METHODS:
+            log.info("clustering by %s, %s", name, method)
+            models[f"{name}/{method}"] = fit_clusters(fitted[name], fitted["sad"][:, 0], method, seed)
+    return models
+
+
+def measure_clusters(
+    evidence: GroundTruth, found: Clusters, seed: int = 0
+) -> tuple[dict[str, float], dict[str, str], Match]:
+    """How far each clustering, and one drawn at random, agrees with the masks.
+
+    Args:
+        evidence: Of I radiographs of N windows.
+        found: By name, (I * N,) clusters.
+        seed: Draws the random clusters.
+
+    Returns:
+        `metrics`: by `<name>/adjusted_rand` and `<name>/best_match_macro_f1` (an oracle: see `best_match`), each with
+        `_low` and `_high`, and `<name>/macro_f1_by_sad`, where clusters rise in SAD from healthy lung to opacity to
+        outside; `omitted`, key -> reason; and the kinds that clusters are matched to.
+    """
+    metrics: dict[str, float] = {}
+    match: Match = {}
+    kind = evidence.kind.ravel()
+    found = found | {CHANCE: np.random.default_rng(seed).integers(0, CLUSTERS, len(kind)).astype(np.int8)}
+    if reason := missing_kind(evidence):
+        keys = ("adjusted_rand", "best_match_macro_f1", "macro_f1_by_sad")
+        return {}, {f"{name}/{key}": reason for name in found for key in keys}, {}
+    patient = np.repeat(evidence.patient, evidence.kind.shape[1])
+    for name, clusters in found.items():
+        measured = agreement(kind, clusters, patient)
+        for key, interval in measured._asdict().items():
+            metrics |= interval.keyed(f"{name}/{key}")
+        if name != CHANCE:
+            metrics[f"{name}/macro_f1_by_sad"] = macro_f1(kind, clusters)
+            match[name] = best_match(kind, clusters)
+    return metrics, {}, match
+
+
+def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[str, float], dict[str, str]]:
+    """Macro-F1 of thresholds on the run's score (and the best by the truth) and on brightness, as evaluated."""
+    there = evaluation is not None and is_there(evaluation / "metrics.json")
+    metrics = read_metrics(evaluation) if evaluation is not None and there else None
+    keys = {
+        "thresholds/macro_f1": "patch/macro_f1",
+        "thresholds_by_truth/macro_f1": "oracle/macro_f1",
+        "thresholds_of_brightness/macro_f1": "brightness/patch/macro_f1",
+    }
+    if metrics is None or (metrics["about"]["subset"], metrics["about"]["store"]) != (subset, store):
+        reason = "these radiographs were not evaluated yet: pneumo-ad evaluate with the same arguments"
+        return {}, dict.fromkeys(keys, reason)
+    found = {key: metrics[source] for key, source in keys.items() if source in metrics}
+    gone = {key: metrics["about"]["omitted"].get(source, "not in metrics.json") for key, source in keys.items()}
+    return found, {key: reason for key, reason in gone.items() if key not in found}
+
+
+def _write_table(
+    output: Path, data: Radiographs, dataset: ExhaustivePatches, evidence: GroundTruth, found: Clusters
+) -> None:
+    names = data.store.table["image"].iloc[dataset.rows].to_numpy()
+    positions = dataset.grid.positions
+    kind = evidence.kind.ravel()
+    table = pd.DataFrame(
+        {
+            "image": np.repeat(names, len(positions)),
+            "top": np.tile(positions[:, 0], len(names)),
+            "left": np.tile(positions[:, 1], len(names)),
+            "kind_true": np.where(kind == UNKNOWN, "", np.array(KINDS)[kind]),
+        }
+        | {name.replace("/", "_"): clusters for name, clusters in found.items()}
+    )
+    with atomic_write(output / "clusters.csv") as aside:
+        table.to_csv(aside, index=False)
+
+
+def _draw(
+    folder: Path,
+    dataset: ExhaustivePatches,
+    data: Radiographs,
+    evidence: GroundTruth,
+    describe: Description,
+    features: Features,
+    found: Clusters,
+    models: dict[str, Clustering],
+    match: Match,
+) -> None:
+    """In the figures a cluster is numbered, and coloured, as the kind it is matched to; without masks by its SAD."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {name: np.array(match.get(name, range(CLUSTERS)))[of] for name, of in found.items()}
+    by_kmeans = drawn[f"{_DRAWN}/kmeans"]
+    words = [f"matched to {KINDS[kind]}" if match else f"{('least', 'middle', 'most')[kind]} SAD" for kind in range(3)]
+    groupings = {
+        f"clusters by {_WORDS[method]}": {words[c]: drawn[f"{_DRAWN}/{method}"] == c for c in range(CLUSTERS)}
+        for method in METHODS
+    }
+    if match:
+        kind = evidence.kind.ravel()
+        groupings["true kinds, mixed left out"] = {KINDS[one]: kind == one for one in (HEALTHY, OPACITY, OUTSIDE)}
+    standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
+    title = "Difference images in the plane of their plain features"
+    title += ", clusters coloured by their best match" if match else ""
+    figures = {"projection": cluster_plots.projection(standardised, groupings, FEATURES, title)}
+    patches = [_at_ranks(dataset, by_kmeans == c, features["sad"][:, 0]) for c in range(CLUSTERS)]
+    residuals = [difference_images(describe.net, part, describe.halo).cpu().numpy()[:, 0] for part in patches]
+    named = [f"{word}\n{int((by_kmeans == c).sum()):,} windows" for c, word in enumerate(words)]
+    figures["difference_images"] = cluster_plots.draw_difference_images(
+        [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
+    )
+    shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
+    rows, truth = dataset.rows[shown], evidence.pixel_truth
+    table = data.store.table.iloc[rows]
+    shapes = {
+        f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(-1, len(dataset.grid))[
+            shown
+        ]
+        for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
+    }
+    figures["where_clusters_lie"] = cluster_plots.where_clusters_lie(
+        [np.asarray(data.images[row]) for row in rows],
+        shapes,
+        dataset.grid,
+        [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)],
+        words,
+        [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown],
+    )
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=200)
+
+
+def _at_ranks(dataset: ExhaustivePatches, chosen: npt.NDArray[np.bool_], sad: npt.NDArray[np.floating]) -> torch.Tensor:
+    """(n, 1, p, p) windows of a cluster at evenly spaced ranks of SAD, so that they show the range and not a choice."""
+    numbers = np.flatnonzero(chosen)
+    numbers = numbers[np.argsort(sad[numbers], kind="stable")]
+    ranks = np.linspace(0.05, 0.95, min(_SHOWN_PATCHES, len(numbers))) * max(len(numbers) - 1, 0)
+    return dataset.cut(numbers[ranks.round().astype(int)])["patch"]
+
+
+def cluster_table(found: dict[str, float], title: str) -> Table:
+    """A row per clustering, in the order of `clusters.json`, with intervals.
+
+    Args:
+        found: What `clusters.json` holds.
+        title: Above the table.
+    """
+    caption = "best match looks at the truth; by SAD does not. In brackets: 95 % bootstrap interval by patient"
+    table = Table(
+        "clusters of", "adjusted Rand", "best-match macro F1", "macro F1 by SAD", title=title, caption=caption
+    )
+    for key in found:
+        name, _, metric = key.rpartition("/")
+        if metric == "adjusted_rand":
+            by_sad = f"{name}/macro_f1_by_sad"
+            cells = [_cell(found, f"{name}/{one}") for one in ("adjusted_rand", "best_match_macro_f1")]
+            table.add_row(
+                name.replace("_", " ").replace("/", ",\n"), *cells, f"{found[by_sad]:.3f}" if by_sad in found else "–"
+            )
+    table.add_section()
+    for key, value in found.items():
+        if key.startswith("thresholds"):
+            table.add_row(key.removesuffix("/macro_f1").replace("_", " "), "–", "–", f"{value:.3f}")
+    return table
+
+
+def _cell(found: dict[str, float], key: str) -> str:
+    return f"{found[key]:.3f}\n[dim]({found[key + '_low']:.3f}–{found[key + '_high']:.3f})[/dim]"
+
+
+def print_clusters(output: Path, title: str) -> None:
+    """Print the table of a `clusters.json`, what was left out of it and why, and where everything lies.
+
+    Args:
+        output: Folder that holds it.
+        title: Heading of the table.
+    """
+    found = json.loads((output / "clusters.json").read_text())
+    about = found["about"]
+    console = Console(highlight=False)
+    if about["match"]:
+        console.print(cluster_table(found, title))
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in about["omitted"].items():
+        by_reason.setdefault(reason, []).append(key)
+    for reason, keys in by_reason.items():
+        console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
+    console.print(
+        f"{found['counts/images']} radiographs, {found['counts/patches']:,} windows, "
+        f"{found['counts/patches_mixed']:,} of them mixed and left out of the figures; clusters fitted on "
+        f"{about['fitted_on']['windows']:,} validation windows"
+    )
+    console.print(f"tables and figures: {output}")

@@ -1,0 +1,93 @@
+"""What masks, boxes and labels tell of some `Radiographs`."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.data.radiographs import Radiographs
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.labels import NORMAL, NOT_KNOWN, PADDING, PNEUMONIA, UNKNOWN
+from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, GroundTruth
+from pneumo_ad.metrics.kinds import true_kinds
+from pneumo_ad.patches import PatchGrid
+
+log = logging.getLogger(__name__)
+
+_MOST_PIXELS = 2**26  # of all radiographs whose maps are kept: 1,024 of 256 x 256, 256 of 512 x 512; 3.5 GB at peak
+
+
+def places_for_pixels(
+    known: npt.NDArray[np.bool_], normal: npt.NDArray[np.bool_], image_size: tuple[int, int]
+) -> npt.NDArray[np.int64]:
+    """Places of the radiographs whose pixels metrics look at: all that are known, so far as memory is bounded.
+
+    Where they are too many, every second, fourth, ... normal one and as many of the others, so that larger images are
+    looked at in a part of the radiographs that smaller ones are, and runs can be compared on both.
+
+    Args:
+        known: (I,) where it is known which pixels are opacity.
+        normal: (I,) labelled normal.
+        image_size: Height and width in pixels.
+
+    Returns:
+        (n,) rising.
+    """
+    groups = [np.flatnonzero(known & side) for side in (normal, ~normal)]
+    most, every = _MOST_PIXELS // (image_size[0] * image_size[1]), 1
+    while sum(-(-len(group) // every) for group in groups) > max(most, 2):  # one of each
+        every *= 2
+    return np.sort(np.concatenate([group[::every] for group in groups]))
+
+
+def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> GroundTruth:
+    """Labels, patients, true kinds of windows and true pixels of some radiographs.
+
+    What is known of pixels tells `PixelTruth`; kinds need the lung to be known too.
+
+    Args:
+        data: With its store.
+        rows: (I,) rows of the store.
+        kept: The windows that are told of, thinned from those of the data, which tell the rest; default all.
+    """
+    store, grid = data.store, kept or data.grid
+    numbers = data.grid.numbers_of(grid)
+    table = store.table.iloc[rows]
+    kind = np.full((len(rows), len(grid)), UNKNOWN, dtype=np.int8)
+    lung_share = np.empty((len(rows), len(grid)))
+    any_in_lung = np.empty(len(rows), dtype=bool)
+    pixel_truth = {}
+    known, lung_known = data.truth.known[rows], data.truth.lung_known[rows]
+    normal = (table["label"] == NORMAL).to_numpy()
+    for_pixels = places_for_pixels(known, normal, store.image_size)
+    if len(for_pixels) < known.sum():
+        log.warning(
+            "metrics of pixels look at %d of the %d radiographs whose opacities are known, for memory's sake",
+            len(for_pixels),
+            known.sum(),
+        )
+    for i, row in enumerate(rows):
+        one = slice(row, row + 1)
+        content = store.content(rows[i : i + 1])
+        if i in for_pixels:
+            pixels = data.truth.pixels(row).astype(np.int8)  # of uint8, NumPy 2.5 takes no -1
+            pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN)
+        if known[i] and lung_known[i]:
+            lung, opacity = data.truth.lung(row), store.opacity[one]
+            kind[i] = true_kinds(grid.window_shares(lung[None])[0], grid.window_shares(opacity)[0])
+        # A window with padding in it is no patch of a radiograph, whatever its masks say.
+        kind[i][grid.window_shares(content)[0] < 1] = PADDING
+        shares = lung_shares(data, rows[i : i + 1])[0]
+        lung_share[i], any_in_lung[i] = shares[numbers], (shares > MOSTLY_LUNG).any()
+    return GroundTruth(
+        patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
+        normal=normal,
+        pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
+        kind=kind,
+        lung_share=lung_share,
+        pixel_truth=pixel_truth,
+        any_in_lung=any_in_lung,
+        truths_left_out=int(known.sum()) - len(for_pixels),
+    )

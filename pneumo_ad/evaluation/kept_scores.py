@@ -1,0 +1,67 @@
+"""Scores that `pneumo-ad evaluate` wrote are read and not made again, where they are those of the same evaluation."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.evaluation.summary import read_metrics
+from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.runs.checkpoints import weights_digest
+from pneumo_ad.runs.run import Run
+from pneumo_ad.saved import GIB, is_there, read_table
+
+log = logging.getLogger(__name__)
+
+
+def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) -> pd.DataFrame | None:
+    """`patches.csv` of an evaluation of the same windows of the same radiographs by the same weights.
+
+    Args:
+        folder: Where it would lie.
+        run: Opened.
+        scoring: Of the run.
+        rows: (I,) of the store.
+
+    Returns:
+        A row per window that is kept, radiograph by radiograph as in `rows`; None where there is no such evaluation.
+
+    Raises:
+        DamagedError: A file of it cannot be read.
+    """
+    metrics, table = folder / "metrics.json", folder / "patches.csv"
+    if not (is_there(metrics) and is_there(table)):
+        return None
+    about, data = read_metrics(folder)["about"], run.radiographs
+    same = {
+        "store": data.store.key,
+        "unit": scoring.unit,
+        "overrides": list(run.overrides),
+        "weights": weights_digest(run.module.net),
+    }
+    options = run.options.changing("scores", "decisions", "tables")
+    recorded = about.get("options", options)  # of a version that recorded none the overrides tell
+    if any(about.get(key) != value for key, value in same.items()) or any(
+        recorded.get(name) != value for name, value in options.items()
+    ):
+        return None
+    told = about.get("thresholds", {}).get("score")
+    if told is not None and (len(told) == 2) != run.module.score.orders_outside:
+        return None  # of a version that told three kinds by every score
+    numbers = dict.fromkeys(("top", "left", "score"), float)
+    windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str})
+    grid = scoring.kept(data)
+    expected = np.tile(grid.positions, (len(rows), 1))
+    names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(grid))
+    if len(windows) != len(names) or not (
+        np.isfinite(pd.to_numeric(windows["score"], errors="coerce")).all()
+        and (windows["image"].to_numpy(dtype=str) == names).all()
+        and (windows[["top", "left"]].to_numpy() == expected).all()
+    ):
+        return None
+    log.info("scores: those of %s", table)
+    return windows

@@ -1,0 +1,140 @@
+"""Evaluated radiographs as a report shows them: which ones, and their reconstructions, maps, lung fields and truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.radiographs import Radiographs
+from pneumo_ad.inference.reconstruct import reconstructed
+from pneumo_ad.inference.scorer import Scoring, placed
+from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
+from pneumo_ad.lungs import WholeImage
+from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
+
+
+def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:
+    """Places of radiographs to show: as many of each label, evenly spaced by rank of score, those with truth first.
+
+    Args:
+        images: Columns `label` and `score` (NaN where there is none).
+        with_truth: (I,) whether opacities are known by mask or box.
+        most: Radiographs at most.
+
+    Returns:
+        (n,) rising places.
+
+    >>> table = pd.DataFrame({"label": ["normal"] * 5, "score": [5.0, 1, 4, 2, 3]})
+    >>> spread_by_score(table, np.array([False] * 5), 3).tolist()
+    [0, 1, 4]
+    """
+    chosen: list[int] = []
+    labels = images["label"].value_counts().sort_values().index  # the rarest first: what it leaves, the next may take
+    for number, label in enumerate(labels):
+        room = (most - len(chosen)) // (len(labels) - number)
+        own = np.flatnonzero(images["label"] == label)
+        own = own[np.argsort(images["score"].to_numpy(dtype=float)[own], kind="stable")]
+        known, others = own[with_truth[own]], own[~with_truth[own]]
+        picked = known[evenly_spaced(len(known), min(room, len(known)))]
+        chosen += picked.tolist()
+        chosen += others[evenly_spaced(len(others), min(room - len(picked), len(others)))].tolist()
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def shown_radiographs(
+    scoring: Scoring,
+    data: Radiographs,
+    rows: npt.NDArray[np.int64],
+    windows: Sequence[pd.DataFrame],
+    images: pd.DataFrame,
+) -> list[Radiograph]:
+    """Radiographs with all that a report can show of them.
+
+    Args:
+        scoring: Makes their maps, and their reconstructions where the net reconstructs patches.
+        data: Whose radiographs.
+        rows: (I,) of the store.
+        windows: Rows of `patches.csv` of each.
+        images: Their rows of `images.csv`, read as text.
+    """
+    shown = []
+    known = data.truth.known
+    for here, part in placed(scoring(data, rows, "maps", maps=True)):
+        for i, place in enumerate(range(here.start, here.stop)):
+            row, facts = int(rows[place]), images.iloc[place]
+            picture = np.asarray(data.images[row])
+            layers: dict[str, np.ndarray] = {}
+            if data.view == "patch":
+                layers[RECONSTRUCTION], layers[RESIDUAL] = reconstructed(scoring, data.grid, picture)
+            layers[ANOMALY_MAP] = part.maps["score"][i].copy()
+            remarks = []
+            if not isinstance(data.lungs, WholeImage):
+                layers[LUNG_FIELD] = np.asarray(data.lung_fields[row]) == 1
+                if not layers[LUNG_FIELD].any():
+                    remarks.append("no lung was found")
+                elif facts["score"] in ("", None):
+                    remarks.append("no score: no window lies in the lung field")
+            if known[row] and (opacity := np.asarray(data.store.opacity[row]) == 1).any():
+                layers[TRUTH] = opacity
+            if means := contrast(layers):
+                inside, rest = means
+                remarks.append(
+                    f"mean of the anomaly map: {inside:.3g} in the opacity, {rest:.3g} in the rest of the lung"
+                )
+            shown.append(
+                Radiograph(
+                    name=str(facts["image"]),
+                    picture=picture,
+                    windows=_windows(windows[place], data.grid.patch),
+                    label=str(facts["label"]),
+                    score=_number(facts["score"]),
+                    p_value=_number(facts.get("p_value", "")),
+                    anomalous={"True": True, "False": False}.get(str(facts.get("anomalous", ""))),
+                    layers=layers,
+                    aspect=float(facts["width"]) / float(facts["height"]) if data.fit == "squash" else None,
+                    remarks=remarks,
+                )
+            )
+    return shown
+
+
+def contrast(layers: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | None:
+    """Whether bright in a map means opacity, in one radiograph.
+
+    Returns:
+        Mean of the anomaly map within the opacities, and in the rest of the lung field; None where either is unknown.
+
+    >>> masks = {TRUTH: np.array([[True, False, False]]), LUNG_FIELD: np.array([[True, True, False]])}
+    >>> contrast({ANOMALY_MAP: np.array([[3.0, 2.0, 9.0]])} | masks)
+    (3.0, 2.0)
+    """
+    if not {ANOMALY_MAP, TRUTH, LUNG_FIELD} <= set(layers):
+        return None
+    anomaly, truth = layers[ANOMALY_MAP], layers[TRUTH]
+    covered = ~np.isnan(anomaly)
+    inside, rest = anomaly[truth & covered], anomaly[layers[LUNG_FIELD] & ~truth & covered]
+    return (float(inside.mean()), float(rest.mean())) if inside.size and rest.size else None
+
+
+def _windows(table: pd.DataFrame, patch: int) -> Windows:
+    """Those without padding in them."""
+    kinds = {name: kind for kind, name in enumerate(KINDS)} | {"": UNKNOWN}
+    table = table[table["kind_true"] != KINDS[PADDING]]
+    predicted = table["kind_predicted"]
+    return Windows(
+        table["top"].to_numpy(),
+        table["left"].to_numpy(),
+        patch,
+        table["score"].to_numpy(dtype=np.float32),
+        table["kind_true"].map(kinds).to_numpy(),
+        predicted.map(kinds).to_numpy() if (predicted != "").all() and len(predicted) else None,
+    )
+
+
+def _number(text: object) -> float | None:
+    return None if text in ("", None) else float(str(text))

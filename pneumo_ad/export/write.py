@@ -1,0 +1,212 @@
+"""A run written as an export: its graphs, what goes with them, and the radiographs that they are compared on."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import pneumo_ad
+from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.export.card import Record, model_card
+from pneumo_ad.export.description import FILE, ModelDescription
+from pneumo_ad.export.example import example_text
+from pneumo_ad.export.formats import Format, trace_graph
+from pneumo_ad.export.lungs import LungProbability, segmenter_of
+from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
+from pneumo_ad.files import write_text
+from pneumo_ad.inference.predictor import Predictor
+from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.labels import UNDEALT
+from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.runs.checkpoints import weights_digest
+from pneumo_ad.runs.record import read_run_json
+from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.run_config import saved_config
+from pneumo_ad.runs.split import read_split
+
+COMPARED = 12  # radiographs for the parity check
+
+
+@contextmanager
+def folder_to_be(output: Path, overwrite: bool) -> Iterator[Path]:
+    """A folder aside that becomes `output` when all is written; nothing is left of a failure.
+
+    Args:
+        output: Where the export is to lie.
+        overwrite: Whether an earlier export there is replaced.
+
+    Raises:
+        ConfigError: There is something in `output` that may not be replaced, or it cannot be written to.
+    """
+    there = sorted(entry.name for entry in output.iterdir()) if output.is_dir() else []
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"output={output} is a file; expected a folder")
+    if there and not (overwrite and FILE in there):
+        hint = (
+            "overwrite=true replaces it" if FILE in there else f"no exported model ({FILE}), so that it is left alone"
+        )
+        raise ConfigError(f"output={output} is not empty ({', '.join(there[:3])}, ...): {hint}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{output.name}-", suffix=".partial", dir=output.parent))
+    except OSError as reason:
+        raise ConfigError(f"output={output} cannot be written to ({reason.strerror})") from reason
+    try:
+        yield aside
+        aside.chmod(0o755)
+        if output.is_dir():
+            shutil.rmtree(output)
+        aside.rename(output)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def check_graph(run: Run) -> None:
+    """A graph cuts windows, without surroundings, and runs the net on each.
+
+    Raises:
+        ConfigError: The run scores in another way.
+    """
+    if run.options.scoring == "dense" and run.options.view == "patch":
+        raise ConfigError(
+            f"{run.folder} scores with scoring=dense, which no graph holds; scoring=windows can be exported"
+        )
+    if run.options.halo:
+        raise ConfigError(
+            f"{run.folder} shows its net halo={run.options.halo} pixels around each window, which no graph holds; "
+            "halo=0 can be exported, and scores as the net does without them"
+        )
+
+
+def some_radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Some radiographs, evenly chosen, and their content; no store of all is built for them."""
+    table = run.radiographs.table
+    table = table[table["split"] != UNDEALT]
+    if not run.data_changed and (table["split"] == "test").any():
+        table = table[table["split"] == "test"]
+    chosen = table.iloc[evenly_spaced(len(table), COMPARED)]
+    few = run.some_radiographs(chosen.reset_index(drop=True))
+    rows = few.rows(None)
+    return few.store.images[rows], few.content(rows)
+
+
+def write_graphs(
+    folder: Path, form: Format, run: Run, judge: Predictor, scoring: Scoring, config: Mapping[str, Any]
+) -> ModelDescription:
+    """Write the graphs of a run and of its lung segmenter.
+
+    Args:
+        folder: To write to.
+        form: Of the graphs.
+        run: Opened.
+        judge: Of the run.
+        scoring: How it scores.
+        config: What is told of the run's config, in plain values.
+    """
+    data = run.radiographs
+    pipeline = Pipeline(
+        data.grid,
+        data.view,
+        run.module.net,
+        run.module.score,
+        scoring.map_of,
+        scoring.aggregate,
+        scoring.relative,
+        data.intensity,
+        judge.standard.normals,
+    ).eval()
+    segmenter = segmenter_of(data.lungs)
+    model = ModelDescription(
+        form.name,
+        data.grid,
+        data.fit,
+        data.view,
+        judge.standard,
+        {"model": f"model{form.suffix}"} | ({"lungs": f"lungs{form.suffix}"} if segmenter is not None else {}),
+        _about(run, config),
+        judge.notes,
+    )
+    image = torch.rand(2, 1, *data.grid.image_size)
+    inputs = {name: image if name == "image" else torch.ones_like(image) for name in model.inputs}
+    form.save(trace_graph(pipeline, inputs), list(inputs), OUTPUTS, folder / model.files["model"])
+    if segmenter is not None:
+        lungs = trace_graph(LungProbability(segmenter), {"image": image})
+        form.save(lungs, ["image"], ["lung_probability"], folder / model.files["lungs"])
+    return model
+
+
+def _about(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a model comes from, in plain words."""
+    story = read_run_json(run.folder)
+    return {
+        "name": str(config["name"]),
+        "pneumo_ad": pneumo_ad.__version__,
+        "torch": torch.__version__,
+        "trained": {key: story.get(key) for key in ("commit", "pneumo_ad", "torch", "seed")},
+        "weights": weights_digest(run.module.net),
+        "checkpoint": run.checkpoint.name,
+        "net": type(run.module.net).__name__,
+        "intensity": type(run.radiographs.intensity).__name__,
+        "lungs": type(run.radiographs.lungs).__name__,
+        "aggregate": run.options.aggregate,
+        "relative": run.options.relative,
+        "map_of": run.options.map_of,
+    }
+
+
+def write_words(
+    folder: Path,
+    form: Format,
+    run: Run,
+    model: ModelDescription,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    overrides: Sequence[str],
+) -> None:
+    """Write what goes with the graphs.
+
+    Args:
+        folder: To write to.
+        form: Of the graphs.
+        run: Opened.
+        model: Described, with its parity.
+        config: What is told of the run's config, in plain values.
+        metrics: Its `metrics.json`, or nothing.
+        overrides: What the export changed of the run's config.
+    """
+    model.write(folder)
+    write_text(folder / "example.py", example_text(form.name, form.suffix, model.fit, "lungs" in model.files))
+    source = str(saved_config(run.folder).data.get("_target_", ""))
+    record = Record(
+        config={key: config[key] for key in ("name", "seed", "net", "module", "aggregate")}
+        | {"data": {"_target_": source}},
+        story=read_run_json(run.folder),
+        metrics=metrics,
+        split=read_split(run.folder),
+        source=_said_by(source),
+        overrides=tuple(overrides),
+        checkpoint=run.checkpoint.name,
+    )
+    write_text(folder / "MODEL_CARD.md", model_card(model, record, HEADLINE))
+
+
+def _said_by(target: str) -> str:
+    """What a data source's docstring says of its data, up to its arguments."""
+    return (inspect.getdoc(_named(target)) or "" if target else "").partition("\nArgs:")[0].strip()
+
+
+def _named(target: str) -> Any:
+    module, _, name = target.rpartition(".")
+    return getattr(import_module(module), name)

@@ -1,0 +1,150 @@
+"""The runs of a sweep evaluated, measured together and written as a leaderboard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pneumo_ad.errors import DamagedError, DataError, UserError
+from pneumo_ad.evaluation.evaluate import evaluate_run
+from pneumo_ad.files import atomic_write, write_text
+from pneumo_ad.leaderboard.drawing import draw_comparison
+from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
+from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
+from pneumo_ad.leaderboard.table import as_markdown
+from pneumo_ad.runs.jobs import lock
+from pneumo_ad.runs.record import Status
+from pneumo_ad.runs.run import default_output, load_run
+from pneumo_ad.saved import is_there
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = 600  # seconds that another comparison may take over the same run
+
+
+def compare_runs(
+    sweep: Path, overrides: Sequence[str] = (), sort: str = "", reference: str = "", output: Path | None = None
+) -> Comparison:
+    """Compare the runs below a folder.
+
+    Args:
+        sweep: The folder.
+        overrides: What `pneumo-ad evaluate` takes, `key=value`, `subset=` and `checkpoint=` among it.
+        sort: A column of `leaderboard.csv`, or empty for the default.
+        reference: The group that differences are taken to, or empty for the default.
+        output: Folder to write to, or None for one below the sweep.
+
+    Returns:
+        What was found; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `output`.
+
+    Raises:
+        ConfigError: An unknown metric or reference.
+        DataError: The folder holds no run, or no run can be evaluated on the data asked for.
+    """
+    runs = read_sweep(sweep)
+    evaluations, notes = evaluate_all(runs, overrides)
+    runs = _without_damaged(runs, evaluations)
+    beside = f"comparison-{default_output(sweep, overrides).name}" if overrides else "comparison"
+    found = Comparison(sweep, output or sweep / beside, runs, evaluations, pd.DataFrame(), notes=notes)
+    measure_runs(found, overrides)
+    found.sort = choose_sort(found, sort)
+    rank(found, reference, overrides)
+    found.output.mkdir(parents=True, exist_ok=True)
+    write_leaderboard(found)
+    if found.groups:
+        draw_comparison(found, overrides)
+    return found
+
+
+def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
+    """Evaluate the finished runs that are not yet, on their own or on other data.
+
+    Args:
+        runs: Those of the sweep.
+        overrides: What was asked for on the command line, `key=value`.
+
+    Returns:
+        Run -> folder of its evaluation; and a sentence for each run that cannot be evaluated.
+
+    Raises:
+        DataError: No run can be evaluated on the data asked for.
+    """
+    settings = dict(override.split("=", 1) for override in overrides if override.startswith(("subset=", "checkpoint=")))
+    changes = [override for override in overrides if not override.startswith(("subset=", "checkpoint="))]
+    finished = [run for run in runs if run.status.word == "finished"]
+    places: dict[str, Path] = {}
+    notes: list[str] = []
+    for number, run in enumerate(finished, start=1):
+        place = default_output(run.folder, overrides)
+        if not _evaluated(run.folder, place):
+            log.info("evaluating run %d of %d: %s", number, len(finished), run.name)
+            try:
+                with lock(place, wait=_PATIENCE):
+                    if not _evaluated(run.folder, place):  # nobody did while we waited
+                        opened = load_run(run.folder, changes, settings.get("checkpoint", "best"))
+                        evaluate_run(opened, place, settings.get("subset"))
+            except UserError as reason:
+                notes.append(f"{run.name} finished, but cannot be evaluated: {reason}")
+                if not all((place / name).is_file() for name in ("metrics.json", "images.csv", "patches.csv")):
+                    continue
+        places[run.name] = place
+    if overrides and finished and not places:
+        raise DataError(notes[0])
+    return places, notes
+
+
+def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> list[SweptRun]:
+    """The runs, those whose evaluation cannot be read as failed and out of `evaluations`: the others compare."""
+    found = []
+    for run in runs:
+        try:
+            if run.name in evaluations:
+                check_evaluated(evaluations[run.name])
+        except DamagedError as reason:
+            del evaluations[run.name]
+            run = replace(run, status=Status("failed", str(reason)))
+            log.warning("%s; that run is left out", reason)
+        found.append(run)
+    return found
+
+
+def _evaluated(folder: Path, place: Path) -> bool:
+    """Whether an evaluation is whole and no older than the weights."""
+    metrics = place / "metrics.json"
+    if not is_there(metrics) or not is_there(place / "maps" / "images.csv"):
+        return False
+    weights = max((file.lstat().st_mtime for file in folder.glob("checkpoints/best.ckpt")), default=0)
+    return metrics.lstat().st_mtime >= weights
+
+
+def write_leaderboard(found: Comparison) -> None:
+    """`leaderboard.csv`, a row per run; `groups.csv`, a row per group; `leaderboard.md`, for a page; sorted alike."""
+    rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
+    rows = found.rows.assign(_rank=[rank_of.get(name, len(rank_of)) for name in found.rows["run"]])
+    rows = rows.sort_values("_rank", kind="stable").drop(columns="_rank")
+    groups = []
+    for group in found.groups:
+        row: dict[str, Any] = dict(group.axes) | {"runs": len(group.runs), "folders": "; ".join(group.runs)}
+        row["reference"] = group is found.reference
+        row["sorted_by"] = found.sort
+        row |= dict(zip(("mean_low", "mean_high"), group.interval or (np.nan, np.nan), strict=True))
+        ends = group.difference or (np.nan, np.nan, np.nan)
+        row |= dict(zip(("difference", "difference_low", "difference_high"), ends, strict=True))
+        for key, (mean, sd) in group.summary.items():
+            if not key.endswith(("_low", "_high")):
+                row |= {key: mean, f"{key}_sd": sd}
+        groups.append(row)
+    _write_csv(found.output / "leaderboard.csv", rows)
+    _write_csv(found.output / "groups.csv", pd.DataFrame(groups))
+    write_text(found.output / "leaderboard.md", as_markdown(found))
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+    with atomic_write(path) as aside:
+        frame.to_csv(aside, index=False, float_format="%.6g")

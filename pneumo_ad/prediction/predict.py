@@ -1,0 +1,163 @@
+"""A folder of files judged: what is left of them, with tables, pictures and a report."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from pneumo_ad import __version__
+from pneumo_ad.errors import DataError, printable
+from pneumo_ad.inference.predictor import Predictor
+from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
+from pneumo_ad.prediction.inputs import File, find_files
+from pneumo_ad.prediction.opening import open_predictor
+from pneumo_ad.prediction.pictures import MapFormat, Pictures
+from pneumo_ad.prediction.pipeline import outcomes
+from pneumo_ad.prediction.report import page_of_files
+from pneumo_ad.report.write import write_report
+from pneumo_ad.runs.jobs import INTERRUPTED
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What came of it.
+
+    Attributes:
+        output: The folder with `predictions.csv`, `failed.csv` and `predict.json`.
+        story: What `predict.json` holds.
+        new: How many files were judged this time.
+    """
+
+    output: Path
+    story: dict[str, Any]
+    new: int
+
+
+def predict_folder(
+    run: Path,
+    source: Path,
+    output: Path,
+    overrides: Sequence[str] = (),
+    checkpoint: str = "best",
+    maps: MapFormat = "png",
+    overlays: bool = True,
+    overwrite: bool = False,
+    report: bool = False,
+) -> Predicted:
+    """Judge every radiograph below a folder by a run.
+
+    Args:
+        run: A run folder, or an export.
+        source: A folder, or a file.
+        output: A new or empty folder, or one of an earlier call, which goes on.
+        overrides: Changes to the run's config; see `opening.CHANGEABLE`.
+        checkpoint: See `load_run`.
+        maps: What anomaly maps are written as.
+        overlays: Whether heat maps over the radiographs are drawn.
+        overwrite: Whether what an earlier call wrote is replaced.
+        report: Whether `report.html` is written.
+
+    Raises:
+        ConfigError: An override that cannot be applied.
+        DataError: Nothing to judge, a run that cannot be opened, or an output folder that cannot be written to.
+        SystemExit: It was told to end; the same command goes on.
+    """
+    _check_apart(source, output)
+    check_folder(output, overwrite)
+    files = find_files(source, output)  # before anything heavy is opened
+    judge = open_predictor(run, overrides, checkpoint)
+    asked: dict[str, Any] = {
+        "run": printable(str(run.absolute())),
+        "judge": judge.identity,
+        "input": printable(str(source.absolute())),
+    }
+    asked |= {"overrides": sorted(overrides), "maps": maps, "overlays": overlays, "pneumo_ad": __version__}
+    with writable(output):
+        pictures = Pictures(output, judge.standard, maps, overlays)
+        into = OutputFolder(output, asked, overwrite)
+        with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
+            found = predict_files(judge, files, into, pictures)
+        if report:
+            typed = {"run": printable(str(run)), "input": printable(str(source))}  # a report goes to others
+            about = found.story | {"asked": asked | typed}
+            write_report(page_of_files(judge, files, into.predicted, about), output / "report.html")
+        elif found.new and (output / "report.html").is_file():
+            (output / "report.html").unlink()
+            log.warning("report.html did not show the files that are new, and is deleted; report=true draws it again")
+        return found
+
+
+def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures) -> Predicted:
+    """Judge what is left of some files, and write the tables.
+
+    Args:
+        judge: Judges them.
+        files: All that were found, radiographs or not.
+        output: Where tables go, and what was done before.
+        pictures: What is drawn.
+    """
+    readable = [file for file in files if file.kind == "radiograph"]
+    left = output.left(readable)
+    if output.finished and not left:
+        log.info("nothing new")
+    elif len(left) < len(readable):
+        log.info("going on: %d of %d radiographs are done", len(readable) - len(left), len(readable))
+    for note in judge.notes:
+        log.warning("%s", note)
+    with tqdm(total=len(left), desc="predict", unit="file", disable=not left) as bar:
+        for part in outcomes(judge, left, pictures):
+            output.keep(part)
+            bar.update(len(part))
+    if gone := output.reconcile(files):
+        log.info("%d files that were judged before are no longer there; their rows stay", gone)
+    standard = judge.standard
+    about = {
+        "false_alarm_rate": standard.false_alarm_rate,
+        "held_out_normals": len(standard.normals),
+        "score": standard.score,
+        "unit": standard.unit,
+        "thresholds": standard.thresholds and standard.thresholds.finite,
+        "colours": list(standard.window_range),
+        "notes": judge.notes,
+    }
+    others = [file for file in files if file.kind != "radiograph"]
+    return Predicted(output.folder, output.finish(others, about), len(left))
+
+
+def _check_apart(source: Path, output: Path) -> None:
+    """Pictures that are written may lie below what is read, but not the other way round.
+
+    Raises:
+        DataError: The input is the output, or lies in it.
+    """
+    if source.resolve().is_relative_to(output.resolve()):
+        raise DataError(f"input={source} lies in output={output}; name an output that does not hold the input")
+
+
+@contextmanager
+def _ended_in_words(command: str) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end with a word instead of a traceback; what was written so far is whole."""
+    main = threading.current_thread() is threading.main_thread()
+
+    def told(number: int, frame: object) -> None:
+        raise SystemExit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGTERM, told) if main else None
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as end:
+        log.warning("stopped; %s goes on", command)
+        raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else end.code) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)

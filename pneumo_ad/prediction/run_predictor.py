@@ -1,0 +1,145 @@
+"""A trained run judges radiographs that are in no table and no store, exactly as its evaluation would."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.data.lung_fields import LungFields
+from pneumo_ad.data.sources.table import REQUIRED
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError
+from pneumo_ad.files import file_digest
+from pneumo_ad.inference.lung_shares import lung_shares
+from pneumo_ad.inference.predictor import Calibration, Prediction
+from pneumo_ad.inference.radiographs import Loaded
+from pneumo_ad.inference.reconstruct import reconstructed
+from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.lungs.fields import AutoFields, FileFields
+from pneumo_ad.lungs.segmenter import WEIGHTS
+from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
+from pneumo_ad.runs.check_options import check_options
+from pneumo_ad.runs.checkpoints import weights_digest
+from pneumo_ad.runs.dot_hydra import CONFIG
+from pneumo_ad.runs.past import as_first_known
+from pneumo_ad.runs.run import Run, explained, named
+from pneumo_ad.runs.scorer import scoring_of
+
+log = logging.getLogger(__name__)
+
+# Radiographs tell how others are fitted and cut; no file of the run's own data is needed for that.
+_NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
+
+
+class RunPredictor:
+    """See `Predictor`.
+
+    Args:
+        run: From `load_run`. Scores of its held-out validation patients are read from the run folder, or made from its
+            own data where they are at hand.
+    """
+
+    def __init__(self, run: Run) -> None:
+        with explained(run.folder, ConfigError), named(run.folder / CONFIG, ConfigError):
+            check_options(run.config)
+        data = run.some_radiographs(_NO_DATA)
+        self.grid, self.fit = data.grid, data.fit
+        self.view: str = data.view
+        self.scoring = scoring_of(run)
+        self.lungs, self.intensity = data.lungs, data.intensity
+        self.standard, self.notes = standard_of(run, self.scoring)
+        self.identity = _identity(run, self.standard)
+        if _measured_in_files(run, self.lungs):
+            self.notes.append(
+                "held-out normals of the run were measured inside lung masks of files, these radiographs inside fields "
+                "of the segmenter; lungs=segmenter measures both in the same way"
+            )
+
+    def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
+        """See `Predictor`."""
+        rows = np.arange(len(images))
+        fields = self.lungs.of_images(images, content)
+        loaded = Loaded(self.grid, self.view, self.intensity.of_images(images, fields, content), fields, content)
+        shares = lung_shares(loaded, rows)
+        maps = np.empty(images.shape, dtype=np.float32)
+        windows = np.empty(shares.shape, dtype=np.float32)
+        scores = np.empty(len(images))
+        for part in self.scoring(loaded, rows, None, maps=True, alone=True):
+            maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
+            scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
+        return Prediction.of(fields, maps, windows, scores, content, self.grid)
+
+    def reconstructed(
+        self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]] | None:
+        """What the net makes of one radiograph, and how far that is off; see `inference.reconstruct.reconstructed`.
+
+        Args:
+            image: (H, W) fitted grey levels.
+            field: (H, W) its lung field.
+            content: (H, W) of 0 and 1: what is radiograph and not padding.
+
+        Returns:
+            None where the net judges whole radiographs and reconstructs none.
+        """
+        if self.view != "patch":
+            return None
+        seen = self.intensity.of_images(image[None], field[None], content[None])[0]
+        return reconstructed(self.scoring, self.grid, seen)
+
+
+def _measured_in_files(run: Run, lungs: LungFields) -> bool:
+    """Whether the run's own radiographs have lung masks that it used; no, where they are not at hand to tell."""
+    if not isinstance(lungs, AutoFields):
+        return isinstance(lungs, FileFields)
+    try:
+        return bool((run.radiographs.table["lung"] != "").any())
+    except UserError:
+        return False
+
+
+def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
+    """What a run's held-out validation patients say of its score, and what they cannot say.
+
+    Args:
+        run: Opened.
+        scoring: Its own.
+    """
+    notes = []
+    try:
+        calibration = validation_scores(run, scoring)
+    except DamagedError:
+        raise
+    except DataError as reason:
+        log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
+        notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")
+        calibration = {}
+    thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
+    if calibration and "score" in unfitted:
+        notes.append(f"no kinds of window: {unfitted['score']}")
+    normal = calibration.get("score_normal_lung", np.zeros(0))
+    standard = Calibration(
+        score=type(run.module.score).__name__,
+        unit=scoring.unit,
+        normals=calibration.get("score_normal_images", np.zeros(0)),
+        false_alarm_rate=run.options.false_alarm_rate,
+        thresholds=thresholds.get("score"),
+        window_range=(float(np.median(normal)), float(np.quantile(normal, 0.99))) if len(normal) else (0.0, 1.0),
+    )
+    return standard, [*notes, *standard.limits]
+
+
+def _identity(run: Run, standard: Calibration) -> str:
+    options = run.options.changing("scores", "decisions")
+    if options["precision"] == "float32":
+        del options["precision"]  # which earlier versions did not look at
+    parts = as_first_known([*options.values()])
+    digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
+    digest.update(weights_digest(run.module.net).encode())
+    digest.update(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)).encode())
+    digest.update(np.sort(standard.normals).tobytes())
+    return digest.hexdigest()[:16]

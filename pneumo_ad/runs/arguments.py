@@ -1,0 +1,283 @@
+"""`key=value`, as typed: the keys of a command and their types, and the overrides that go on to a config.
+
+What is typed is taken as typed: of a key of the command's own as plain text, of an override in Hydra's grammar, or in
+quotes where that grammar has no place for it. Of a key that is typed twice the last counts. Nothing heavy is imported
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pneumo_ad.errors import ConfigError, did_you_mean
+from pneumo_ad.runs.grammar import for_hydra
+from pneumo_ad.saved import is_there
+
+Reader = Callable[[str], Any]  # text -> value; a ValueError says what is expected
+
+
+def expanded(text: str) -> str:
+    """Text, with `~` and `~user` at its beginning replaced: the shell does not, after a `=`.
+
+    Raises:
+        ConfigError: Nobody of that name has a home here.
+    """
+    try:
+        return str(Path(text).expanduser()) if text.startswith("~") else text
+    except RuntimeError:
+        raise ConfigError(f"{text} begins with the home of nobody who is known here") from None
+
+
+def path(text: str) -> Path:
+    """A file or folder."""
+    return Path(expanded(text))
+
+
+def switch(text: str) -> bool:
+    """`true` or `false`, in whatever case."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text.lower() == "true"
+
+
+def whole(text: str) -> int:
+    """A whole number, at least 1."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError("a whole number, at least 1")
+    return int(text)
+
+
+def one_of(*choices: str) -> Reader:
+    """A reader that takes one of some words.
+
+    Args:
+        choices: The words.
+    """
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{', '.join(choices[:-1])} or {choices[-1]}")
+        return text
+
+    return read
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a command's own.
+
+    Attributes:
+        name: Left of the `=`.
+        help: What the usage text says of it.
+        shows: Right of the `=` in the usage text.
+        read: Text to value.
+        default: Where it was not given, or given empty.
+        measures: Whether what is measured depends on it, so that it belongs to the name of a folder of results.
+        missing: What is said where it was not given; empty where it need not be.
+    """
+
+    name: str
+    help: str = ""
+    shows: str = ""
+    read: Reader = str
+    default: Any = None
+    measures: bool = False
+    missing: str = ""
+
+
+RUN = Key(
+    "run",
+    "a folder written by `pneumo-ad train`",
+    "RUN",
+    path,
+    missing="run=RUN_FOLDER must be given: run=runs/paper/2026-01-31_12-00-00",
+)
+SUBSET = Key(
+    "subset",
+    "train, val, test or all (default: test; all where the data are others)",
+    "SPLIT",
+    one_of("train", "val", "test", "all"),
+    measures=True,
+)
+CHECKPOINT = Key("checkpoint", "best (default), last, or a file", "NAME", expanded, "best", measures=True)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a command was given.
+
+    Attributes:
+        own: The values of its own keys.
+        overrides: Of a config, in Hydra's grammar.
+        changes: The overrides, and as typed those of its own keys that what is measured depends on.
+        names: What was typed without a key.
+    """
+
+    own: Mapping[str, Any]
+    overrides: list[str]
+    changes: list[str]
+    names: list[str]
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a key of the command's own."""
+        return self.own[name]
+
+
+def as_typed(arguments: str | Sequence[str], keywords: Mapping[str, object]) -> list[str]:
+    """The arguments of a command from those of a call in Python.
+
+    Args:
+        arguments: As on the command line; one may stand alone.
+        keywords: Further ones, key -> value.
+
+    >>> as_typed(["stride=4"], {"run": Path("runs/x"), "report": True, "subset": None, "data.root": "/a"})
+    ['stride=4', 'run=runs/x', 'report=true', 'subset=null', 'data.root=/a']
+    """
+    words = {True: "true", False: "false", None: "null"}
+    alone = [arguments] if isinstance(arguments, str) else [str(one) for one in arguments]
+    plain = ((key, words[one] if isinstance(one, bool | None) else one) for key, one in keywords.items())
+    return [*alone, *(f"{key}={value}" for key, value in plain)]
+
+
+def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = False) -> Arguments:
+    """Part what was typed; what must be given is asked for by `check_given`.
+
+    Args:
+        arguments: As typed.
+        keys: Those of the command's own.
+        takes_names: Whether it takes arguments without a key; a folder may then have a `=` in its name.
+
+    Raises:
+        ConfigError: A value that a key does not take; an argument without a `=`.
+
+    >>> given = parse(["run=r", "output=a=b [c], d", "stride=4"], [RUN, Key("output", read=path)])
+    >>> given["output"].name, given.overrides
+    ('a=b [c], d', ['stride=4'])
+    """
+    known = {key.name: key for key in keys}
+    own = {key.name: key.default for key in keys}
+    overrides, changes, names = [], [], []
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if equals and name in known:
+            own[name] = _read(known[name], text)
+            changes += [argument] if known[name].measures else []
+        elif takes_names and (Path(argument).is_dir() or not (equals or argument.startswith("-"))):
+            names.append(argument)
+        elif not equals and not argument.startswith("~"):
+            raise ConfigError(f"{argument} is not known; expected KEY=VALUE{_meant(argument, known)}")
+        else:
+            overrides.append(for_hydra(argument))
+            changes.append(overrides[-1])
+    return Arguments(own, overrides, changes, names)
+
+
+def check_given(given: Arguments, keys: Iterable[Key]) -> None:
+    """See that what must be given was.
+
+    Args:
+        given: What a command was given.
+        keys: Those of the command's own.
+
+    Raises:
+        ConfigError: One of them was not.
+    """
+    for key in keys:
+        if key.missing and not given[key.name]:
+            raise ConfigError(key.missing)
+
+
+def _read(key: Key, text: str) -> Any:
+    if not text:
+        return key.default
+    try:
+        return key.read(text)
+    except ConfigError as reason:
+        raise ConfigError(f"{key.name}={reason}") from None
+    except ValueError as reason:
+        raise ConfigError(f"{key.name}={text} is not known; expected {reason}") from None
+
+
+def _meant(argument: str, known: Iterable[str]) -> str:
+    """A path without a key is most often the run; a key without a value is a switch."""
+    if is_there(Path(expanded(argument))) and "run" in known:
+        return f"; did you mean run={argument}?"
+    return did_you_mean(argument, [f"{name}=..." for name in known])
+
+
+@cache
+def choices(group: str) -> list[str]:
+    """The choices of a config group, sorted; none where there is no such group.
+
+    Args:
+        group: A folder of `pneumo_ad.conf`.
+    """
+    folder = files("pneumo_ad.conf") / group
+    found = (entry.name for entry in folder.iterdir()) if group.isidentifier() and folder.is_dir() else ()
+    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+
+
+@cache
+def _keys_of(config_name: str) -> frozenset[str]:
+    """Top-level keys of a config of `pneumo_ad.conf`, and its groups, without composing it."""
+    import yaml  # type: ignore[import-untyped]
+
+    found = yaml.safe_load((files("pneumo_ad.conf") / f"{config_name}.yaml").read_text())
+    groups = {str(key).removeprefix("override ") for entry in found["defaults"] if entry != "_self_" for key in entry}
+    return frozenset({*found, *groups} - {"defaults"})
+
+
+def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str, folder: Path | None = None) -> None:
+    """See that each override is of a key that the config has.
+
+    Args:
+        overrides: In Hydra's grammar.
+        keys: Those of the command's own, which may have been meant.
+        config_name: The config that is changed; empty where there is none.
+        folder: A run folder, or that of a sweep: the user's own yaml may have added keys and groups.
+
+    Raises:
+        ConfigError: Names the key and what is nearest to it, or what took the place of one that is gone.
+    """
+    known = _keys_of(config_name) if config_name else frozenset()
+    strange = {
+        one: top for one in overrides if (top := _top(one)) not in known and not top.startswith(("+", "~", "hydra"))
+    }
+    if not strange:
+        return
+    from pneumo_ad.runs.past import check_dropped
+
+    check_dropped(one.partition("=")[0] for one in strange)
+    if folder is not None:
+        known |= _keys_of_run(folder, strange.values())
+    for one, top in strange.items():
+        if top not in known and not any(_top(other) == "hydra" for other in overrides):  # which may add places of yaml
+            near = did_you_mean(top, {*known, *(key.name for key in keys)})
+            own = " ".join(f"{key.name}={key.shows}" for key in keys)
+            beside = "; --help lists the keys" if config_name else f"; expected {own}"
+            raise ConfigError(f"{one} is not known{near or beside}")
+
+
+def _keys_of_run(folder: Path, asked: Iterable[str]) -> set[str]:
+    """Keys of a run's saved config, and those of some names that are groups of its own places of yaml."""
+    from pneumo_ad.runs.dot_hydra import CONFIG, read_config
+    from pneumo_ad.runs.search_path import saved_search_path
+
+    if not is_there(folder / CONFIG):  # runs of a sweep lie below it
+        found = next(folder.rglob(str(CONFIG)), None) if folder.is_dir() else None
+        return _keys_of_run(found.parents[1], asked) if found else set()
+    known = {str(key) for key in read_config(folder)}
+    if (left := set(asked) - known) and (places := saved_search_path(folder)):
+        from pneumo_ad.runs.compose import groups_among  # Lightning comes with it
+
+        known |= groups_among(left, places)
+    return known
+
+
+def _top(override: str) -> str:
+    return override.partition("=")[0].partition("@")[0].split(".")[0]

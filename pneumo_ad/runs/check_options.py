@@ -1,0 +1,61 @@
+"""Whether what a config asks of scoring and of decisions can be, before hours of work."""
+
+from __future__ import annotations
+
+import logging
+
+from omegaconf import DictConfig
+
+from pneumo_ad.data.fit import sides
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.patches import PatchGrid
+from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.device import device_of
+from pneumo_ad.runs.evaluated_rows import SUBSETS
+from pneumo_ad.runs.evaluation_options import EvaluationOptions
+
+log = logging.getLogger(__name__)
+
+
+def check_evaluation(config: DictConfig) -> None:
+    """See that what is asked of an evaluation can be done, before hours of training.
+
+    Args:
+        config: Of the training.
+
+    Raises:
+        ConfigError: An unknown split; else see `check_options`.
+    """
+    if config.evaluate and config.evaluate not in SUBSETS:
+        raise ConfigError(f"evaluate={config.evaluate} is not known; expected {', '.join(SUBSETS)}; null for none")
+    if not config.evaluate:
+        EvaluationOptions.of(config)
+        return
+    check_options(config)
+
+
+def check_options(config: DictConfig) -> None:
+    """See that scoring and decisions can be what a config asks for.
+
+    Args:
+        config: Of a run.
+
+    Raises:
+        ConfigError: An option that cannot be, a threshold or aggregate that cannot be made, or no such device.
+    """
+    options = EvaluationOptions.of(config)
+    if options.scoring == "dense" and options.view == "image":
+        log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
+    windows_of(options).thinned(options.kept_windows)
+    device_of(config.trainer)
+    build(config.threshold)
+    build(config.aggregate)
+
+
+def windows_of(options: EvaluationOptions) -> PatchGrid:
+    """The windows of a radiograph, which need not be at hand.
+
+    Args:
+        options: Of an evaluation.
+    """
+    return PatchGrid(sides(options.image_size), options.patch, options.stride, options.cover)

@@ -1,0 +1,82 @@
+"""A command of `pneumo-ad`: what it says of itself, and the keys that it takes. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import wrap
+
+from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, parse
+
+_COLUMN = 23  # where the words on a key begin
+_OPTION_COLUMN = 29  # where those on an option of a config do
+_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the `COMMAND` of its file, whose name it has, with `-` for `_`.
+
+    Attributes:
+        section: Where the overview lists it: train, look or use.
+        place: Its place there.
+        summary: What the overview says of it.
+        example: What it is called with, in the overview.
+        run: Does it, given the arguments as typed.
+        usage: What `--help` prints: `{keys}` becomes the table of keys, `{data}` the choices of the group `data`. Empty
+            where Hydra explains the command, by `hydra.help` in its yaml.
+        keys: Those of its own; other `key=value` are overrides of `config`.
+        config: The config of `pneumo_ad.conf` that overrides change.
+        alone: Whether it does something without any argument.
+    """
+
+    section: str
+    place: int
+    summary: str
+    example: str
+    run: Callable[[list[str]], None]
+    usage: str = ""
+    keys: tuple[Key, ...] = ()
+    config: str = ""
+    alone: bool = False
+
+    def help(self) -> str:
+        """The usage text, filled in."""
+        return self.usage.format_map(_Filled(keys="\n".join(map(_row, self.keys))))
+
+    def parse(
+        self, arguments: str | Sequence[str], keywords: Mapping[str, object] | None = None, takes_names: bool = False
+    ) -> Arguments:
+        """Part what the command was given.
+
+        Args:
+            arguments: As typed.
+            keywords: Further ones, of a call in Python.
+            takes_names: See `arguments.parse`.
+
+        Raises:
+            ConfigError: A key that is not known, or that is missing, or a value that it does not take.
+        """
+        own = {key.name for key in self.keys}
+        further = {key: one for key, one in (keywords or {}).items() if one is not None or key not in own}
+        given = parse(as_typed(arguments, further), self.keys, takes_names)
+        where = given.own.get("run") or next((Path(name) for name in given.names), None)
+        check_known(given.overrides, self.keys, self.config, where)  # first: a key that is missing may be mistyped
+        check_given(given, self.keys)
+        return given
+
+
+class _Filled(dict[str, str]):
+    def __missing__(self, group: str) -> str:
+        return ("\n" + " " * _OPTION_COLUMN).join(wrap(", ".join(choices(group)), _WIDTH - _OPTION_COLUMN))
+
+
+def _row(key: Key) -> str:
+    return f"  {key.name}={key.shows}".ljust(_COLUMN) + key.help.replace("\n", "\n" + " " * _COLUMN)
+
+
+def log_plainly() -> None:
+    """Print what is logged from here on, without time and level."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")

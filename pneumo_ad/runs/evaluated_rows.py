@@ -1,0 +1,52 @@
+"""Which radiographs an evaluation is of."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.runs.run import Run
+from pneumo_ad.runs.split import read_split
+
+log = logging.getLogger(__name__)
+
+SUBSETS = ("train", "val", "test", "all")
+
+
+def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int64], str, int]:
+    """Rows of the store to evaluate, the name of their split, and how many were left out.
+
+    On other data than the run's own, patients whom training or validation saw are left out, and counted.
+
+    Raises:
+        ConfigError: An unknown subset.
+        DataError: Nothing is left.
+    """
+    subset = subset or ("all" if run.data_changed else "test")
+    if subset not in SUBSETS:
+        raise ConfigError(f"subset={subset} is not known; expected train, val, test or all")
+    rows = run.radiographs.rows(None if subset == "all" else subset)
+    seen = 0
+    if run.data_changed and (own := read_split(run.folder)) is not None:
+        known = set(own.loc[own["split"].isin(("train", "val")), "patient"])
+        new = ~run.radiographs.store.table["patient"].iloc[rows].isin(known).to_numpy()
+        seen = int((~new).sum())
+        if seen:
+            one = run.radiographs.store.table.iloc[rows[~new][0]]
+            told = (
+                f"{seen} of {len(rows)} radiographs are of patients of the same name as some whom the run saw in "
+                f"training, for example {one['image']} of patient {one['patient']}"
+            )
+            if seen == len(rows):
+                raise DataError(
+                    f"nothing to evaluate: {told}. Where they are other people, name the patients in a csv with "
+                    "columns image and patient: data.csv=FILE of data=folder, data.index=FILE of data=masks"
+                )
+            log.warning("%s; they are left out", told)
+        rows = rows[new]
+    if not len(rows):
+        raise DataError(f"nothing to evaluate: no radiograph in subset={subset}")
+    return rows, subset, seen

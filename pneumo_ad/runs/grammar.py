@@ -1,0 +1,74 @@
+"""Overrides in Hydra's grammar: what needs quotes there, and what Hydra has against them, in a line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from pneumo_ad.errors import ConfigError, did_you_mean
+
+
+def quoted(override: str) -> str:
+    r"""An override whose value Hydra takes as it stands.
+
+    >>> print(quoted("data.root=/my data (1)/x=y"), quoted('a="b"'))
+    data.root="/my data (1)/x=y" a="\"b\""
+    """
+    key, _, value = override.partition("=")
+    doubled = re.sub(r'\\+(?="|\Z)', lambda found: 2 * found.group(), value)  # elsewhere a backslash is one
+    return f'{key}="' + doubled.replace('"', '\\"') + '"'
+
+
+def for_hydra(override: str) -> str:
+    """An override as Hydra takes it: as typed, or in quotes where a plain word is none of its grammar.
+
+    Raises:
+        ConfigError: What may be meant as a list, a mapping, in quotes or as several values, and is ill-formed; says
+            how to quote it.
+
+    >>> for_hydra("data.root=/my data (1)/x"), for_hydra("logger=[csv,wandb]"), for_hydra("stride=4")
+    ('data.root="/my data (1)/x"', 'logger=[csv,wandb]', 'stride=4')
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = override.partition("=")
+    parser = OverridesParser.create()
+    try:
+        parser.parse_overrides([override])
+        return override
+    except HydraException:
+        if not equals:
+            raise ConfigError(f"{override} is not known; expected KEY=VALUE") from None
+    in_quotes = quoted(override)
+    try:
+        parser.parse_overrides([in_quotes])
+    except HydraException:
+        raise ConfigError(f"{override}: {key!r} is no key") from None
+    if value.startswith(("[", "{", "'", '"')) or "," in value:
+        raise ConfigError(f"{override}: cannot be read; as plain text {key} takes {shlex.quote(in_quotes)}")
+    return in_quotes
+
+
+def hydra_words(reason: Exception) -> str:
+    """What Hydra has against overrides, in a line: what came, and what is nearest to it.
+
+    Args:
+        reason: Raised by Hydra or OmegaConf.
+    """
+    if isinstance(override := getattr(reason, "override", None), str) and "=" not in override:
+        return f"{override} is not known; expected KEY=VALUE"
+    words = " ".join(line.strip() for line in str(reason).partition("\nConfig search path")[0].splitlines())
+    if options := getattr(reason, "options", None):  # of a group
+        group, _, name = str(getattr(reason, "missing_cfg_file", "")).rpartition("/")
+        return f"{group}={name} is not known{did_you_mean(name, options)} There are {', '.join(sorted(options))}"
+    cause = reason if hasattr(reason, "full_key") else reason.__cause__
+    parent = getattr(cause, "parent_node", None)
+    if parent is not None and "is not in struct" in str(cause):
+        above, _, name = str(cause.full_key).rpartition(".")  # type: ignore[union-attr]
+        near = did_you_mean(name, [str(key) for key in parent])
+        return f"{cause.full_key} is not known{near.replace('mean ', f'mean {above}.') if above else near}"  # type: ignore[union-attr]
+    if words.startswith("Ambiguous value for argument"):
+        override = words.split("'")[1]
+        return f"{override}: several values need -m, which sweeps; as one: {shlex.quote(quoted(override))}"
+    return words

@@ -1,0 +1,225 @@
+"""A search over the space of a recipe: Optuna chooses what to try next.
+
+The study lies in a file beside its runs: the same command goes on with it, and started several times it has several
+workers. Hydra's Optuna sweeper is not used: it is bound to a version whose storage no longer works.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from pneumo_ad.errors import ConfigError, DamagedError, DataError
+from pneumo_ad.runs.record import status
+from pneumo_ad.runs.sweeps import folder_name
+from pneumo_ad.saved import GIB, in_a_line, is_there, opened
+
+log = logging.getLogger(__name__)
+
+Trial = Callable[[Sequence[str], Path, str], float | str]  # overrides, folder, metric
+
+_HOPELESS = 3  # trials that fail one after the other, the first ones of a worker: then it is not the parameters
+
+
+def search(config: DictConfig, overrides: Sequence[str], train: Trial) -> Path:
+    """Try until `tune.trials` have ended, this worker's and the others'.
+
+    Args:
+        config: Of a recipe with `tune`.
+        overrides: Those that it was composed of.
+        train: Makes a run in a folder, and gives a metric of it, or the reason why there is none.
+
+    Returns:
+        The folder of the study: `study.db` and a run folder for each trial.
+
+    Raises:
+        ConfigError: No recipe with `tune`, or a space that cannot be searched.
+        DataError: The first trials all failed; gives the reason of the last.
+    """
+    wanted = _checked(config)
+    space = distributions(OmegaConf.to_container(wanted.space))
+    fixed = [one for one in overrides if not one.startswith(("experiment=", "name=", "tune.trials="))]
+    folder = Path("sweeps") / config.name / (folder_name(fixed) if fixed else "default")
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = _open_study(folder / "study.db", config.name, wanted.direction)
+    _keep_question(study, {"metric": wanted.metric, "direction": wanted.direction, "space": space}, folder)
+    worker = folder / "workers" / uuid.uuid4().hex
+    worker.parent.mkdir(exist_ok=True)
+    with FileLock(worker):  # held as long as this process lives: by it the others see that its trial goes on
+        _work(study, wanted, space, list(overrides), folder, worker.name, train)
+    _report(study, wanted, folder)
+    return folder
+
+
+def _open_study(file: Path, name: str, direction: Any) -> optuna.Study:
+    """The study of a file, begun where there is none.
+
+    Raises:
+        DamagedError: Something else lies there.
+    """
+    if is_there(file):
+        with opened(file, 64 * GIB):
+            pass
+    try:
+        return optuna.create_study(
+            storage=f"sqlite:///{file}", study_name=name, direction=direction, load_if_exists=True
+        )
+    except Exception as reason:  # Optuna passes on whatever SQLAlchemy raises
+        raise DamagedError(f"{file}: no study that Optuna can go on with ({in_a_line(reason)})") from reason
+
+
+def _checked(config: DictConfig) -> DictConfig:
+    """The `tune` of a config."""
+    if config.tune is None:
+        raise ConfigError("nothing says what to tune: take a recipe that does (experiment=hpo_unet), or write `tune:`")
+    if config.evaluate != "val":
+        raise ConfigError(f"evaluate={config.evaluate}: a search chooses on validation, evaluate=val")
+    if config.tune.direction not in ("maximize", "minimize"):
+        raise ConfigError(f"tune.direction={config.tune.direction} is not known; expected maximize or minimize")
+    if not isinstance(config.tune.trials, int) or config.tune.trials < 1:
+        raise ConfigError(f"tune.trials={config.tune.trials} must be a whole number, at least 1")
+    return config.tune
+
+
+def _keep_question(study: optuna.Study, asked: dict[str, Any], folder: Path) -> None:
+    """A study answers one question: with another metric or space its values would not compare."""
+    now = {key: repr(value) for key, value in asked.items()}
+    before = study.user_attrs.get("asked")
+    if before is not None and not isinstance(before, dict):
+        raise DamagedError(f"{folder / 'study.db'}: what was asked is {str(before)[:40]!r}, expected a mapping")
+    if before is None:
+        study.set_user_attr("asked", now)
+    elif before != now:
+        changed = "; ".join(f"{key}: {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key])
+        raise ConfigError(
+            f"{folder} holds a search with other settings ({changed}); give this one its own name: name=..."
+        )
+
+
+def distributions(space: Any, prefix: str = "") -> dict[str, BaseDistribution]:
+    """What may be chosen, by dotted key.
+
+    Args:
+        space: Nested as the config is. A list is a choice; `low` and `high` are a range, of whole numbers where both
+            are; `log: true` for a log scale.
+        prefix: Dotted key of `space`.
+
+    Raises:
+        ConfigError: None of these; names the key.
+
+    >>> distributions({"net": {"width": [8, 16]}})
+    {'net.width': CategoricalDistribution(choices=(8, 16))}
+    """
+    try:
+        if isinstance(space, list):
+            return {prefix: CategoricalDistribution(space)}
+        if "low" in space or "high" in space:
+            whole = isinstance(space["low"], int) and isinstance(space["high"], int)
+            return {prefix: (IntDistribution if whole else FloatDistribution)(**space)}
+        nested = (distributions(node, f"{prefix}.{key}".strip(".")) for key, node in space.items())
+        return {key: one for part in nested for key, one in part.items()}
+    except (TypeError, KeyError, ValueError, AttributeError) as reason:
+        raise ConfigError(
+            f"tune.space.{prefix}={space}: expected a list of choices, or low and high (and log: true) ({reason})"
+        ) from reason
+
+
+def _work(
+    study: optuna.Study,
+    wanted: DictConfig,
+    space: Mapping[str, BaseDistribution],
+    overrides: list[str],
+    folder: Path,
+    worker: str,
+    train: Trial,
+) -> None:
+    failed, works = 0, False
+    while True:
+        with FileLock(folder / ".ask"):  # one worker at a time: nobody takes over or asks what another is about to
+            _take_over(study, folder)
+            ended = _ended(study)
+            going_on = len(study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
+            if ended + going_on >= wanted.trials:
+                break
+            # A seed of its own for each trial: several workers with one seed would all try the same.
+            study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
+            trial = study.ask(dict(space))
+            chosen = [f"{key}={'null' if value is None else value}" for key, value in trial.params.items()]
+            run = folder / folder_name(chosen)
+            twin = status(run).word == "running"  # in a small space another worker is at the same
+            trial.set_user_attr("worker", worker)
+            trial.set_user_attr("folder", run.name)
+            if twin:
+                study.tell(trial, state=TrialState.PRUNED)
+        if twin:
+            time.sleep(1)
+            continue
+        log.info("trial %d (%d of %d ended): %s", trial.number, ended, wanted.trials, run.name)
+        value = train([*overrides, *chosen, f"hydra.run.dir='{run}'", "hydra.mode=RUN"], run, wanted.metric)
+        if isinstance(value, float):
+            study.tell(trial, value)
+            works = True
+            log.info("  %s = %.4f", wanted.metric, value)
+            continue
+        trial.set_user_attr("reason", value)
+        study.tell(trial, state=TrialState.FAIL)
+        failed += 1
+        log.warning("  failed: %s", value)
+        if failed >= _HOPELESS and not works:
+            raise DataError(f"the first {failed} trials failed; the last: {value}")
+
+
+def _ended(study: optuna.Study) -> int:
+    """Trials that were tried to their end, well or not."""
+    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.FAIL])
+    return sum(trial.number not in _taken_over(study) for trial in trials)
+
+
+def _taken_over(study: optuna.Study) -> list[int]:
+    return study.user_attrs.get("taken_over", [])
+
+
+def _take_over(study: optuna.Study, folder: Path) -> None:
+    """Trials of workers that were killed are asked again; their runs go on where they stopped."""
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        if _alive(trial, folder):
+            continue
+        log.info("trial %d was killed; it goes on", trial.number)
+        study.enqueue_trial(trial.params)
+        study.set_user_attr("taken_over", [*_taken_over(study), trial.number])
+        study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _alive(trial: FrozenTrial, folder: Path) -> bool:
+    """Whether its worker is there; one that died between asking and noting its name left none."""
+    try:
+        with FileLock(folder / "workers" / trial.user_attrs.get("worker", "nobody"), timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _report(study: optuna.Study, wanted: DictConfig, folder: Path) -> None:
+    if not study.get_trials(states=[TrialState.COMPLETE]):
+        raise DataError(f"all {_ended(study)} trials failed; the last: {study.trials[-1].user_attrs.get('reason')}")
+    best = study.best_trial
+    run = folder / str(best.user_attrs.get("folder"))
+    print(f"best of {_ended(study)} trials, {wanted.metric} = {best.value:.4f}: {best.params}")
+    print(f"measured on validation, where it was chosen; on the test split: pneumo-ad evaluate 'run={run}' subset=test")
+    print(f"leaderboard: pneumo-ad compare {folder}")

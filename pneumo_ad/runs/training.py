@@ -1,0 +1,191 @@
+"""A run trained: what its config describes built and tried out, the radiographs made ready, the fit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig
+
+from pneumo_ad.audit.duplicates import warn_of_copies
+from pneumo_ad.callbacks import StopAtDivergence
+from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.data.radiographs import Radiographs
+from pneumo_ad.errors import ConfigError, DamagedError, UserError
+from pneumo_ad.inference import check_dense
+from pneumo_ad.inference.receptive_field import check_side
+from pneumo_ad.modules.base import NetModule
+from pneumo_ad.nets.compilation import compile_net
+from pneumo_ad.nets.finite import check_weights
+from pneumo_ad.runs.checkpoints import read_checkpoint
+from pneumo_ad.runs.compose import build, build_all
+from pneumo_ad.runs.jobs import INTERRUPTED
+from pneumo_ad.runs.origin import Origin, keep_contents
+from pneumo_ad.runs.record import update_run_json
+from pneumo_ad.runs.split import keep_split, write_split
+from pneumo_ad.runs.tracking import log_config
+from pneumo_ad.saved import in_a_line, is_there
+
+log = logging.getLogger(__name__)
+
+
+def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
+    """Data and module; a seed gives the same weights, and a run that goes on has the split that it began with."""
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    origin = Origin(config, Path(config.run_dir))
+    datamodule: PatchDataModule = origin.datamodule()
+    keep_split(datamodule.radiographs, origin.folder)
+    origin.compare_with_earlier(datamodule.radiographs.table, config)
+    with origin.explained():
+        return datamodule, build(origin.located.module)
+
+
+def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule, loggers: Sequence[Logger]) -> None:
+    """Train in this process, which may be one of several; the loggers stay open for what comes after.
+
+    Args:
+        config: The composed config.
+        datamodule: The radiographs, dealt to splits.
+        module: What is trained.
+        loggers: The run's.
+
+    Raises:
+        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
+    """
+    run_dir = Path(config.run_dir)
+    trainer: L.Trainer = build(
+        config.trainer,
+        callbacks=build_all(config.callbacks),
+        logger=list(loggers),
+        reload_dataloaders_every_n_epochs=int(datamodule.augment is not None),
+    )
+    log_config(config, loggers)
+    if config.compile:
+        compile_net(module.net, trainer.strategy.root_device)
+    go_on(trainer, module, datamodule, run_dir)
+    if trainer.is_global_zero:
+        update_run_json(
+            run_dir,
+            device=str(trainer.strategy.root_device),
+            processes=trainer.world_size,
+            threads=torch.get_num_threads(),
+            epochs=trainer.current_epoch,
+            steps=trainer.global_step,
+            parameters=sum(parameter.numel() for parameter in module.net.parameters()),
+        )
+
+
+def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule, run_dir: Path) -> None:
+    """Train, from the last checkpoint of a run folder on if there is one.
+
+    Args:
+        trainer: Lightning's.
+        module: What is trained.
+        datamodule: The radiographs, dealt to splits.
+        run_dir: The run folder.
+
+    Raises:
+        DamagedError: The checkpoint is none that the training can go on from.
+        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
+        DivergedError: The loss or the weights are no longer finite, or those of the last checkpoint are not.
+    """
+    last = run_dir / "checkpoints" / "last.ckpt"
+    going_on = is_there(last)
+    if going_on:
+        log.info("going on from %s", os.path.relpath(last))
+        check_weights(read_checkpoint(last)["state_dict"], module, last)
+    # First, before those that save, whatever callbacks were asked for.
+    trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
+    try:
+        trainer.fit(module, datamodule, ckpt_path=last if going_on else None, weights_only=True)
+    except SIGTERMException:
+        if trainer.is_global_zero:
+            log.warning("told to end; the same command, or resume=%s, goes on", os.path.relpath(run_dir))
+        raise SystemExit(INTERRUPTED) from None
+    except UserError:
+        raise
+    except Exception as reason:
+        if going_on and _restoring(reason):  # whatever it holds beside the weights can fail in any way
+            raise DamagedError(f"{last}: no training can go on from it ({in_a_line(reason)})") from reason
+        raise
+
+
+def _restoring(reason: Exception) -> bool:
+    """Whether an error came while Lightning put back what a checkpoint holds."""
+    files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(reason.__traceback__)}
+    return any(Path(file).name == "checkpoint_connector.py" for file in files)
+
+
+@torch.no_grad()
+def try_out(module: NetModule, data: Radiographs) -> None:
+    """See that the net takes a patch, or a radiograph, before any file is decoded.
+
+    Args:
+        module: What is trained.
+        data: Gives the sides.
+
+    Raises:
+        ConfigError: It does not; names the sides that work.
+    """
+    if module.view != data.view:
+        hint = " (experiment=feature_gaussian and experiment=opacity_detector set it)" if module.view == "image" else ""
+        raise ConfigError(f"{type(module).__name__} needs view={module.view}, got view={data.view}{hint}")
+    patch, halo = data.grid.patch, data.halo
+    if halo:
+        check_side(module.net, patch, halo)
+    side = patch + 2 * halo
+    module.eval()
+    module.try_out(torch.zeros(1, 1, *(data.grid.image_size if data.view == "image" else (side, side))))
+    module.train()
+
+
+def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
+    """See that dense scores would be those of windows; a run that has begun cannot change, and is trained.
+
+    Args:
+        module: What is trained.
+        data: Gives the sides.
+        begun: Whether the run has a checkpoint.
+
+    Raises:
+        ConfigError: They would not.
+    """
+    try:
+        check_dense(module.net, data.grid.patch, data.halo, data.grid.image_size)
+    except ConfigError as reason:
+        if not begun:
+            raise
+        log.warning("this run is trained, and can be evaluated with other options: %s", reason)
+
+
+def describe(data: Radiographs, run_dir: Path) -> None:
+    """Say what will be trained on, and keep the split and what the files hold with the run.
+
+    Args:
+        data: Prepared.
+        run_dir: The run folder.
+    """
+    table = data.store.table
+    keep_contents(data.store, run_dir)
+    write_split(table, run_dir)
+    update_run_json(run_dir, copies_across_splits=warn_of_copies(table))
+    patches = {split: len(data.normal_lung_patches(split)) for split in ("train", "val")}
+    normals = {split: len(data.rows(split, "normal")) for split in ("train", "val", "test")}
+    update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
+    log.info(
+        "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
+        len(table),
+        normals,
+        patches,
+        data.grid.patch,
+        data.grid.patch,
+        data.grid.stride,
+        len(data.grid),
+    )

@@ -1,0 +1,121 @@
+"""What holds for every command, found as the command line finds them."""
+
+import resource
+import subprocess
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from running import COMMAND, start
+
+from pneumo_ad import cli, commands
+from pneumo_ad.runs.arguments import choices
+
+FILES = sorted(file for file in Path(commands.__file__).parent.glob("*.py") if file.stem != "__init__")
+NAMES = [file.stem.replace("_", "-") for file in FILES]
+BY_HYDRA = [name for name in NAMES if not cli.command_of(name).usage]
+# A key that is nearly one that the command knows.
+NEARLY = {
+    "store": ("cleer=all", "clear"),
+    "download": ("outptu=x", "output"),
+    "audit": ("outptu=x", "output"),
+    "prepare": ("num_shard=2", "num_shards"),
+}
+
+
+def test_each_file_is_a_command_and_each_command_a_file():
+    assert sorted(cli.command_names()) == NAMES
+    assert len(NAMES) > 10
+
+
+def test_no_two_commands_stand_in_one_place():
+    places = [(cli.command_of(name).section, cli.command_of(name).place) for name in NAMES]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_overview_has_a_line_for_it(name):
+    command = cli.command_of(name)
+    (line,) = (line for line in cli.overview().splitlines() if line.startswith(f"    {name} "))
+    assert command.summary in line
+    assert command.example in line
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_HYDRA])
+def test_its_usage_lists_its_keys_and_the_choices_of_its_groups(name):
+    command = cli.command_of(name)
+    text = command.help()
+    assert text.startswith(f"pneumo-ad {name} ")
+    assert all(f"  {key.name}={key.shows}" in text and key.shows and key.help for key in command.keys)
+    assert "{" not in text.replace("{low:1,high:4}", "")
+    for group in ("data", "score"):
+        if f"{{{group}}}" in command.usage:
+            assert ", ".join(choices(group)) in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", BY_HYDRA)
+def test_hydra_explains_it_by_its_yaml(name):
+    file = Path(__file__).parents[2] / "conf" / f"{name.replace('-', '_')}.yaml"
+    header = OmegaConf.to_container(OmegaConf.load(file))["hydra"]["help"]["header"]
+    assert header.startswith(f"pneumo-ad {name} ")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_key_is_refused_with_the_nearest(name, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    command = cli.command_of(name)
+    override, near = NEARLY.get(name, ("trainr=cpu", "trainer"))
+    given = [f"{key.name}=x" for key in command.keys if key.missing]
+    assert start(name, *given, override) == 2
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if line.startswith("error: "))
+    key = override.partition("=")[0]
+    assert line in (f"error: {one} is not known; did you mean {near}?" for one in (key, override))
+    assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if cli.command_of(name).keys])
+def test_a_key_that_is_nearly_its_own_is_refused_with_it(name, capfd):
+    command = cli.command_of(name)
+    given = [f"{key.name}=x" for key in command.keys if key.missing]
+    for key in command.keys:
+        assert start(name, *given, f"{key.name}{key.name[-1]}=x") == 2
+        assert f"is not known; did you mean {key.name}?" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_HYDRA])
+def test_an_option_is_refused_as_no_key(name, capfd):
+    assert start(name, "--no-such-option") == 2
+    assert "error: --no-such-option is not known; expected KEY=VALUE" in capfd.readouterr().err
+
+
+def time_of_children():
+    """Seconds on a processor, which others that are at work beside do not add to."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_help_comes_in_under_a_second(name):
+    seconds = []
+    while not seconds or (min(seconds) > 1 and len(seconds) < 3):
+        before = time_of_children()
+        done = subprocess.run([*COMMAND, *name.split(), "--help"], capture_output=True, text=True)
+        seconds.append(time_of_children() - before)
+        assert done.returncode == 0, done.stderr
+    assert f"pneumo-ad {name}" in done.stdout
+    assert min(seconds) < 1
+
+
+def test_what_must_be_given_is_asked_for(capfd):
+    for name in NAMES:
+        for key in cli.command_of(name).keys:
+            if key.missing:
+                others = [f"{one.name}=x" for one in cli.command_of(name).keys if one.missing and one is not key]
+                assert start(name, *others, "output=" if key.name == "output" else "checkpoint=best") == 2
+                assert f"error: {key.missing}" in capfd.readouterr().err
+
+
+def test_a_folder_without_a_key_is_taken_for_the_run(tmp_path, capfd):
+    assert start("evaluate", tmp_path) == 2
+    assert f"error: {tmp_path} is not known; expected KEY=VALUE; did you mean run={tmp_path}?" in capfd.readouterr().err
