@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pneumo_ad.data.radiographs import Radiographs
 from tqdm.auto import tqdm
 
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.sources import chest_xray, masks, phantom
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.evaluation.evidence import gather_evidence
+from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.files import write_text
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NORMAL
@@ -30,7 +30,7 @@ from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, poi
 from pneumo_ad.metrics.proportion import share_with_interval
 from pneumo_ad.metrics.ranking import auroc, auroc_with_interval
 from pneumo_ad.metrics.shortcuts import pixel_shortcuts
-from pneumo_ad.prediction.opening import open_judge
+from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.runs.split import read_split
 
 TUBERCULOSIS = {"tuberculosis": "pneumonia"}
@@ -72,7 +72,7 @@ def measured(data: Radiographs, rows: npt.NDArray[np.int64], found: dict[str, An
         rows: (I,) of the store.
         found: See `found_by`.
     """
-    evidence = gather_evidence(data, rows)
+    evidence = gather_ground_truth(data, rows)
     window = np.concatenate([data.grid.window_means(found["maps"][i][None]) for i in range(len(rows))])
     scored = MeasuredScore(window, None, {i: found["maps"][i] for i in evidence.pixel_truth}, found["scores"])
     figures, _ = headline(evidence, scored, Questions.about(evidence))
@@ -167,7 +167,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"expected run=RUN output=DIR [only=SET,...], got {' '.join(arguments) or 'nothing'}")
     split = read_split(Path(given["run"]))
     seen = split[split["split"].isin(("train", "val"))]["image"].str.rpartition("/")[2] if split is not None else []
-    bench = Bench(open_judge(given["run"]), set(seen))
+    bench = Bench(open_predictor(given["run"]), set(seen))
     data = Path(os.environ.get("PNEUMO_AD_DATA", "/nonexistent"))
     wanted = given["only"].split(",") if "only" in given else list(SETS)
     missing = []

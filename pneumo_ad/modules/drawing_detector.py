@@ -55,7 +55,7 @@ class DrawingDetector(NetModule):
         one_cycle: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__(net, score if score is not None else OpacityChance())
+        super().__init__(net, score if score is not None else OpacityChance(), optimizer)
         if not isinstance(net, KindUNet):
             raise ConfigError(f"module=drawing_detector trains net=kind_unet, got {type(net).__name__}")
         if opacity_weight <= 0 or dice < 0:
@@ -63,12 +63,10 @@ class DrawingDetector(NetModule):
         if warm_start:
             begin_as_segmenter(net)
         self.drawing = drawing
-        self.optimizer_factory = optimizer
         self.dice = dice
         self.one_cycle = one_cycle
         self.seed = seed
-        self.register_buffer("weights", torch.ones(3), persistent=False)
-        self.weights[OPACITY] = opacity_weight
+        self.opacity_weight = opacity_weight
 
     def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
         # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
@@ -79,7 +77,9 @@ class DrawingDetector(NetModule):
         target = kinds_at_half_resolution(lung, drawn.mask)
         assert isinstance(self.net, KindUNet)
         logits = self.net.logits(drawn.x).float()
-        loss = F.cross_entropy(logits, target, self.weights)
+        weights = torch.ones(3, device=x.device)
+        weights[OPACITY] = self.opacity_weight
+        loss = F.cross_entropy(logits, target, weights)
         return loss + self.dice * dice_of_opacity(logits, target) if self.dice else loss
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
@@ -97,8 +97,8 @@ class DrawingDetector(NetModule):
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def] # noqa: ANN201 - Lightning's own type is a union of ten
         """What the factory makes of the net's parameters, its learning rate on one cycle where one is asked for."""
-        optimizer = self.optimizer_factory(self.net.parameters())
-        if not self.one_cycle:
+        optimizer = super().configure_optimizers()
+        if optimizer is None or not self.one_cycle:
             return optimizer
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
