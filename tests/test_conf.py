@@ -27,6 +27,7 @@ OFFERS = {
     "loss": ("forward",),
     "score": ("score", "residual_map"),
     "corruption": ("__call__",),
+    "drawing": ("__call__",),
     "threshold": ("fit",),
     "aggregate": ("__call__",),
     "optimizer": ("__call__",),
@@ -43,7 +44,9 @@ def data(monkeypatch):
 
 
 def composed(group, choice):
-    config = compose_config("train_lungs" if (group, choice) in LUNG_CHOICES else "train", [f"{group}={choice}"])
+    needed = ["module=drawing_detector"] if group == "drawing" else []  # the group comes with it
+    name = "train_lungs" if (group, choice) in LUNG_CHOICES else "train"
+    config = compose_config(name, [*needed, f"{group}={choice}"])
     config.run_dir = "run"
     return config
 
@@ -64,7 +67,7 @@ def test_the_globs_find_something():
 def test_every_choice_composes_and_all_its_values_resolve(group, choice):
     config = composed(group, choice)
     missing = OmegaConf.missing_keys(config)
-    assert missing <= {"data.root"}
+    assert missing <= {"data.root", "data.sources"}
     for key in missing:
         OmegaConf.update(config, key, "somewhere")
     OmegaConf.to_container(config, resolve=True)

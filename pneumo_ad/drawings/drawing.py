@@ -76,7 +76,7 @@ class Brush:
         columns = self.size[1] // 4
         down, right = chosen.div(columns, rounding_mode="floor"), chosen % columns
         shift = 4 * torch.rand((2, self.count, count), generator=self.generator, device=self.x.device)
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             ((4 * at + moved) / self.side)[:, :, None, None] for at, moved in zip((down, right), shift, strict=True)
         )
 
@@ -99,7 +99,12 @@ class Brush:
         return torch.sigmoid(beyond / self.between(0.01, 0.08))
 
     def clouds(self, least: int = 4, most: int = 12) -> Tensor:
-        """(B, 1, H, W) in [0, 1]: smooth noise above a level, more of it towards the base of the lung."""
+        """(B, 1, H, W) in [0, 1]: smooth noise above a level, more of it towards the base of the lung.
+
+        Args:
+            least: Cells a side, at least.
+            most: At most.
+        """
         field = self.smooth_noise(least, most) + self.between(0, 2) * (self.down - 0.5)
         return torch.sigmoid((field - self.between(0, 1.5)) / self.between(0.1, 0.5))
 

@@ -74,7 +74,7 @@ class DrawingDetector(NetModule):
         x, lung = to_unit(batch["patch"]), batch["lung"].float()
         generator = torch.Generator(device=x.device).manual_seed(int(state[0]))
         drawn = self.drawing(x, lung, generator)
-        target = kinds_at_half_resolution(lung, drawn.mask)
+        target = kinds_of_squares(lung, drawn.mask)
         assert isinstance(self.net, KindUNet)
         logits = self.net.logits(drawn.x).float()
         weights = torch.ones(3, device=x.device)
@@ -109,7 +109,7 @@ class DrawingDetector(NetModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def kinds_at_half_resolution(lung: Tensor, mask: Tensor) -> Tensor:
+def kinds_of_squares(lung: Tensor, mask: Tensor) -> Tensor:
     """What each 2 x 2 pixels are.
 
     Args:
