@@ -89,6 +89,6 @@ class Exposure:
         near, wide = blurred(x, 3), blurred(x, odd(0.02, brush.side))
         softer = (which < 0.4) * brush.between(0, 1)
         sharper = (which > 0.7) * brush.between(0, 1.2)
-        much = (which < 0.12).float()
+        much = (which < 0.06).float()
         x = x + softer * (torch.where(much > 0, wide, near) - x) - sharper * (near - x)
         return Drawn((x + brush.between(0, 0.025) * brush.noise()).clamp(0, 1), torch.zeros_like(x))

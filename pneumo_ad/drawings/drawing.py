@@ -105,7 +105,7 @@ class Brush:
             least: Cells a side, at least.
             most: At most.
         """
-        field = self.smooth_noise(least, most) + self.between(0, 2) * (self.down - 0.5)
+        field = self.smooth_noise(least, most) + self.between(-1, 2) * (self.down - 0.5)
         return torch.sigmoid((field - self.between(0, 1.5)) / self.between(0.1, 0.5))
 
     def field(self) -> Tensor:

@@ -124,11 +124,19 @@ def kinds_of_squares(lung: Tensor, mask: Tensor) -> Tensor:
 
 
 def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:
-    """One minus the soft Dice of opacity over a batch (Milletari et al. 2016, 3DV): a scalar in [0, 1].
+    """One minus the soft Dice of opacity (Milletari et al. 2016, 3DV), the mean over radiographs: in [0, 1].
+
+    Each radiograph counts alike, so that one with a few small spots weighs as much as one with a white lung; those
+    without opacity are left out, which the cross entropy has.
 
     Args:
         logits: (B, 3, H, W).
         target: (B, H, W) int64.
+
+    Returns:
+        A scalar; 0 where no radiograph has any opacity.
     """
-    chance, true = logits.softmax(dim=1)[:, OPACITY], (target == OPACITY).float()
-    return 1 - (2 * (chance * true).sum() + 1) / (chance.sum() + true.sum() + 1)
+    chance, true = logits.softmax(dim=1)[:, OPACITY].flatten(1), (target == OPACITY).float().flatten(1)
+    dice = (2 * (chance * true).sum(dim=1) + 1) / (chance.sum(dim=1) + true.sum(dim=1) + 1)
+    shown = true.amax(dim=1)
+    return ((1 - dice) * shown).sum() / shown.sum().clamp_min(1)

@@ -1,0 +1,114 @@
+"""The bench of detectors: what it says of one that knows the truth, of one that does not, and from end to end."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from running import start
+
+from pneumo_ad.data.sources import phantom
+from pneumo_ad.inference.predictor import Calibration, Prediction
+from pneumo_ad.labels import NORMAL
+from pneumo_ad.patches import PatchGrid
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "detection"
+GRID = PatchGrid((64, 64), 8, 5)
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import bench
+
+    return bench
+
+
+class Knowing:
+    """Judges by what a function says of a radiograph's place among all: an (H, W) map."""
+
+    grid, fit, view, notes, identity = GRID, "squash", "patch", (), "knowing"
+
+    def __init__(self, maps, normals):
+        self.maps = maps
+        self.standard = Calibration("map", "", np.asarray(normals), 0.05, None, (0.0, 1.0))
+
+    def __call__(self, images, content):
+        maps = np.stack([self.maps(image) for image in images]).astype(np.float32)
+        fields = np.ones(images.shape, dtype=np.uint8)
+        return Prediction.of(fields, maps, GRID.window_means(maps), maps.max(axis=(1, 2)), content, GRID)
+
+
+@pytest.fixture
+def set_(tmp_path, monkeypatch):
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "cache"))
+    return phantom(normal=12, pneumonia=12, size=96).assign(split="test")
+
+
+def test_who_knows_the_truth_is_right_everywhere_and_a_constant_is_at_chance(bench, set_):
+    blind = bench.Bench(Knowing(lambda image: np.zeros(image.shape), np.zeros(40)), set())
+    data = blind.open(set_)
+    rows = data.rows(None)
+    truth = {image.tobytes(): opacity for image, opacity in zip(data.store.images, data.store.opacity, strict=True)}
+    knowing = bench.Bench(Knowing(lambda image: truth[image.tobytes()], np.zeros(40)), set())
+    knowing.measure("all", data, rows)
+    blind.measure("all", data, rows)
+    right, chance = (pd.DataFrame(one.rows).set_index("by").loc["detector"] for one in (knowing, blind))
+    assert right["pixel/auroc_in_lung"] == right["pointing"] == right["image/auroc"] == 1
+    assert right["pixel/mean_per_image"] == 1
+    assert chance["pixel/auroc_in_lung"] == chance["image/auroc"] == 0.5
+    assert chance["pointing"] == pytest.approx(chance["pointing_chance"])
+    assert chance["pro_in_lung"] == pytest.approx(0.15, abs=0.02)
+
+
+def test_false_alarms_are_the_share_of_normals_above_the_held_out_ones(bench, set_):
+    normal = set_[set_["label"] == NORMAL]
+    held_out = np.linspace(0, 1, 99)
+    for grey, share in ((0.5, 0.0), (1.0, 1.0)):
+        one = bench.Bench(Knowing(lambda image, grey=grey: np.full(image.shape, grey * 1.01), held_out), set())
+        data = one.open(normal)
+        one.false_alarms("normals", data, data.rows(None))
+        assert one.rows[0]["false_alarms"] == share
+    few = bench.Bench(Knowing(lambda image: np.zeros(image.shape), np.zeros(3)), set())
+    few.false_alarms("normals", data, data.rows(None))
+    assert "19 held-out normals" in few.rows[0]["left_out"]
+
+
+def test_radiographs_that_were_trained_on_are_left_out(bench, set_):
+    one = bench.Bench(Knowing(lambda image: np.zeros(image.shape), np.zeros(40)), {set_["image"][0], set_["image"][5]})
+    data = one.open(set_)
+    left = data.store.table["image"].iloc[one.unseen(data, data.rows(None))]
+    assert set(set_["image"]) - set(left) == {set_["image"][0], set_["image"][5]}
+
+
+def test_strata_of_sharpness_hide_what_sharpness_tells(bench, set_):
+    one = bench.Bench(Knowing(lambda image: np.zeros(image.shape), np.zeros(40)), set())
+    data = one.open(set_)
+    rows = data.rows(None)
+    constant = SimpleNamespace(scores=np.zeros(len(rows)))
+    one.strata(data, np.repeat(rows, 5), np.repeat(constant.scores, 5))
+    assert one.rows[-1]["image/auroc"] == 0.5
+
+
+@pytest.mark.parametrize("words", [[], ["run=r"], ["run=r", "output=o", "ruin=x"]])
+def test_what_it_was_given_is_checked(bench, words):
+    with pytest.raises(bench.ConfigError, match="expected run=RUN output=DIR"):
+        bench.main(words)
+
+
+def test_without_sets_drawn_radiographs_are_measured(bench, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PNEUMO_AD_DATA", str(tmp_path / "nothing"))
+    assert start(
+        "train", "experiment=detector", "data=phantom", "data.normal=24", "data.pneumonia=8", "data.size=96",
+        "image_size=64", "patch=8", "stride=8", "net.width=4", "net.depth=2", "trainer=cpu", "trainer.max_epochs=1",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ) == 0  # fmt: skip
+    bench.main([f"run={tmp_path / 'run'}", f"output={tmp_path / 'out'}"])
+    table = pd.read_csv(tmp_path / "out" / "bench.csv")
+    assert table["set"].tolist() == ["phantoms", "phantoms"]
+    assert table["by"].tolist() == ["detector", "brightness"]
+    told = capsys.readouterr().out
+    assert told.count("no such folder") == len(bench.SETS)
+    assert "| phantoms | detector | 120 (60) |" in told
