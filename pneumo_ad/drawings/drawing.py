@@ -9,6 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+_SHRINKS = 1.25  # white noise loses a fifth of its deviation between the cells
+
+
 class Drawn(NamedTuple):
     """Radiographs after a drawing.
 
@@ -65,8 +68,7 @@ class Brush:
         """(B, 1, H, W) noise of mean 0 and deviation about 1 that changes over `least` to `most` cells a side."""
         cells = torch.randint(least, most + 1, (1,), generator=self.generator, device=self.x.device)
         coarse = torch.randn((self.count, 1, int(cells), int(cells)), generator=self.generator, device=self.x.device)
-        fine = F.interpolate(coarse, self.size, mode="bicubic", align_corners=True)
-        return fine / fine.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+        return _SHRINKS * F.interpolate(coarse, self.size, mode="bicubic", align_corners=True)
 
     def lung_pixel(self, count: int = 1) -> tuple[Tensor, Tensor]:
         """(B, count, 1, 1) down and right of random pixels of the lung field, as shares of the side."""
@@ -111,7 +113,8 @@ class Brush:
     def field(self) -> Tensor:
         """(B, 1, H, W) in [0, 1]: the lung field, widened by two pixels of 256 and soft."""
         wide = 2 * round(2 * self.side / 256) + 1
-        widened = F.max_pool2d(self.lung, wide, stride=1, padding=wide // 2)
+        widened = F.max_pool2d(self.lung, (wide, 1), stride=1, padding=(wide // 2, 0))  # rows, then columns: less work
+        widened = F.max_pool2d(widened, (1, wide), stride=1, padding=(0, wide // 2))
         return blurred(blurred(widened, wide), wide)
 
     def tissue(self, low: float, high: float) -> Tensor:
@@ -142,7 +145,10 @@ class Brush:
 def blurred(x: Tensor, side: int) -> Tensor:
     """(B, 1, H, W) mean over `side` x `side` pixels, an odd number; borders are repeated."""
     about = side // 2
-    return F.avg_pool2d(F.pad(x, (about, about, about, about), mode="replicate"), side, stride=1)
+    rows = F.avg_pool2d(
+        F.pad(x, (0, 0, about, about), mode="replicate"), (side, 1), stride=1
+    )  # then columns: less work
+    return F.avg_pool2d(F.pad(rows, (about, about, 0, 0), mode="replicate"), (1, side), stride=1)
 
 
 def odd(share: float, side: int) -> int:

@@ -5,6 +5,7 @@ import torch
 from scipy.ndimage import label
 
 from pneumo_ad.drawings import Devices, Drawn, Exposure, Haze, Lines, Mixture, Pastes, Shade, Spots, Veils
+from pneumo_ad.drawings.drawing import Brush, blurred
 from pneumo_ad.errors import ConfigError
 
 ANOMALIES = {"veils": Veils(), "spots": Spots(), "lines": Lines(), "pastes": Pastes()}
@@ -144,3 +145,14 @@ def test_a_mixture_draws_nothing_to_find_where_there_are_no_lungs():
 def test_options_that_cannot_be_are_refused(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
+
+
+def test_a_blur_is_the_mean_of_a_square_and_noise_has_a_deviation_of_about_one():
+    x = torch.rand((2, 1, 20, 30), generator=torch.Generator().manual_seed(0))
+    padded = torch.nn.functional.pad(x, (3, 3, 3, 3), mode="replicate")
+    assert torch.allclose(blurred(x, 7), torch.nn.functional.avg_pool2d(padded, 7, 1), atol=1e-6)
+    x, lung = radiographs(count=64)
+    for cells in (3, 12, 48):
+        noise = Brush(x, lung, torch.Generator().manual_seed(0)).smooth_noise(cells, cells)
+        assert 0.9 < noise.std() < 1.1
+        assert abs(noise.mean()) < 0.1
