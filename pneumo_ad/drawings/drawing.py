@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
 _SHRINKS = 1.25  # white noise loses a fifth of its deviation between the cells
 
 
