@@ -163,7 +163,7 @@ def test_an_evaluation_records_its_options(run, tmp_path):
 
 @pytest.mark.parametrize("words", ["evaluation=null", "evaluation=5", "~evaluation", "~evaluation.halo"])
 def test_a_node_that_is_none_or_lacks_an_option_is_told(words):
-    with pytest.raises(ConfigError, match="^evaluation"):
+    with pytest.raises(ConfigError, match=r"^evaluation"):
         EvaluationOptions.of(compose_config("train", [words]))
 
 
