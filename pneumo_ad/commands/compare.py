@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, 
 """
 
 
-def compare(arguments: str | Sequence[str] = (), **keywords: object) -> Comparison:
+def compare(arguments: str | PathLike[str] | Sequence[str] = (), **keywords: object) -> Comparison:
     """Compare the runs of a sweep, as `pneumo-ad compare` does.
 
     Args:

@@ -7,6 +7,7 @@ here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -128,7 +129,7 @@ class Arguments:
         return self.own[name]
 
 
-def as_typed(arguments: str | Sequence[str], keywords: Mapping[str, object]) -> list[str]:
+def as_typed(arguments: str | os.PathLike[str] | Sequence[str], keywords: Mapping[str, object]) -> list[str]:
     """The arguments of a command from those of a call in Python.
 
     Args:
@@ -139,7 +140,7 @@ def as_typed(arguments: str | Sequence[str], keywords: Mapping[str, object]) -> 
     ['stride=4', 'run=runs/x', 'report=true', 'subset=null', 'data.root=/a']
     """
     words = {True: "true", False: "false", None: "null"}
-    alone = [arguments] if isinstance(arguments, str) else [str(one) for one in arguments]
+    alone = [os.fspath(arguments)] if isinstance(arguments, str | os.PathLike) else [str(one) for one in arguments]
     plain = ((key, words[one] if isinstance(one, bool | None) else one) for key, one in keywords.items())
     return [*alone, *(f"{key}={value}" for key, value in plain)]
 
@@ -167,7 +168,7 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
         if equals and name in known:
             own[name] = _read(known[name], text)
             changes += [argument] if known[name].measures else []
-        elif takes_names and (Path(argument).is_dir() or not (equals or argument.startswith("-"))):
+        elif takes_names and (_is_folder(argument) or not (equals or argument.startswith("-"))):
             names.append(argument)
         elif not equals and not argument.startswith("~"):
             raise ConfigError(f"{argument} is not known; expected KEY=VALUE{_meant(argument, known)}")
@@ -175,6 +176,10 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
             overrides.append(for_hydra(argument))
             changes.append(overrides[-1])
     return Arguments(own, overrides, changes, names)
+
+
+def _is_folder(text: str) -> bool:
+    return os.path.isdir(text)  # noqa: PTH112 - a text that can be no name, too long for one, is none
 
 
 def check_given(given: Arguments, keys: Iterable[Key]) -> None:
@@ -246,7 +251,9 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
     """
     known = _keys_of(config_name) if config_name else frozenset()
     strange = {
-        one: top for one in overrides if (top := _top(one)) not in known and not top.startswith(("+", "~", "hydra"))
+        one: top
+        for one in overrides
+        if (top := _top(one)) not in known and not (config_name and top.startswith(("+", "~", "hydra")))
     }
     if not strange:
         return
@@ -255,8 +262,9 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
     check_dropped(one.partition("=")[0] for one in strange)
     if folder is not None:
         known |= _keys_of_run(folder, strange.values())
+    adds_places = any(_top(one) == "hydra" for one in overrides)  # of yaml, whose keys are not known here
     for one, top in strange.items():
-        if top not in known and not any(_top(other) == "hydra" for other in overrides):  # which may add places of yaml
+        if top not in known and not (config_name and adds_places):
             near = did_you_mean(top, {*known, *(key.name for key in keys)})
             own = " ".join(f"{key.name}={key.shows}" for key in keys)
             beside = "; --help lists the keys" if config_name else f"; expected {own}"

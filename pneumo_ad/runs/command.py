@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from textwrap import wrap
 
@@ -47,7 +48,10 @@ class Command:
         return self.usage.format_map(_Filled(keys="\n".join(map(_row, self.keys))))
 
     def parse(
-        self, arguments: str | Sequence[str], keywords: Mapping[str, object] | None = None, takes_names: bool = False
+        self,
+        arguments: str | PathLike[str] | Sequence[str],
+        keywords: Mapping[str, object] | None = None,
+        takes_names: bool = False,
     ) -> Arguments:
         """Part what the command was given.
 

@@ -122,7 +122,12 @@ class EvaluationOptions:
         """
         from omegaconf import OmegaConf
 
-        for name, value in cast(Plain, OmegaConf.to_container(config.evaluation)).items():
+        node = config.get("evaluation")
+        if not OmegaConf.is_dict(node):
+            raise ConfigError(f"evaluation={node} is no option; its options are set at keys of their own, as stride=N")
+        if missing := [name for name in KEYS if name not in node]:
+            raise ConfigError(f"evaluation lacks {', '.join(missing)}; leave it as conf/train.yaml has it")
+        for name, value in cast(Plain, OmegaConf.to_container(node)).items():
             key = KEYS.get(name)
             if key is None or value != f"${{{key}}}":
                 instead = f"{key}={value}" if key else f"its options are {', '.join(KEYS)}"

@@ -87,6 +87,8 @@ def to_today(config: DictConfig) -> DictConfig:
     if "patch" in plain:  # a training of patches, not `classify` or `train-lungs`
         new = {key: value for key, value in ADDED.items() if key not in plain}
         plain |= {key: _default(key) if value == TODAY else value for key, value in new.items()}
+        if isinstance(plain["evaluation"], dict):  # of a version with fewer options
+            plain["evaluation"] = _default("evaluation") | plain["evaluation"]
     today = OmegaConf.create(plain)
     assert isinstance(today, DictConfig)
     return today

@@ -176,3 +176,18 @@ def test_a_run_is_gone_on_with_whatever_its_folder_is_called(tmp_path, monkeypat
 def test_of_a_key_that_is_gone_it_is_said_what_took_its_place():
     with pytest.raises(ConfigError, match=r"^shards is gone: "):
         check_known(["shards=3"], KEYS, "train")
+
+
+@pytest.mark.parametrize("override", ["+clear=all", "~all", "hydra.x=1"])
+def test_who_has_no_config_takes_no_override_of_any_kind(override):
+    with pytest.raises(ConfigError, match="is not known"):
+        check_known([override], [Key("clear", shows="KEY")], "")
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_none(tmp_path):
+    given = parse([str(tmp_path), f"name={'x' * 300}"], [], takes_names=True)
+    assert given.names == [str(tmp_path)]
+
+
+def test_a_path_may_stand_alone(tmp_path):
+    assert as_typed(tmp_path, {}) == [str(tmp_path)]

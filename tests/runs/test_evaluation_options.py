@@ -159,3 +159,17 @@ def test_an_evaluation_records_its_options(run, tmp_path):
     assert recorded.keys() == TOLD.keys() == set(option_names())
     assert (recorded["stride"], recorded["precision"], recorded["patch"]) == (16, "bfloat16", 8)
     assert recorded["score"]["_target_"] == "pneumo_ad.scores.SAD"
+
+
+@pytest.mark.parametrize("words", ["evaluation=null", "evaluation=5", "~evaluation", "~evaluation.halo"])
+def test_a_node_that_is_none_or_lacks_an_option_is_told(words):
+    with pytest.raises(ConfigError, match=r"^evaluation"):
+        EvaluationOptions.of(compose_config("train", [words]))
+
+
+def test_a_run_of_fewer_options_opens(run):
+    file = run / ".hydra" / "config.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("  halo: ${halo}\n  kept_windows", "  kept_windows"))
+    assert file.read_text() != text
+    assert load_run(run).options.halo == 0

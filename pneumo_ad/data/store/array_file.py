@@ -6,7 +6,7 @@ import errno
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -94,5 +94,9 @@ def bytes_on_disk(folder: Path) -> int:
     Args:
         folder: Folder of a store, or of a part of one.
     """
-    stats = [file.lstat() for file in folder.iterdir()]
+    stats = []
+    with suppress(FileNotFoundError):  # of a folder that is gone by now
+        for file in folder.iterdir():
+            with suppress(FileNotFoundError):
+                stats.append(file.lstat())
     return sum(stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size for stat in stats)

@@ -102,9 +102,8 @@ def opened_part(
     """
     own, place = split_table(table, shards)[shard], part_folder(folder, shard, shards)
     making = place.with_suffix(_MAKING)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{place}.lock"):
-        if is_there(folder / "store.json"):
+    with _held(place, folder) as joined:
+        if joined:
             yield None
             return
         part = _read(place, own, on_error)
@@ -116,6 +115,26 @@ def opened_part(
         yield part
         if part.folder == making:
             making.rename(place)
+
+
+@contextmanager
+def _held(place: Path, folder: Path) -> Iterator[bool]:
+    """Hold the lock of a part; whether the store was joined meanwhile, and its parts are gone or about to be."""
+    lock, whole = FileLock(f"{place}.lock"), folder / "store.json"
+    while not is_there(whole):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+            break
+        except FileNotFoundError:
+            continue  # who joined the parts removed their folder before there was a lock
+    joined = is_there(whole)
+    try:
+        yield joined
+    finally:
+        lock.release()
+    if joined:
+        remove_parts(folder)  # the lock that was waited for
 
 
 def _read(place: Path, table: pd.DataFrame, on_error: OnError) -> Store | None:
@@ -187,7 +206,11 @@ def _join(parts: Sequence[Store], aside: Path) -> None:
         if count < len(parts):
             log.warning("%s is not in every part of %s: it is made for all when it is asked for", name, aside.stem)
             continue
-        arrays = [map_array(part.folder / name, np.uint8, (len(part), None, None)) for part in parts]
+        try:
+            arrays = [map_array(part.folder / name, np.uint8, (len(part), None, None)) for part in parts]
+        except DamagedError as reason:  # lung fields or grey levels: `read_store` has looked at the others
+            log.warning("%s: it is made anew for all when it is asked for", reason)
+            continue
         with ArrayFile(aside / name, sum(map(len, arrays)), arrays[0].shape[1:]) as rows:
             for row in chain.from_iterable(arrays):
                 rows.write(row if row.any() else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,10 @@ def _half_made(place: Path) -> list[StoreInfo]:
         f"{', '.join(map(str, parts))} of {shards}" for shards, parts in parts_there(place.with_suffix("")).items()
     ]
     told = f"half made: parts {' and '.join(there)} are there" if there else "half made: no part is whole yet"
-    size, used = sum(map(bytes_on_disk, folders)), max(one.lstat().st_mtime for one in folders)
+    size, used = sum(map(bytes_on_disk, folders)), 0.0
+    for one in folders:
+        with suppress(FileNotFoundError):  # renamed by who is at it
+            used = max(used, one.lstat().st_mtime)
     return [StoreInfo(place.with_suffix(""), 0, (0, 0), "", "", size, used, told)]
 
 

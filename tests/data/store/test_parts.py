@@ -250,3 +250,47 @@ def test_lung_fields_are_not_held_in_memory(table):
     """Whatever tells of the lungs gives rows of a file: memory does not grow with radiographs."""
     for lungs in (AutoFields(), SegmenterFields(), WholeImage()):
         assert isinstance(Radiographs(table, 64, patch=8, lungs=lungs).lung_fields, np.memmap)
+
+
+def test_many_that_prepare_all_and_join_do_not_trip_over_each_other(table):
+    meet, shards = threading.Barrier(4), 4
+
+    def all_of_them():
+        meet.wait()
+        folder = prepare(table, shards)
+        open_store(table, SIZE)
+        return folder
+
+    with ThreadPoolExecutor(4) as pool:
+        (folder,) = {done.result() for done in [pool.submit(all_of_them) for _ in range(4)]}
+    assert not folder.with_suffix(".parts").exists()
+    assert len(open_store(table, SIZE)) == len(table)
+
+
+def test_a_part_whose_folder_goes_while_it_is_waited_for_is_found_joined(table, monkeypatch):
+    folder = store_folder(table, SIZE, "squash")
+    acquire, gone = FileLock.acquire, []
+
+    def late(self, *args, **kwargs):
+        if ".parts" in str(self.lock_file) and not gone:
+            gone.append(True)
+            shutil.rmtree(folder.with_suffix(".parts"))
+            open_store(table, SIZE)
+            raise FileNotFoundError(self.lock_file)
+        return acquire(self, *args, **kwargs)
+
+    monkeypatch.setattr(FileLock, "acquire", late)
+    with opened_part(folder, table, SIZE, "squash", "raise", 0, 2) as part:
+        assert part is None
+
+
+def test_lung_fields_of_a_part_that_are_damaged_are_made_anew(table, tmp_path, caplog):
+    whole = built_at_once(table, tmp_path / "once", SegmenterFields())
+    folder = prepare(table, 2, derive=SegmenterFields())
+    decoded = {"images.npy", "lung.npy", "opacity.npy"}
+    (fields,) = [file for file in part_folder(folder, 1, 2).glob("*.npy") if file.name not in decoded]
+    fields.write_bytes(fields.read_bytes()[:100])
+    store = open_store(table, SIZE)
+    assert fields.name in caplog.text
+    SegmenterFields()(store)
+    assert bytes_of(store.folder) == whole
