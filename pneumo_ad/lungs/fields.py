@@ -51,7 +51,7 @@ class SegmenterFields:
     """
 
     def __init__(self, weights: str | Path | None = None, batch_size: int = 16) -> None:
-        self.weights = Path(weights) if weights is not None else WEIGHTS
+        self.weights = Path(weights).expanduser() if weights is not None else WEIGHTS
         self.batch_size = batch_size
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,6 @@ from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields
-from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
@@ -140,6 +138,6 @@ def _identity(run: Run, standard: Calibration) -> str:
     parts = as_first_known([*options.values()])
     digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
     digest.update(weights_digest(run.module.net).encode())
-    digest.update(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)).encode())
+    digest.update(file_digest(run.lung_weights).encode())
     digest.update(np.sort(standard.normals).tobytes())
     return digest.hexdigest()[:16]

@@ -20,7 +20,6 @@ from pneumo_ad.files import atomic_write, file_digest
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
-from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
 from pneumo_ad.runs.check_options import windows_of
 from pneumo_ad.runs.compose import change_saved
@@ -91,7 +90,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     data_node["shards"] = read_run_json(run.folder).get("shards", 1)  # an argument of 0.1.0, which its digests hold
     depends = _digested(EvaluationOptions.of(own), data_node)
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
-    depends.append(file_digest(Path(run.origin.located.lungs.get("weights") or WEIGHTS)))
+    depends.append(file_digest(run.lung_weights))
     split = run.folder / "split.csv"
     depends.append(file_digest(split) if split.is_file() else "")
     every = windows_of(run.options)

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.metrics.thresholds import Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.finite import check_weights
@@ -116,6 +117,11 @@ class Run:
         """
         rule: Threshold = build(self.config.threshold)
         return rule
+
+    @property
+    def lung_weights(self) -> Path:
+        """File of the lung segmenter that its config names, or of the one that ships."""
+        return Path(self.origin.located.lungs.get("weights") or WEIGHTS).expanduser()
 
     @cached_property
     def origin(self) -> Origin:

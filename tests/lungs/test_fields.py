@@ -83,3 +83,8 @@ def test_fields_are_computed_once_for_each_weights(store, weights, tmp_path, mon
 def test_missing_weights_are_named(store, tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.safetensors: no such file; .*train-lungs"):
         SegmenterFields(tmp_path / "nowhere.safetensors")(store)
+
+
+def test_weights_in_the_home_folder_are_found(store, weights, monkeypatch):
+    monkeypatch.setenv("HOME", str(weights.parent))
+    assert (SegmenterFields(f"~/{weights.name}")(store) == SegmenterFields(weights)(store)).all()
