@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
+from pneumo_ad.data.datasets import PatchBatch
 from pneumo_ad.drawings import Drawing
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.lungs.warm_start import begin_as_segmenter
-from pneumo_ad.modules.base import NetModule, OptimizerFactory, to_unit
+from pneumo_ad.modules.base import OptimizerFactory, to_unit
+from pneumo_ad.modules.detector import Detector
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.scores import OpacityChance, Score
 
 
-class DrawingDetector(NetModule):
+class DrawingDetector(Detector):
     """Draws anomalies into normal radiographs and teaches a `KindUNet` to find them.
 
     No anomaly that anybody labelled is seen; the lungs come from lung fields. Needs whole radiographs
@@ -40,8 +40,6 @@ class DrawingDetector(NetModule):
     Raises:
         ConfigError: Another net, a negative weight, or (with `warm_start`) a net of another size.
     """
-
-    view = "image"
 
     def __init__(
         self,
@@ -68,11 +66,9 @@ class DrawingDetector(NetModule):
         self.seed = seed
         self.opacity_weight = opacity_weight
 
-    def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
-        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
-        state = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank]).generate_state(1, np.uint64)
+    def loss(self, batch: PatchBatch, generator: torch.Generator) -> Tensor:
+        """See `Detector`."""
         x, lung = to_unit(batch["patch"]), batch["lung"].float()
-        generator = torch.Generator(device=x.device).manual_seed(int(state[0]))
         drawn = self.drawing(x, lung, generator)
         target = kinds_of_squares(lung, drawn.mask)
         assert isinstance(self.net, KindUNet)
@@ -81,19 +77,6 @@ class DrawingDetector(NetModule):
         weights[OPACITY] = self.opacity_weight
         loss = F.cross_entropy(logits, target, weights)
         return loss + self.dice * dice_of_opacity(logits, target) if self.dice else loss
-
-    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
-        """Scalar loss of a batch of normal radiographs."""
-        loss = self._loss(batch, self.current_epoch, batch_idx)
-        size = len(batch["patch"])
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
-        return loss
-
-    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """The loss of held-out normal radiographs, the same anomalies drawn each time."""
-        if VAL_KINDS[dataloader_idx] == "normal_lung":
-            loss, size = self._loss(batch, 0, batch_idx), len(batch["patch"])
-            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def] # noqa: ANN201 - Lightning's own type is a union of ten
         """What the factory makes of the net's parameters, its learning rate on one cycle where one is asked for."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pneumo_ad.corruptions import DrawnOpacity
 from pneumo_ad.corruptions.exposure import expose
-from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
+from pneumo_ad.data.datasets import PatchBatch
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.lungs.warm_start import begin_as_segmenter
-from pneumo_ad.modules.base import NetModule, OptimizerFactory, to_unit
+from pneumo_ad.modules.base import OptimizerFactory, to_unit
+from pneumo_ad.modules.detector import Detector
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.scores import OpacityChance, Score
 
@@ -21,7 +21,7 @@ _VISIBLE = 0.12  # share of the way to tissue from which a pixel counts as opaci
 _TEXTURE = 24  # values across a radiograph from which an opacity's unevenness is interpolated
 
 
-class OpacityDetector(NetModule):
+class OpacityDetector(Detector):
     """Draws opacities into the lungs of normal radiographs and teaches a `KindUNet` to find them.
 
     No opacity that anybody labelled is seen; the lungs come from lung fields. Needs whole radiographs
@@ -39,8 +39,6 @@ class OpacityDetector(NetModule):
     Raises:
         ConfigError: Another net or corruption, no layer, or (with `warm_start`) a net of another size.
     """
-
-    view = "image"
 
     def __init__(
         self,
@@ -66,28 +64,13 @@ class OpacityDetector(NetModule):
         self.layers = layers
         self.seed = seed
 
-    def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
-        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
-        state = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank]).generate_state(1, np.uint64)
+    def loss(self, batch: PatchBatch, generator: torch.Generator) -> Tensor:
+        """See `Detector`."""
         x, lung = to_unit(batch["patch"]), batch["lung"].float()
-        generator = torch.Generator(device=x.device).manual_seed(int(state[0]))
         drawn, share = draw_opacities(x, lung, self.corruption, self.layers, generator)
         target = kinds_at_half_resolution(lung, share)
         assert isinstance(self.net, KindUNet)
         return F.cross_entropy(self.net.logits(expose(drawn, generator)).float(), target)
-
-    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
-        """Scalar loss of a batch of normal radiographs."""
-        loss = self._loss(batch, self.current_epoch, batch_idx)
-        size = len(batch["patch"])
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
-        return loss
-
-    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """The loss of held-out normal radiographs, the same opacities drawn each time."""
-        if VAL_KINDS[dataloader_idx] == "normal_lung":
-            loss, size = self._loss(batch, 0, batch_idx), len(batch["patch"])
-            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=size, sync_dist=True)
 
 
 def draw_opacities(

@@ -1,0 +1,50 @@
+"""What nets that learn from drawings in normal radiographs have in common: steps, what is logged, what is random."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
+from pneumo_ad.modules.base import NetModule
+
+
+class Detector(NetModule):
+    """Trained on whole normal radiographs with something drawn into them; logs `train/loss` and `val/loss`, per pixel.
+
+    Attributes:
+        seed: Fixes what is drawn in each (epoch, batch).
+    """
+
+    view = "image"
+    seed: int
+
+    @abstractmethod
+    def loss(self, batch: PatchBatch, generator: torch.Generator) -> Tensor:
+        """Scalar loss of a batch.
+
+        Args:
+            batch: Normal radiographs with their lung fields.
+            generator: Source of what is drawn, on their device.
+        """
+
+    def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
+        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
+        state = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank]).generate_state(1, np.uint64)
+        return self.loss(batch, torch.Generator(device=batch["patch"].device).manual_seed(int(state[0])))
+
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
+        """Scalar loss of a batch of normal radiographs."""
+        loss = self._loss(batch, self.current_epoch, batch_idx)
+        size = len(batch["patch"])
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The loss of held-out normal radiographs, the same drawn each time."""
+        if VAL_KINDS[dataloader_idx] == "normal_lung":
+            loss, size = self._loss(batch, 0, batch_idx), len(batch["patch"])
+            self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=size, sync_dist=True)
