@@ -207,12 +207,13 @@ def test_one_class_only_is_refused_by_name():
 
 
 @pytest.mark.parametrize("group", ["data", "lungs", "optimizer", "logger", "trainer"])
-def test_every_choice_of_its_groups_composes(group):
+def test_every_choice_of_its_groups_composes(group, monkeypatch):
+    monkeypatch.setenv("PNEUMO_AD_DATA", "data")
     for choice in choices(group):
         config = compose_config("classify", [f"{group}={choice}"])
         config.run_dir = "run"
-        if group == "data" and OmegaConf.missing_keys(config):
-            config.data.root = "somewhere"
+        for key in OmegaConf.missing_keys(config):
+            OmegaConf.update(config, key, "somewhere")
         OmegaConf.to_container(config, resolve=True)
     GlobalHydra.instance().clear()
 
