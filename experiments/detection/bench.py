@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm.auto import tqdm
 
+from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.sources import chest_xray, masks, phantom
 from pneumo_ad.errors import ConfigError, DataError
@@ -217,7 +218,7 @@ def _children(bench: Bench, data: Path) -> None:
 def _few(table: pd.DataFrame, trained: set[str], most: int = 300) -> pd.DataFrame:
     """Of each class at most so many radiographs, evenly chosen, of those that were not trained on."""
     left = table[~table["image"].isin(trained)]
-    parts = [part.iloc[:: max(1, -(-len(part) // most))] for _, part in left.groupby("label")]
+    parts = [part.iloc[evenly_spaced(len(part), most)] for _, part in left.groupby("label")]
     return pd.concat(parts).reset_index(drop=True)
 
 

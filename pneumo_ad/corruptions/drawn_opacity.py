@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pneumo_ad.drawings.drawing import veiled
 from pneumo_ad.errors import ConfigError
 
 _NEAR = 7  # pixels, the neighbourhood whose mean replaces vessels under an opacity
@@ -72,10 +73,7 @@ class DrawnOpacity:
             (B, 1, p, p); the same values where the share is 0.
         """
         near = nn.functional.avg_pool2d(clean, _NEAR, stride=1, padding=_NEAR // 2, count_include_pad=False)
-        # Vessels lose contrast to their surroundings faster than the lung brightens.
-        veiled = clean + (1.2 * share).clamp_max(0.85) * 0.6 * (near - clean)
-        dense = veiled + share * (tissue - veiled).clamp_min(0)
-        return torch.where(share > 0, dense, clean)
+        return torch.where(share > 0, veiled(clean, share, tissue, near), clean)
 
     def draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Shares of the way to tissue for patches of the shape of x, (B, 1, p, p) float32 in [0, 1), mostly 0.

@@ -141,6 +141,23 @@ class Brush:
         return moved.flip(-1) if bool(turned) else moved
 
 
+def veiled(x: Tensor, share: Tensor, tissue: float | Tensor, near: Tensor) -> Tensor:
+    """Lung some way to tissue: vessels lose contrast, and what is brighter than tissue is not lifted.
+
+    Args:
+        x: (B, 1, H, W) in [0, 1].
+        share: (B, 1, H, W) of the way, in [0, 1].
+        tissue: Grey value in [0, 1], or one per radiograph, (B, 1, 1, 1).
+        near: (B, 1, H, W) mean of what is near each pixel, which replaces vessels.
+
+    Returns:
+        (B, 1, H, W); where the share is 0 the same values, but for rounding.
+    """
+    # Vessels lose contrast to their surroundings faster than the lung brightens.
+    dull = x + (1.2 * share).clamp_max(0.85) * 0.6 * (near - x)
+    return dull + share * (tissue - dull).clamp_min(0)
+
+
 def blurred(x: Tensor, side: int) -> Tensor:
     """(B, 1, H, W) mean over `side` x `side` pixels, an odd number; borders are repeated."""
     about = side // 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd, veiled
 from pneumo_ad.errors import ConfigError
 
 _VISIBLE = 0.10  # share of the way to tissue from which a pixel counts
@@ -44,11 +44,9 @@ class Veils:
         share = (share * (1 + 0.2 * brush.smooth_noise(16, 32))).clamp(0, 0.97)
         texture = brush.other()
         texture = texture - blurred(texture, odd(0.06, brush.side))
-        flat = blurred(x, odd(0.03, brush.side))
-        veiled = x + (1.2 * share).clamp_max(0.85) * 0.6 * (flat - x)
-        veiled = veiled + share * (tissue - veiled).clamp_min(0)
-        veiled = veiled + share * (brush.between(0, 0.5) * texture + brush.between(0, 0.03) * brush.noise())
-        return Drawn(torch.where(share > 0.004, veiled, x).clamp(0, 1), ((share > _VISIBLE) & (lung > 0.5)).float())
+        dense = veiled(x, share, tissue, blurred(x, odd(0.03, brush.side)))
+        dense = dense + share * (brush.between(0, 0.5) * texture + brush.between(0, 0.03) * brush.noise())
+        return Drawn(torch.where(share > 0.004, dense, x).clamp(0, 1), ((share > _VISIBLE) & (lung > 0.5)).float())
 
 
 def _shapes(x: Tensor, lung: Tensor, generator: torch.Generator) -> Tensor:

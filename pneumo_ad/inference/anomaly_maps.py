@@ -13,7 +13,7 @@ from pneumo_ad.patches import PatchGrid
 
 # What a pixel's value in an anomaly map is the mean of, over the windows that cover the pixel: their residual at the
 # pixel, or their scores.
-MapOf = Literal["residual", "score"]
+MapOf = Literal["score", "residual"]
 
 
 def mean_maps(

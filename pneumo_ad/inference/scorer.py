@@ -210,5 +210,6 @@ def check_relative(relative: float | None) -> None:
     Raises:
         ConfigError: It is not.
     """
-    if relative is not None and not 0 < relative <= 1:
+    number = isinstance(relative, int | float) and not isinstance(relative, bool)
+    if relative is not None and not (number and 0 < relative <= 1):
         raise ConfigError(f"relative={relative} must be a quantile in (0, 1], or null")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from pneumo_ad.errors import ConfigError
 
@@ -90,12 +90,13 @@ class EvaluationOptions:
     compile: bool = field(metadata=_told("speed"))
 
     def __post_init__(self) -> None:
-        if self.scoring not in ("windows", "dense"):
-            raise ConfigError(f"scoring={self.scoring} is not known; expected windows or dense")
-        if self.map_of not in ("score", "residual"):
-            raise ConfigError(f"map_of={self.map_of} is not known; expected score or residual")
-        if self.relative is not None and not (_is_number(self.relative) and 0 < self.relative <= 1):
-            raise ConfigError(f"relative={self.relative} must be a quantile in (0, 1], or null")
+        from pneumo_ad.inference import MapOf, Mode
+        from pneumo_ad.inference.scorer import check_relative
+
+        for key, known in (("scoring", get_args(Mode)), ("map_of", get_args(MapOf))):
+            if getattr(self, key) not in known:
+                raise ConfigError(f"{key}={getattr(self, key)} is not known; expected {' or '.join(known)}")
+        check_relative(self.relative)
         if not (_is_number(self.false_alarm_rate) and 0 < self.false_alarm_rate < 1):
             raise ConfigError(f"false_alarm_rate={self.false_alarm_rate} must lie between 0 and 1")
         if self.kept_windows is not None and not _is_whole(self.kept_windows):

@@ -40,7 +40,7 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
 
     def do(config: DictConfig) -> None:
         if has_folder:
-            run_job(config, lambda: work)
+            run_job(config, work)
         else:
             work(config)
 

@@ -38,14 +38,14 @@ class BusyError(UserError):
     """Another process is at a run."""
 
 
-def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
+def run_job(config: DictConfig, work: Work) -> None:
     """Do a job in the folder that Hydra gave it, unless that is done already.
 
     In a sweep a job that fails does not end the others: the reason stands in its `run.json` and in the leaderboard.
 
     Args:
         config: Of this job; its `run_dir` is filled in.
-        load: Gives the work; called only where there is something to do, as it imports what the work needs.
+        work: Does the job; called only where there is something to do, as it imports what it needs.
 
     Raises:
         UserError: The folder holds a run of another recipe. Outside a sweep also the work's own, and `BusyError`.
@@ -64,7 +64,7 @@ def run_job(config: DictConfig, load: Callable[[], Work]) -> None:
             config.run_dir = str(folder)
             try:
                 with recorded(folder):
-                    load()(config)
+                    work(config)
             except UserError as reason:
                 if not in_sweep:
                     raise
