@@ -109,7 +109,8 @@ def kinds_of_squares(lung: Tensor, mask: Tensor) -> Tensor:
 def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:
     """One minus the soft Dice of opacity (Milletari et al. 2016, 3DV), the mean over radiographs: in [0, 1].
 
-    Each radiograph counts alike, so that one with a few small spots weighs as much as one with a white lung; those
+    The chance is that of opacity where there is lung, and the lung alone is looked at: a white lung that looks like what
+    lies about it is opacity all the same. Each radiograph counts alike, so that one with a few small spots weighs as much as one with a white lung; those
     without opacity are left out, which the cross entropy has.
 
     Args:
@@ -119,7 +120,8 @@ def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar; 0 where no radiograph has any opacity.
     """
-    chance, true = logits.softmax(dim=1)[:, OPACITY].flatten(1), (target == OPACITY).float().flatten(1)
+    chance = (logits[:, OPACITY] - logits[:, HEALTHY]).sigmoid() * (target != OUTSIDE)
+    chance, true = chance.flatten(1), (target == OPACITY).float().flatten(1)
     dice = (2 * (chance * true).sum(dim=1) + 1) / (chance.sum(dim=1) + true.sum(dim=1) + 1)
     shown = true.amax(dim=1)
     return ((1 - dice) * shown).sum() / shown.sum().clamp_min(1)

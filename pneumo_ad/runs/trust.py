@@ -48,11 +48,15 @@ ALLOWED: dict[str, frozenset[str]] = {
     )
     | {"pneumo_ad.lungs.features.SegmenterFeatures", "pneumo_ad.classifier.RadiographCNN"},
     "corruption": _in("pneumo_ad.corruptions", "CoarseNoise DrawnOpacity MaskCenter NoCorruption"),
-    "drawing": _in("pneumo_ad.drawings", "Devices Exposure Haze Lines Mixture Pastes Shade Spots Veils"),
+    "drawing": _in(
+        "pneumo_ad.drawings",
+        "Blends Consolidations Deformations Devices Effusions Exposure Haze Lines Mixture Pastes Shade Spots Swells "
+        "Veils",
+    ),
     "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
     "score": _in(
         "pneumo_ad.scores",
-        "Brightness Contrast ExpectedKind Judgement OpacityChance SAD SADContrast SADSum Sharpness UncertaintyScore",
+        "Brightness Contrast ExpectedKind Judgement OpacityChance OpacityInLung SAD SADContrast SADSum Sharpness UncertaintyScore",
     ),
     "threshold": _in("pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture MultiOtsu NormalQuantiles"),
     "aggregate": _in("pneumo_ad.scores.aggregates", "Highest Mean TopFraction"),

@@ -6,6 +6,8 @@ from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores.score import Score
 
+_LEAST = 1e-6  # chance: where both are nothing, neither is the likelier
+
 
 class OpacityChance(Score):
     """Chance of opacity, in [0, 1]: finds opacities, and takes what lies outside the lung for as harmless as lung.
@@ -26,6 +28,31 @@ class OpacityChance(Score):
             ConfigError: The net does not tell kinds apart.
         """
         return output.needed_kinds(by="score=opacity_chance")[:, OPACITY, None]
+
+
+class OpacityInLung(Score):
+    """Chance of opacity where there is lung, in [0, 1]: opacity's share of the chances of opacity and healthy lung.
+
+    A white lung that looks much like what lies about it is opacity all the same. Outside the lung it says nothing.
+
+    >>> import torch
+    >>> x = torch.zeros(1, 1, 2, 2)
+    >>> kinds = torch.tensor([0.1, 0.3, 0.6])[None, :, None, None] + x
+    >>> round(OpacityInLung().score(x, Output(x, kinds=kinds)).item(), 3)
+    0.75
+    """
+
+    unit = "chance of opacity, where there is lung"
+    orders_outside = False
+
+    def residual_map(self, x: Tensor, output: Output) -> Tensor:
+        """(B, 1, p, p) in [0, 1]; 0.5 where the net is sure to be outside.
+
+        Raises:
+            ConfigError: The net does not tell kinds apart.
+        """
+        kinds = output.needed_kinds(by="score=opacity_in_lung") + _LEAST
+        return (kinds[:, OPACITY] / (kinds[:, OPACITY] + kinds[:, HEALTHY]))[:, None]
 
 
 class ExpectedKind(Score):

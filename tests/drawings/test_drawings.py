@@ -4,11 +4,38 @@ import pytest
 import torch
 from scipy.ndimage import label
 
-from pneumo_ad.drawings import Devices, Drawn, Exposure, Haze, Lines, Mixture, Pastes, Shade, Spots, Veils
+from pneumo_ad.drawings import (
+    Blends,
+    Consolidations,
+    Deformations,
+    Devices,
+    Drawn,
+    Effusions,
+    Exposure,
+    Haze,
+    Lines,
+    Mixture,
+    Pastes,
+    Shade,
+    Spots,
+    Swells,
+    Veils,
+)
+from pneumo_ad.drawings.blends import membrane
 from pneumo_ad.drawings.drawing import Brush, blurred
 from pneumo_ad.errors import ConfigError
 
-ANOMALIES = {"veils": Veils(), "spots": Spots(), "lines": Lines(), "pastes": Pastes()}
+ANOMALIES = {
+    "veils": Veils(),
+    "consolidations": Consolidations(),
+    "effusions": Effusions(),
+    "spots": Spots(),
+    "lines": Lines(),
+    "pastes": Pastes(),
+    "blends": Blends(),
+    "swells": Swells(),
+    "deformations": Deformations(),
+}
 DISTRACTORS = {"haze": Haze(), "shade": Shade(), "devices": Devices(), "exposure": Exposure()}
 FAMILIES = ANOMALIES | DISTRACTORS
 
@@ -56,7 +83,7 @@ def test_what_is_given_is_left_as_it_is(name):
     assert torch.equal(x, before)
 
 
-@pytest.mark.parametrize("name", ANOMALIES)
+@pytest.mark.parametrize("name", set(ANOMALIES) - {"deformations"})  # which move tissue as well as air
 def test_what_is_to_be_found_is_brighter_than_it_was(name):
     x, _, found = drawn(ANOMALIES[name], count=24)
     assert found.mask.any()
@@ -82,6 +109,48 @@ def test_nothing_is_drawn_without_lungs(name):
 def test_stronger_veils_are_brighter():
     weak, strong = (drawn(Veils(strength=pair))[2] for pair in ((0.1, 0.1), (0.9, 0.9)))
     assert strong.x.mean() > weak.x.mean()
+
+
+def test_an_effusion_fills_one_lung_from_its_base_and_higher_where_it_is_told_to():
+    _, _lung, found = drawn(Effusions(height=(0.4, 0.4)), count=24)
+    rows = found.mask.sum(dim=3)[:, 0]
+    assert (rows[:, -96 // 4 : -96 // 5] > 0).all()  # the base
+    assert not rows[:, :40].any()  # the apex
+    left, right = found.mask[..., :48].flatten(1).any(dim=1), found.mask[..., 48:].flatten(1).any(dim=1)
+    assert (left ^ right).all()
+    assert left.any()
+    assert right.any()
+    _, _, white = drawn(Effusions(height=(1, 1)), count=24)
+    assert white.mask.sum() > 1.5 * found.mask.sum()
+
+
+def test_a_consolidation_hides_what_is_within():
+    x, lung = radiographs(count=16)
+    vessels = x.clone()
+    vessels[..., ::4, :] += 0.1 * lung[..., ::4, :]
+    plain, striped = (
+        Consolidations(strength=(1, 1))(one, lung, torch.Generator().manual_seed(0)) for one in (x, vessels)
+    )
+    dense = plain.mask * (plain.x - x > 0.3)
+    assert dense.sum() > 100
+    assert (striped.x - plain.x)[dense == 1].abs().mean() < 0.5 * (vessels - x)[dense == 1].abs().mean()
+
+
+def test_a_membrane_is_the_mean_of_its_neighbours_and_keeps_its_border():
+    border = torch.rand((2, 9, 14), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = membrane(border)
+    near = found[:, :-2, 1:-1] + found[:, 2:, 1:-1] + found[:, 1:-1, :-2] + found[:, 1:-1, 2:]
+    assert torch.allclose(found[:, 1:-1, 1:-1], near / 4)
+    assert torch.equal(found[:, [0, -1]], border[:, [0, -1]])
+    assert torch.equal(found[:, :, [0, -1]], border[:, :, [0, -1]])
+
+
+def test_a_blend_has_no_step_at_its_border():
+    x, lung = radiographs(count=16, size=(128, 128))
+    smooth = blurred(x, 9) + torch.linspace(0, 0.2, 16)[:, None, None, None]
+    found = Blends()(smooth, torch.ones_like(lung), torch.Generator().manual_seed(0))
+    step = (found.x - smooth).diff(dim=-1).abs().amax()
+    assert step < 4 * smooth.diff(dim=-1).abs().amax()
 
 
 def test_spots_are_few_and_large_or_many_and_small():
@@ -133,6 +202,8 @@ def test_a_mixture_draws_nothing_to_find_where_there_are_no_lungs():
     [
         (lambda: Veils(most=0), "most=0 must be at least 1"),
         (lambda: Veils(strength=(0.5, 0.2)), r"strength=\[0.5, 0.2\]"),
+        (lambda: Consolidations(strength=(0.5, 2)), r"strength=\[0.5, 2\]"),
+        (lambda: Effusions(height=(0, 1)), r"height=\[0, 1\]"),
         (lambda: Spots(many=2), "many=2 must be at least 5"),
         (lambda: Spots(rings=2), r"rings=2 in \[0, 1\]"),
         (lambda: Lines(amplitude=(0, 1)), r"amplitude=\[0, 1\] must be two positive numbers"),

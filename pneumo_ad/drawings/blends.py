@@ -1,0 +1,72 @@
+"""Blends: pieces of another radiograph whose border is made to fit by Poisson's equation (Perez et al. 2003)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+
+
+class Blends:
+    """One rectangle of another radiograph of the batch, blended without a step at its border (Schluter et al. 2022).
+
+    What is to be found is where it became brighter than it was by more than a third of the lung's own deviation.
+    """
+
+    def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
+        """See `Drawing`."""
+        brush = Brush(x, lung, generator)
+        other = brush.other()
+        height, width = (int(side * float(brush.between(0.12, 0.45)[0])) for side in brush.size)
+        down, right = brush.lung_pixel()
+        top = (down * brush.side - height / 2).round().clamp(1, brush.size[0] - height - 1).long()
+        left = (right * brush.side - width / 2).round().clamp(1, brush.size[1] - width - 1).long()
+        steps = (torch.arange(-1, side + 1, device=x.device) for side in (height, width))
+        rows, columns = (
+            at + step
+            for at, step in zip(
+                (top[:, 0], left[:, 0]), (next(steps)[None, :, None], next(steps)[None, None]), strict=True
+            )
+        )
+        which = torch.arange(len(x), device=x.device)[:, None, None]
+        here, there = x[which, 0, rows, columns], other[which, 0, rows, columns]
+        blended = x.clone()
+        piece = there + membrane(here - there)
+        lungs = brush.field()[which, 0, rows, columns]
+        blended[which, 0, rows, columns] = torch.lerp(here, piece.clamp(0, 1), lungs)
+        brighter = blurred(blended - x, odd(0.02, brush.side)) > 0.35 * brush.spread()
+        return Drawn(blended, (brighter & (lung > 0.5)).float())
+
+
+def membrane(border: Tensor) -> Tensor:
+    """The solution of Laplace's equation inside a rectangle whose border is given: the smoothest way from edge to edge.
+
+    Solved exactly by the sine transform of the five-point Laplacian.
+
+    Args:
+        border: (B, H, W), of which the outermost pixels alone are read.
+
+    Returns:
+        (B, H, W); its border is that which was given.
+    """
+    around = border.clone()
+    around[:, 1:-1, 1:-1] = 0
+    pull = around[:, :-2, 1:-1] + around[:, 2:, 1:-1] + around[:, 1:-1, :-2] + around[:, 1:-1, 2:]
+    sines = [_sines(side, border) for side in pull.shape[1:]]
+    eigen = [
+        2 - 2 * torch.cos(math.pi * torch.arange(1, side + 1, device=border.device) / (side + 1))
+        for side in pull.shape[1:]
+    ]
+    inside = sines[0] @ pull @ sines[1]
+    inside = sines[0] @ (inside / (eigen[0][:, None] + eigen[1])) @ sines[1]
+    around[:, 1:-1, 1:-1] = inside
+    return around
+
+
+def _sines(side: int, like: Tensor) -> Tensor:
+    """(side, side) the sine transform, which is its own inverse."""
+    number = torch.arange(1, side + 1, device=like.device, dtype=like.dtype)
+    return math.sqrt(2 / (side + 1)) * torch.sin(math.pi / (side + 1) * number[:, None] * number)
