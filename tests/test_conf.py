@@ -20,7 +20,7 @@ CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 CHOICES = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name != "experiment")
 EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
 LUNG_CHOICES = {("augment", "lungs")}  # that belong to `train_lungs`
-LUNG_EXPERIMENTS = {"lungs"}
+LUNG_EXPERIMENTS = {"lungs", "lungs_of_normals"}
 # What each group's node is, once made; the others need data, a folder or a device.
 OFFERS = {
     "net": ("forward",),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Key, path
 from pneumo_ad.runs.command import Command, log_plainly
 from pneumo_ad.runs.evaluation_options import option_help
 
 _PATIENCE = 10  # seconds that another process may take to leave the folder
 
 USAGE = """\
-pneumo-ad evaluate run=RUN [key=value] ...
+pneumo-ad evaluate [run=RUN] [key=value] ...
 
 Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv,
 subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model.
@@ -65,11 +65,11 @@ COMMAND = Command(
     section="look",
     place=1,
     summary="measure a trained run, on its own or on other data",
-    example="run=RUN [data=... data.root=...] [output=DIR]",
+    example="[run=RUN] [data=... data.root=...] [output=DIR]",
     run=_run,
     usage=USAGE.replace("{options}", option_help()),
     keys=(
-        RUN,
+        RUN_OR_SHIPPED,
         Key("output", "where to write (default: the run folder, or its evaluations/<what was changed>)", "DIR", path),
         SUBSET,
         CHECKPOINT,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo_ad.errors import DataError, UserError
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, Key, path, switch
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, Key, path, switch
 from pneumo_ad.runs.command import Command, log_plainly
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USAGE = """\
-pneumo-ad export run=RUN [key=value] ...
+pneumo-ad export [run=RUN] [key=value] ...
 
 Writes a run as graphs that need nothing of this project: from a fitted radiograph and its lung field to anomaly map,
 window scores, score and percentile among held-out normals; the lung segmenter beside it; model.json, MODEL_CARD.md and
@@ -57,12 +57,13 @@ def export_run(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     from pneumo_ad.export.parity import check_parity
     from pneumo_ad.export.write import check_graph, folder_to_be, some_radiographs, write_graphs, write_words
     from pneumo_ad.prediction.run_predictor import RunPredictor
+    from pneumo_ad.runs.shipped import place_of_results
     from pneumo_ad.runs.sweeps import folder_name
     from pneumo_ad.saved import is_there
 
     form = format_named(given["format"], write=True)
     below = form.name + (f",{folder_name(given.overrides)}" if given.overrides else "")
-    output = given["output"] or given["run"] / "export" / below
+    output = given["output"] or place_of_results(given["run"]) / "export" / below
     nothing = f"nothing was written. {other_formats(form)} may work"
     with folder_to_be(output, given["overwrite"]) as aside:
         run, source = _opened(given["run"], given.overrides, given["checkpoint"])
@@ -124,11 +125,11 @@ COMMAND = Command(
     section="use",
     place=2,
     summary="a run as ONNX or torch.export, with a model card",
-    example="run=RUN format=onnx|torch_export",
+    example="[run=RUN] format=onnx|torch_export",
     run=_run,
     usage=USAGE,
     keys=(
-        RUN,
+        RUN_OR_SHIPPED,
         Key("format", "onnx (default), or torch_export", "FORMAT", default="onnx"),
         Key("output", "where to write (default: RUN/export/<format>)", "DIR", path),
         Key("overwrite", "replace a model that was exported there before", "true", switch, False),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, Key, one_of, path, switch
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, Key, one_of, path, switch
 from pneumo_ad.runs.command import Command, log_plainly
 from pneumo_ad.runs.evaluation_options import option_help
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pneumo_ad.prediction.predict import Predicted
 
 USAGE = """\
-pneumo-ad predict run=RUN input=PATH output=DIR [key=value] ...
+pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
 
 Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
 the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
@@ -65,11 +65,14 @@ COMMAND = Command(
     section="use",
     place=1,
     summary="scores, maps and decisions for a folder of files",
-    example="run=RUN input=PATH output=DIR [report=true]",
+    example="[run=RUN] input=PATH output=DIR [report=true]",
     run=_run,
     usage=USAGE.replace("{options}", option_help("scores", "decisions", "speed")),
     keys=(
-        replace(RUN, help="a folder written by `pneumo-ad train`, or by `pneumo-ad export`"),
+        replace(
+            RUN_OR_SHIPPED,
+            help="a folder written by `pneumo-ad train`, or by `pneumo-ad export`; without it the detector that ships",
+        ),
         Key(
             "input",
             "a folder, searched with all below it, or a file",

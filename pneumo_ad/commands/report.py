@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path, whole
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Key, path, whole
 from pneumo_ad.runs.command import Command, log_plainly
 
 USAGE = """\
-pneumo-ad report run=RUN [key=value] ...
+pneumo-ad report [run=RUN] [key=value] ...
 
 Writes one HTML file that opens offline: drag over the histogram of scores, and the windows of that range light up on
 the radiographs; with reconstructions, anomaly maps, lung fields, truth, the headline table and the config. An
@@ -66,11 +66,11 @@ COMMAND = Command(
     section="look",
     place=2,
     summary="one HTML file: brush the histogram, frames light up",
-    example="run=RUN [output=FILE] [data=... data.root=...]",
+    example="[run=RUN] [output=FILE] [data=... data.root=...]",
     run=_run,
     usage=USAGE,
     keys=(
-        RUN,
+        RUN_OR_SHIPPED,
         Key("output", "what to write (default: report.html in the folder of the evaluation)", "FILE", path),
         Key(
             "images",

@@ -9,7 +9,7 @@ from pneumo_ad.drawings.drawing import Brush, Drawn
 
 
 class Swells:
-    """An ellipse within which grey is raised, with a ramp at its edge of a twentieth to a fifth of its radius or more."""
+    """An ellipse within which grey is raised by 0.5 to 2.5 of the lung's deviations, with a soft edge."""
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
         """See `Drawing`."""

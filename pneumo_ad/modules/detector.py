@@ -31,10 +31,13 @@ class Detector(NetModule):
             generator: Source of what is drawn, on their device.
         """
 
-    def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
-        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
+    def generator(self, epoch: int, batch_idx: int, device: torch.device) -> torch.Generator:
+        """Source of what is drawn: a function of (seed, epoch, batch) alone, so that a resumed run repeats it."""
         state = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank]).generate_state(1, np.uint64)
-        return self.loss(batch, torch.Generator(device=batch["patch"].device).manual_seed(int(state[0])))
+        return torch.Generator(device=device).manual_seed(int(state[0]))
+
+    def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
+        return self.loss(batch, self.generator(epoch, batch_idx, batch["patch"].device))
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
         """Scalar loss of a batch of normal radiographs."""

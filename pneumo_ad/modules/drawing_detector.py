@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics.classification import BinaryAUROC
 
-from pneumo_ad.data.datasets import PatchBatch
+from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.drawings import Drawing
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
@@ -14,14 +17,15 @@ from pneumo_ad.lungs.warm_start import begin_as_segmenter
 from pneumo_ad.modules.base import OptimizerFactory, to_unit
 from pneumo_ad.modules.detector import Detector
 from pneumo_ad.nets import KindUNet
-from pneumo_ad.scores import OpacityChance, Score
+from pneumo_ad.scores import OpacityInLung, Score
 
 
 class DrawingDetector(Detector):
     """Draws anomalies into normal radiographs and teaches a `KindUNet` to find them.
 
     No anomaly that anybody labelled is seen; the lungs come from lung fields. Needs whole radiographs
-    (`PatchDataModule(view="image")`). Logs `train/loss` and `val/loss`, per pixel.
+    (`PatchDataModule(view="image")`). Logs `train/loss` and `val/loss`, per pixel, and with `unseen`
+    `val/auroc_unseen`: pixels of the lung, drawn against not.
 
     The loss is cross entropy, in which opacity counts `opacity_weight` times, and one minus a soft Dice of opacity, so
     that small lesions count.
@@ -29,16 +33,20 @@ class DrawingDetector(Detector):
     Args:
         net: To be trained.
         drawing: Draws into the radiographs of a batch.
+        unseen: Draws families that are not trained on, to validate by (Baugh et al. 2023, MICCAI): what is found of
+            them tells of anomalies nobody thought of, and needs no label.
         optimizer: Parameters -> optimizer.
-        score: Default `OpacityChance()`.
+        score: Default `OpacityInLung()`.
         opacity_weight: Weight of opacity in the cross entropy; the other kinds have 1.
         dice: Weight of the Dice loss.
-        warm_start: Begin with the U-net of the lung segmenter that ships, which knows the lungs already.
+        warm_start: Begin with the U-net of a lung segmenter, which knows the lungs already: a file of `pneumo-ad
+            train-lungs`, read when the training begins.
         one_cycle: Take the learning rate through one cycle, up to the optimizer's and down to nothing (Smith 2018).
         seed: Fixes what is drawn in each (epoch, batch).
 
     Raises:
-        ConfigError: Another net, a negative weight, or (with `warm_start`) a net of another size.
+        ConfigError: Another net, or a negative weight; when the training begins, a net of another size than that of
+            `warm_start`.
     """
 
     def __init__(
@@ -49,22 +57,30 @@ class DrawingDetector(Detector):
         score: Score | None = None,
         opacity_weight: float = 2.0,
         dice: float = 1.0,
-        warm_start: bool = False,
+        warm_start: str | Path | None = None,
         one_cycle: bool = True,
+        unseen: Drawing | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(net, score if score is not None else OpacityChance(), optimizer)
+        super().__init__(net, score if score is not None else OpacityInLung(), optimizer)
         if not isinstance(net, KindUNet):
             raise ConfigError(f"module=drawing_detector trains net=kind_unet, got {type(net).__name__}")
         if opacity_weight <= 0 or dice < 0:
             raise ConfigError(f"opacity_weight={opacity_weight} must be above 0, dice={dice} at least 0")
-        if warm_start:
-            begin_as_segmenter(net)
         self.drawing = drawing
+        self.unseen = unseen
+        self.found_unseen = BinaryAUROC(thresholds=512)
         self.dice = dice
+        self.warm_start = warm_start
         self.one_cycle = one_cycle
         self.seed = seed
         self.opacity_weight = opacity_weight
+
+    def setup(self, stage: str) -> None:
+        """Warm the net up before its training; one that is resumed has its own weights."""
+        assert isinstance(self.net, KindUNet)
+        if stage == "fit" and self.warm_start and self.trainer.ckpt_path is None:
+            begin_as_segmenter(self.net, self.warm_start)
 
     def loss(self, batch: PatchBatch, generator: torch.Generator) -> Tensor:
         """See `Detector`."""
@@ -77,6 +93,20 @@ class DrawingDetector(Detector):
         weights[OPACITY] = self.opacity_weight
         loss = F.cross_entropy(logits, target, weights)
         return loss + self.dice * dice_of_opacity(logits, target) if self.dice else loss
+
+    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The loss of held-out normal radiographs, and what is found in them of families that are not trained on."""
+        super().validation_step(batch, batch_idx, dataloader_idx)
+        if self.unseen is None or VAL_KINDS[dataloader_idx] != "normal_lung":
+            return
+        lung = batch["lung"].float()
+        drawn = self.unseen(to_unit(batch["patch"]), lung, self.generator(0, batch_idx, lung.device))
+        output = self.net(drawn.x)
+        kept = (slice(None), slice(None), slice(None, None, 2), slice(None, None, 2))
+        inside = lung[kept] > 0.5
+        chance = OpacityInLung().residual_map(drawn.x, output)[kept][inside].float()
+        self.found_unseen.update(chance, drawn.mask[kept][inside].long())
+        self.log("val/auroc_unseen", self.found_unseen, add_dataloader_idx=False, batch_size=len(lung))
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def] # noqa: ANN201 - Lightning's own type is a union of ten
         """What the factory makes of the net's parameters, its learning rate on one cycle where one is asked for."""
@@ -109,8 +139,7 @@ def kinds_of_squares(lung: Tensor, mask: Tensor) -> Tensor:
 def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:
     """One minus the soft Dice of opacity (Milletari et al. 2016, 3DV), the mean over radiographs: in [0, 1].
 
-    The chance is that of opacity where there is lung, and the lung alone is looked at: a white lung that looks like what
-    lies about it is opacity all the same. Each radiograph counts alike, so that one with a few small spots weighs as much as one with a white lung; those
+    Each radiograph counts alike, so that one with a few small spots weighs as much as one with a white lung; those
     without opacity are left out, which the cross entropy has.
 
     Args:
@@ -120,8 +149,7 @@ def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:
     Returns:
         A scalar; 0 where no radiograph has any opacity.
     """
-    chance = (logits[:, OPACITY] - logits[:, HEALTHY]).sigmoid() * (target != OUTSIDE)
-    chance, true = chance.flatten(1), (target == OPACITY).float().flatten(1)
+    chance, true = logits.softmax(dim=1)[:, OPACITY].flatten(1), (target == OPACITY).float().flatten(1)
     dice = (2 * (chance * true).sum(dim=1) + 1) / (chance.sum(dim=1) + true.sum(dim=1) + 1)
     shown = true.amax(dim=1)
     return ((1 - dice) * shown).sum() / shown.sum().clamp_min(1)

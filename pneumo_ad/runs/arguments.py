@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from pneumo_ad.errors import ConfigError, did_you_mean
 from pneumo_ad.runs.grammar import for_hydra
+from pneumo_ad.runs.shipped import SHIPPED
 from pneumo_ad.saved import is_there
 
 Reader = Callable[[str], Any]  # text -> value; a ValueError says what is expected
@@ -98,6 +99,7 @@ RUN = Key(
     path,
     missing="run=RUN_FOLDER must be given: run=runs/paper/2026-01-31_12-00-00",
 )
+RUN_OR_SHIPPED = replace(RUN, help=f"{RUN.help}; without it the detector that ships", default=SHIPPED, missing="")
 SUBSET = Key(
     "subset",
     "train, val, test or all (default: test; all where the data are others)",

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
+import safetensors.torch
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import atomic_write
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, open_zip, opened
 
+SUFFIXES = (".ckpt", ".safetensors")  # of a run that was trained here, and of weights alone, as they ship
 _MOST = 64 * GIB  # bytes of a checkpoint
 _FROZEN = 2**25  # parameters that a net may have beside those in its checkpoint, such as features that are not trained
 
@@ -60,10 +62,7 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """
     try:
         with opened(file, _MOST) as content:
-            with open_zip(content):  # torch reads weights without looking at their checksums
-                pass
-            content.seek(0)
-            checkpoint: dict[str, Any] = torch.load(content, map_location=map_location, weights_only=True)
+            checkpoint = _weights_alone(content) if file.suffix == ".safetensors" else _whole(content, map_location)
         check_mapping(checkpoint, {"state_dict": Mapping})
         for name, tensor in checkpoint["state_dict"].items():
             if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
@@ -77,6 +76,20 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
             words = "it holds other than weights and plain numbers"
         raise DamagedError(f"{file}: not a whole checkpoint ({words})") from reason
     return checkpoint
+
+
+def _whole(content: BinaryIO, map_location: Any) -> dict[str, Any]:
+    with open_zip(content):  # torch reads weights without looking at their checksums
+        pass
+    content.seek(0)
+    checkpoint: dict[str, Any] = torch.load(content, map_location=map_location, weights_only=True)
+    return checkpoint
+
+
+def _weights_alone(content: BinaryIO) -> dict[str, Any]:
+    """Weights of float16, which is how they ship, as float32."""
+    weights = safetensors.torch.load(content.read())
+    return {"state_dict": {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}}
 
 
 @contextmanager

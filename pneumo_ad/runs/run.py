@@ -21,13 +21,14 @@ from pneumo_ad.metrics.thresholds import Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs import evaluation_options
-from pneumo_ad.runs.checkpoints import no_larger_than, read_checkpoint
+from pneumo_ad.runs.checkpoints import SUFFIXES, no_larger_than, read_checkpoint
 from pneumo_ad.runs.compose import build, change_saved
 from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.origin import Origin
 from pneumo_ad.runs.run_config import check_config, explained, saved_config
 from pneumo_ad.runs.search_path import saved_search_path
+from pneumo_ad.runs.shipped import check_shipped, place_of_results
 from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.saved import in_a_line, is_there
@@ -154,6 +155,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         ConfigError: See `change_saved`.
     """
     folder = Path(run_dir)
+    check_shipped(folder)
     config = saved_config(folder)
     changed = change_saved(config, overrides, FIXED, saved_search_path(folder))
     weights = find_checkpoint(folder, checkpoint)
@@ -204,19 +206,17 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
     Raises:
         DataError: It is not there; lists those that are.
     """
-    path = folder / "checkpoints" / f"{checkpoint}.ckpt"
-    path = path if is_there(path) else Path(checkpoint)
+    within = (folder / "checkpoints" / f"{checkpoint}{suffix}" for suffix in SUFFIXES)
+    path = next(filter(is_there, within), Path(checkpoint))
     if not is_there(path):
-        there = (
-            ", ".join(sorted(file.stem for file in folder.glob("checkpoints/*.ckpt")))
-            or "none: did the training finish?"
-        )
+        files = (file for suffix in SUFFIXES for file in folder.glob(f"checkpoints/*{suffix}"))
+        there = ", ".join(sorted(file.stem for file in files)) or "none: did the training finish?"
         raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there}")
     return path
 
 
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:
-    """The run folder where nothing was changed; else a folder below it that says what was, so that nothing is lost.
+    """`place_of_results` where nothing was changed; else a folder below it that says what was, so that nothing is lost.
 
     Args:
         folder: The run folder.
@@ -226,6 +226,5 @@ def default_output(folder: Path, overrides: Sequence[str]) -> Path:
     'r/evaluations/data=masks,root=y-...'
     """
     changes = [override for override in overrides if not override.startswith(("run=", "output="))]
-    if not changes:
-        return folder
-    return folder / "evaluations" / folder_name(changes)
+    place = place_of_results(folder)
+    return place / "evaluations" / folder_name(changes) if changes else place

@@ -56,7 +56,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
     "score": _in(
         "pneumo_ad.scores",
-        "Brightness Contrast ExpectedKind Judgement OpacityChance OpacityInLung SAD SADContrast SADSum Sharpness UncertaintyScore",
+        "Brightness Contrast ExpectedKind Judgement OpacityChance OpacityInLung SAD SADContrast SADSum Sharpness "
+        "UncertaintyScore",
     ),
     "threshold": _in("pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture MultiOtsu NormalQuantiles"),
     "aggregate": _in("pneumo_ad.scores.aggregates", "Highest Mean TopFraction"),
@@ -114,7 +115,8 @@ _ANY = "any group"  # of a node that is a config of its own
 ALLOWED[_ANY] = frozenset().union(*ALLOWED.values())
 # These write files; they stand at the top of a config alone, and only a training builds them.
 _WRITING = ("trainer", "callbacks", "logger")
-_KEYS = {"table": "data", "also_measure_on": "data", "segmenter": "lungs"}  # of what group a key is, besides its own
+# Of what group a key is, besides its own.
+_KEYS = {"table": "data", "also_measure_on": "data", "segmenter": "lungs", "unseen": "drawing"}
 # What a saved value may refer to: other values, words of our own, and the one variable that a shipped recipe reads.
 _PLAIN = re.compile(r"\$\{\s*(?:(?:share|run_name):[^${}]*|oc\.env:PNEUMO_AD_DATA|[\w.\[\]-]+)\s*\}")
 # Keys that name where something is written.

@@ -2,18 +2,23 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from running import start
+from sklearn.metrics import roc_auc_score
+from torchmetrics.classification import BinaryAUROC
 
 from pneumo_ad.drawings import Drawn, Mixture, Veils
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.lungs import LungSegmenter
 from pneumo_ad.modules import DrawingDetector
 from pneumo_ad.modules.drawing_detector import dice_of_opacity, kinds_of_squares
 from pneumo_ad.nets import KindUNet, UNetAutoencoder
 from pneumo_ad.runs.run import load_run
+from pneumo_ad.scores import OpacityInLung
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 
@@ -85,6 +90,34 @@ def test_opacity_weighs_what_is_asked_for():
             weight * opaque.sum() + (~opaque).sum()
         )
         assert made._loss(batch(), 0, 0).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_it_begins_as_a_segmenter_when_its_training_does_and_not_when_it_goes_on(tmp_path):
+    file = tmp_path / "lung_unet.safetensors"
+    LungSegmenter(width=4, depth=2).save(file)
+    known = {k: v for k, v in LungSegmenter.from_file(file).unet.state_dict().items() if "head" not in k}
+    made = module(warm_start=str(file))
+    for ckpt_path, same in (("last.ckpt", False), (None, True)):
+        made.trainer = SimpleNamespace(ckpt_path=ckpt_path)
+        made.setup("fit")
+        own = made.net.unet.state_dict()
+        assert all(torch.equal(own[key], value) for key, value in known.items()) == same
+    other = DrawingDetector(KindUNet(width=8, depth=2), Veils(), ADAM, warm_start=str(file))
+    other.trainer = SimpleNamespace(ckpt_path=None)
+    with pytest.raises(ConfigError, match=r"net.width=4 net.depth=2"):
+        other.setup("fit")
+
+
+def test_what_is_found_of_unseen_families_is_the_auroc_of_the_lungs_pixels():
+    made = module(unseen=Veils(strength=(0.7, 0.9)))
+    made.found_unseen = BinaryAUROC()  # exact
+    made.validation_step(batch(), 0)
+    drawn = made.unseen(batch()["patch"].float() / 255, batch()["lung"].float(), made.generator(0, 0, "cpu"))
+    kept = (slice(None), slice(None), slice(None, None, 2), slice(None, None, 2))
+    inside = batch()["lung"][kept] > 0
+    chance = OpacityInLung().residual_map(drawn.x, made.net(drawn.x))[kept][inside]
+    expected = roc_auc_score(drawn.mask[kept][inside].numpy(), chance.detach().numpy())
+    assert made.found_unseen.compute().item() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(

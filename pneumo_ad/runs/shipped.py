@@ -1,0 +1,33 @@
+"""The detector that ships: a run folder within the package, which commands take where no `run=` is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pneumo_ad.errors import DataError
+from pneumo_ad.saved import is_there
+
+SHIPPED = Path(__file__).parents[1] / "shipped" / "detector"
+RESULTS = Path("detector")  # below the working directory: the package's own folder is not written to
+
+
+def check_shipped(folder: Path) -> None:
+    """See that the weights of the shipped detector are there; of any other folder nothing is asked.
+
+    Args:
+        folder: A run folder.
+
+    Raises:
+        DataError: An installation without them.
+    """
+    weights = folder / "checkpoints" / "best.safetensors"
+    if folder == SHIPPED and not is_there(weights):
+        raise DataError(
+            f"the weights of the detector that ships are missing from this installation ({weights}): install pneumo_ad "
+            "anew, or name a run of your own: run=RUN"
+        )
+
+
+def place_of_results(folder: Path) -> Path:
+    """Where results of a run go by default: into its folder; of the shipped detector into `RESULTS`."""
+    return RESULTS if folder == SHIPPED else folder
