@@ -1,4 +1,4 @@
-"""Print the headline tables of two or more runs side by side: python experiments/demo/compare.py RUN RUN ..."""
+"""Print the headline tables of evaluations side by side: python experiments/demo/compare.py FOLDER FOLDER ..."""
 
 import json
 import sys
@@ -13,10 +13,11 @@ def main(folders: list[Path]) -> None:
     """Read each run's metrics and print one table."""
     evaluations = {}
     for folder in folders:
-        name = json.loads((folder / "run.json").read_text())["name"]
-        evaluations[name] = json.loads((folder / "metrics.json").read_text())
+        evaluations[folder.name] = json.loads((folder / "metrics.json").read_text())
     console = Console(highlight=False)
-    console.print(headline_table(evaluations, "drawn radiographs, test split: the paper's preset and a better one"))
+    console.print(
+        headline_table(evaluations, "drawn radiographs: the detector that ships, and two presets on the test split")
+    )
     console.print(
         "Read each column beside its own brightness: the presets' patches cover other shares of the chest, and patches "
         "of different size do not compare."

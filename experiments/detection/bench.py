@@ -1,6 +1,6 @@
-"""One table about what a detector finds: `python experiments/detection/bench.py run=RUN output=DIR`.
+"""One table about what a detector finds: `python experiments/detection/bench.py output=DIR [run=RUN] [only=SET,...]`.
 
-`run=` is whatever `pneumo-ad predict` takes: a run or an export. Every figure is made of its maps and of its scores of
+`run=` is whatever `pneumo-ad predict` takes, a run or an export; without it the detector that ships. Every figure is made of its maps and of its scores of
 radiographs, so that detectors of any kind stand in one table. Sets are looked for in `$PNEUMO_AD_DATA`; those that are
 not there are named, and where none is, drawn radiographs are measured.
 """
@@ -32,6 +32,7 @@ from pneumo_ad.metrics.proportion import share_with_interval
 from pneumo_ad.metrics.ranking import auroc, auroc_with_interval
 from pneumo_ad.metrics.shortcuts import pixel_shortcuts
 from pneumo_ad.prediction.opening import open_predictor
+from pneumo_ad.runs.shipped import SHIPPED
 from pneumo_ad.runs.split import read_split
 
 TUBERCULOSIS = {"tuberculosis": "pneumonia"}
@@ -164,14 +165,17 @@ class Bench:
 def main(arguments: list[str]) -> None:
     """The command."""
     given = dict(argument.partition("=")[::2] for argument in arguments)
-    if set(given) - {"run", "output", "only"} or not {"run", "output"} <= set(given):
-        raise ConfigError(f"expected run=RUN output=DIR [only=SET,...], got {' '.join(arguments) or 'nothing'}")
-    split = read_split(Path(given["run"]))
-    seen = split[split["split"].isin(("train", "val"))]["image"].str.rpartition("/")[2] if split is not None else []
-    bench = Bench(open_predictor(given["run"]), set(seen))
+    if set(given) - {"run", "output", "only"} or "output" not in given:
+        raise ConfigError(f"expected output=DIR [run=RUN] [only=SET,...], got {' '.join(arguments) or 'nothing'}")
+    run = Path(given.get("run", SHIPPED))
+    split, missing = read_split(run), []
+    if split is None:
+        missing.append(f"{run} does not tell which radiographs it was trained on: those are among the normals here")
+        split = pd.DataFrame({"image": [], "split": []}, dtype=str)
+    seen = split[split["split"].isin(("train", "val"))]["image"].str.rpartition("/")[2]
+    bench = Bench(open_predictor(run), set(seen))
     data = Path(os.environ.get("PNEUMO_AD_DATA", "/nonexistent"))
     wanted = given["only"].split(",") if "only" in given else list(SETS)
-    missing = []
     for name in wanted:
         try:
             SETS[name](bench, data)
@@ -195,7 +199,17 @@ def _masks(bench: Bench, data: Path) -> None:
 
 def _tuberculosis(bench: Bench, data: Path) -> None:
     radiographs = bench.open(masks(data / "shenzhen_tb", labels=TUBERCULOSIS, split="test"))
-    bench.measure("shenzhen_tb, normals not trained on", radiographs, bench.unseen(radiographs, radiographs.rows(None)))
+    rows = bench.unseen(radiographs, radiographs.rows(None))
+    bench.measure("shenzhen_tb, normals not trained on", radiographs, rows)
+    of_segmenter = radiographs.store.table["image"].iloc[rows].isin(_segmenter_saw(data)).to_numpy()
+    bench.measure("of these, the lung segmenter was trained on", radiographs, rows[of_segmenter])
+    bench.measure("of these, the lung segmenter never saw", radiographs, rows[~of_segmenter])
+
+
+def _segmenter_saw(data: Path) -> set[str]:
+    """Names of the radiographs that the lung segmenter that ships was trained or validated on (its model card)."""
+    table = masks(data / "lung_masks" / "montgomery_shenzhen", labels={"tuberculosis": "other"}, val=0.1, test=0.2)
+    return set(table[table["split"] != "test"]["image"])
 
 
 def _boxes(bench: Bench, data: Path) -> None:

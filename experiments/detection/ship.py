@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> None:
     halved = {key: value.half() if value.is_floating_point() else value for key, value in held.items()}
     safetensors.torch.save_file({key: value.contiguous() for key, value in halved.items()}, weights)
     config = OmegaConf.create((run / CONFIG).read_text().replace("${oc.env:PNEUMO_AD_DATA}/", ""))
-    config.trainer.precision = "32-true"  # of judging: not every processor has bfloat16
+    config.module.warm_start = None  # read when a training begins
+    config.trainer.precision = "32-true"  # of judging: not every processor knows bfloat16
     write_text(aside / CONFIG, OmegaConf.to_yaml(config))
     shutil.copy(run / "split.csv", aside / "split.csv")
     write_json(aside / "run.json", {key: value for key, value in read_run_json(run).items() if key in _TOLD})
