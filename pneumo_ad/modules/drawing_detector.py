@@ -14,7 +14,7 @@ from pneumo_ad.lungs.warm_start import begin_as_segmenter
 from pneumo_ad.modules.base import OptimizerFactory, to_unit
 from pneumo_ad.modules.detector import Detector
 from pneumo_ad.nets import KindUNet
-from pneumo_ad.scores import OpacityChance, Score
+from pneumo_ad.scores import OpacityInLung, Score
 
 
 class DrawingDetector(Detector):
@@ -30,7 +30,7 @@ class DrawingDetector(Detector):
         net: To be trained.
         drawing: Draws into the radiographs of a batch.
         optimizer: Parameters -> optimizer.
-        score: Default `OpacityChance()`.
+        score: Default `OpacityInLung()`.
         opacity_weight: Weight of opacity in the cross entropy; the other kinds have 1.
         dice: Weight of the Dice loss.
         warm_start: Begin with the U-net of the lung segmenter that ships, which knows the lungs already.
@@ -53,7 +53,7 @@ class DrawingDetector(Detector):
         one_cycle: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__(net, score if score is not None else OpacityChance(), optimizer)
+        super().__init__(net, score if score is not None else OpacityInLung(), optimizer)
         if not isinstance(net, KindUNet):
             raise ConfigError(f"module=drawing_detector trains net=kind_unet, got {type(net).__name__}")
         if opacity_weight <= 0 or dice < 0:

@@ -56,9 +56,12 @@ ALLOWED: dict[str, frozenset[str]] = {
     "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
     "score": _in(
         "pneumo_ad.scores",
-        "Brightness Contrast ExpectedKind Judgement OpacityChance OpacityInLung SAD SADContrast SADSum Sharpness UncertaintyScore",
+        "Brightness Contrast ExpectedKind Judgement OpacityChance OpacityInLung SAD SADContrast SADSum Sharpness "
+        "UncertaintyScore",
     ),
-    "threshold": _in("pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture MultiOtsu NormalQuantiles"),
+    "threshold": _in(
+        "pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture LikeliestKind MultiOtsu NormalQuantiles"
+    ),
     "aggregate": _in("pneumo_ad.scores.aggregates", "Highest Mean TopFraction"),
     "optimizer": _in(
         "torch.optim",
