@@ -49,14 +49,12 @@ def fit_thresholds(
 
     Args:
         scores: As of `validation_scores`.
-        rule: The rule, from two sets of scores to two thresholds.
+        rule: From two sets of scores to two thresholds; `LikeliestKind` needs neither.
         three: Whether the run's score orders three kinds. The baseline is put to the same question, whatever it orders.
     """
     if isinstance(rule, LikeliestKind):  # of the net itself: there may be no scores at all
-        others = [name for name in JUDGED if name != "score"]
-        return {"score": LIKELIEST}, dict.fromkeys(
-            others, "threshold=kinds takes what the run's own net finds likeliest"
-        )
+        reason = "threshold=kinds takes what the run's own net finds likeliest"
+        return {"score": LIKELIEST}, {name: reason for name in JUDGED if name != "score"}
     fitted, missing = {}, {}
     for name in JUDGED:
         if isinstance(rule, Fixed) and name != "score":
