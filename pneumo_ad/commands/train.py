@@ -35,14 +35,14 @@ def train(config: DictConfig) -> dict[str, object]:
     from pneumo_ad.loggers import closing
     from pneumo_ad.nets.compilation import check_compiler
     from pneumo_ad.runs.check_options import check_evaluation
-    from pneumo_ad.runs.compose import build_all
+    from pneumo_ad.runs.compose import build, build_all
     from pneumo_ad.runs.ddp import count_processes, launch
     from pneumo_ad.runs.device import device_of
     from pneumo_ad.runs.provenance import provenance_of
     from pneumo_ad.runs.record import read_run_json, update_run_json
     from pneumo_ad.runs.run import load_run
     from pneumo_ad.runs.tracking import log_outcome
-    from pneumo_ad.runs.training import build_parts, describe, fit, try_out, try_out_dense
+    from pneumo_ad.runs.training import build_parts, describe, fit, try_out, try_out_dense, try_out_kinds
 
     # Its greetings would come twice, through its own handler and through Hydra's.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -53,6 +53,7 @@ def train(config: DictConfig) -> dict[str, object]:
     loggers: list[Logger] = build_all(config.logger)
     try_out(module, data)
     check_evaluation(config)
+    try_out_kinds(module, data, build(config.threshold))
     if config.compile:
         check_compiler(device_of(config.trainer))
     if config.scoring == "dense" and data.view == "patch":

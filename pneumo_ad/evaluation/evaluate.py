@@ -67,7 +67,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
     about = {
         "omitted": findings.omitted,
-        "thresholds": {name: value.finite for name, value in thresholds.items()},
+        "thresholds": {name: value.plain for name, value in thresholds.items()},
         "score": type(run.module.score).__name__,
         "unit": scoring.unit,
         "aggregate": f"{type(scoring.aggregate).__name__} of {scoring.aggregate.of}",

@@ -31,6 +31,7 @@ class Examination:
         image: By score, (I,).
         pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph of `GroundTruth.pixel_truth`.
         maps: By place in `rows`, (H, W) map of the run's score of those that figures show.
+        likeliest: (I, N) the net's likeliest kind of each window; None unless windows are decided by it.
     """
 
     rows: npt.NDArray[np.int64]
@@ -40,6 +41,7 @@ class Examination:
     image: dict[str, npt.NDArray[np.float64]]
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]]
     maps: dict[int, npt.NDArray[np.float32]]
+    likeliest: npt.NDArray[np.int8] | None = None
 
     @property
     def shown(self) -> list[int]:
@@ -64,6 +66,7 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
     window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}
     image = {name: np.empty(len(rows)) for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
+    likeliest = np.empty((len(rows), len(grid)), dtype=np.int8) if scoring.likeliest else None
     maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
     for here, part in placed(scoring(data, rows, "scoring", maps=True)):
         check_finite(part, names_of[here], data)
@@ -71,6 +74,8 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
         for name, values in part.scores.items():
             window[name][here] = values[:, numbers]
             image[name][here] = scoring.of_radiographs(part, name, shares, fields)
+        if likeliest is not None and part.likeliest is not None:
+            likeliest[here] = part.likeliest[:, numbers]
         for i, place in enumerate(range(here.start, here.stop)):
             if place in evidence.pixel_truth:
                 for name, kept in pixel.items():
@@ -85,6 +90,7 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
         image,
         pixel,
         {shown: found for shown, found in maps.items() if found is not None},
+        likeliest,
     )
 
 

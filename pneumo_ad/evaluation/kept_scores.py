@@ -50,7 +50,7 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     ):
         return None
     told = about.get("thresholds", {}).get("score")
-    if told is not None and (len(told) == 2) != run.module.score.orders_outside:
+    if isinstance(told, list) and (len(told) == 2) != run.module.score.orders_outside:
         return None  # of a version that told three kinds by every score
     numbers = dict.fromkeys(("top", "left", "score"), float)
     windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str})

@@ -105,7 +105,7 @@ def measure_evaluation(
     questions = Questions.about(evidence)
     for name in JUDGED:
         told = name in thresholds and thresholds[name].tell_outside
-        kind = thresholds[name].classify(result.window[name]) if told else None
+        kind = thresholds[name].classify(result.window[name], result.likeliest) if told else None
         measured = MeasuredScore(result.window[name], kind, result.pixel[name], result.image[name])
         prefix = "" if name == "score" else f"{name}/"
         findings.add(headline(evidence, measured, questions), prefix)

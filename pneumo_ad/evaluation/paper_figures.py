@@ -233,7 +233,8 @@ def _fig10(material: Material) -> Parts:
     places = typical_places(result.evidence, FRAMED)
     scores = result.window["score"]
     by_threshold = threshold_ranges(scores, material.thresholds)
-    names = [f"as {words}" for words in material.thresholds.words] if material.thresholds else None
+    told = material.thresholds.words if material.thresholds is not None and material.thresholds.finite else ()
+    names = [f"as {words}" for words in told] or None
     bounds = [*np.quantile(scores[places], QUANTILES).tolist(), float("inf")]
     by_quantile = list(pairwise(bounds))
     ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in pairwise([*QUANTILES, 1])]

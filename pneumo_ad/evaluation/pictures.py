@@ -169,7 +169,8 @@ def hump_words(modality: Modality) -> str:
 
 def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | None) -> list[tuple[float, float]]:
     """Ranges of scores that thresholds part, or thirds of the windows where there are none."""
-    between = thresholds.finite if thresholds is not None else np.quantile(scores, [1 / 3, 2 / 3]).tolist()
+    marks = thresholds.finite if thresholds is not None else []
+    between = marks or np.quantile(scores, [1 / 3, 2 / 3]).tolist()
     return list(pairwise([min(float(scores.min()), between[0]), *between, float("inf")]))
 
 

@@ -17,7 +17,7 @@ from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs,
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
-from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.report import RESIDUAL, Headline, Page, Radiograph
 from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.jobs import lock
@@ -85,7 +85,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         score_name=about["score"],
         unit=about["unit"],
         radiographs=radiographs,
-        thresholds=Thresholds(*about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
+        thresholds=thresholds_of(about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         normals=about.get("held_out_normals"),
         headline=headline_rows(found),
         map_units={RESIDUAL: "grey levels of difference"},

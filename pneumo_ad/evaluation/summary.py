@@ -13,6 +13,7 @@ from rich.table import Table
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
+from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.saved import Expected, check_mapping, read_json
 
 _ABOUT: Expected = {
@@ -124,9 +125,11 @@ def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
         check_mapping(about, {key: kind for key, kind in _ABOUT.items() if key in about or key in required}, "about")
         for key in ("omitted", "skipped"):
             check_mapping(about.get(key, {}), dict.fromkeys(about.get(key, {}), str), f"about.{key}")
-        for name, two in about.get("thresholds", {}).items():
-            if not isinstance(two, list) or len(two) not in (1, 2) or not all(isinstance(x, int | float) for x in two):
-                raise ValueError(f"about.thresholds.{name} is {two}, expected one number or two")
+        for name, plain in about.get("thresholds", {}).items():
+            try:
+                thresholds_of(plain)
+            except ValueError as reason:
+                raise ValueError(f"about.thresholds.{name} is {reason}") from reason
         check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
     except ValueError as reason:
         raise DamagedError(f"{file}: {reason}") from reason

@@ -38,7 +38,7 @@ def write_tables(
         normals: (n,) scores of held-out normal radiographs.
         false_alarm_rate: Declared.
     """
-    kinds = thresholds.classify(result.window["score"]) if thresholds is not None else None
+    kinds = thresholds.classify(result.window["score"], result.likeliest) if thresholds is not None else None
     whole_radiographs = images(data, result, kinds, () if thresholds is None else thresholds.kinds)
     if len(normals):
         p = whole_radiographs["p_value"] = p_values(result.image["score"], normals)

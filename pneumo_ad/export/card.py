@@ -10,6 +10,7 @@ import pandas as pd
 
 from pneumo_ad.export.card_figures import false_alarms_in_words, measured
 from pneumo_ad.export.description import ModelDescription
+from pneumo_ad.metrics.thresholds import LikeliestKinds
 
 MISSING = "not recorded in the run folder"
 
@@ -88,7 +89,9 @@ def _kinds(model: ModelDescription) -> str:
     thresholds = model.standard.thresholds
     if thresholds is None:
         return ""
-    return f"Each window by itself is told as {', '.join(thresholds.words[:-1])} or {thresholds.words[-1]}. "
+    kinds = f"{', '.join(thresholds.words[:-1])} or {thresholds.words[-1]}"
+    how = ", whichever the net finds likeliest in it" if isinstance(thresholds, LikeliestKinds) else ""
+    return f"Each window by itself is told as {kinds}{how}. "
 
 
 def _data(record: Record) -> str:

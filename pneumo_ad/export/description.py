@@ -15,14 +15,16 @@ from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.inference.predictor import Calibration
-from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.labels import HEALTHY, OUTSIDE
+from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKinds, Thresholds, thresholds_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
 from pneumo_ad.scores import Score
 
 FILE = "model.json"
-VERSION = 2  # of what stands in it; raise it when a reader of this version could no longer read it
-_TWO_THRESHOLDS = 1  # the version that reads what has two thresholds, or none; the next reads one alone
+VERSION = 3  # of what stands in it; raise it when a reader of this version could no longer read it
+_ONE_THRESHOLD = 2  # the version that reads what has one threshold alone; the next reads likeliest kinds
+_TWO_THRESHOLDS = 1  # the version that reads what has two thresholds, or none
 LUNG_THRESHOLD = 0.5  # probability above which a pixel is lung
 
 _LARGEST = 1e30  # of a score: NaN and infinity are none
@@ -34,7 +36,7 @@ _EXPECTED: Expected = {
         **dict.fromkeys(("score", "unit"), str),
         **dict.fromkeys(("normals", "window_range"), list),
         "false_alarm_rate": int | float,
-        "thresholds": list | None,
+        "thresholds": list | str | None,
     },
     "files": dict,
     "about": dict,
@@ -75,17 +77,21 @@ class ModelDescription:
         """Names of what the graph takes, in order."""
         return ["image", "lung_field", *(["content"] if self.fit == "pad" else [])]
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what the graph gives, in order."""
+        return [one["name"] for one in self._model_tensors()["outputs"]]
+
     def write(self, folder: Path) -> None:
         """Write `model.json` with the digests of the files beside it."""
         height, width = self.grid.image_size
         unit = self.standard.unit
-        between = self.standard.thresholds.finite if self.standard.thresholds is not None else []
         tensors = {"model": self._model_tensors(), "lungs": self._lung_tensors()}
         files = {
             part: {"file": name, "sha256": digest(folder / name)} | tensors[part] for part, name in self.files.items()
         }
         content = {
-            "format_version": VERSION if len(between) == 1 else _TWO_THRESHOLDS,
+            "format_version": self._version,
             "format": self.format,
             "image_size": [height, width],
             "fit": self.fit,
@@ -99,7 +105,7 @@ class ModelDescription:
                 "unit": unit,
                 "normals": [float(one) for one in self.standard.normals],
                 "false_alarm_rate": self.standard.false_alarm_rate,
-                "thresholds": between or None,
+                "thresholds": self.standard.thresholds and self.standard.thresholds.plain,
                 "window_range": list(self.standard.window_range),
             },
             "files": files,
@@ -108,6 +114,14 @@ class ModelDescription:
             "parity": self.parity,
         }
         write_json(folder / FILE, content)
+
+    @property
+    def _version(self) -> int:
+        """The first that reads it."""
+        thresholds = self.standard.thresholds
+        if isinstance(thresholds, LikeliestKinds):
+            return VERSION
+        return _TWO_THRESHOLDS if thresholds is None or thresholds.tell_outside else _ONE_THRESHOLD
 
     def _model_tensors(self) -> dict[str, list[dict[str, Any]]]:
         unit, n = self.standard.unit, len(self.standard.normals)
@@ -127,8 +141,17 @@ class ModelDescription:
                     ["batch"],
                     f"percent of {n} held-out normals that score lower; NaN without a score",
                 ),
+                *self._kinds_tensor(),
             ],
         }
+
+    def _kinds_tensor(self) -> list[dict[str, Any]]:
+        """Of the likeliest kind of each window, where windows are decided by it."""
+        if not isinstance(self.standard.thresholds, LikeliestKinds):
+            return []
+        words = ", ".join(f"{kind} {name}" for kind, name in enumerate(self.standard.thresholds.words))
+        told = f"likeliest kind: {words}"
+        return [_tensor("window_kinds", ["batch", len(self.grid)], told, [HEALTHY, OUTSIDE])]
 
     def _lung_tensors(self) -> dict[str, list[dict[str, Any]]]:
         return {
@@ -211,8 +234,9 @@ def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
     """
     if standard["thresholds"] is None:
         return None, []
-    thresholds = Thresholds(*standard["thresholds"])
-    if thresholds.tell_outside and not getattr(scores, standard["score"], Score).orders_outside:
+    thresholds = thresholds_of(standard["thresholds"])
+    unordered = thresholds.tell_outside and not isinstance(thresholds, LikeliestKinds)
+    if unordered and not getattr(scores, standard["score"], Score).orders_outside:
         note = "exported by a version that told three kinds of window, which its score does not order: "
         return Thresholds(thresholds.low), [f"{note}above the lower threshold lies opacity"]
     return thresholds, []
@@ -237,6 +261,8 @@ def _check(content: dict[str, Any]) -> None:
         )
     for key, counts in (("normals", ()), ("thresholds", (1, 2)), ("window_range", (2,))):
         numbers = standard[key] if standard[key] is not None else [0.0]
+        if numbers == LIKELIEST.plain:
+            continue
         finite = all(isinstance(one, int | float) and abs(one) < _LARGEST for one in numbers)
         if not finite or (counts and len(numbers) not in counts):
             wanted = " or ".join(map(str, counts)) or "any number of"

@@ -63,7 +63,7 @@ about = json.loads((here / "model.json").read_text())
 size = about["image_size"][::-1]  # width, height
 {_READ[fit]}image = np.asarray(picture, dtype=np.float32)[None, None] / 255
 lung_field = {field}
-anomaly_map, _, score, percentile = run("model{suffix}", {inputs})
+anomaly_map, _, score, percentile, *_ = run("model{suffix}", {inputs})
 {_SAY}
 greys = np.interp(np.asarray(anomaly_map[0, 0]), about["standard"]["window_range"], (0, 255))
 Image.fromarray(np.nan_to_num(greys).astype(np.uint8)).save(sys.argv[2])  # black where no window lies

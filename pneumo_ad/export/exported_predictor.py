@@ -55,8 +55,9 @@ class ExportedPredictor:
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
         """See `Predictor`."""
         fields = self.lung_fields(images, content)
-        maps, windows, scores, _ = self.inside(images, fields, content)
-        return Prediction.of(fields, maps[:, 0], windows, scores, content, self.grid)
+        maps, windows, scores, _, *kinds = self.inside(images, fields, content)
+        likeliest = kinds[0].astype(np.int8) if kinds else None
+        return Prediction.of(fields, maps[:, 0], windows, scores, content, self.grid, likeliest)
 
     def lung_fields(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """`images` (b, H, W) -> (b, H, W) of 0 and 1, cleaned; `content` where lungs are not sought."""
@@ -80,10 +81,20 @@ class ExportedPredictor:
             content: (b, H, W) of 0 and 1.
 
         Returns:
-            (b, 1, H, W) maps, (b, N) windows, (b,) scores, (b,) percentiles, all float32.
+            (b, 1, H, W) maps, (b, N) windows, (b,) scores, (b,) percentiles and, where they decide, (b, N) likeliest
+            kinds of windows, all float32.
+
+        Raises:
+            DataError: The graph gives fewer or more.
         """
         given = [_floats(images) / np.float32(255), _floats(fields), _floats(content)]
-        return self._run("model", *given[: len(self.description.inputs)])
+        found = self._run("model", *given[: len(self.description.inputs)])
+        if len(found) != len(self.description.outputs):
+            raise DataError(
+                f"{self.folder / self.description.files['model']} gives {len(found)} outputs, {FILE} says "
+                f"{', '.join(self.description.outputs)}: export again"
+            )
+        return found
 
     def _run(self, part: str, *inputs: Floats) -> list[Floats]:
         parts = []

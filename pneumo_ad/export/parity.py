@@ -32,6 +32,7 @@ class Parity:
             `excess` is what counts.
         excess: How far percentiles lie outside what scores that differ by the tolerance may give, in percent.
         lung_fields: Share of pixels at which the lung field that the exported segmenter finds is another.
+        window_kinds: Share of windows of which another kind is the likeliest; 0 where none is asked for.
         holes: Pixels, windows and radiographs where one has a value and the other NaN.
     """
 
@@ -43,12 +44,13 @@ class Parity:
     percentile: float
     excess: float
     lung_fields: float
+    window_kinds: float
     holes: int
 
     @property
     def largest(self) -> float:
         """Of all differences that the tolerance is for."""
-        shares = self.anomaly_map, self.window_scores, self.score, self.lung_fields
+        shares = self.anomaly_map, self.window_scores, self.score, self.lung_fields, self.window_kinds
         return max(*shares, self.excess / 100)
 
     @property
@@ -93,6 +95,7 @@ def check_parity(
     if not told.finite.all():
         raise DivergedError(f"what the net gives of {(~told.finite).sum()} of {len(images)} {source} is not finite")
     found: list[Values] = [*exported.inside(images, told.lung_fields, content)]
+    kinds = (found.pop() != told.likeliest).mean() if told.likeliest is not None else 0.0
     expected: list[Values] = [
         told.maps[:, None],
         told.windows,
@@ -112,6 +115,7 @@ def check_parity(
         percentile=_largest(np.abs(found[3] - expected[3])),
         excess=_largest(np.maximum(low - found[3], found[3] - high).clip(_ROUNDING) - _ROUNDING),
         lung_fields=float((exported.lung_fields(images, content) != told.lung_fields).mean()),
+        window_kinds=float(kinds),
         holes=sum(int((np.isnan(ours) != np.isnan(theirs)).sum()) for ours, theirs in pairs),
     )
 

@@ -14,6 +14,8 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.export.windows import GridWindows
 from pneumo_ad.export.within import aggregate_within, check_aggregate, quantile_within
 from pneumo_ad.inference import MapOf
+from pneumo_ad.inference.whole import BY
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
@@ -21,6 +23,7 @@ from pneumo_ad.scores import Score
 from pneumo_ad.scores.aggregates import Aggregate
 
 OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
+WINDOW_KINDS = "window_kinds"  # one more, where windows are decided by the net's likeliest kind
 
 
 class Pipeline(nn.Module):
@@ -39,6 +42,7 @@ class Pipeline(nn.Module):
         relative: Quantile of a radiograph's own scores by which they are divided, or None.
         intensity: What makes grey levels comparable.
         normals: (n,) scores of held-out normal radiographs, part of the graph; none makes every percentile NaN.
+        likeliest: Whether it tells the likeliest kind of each window too.
 
     Raises:
         ConfigError: An aggregate or an intensity that a graph cannot hold; names those that it can.
@@ -57,6 +61,7 @@ class Pipeline(nn.Module):
         relative: float | None,
         intensity: Intensity,
         normals: npt.NDArray[np.floating],
+        likeliest: bool = False,
     ) -> None:
         super().__init__()
         check_aggregate(aggregate)
@@ -67,14 +72,17 @@ class Pipeline(nn.Module):
             )
         self.net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
         self.windows = GridWindows(grid)
-        self.view, self.map_of = view, map_of
+        self.view, self.map_of, self.likeliest = view, map_of, likeliest
         self.score_of, self.aggregate, self.relative, self.intensity = score, aggregate, relative, intensity
         found = np.asarray(normals if len(normals) else [np.nan], dtype=np.float32)  # no file keeps an empty tensor
         self.register_buffer("normals", torch.from_numpy(found))
 
-    def forward(
-        self, image: Tensor, lung_field: Tensor, content: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what it gives, in order."""
+        return (*OUTPUTS, WINDOW_KINDS) if self.likeliest else OUTPUTS
+
+    def forward(self, image: Tensor, lung_field: Tensor, content: Tensor | None = None) -> tuple[Tensor, ...]:
         """Judge some radiographs.
 
         Args:
@@ -83,13 +91,14 @@ class Pipeline(nn.Module):
             content: (B, 1, H, W) float32 of 0 and 1: what is radiograph and not padding; None without padding.
 
         Returns:
-            `OUTPUTS`, float32: (B, 1, H, W) map, NaN where no window lies; (B, N) scores of windows; (B,) score, NaN
-            without a lung field; (B,) percentile, NaN without a score or without normals.
+            `outputs`, float32: (B, 1, H, W) map, NaN where no window lies; (B, N) scores of windows; (B,) score, NaN
+            without a lung field; (B,) percentile, NaN without a score or without normals; where it is asked for, (B, N)
+            likeliest kind of windows, of 0, 1 and 2.
         """
         area = self.windows.grid.patch**2
         whole = torch.ones_like(image) if content is None else content
         image = self._levelled(image, lung_field, whole)
-        anomaly_map, scores = self._patches(image) if self.view == "patch" else self._whole(image)
+        anomaly_map, scores, *kinds = self._patches(image) if self.view == "patch" else self._whole(image)
         patches = self.windows.sums(whole) == area  # the others have padding in them and are no patches
         if self.relative is not None:
             counted = patches | ~patches.any(dim=1, keepdim=True)
@@ -100,7 +109,7 @@ class Pipeline(nn.Module):
             score = aggregate_within(self.aggregate, scores, in_lung).float()
         else:
             score = aggregate_within(self.aggregate, anomaly_map.flatten(1), lung_field.flatten(1) == 1).float()
-        return anomaly_map, scores, score, self._percentile(score)
+        return anomaly_map, scores, score, self._percentile(score), *kinds
 
     def _levelled(self, image: Tensor, lung_field: Tensor, whole: Tensor) -> Tensor:
         """As `data.intensity.normalise`, to whole grey levels; without a lung the whole radiograph is measured."""
@@ -126,11 +135,19 @@ class Pipeline(nn.Module):
         found = torch.cat(scores, dim=1)
         return self.windows.mean(total) if self.map_of == "residual" else self.windows.paint(found), found
 
-    def _whole(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The net sees the whole radiograph: a window's score is the mean of the map over it."""
-        anomaly_map = self.score_of.residual_map(image, self.net(image))
+    def _whole(self, image: Tensor) -> tuple[Tensor, ...]:
+        """The net sees the whole radiograph: a window's score is the mean of the map over it, and so are chances."""
+        output: Output = self.net(image)
+        anomaly_map = self.score_of.residual_map(image, output)
         scores = self.windows.sums(anomaly_map) / self.windows.grid.patch**2
-        return torch.where(self.windows.windows_per_pixel > 0, anomaly_map, torch.nan), scores
+        seen = torch.where(self.windows.windows_per_pixel > 0, anomaly_map, torch.nan)
+        return (seen, scores, self._likeliest(output)) if self.likeliest else (seen, scores)
+
+    def _likeliest(self, output: Output) -> Tensor:
+        """(B, N), as `inference.whole` has it."""
+        chances = output.needed_kinds(by=BY)
+        of_windows = [self.windows.sums(chances[:, kind, None]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
+        return torch.stack(of_windows).argmax(dim=0).float()
 
     def _percentile(self, score: Tensor) -> Tensor:
         lower = (self.normals < score[:, None]).sum(dim=1)

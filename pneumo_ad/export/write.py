@@ -23,7 +23,7 @@ from pneumo_ad.export.description import FILE, ModelDescription
 from pneumo_ad.export.example import example_text
 from pneumo_ad.export.formats import Format, trace_graph
 from pneumo_ad.export.lungs import LungProbability, segmenter_of
-from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
+from pneumo_ad.export.pipeline import Pipeline
 from pneumo_ad.files import write_text
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
@@ -126,6 +126,7 @@ def write_graphs(
         scoring.relative,
         data.intensity,
         judge.standard.normals,
+        scoring.likeliest,
     ).eval()
     segmenter = segmenter_of(data.lungs)
     model = ModelDescription(
@@ -140,7 +141,7 @@ def write_graphs(
     )
     image = torch.rand(2, 1, *data.grid.image_size)
     inputs = {name: image if name == "image" else torch.ones_like(image) for name in model.inputs}
-    form.save(trace_graph(pipeline, inputs), list(inputs), OUTPUTS, folder / model.files["model"])
+    form.save(trace_graph(pipeline, inputs), list(inputs), pipeline.outputs, folder / model.files["model"])
     if segmenter is not None:
         lungs = trace_graph(LungProbability(segmenter), {"image": image})
         form.save(lungs, ["image"], ["lung_probability"], folder / model.files["lungs"])

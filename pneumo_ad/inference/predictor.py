@@ -28,6 +28,7 @@ class Prediction:
         inside: (b, N) whether a window is radiograph throughout; the others have padding in them and are no patches.
         scores: (b,) float64, one per radiograph, NaN where no lung was found, or where what the net gave is not finite.
         finite: (b,) whether that is (`inference.finite_radiographs`).
+        likeliest: (b, N) the net's likeliest kind of each window, of 0 to 2; None unless windows are decided by it.
     """
 
     lung_fields: npt.NDArray[np.uint8]
@@ -36,6 +37,7 @@ class Prediction:
     inside: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float64]
     finite: npt.NDArray[np.bool_]
+    likeliest: npt.NDArray[np.int8] | None = None
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Prediction:
         scores: npt.NDArray[np.floating],
         content: npt.NDArray[np.uint8],
         grid: PatchGrid,
+        likeliest: npt.NDArray[np.int8] | None = None,
     ) -> Prediction:
         """Put together; what is not finite becomes no score and a hole in the map.
 
@@ -56,12 +59,14 @@ class Prediction:
             scores: (b,), of whatever the net gave.
             content: (b, H, W) of 0 and 1: what is radiograph and not padding.
             grid: The windows.
+            likeliest: See the class.
         """
         finite = finite_radiographs([windows], [maps], grid) & ~np.isinf(scores)
         if not finite.all():
             maps = np.where(np.isfinite(maps), maps, np.float32(np.nan))
             scores = np.where(finite, scores, np.nan)
-        return cls(lung_fields, maps, windows, grid.window_shares(content) == 1, scores.astype(np.float64), finite)
+        inside = grid.window_shares(content) == 1
+        return cls(lung_fields, maps, windows, inside, scores.astype(np.float64), finite, likeliest)
 
 
 @dataclass(frozen=True)

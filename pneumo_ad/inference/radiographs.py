@@ -51,11 +51,13 @@ class Scored:
         rows: (b,) rows of the store.
         scores: By name of score, (b, N) float32, windows in the order of `PatchGrid.positions`.
         maps: By name of score, (b, H, W) float32 anomaly maps, NaN where no window lies; empty unless asked for.
+        likeliest: (b, N) the kind that the net finds likeliest in each window, of 0 to 2; None unless asked for.
     """
 
     rows: npt.NDArray[np.int64]
     scores: dict[str, npt.NDArray[np.float32]]
     maps: dict[str, npt.NDArray[np.float32]]
+    likeliest: npt.NDArray[np.int8] | None = None
 
 
 def finite_radiographs(

@@ -49,6 +49,7 @@ class Scoring:
             all. Maps and scores of radiographs are made of all windows in any case.
         mode: `windows` or `dense`; a net that sees whole radiographs has neither.
         halo: Pixels of surroundings that the net sees around each window.
+        likeliest: Whether windows are decided by the net's likeliest kind, which then comes with their scores.
     """
 
     net: nn.Module
@@ -61,6 +62,7 @@ class Scoring:
     kept_windows: int | None = None
     mode: Mode = "windows"
     halo: int = 0
+    likeliest: bool = False
 
     def __post_init__(self) -> None:
         check_relative(self.relative)
@@ -159,13 +161,15 @@ class Scoring:
         """The net sees whole radiographs, the trivial scores their windows."""
         grid = data.grid
         at_once = max(1, self.batch_size * grid.patch**2 // (grid.image_size[0] * grid.image_size[1]))
-        judged = score_whole_radiographs(self.net, self.score, images, rows, grid, at_once, self.precision, progress)
+        judged = score_whole_radiographs(
+            self.net, self.score, images, rows, grid, at_once, self.precision, progress, self.likeliest
+        )
         if alone:
             yield from judged
             return
         trivial = score_radiographs(_Nothing(), trivial_scores(), images, rows, grid, self.batch_size, map_of)
         for one, other in zip(judged, trivial, strict=True):
-            yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps)
+            yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps, one.likeliest)
 
     def of_radiographs(
         self, part: Scored, name: str, lung_share: npt.NDArray[np.floating], lung_fields: npt.NDArray[np.uint8]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,14 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.forward import forward
 from pneumo_ad.inference.radiographs import Scored, groups
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import Score
+
+BY = "threshold=kinds"  # asks for likeliest kinds
 
 
 @torch.inference_mode()
@@ -26,6 +31,7 @@ def score_whole_radiographs(
     batch_size: int = 8,
     precision: torch.dtype = torch.float32,
     progress: str | None = None,
+    likeliest: bool = False,
 ) -> Iterator[Scored]:
     """Score radiographs with a net that sees all of one: a window's score is the mean of the map over it.
 
@@ -38,17 +44,51 @@ def score_whole_radiographs(
         batch_size: Radiographs per forward pass.
         precision: dtype of autocast; float32 switches it off.
         progress: Caption of a progress bar; None shows none.
+        likeliest: Whether to tell the likeliest kind of each window: the one with the highest mean chance over it.
 
     Yields:
         `Scored` as `score_radiographs` does, with the one score `score` and its map.
+
+    Raises:
+        ConfigError: `likeliest` of a net that does not tell kinds apart.
     """
     device = next(net.parameters(), torch.empty(0)).device
     for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
         maps = np.empty((len(group), *grid.image_size), dtype=np.float32)
+        kinds = np.empty((len(group), len(grid)), dtype=np.int8) if likeliest else None
         for first in range(0, len(group), batch_size):
             part = slice(first, first + batch_size)
             x = torch.from_numpy(np.asarray(images[group[part]])[:, None]).to(device).float().div_(255)
-            maps[part] = score.residual_map(x, forward(net, x, precision))[:, 0].cpu().numpy()
+            output = forward(net, x, precision)
+            maps[part] = score.residual_map(x, output)[:, 0].cpu().numpy()
+            if kinds is not None:
+                chances = output.needed_kinds(by=BY).float().cpu().numpy()
+                of_windows = [grid.window_means(chances[:, kind]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
+                kinds[part] = np.argmax(of_windows, axis=0)
         scores = grid.window_means(maps)
         maps[:, ~grid.covered] = np.nan  # as on every other way
-        yield Scored(group, {"score": scores}, {"score": maps})
+        yield Scored(group, {"score": scores}, {"score": maps}, kinds)
+
+
+@torch.no_grad()  # no more: a net may keep what it computes, and be trained
+def check_tells_kinds(net: nn.Module, view: str, image_size: Sequence[int]) -> None:
+    """See that a net tells the kinds apart, before anything is decoded.
+
+    Args:
+        net: To be asked, in evaluation mode.
+        view: What it sees, `patch` or `image`.
+        image_size: Height and width of radiographs.
+
+    Raises:
+        ConfigError: It does not; names one that does.
+    """
+    told = None
+    if view == "image":
+        x = torch.zeros(1, 1, *image_size, device=next(net.parameters(), torch.empty(0)).device)
+        with suppress(ConfigError):  # of a net that has seen nothing yet, and cannot judge
+            told = net(x).kinds
+    if told is None:
+        raise ConfigError(
+            f"{BY} needs a net that tells kinds apart in whole radiographs, as net=kind_unet with view=image does; "
+            "this one does not"
+        )

@@ -1,6 +1,7 @@
 """Two thresholds split patches into three kinds (the paper's § 3.3, Table 1): healthy < opacity < outside.
 
 One tells opacity from the rest, for scores that do not order what lies outside the lung (`Score.orders_outside`).
+A net that tells the kinds apart itself needs none: a window is of its likeliest kind (`LikeliestKind`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.metrics.conformal import _ROUNDING, Scores, conformal_threshold, least_normals
 from pneumo_ad.metrics.modality import log_scores
 
+Kinds = npt.NDArray[np.int8]
+
 _WORDS = {2: "two", 3: "three"}
+_PLAIN = "likeliest"  # in JSON, where others have numbers
 
 
 class Thresholds(NamedTuple):
@@ -42,7 +46,7 @@ class Thresholds(NamedTuple):
     @property
     def kinds(self) -> tuple[int, ...]:
         """Those that are told, two or three of `labels.KINDS`."""
-        return (HEALTHY, OPACITY, OUTSIDE)[: len(self.finite) + 1]
+        return (HEALTHY, OPACITY, OUTSIDE) if self.tell_outside else (HEALTHY, OPACITY)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -52,11 +56,66 @@ class Thresholds(NamedTuple):
     @property
     def tell_outside(self) -> bool:
         """Whether there are three kinds."""
-        return OUTSIDE in self.kinds
+        return not math.isinf(self.high)
 
-    def classify(self, scores: Scores) -> npt.NDArray[np.int8]:
-        """Any shape of scores -> kinds of the same shape."""
+    @property
+    def plain(self) -> list[float] | str:
+        """As JSON holds them; `thresholds_of` reads it."""
+        return self.finite
+
+    def classify(self, scores: Scores, likeliest: Kinds | None = None) -> Kinds:
+        """Kind of each window.
+
+        Args:
+            scores: Of windows, of any shape.
+            likeliest: Of the same shape, the kind that the net finds likeliest in each window, where it tells kinds.
+        """
         return np.where(scores <= self.low, HEALTHY, np.where(scores <= self.high, OPACITY, OUTSIDE)).astype(np.int8)
+
+
+class LikeliestKinds(Thresholds):
+    """Decides by the net's likeliest kind alone: none of its thresholds, which part the kinds, lies on the score.
+
+    >>> LIKELIEST.classify(np.array([0.1, 0.9]), np.array([2, 0])).tolist(), LIKELIEST.finite, LIKELIEST.words
+    ([2, 0], [], ('healthy lung', 'opacity', 'outside'))
+    """
+
+    @property
+    def finite(self) -> list[float]:
+        """None: there is nothing to mark on the axis of a score."""
+        return []
+
+    @property
+    def plain(self) -> list[float] | str:
+        """See `Thresholds`."""
+        return _PLAIN
+
+    def classify(self, scores: Scores, likeliest: Kinds | None = None) -> Kinds:
+        """See `Thresholds`."""
+        assert likeliest is not None, "no likeliest kinds: the net was not asked for them"
+        return likeliest
+
+
+LIKELIEST = LikeliestKinds((HEALTHY + OPACITY) / 2, (OPACITY + OUTSIDE) / 2)
+
+
+def thresholds_of(plain: list[float] | str) -> Thresholds:
+    """What `Thresholds.plain` gave.
+
+    Args:
+        plain: One or two numbers that rise, or the word that stands for `LIKELIEST`.
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> thresholds_of([0.5]), thresholds_of("likeliest") is LIKELIEST
+    (Thresholds(low=0.5, high=inf), True)
+    """
+    if plain == _PLAIN:
+        return LIKELIEST
+    if isinstance(plain, list) and len(plain) in (1, 2) and all(isinstance(one, int | float) for one in plain):
+        return Thresholds(*plain)
+    raise ValueError(f"{str(plain)[:80]}, expected one number or two, or {_PLAIN}")
 
 
 class Threshold(Protocol):
@@ -90,7 +149,7 @@ def fit_kinds(rule: Threshold, normal_lung: Scores, pneumonia: Scores, three: bo
     >>> fit_kinds(NormalQuantiles(0.5, 0.9), np.arange(11.0), np.zeros(0), three=False)
     Thresholds(low=5.0, high=inf)
     """
-    if three:
+    if three or isinstance(rule, LikeliestKind):  # whose kinds are the net's, whatever the score orders
         return rule.fit(normal_lung, pneumonia)
     fit_one = getattr(rule, "fit_one", None)
     return Thresholds(fit_one(normal_lung, pneumonia) if fit_one else rule.fit(normal_lung, pneumonia).low)
@@ -129,6 +188,18 @@ class Fixed:
     def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
         """The lower one; see `Threshold`."""
         return self.low
+
+
+class LikeliestKind:
+    """A window is of the kind that the net finds likeliest in it: of whose chance the mean over the window is highest.
+
+    For a net that tells the kinds apart (`net=kind_unet`). Thresholds on one number cannot do the same: the expected
+    kind of a window half healthy, half outside is that of an opacity. No validation scores are looked at.
+    """
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`; nothing is fitted."""
+        return LIKELIEST
 
 
 class MultiOtsu:

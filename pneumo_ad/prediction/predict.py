@@ -126,7 +126,7 @@ def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder,
         "held_out_normals": len(standard.normals),
         "score": standard.score,
         "unit": standard.unit,
-        "thresholds": standard.thresholds and standard.thresholds.finite,
+        "thresholds": standard.thresholds and standard.thresholds.plain,
         "colours": list(standard.window_range),
         "notes": judge.notes,
     }

@@ -118,5 +118,6 @@ def _windows(judge: Predictor, one: Decoded, judged: Prediction) -> Windows:
     inside, thresholds = judged.inside[0] & judged.finite, judge.standard.thresholds
     scores = judged.windows[0][inside]
     places = judge.grid.positions[inside] - (one.placement.top, one.placement.left)
-    kinds = thresholds.classify(scores) if thresholds is not None else None
+    likeliest = judged.likeliest[0][inside] if judged.likeliest is not None else None
+    kinds = thresholds.classify(scores, likeliest) if thresholds is not None else None
     return Windows(places[:, 0], places[:, 1], judge.grid.patch, scores, kind_predicted=kinds)

@@ -41,9 +41,12 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, s
     found = []
     for i, (name, one) in enumerate(zip(names, decoded, strict=True)):
         field = one.placement.inner(judged.lung_fields[i])
-        windows = judged.windows[i][judged.inside[i]]
+        inside = judged.inside[i]
+        windows = judged.windows[i][inside]
+        likeliest = judged.likeliest[i][inside] if judged.likeliest is not None else None
         thresholds = standard.thresholds if judged.finite[i] else None
-        kinds, told = (thresholds.classify(windows), thresholds.kinds) if thresholds is not None else (windows, ())
+        kinds = thresholds.classify(windows, likeliest) if thresholds is not None else np.zeros(0)
+        told = thresholds.kinds if thresholds is not None else ()
         row: Row = {"file": name, "height": one.size[0], "width": one.size[1]}
         row |= {"score": number(judged.scores[i]), "unit": standard.unit}
         row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i])}

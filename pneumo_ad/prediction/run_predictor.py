@@ -19,6 +19,7 @@ from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields
+from pneumo_ad.metrics.thresholds import LikeliestKind
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
@@ -66,10 +67,13 @@ class RunPredictor:
         maps = np.empty(images.shape, dtype=np.float32)
         windows = np.empty(shares.shape, dtype=np.float32)
         scores = np.empty(len(images))
+        likeliest = np.empty(shares.shape, dtype=np.int8) if self.scoring.likeliest else None
         for part in self.scoring(loaded, rows, None, maps=True, alone=True):
             maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
             scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
-        return Prediction.of(fields, maps, windows, scores, content, self.grid)
+            if likeliest is not None and part.likeliest is not None:
+                likeliest[part.rows] = part.likeliest
+        return Prediction.of(fields, maps, windows, scores, content, self.grid, likeliest)
 
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
@@ -114,7 +118,9 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
         raise
     except DataError as reason:
         log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
-        notes.append("no percentiles, decisions and kinds: held-out normals of the run are not at hand")
+        kinds = isinstance(run.threshold, LikeliestKind)  # are told all the same
+        lacking = "percentiles and decisions" if kinds else "percentiles, decisions and kinds"
+        notes.append(f"no {lacking}: held-out normals of the run are not at hand")
         calibration = {}
     thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
     if calibration and "score" in unfitted:

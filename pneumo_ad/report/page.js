@@ -233,6 +233,8 @@ function explain() {
       button.addEventListener("click", () => choose(ends[i], ends[i + 1], "button"));
       byId("presets").append(button);
     });
+  } else if (content.kinds.length) {
+    words.push("Each window is told by itself, as the kind that the net finds likeliest in it.");
   }
   byId("beyond").textContent = words.join(" ");
   byId("range-unit").textContent = content.unit;

@@ -79,7 +79,7 @@ def content(page: Page) -> dict[str, Any]:
     return {
         "scoreName": page.score_name,
         "unit": page.unit,
-        "thresholds": page.thresholds.finite if page.thresholds is not None else None,
+        "thresholds": page.thresholds.finite if page.thresholds is not None and page.thresholds.finite else None,
         "kinds": page.thresholds.words if page.thresholds is not None else [],
         "normals": page.normals,
         "groups": [group.name for group in groups],

@@ -20,7 +20,7 @@ from pneumo_ad.files import atomic_write, file_digest
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
-from pneumo_ad.metrics.thresholds import Fixed, Threshold, Thresholds, fit_kinds
+from pneumo_ad.metrics.thresholds import LIKELIEST, Fixed, LikeliestKind, Threshold, Thresholds, fit_kinds
 from pneumo_ad.runs.check_options import windows_of
 from pneumo_ad.runs.compose import change_saved
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
@@ -50,9 +50,12 @@ def fit_thresholds(
 
     Args:
         scores: As of `validation_scores`.
-        rule: The rule, from two sets of scores to two thresholds.
+        rule: From two sets of scores to two thresholds; `LikeliestKind` needs neither.
         three: Whether the run's score orders three kinds. The baseline is put to the same question, whatever it orders.
     """
+    if isinstance(rule, LikeliestKind):  # of the net itself: there may be no scores at all
+        reason = "threshold=kinds takes what the run's own net finds likeliest"
+        return {"score": LIKELIEST}, {name: reason for name in JUDGED if name != "score"}
     fitted, missing = {}, {}
     for name in JUDGED:
         if isinstance(rule, Fixed) and name != "score":

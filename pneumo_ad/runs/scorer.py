@@ -16,6 +16,8 @@ from pneumo_ad.inference import (
 )
 from pneumo_ad.inference.receptive_field import check_side
 from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.inference.whole import check_tells_kinds
+from pneumo_ad.metrics.thresholds import LikeliestKind
 from pneumo_ad.nets.compilation import compile_net
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.device import device_of
@@ -47,9 +49,13 @@ def check_net(run: Run) -> None:
     """See that a run's net can score as its config asks for, before anything is decoded.
 
     Raises:
-        ConfigError: It does not take windows with such a halo, or dense scores would not be those of windows.
+        ConfigError: It does not take windows with such a halo, dense scores would not be those of windows, or it tells
+            no kinds where they decide.
     """
     options, net = run.options, run.module.net
+    if isinstance(run.threshold, LikeliestKind):
+        with explained(run.folder, ConfigError):
+            check_tells_kinds(net.eval(), options.view, sides(options.image_size))
     if options.view != "patch":
         return
     with explained(run.folder, ConfigError):
@@ -86,6 +92,7 @@ def scoring_of(run: Run) -> Scoring:
             options.kept_windows,
             options.scoring,
             options.halo,
+            isinstance(run.threshold, LikeliestKind),
         )
 
 

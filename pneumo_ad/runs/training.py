@@ -21,6 +21,8 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.inference import check_dense
 from pneumo_ad.inference.receptive_field import check_side
+from pneumo_ad.inference.whole import check_tells_kinds
+from pneumo_ad.metrics.thresholds import LikeliestKind, Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.compilation import compile_net
 from pneumo_ad.nets.finite import check_weights
@@ -163,6 +165,24 @@ def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
         if not begun:
             raise
         log.warning("this run is trained, and can be evaluated with other options: %s", reason)
+
+
+def try_out_kinds(module: NetModule, data: Radiographs, rule: Threshold) -> None:
+    """See that the net tells kinds, where windows are to be decided by them.
+
+    Args:
+        module: What is trained.
+        data: Gives the sides.
+        rule: By which windows are to be decided.
+
+    Raises:
+        ConfigError: It does not; names one that does.
+    """
+    if not isinstance(rule, LikeliestKind):
+        return
+    module.eval()
+    check_tells_kinds(module.net, data.view, data.grid.image_size)
+    module.train()
 
 
 def describe(data: Radiographs, run_dir: Path) -> None:

@@ -59,7 +59,9 @@ ALLOWED: dict[str, frozenset[str]] = {
         "Brightness Contrast ExpectedKind Judgement OpacityChance OpacityInLung SAD SADContrast SADSum Sharpness "
         "UncertaintyScore",
     ),
-    "threshold": _in("pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture MultiOtsu NormalQuantiles"),
+    "threshold": _in(
+        "pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture LikeliestKind MultiOtsu NormalQuantiles"
+    ),
     "aggregate": _in("pneumo_ad.scores.aggregates", "Highest Mean TopFraction"),
     "optimizer": _in(
         "torch.optim",

@@ -13,7 +13,7 @@ from pneumo_ad.metrics.thresholds import Conformal, GaussianMixture, MultiOtsu, 
 from pneumo_ad.runs.compose import build, compose_config
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
-RULES = sorted({file.stem for file in (CONF / "threshold").glob("*.yaml")} - {"fixed"})  # which fits nothing
+RULES = sorted({file.stem for file in (CONF / "threshold").glob("*.yaml")} - {"fixed", "kinds"})  # which fit nothing
 MODES = (1.0, 6.0, 40.0)
 
 
