@@ -1,7 +1,7 @@
 """One table about what a detector finds: `python experiments/detection/bench.py output=DIR [run=RUN] [only=SET,...]`.
 
-`run=` is whatever `pneumo-ad predict` takes, a run or an export; without it the detector that ships. Every figure is made of its maps and of its scores of
-radiographs, so that detectors of any kind stand in one table. Sets are looked for in `$PNEUMO_AD_DATA`; those that are
+`run=` is whatever `pneumo-ad predict` takes, a run or an export; without it the detector that ships. Every
+figure is made of its maps and of its scores of radiographs, so that detectors of any kind stand in one table. Sets are looked for in `$PNEUMO_AD_DATA`; those that are
 not there are named, and where none is, drawn radiographs are measured.
 """
 

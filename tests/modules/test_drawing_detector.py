@@ -8,7 +8,6 @@ import pytest
 import torch
 from running import start
 from sklearn.metrics import roc_auc_score
-from torchmetrics.classification import BinaryAUROC
 
 from pneumo_ad.drawings import Drawn, Mixture, Veils
 from pneumo_ad.errors import ConfigError
@@ -110,10 +109,9 @@ def test_it_begins_as_a_segmenter_when_its_training_does_and_not_when_it_goes_on
 
 def test_what_is_found_of_unseen_families_is_the_auroc_of_the_lungs_pixels():
     made = module(unseen=Veils(strength=(0.7, 0.9)))
-    made.found_unseen = BinaryAUROC()  # exact
     made.validation_step(batch(), 0)
     drawn = made.unseen(batch()["patch"].float() / 255, batch()["lung"].float(), made.generator(0, 0, "cpu"))
-    kept = (slice(None), slice(None), slice(None, None, 2), slice(None, None, 2))
+    kept = (..., slice(None, None, 4), slice(None, None, 4))
     inside = batch()["lung"][kept] > 0
     chance = OpacityInLung().residual_map(drawn.x, made.net(drawn.x))[kept][inside]
     expected = roc_auc_score(drawn.mask[kept][inside].numpy(), chance.detach().numpy())
