@@ -78,6 +78,13 @@ COMMAND = Command(
             missing="input=... must be given: a file or a folder",
         ),
         Key("output", "a new or empty folder", "DIR", path, missing="output=... must be given: a folder to write to"),
+        Key(
+            "calibrate",
+            "20 or more normal radiographs of the input's own site: percentiles, p-values and decisions rest on them\n"
+            "instead of the run's held-out normals",
+            "DIR",
+            path,
+        ),
         Key("overlays", "without the heat maps over the radiographs", "false", switch, True),
         Key(
             "maps",

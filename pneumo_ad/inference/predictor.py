@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +76,8 @@ class Calibration:
         false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
         thresholds: Between the kinds of window, or None where they could not be fitted.
         window_range: Median and 99 % quantile of held-out normal windows: where a map's colours start and end.
+        rule: (m,) scores of normal-lung windows of another site -> thresholds; None where it needs more than those, or
+            is not known.
     """
 
     score: str
@@ -83,6 +86,7 @@ class Calibration:
     false_alarm_rate: float
     thresholds: Thresholds | None
     window_range: tuple[float, float]
+    rule: Callable[[Floats], Thresholds] | None = None
 
     def percentiles(self, scores: Floats) -> npt.NDArray[np.float64]:
         """(b,) share in percent of held-out normals that score lower; NaN without a score or without normals."""

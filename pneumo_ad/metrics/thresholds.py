@@ -62,7 +62,8 @@ class Thresholds(NamedTuple):
 class Threshold(Protocol):
     """A rule: scores of validation patches in, thresholds out; no truth is seen.
 
-    A rule may have a `fit_one` too, which takes the same and gives the threshold of opacity alone (`fit_kinds`).
+    A rule may have a `fit_one` too, which takes the same and gives the threshold of opacity alone (`fit_kinds`), and an
+    `of_normals` that is true: it looks at normal lung alone, so that normals of another site can set it.
 
     Args of `fit`:
         normal_lung: (n,) patches wholly inside normal lungs.
@@ -228,6 +229,8 @@ class NormalQuantiles:
         ConfigError: Quantiles that do not rise within [0, 1].
     """
 
+    of_normals = True
+
     def __init__(self, low: float = 0.95, high: float = 0.99) -> None:
         if not 0 <= low < high <= 1:
             raise ConfigError(f"low={low} and high={high} must rise within [0, 1]")
@@ -273,6 +276,8 @@ class Conformal:
     Raises:
         ConfigError: Rates that do not fall within (0, 1).
     """
+
+    of_normals = True
 
     def __init__(self, low: float = 0.05, high: float = 0.01) -> None:
         if not 0 < high < low < 1:
