@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path
+from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN, SUBSET, Key, path
 from pneumo_ad.runs.command import Command, log_plainly
 from pneumo_ad.runs.evaluation_options import option_help
 
@@ -38,7 +38,8 @@ def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
     Raises:
         ConfigError: No `run=`, a key that is not known, or an override that cannot be applied.
-        DataError: A run folder without checkpoint, or data that cannot be evaluated.
+        DataError: A run folder without checkpoint, data that cannot be evaluated, or normals of `calibrate=` that are
+            too few or are evaluated too.
         BusyError: Another process writes to the same folder.
     """
     given = COMMAND.parse(arguments, keywords)
@@ -50,7 +51,7 @@ def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     run = load_run(given["run"], given.overrides, given["checkpoint"])
     place = given["output"] or default_output(run.folder, given.changes)
     with folder_for_results(place) as output, lock(output, wait=_PATIENCE):
-        return evaluate_run(run, output, given["subset"])
+        return evaluate_run(run, output, given["subset"], given["calibrate"])
 
 
 def _run(arguments: list[str]) -> None:
@@ -72,6 +73,7 @@ COMMAND = Command(
         RUN,
         Key("output", "where to write (default: the run folder, or its evaluations/<what was changed>)", "DIR", path),
         SUBSET,
+        CALIBRATE,
         CHECKPOINT,
     ),
     config="train",

@@ -62,8 +62,7 @@ class Thresholds(NamedTuple):
 class Threshold(Protocol):
     """A rule: scores of validation patches in, thresholds out; no truth is seen.
 
-    A rule may have a `fit_one` too, which takes the same and gives the threshold of opacity alone (`fit_kinds`), and an
-    `of_normals` that is true: it looks at normal lung alone, so that normals of another site can set it.
+    A rule may have a `fit_one` too, which takes the same and gives the threshold of opacity alone (`fit_kinds`).
 
     Args of `fit`:
         normal_lung: (n,) patches wholly inside normal lungs.
@@ -229,8 +228,6 @@ class NormalQuantiles:
         ConfigError: Quantiles that do not rise within [0, 1].
     """
 
-    of_normals = True
-
     def __init__(self, low: float = 0.95, high: float = 0.99) -> None:
         if not 0 <= low < high <= 1:
             raise ConfigError(f"low={low} and high={high} must rise within [0, 1]")
@@ -277,8 +274,6 @@ class Conformal:
         ConfigError: Rates that do not fall within (0, 1).
     """
 
-    of_normals = True
-
     def __init__(self, low: float = 0.05, high: float = 0.01) -> None:
         if not 0 < high < low < 1:
             raise ConfigError(
@@ -303,3 +298,46 @@ class Conformal:
             DataError: Too few scores for its rate, or all equal.
         """
         return conformal_threshold(_check(normal_lung, least_normals(self.low), "normal-lung"), self.low)
+
+
+class RuleOfNormals(NamedTuple):
+    """A rule that looks at normal lung alone, so that normals of another site can set it; it travels with a model.
+
+    Attributes:
+        name: `Conformal` or `NormalQuantiles`.
+        low: Of the rule.
+        high: Of the rule.
+        three: See `fit_kinds`.
+
+    >>> RuleOfNormals.of(NormalQuantiles(0.5, 0.9), three=False)(np.arange(11.0)).finite
+    [5.0]
+    """
+
+    name: str
+    low: float
+    high: float
+    three: bool
+
+    @classmethod
+    def of(cls, rule: Threshold, three: bool) -> RuleOfNormals | None:
+        """None where the rule looks at more."""
+        name = type(rule).__name__
+        return cls(name, rule.low, rule.high, three) if isinstance(rule, Conformal | NormalQuantiles) else None
+
+    @property
+    def rule(self) -> Threshold:
+        """The rule itself.
+
+        Raises:
+            ConfigError: Numbers that it does not take.
+            KeyError: There is none of that name.
+        """
+        rules: dict[str, type[Conformal | NormalQuantiles]] = {
+            "Conformal": Conformal,
+            "NormalQuantiles": NormalQuantiles,
+        }
+        return rules[self.name](self.low, self.high)
+
+    def __call__(self, normal_lung: Scores) -> Thresholds:
+        """Thresholds from windows of normal lung; DataError where there are too few, or all are equal."""
+        return fit_kinds(self.rule, normal_lung, np.zeros(0), self.three)

@@ -105,6 +105,7 @@ def predict_folder(
             found = predict_files(judge, files, into, pictures, own_normals=site is None)
         if report:
             typed = {"run": printable(str(run)), "input": printable(str(source))}  # a report goes to others
+            typed |= {"calibrate": printable(str(calibrate))} if calibrate else {}
             about = found.story | {"asked": asked | typed}
             write_report(page_of_files(judge, files, into.predicted, about), output / "report.html")
         elif found.new and (output / "report.html").is_file():

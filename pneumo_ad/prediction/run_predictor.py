@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields
-from pneumo_ad.metrics.thresholds import fit_kinds
+from pneumo_ad.metrics.thresholds import RuleOfNormals
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
@@ -123,7 +122,6 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
     if calibration and "score" in unfitted:
         notes.append(f"no kinds of window: {unfitted['score']}")
     normal = calibration.get("score_normal_lung", np.zeros(0))
-    of_normals = getattr(run.threshold, "of_normals", False)
     standard = Calibration(
         score=type(run.module.score).__name__,
         unit=scoring.unit,
@@ -131,7 +129,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
         false_alarm_rate=run.options.false_alarm_rate,
         thresholds=thresholds.get("score"),
         window_range=(float(np.median(normal)), float(np.quantile(normal, 0.99))) if len(normal) else (0.0, 1.0),
-        rule=partial(fit_kinds, run.threshold, pneumonia=np.zeros(0), three=three) if of_normals else None,
+        rule=RuleOfNormals.of(run.threshold, three),
     )
     return standard, [*notes, *standard.limits]
 
