@@ -15,7 +15,8 @@ USAGE = """\
 pneumo-ad evaluate run=RUN [key=value] ...
 
 Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv,
-subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model.
+subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model. With calibrate=DIR,
+normal radiographs of the data's own site, none of which is evaluated, take the place of the run's held-out normals.
 
 {keys}
 

@@ -18,6 +18,7 @@ from pneumo_ad.evaluation.pictures import draw_evaluation
 from pneumo_ad.evaluation.summary import kept_words
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
+from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.prediction.run_predictor import RunPredictor
@@ -133,9 +134,11 @@ def calibrated_by(
     Raises:
         DataError: See `site_calibration.calibrated`.
     """
-    judge = RunPredictor(run)
+    judge: Predictor = RunPredictor(run)
     scores = site_scores(judge, site, output / CALIBRATION)
-    standard = calibrated(judge, site, scores).standard
+    judge = calibrated(judge, site, scores)
+    log.info("%s", judge.notes[0])
+    standard = judge.standard
     output.mkdir(parents=True, exist_ok=True)
     scores.keep(output / CALIBRATION)
     ours = {"score_normal_images": standard.normals.astype(np.float32), "score_normal_lung": scores.windows}
