@@ -320,7 +320,15 @@ class RuleOfNormals(NamedTuple):
 
     @classmethod
     def of(cls, rule: Threshold, three: bool) -> RuleOfNormals | None:
-        """None where the rule looks at more."""
+        """Of a rule.
+
+        Args:
+            rule: Any.
+            three: See `fit_kinds`.
+
+        Returns:
+            None where it looks at more than normal lung.
+        """
         name = type(rule).__name__
         return cls(name, rule.low, rule.high, three) if isinstance(rule, Conformal | NormalQuantiles) else None
 

@@ -10,6 +10,7 @@ from drawn import radiograph
 from PIL import Image
 from running import TINY, start
 
+from pneumo_ad.errors import DamagedError
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.metrics.conformal import conformal_threshold, p_values
 from pneumo_ad.metrics.thresholds import Conformal, RuleOfNormals, Thresholds
@@ -211,6 +212,16 @@ def test_a_run_and_its_export_agree(command, run, tmp_path):
     np.testing.assert_allclose(ours.window_range, theirs.window_range, rtol=1e-4)
     assert len(ours.normals) == 5
     np.testing.assert_allclose(ours.thresholds.finite, theirs.thresholds.finite, rtol=1e-4)
+    content = json.loads((tmp_path / "model" / "model.json").read_text())
+    for rule in (
+        {**content["standard"]["rule"], "low": 2},
+        {**content["standard"]["rule"], "name": "eval"},
+        "Conformal",
+    ):
+        content["standard"]["rule"] = rule
+        (tmp_path / "model" / "model.json").write_text(json.dumps(content))
+        with pytest.raises(DamagedError, match="not what `pneumo-ad export` writes"):
+            open_predictor(tmp_path / "model")
 
 
 def test_an_evaluation_rests_on_the_site_too(command, tmp_path, run):
