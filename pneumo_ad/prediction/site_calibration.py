@@ -106,7 +106,7 @@ def find_site(folder: Path, leave_out: Path, judged: Iterable[Path]) -> Site:
     if twice:
         log.warning("calibrate=%s: %d files are there twice and count once: %s", folder, len(twice), named(twice))
     sizes = {file.stamp[0] for file in files.values()}
-    both = [path for path in judged if path.stat().st_size in sizes and digest_of(path) in files]
+    both = [path for path in judged if path.is_file() and path.stat().st_size in sizes and digest_of(path) in files]
     if both:
         raise DataError(
             f"calibrate={folder} holds {len(both)} files that are to be judged too, and no file can be its own "
@@ -125,9 +125,9 @@ def site_scores(judge: Predictor, site: Site, kept: Path) -> SiteScores:
     """
     key = f"{judge.identity} {site.digest}"
     scores = _read(kept, key, len(site.files)) or SiteScores(*_made(judge, list(site.files.values())), key)
-    for file, words in zip(site.files.values(), scores.remarks, strict=True):
+    for file, score, words in zip(site.files.values(), scores.images, scores.remarks, strict=True):
         if words:
-            log.warning("calibrate: %s: %s", file.name, words)
+            log.warning("calibrate: %s%s: %s", file.name, " is left out" if np.isnan(score) else "", words)
     return scores
 
 

@@ -185,8 +185,8 @@ def test_what_is_no_normal_chest_is_left_out_by_name(command, tmp_path):
     (tmp_path / "site" / "gone.png").symlink_to("nowhere.png")
     status, said = command()
     assert status == 0
-    assert "calibrate: black.png: no lung found" in said
-    assert "calibrate: cut.png: " in said
+    assert "calibrate: black.png is left out: no lung found" in said
+    assert "calibrate: cut.png is left out: " in said
     assert "1 files cannot be read: gone.png" in said
     assert "1 files are there twice and count once: twice.png" in said
     assert (predictions(tmp_path / "out")["normals"] == 5).all()
