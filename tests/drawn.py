@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 
 def lung_mask(height, width):
@@ -27,6 +28,39 @@ def radiograph(seed, height=96, width=80, sick=False):
     coarse = rng.normal(0, 12, (height // 8 + 1, width // 8 + 1)).astype(np.float32)
     texture = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
     return np.clip(picture + texture + rng.normal(0, 4, (height, width)), 0, 255).astype(np.uint8)
+
+
+def lateral_view(seed, side=256):
+    """One lung area across the middle, heart before it, vertebrae behind it."""
+    rng = np.random.default_rng(seed)
+    picture = np.where(_ellipse(side, 0.5, 0.5, 0.6, 0.4), 150.0, 60.0)
+    picture[_ellipse(side, 0.42, 0.5, 0.34 + 0.01 * rng.random(), 0.26)] = 60
+    picture[_ellipse(side, 0.55, 0.38, 0.16, 0.12)] = 150
+    for vertebra in range(10):
+        picture[_ellipse(side, 0.08 + 0.09 * vertebra, 0.76, 0.035, 0.04)] = 215
+    picture[_ellipse(side, 0.85, 0.5, 0.18, 0.38)] = 200
+    return _blurred(picture, rng)
+
+
+def ct_slice(seed, side=256):
+    """A body in black air, with two lungs, a heart and a vertebra."""
+    rng = np.random.default_rng(seed)
+    picture = np.where(_ellipse(side, 0.5, 0.5, 0.3 + 0.05 * rng.random(), 0.42), 130.0, 0.0)
+    for middle in (0.31, 0.69):
+        picture[_ellipse(side, 0.48, middle, 0.2, 0.13 + 0.01 * rng.random())] = 20
+    picture[_ellipse(side, 0.68, 0.5, 0.06, 0.05)] = 230
+    picture[_ellipse(side, 0.45, 0.52, 0.1, 0.09)] = 150
+    return _blurred(picture, rng)
+
+
+def _ellipse(side, y, x, height, width):
+    rows, columns = np.mgrid[0:side, 0:side] / side
+    return ((rows - y) / height) ** 2 + ((columns - x) / width) ** 2 < 1
+
+
+def _blurred(picture, rng):
+    noise = rng.normal(0, 5, picture.shape)
+    return np.clip(gaussian_filter(picture, len(picture) / 100) + noise, 0, 255).astype(np.uint8)
 
 
 def write_set(folder, normal=6, pneumonia=6, height=96, width=80, masks=True):

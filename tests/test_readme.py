@@ -21,6 +21,7 @@ from typing import NamedTuple
 import pydicom
 import pytest
 from drawn import radiograph, write_kaggle, write_set
+from PIL import Image
 from running import start
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`([\w/]+\.(?:py|yaml))`:\s*$")
 
 # Words that stand for something of the reader's own.
-WORDS = {"RUN": "small_run", "DIR": "kaggle"}
+WORDS = {"RUN": "small_run", "DIR": "kaggle", "NORMALS": "normals"}
 
 # Appended to a command, so that it takes seconds: one step of one epoch on few, small drawn radiographs.
 PHANTOMS = ["data.normal=24", "data.pneumonia=20", "data.size=96"]
@@ -184,6 +185,9 @@ def drawn(tmp_path_factory):
     write_kaggle(folder / "kaggle", normal=20, pneumonia=20)
     data = folder / "data"
     shutil.copytree(folder / "kaggle", data / "chest_xray_1024")
+    (folder / "normals").mkdir()
+    for seed in range(200, 220):
+        Image.fromarray(radiograph(seed)).save(folder / "normals" / f"{seed}.png")
     write_set(data / "opacity_masks", normal=8, pneumonia=8)
     write_set(data / "lung_masks" / "montgomery_shenzhen", normal=20, pneumonia=0)
     write_rsna(data / "rsna")
@@ -201,7 +205,7 @@ def drawn(tmp_path_factory):
 @pytest.fixture
 def reader(drawn, tmp_path, monkeypatch):
     """Sits in a folder that holds the run and the radiographs."""
-    for name in ("small_run", "kaggle"):
+    for name in ("small_run", "kaggle", "normals"):
         shutil.copytree(drawn / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(drawn / "cache"))

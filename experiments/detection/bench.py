@@ -1,8 +1,8 @@
 """One table about what a detector finds: `python experiments/detection/bench.py output=DIR [run=RUN] [only=SET,...]`.
 
-`run=` is whatever `pneumo-ad predict` takes, a run or an export; without it the detector that ships. Every
-figure is made of its maps and of its scores of radiographs, so that detectors of any kind stand in one table. Sets are looked for in `$PNEUMO_AD_DATA`; those that are
-not there are named, and where none is, drawn radiographs are measured.
+`run=` is whatever `pneumo-ad predict` takes, a run or an export; without it the detector that ships. Every figure is
+made of its maps and of its scores of radiographs, so that detectors of any kind stand in one table. Sets are looked for
+in `$PNEUMO_AD_DATA`; those that are not there are named, and where none is, drawn radiographs are measured.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NORMAL
 from pneumo_ad.lungs import AutoFields
 from pneumo_ad.metrics.catalogue import MeasuredScore, Questions, headline
+from pneumo_ad.metrics.conformal import conformal_threshold, least_normals
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.proportion import share_with_interval
 from pneumo_ad.metrics.ranking import auroc, auroc_with_interval
@@ -38,6 +39,7 @@ from pneumo_ad.runs.split import read_split
 TUBERCULOSIS = {"tuberculosis": "pneumonia"}
 _AT_ONCE = 16  # radiographs
 _STRATA = 5  # of sharpness
+_CALIBRATED_ON = 30  # radiographs of a source
 
 
 def found_by(judge: Predictor, data: Radiographs, rows: npt.NDArray[np.int64]) -> tuple[dict[str, Any], ...]:
@@ -97,6 +99,25 @@ def _pixel_auroc(values: npt.NDArray[np.floating], truth: npt.NDArray[np.integer
     return auroc(values[searched], opaque) if opaque.any() and not opaque.all() else np.nan
 
 
+def false_alarms_of_site(
+    scores: npt.NDArray[np.floating], few: int, rate: float, draws: int = 200
+) -> npt.NDArray[np.float64]:
+    """Share of normals called anomalous where others of the same source are the standard, as `calibrate=` makes them.
+
+    Args:
+        scores: (n,) of normal radiographs.
+        few: How many of them are the standard; the rest are judged.
+        rate: Declared.
+        draws: Of the standard, at random.
+
+    Returns:
+        (draws,) shares.
+    """
+    rng = np.random.default_rng(0)
+    orders = (rng.permutation(scores) for _ in range(draws))
+    return np.array([(one[few:] > conformal_threshold(one[:few], rate)).mean() for one in orders])
+
+
 class Bench:
     """A detector and the sets.
 
@@ -143,6 +164,13 @@ class Bench:
         share = share_with_interval(np.array([bool(one) for one in decided]), patients)
         declared = self.judge.standard.false_alarm_rate
         self.rows.append(row | {"declared": declared} | share.keyed("false_alarms"))
+        told = scores[~np.isnan(scores)]
+        if len(told) > (few := max(_CALIBRATED_ON, least_normals(declared))):
+            each = false_alarms_of_site(told, few, declared)
+            by = f"detector, calibrated on {few}, mean of {len(each)} draws"
+            low, high = np.quantile(each, [0.025, 0.975])
+            found = {"false_alarms": each.mean(), "false_alarms_low": low, "false_alarms_high": high}
+            self.rows.append(row | {"by": by, "declared": declared} | found)
 
     def strata(self, data: Radiographs, rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> None:
         """Image AUROC within strata of equal size by sharpness of the centre, in which sharpness tells little."""

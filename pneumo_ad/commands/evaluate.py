@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Key, path
+from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Key, path
 from pneumo_ad.runs.command import Command, log_plainly
 from pneumo_ad.runs.evaluation_options import option_help
 
@@ -15,7 +15,8 @@ USAGE = """\
 pneumo-ad evaluate [run=RUN] [key=value] ...
 
 Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv,
-subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model.
+subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model. With calibrate=DIR,
+normal radiographs of the data's own site, none of which is evaluated, take the place of the run's held-out normals.
 
 {keys}
 
@@ -38,7 +39,8 @@ def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
     Raises:
         ConfigError: No `run=`, a key that is not known, or an override that cannot be applied.
-        DataError: A run folder without checkpoint, or data that cannot be evaluated.
+        DataError: A run folder without checkpoint, data that cannot be evaluated, or normals of `calibrate=` that are
+            too few or are evaluated too.
         BusyError: Another process writes to the same folder.
     """
     given = COMMAND.parse(arguments, keywords)
@@ -50,7 +52,7 @@ def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     run = load_run(given["run"], given.overrides, given["checkpoint"])
     place = given["output"] or default_output(run.folder, given.changes)
     with folder_for_results(place) as output, lock(output, wait=_PATIENCE):
-        return evaluate_run(run, output, given["subset"])
+        return evaluate_run(run, output, given["subset"], given["calibrate"])
 
 
 def _run(arguments: list[str]) -> None:
@@ -72,6 +74,7 @@ COMMAND = Command(
         RUN_OR_SHIPPED,
         Key("output", "where to write (default: the run folder, or its evaluations/<what was changed>)", "DIR", path),
         SUBSET,
+        CALIBRATE,
         CHECKPOINT,
     ),
     config="train",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, Key, one_of, path, switch
+from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Key, one_of, path, switch
 from pneumo_ad.runs.command import Command, log_plainly
 from pneumo_ad.runs.evaluation_options import option_help
 
@@ -20,7 +20,8 @@ pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
 Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
 the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
 read, or are none), overlays/ and maps/. The same command goes on where it stopped, and takes files that are new.
-Exit status: 0, or 3 where files could not be read.
+With calibrate=DIR, normal radiographs of the input's own site take the place of the run's held-out normals; none of
+them may be in the input. They are scored once. Exit status: 0, or 3 where files could not be read.
 
 {keys}
 
@@ -81,6 +82,7 @@ COMMAND = Command(
             missing="input=... must be given: a file or a folder",
         ),
         Key("output", "a new or empty folder", "DIR", path, missing="output=... must be given: a folder to write to"),
+        CALIBRATE,
         Key("overlays", "without the heat maps over the radiographs", "false", switch, True),
         Key(
             "maps",

@@ -18,7 +18,12 @@ from pneumo_ad.evaluation.pictures import draw_evaluation
 from pneumo_ad.evaluation.summary import kept_words
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.files import write_json
+from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.prediction.run_predictor import RunPredictor
+from pneumo_ad.prediction.site_calibration import Site, calibrated, find_site, site_scores
+from pneumo_ad.prediction.written import CALIBRATION
 from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
@@ -30,13 +35,14 @@ from pneumo_ad.runs.scorer import check_net, scoring_of
 log = logging.getLogger(__name__)
 
 
-def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
+def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: Path | None = None) -> Path:
     """Evaluate an opened run.
 
     Args:
         run: From `load_run`.
         output: Folder to write to; made where it is not there.
         subset: Split to evaluate: train, val, test or all; default: test of the run's own data, all of other data.
+        calibrate: Folder of normal radiographs of the same site as the data; see `prediction.site_calibration`.
 
     Returns:
         `output`.
@@ -49,6 +55,11 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
     calibration = _calibrate(run, scoring)
     thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
     seen_before = subset != "test" and not run.data_changed
+    site = None
+    if calibrate:
+        site = find_site(calibrate, output, map(Path, data.store.table["path"].iloc[rows]))
+        calibration, of_score = calibrated_by(run, site, calibration, output)
+        thresholds |= {"score": of_score} if of_score is not None else {}
     log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
     if (kept := scoring.kept(data)) != data.grid:
         log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
@@ -73,6 +84,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None) -> Path:
         "aggregate": f"{type(scoring.aggregate).__name__} of {scoring.aggregate.of}",
         "strides": {"scored": data.grid.stride, "kept": result.grid.stride},
         "held_out_normals": len(normals),  # that p-values rest on
+        "calibrate": site and site.words,
         "subset": subset,
         "store": data.store.key,
         "checkpoint": str(
@@ -106,6 +118,31 @@ def _calibrate(run: Run, scoring: Scoring) -> ValidationScores:
             raise
         log.warning("no thresholds: validation of the run's own data is not at hand (%s)", reason)
         return {}
+
+
+def calibrated_by(
+    run: Run, site: Site, calibration: ValidationScores, output: Path
+) -> tuple[ValidationScores, Thresholds | None]:
+    """Scores of a site's normals in the place of the run's held-out ones, and thresholds of the run's score.
+
+    Args:
+        run: The opened run.
+        site: Its normal radiographs.
+        calibration: Scores of held-out validation patients.
+        output: Folder where scores of the site are kept.
+
+    Raises:
+        DataError: See `site_calibration.calibrated`.
+    """
+    judge: Predictor = RunPredictor(run)
+    scores = site_scores(judge, site, output / CALIBRATION)
+    judge = calibrated(judge, site, scores)
+    log.info("%s", judge.notes[0])
+    standard = judge.standard
+    output.mkdir(parents=True, exist_ok=True)
+    scores.keep(output / CALIBRATION)
+    ours = {"score_normal_images": standard.normals.astype(np.float32), "score_normal_lung": scores.windows}
+    return calibration | ours, standard.thresholds
 
 
 def _padded(run: Run, rows: npt.NDArray[np.int64]) -> Radiographs:

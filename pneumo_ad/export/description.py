@@ -16,7 +16,7 @@ from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.labels import HEALTHY, OUTSIDE
-from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKinds, Thresholds, thresholds_of
+from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKinds, RuleOfNormals, Thresholds, thresholds_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
 from pneumo_ad.scores import Score
@@ -107,6 +107,7 @@ class ModelDescription:
                 "false_alarm_rate": self.standard.false_alarm_rate,
                 "thresholds": self.standard.thresholds and self.standard.thresholds.plain,
                 "window_range": list(self.standard.window_range),
+                "rule": self.standard.rule and self.standard.rule._asdict(),
             },
             "files": files,
             "about": self.about,
@@ -203,6 +204,7 @@ def read_description(folder: Path) -> ModelDescription:
                 standard["false_alarm_rate"],
                 thresholds,
                 tuple(standard["window_range"]),
+                RuleOfNormals(**standard["rule"]) if standard.get("rule") else None,  # earlier versions wrote none
             ),
             {part: about["file"] for part, about in content["files"].items()},
             content["about"],
@@ -267,6 +269,8 @@ def _check(content: dict[str, Any]) -> None:
         if not finite or (counts and len(numbers) not in counts):
             wanted = " or ".join(map(str, counts)) or "any number of"
             raise ValueError(f"standard.{key} is {str(numbers)[:80]}, expected {wanted} finite numbers")
+    if standard.get("rule"):
+        _ = RuleOfNormals(**standard["rule"]).rule
     if "model" not in content["files"] or not content["files"].keys() <= {"model", "lungs"}:
         raise ValueError(
             f"files are {', '.join(content['files'])}, expected model, and lungs where they are looked for"

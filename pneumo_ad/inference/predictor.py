@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.inference import finite_radiographs
 from pneumo_ad.metrics.conformal import decisions, least_normals, p_values
-from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.metrics.thresholds import RuleOfNormals, Thresholds
 from pneumo_ad.patches import PatchGrid
 
 Floats = npt.NDArray[np.floating]
@@ -80,6 +80,8 @@ class Calibration:
         false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
         thresholds: Between the kinds of window, or None where they could not be fitted.
         window_range: Median and 99 % quantile of held-out normal windows: where a map's colours start and end.
+        rule: Sets thresholds by windows of normal lung, of another site too; None where the run's rule needs more than
+            those, or is not known.
     """
 
     score: str
@@ -88,6 +90,7 @@ class Calibration:
     false_alarm_rate: float
     thresholds: Thresholds | None
     window_range: tuple[float, float]
+    rule: RuleOfNormals | None = None
 
     def percentiles(self, scores: Floats) -> npt.NDArray[np.float64]:
         """(b,) share in percent of held-out normals that score lower; NaN without a score or without normals."""

@@ -369,3 +369,54 @@ class Conformal:
             DataError: Too few scores for its rate, or all equal.
         """
         return conformal_threshold(_check(normal_lung, least_normals(self.low), "normal-lung"), self.low)
+
+
+class RuleOfNormals(NamedTuple):
+    """A rule that looks at normal lung alone, so that normals of another site can set it; it travels with a model.
+
+    Attributes:
+        name: `Conformal` or `NormalQuantiles`.
+        low: Of the rule.
+        high: Of the rule.
+        three: See `fit_kinds`.
+
+    >>> RuleOfNormals.of(NormalQuantiles(0.5, 0.9), three=False)(np.arange(11.0)).finite
+    [5.0]
+    """
+
+    name: str
+    low: float
+    high: float
+    three: bool
+
+    @classmethod
+    def of(cls, rule: Threshold, three: bool) -> RuleOfNormals | None:
+        """Of a rule.
+
+        Args:
+            rule: Any.
+            three: See `fit_kinds`.
+
+        Returns:
+            None where it looks at more than normal lung.
+        """
+        name = type(rule).__name__
+        return cls(name, rule.low, rule.high, three) if isinstance(rule, Conformal | NormalQuantiles) else None
+
+    @property
+    def rule(self) -> Threshold:
+        """The rule itself.
+
+        Raises:
+            ConfigError: Numbers that it does not take.
+            KeyError: There is none of that name.
+        """
+        rules: dict[str, type[Conformal | NormalQuantiles]] = {
+            "Conformal": Conformal,
+            "NormalQuantiles": NormalQuantiles,
+        }
+        return rules[self.name](self.low, self.high)
+
+    def __call__(self, normal_lung: Scores) -> Thresholds:
+        """Thresholds from windows of normal lung; DataError where there are too few, or all are equal."""
+        return fit_kinds(self.rule, normal_lung, np.zeros(0), self.three)

@@ -19,7 +19,6 @@ from pneumo_ad.modules.detector import Detector
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.scores import OpacityInLung, Score
 
-
 _EVERY = 4  # pixel of a row and of a column that validation looks at
 
 

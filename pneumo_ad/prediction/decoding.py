@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.data.fit import Fit, fit_image
+from pneumo_ad.data.readers.colour import in_colour
 from pneumo_ad.data.readers.dicom import is_dicom
 from pneumo_ad.data.readers.dicom_facts import dicom_facts
 from pneumo_ad.data.readers.radiograph import read_grey
@@ -30,7 +31,7 @@ class Decoded:
         placement: Where it lies in `image`.
         size: Height and width of the file in pixels.
         picture: (h, w) uint8 to look at, own pixels up to a longest side of 768; None where nobody will.
-        doubts: Why it may be no frontal chest radiograph, by its header.
+        doubts: Why it may be no frontal chest radiograph, by its header or its colours.
     """
 
     image: npt.NDArray[np.uint8]
@@ -69,5 +70,13 @@ def decode(path: Path, grid: PatchGrid, fit: Fit, picture: bool) -> Decoded:
         scale = min(1.0, PICTURE_SIDE / max(size))
         small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         small_picture = fit_image(seen, small, "squash")[0]
-    doubts = dicom_facts(path).doubts if is_dicom(path) else ()
-    return Decoded(image, placement, size, small_picture, doubts)
+    return Decoded(image, placement, size, small_picture, _doubts(path))
+
+
+def _doubts(path: Path) -> Sequence[str]:
+    if is_dicom(path):
+        return dicom_facts(path).doubts
+    try:
+        return ("in colour (photograph?)",) if in_colour(path) else ()
+    except Exception:  # Pillow raises anything; `read_grey` knows more kinds of TIFF
+        return ()

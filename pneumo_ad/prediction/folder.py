@@ -17,13 +17,13 @@ from pneumo_ad.files import write_json, write_text
 from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
-from pneumo_ad.prediction.written import FOLDERS, LIST, add_to_list, digest_of, read_list, write_list
+from pneumo_ad.prediction.written import CALIBRATION, FOLDERS, LIST, add_to_list, digest_of, read_list, write_list
 from pneumo_ad.prediction.written import STORY as _STORY
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, is_there, read_json
 
 _LOCK = ".lock"
 _DONE, _PARTS = "done.json", "parts"
-_OWN = ("predictions.csv", "failed.csv", "report.html", LIST, _DONE, _STORY)
+_OWN = ("predictions.csv", "failed.csv", "report.html", CALIBRATION, LIST, _DONE, _STORY)
 
 
 class OutputFolder:

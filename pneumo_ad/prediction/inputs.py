@@ -38,18 +38,19 @@ class File:
     stamp: tuple[int, int] = (0, 0)
 
 
-def find_files(source: Path, leave_out: Path) -> list[File]:
+def find_files(source: Path, leave_out: Path, key: str = "input") -> list[File]:
     """Every file of a folder and of those below it (`walk`), sorted by name; of a file, that file.
 
     Args:
         source: Folder or file.
         leave_out: A folder within it that is passed over: what is written is not read again.
+        key: That named it, for the message.
 
     Raises:
         DataError: It is not there, or holds no radiograph; says what it does hold.
     """
     if not source.exists():
-        raise DataError(f"input={source}: no such file or folder")
+        raise DataError(f"{key}={source}: no such file or folder")
     if source.is_file():
         name = printable(source.name)
         found = [_looked_at(Entry(source, name, "hidden", "hidden") if is_hidden(source.name) else Entry(source, name))]
@@ -64,12 +65,12 @@ def find_files(source: Path, leave_out: Path) -> list[File]:
         ]
         found.sort(key=lambda file: file.name)
     else:
-        raise DataError(f"input={source} is no regular file; expected a folder or a file")
+        raise DataError(f"{key}={source} is no regular file; expected a folder or a file")
     if not any(file.kind != "ignored" for file in found):
         held = Counter(file.path.suffix.lower() or "without suffix" for file in found)
         words = ", ".join(f"{count} {suffix}" for suffix, count in held.most_common(8)) or "nothing"
         raise DataError(
-            f"input={source}: no radiograph found; it holds {words}. Expected {', '.join(sorted(SUFFIXES))} or DICOM"
+            f"{key}={source}: no radiograph found; it holds {words}. Expected {', '.join(sorted(SUFFIXES))} or DICOM"
         )
     return found
 

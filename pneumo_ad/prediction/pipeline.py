@@ -37,24 +37,9 @@ def outcomes(
         threads: That read and draw; default `reading_threads`.
     """
     pool = ThreadPoolExecutor(threads or reading_threads())
-
-    def read(file: File) -> Decoded | str:
-        try:
-            return decode(file.path, judge.grid, judge.fit, pictures.overlays)
-        except DataError as reason:
-            return str(reason)
-        except Exception as reason:  # one file in ten thousand must not end the rest, whatever is in it
-            log.debug("%s", file.path, exc_info=True)
-            return f"{file.path}: cannot be read ({type(reason).__name__}: {reason})"
-
-    chunks = [[files[i] for i in group] for group in groups(np.arange(len(files)), judge.grid)]
-    ahead: list[Future[Decoded | str]] = []
     behind: list[tuple[File, Future[Row] | str]] = []
     try:
-        for number, part in enumerate(chunks):
-            ahead = ahead or [pool.submit(read, file) for file in part]
-            found = [future.result() for future in ahead]
-            ahead = [pool.submit(read, file) for file in chunks[number + 1]] if number + 1 < len(chunks) else []
+        for part, found in read_ahead(judge, files, pool, pictures.overlays):
             drawing = _judged(judge, part, found, pictures, pool)
             if behind:
                 yield _waited(behind)
@@ -63,6 +48,36 @@ def outcomes(
             yield _waited(behind)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def read_ahead(
+    judge: Predictor, files: Sequence[File], pool: ThreadPoolExecutor, picture: bool = False
+) -> Iterator[tuple[list[File], list[Decoded | str]]]:
+    """Files as a judge looks at them, or why they cannot be read: a few at a time, the next of them being read.
+
+    Args:
+        judge: Will judge them.
+        files: Radiographs, as far as their names tell.
+        pool: Reads.
+        picture: See `decode`.
+    """
+
+    def read(file: File) -> Decoded | str:
+        try:
+            return decode(file.path, judge.grid, judge.fit, picture)
+        except DataError as reason:
+            return str(reason)
+        except Exception as reason:  # one file in ten thousand must not end the rest, whatever is in it
+            log.debug("%s", file.path, exc_info=True)
+            return f"{file.path}: cannot be read ({type(reason).__name__}: {reason})"
+
+    chunks = [[files[i] for i in group] for group in groups(np.arange(len(files)), judge.grid)]
+    ahead: list[Future[Decoded | str]] = []
+    for number, part in enumerate(chunks):
+        ahead = ahead or [pool.submit(read, file) for file in part]
+        found = [future.result() for future in ahead]
+        ahead = [pool.submit(read, file) for file in chunks[number + 1]] if number + 1 < len(chunks) else []
+        yield part, found
 
 
 def _judged(

@@ -21,7 +21,10 @@ from pneumo_ad.prediction.inputs import File, find_files
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import outcomes
+from pneumo_ad.prediction.remarks import doubts_of_source
 from pneumo_ad.prediction.report import page_of_files
+from pneumo_ad.prediction.site_calibration import calibrated, find_site, site_scores
+from pneumo_ad.prediction.written import CALIBRATION
 from pneumo_ad.report.write import write_report
 from pneumo_ad.runs.jobs import INTERRUPTED
 
@@ -53,6 +56,7 @@ def predict_folder(
     overlays: bool = True,
     overwrite: bool = False,
     report: bool = False,
+    calibrate: Path | None = None,
 ) -> Predicted:
     """Judge every radiograph below a folder by a run.
 
@@ -66,15 +70,19 @@ def predict_folder(
         overlays: Whether heat maps over the radiographs are drawn.
         overwrite: Whether what an earlier call wrote is replaced.
         report: Whether `report.html` is written.
+        calibrate: Folder of normal radiographs of the same site as the input; see `site_calibration`.
 
     Raises:
         ConfigError: An override that cannot be applied.
-        DataError: Nothing to judge, a run that cannot be opened, or an output folder that cannot be written to.
+        DataError: Nothing to judge, a run that cannot be opened, normals that are too few or are to be judged too, or
+            an output folder that cannot be written to.
         SystemExit: It was told to end; the same command goes on.
     """
     _check_apart(source, output)
     check_folder(output, overwrite)
     files = find_files(source, output)  # before anything heavy is opened
+    readable = [file.path for file in files if file.kind == "radiograph"]
+    site = find_site(calibrate, output, readable) if calibrate else None
     judge = open_predictor(run, overrides, checkpoint)
     asked: dict[str, Any] = {
         "run": printable(str(run.absolute())),
@@ -82,13 +90,22 @@ def predict_folder(
         "input": printable(str(source.absolute())),
     }
     asked |= {"overrides": sorted(overrides), "maps": maps, "overlays": overlays, "pneumo_ad": __version__}
+    asked["calibrate"] = site and site.words
+    scores = None
     with writable(output):
+        if site:  # before anything is written: where normals are too few, the output stays as it is
+            with _ended_in_words("the same command"):
+                scores = site_scores(judge, site, output / CALIBRATION)
+            judge = calibrated(judge, site, scores)
         pictures = Pictures(output, judge.standard, maps, overlays)
         into = OutputFolder(output, asked, overwrite)
+        if scores:
+            scores.keep(output / CALIBRATION)
         with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
-            found = predict_files(judge, files, into, pictures)
+            found = predict_files(judge, files, into, pictures, own_normals=site is None)
         if report:
             typed = {"run": printable(str(run)), "input": printable(str(source))}  # a report goes to others
+            typed |= {"calibrate": printable(str(calibrate))} if calibrate else {}
             about = found.story | {"asked": asked | typed}
             write_report(page_of_files(judge, files, into.predicted, about), output / "report.html")
         elif found.new and (output / "report.html").is_file():
@@ -97,7 +114,9 @@ def predict_folder(
         return found
 
 
-def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures) -> Predicted:
+def predict_files(
+    judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures, own_normals: bool = True
+) -> Predicted:
     """Judge what is left of some files, and write the tables.
 
     Args:
@@ -105,6 +124,7 @@ def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder,
         files: All that were found, radiographs or not.
         output: Where tables go, and what was done before.
         pictures: What is drawn.
+        own_normals: Whether the normals that they are held against are those of the run, and not of `calibrate=`.
     """
     readable = [file for file in files if file.kind == "radiograph"]
     left = output.left(readable)
@@ -120,7 +140,10 @@ def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder,
             bar.update(len(part))
     if gone := output.reconcile(files):
         log.info("%d files that were judged before are no longer there; their rows stay", gone)
-    standard = judge.standard
+    standard, notes = judge.standard, list(judge.notes)
+    if own_normals and (doubt := doubts_of_source(output.predicted, standard.false_alarm_rate)):
+        log.warning("%s", doubt)
+        notes.append(doubt)
     about = {
         "false_alarm_rate": standard.false_alarm_rate,
         "held_out_normals": len(standard.normals),
@@ -128,7 +151,7 @@ def predict_files(judge: Predictor, files: Sequence[File], output: OutputFolder,
         "unit": standard.unit,
         "thresholds": standard.thresholds and standard.thresholds.plain,
         "colours": list(standard.window_range),
-        "notes": judge.notes,
+        "notes": notes,
     }
     others = [file for file in files if file.kind != "radiograph"]
     return Predicted(output.folder, output.finish(others, about), len(left))

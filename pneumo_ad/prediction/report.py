@@ -73,7 +73,7 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         thresholds=standard.thresholds,
         normals=len(standard.normals),
         map_units={RESIDUAL: "grey levels of difference"},
-        notes=[*_left_out(len(shown) + len(gone), len(table)), *_gone(gone), *judge.notes],
+        notes=[*_left_out(len(shown) + len(gone), len(table)), *_gone(gone), *about["notes"]],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
     )
 

@@ -19,7 +19,7 @@ from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields
-from pneumo_ad.metrics.thresholds import LikeliestKind
+from pneumo_ad.metrics.thresholds import LikeliestKind, RuleOfNormals
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
@@ -122,7 +122,8 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
         lacking = "percentiles and decisions" if kinds else "percentiles, decisions and kinds"
         notes.append(f"no {lacking}: held-out normals of the run are not at hand")
         calibration = {}
-    thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
+    three = run.module.score.orders_outside
+    thresholds, unfitted = fit_thresholds(calibration, run.threshold, three)
     if calibration and "score" in unfitted:
         notes.append(f"no kinds of window: {unfitted['score']}")
     normal = calibration.get("score_normal_lung", np.zeros(0))
@@ -133,6 +134,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
         false_alarm_rate=run.options.false_alarm_rate,
         thresholds=thresholds.get("score"),
         window_range=(float(np.median(normal)), float(np.quantile(normal, 0.99))) if len(normal) else (0.0, 1.0),
+        rule=RuleOfNormals.of(run.threshold, three),
     )
     return standard, [*notes, *standard.limits]
 

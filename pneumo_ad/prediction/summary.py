@@ -29,7 +29,8 @@ def print_prediction(output: Path, story: dict[str, Any], new: int) -> None:
     table.add_row("anomalous", f"{counts['anomalous']:,}")
     table.add_row("undecided", f"{counts['undecided']:,}")
     table.add_row("declared false-alarm rate", f"{story['false_alarm_rate']:g}")
-    table.add_row("held-out normals it rests on", f"{story['held_out_normals']:,}")
+    whose = "normals of calibrate=" if story["asked"].get("calibrate") else "held-out normals"
+    table.add_row(f"{whose} it rests on", f"{story['held_out_normals']:,}")
     console.print(table)
     for words, count in sorted(story["warnings"].items(), key=lambda item: -item[1]):
         console.print(f"[yellow]{count:,} × {escape(words)}[/yellow]")

@@ -14,6 +14,7 @@ from pneumo_ad.saved import GIB, MIB, opened, read_json
 
 STORY = "predict.json"  # tells that a folder was written by predict
 LIST = "written.txt"  # a line per picture: sha256 and name below the folder
+CALIBRATION = "calibration.npz"  # scores of the radiographs of calibrate=
 FOLDERS = ("maps", "overlays")
 
 _LINE = 8192  # bytes; a list of 100,000 files has 25 MB

@@ -107,6 +107,14 @@ SUBSET = Key(
     one_of("train", "val", "test", "all"),
     measures=True,
 )
+CALIBRATE = Key(
+    "calibrate",
+    "20 or more normal radiographs of the same site as what is judged: percentiles, p-values and\n"
+    "decisions rest on them instead of the run's held-out normals",
+    "DIR",
+    path,
+    measures=True,
+)
 CHECKPOINT = Key("checkpoint", "best (default), last, or a file", "NAME", expanded, "best", measures=True)
 
 

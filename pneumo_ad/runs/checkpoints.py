@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -78,7 +79,7 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
     return checkpoint
 
 
-def _whole(content: BinaryIO, map_location: Any) -> dict[str, Any]:
+def _whole(content: BufferedReader, map_location: Any) -> dict[str, Any]:
     with open_zip(content):  # torch reads weights without looking at their checksums
         pass
     content.seek(0)
@@ -86,7 +87,7 @@ def _whole(content: BinaryIO, map_location: Any) -> dict[str, Any]:
     return checkpoint
 
 
-def _weights_alone(content: BinaryIO) -> dict[str, Any]:
+def _weights_alone(content: BufferedReader) -> dict[str, Any]:
     """Weights of float16, which is how they ship, as float32."""
     weights = safetensors.torch.load(content.read())
     return {"state_dict": {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}}

@@ -112,3 +112,10 @@ def test_without_sets_drawn_radiographs_are_measured(bench, tmp_path, monkeypatc
     told = capsys.readouterr().out
     assert told.count("no such folder") == len(bench.SETS)
     assert "| phantoms | detector | 120 (60) |" in told
+
+
+@pytest.mark.parametrize(("few", "rate"), [(19, 0.05), (30, 0.05), (99, 0.05), (30, 0.2)])
+def test_calibrated_on_the_same_source_false_alarms_are_as_declared(bench, few, rate):
+    shares = bench.false_alarms_of_site(np.random.default_rng(few).normal(size=2000), few, rate, draws=400)
+    error = 3 * shares.std() / len(shares) ** 0.5
+    assert rate - 1 / (few + 1) - error <= shares.mean() <= rate + error

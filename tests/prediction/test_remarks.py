@@ -4,13 +4,16 @@ import os
 
 import numpy as np
 import pytest
-from drawn import lung_mask
+from drawn import ct_slice, lateral_view, lung_mask
+from PIL import Image
 
 from pneumo_ad.data.fit import fit_image
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.data.readers.radiograph import read_pixels
 from pneumo_ad.lungs.segmenter import LungSegmenter
-from pneumo_ad.prediction.remarks import looks_inverted, remarks
+from pneumo_ad.patches import PatchGrid
+from pneumo_ad.prediction.decoding import decode
+from pneumo_ad.prediction.remarks import doubts_of_source, looks_inverted, remarks
 
 CHEST = np.where(np.abs(np.arange(96) - 48) < 16, 200, 60).astype(np.uint8) * np.ones((96, 1), dtype=np.uint8)
 LUNGS = np.pad(lung_mask(64, 64), 16).astype(np.uint8)
@@ -20,6 +23,12 @@ LARGE = (300, 300)
 def one_lung():
     field = LUNGS.copy()
     field[:, 48:] = 0
+    return field
+
+
+def one_above_the_other():
+    field = np.zeros((96, 96), dtype=np.uint8)
+    field[10:40, 20:70] = field[50:80, 30:80] = 1
     return field
 
 
@@ -33,11 +42,46 @@ def one_lung():
         (CHEST, LUNGS * (np.arange(96) < 30)[:, None].astype(np.uint8), LARGE, ["small lung area"]),
         (CHEST, (np.abs(np.arange(96) - 48) > 8) * np.ones((96, 1), dtype=np.uint8), LARGE, ["not a chest?"]),
         (255 - CHEST, LUNGS, LARGE, ["inverted?"]),
+        (CHEST, np.roll(one_lung(), 16, axis=1), LARGE, ["lateral view?"]),  # one area, across the middle
+        (CHEST, one_above_the_other(), LARGE, ["lateral view?"]),
+        (np.pad(CHEST[8:-8, 8:-8], 8), LUNGS, LARGE, ["black all around (CT slice?)"]),
         (CHEST, LUNGS, (95, 300), ["smaller than image_size (enlarged)"]),
     ],
 )
 def test_each_oddity_is_told_alone(image, field, size, expected):
     assert remarks(image, field.astype(np.uint8), size, (96, 96)) == expected
+
+
+def told(image, path):
+    """What is told of a file, its lungs found by the segmenter that ships."""
+    Image.fromarray(image).save(path)
+    one = decode(path, PatchGrid((256, 256), 32, 32), "squash", picture=False)
+    (field,) = LungSegmenter.from_file().segment_all(one.image[None], progress=False)
+    return [*remarks(one.image, field, one.size, one.size), *one.doubts]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_no_frontal_radiograph_is_told_by_name(seed, tmp_path):
+    assert "lateral view?" in told(lateral_view(seed), tmp_path / "lateral.png")
+    assert "black all around (CT slice?)" in told(ct_slice(seed), tmp_path / "ct.png")
+    chest = draw_phantom(seed, pneumonia=False, size=256).image
+    assert told(chest, tmp_path / "chest.png") == []
+    assert told(np.stack([chest] * 3, axis=2), tmp_path / "grey written as colours.png") == []
+    assert "inverted?" in told(255 - chest, tmp_path / "negative.png")
+    blue = np.stack([chest // 2, chest // 2, chest], axis=2)
+    for name in ("photograph.png", "photograph.jpg"):
+        assert told(blue, tmp_path / name) == ["in colour (photograph?)"]
+
+
+def test_files_of_another_source_are_doubted_as_a_whole():
+    assert "higher than 80 %" in doubts_of_source([{"percentile": 80.0}] * 20, 0.05)
+    assert "lower than 90 %" in doubts_of_source([{"percentile": 10.0}] * 20, 0.05)
+    assert "99 or more normals" in doubts_of_source([{"percentile": 10.0}] * 20, 0.01)
+    assert doubts_of_source([{"percentile": 80.0}] * 19, 0.05) == ""  # too few to tell
+    assert doubts_of_source([{"percentile": None}, {}] * 20, 0.05) == ""
+    rng = np.random.default_rng(0)
+    exchangeable = [[{"percentile": p} for p in rng.uniform(0, 100, 20)] for _ in range(500)]
+    assert not any(doubts_of_source(rows, 0.05) for rows in exchangeable)
 
 
 @pytest.mark.parametrize("pneumonia", [False, True])

@@ -105,7 +105,7 @@ def test_an_export_needs_no_run_and_says_the_same(pictures, tmp_path, monkeypatc
 
 def test_an_installation_without_weights_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
-    with pytest.raises(DataError, match="missing from this installation.*run=RUN"):
+    with pytest.raises(DataError, match=r"missing from this installation.*run=RUN"):
         load_run(tmp_path)
 
 

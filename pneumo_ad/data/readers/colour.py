@@ -1,0 +1,27 @@
+"""Whether a picture is in colour, as no radiograph is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pneumo_ad.data.readers.radiograph import _FORMATS
+
+_SIDE = 64  # pixels that are looked at, per side
+_COLOURED = 12  # mean distance of the strongest from the weakest of red, green and blue, in grey levels
+
+
+def in_colour(path: str | Path) -> bool:
+    """Whether a file shows colours, and not grey levels written as colours; a small mark in colour is none.
+
+    Args:
+        path: A file that `read_grey` reads, and no DICOM.
+    """
+    with Image.open(path, formats=_FORMATS) as image:
+        if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
+            return False
+        image.draft("RGB", (_SIDE, _SIDE))  # a JPEG is decoded at an eighth of its size
+        small = np.asarray(image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.int16)
+    return bool(np.ptp(small, axis=2).mean() > _COLOURED)

@@ -1,0 +1,234 @@
+"""`calibrate=DIR`: normal radiographs of the user's own site take the place of a run's held-out normals.
+
+Scores of another scanner, or of other patients, lie elsewhere: held against the run's normals, they give other false
+alarms than were declared. Held against normals of the same source they give those, whatever the detector (Vovk et al.
+2005): all that is needed is that they are exchangeable with what is judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm.auto import tqdm
+
+from pneumo_ad.errors import DamagedError, DataError, printable
+from pneumo_ad.files import atomic_write, reading_threads
+from pneumo_ad.inference.predictor import Calibration, Predictor
+from pneumo_ad.metrics.conformal import least_normals
+from pneumo_ad.prediction.decoding import Decoded
+from pneumo_ad.prediction.inputs import File, find_files
+from pneumo_ad.prediction.pipeline import read_ahead
+from pneumo_ad.prediction.rows import rows
+from pneumo_ad.prediction.written import digest_of
+from pneumo_ad.saved import check_array, is_there, read_arrays
+
+log = logging.getLogger(__name__)
+
+_NAMED = 5  # files in a message
+
+
+@dataclass(frozen=True)
+class Site:
+    """The files of `calibrate=`.
+
+    Attributes:
+        folder: As given.
+        files: By SHA-256 of their content, sorted by it: a radiograph that lies there twice counts once.
+    """
+
+    folder: Path
+    files: dict[str, File]
+
+    @property
+    def digest(self) -> str:
+        """Of all content, whatever the files are called; 12 hexadecimal digits."""
+        return hashlib.sha256("".join(self.files).encode()).hexdigest()[:12]
+
+    @property
+    def words(self) -> str:
+        """What a prediction says that it rests on."""
+        return f"{printable(str(self.folder.absolute()))} ({len(self.files)} files, digest {self.digest})"
+
+
+@dataclass(frozen=True)
+class SiteScores:
+    """What a predictor thinks of a site.
+
+    Attributes:
+        images: (n,) float64 score of each of `Site.files`; NaN where none can be given.
+        windows: (m,) float32 scores of the windows that lie wholly inside their lungs.
+        remarks: (n,) what is odd about each, or why it has no score; empty where nothing is.
+        key: Tells the predictor and the files.
+    """
+
+    images: npt.NDArray[np.float64]
+    windows: npt.NDArray[np.float32]
+    remarks: npt.NDArray[np.str_]
+    key: str
+
+    def keep(self, kept: Path) -> None:
+        """Write them for the next time."""
+        arrays = {"images": self.images, "windows": self.windows, "remarks": self.remarks}
+        with atomic_write(kept) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
+            np.savez(opened, key=np.array(self.key), **arrays)  # type: ignore[arg-type]
+
+
+def find_site(folder: Path, leave_out: Path, judged: Iterable[Path]) -> Site:
+    """The radiographs below a folder, none of which is to be judged.
+
+    Args:
+        folder: Searched with all below it (`find_files`).
+        leave_out: A folder within it that is passed over: the output.
+        judged: Files that are to be judged.
+
+    Raises:
+        DataError: It is not there, or holds no radiograph; names those that are to be judged as well: a file cannot be
+            its own standard.
+    """
+    found = find_files(folder, leave_out, "calibrate")
+    if strange := [file.name for file in found if file.kind == "unreadable"]:
+        log.warning("calibrate=%s: %d files cannot be read: %s", folder, len(strange), named(strange))
+    files: dict[str, File] = {}
+    twice = []
+    for file in found:
+        if file.kind == "radiograph":
+            digest = digest_of(file.path)
+            twice += [file.name] if digest in files else []
+            files.setdefault(digest, file)
+    if twice:
+        log.warning("calibrate=%s: %d files are there twice and count once: %s", folder, len(twice), named(twice))
+    sizes = {file.stamp[0] for file in files.values()}
+    both = [path for path in judged if path.is_file() and path.stat().st_size in sizes and digest_of(path) in files]
+    if both:
+        raise DataError(
+            f"calibrate={folder} holds {len(both)} files that are to be judged too, and no file can be its own "
+            f"standard: {named([printable(str(path)) for path in both])}"
+        )
+    return Site(folder, dict(sorted(files.items())))
+
+
+def site_scores(judge: Predictor, site: Site, kept: Path) -> SiteScores:
+    """Scores of a site's normals: those that were kept, or made now; what is odd is told by name.
+
+    Args:
+        judge: Scores them, each read as an input is.
+        site: The files.
+        kept: File that `SiteScores.keep` wrote, or that is not there.
+    """
+    key = f"{judge.identity} {site.digest}"
+    scores = _read(kept, key, len(site.files)) or SiteScores(*_made(judge, list(site.files.values())), key)
+    for file, score, words in zip(site.files.values(), scores.images, scores.remarks, strict=True):
+        if words:
+            log.warning("calibrate: %s%s: %s", file.name, " is left out" if np.isnan(score) else "", words)
+    return scores
+
+
+def calibrated(judge: Predictor, site: Site, scores: SiteScores) -> Predictor:
+    """The same predictor, with the site's normals as its standard.
+
+    Args:
+        judge: Stays as it is.
+        site: The files.
+        scores: Of them.
+
+    Raises:
+        DataError: Fewer have a score than the declared false-alarm rate needs; names the least number.
+    """
+    told = ~np.isnan(scores.images)
+    rate = judge.standard.false_alarm_rate
+    if told.sum() < (least := least_normals(rate)):
+        without = [file.name for file, has_score in zip(site.files.values(), told, strict=True) if not has_score]
+        raise DataError(
+            f"calibrate={site.folder}: a false-alarm rate of {rate:g} needs at least {least} normal radiographs; there "
+            f"are {told.sum()}" + (f", and {len(without)} without a score: {named(without)}" if without else "")
+        )
+    other = copy(judge)
+    other.standard, kinds = _standard(judge.standard, scores.images[told], scores.windows)
+    other.identity = f"{judge.identity}-{site.digest}"
+    about_own = "held-out normals of the run"  # what the run's could not say, these do
+    other.notes = [
+        f"percentiles, p-values and decisions rest on {told.sum()} normal radiographs of calibrate="
+        f"{printable(str(site.folder))}, {kinds}",
+        *(note for note in judge.notes if note not in judge.standard.limits and about_own not in note),
+    ]
+    return other
+
+
+def _standard(
+    own: Calibration, normals: npt.NDArray[np.float64], windows: npt.NDArray[np.float32]
+) -> tuple[Calibration, str]:
+    """The site's standard, and what kinds of window rest on."""
+    standard = replace(own, normals=normals)
+    if len(windows):
+        middle, high = np.quantile(windows, [0.5, 0.99])
+        standard = replace(standard, window_range=(float(middle), float(high)))
+    if own.rule is None:
+        return standard, "kinds of window on the run's own data"
+    try:
+        return replace(standard, thresholds=own.rule(windows)), "and so do kinds of window"
+    except DataError as reason:
+        return standard, f"kinds of window on the run's own data ({reason})"
+
+
+def _made(
+    judge: Predictor, files: Sequence[File]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.str_]]:
+    images, windows, remarks = [np.zeros(0)], [np.zeros(0, dtype=np.float32)], []
+    with ThreadPoolExecutor(reading_threads()) as pool, tqdm(total=len(files), desc="calibrate", unit="file") as bar:
+        for part, found in read_ahead(judge, files, pool):
+            scores, inside, words = _judged(judge, part, found)
+            images.append(scores)
+            windows.append(inside)
+            remarks += words
+            bar.update(len(part))
+    return np.concatenate(images), np.concatenate(windows), np.array(remarks, dtype=np.str_)
+
+
+def _judged(
+    judge: Predictor, files: Sequence[File], found: Sequence[Decoded | str]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], list[str]]:
+    """Scores of some files, of their windows inside the lungs, and what is odd about them."""
+    read = [(i, one) for i, one in enumerate(found) if not isinstance(one, str)]
+    scores, remarks = np.full(len(files), np.nan), [one if isinstance(one, str) else "" for one in found]
+    if not read:
+        return scores, np.zeros(0, dtype=np.float32), remarks
+    decoded = [one for _, one in read]
+    judged = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
+    places = [i for i, _ in read]
+    scores[places] = judged.scores
+    for i, row in zip(places, rows([files[i].name for i in places], decoded, judged, judge.standard), strict=True):
+        remarks[i] = row["warnings"]
+    in_lung = judged.inside & (judge.grid.window_shares(judged.lung_fields) == 1) & ~np.isnan(judged.scores)[:, None]
+    return scores, judged.windows[in_lung], remarks
+
+
+def _read(kept: Path, key: str, files: int) -> SiteScores | None:
+    """What was kept of the same predictor and the same files; None where nothing was."""
+    if not is_there(kept):
+        return None
+    try:
+        found = read_arrays(kept)
+        if str(found.get("key")) != key:
+            return None
+        scores = SiteScores(found["images"], found["windows"], found["remarks"], key)
+        check_array(scores.images, np.float64, (files,))
+        check_array(scores.windows, np.float32, (None,))
+        if scores.remarks.shape != (files,) or scores.remarks.dtype.kind != "U":
+            raise ValueError("remarks are no words")
+    except (DamagedError, ValueError, LookupError) as reason:
+        log.warning("%s: scores of calibrate= are made anew (%s)", kept, reason)
+        return None
+    return scores
+
+
+def named(names: Sequence[str]) -> str:
+    """The first few of some names."""
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
