@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from pneumo_ad.files import file_digest
 from pneumo_ad.metrics.ranking import auroc
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.runs import shipped
-from pneumo_ad.runs.run import load_run
+from pneumo_ad.runs.run import default_output, load_run
 from pneumo_ad.runs.shipped import SHIPPED
 
 WEIGHTS = SHIPPED / "checkpoints" / "best.safetensors"
@@ -107,6 +108,13 @@ def test_an_installation_without_weights_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
     with pytest.raises(DataError, match=r"missing from this installation.*run=RUN"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("named", [SHIPPED, SHIPPED.parent / ".." / "shipped" / "detector", "linked"])
+def test_however_it_is_named_the_package_is_not_written_to(named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked").symlink_to(SHIPPED)
+    assert default_output(Path(named), ["stride=4"]).parts[0] == "detector"
 
 
 def test_its_own_data_are_no_part_of_it(tmp_path, monkeypatch, capsys):
