@@ -23,6 +23,7 @@ from running import TINY
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ["pyproject.toml", "README.md", "LICENSE", "conf", "pneumo_ad"]
+DETECTOR = "pneumo_ad/shipped/detector"  # in a hidden folder of it lies its config
 DICOMS = ["RG1_UNCR.dcm", "RG1_J2KR.dcm"]  # a real chest, MONOCHROME1, as it is and as lossless JPEG 2000
 # Imported at the top of one file, which is imported where `find_spec` has found them.
 EXTRAS = {"optuna": "pneumo_ad/runs/optuna_study.py"}
@@ -107,6 +108,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
     assert held == expected
     assert {"pneumo_ad/py.typed", "pneumo_ad/lungs/weights/lung_unet.safetensors"} <= held
     assert {"pneumo_ad/conf/train.yaml", "pneumo_ad/conf/net/unet.yaml"} <= held
+    assert {f"{DETECTOR}/checkpoints/best.safetensors", f"{DETECTOR}/.hydra/config.yaml"} <= held
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
 
 
@@ -124,7 +126,7 @@ def test_the_source_archive_builds_the_same_wheel(built, wheel):
 
 def test_the_wheel_is_light(built):
     (file,) = built.glob("*.whl")
-    assert file.stat().st_size < 6e6
+    assert file.stat().st_size < 10e6  # of which the weights of the detector and of the lung segmenter are two thirds
 
 
 def test_what_an_index_shows_of_it(metadata):
@@ -204,6 +206,22 @@ def test_the_installed_package_is_the_wheels(elsewhere):
     import pneumo_ad
 
     assert run("pneumo-ad", "--version").strip() == pneumo_ad.__version__
+
+
+def test_the_installed_detector_opens_and_is_taken_without_a_run(elsewhere):
+    folder, site, run = elsewhere
+    (folder / "one").mkdir()
+    Image.fromarray(radiograph(4)).save(folder / "one" / "a.png")
+    before = contents(site / DETECTOR)
+    run("pneumo-ad", "predict", "input=one", "output=judged")
+    table = pd.read_csv(folder / "judged" / "predictions.csv")
+    assert list(table["file"]) == ["a.png"]
+    assert table["score"].notna().all()
+    assert contents(site / DETECTOR) == before
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_it_trains_and_evaluates_from_another_folder(trained):

@@ -72,7 +72,7 @@ COMMAND = Command(
     keys=(
         replace(
             RUN_OR_SHIPPED,
-            help="a folder written by `pneumo-ad train`, or by `pneumo-ad export`; without it the detector that ships",
+            help="a folder written by `pneumo-ad train` or `pneumo-ad export`; without it the detector that ships",
         ),
         Key(
             "input",

@@ -32,7 +32,13 @@ class Detector(NetModule):
         """
 
     def generator(self, epoch: int, batch_idx: int, device: torch.device) -> torch.Generator:
-        """Source of what is drawn: a function of (seed, epoch, batch) alone, so that a resumed run repeats it."""
+        """Source of what is drawn: a function of (seed, epoch, batch) alone, so that a resumed run repeats it.
+
+        Args:
+            epoch: 0 in validation, where the same is drawn each time.
+            batch_idx: Which batch of the epoch.
+            device: Where it is drawn.
+        """
         state = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank]).generate_state(1, np.uint64)
         return torch.Generator(device=device).manual_seed(int(state[0]))
 

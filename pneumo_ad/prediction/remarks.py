@@ -106,7 +106,7 @@ def doubts_of_source(table: Sequence[Mapping[str, Any]], rate: float) -> str:
 
     >>> rows = [{"percentile": 80.0 + i} for i in range(20)]
     >>> doubts_of_source(rows, 0.05)[:70], doubts_of_source([{"percentile": 5.0 * i} for i in range(20)], 0.05)
-    ("three quarters of the files score higher than 84 % of the run's held-o", '')
+    ("three quarters of the files score higher than 85 % of the run's held-o", '')
     """
     percentiles = [row["percentile"] for row in table if row.get("percentile") is not None]
     if len(percentiles) < _LEAST_FILES:

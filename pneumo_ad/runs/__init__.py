@@ -3,7 +3,8 @@
 - `.hydra/config.yaml`, `overrides.yaml`, `hydra.yaml`: written by `record.keep_recipe`, read by `dot_hydra`
 - `run.json`: how the run stands, its times, and from `provenance` where it comes from; by `record`
 - `split.csv`, `files.csv`: who is in which split and what the files held; by `split` and `origin`
-- `checkpoints/`: `best.ckpt` and `last.ckpt`; by Lightning's callbacks, through `checkpoints`
+- `checkpoints/`: `best.ckpt` and `last.ckpt`; by Lightning's callbacks, through `checkpoints`. As it ships
+  (`shipped`), `best.safetensors` alone
 - `validation_scores/`: scores of held-out normals; by `calibration`
 - `metrics.json`, `patches.csv`, `images.csv`, `maps/`, `figures/`: by `pneumo_ad.evaluation`
 - `.lock`: held by whoever is at it; by `jobs`

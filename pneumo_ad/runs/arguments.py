@@ -99,7 +99,12 @@ RUN = Key(
     path,
     missing="run=RUN_FOLDER must be given: run=runs/paper/2026-01-31_12-00-00",
 )
-RUN_OR_SHIPPED = replace(RUN, help=f"{RUN.help}; without it the detector that ships", default=SHIPPED, missing="")
+RUN_OR_SHIPPED = replace(
+    RUN,
+    help=f"{RUN.help}; without it the detector that ships\n(its results go to detector/ of the working folder)",
+    default=SHIPPED,
+    missing="",
+)
 SUBSET = Key(
     "subset",
     "train, val, test or all (default: test; all where the data are others)",

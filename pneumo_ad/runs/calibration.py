@@ -30,7 +30,7 @@ from pneumo_ad.runs.run import FIXED, Run
 from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.scorer import check_finite
 from pneumo_ad.runs.search_path import saved_search_path
-from pneumo_ad.runs.shipped import SHIPPED
+from pneumo_ad.runs.shipped import is_shipped
 from pneumo_ad.saved import check_array, is_there, read_arrays
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
             if normal:
                 whole = np.concatenate(images[name]) if len(rows) else np.zeros(0)
                 found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
-    if run.folder != SHIPPED:
+    if not is_shipped(run.folder):
         _keep(kept, found, of_today)
     return found
 

@@ -32,14 +32,14 @@ from pneumo_ad.files import replace_paths, write_text
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.dot_hydra import HYDRA, read_runtime
 from pneumo_ad.runs.record import read_run_json
-from pneumo_ad.runs.shipped import SHIPPED
+from pneumo_ad.runs.shipped import is_shipped
 from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
 
 # What these name lies in the run folder.
 _OF_THE_RUN = ("callbacks", "logger", "trainer")
-_OTHERS = "name others, data=folder data.root=DIR data.split=test"
+_OTHERS = "evaluate others, data=folder data.root=DIR data.split=test; calibrate=DIR takes normals of your own"
 _AS_OTHERS = "evaluate the new data as others: data.root=... data.split=test output=..."
 
 
@@ -142,7 +142,7 @@ class Origin:
         if table is not None:
             changes["table"] = table
         for key, words in self._absent.items():
-            if table is None and self.folder == SHIPPED:
+            if table is None and is_shipped(self.folder):
                 raise DataError(f"the radiographs that the shipped detector learnt from are no part of it: {_OTHERS}")
             if table is None or not key.startswith("data."):
                 raise DataError(f"{self.folder}: {words}. Put it back, a link will do, or {_AS_OTHERS}")

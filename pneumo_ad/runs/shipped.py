@@ -11,6 +11,11 @@ SHIPPED = Path(__file__).parents[1] / "shipped" / "detector"
 RESULTS = Path("detector")  # below the working directory: the package's own folder is not written to
 
 
+def is_shipped(folder: Path) -> bool:
+    """Whether a run folder is the shipped detector's, however it was named."""
+    return folder.resolve() == SHIPPED.resolve()
+
+
 def check_shipped(folder: Path) -> None:
     """See that the weights of the shipped detector are there; of any other folder nothing is asked.
 
@@ -21,7 +26,7 @@ def check_shipped(folder: Path) -> None:
         DataError: An installation without them.
     """
     weights = folder / "checkpoints" / "best.safetensors"
-    if folder == SHIPPED and not is_there(weights):
+    if is_shipped(folder) and not is_there(weights):
         raise DataError(
             f"the weights of the detector that ships are missing from this installation ({weights}): install pneumo_ad "
             "anew, or name a run of your own: run=RUN"
@@ -30,4 +35,4 @@ def check_shipped(folder: Path) -> None:
 
 def place_of_results(folder: Path) -> Path:
     """Where results of a run go by default: into its folder; of the shipped detector into `RESULTS`."""
-    return RESULTS if folder == SHIPPED else folder
+    return RESULTS if is_shipped(folder) else folder

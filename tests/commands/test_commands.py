@@ -410,6 +410,8 @@ def test_other_commands_that_score_refuse_the_same(command, run, name, override)
 
 def test_no_run_and_no_run_folder_and_no_checkpoint(command, run, tmp_path):
     said = command("evaluate", "stride=8")
+    assert (said.status, "the shipped detector" in said.err) == (2, True)
+    said = command("figures", "stride=8")
     assert (said.status, "run=RUN_FOLDER must be given" in said.err) == (2, True)
     said = command("evaluate", f"run={tmp_path}")
     assert said.status == 2

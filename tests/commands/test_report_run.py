@@ -209,11 +209,15 @@ def test_what_cannot_be_is_said_before_anything_is_scored(run, capsys, monkeypat
     assert told in capsys.readouterr().err
 
 
-def test_help_and_a_missing_run(capsys):
+def test_help_and_without_a_run_the_detector_that_ships(capsys, tmp_path, monkeypatch):
     assert start("report", "--help") == 0
     assert "images=50" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
     assert start("report", "images=5") == 2
-    assert "run=RUN_FOLDER must be given" in capsys.readouterr().err
+    assert "the shipped detector" in capsys.readouterr().err
+    drawn = ["data=phantom", "data.normal=2", "data.pneumonia=2", "data.split=test", "matched=false"]
+    assert start("report", "images=3", "output=page.html", *drawn) == 0
+    assert len(held(tmp_path / "page.html")["radiographs"]) == 3
 
 
 @pytest.mark.real_data

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from pneumo_ad.files import file_digest
 from pneumo_ad.metrics.ranking import auroc
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.runs import shipped
-from pneumo_ad.runs.run import load_run
+from pneumo_ad.runs.run import default_output, load_run
 from pneumo_ad.runs.shipped import SHIPPED
 
 WEIGHTS = SHIPPED / "checkpoints" / "best.safetensors"
@@ -73,7 +74,7 @@ def test_drawn_opacities_are_found_better_than_by_chance(pictures, tmp_path, mon
     options = ["data=phantom", "data.normal=12", "data.pneumonia=12", "data.split=test", "matched=false"]
     assert start("evaluate", *options) == 0
     (measured,) = (tmp_path / "detector" / "evaluations").glob("*/metrics.json")
-    metrics = json.loads(measured.read_text())["metrics"]
+    metrics = json.loads(measured.read_text())
     assert metrics["pixel/auroc_in_lung"] > 0.6
     assert metrics["pixel/pointing_game_in_lung"] > metrics["pixel/pointing_game_in_lung_chance"]
     assert files() == before  # the package is not written to
@@ -109,6 +110,13 @@ def test_an_installation_without_weights_says_so(tmp_path, monkeypatch, capsys):
         load_run(tmp_path)
 
 
+@pytest.mark.parametrize("named", [SHIPPED, SHIPPED.parent / ".." / "shipped" / "detector", "linked"])
+def test_however_it_is_named_the_package_is_not_written_to(named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "linked").symlink_to(SHIPPED)
+    assert default_output(Path(named), ["stride=4"]).parts[0] == "detector"
+
+
 def test_its_own_data_are_no_part_of_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PNEUMO_AD_DATA", raising=False)
@@ -120,7 +128,7 @@ def test_opacities_score_above_none(pictures):
     from pneumo_ad.data.radiographs import Radiographs
 
     judge = open_predictor(SHIPPED)
-    data = Radiographs(pictures.assign(split="test"), judge.grid.image_size, patch=32, stride=20)
+    data = Radiographs(pictures.assign(split="test"), judge.grid.image_size, patch=32, stride=20, lungs=judge.lungs)
     rows = data.rows(None)
     scores = judge(np.asarray(data.images[rows]), data.store.content(rows)).scores
     assert auroc(scores, (data.table["label"].iloc[rows] != "normal").to_numpy()) > 0.5

@@ -4,12 +4,14 @@ import json
 import logging
 import os
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from mutants import REFUSED, copy, files_of, kinds_of, mutate
 from running import TINY, start, times
+from safetensors.torch import save_file
 
 from pneumo_ad.data.store.upkeep import list_stores
 from pneumo_ad.errors import DamagedError, DataError, UserError
@@ -24,6 +26,7 @@ from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
+from pneumo_ad.runs.shipped import SHIPPED
 
 MUTANTS = int(os.environ.get("PNEUMO_AD_MUTANTS", "60"))  # drawn beside those of every file; 300 take some minutes
 PLAIN = [option for option in TINY if not option.startswith("evaluate=")]
@@ -81,6 +84,40 @@ def drawn(folder, seed):
         file = files[int(random.integers(len(files)))]
         kinds = kinds_of(file)
         yield file, kinds[int(random.integers(len(kinds)))], random
+
+
+def test_damaged_weights_alone_are_named(here, tmp_path):
+    """As they ship: safetensors, which have no checksums of their own."""
+    shutil.copytree(SHIPPED, tmp_path / "run")
+    file = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    whole = file.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    damages = {kind: partial(mutate, kind=kind) for kind in (*REFUSED, "truncated")}
+    damages |= {
+        "of no end": lambda file, random: file.write_bytes(b"\xff" * 8 + whole[8:]),
+        "header alone": lambda file, random: file.write_bytes(whole[:header]),
+        "longer": lambda file, random: file.write_bytes(whole + b"more"),
+        "other shapes": lambda file, random: file.write_bytes(whole.replace(b'"shape":[', b'"shape":[9', 1)),
+        "a checkpoint": lambda file, random: torch.save({"state_dict": {}}, file),
+    }
+    for number, (kind, damage) in enumerate(damages.items()):
+        damage(file, random=np.random.default_rng(number))
+        with pytest.raises(DamagedError) as reason:
+            load_run(tmp_path / "run")
+        assert str(reason.value).count(str(file)) == 1, kind
+        file.rmdir() if file.is_dir() else file.unlink()
+        file.write_bytes(whole)
+    assert load_run(tmp_path / "run").checkpoint == file
+
+
+@pytest.mark.parametrize("weights", [{}, {"net.odd": torch.zeros(3)}])
+def test_weights_of_another_net_are_named(here, tmp_path, weights):
+    shutil.copytree(SHIPPED, tmp_path / "run")
+    file = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    save_file(weights, file)
+    with pytest.raises(DataError) as reason:
+        load_run(tmp_path / "run")
+    assert str(reason.value).count(str(file)) == 1
 
 
 UNREAD = ("subgroups.csv", "example.py")
