@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,7 @@ class ModelDescription:
                 "thresholds": self.standard.thresholds and self.standard.thresholds.plain,
                 "window_range": list(self.standard.window_range),
                 "rule": self.standard.rule and self.standard.rule._asdict(),
+                "highest": self.standard.highest if math.isfinite(self.standard.highest) else None,
             },
             "files": files,
             "about": self.about,
@@ -205,6 +207,7 @@ def read_description(folder: Path) -> ModelDescription:
                 thresholds,
                 tuple(standard["window_range"]),
                 RuleOfNormals(**standard["rule"]) if standard.get("rule") else None,  # earlier versions wrote none
+                _highest(standard),
             ),
             {part: about["file"] for part, about in content["files"].items()},
             content["about"],
@@ -226,6 +229,13 @@ def read_description(folder: Path) -> ModelDescription:
                 "another export; export again"
             )
     return found
+
+
+def _highest(standard: dict[str, Any]) -> float:
+    """The most the score can be; versions before did not write it, and had the scores of this package."""
+    if "highest" not in standard:
+        return getattr(scores, standard["score"], Score).highest
+    return math.inf if standard["highest"] is None else float(standard["highest"])
 
 
 def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
@@ -269,6 +279,9 @@ def _check(content: dict[str, Any]) -> None:
         if not finite or (counts and len(numbers) not in counts):
             wanted = " or ".join(map(str, counts)) or "any number of"
             raise ValueError(f"standard.{key} is {str(numbers)[:80]}, expected {wanted} finite numbers")
+    most = standard.get("highest")
+    if most is not None and not (isinstance(most, int | float) and abs(most) < _LARGEST):
+        raise ValueError(f"standard.highest is {str(most)[:80]}, expected a finite number or null")
     if standard.get("rule"):
         _ = RuleOfNormals(**standard["rule"]).rule
     if "model" not in content["files"] or not content["files"].keys() <= {"model", "lungs"}:
