@@ -53,11 +53,15 @@ def found_by(judge: Predictor, data: Radiographs, rows: npt.NDArray[np.int64]) -
     maps: dict[int, npt.NDArray[np.float32]] = {}
     bright: dict[int, npt.NDArray[np.float32]] = {}
     scores, fields = np.full(len(rows), np.nan), []
+    kinds: list[npt.NDArray[np.int8]] = []
+    told = judge.standard.thresholds
     for first in tqdm(range(0, len(rows), _AT_ONCE), desc="judging", unit="batch", leave=False):
         part = rows[first : first + _AT_ONCE]
         found = judge(np.asarray(data.store.images[part]), data.store.content(part))
         scores[first : first + len(part)] = found.scores
         fields.append(found.lung_fields)
+        if told is not None and told.tell_outside and judge.grid == data.grid:  # else they are other windows
+            kinds.append(told.classify(found.windows, found.likeliest))
         for i in range(len(part)):
             maps[first + i] = found.maps[i]
             bright[first + i] = np.asarray(data.store.images[part[i]], dtype=np.float32)
@@ -65,7 +69,8 @@ def found_by(judge: Predictor, data: Radiographs, rows: npt.NDArray[np.int64]) -
     brightness = [
         image[lung].mean() if lung.any() else np.nan for image, lung in zip(bright.values(), inside, strict=True)
     ]
-    return {"maps": maps, "scores": scores}, {"maps": bright, "scores": np.array(brightness)}
+    told_kinds = np.concatenate(kinds) if kinds else None
+    return {"maps": maps, "scores": scores, "kinds": told_kinds}, {"maps": bright, "scores": np.array(brightness)}
 
 
 def measured(data: Radiographs, rows: npt.NDArray[np.int64], found: dict[str, Any]) -> dict[str, float]:
@@ -78,7 +83,9 @@ def measured(data: Radiographs, rows: npt.NDArray[np.int64], found: dict[str, An
     """
     evidence = gather_ground_truth(data, rows)
     window = np.concatenate([data.grid.window_means(found["maps"][i][None]) for i in range(len(rows))])
-    scored = MeasuredScore(window, None, {i: found["maps"][i] for i in evidence.pixel_truth}, found["scores"])
+    scored = MeasuredScore(
+        window, found.get("kinds"), {i: found["maps"][i] for i in evidence.pixel_truth}, found["scores"]
+    )
     figures, _ = headline(evidence, scored, Questions.about(evidence))
     places = sorted(evidence.pixel_truth)
     truths, maps = [evidence.pixel_truth[i] for i in places], [found["maps"][i] for i in places]
@@ -273,6 +280,7 @@ SETS = {
 }
 _SHOWN = {
     "patch/auroc_opacity_vs_healthy": "patch",
+    "patch/macro_f1": "macro-F1",
     "pixel/auroc_in_lung": "pixel in lung",
     "pixel/mean_per_image": "mean per image",
     "pro_in_lung": "PRO in lung",

@@ -1,8 +1,9 @@
-"""A trained detector as it ships: `python experiments/detection/ship.py run=RUN [output=DIR]`.
+"""A trained detector as it ships: `python experiments/detection/ship.py run=RUN [output=DIR] [key=value ...]`.
 
 Writes a run folder that holds nothing but what judging needs: the config, weights of float16 as safetensors, who was in
 which split, and the scores of held-out normals. Data are named by their folders below `$PNEUMO_AD_DATA`, so that the
-same run gives the same files wherever it was trained. The model card beside them is written by hand and stays.
+same run gives the same files wherever it was trained. Keys are options of an evaluation. The model card beside them is
+written by hand and stays.
 """
 
 from __future__ import annotations
@@ -24,25 +25,29 @@ from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
 from pneumo_ad.runs.shipped import SHIPPED
 
-_TOLD = ("status", "command", "name", "seed", "pneumo_ad", "torch", "lightning", "epochs", "steps", "parameters")
+_TOLD = ("status", "name", "seed", "pneumo_ad", "torch", "lightning", "epochs", "steps", "parameters")
 _CARD = "MODEL_CARD.md"
 
 
 def main(arguments: list[str]) -> None:
     """The command."""
-    given = dict(argument.partition("=")[::2] for argument in arguments)
-    if set(given) - {"run", "output"} or "run" not in given:
-        raise ConfigError(f"expected run=RUN [output=DIR], got {' '.join(arguments) or 'nothing'}")
+    own = [argument for argument in arguments if argument.startswith(("run=", "output="))]
+    given = dict(argument.partition("=")[::2] for argument in own)
+    if "run" not in given:
+        raise ConfigError(f"expected run=RUN [output=DIR] [key=value ...], got {' '.join(arguments) or 'nothing'}")
     run, output = Path(given["run"]).resolve(), Path(given.get("output", SHIPPED)).resolve()
     aside = output.with_name(f"{output.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     weights = aside / "checkpoints" / "best.safetensors"
     for folder in (aside / ".hydra", weights.parent):
         folder.mkdir(parents=True)
-    held = load_run(run).module.state_dict()
+    opened = load_run(run, [argument for argument in arguments if argument not in own])
+    held = opened.module.state_dict()
     halved = {key: value.half() if value.is_floating_point() else value for key, value in held.items()}
     safetensors.torch.save_file({key: value.contiguous() for key, value in halved.items()}, weights)
-    config = OmegaConf.create((run / CONFIG).read_text().replace("${oc.env:PNEUMO_AD_DATA}/", ""))
+    weights.chmod(0o644)
+    config = OmegaConf.create(opened.as_yaml().replace("${oc.env:PNEUMO_AD_DATA}/", ""))
+    config.run_dir = "???"
     config.module.warm_start = None  # read when a training begins
     config.trainer.precision = "32-true"  # of judging: not every processor knows bfloat16
     write_text(aside / CONFIG, OmegaConf.to_yaml(config))
