@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 import numpy as np
 
-from pneumo_ad import scores
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
@@ -20,7 +19,7 @@ from pneumo_ad.labels import HEALTHY, OUTSIDE
 from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKinds, RuleOfNormals, Thresholds, thresholds_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
-from pneumo_ad.scores import Score
+from pneumo_ad.scores import score_named
 
 FILE = "model.json"
 VERSION = 3  # of what stands in it; raise it when a reader of this version could no longer read it
@@ -207,7 +206,7 @@ def read_description(folder: Path) -> ModelDescription:
                 thresholds,
                 tuple(standard["window_range"]),
                 RuleOfNormals(**standard["rule"]) if standard.get("rule") else None,  # earlier versions wrote none
-                _highest(standard),
+                math.inf if standard.get("highest") is None else float(standard["highest"]),
             ),
             {part: about["file"] for part, about in content["files"].items()},
             content["about"],
@@ -231,13 +230,6 @@ def read_description(folder: Path) -> ModelDescription:
     return found
 
 
-def _highest(standard: dict[str, Any]) -> float:
-    """The most the score can be; versions before did not write it, and had the scores of this package."""
-    if "highest" not in standard:
-        return getattr(scores, standard["score"], Score).highest
-    return math.inf if standard["highest"] is None else float(standard["highest"])
-
-
 def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
     """Thresholds as they are told, and what is to be said of it.
 
@@ -248,7 +240,7 @@ def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
         return None, []
     thresholds = thresholds_of(standard["thresholds"])
     unordered = thresholds.tell_outside and not isinstance(thresholds, LikeliestKinds)
-    if unordered and not getattr(scores, standard["score"], Score).orders_outside:
+    if unordered and not score_named(standard["score"]).orders_outside:
         note = "exported by a version that told three kinds of window, which its score does not order: "
         return Thresholds(thresholds.low), [f"{note}above the lower threshold lies opacity"]
     return thresholds, []
