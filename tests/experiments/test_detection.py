@@ -6,12 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from running import start
 
 from pneumo_ad.data.sources import phantom
 from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.labels import NORMAL
 from pneumo_ad.patches import PatchGrid
+from pneumo_ad.prediction.opening import open_predictor
+from pneumo_ad.runs.run import load_run
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "detection"
 GRID = PatchGrid((64, 64), 8, 5)
@@ -93,7 +96,7 @@ def test_strata_of_sharpness_hide_what_sharpness_tells(bench, set_):
 
 @pytest.mark.parametrize("words", [[], ["run=r"], ["run=r", "output=o", "ruin=x"]])
 def test_what_it_was_given_is_checked(bench, words):
-    with pytest.raises(bench.ConfigError, match="expected run=RUN output=DIR"):
+    with pytest.raises(bench.ConfigError, match="expected output=DIR"):
         bench.main(words)
 
 
@@ -112,6 +115,63 @@ def test_without_sets_drawn_radiographs_are_measured(bench, tmp_path, monkeypatc
     told = capsys.readouterr().out
     assert told.count("no such folder") == len(bench.SETS)
     assert "| phantoms | detector | 120 (60) |" in told
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small run of the recipe."""
+    folder = tmp_path_factory.mktemp("detector") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PNEUMO_AD_CACHE", str(folder.parent / "cache"))
+        patch.setenv("PNEUMO_AD_DATA", str(folder.parent))
+        arguments = ["data=phantom", "data.normal=24", "data.pneumonia=8", "data.size=96", "image_size=64", "patch=8"]
+        small = ["stride=8", "net.width=4", "net.depth=2", "trainer=cpu", "trainer.max_epochs=2"]
+        every = (
+            "+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: '${run_dir}/every', "
+            "filename: '{epoch}', every_n_epochs: 2, save_top_k: -1}"
+        )
+        assert start("train", "experiment=detector", *arguments, *small, every, f"hydra.run.dir={folder}") == 0
+        yield folder
+
+
+def test_what_ships_is_the_run_in_half_precision_and_opens_without_its_data(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import ship
+
+    ship.main([f"run={run}", f"output={tmp_path / 'shipped'}", "aggregate.fraction=0.2"])
+    assert "held-out normals" in capsys.readouterr().out
+    own, packed = load_run(run), load_run(tmp_path / "shipped")
+    for key, value in own.module.state_dict().items():
+        assert torch.equal(
+            packed.module.state_dict()[key], value.half().float() if value.is_floating_point() else value
+        )
+    assert packed.config.aggregate.fraction == 0.2
+    assert str(tmp_path) not in "".join(
+        file.read_text() for file in (tmp_path / "shipped").rglob("*") if file.suffix in (".yaml", ".json", ".csv")
+    )
+    judge = open_predictor(tmp_path / "shipped")
+    held_out = own.radiographs.table.query("split == 'val' and label == 'normal'")
+    assert 0 < len(judge.standard.normals) <= len(held_out)
+
+
+def test_drawn_validation_ranks_readouts_and_checkpoints(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import selection
+
+    maps, lung = np.zeros((2, 8, 8), np.float32), np.ones((2, 8, 8), bool)
+    maps[1, :2, :2] = maps[1, 6, 6] = 1
+    found = selection.readouts(maps, lung)
+    assert found["largest connected area above 0.5"].tolist() == [0, 4 / 64]
+    assert found["area above 0.5"].tolist() == [0, 5 / 64]
+    assert found["mean of the highest 100.0%"].tolist() == [0, 5 / 64]
+    assert found["highest"].tolist() == [0, 1]
+    monkeypatch.setenv("PNEUMO_AD_DATA", str(tmp_path))
+    selection.main([f"run={run}", f"output={tmp_path / 'out'}"])
+    ranked = pd.read_csv(tmp_path / "out" / "readouts.csv")
+    assert set(ranked["read-out"]) == set(found)
+    assert ranked["auroc"].is_monotonic_decreasing
+    assert pd.read_csv(tmp_path / "out" / "checkpoints.csv")["epoch"].tolist() == [2]
+    assert "no such folder" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("few", "rate"), [(19, 0.05), (30, 0.05), (99, 0.05), (30, 0.2)])
