@@ -58,15 +58,15 @@ def overlay(
     level = np.rint(share * 255).astype(np.uint8)
     colours, alpha = Image.fromarray(_palette()[level]), Image.fromarray(_alpha()[level])
     field = Image.fromarray(lung_field * 255)
+    near = field.filter(ImageFilter.BoxBlur(_REACH * max(field.size)))
     # Resized and blended by Pillow, in eight bits: a thousand times a thousand floats would cost more than the net.
-    colours, alpha, field = (one.resize(size, Image.Resampling.BILINEAR) for one in (colours, alpha, field))
+    colours, alpha, field, near = (one.resize(size, Image.Resampling.BILINEAR) for one in (colours, alpha, field, near))
     field = field.point(_IS_FIELD)
-    fading = field.filter(ImageFilter.BoxBlur(_REACH * max(size)))
-    alpha = ImageChops.multiply(alpha, ImageChops.lighter(field, fading))
+    alpha = ImageChops.multiply(alpha, ImageChops.lighter(field, near))
     drawn = _tinted(Image.fromarray(picture), colours, alpha)
     # What of the field has something else near it. (Pillow's own erosion takes ten times as long.)
-    near = field.filter(ImageFilter.BoxBlur(max(1, round(max(size) / 500)))).point(_MIXED)
-    drawn.paste(_LINE, mask=ImageChops.multiply(field, near))
+    mixed = field.filter(ImageFilter.BoxBlur(max(1, round(max(size) / 500)))).point(_MIXED)
+    drawn.paste(_LINE, mask=ImageChops.multiply(field, mixed))
     return _with_strip(drawn, f"{scale[0]:.3g}", f"{'' if bounded else '≥ '}{scale[1]:.3g} {unit}", words)
 
 
