@@ -16,7 +16,7 @@ import pneumo_ad
 from pneumo_ad.data.phantom import Phantom, draw_phantom
 from pneumo_ad.figures.style import COLOURS
 
-NORMALS, PATIENTS = range(60), range(1000, 1024)  # seeds
+NORMALS, PATIENTS = range(200), range(1000, 1024)  # seeds
 SHOWN, SIZE, CELL = 4, 512, 240
 ROWS = (
     "Drawn patients: the map of the detector",
