@@ -59,8 +59,9 @@ def _run(arguments: list[str]) -> None:
     log_plainly()
     output = evaluate(arguments)
     from pneumo_ad.evaluation.summary import print_evaluation
+    from pneumo_ad.runs.shipped import in_words
 
-    print_evaluation(output, f"evaluation of {COMMAND.parse(arguments)['run']}")
+    print_evaluation(output, f"evaluation of {in_words(COMMAND.parse(arguments)['run'])}")
 
 
 COMMAND = Command(

@@ -86,6 +86,8 @@ def shown_radiographs(
                 remarks.append(
                     f"mean of the anomaly map: {inside:.3g} in the opacity, {rest:.3g} in the rest of the lung"
                 )
+            if LUNG_FIELD in layers and not scoring.score.orders_outside:
+                layers[ANOMALY_MAP][~layers[LUNG_FIELD]] = np.nan  # where the score says nothing
             shown.append(
                 Radiograph(
                     name=str(facts["image"]),

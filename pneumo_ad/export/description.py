@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any, get_args
 
 import numpy as np
 
-from pneumo_ad import scores
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
@@ -19,7 +19,7 @@ from pneumo_ad.labels import HEALTHY, OUTSIDE
 from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKinds, RuleOfNormals, Thresholds, thresholds_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
-from pneumo_ad.scores import Score
+from pneumo_ad.scores import score_named
 
 FILE = "model.json"
 VERSION = 3  # of what stands in it; raise it when a reader of this version could no longer read it
@@ -108,6 +108,7 @@ class ModelDescription:
                 "thresholds": self.standard.thresholds and self.standard.thresholds.plain,
                 "window_range": list(self.standard.window_range),
                 "rule": self.standard.rule and self.standard.rule._asdict(),
+                "highest": self.standard.highest if math.isfinite(self.standard.highest) else None,
             },
             "files": files,
             "about": self.about,
@@ -205,6 +206,7 @@ def read_description(folder: Path) -> ModelDescription:
                 thresholds,
                 tuple(standard["window_range"]),
                 RuleOfNormals(**standard["rule"]) if standard.get("rule") else None,  # earlier versions wrote none
+                math.inf if standard.get("highest") is None else float(standard["highest"]),
             ),
             {part: about["file"] for part, about in content["files"].items()},
             content["about"],
@@ -238,7 +240,7 @@ def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
         return None, []
     thresholds = thresholds_of(standard["thresholds"])
     unordered = thresholds.tell_outside and not isinstance(thresholds, LikeliestKinds)
-    if unordered and not getattr(scores, standard["score"], Score).orders_outside:
+    if unordered and not score_named(standard["score"]).orders_outside:
         note = "exported by a version that told three kinds of window, which its score does not order: "
         return Thresholds(thresholds.low), [f"{note}above the lower threshold lies opacity"]
     return thresholds, []
@@ -269,6 +271,9 @@ def _check(content: dict[str, Any]) -> None:
         if not finite or (counts and len(numbers) not in counts):
             wanted = " or ".join(map(str, counts)) or "any number of"
             raise ValueError(f"standard.{key} is {str(numbers)[:80]}, expected {wanted} finite numbers")
+    most = standard.get("highest")
+    if most is not None and not (isinstance(most, int | float) and abs(most) < _LARGEST):
+        raise ValueError(f"standard.highest is {str(most)[:80]}, expected a finite number or null")
     if standard.get("rule"):
         _ = RuleOfNormals(**standard["rule"]).rule
     if "model" not in content["files"] or not content["files"].keys() <= {"model", "lungs"}:

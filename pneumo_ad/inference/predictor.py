@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,9 +80,10 @@ class Calibration:
         normals: (n,) scores of held-out normal radiographs; empty where they were not at hand.
         false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
         thresholds: Between the kinds of window, or None where they could not be fitted.
-        window_range: Median and 99 % quantile of held-out normal windows: where a map's colours start and end.
+        window_range: Median and 99 % quantile of held-out normal windows.
         rule: Sets thresholds by windows of normal lung, of another site too; None where the run's rule needs more than
             those, or is not known.
+        highest: The most the score can be (`Score.highest`).
     """
 
     score: str
@@ -91,6 +93,17 @@ class Calibration:
     thresholds: Thresholds | None
     window_range: tuple[float, float]
     rule: RuleOfNormals | None = None
+    highest: float = math.inf
+
+    @property
+    def colours(self) -> tuple[float, float]:
+        """Scores at which the colours of a map start and are full, the same for all radiographs.
+
+        They start where 99 % of held-out normal lung ends. They are full at the highest score there is; where nothing
+        bounds it, at three times the distance of their start from the median.
+        """
+        median, end = self.window_range
+        return end, self.highest if math.isfinite(self.highest) else end + 2 * (end - median)
 
     def percentiles(self, scores: Floats) -> npt.NDArray[np.float64]:
         """(b,) share in percent of held-out normals that score lower; NaN without a score or without normals."""

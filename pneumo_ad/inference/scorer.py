@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -81,6 +82,11 @@ class Scoring:
         if self.relative is None:
             return self.score.unit
         return f"of the radiograph's {self.relative:.0%} quantile"
+
+    @property
+    def highest(self) -> float:
+        """The most the run's score can be."""
+        return self.score.highest if self.relative is None else math.inf
 
     def __call__(
         self,

@@ -18,10 +18,12 @@ from pneumo_ad.prediction.written import write_picture
 _FONT = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 _LEAST_WIDTH = 512  # of the page: what stands beneath must fit
 _MOST = 0.6  # opacity of the strongest colour: the radiograph stays visible
-_BELOW = 0.35  # of the colours beyond the lung field, which the score does not count
+_DARKEST = 0.4  # of a colour on black: it is as bright as the tissue that it lies on
+_REACH = 0.01  # of the longer side: how far a finding at the rim of the lung field is followed beyond it
+_BRIGHT = 180  # grey level behind the bar of colours
 _IS_FIELD = [255 * (grey >= 128) for grey in range(256)]
+_TISSUE = [round(255 * _DARKEST + (1 - _DARKEST) * grey) for grey in range(256)]
 _MIXED = [255 * (grey < 255) for grey in range(256)]
-_WEIGHT = [255 if grey else round(255 * _BELOW) for grey in range(256)]
 _LINE = ImageColor.getrgb(FIELD)
 
 
@@ -32,11 +34,12 @@ def overlay(
     scale: tuple[float, float],
     unit: str,
     words: Sequence[str],
+    bounded: bool = False,
 ) -> Image.Image:
     """Colours where a map is above `scale`'s low end, in full from its high end on; the lung field outlined.
 
-    The scale is the same for every file of a run. Beyond the lung field, where the score does not look, colours are
-    faint. They grow brighter with the map, so that they read in a grey print.
+    The scale is the same for every file of a run. Beyond the lung field, where the score does not look, colours fade
+    out at once: background and mediastinum stay as they are.
 
     Args:
         picture: (h, w) grey levels.
@@ -45,34 +48,55 @@ def overlay(
         scale: Values at which colours start and are full.
         unit: Of the map.
         words: Lines to stand beneath.
+        bounded: Whether no score lies above the scale.
 
     Returns:
         RGB, a strip with a bar of the colours and the words beneath.
     """
     size = (picture.shape[1], picture.shape[0])
     share = np.clip((np.nan_to_num(anomaly, nan=scale[0]) - scale[0]) / max(scale[1] - scale[0], 1e-9), 0, 1)
-    colours = Image.fromarray(_palette()[np.rint(share * 255).astype(np.uint8)])
-    alpha = Image.fromarray(np.rint(share * 255 * _MOST).astype(np.uint8))
+    level = np.rint(share * 255).astype(np.uint8)
+    colours, alpha = Image.fromarray(_palette()[level]), Image.fromarray(_alpha()[level])
     field = Image.fromarray(lung_field * 255)
+    near = field.filter(ImageFilter.BoxBlur(_REACH * max(field.size)))
     # Resized and blended by Pillow, in eight bits: a thousand times a thousand floats would cost more than the net.
-    colours, alpha, field = (one.resize(size, Image.Resampling.BILINEAR) for one in (colours, alpha, field))
+    colours, alpha, field, near = (one.resize(size, Image.Resampling.BILINEAR) for one in (colours, alpha, field, near))
     field = field.point(_IS_FIELD)
-    alpha = ImageChops.multiply(alpha, field.point(_WEIGHT))
-    drawn = Image.composite(colours, Image.fromarray(picture).convert("RGB"), alpha)
+    alpha = ImageChops.multiply(alpha, ImageChops.lighter(field, near))
+    drawn = _tinted(Image.fromarray(picture), colours, alpha)
     # What of the field has something else near it. (Pillow's own erosion takes ten times as long.)
-    near = field.filter(ImageFilter.BoxBlur(max(1, round(max(size) / 500)))).point(_MIXED)
-    drawn.paste(_LINE, mask=ImageChops.multiply(field, near))
-    return _with_strip(drawn, scale, unit, words)
+    mixed = field.filter(ImageFilter.BoxBlur(max(1, round(max(size) / 500)))).point(_MIXED)
+    drawn.paste(_LINE, mask=ImageChops.multiply(field, mixed))
+    return _with_strip(drawn, f"{scale[0]:.3g}", f"{'' if bounded else '≥ '}{scale[1]:.3g} {unit}", words)
+
+
+def _tinted(picture: Image.Image, colours: Image.Image, alpha: Image.Image) -> Image.Image:
+    """Colours laid over grey levels, which show through them."""
+    on_tissue = ImageChops.multiply(colours, picture.point(_TISSUE).convert("RGB"))
+    return Image.composite(on_tissue, picture.convert("RGB"), alpha)
 
 
 @cache
 def _palette() -> npt.NDArray[np.uint8]:
-    """(256, 3) levels of each colour, purple to light yellow."""
-    shares = np.linspace(0.35, 1, 256)
+    """(256, 3) levels of each colour, purple to yellow."""
+    shares = np.linspace(0.3, 0.92, 256)
     return (mpl.colormaps["inferno"](shares)[:, :3] * 255).astype(np.uint8)
 
 
-def _with_strip(picture: Image.Image, scale: tuple[float, float], unit: str, words: Sequence[str]) -> Image.Image:
+@cache
+def _alpha() -> npt.NDArray[np.uint8]:
+    """(256,) opacity of each colour: soon strong enough to be seen, so that hue tells the rest."""
+    return np.rint(255 * _MOST * np.sqrt(np.linspace(0, 1, 256))).astype(np.uint8)
+
+
+def _bar(width: int, height: int) -> Image.Image:
+    """All colours in order, as they look on bright tissue."""
+    level = np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
+    tissue = Image.new("L", (width, height), _BRIGHT)
+    return _tinted(tissue, Image.fromarray(_palette()[level]), Image.fromarray(_alpha()[level]))
+
+
+def _with_strip(picture: Image.Image, low: str, high: str, words: Sequence[str]) -> Image.Image:
     width = max(picture.width, _LEAST_WIDTH)
     unit_px = max(width / 64, 9)  # all sizes follow the width
     font = ImageFont.truetype(str(_FONT), round(unit_px * 1.35))
@@ -80,12 +104,11 @@ def _with_strip(picture: Image.Image, scale: tuple[float, float], unit: str, wor
     page.paste(picture, ((width - picture.width) // 2, 0))
     draw = ImageDraw.Draw(page)
     left, top = round(unit_px), picture.height + round(unit_px * 0.8)
-    low, high = f"{scale[0]:.3g}", f"≥ {scale[1]:.3g} {unit}"
     draw.text((left, top), low, "black", font)
     start = round(left + draw.textlength(low, font) + unit_px * 0.6)
-    bar = _palette()[np.linspace(0, 255, round(unit_px * 14)).astype(int)]
-    page.paste(Image.fromarray(np.broadcast_to(bar, (round(unit_px * 1.5), *bar.shape)).copy()), (start, top))
-    draw.text((start + len(bar) + round(unit_px * 0.6), top), high, "black", font)
+    bar = _bar(round(unit_px * 14), round(unit_px * 1.5))
+    page.paste(bar, (start, top))
+    draw.text((start + bar.width + round(unit_px * 0.6), top), high, "black", font)
     for number, line in enumerate(words, start=1):
         size = round(unit_px * 1.35)
         while draw.textlength(line, smaller := ImageFont.truetype(str(_FONT), size)) > width - 2 * left and size > 6:

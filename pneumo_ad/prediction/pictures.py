@@ -61,19 +61,16 @@ class Pictures:
             assert one.picture is not None
             row["overlay"] = f"overlays/{place_of(row['file'])}.png"
             field = np.ascontiguousarray(one.placement.inner(lung_field))
-            scale, unit = self._colours(anomaly), self.standard.unit
-            drawn = overlay(one.picture, anomaly, field, scale, unit, in_words(row, self.standard))
+            scale, unit = self._scale(anomaly), self.standard.unit
+            words, bounded = in_words(row, self.standard), scale[1] == self.standard.highest
+            drawn = overlay(one.picture, anomaly, field, scale, unit, words, bounded)
             digests[row["overlay"]] = write_overlay(self.output / row["overlay"], drawn)
         return row | {"digests": digests}
 
-    def _colours(self, anomaly: npt.NDArray[np.float32]) -> tuple[float, float]:
-        """Values at which colours start and are full; of the map itself where no held-out normals are at hand.
-
-        They start where 99 % of held-out normal lung ends, and are full at three times its distance from the median.
-        """
+    def _scale(self, anomaly: npt.NDArray[np.float32]) -> tuple[float, float]:
+        """Values at which colours start and are full; of the map itself where no held-out normals are at hand."""
         if len(self.standard.normals):
-            median, end = self.standard.window_range
-            return end, end + 2 * (end - median)
+            return self.standard.colours
         known = anomaly[~np.isnan(anomaly)]
         return (float(np.median(known)), float(known.max())) if len(known) else (0.0, 1.0)
 
@@ -92,7 +89,7 @@ def place_of(name: str) -> str:
 
 
 def in_words(row: Row, standard: Calibration) -> list[str]:
-    """What was decided of a file, in a line, and what is odd about it, in another.
+    """What was decided of a file, in a line, on what score, in another, and what is odd about it, in a third.
 
     Args:
         row: Of `predictions.csv`.
@@ -100,9 +97,10 @@ def in_words(row: Row, standard: Calibration) -> list[str]:
     """
     if row["score"] is None:
         return [f"no score: {row['warnings']}"]
-    said = [f"score {row['score']:.3g} {row['unit']}"]
-    if row["percentile"] is not None:
-        said.append(f"above {row['percentile']:.0f} % of {row['normals']} normals (p = {row['p_value']:.2g})")
     decision = {True: "anomalous", False: "not anomalous", None: "undecided"}[row["anomalous"]]
-    said.append(f"{decision} at a false-alarm rate of {100 * standard.false_alarm_rate:g} %")
-    return [" · ".join(said), *([row["warnings"]] if row["warnings"] else [])]
+    decided = f"{decision} at a false-alarm rate of {100 * standard.false_alarm_rate:g} %"
+    score = f"score {row['score']:.3g}"
+    if row["percentile"] is not None:
+        decided += f" (p = {row['p_value']:.2g})"
+        score += f", above {row['percentile']:.0f} % of {row['normals']} normals"
+    return [decided, score, *([row["warnings"]] if row["warnings"] else [])]

@@ -150,7 +150,7 @@ def predict_files(
         "score": standard.score,
         "unit": standard.unit,
         "thresholds": standard.thresholds and standard.thresholds.plain,
-        "colours": list(standard.window_range),
+        "colours": list(standard.colours),
         "notes": notes,
     }
     others = [file for file in files if file.kind != "radiograph"]

@@ -16,6 +16,7 @@ from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.rows import Row
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, Page, Radiograph, Windows
+from pneumo_ad.scores import score_named
 
 MOST = 50  # radiographs in a report
 
@@ -73,6 +74,7 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         thresholds=standard.thresholds,
         normals=len(standard.normals),
         map_units={RESIDUAL: "grey levels of difference"},
+        map_scales={ANOMALY_MAP: standard.colours} if len(standard.normals) else {},
         notes=[*_left_out(len(shown) + len(gone), len(table)), *_gone(gone), *about["notes"]],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
     )
@@ -100,6 +102,8 @@ def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
     layers[ANOMALY_MAP] = judged.maps[0]
     if (judged.lung_fields[0] != one.content).any():  # else lungs were not looked for
         layers[LUNG_FIELD] = judged.lung_fields[0] == 1
+        if not score_named(judge.standard.score).orders_outside:  # says nothing there
+            layers[ANOMALY_MAP] = np.where(layers[LUNG_FIELD], judged.maps[0], np.float32(np.nan))
     return Radiograph(
         name=file.name,
         picture=one.placement.inner(one.image),

@@ -135,6 +135,7 @@ def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
         thresholds=thresholds.get("score"),
         window_range=(float(np.median(normal)), float(np.quantile(normal, 0.99))) if len(normal) else (0.0, 1.0),
         rule=RuleOfNormals.of(run.threshold, three),
+        highest=scoring.highest,
     )
     return standard, [*notes, *standard.limits]
 

@@ -51,6 +51,7 @@ const round = (value) => Number((Math.round(value / step) * step).toFixed(digits
 
 // ---- a card for each radiograph ---------------------------------------------------------------------------------------
 
+const LAID_OVER = "anomaly map"; // the radiograph shows through it; other pictures take its place
 const MASK_CLASSES = { "lung field": "field", "opacity (truth)": "truth" };
 
 // A letter that turns the direction of writing, or none at all, would let one name pass for another: it is spelt out.
@@ -97,6 +98,7 @@ function show(one) {
   if (!one.base.src) one.base.src = one.picture;
   const chosen = one.pictures[state.picture];
   one.over.hidden = !chosen;
+  one.over.classList.toggle("tint", state.picture === LAID_OVER);
   if (chosen && one.over.src !== chosen) one.over.src = chosen;
   drawFrames(one);
 }

@@ -118,6 +118,8 @@ class Page:
         normals: How many held-out normals p-values rest on, or None where nobody noted it.
         headline: Rows of the table of metrics; none leaves the table out.
         map_units: By name of layer, the unit of a map; that of the score where not named.
+        map_scales: By name of layer, the values of a map at both ends of its colours; where not named, the lungs that
+            are shown tell.
         notes: What was left out and why, what is known to be missing: a sentence each.
         config: The run's config, as text.
     """
@@ -131,5 +133,6 @@ class Page:
     normals: int | None = None
     headline: Sequence[Headline] = ()
     map_units: Mapping[str, str] = field(default_factory=dict)
+    map_scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     config: str = ""

@@ -74,7 +74,7 @@ def content(page: Page) -> dict[str, Any]:
     groups, of = grouped(page.radiographs)
     everything = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
     edges = score_edges(everything)
-    scales = _scales(page)
+    scales = _scales(page) | dict(page.map_scales)
     grids: dict[str, int] = {}
     return {
         "scoreName": page.score_name,

@@ -33,6 +33,15 @@ def check_shipped(folder: Path) -> None:
         )
 
 
+def in_words(folder: Path) -> str:
+    """What a run is called in what is printed.
+
+    >>> in_words(SHIPPED)
+    'the detector that ships'
+    """
+    return "the detector that ships" if folder == SHIPPED else str(folder)
+
+
 def place_of_results(folder: Path) -> Path:
     """Where results of a run go by default: into its folder; of the shipped detector into `RESULTS`."""
     return RESULTS if is_shipped(folder) else folder

@@ -22,4 +22,15 @@ __all__ = [
     "Score",
     "Sharpness",
     "UncertaintyScore",
+    "score_named",
 ]
+
+
+def score_named(name: str) -> type[Score]:
+    """The score of this package that a saved name means; for any other, `Score`: nothing is known of it.
+
+    >>> score_named("SAD").__name__, score_named("Mine").__name__
+    ('SAD', 'Score')
+    """
+    found = globals().get(name)
+    return found if isinstance(found, type) and issubclass(found, Score) else Score

@@ -12,6 +12,7 @@ class Brightness(Score):
 
     unit = "grey levels"
     orders_outside = False  # the body is as bright as an opacity, air is black
+    highest = GREY_LEVELS
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) the input itself in grey levels."""

@@ -20,6 +20,7 @@ class OpacityChance(Score):
 
     unit = "chance of opacity"
     orders_outside = False  # outside has as little chance of it as healthy lung
+    highest = 1.0
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) in [0, 1].
@@ -44,6 +45,7 @@ class OpacityInLung(Score):
 
     unit = "chance of opacity, where there is lung"
     orders_outside = False
+    highest = 1.0
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) in [0, 1]; 0.5 where the net is sure to be outside.
@@ -65,6 +67,7 @@ class ExpectedKind(Score):
     """
 
     unit = "expected kind, 0 to 2"
+    highest = 2.0
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) in [0, 2].

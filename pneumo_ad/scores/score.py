@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -45,10 +46,12 @@ class Score(ABC):
         orders_outside: Whether what lies outside the lung scores above an opacity, as an opacity does above healthy
             lung: the assumption by which two thresholds part three kinds of patch (the paper's Table 1). Where a score
             says no, one threshold tells opacity from the rest.
+        highest: The most it can be: 1 of a chance; infinite where nothing bounds it.
     """
 
     unit: str
     orders_outside: bool = True
+    highest: float = math.inf
 
     @abstractmethod
     def residual_map(self, x: Tensor, output: Output) -> Tensor:

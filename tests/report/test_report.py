@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -254,6 +255,12 @@ def test_nothing_is_left_of_a_report_that_failed(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_scale_of_a_map_may_be_given(page):
+    given = content(replace(page, map_scales={RESIDUAL: (1.0, 2.0)}))["maps"]
+    assert (given[RESIDUAL]["low"], given[RESIDUAL]["high"]) == (1.0, 2.0)
+    assert given[ANOMALY_MAP] == content(page)["maps"][ANOMALY_MAP]
+
+
 def test_the_scale_of_a_map_is_that_of_the_lungs(page):
     maps = content(page)["maps"]
     values = np.concatenate([one.layers[RESIDUAL][one.layers[LUNG_FIELD]] for one in page.radiographs])
@@ -398,6 +405,13 @@ def test_thresholds_as_ranges(opened, page):
     assert opened.frames() == expected_frames(page, 3, 6)
     opened.tab.click("text=as outside")
     assert opened.range == [6, None]
+
+
+def test_the_radiograph_shows_through_the_anomaly_map(opened):
+    over = opened.tab.locator("#cards > li").first.locator("img.over")
+    for name, opacity in (("residual", "1"), ("anomaly map", "0.6")):
+        opened.tab.get_by_label(name, exact=True).check()
+        assert over.evaluate("image => getComputedStyle(image).opacity") == opacity
 
 
 def test_layers_are_toggled(opened):

@@ -359,6 +359,7 @@ def model_json(folder, change):
         ("standard.normals", ["a"], "standard.normals"),
         ("standard.thresholds", [1.0, 2.0, 3.0], "standard.thresholds"),
         ("standard.window_range", [0.0, float("inf")], "standard.window_range"),
+        ("standard.highest", "much", "standard.highest"),
         ("files.model.file", "../model.pt2", "no such file, though model.json names it"),
         ("files.model.file", "..", "no such file, though model.json names it"),
         ("files", {}, "expected model"),
