@@ -61,6 +61,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
 
 
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays whole or not at all, as `saved.read_arrays` reads them.
+
+    Args:
+        path: Where to write.
+        arrays: By name; plain numbers and words.
+    """
+    import numpy as np  # which most commands do not need to start
+
+    with atomic_write(path) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
+        np.savez(opened, **arrays)
+
+
 def writable_folder(folder: Path) -> Path:
     """The folder, made; nothing is computed for one that cannot take the result.
 

@@ -34,7 +34,7 @@ def main(folders: list[Path]) -> None:
         "detector: ships with pneumo_ad, trained on real normal radiographs; it never saw these drawings. paper, "
         "denoiser: trained on them. The denoiser's patches cover another share of the chest: read each column beside "
         "its own brightness. The detector finds opacities alone: outside is no anomaly to it. Its false alarms are "
-        "held against real normals; normals of the source itself (calibrate=DIR) mend them."
+        "held against real normals; normals of the source itself (calibrate=DIR) bring them down."
     )
     console.print(f"figures: {', '.join(str(folder / 'figures') for folder in folders)}")
     console.print(f"TensorBoard: tensorboard --logdir {folders[0].parent}")

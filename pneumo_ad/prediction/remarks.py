@@ -1,8 +1,8 @@
 """What is odd about a radiograph, so that its score is read with care.
 
 Hints, not tests. Bounds were set on public frontal radiographs of children and adults: none of 629, nor of 180 drawn
-ones, drew a remark, and every negative of them was told as inverted (November 2026). Of
-1381 others 5 drew one. Lateral views and CT slices were drawn: how many real ones are told is not known.
+ones, drew a remark, and every negative of them was told as inverted (November 2026). Of 1381 others 5 drew
+one. Lateral views and CT slices were drawn: how many real ones are told is not known.
 """
 
 from __future__ import annotations

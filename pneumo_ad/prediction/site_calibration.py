@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tqdm.auto import tqdm
 
 from pneumo_ad.errors import DamagedError, DataError, printable
-from pneumo_ad.files import atomic_write, reading_threads
+from pneumo_ad.files import reading_threads, write_arrays
 from pneumo_ad.inference.predictor import Calibration, Predictor
 from pneumo_ad.metrics.conformal import least_normals
 from pneumo_ad.prediction.decoding import Decoded
@@ -77,8 +77,7 @@ class SiteScores:
     def keep(self, kept: Path) -> None:
         """Write them for the next time."""
         arrays = {"images": self.images, "windows": self.windows, "remarks": self.remarks}
-        with atomic_write(kept) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
-            np.savez(opened, key=np.array(self.key), **arrays)  # type: ignore[arg-type]
+        write_arrays(kept, arrays | {"key": np.array(self.key)})
 
 
 def find_site(folder: Path, leave_out: Path, judged: Iterable[Path]) -> Site:

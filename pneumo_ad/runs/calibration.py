@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.store.store import store_key
 from pneumo_ad.errors import DamagedError, DataError
-from pneumo_ad.files import atomic_write, file_digest
+from pneumo_ad.files import file_digest, write_arrays
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
@@ -197,7 +197,6 @@ def _keep(file: Path, found: ValidationScores, files: str) -> None:
         file.parent.mkdir(exist_ok=True)
         if file.is_dir():  # which no file can be moved over
             shutil.rmtree(file)
-        with atomic_write(file) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
-            np.savez(opened, **found, **{_FILES: np.array(files)})  # type: ignore[arg-type]
+        write_arrays(file, found | {_FILES: np.array(files)})
     except OSError as reason:
         log.warning("scores of validation are not kept for the next time: %s", reason)

@@ -39,7 +39,7 @@ def in_words(folder: Path) -> str:
     >>> in_words(SHIPPED)
     'the detector that ships'
     """
-    return "the detector that ships" if folder == SHIPPED else str(folder)
+    return "the detector that ships" if is_shipped(folder) else str(folder)
 
 
 def place_of_results(folder: Path) -> Path:

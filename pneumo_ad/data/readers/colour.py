@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumo_ad.data.readers.radiograph import _FORMATS
+from pneumo_ad.data.readers.radiograph import FORMATS
 
 _SIDE = 64  # pixels that are looked at, per side
 _COLOURED = 12  # mean distance of the strongest from the weakest of red, green and blue, in grey levels
@@ -19,7 +19,7 @@ def in_colour(path: str | Path) -> bool:
     Args:
         path: A file that `read_grey` reads, and no DICOM.
     """
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(path, formats=FORMATS) as image:
         if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
             return False
         image.draft("RGB", (_SIDE, _SIDE))  # a JPEG is decoded at an eighth of its size

@@ -18,7 +18,7 @@ from pneumo_ad.data.readers.window import Window, apply_window, intensity_window
 from pneumo_ad.errors import DataError
 
 _BAND = 64  # rows
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # of those Pillow knows; some start other programs
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # of those Pillow knows; some start other programs
 _UNKNOWN = "expected BMP, GIF, JPEG, PNG, TIFF or WebP, not cut at its beginning"
 _FEW_BITS = {"L;2": 85, "L;4": 17}  # Pillow's names of grey levels of 2 and 4 bits -> what it stretches them by
 _MP_ENTRIES = 0xB002  # the list of pictures in a JPEG: CIPA DC-007 (2009), 5.2.3.3
@@ -56,7 +56,7 @@ def open_image(path: str | Path) -> tuple[Image.Image, TiffPage | None]:
         with Path(path).open("rb") as file:
             page = find_page(path, file)
             file.seek(0)
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=FORMATS)
             if page:
                 image.seek(page.number)
             else:
