@@ -84,3 +84,9 @@ def browser():
         started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
+
+
+def pytest_collection_modifyitems(items):
+    """Processes of one run must collect the same ids: an address in one is another in each."""
+    for item in items:
+        assert " at 0x" not in item.nodeid, f"{item.nodeid}: give its parameters ids"

@@ -72,7 +72,9 @@ def balanced(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("options", [{}, {"relative": 0.2}, {"score": ExpectedKind()}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"relative": 0.2}, {"score": ExpectedKind()}], ids=["opacity in lung", "relative", "expected kind"]
+)
 def test_it_is_the_argmax_of_the_mean_chances_whatever_the_score(seed, options):
     net = balanced(seed)
     images, part = scored(net, **options)
