@@ -145,7 +145,15 @@ def run(shared):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
         folder = shared / "kinds"
-        options = ["data=phantom", *TINY, "net.depth=2", "batch_size=2", "trainer.max_epochs=16", "optimizer.lr=0.01"]
+        options = [
+            "data=phantom",
+            *TINY,
+            "net.depth=2",
+            "batch_size=2",
+            "trainer.max_epochs=16",
+            "optimizer.lr=0.01",
+            "trainer.precision=32-true",
+        ]
         options += ["augment=none", "callbacks.average=null", "evaluate=test", "matched=false", "false_alarm_rate=0.3"]
         assert start("train", "experiment=detector", *options, f"hydra.run.dir={folder}") == 0
     return folder

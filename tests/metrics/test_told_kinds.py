@@ -200,8 +200,9 @@ def test_a_prediction_that_a_version_before_began_goes_on(paper):
 def test_words_of_an_overlay_say_of_how_many_normals():
     standard = Calibration("SAD", "grey levels", np.arange(41.0), 0.05, None, (0, 1))
     row = {"score": 38.5, "unit": "grey levels", "percentile": 95.12, "p_value": 0.0714, "normals": 41}
-    said = in_words(row | {"anomalous": False, "warnings": ""}, standard)[0]
-    assert "above 95 % of 41 normals (p = 0.071)" in said
+    decided, score = in_words(row | {"anomalous": False, "warnings": ""}, standard)
+    assert decided == "not anomalous at a false-alarm rate of 5 % (p = 0.071)"
+    assert score == "score 38.5, above 95 % of 41 normals"
 
 
 def nan_where(bad):

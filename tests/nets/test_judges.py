@@ -11,7 +11,7 @@ from pneumo_ad.lungs.features import SegmenterFeatures
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.nets import FeatureGaussian, KindUNet, LiteFeatures, Output
 from pneumo_ad.runs.compose import build, compose_config
-from pneumo_ad.scores import ExpectedKind, Judgement, OpacityChance
+from pneumo_ad.scores import ExpectedKind, Judgement, OpacityChance, OpacityInLung
 
 
 class Raw(nn.Module):
@@ -160,6 +160,9 @@ def test_chances_of_kinds_add_to_1():
     assert output.kinds.shape == (2, 3, 32, 32)
     torch.testing.assert_close(output.kinds.sum(1), torch.ones(2, 32, 32))
     assert OpacityChance().score(radiographs(2), output).min() >= 0
+    healthy, opacity, _ = output.kinds.unbind(1)
+    expected = (opacity / (opacity + healthy))[:, None]
+    torch.testing.assert_close(OpacityInLung().residual_map(radiographs(2), output), expected, atol=1e-4, rtol=0)
     kinds = ExpectedKind().residual_map(radiographs(2), output)
     assert 0 <= kinds.min() <= kinds.max() <= 2
 
@@ -171,7 +174,8 @@ def test_kinds_take_sizes_that_can_be_halved():
 
 @pytest.mark.parametrize(
     ("score", "words"),
-    [(Judgement(), "net=feature_gaussian"), (OpacityChance(), "net=kind_unet"), (ExpectedKind(), "net=kind_unet")],
+    [(Judgement(), "net=feature_gaussian")]
+    + [(score, "net=kind_unet") for score in (OpacityChance(), OpacityInLung(), ExpectedKind())],
 )
 def test_scores_that_need_a_judge_name_one(score, words):
     x = radiographs(1)

@@ -12,7 +12,12 @@ from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.scores import SAD, Brightness, Contrast, SADContrast, SADSum, Score, Sharpness, UncertaintyScore
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
-JUDGED = {"judgement", "opacity_chance", "expected_kind"}  # of nets that judge: tests/nets/test_judges.py
+JUDGED = {
+    "judgement",
+    "opacity_chance",
+    "opacity_in_lung",
+    "expected_kind",
+}  # of nets that judge: tests/nets/test_judges.py
 SCORES = sorted({file.stem for file in (CONF / "score").glob("*.yaml")} - JUDGED)
 
 
