@@ -31,7 +31,6 @@ from pneumo_ad.lungs import AutoFields
 from pneumo_ad.metrics.ranking import auroc
 from pneumo_ad.modules import DrawingDetector
 from pneumo_ad.runs.run import Run, load_run
-from pneumo_ad.scores import OpacityInLung
 
 _AT_ONCE = 16  # radiographs
 _TIMES = 4  # that each radiograph is drawn into
@@ -84,13 +83,13 @@ def drawn_validation(run: Run) -> tuple[Drawn, npt.NDArray[np.bool_]]:
 
 @torch.inference_mode()
 def maps_of(run: Run, x: torch.Tensor) -> npt.NDArray[np.float32]:
-    """(N, H, W) chance of opacity where there is lung.
+    """(N, H, W) the run's score of each pixel.
 
     Args:
         run: Opened.
         x: (N, 1, H, W) in [0, 1].
     """
-    score, net = OpacityInLung(), run.module.net
+    score, net = run.module.score, run.module.net
     return torch.cat([score.residual_map(part, net(part))[:, 0] for part in x.split(_AT_ONCE)]).numpy()
 
 

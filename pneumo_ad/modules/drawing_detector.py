@@ -17,7 +17,7 @@ from pneumo_ad.lungs.warm_start import begin_as_segmenter
 from pneumo_ad.modules.base import OptimizerFactory, to_unit
 from pneumo_ad.modules.detector import Detector
 from pneumo_ad.nets import KindUNet
-from pneumo_ad.scores import OpacityInLung, Score
+from pneumo_ad.scores import OpacityChance, Score
 
 _EVERY = 4  # pixel of a row and of a column that validation looks at
 
@@ -38,7 +38,7 @@ class DrawingDetector(Detector):
         unseen: Draws families that are not trained on, to validate by (Baugh et al. 2023, MICCAI): what is found of
             them tells of anomalies nobody thought of, and needs no label.
         optimizer: Parameters -> optimizer.
-        score: Default `OpacityInLung()`.
+        score: Default `OpacityChance(outside=0.5)`.
         opacity_weight: Weight of opacity in the cross entropy; the other kinds have 1.
         dice: Weight of the Dice loss.
         warm_start: Begin with the U-net of a lung segmenter, which knows the lungs already: a file of `pneumo-ad
@@ -64,7 +64,7 @@ class DrawingDetector(Detector):
         unseen: Drawing | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(net, score if score is not None else OpacityInLung(), optimizer)
+        super().__init__(net, score if score is not None else OpacityChance(outside=0.5), optimizer)
         if not isinstance(net, KindUNet):
             raise ConfigError(f"module=drawing_detector trains net=kind_unet, got {type(net).__name__}")
         if opacity_weight <= 0 or dice < 0:
@@ -106,7 +106,7 @@ class DrawingDetector(Detector):
         output = self.net(drawn.x)
         kept = (..., slice(None, None, _EVERY), slice(None, None, _EVERY))
         inside = lung[kept] > 0.5
-        chance = OpacityInLung().residual_map(drawn.x, output)[kept][inside].float()
+        chance = self.score.residual_map(drawn.x, output)[kept][inside].float()
         self.found_unseen.update(chance, drawn.mask[kept][inside].long())
         self.log("val/auroc_unseen", self.found_unseen, add_dataloader_idx=False, batch_size=len(lung))
 

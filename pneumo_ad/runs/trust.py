@@ -56,8 +56,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
     "score": _in(
         "pneumo_ad.scores",
-        "Brightness Contrast ExpectedKind Judgement OpacityChance OpacityInLung SAD SADContrast SADSum Sharpness "
-        "UncertaintyScore",
+        "Brightness Contrast ExpectedKind Judgement OpacityChance SAD SADContrast SADSum Sharpness UncertaintyScore",
     ),
     "threshold": _in(
         "pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture LikeliestKind MultiOtsu NormalQuantiles"

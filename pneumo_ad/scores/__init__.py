@@ -3,7 +3,7 @@
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
 from pneumo_ad.scores.judgement import Judgement
-from pneumo_ad.scores.kinds import ExpectedKind, OpacityChance, OpacityInLung
+from pneumo_ad.scores.kinds import ExpectedKind, OpacityChance
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
 from pneumo_ad.scores.score import Score
 from pneumo_ad.scores.sharpness import Sharpness
@@ -16,7 +16,6 @@ __all__ = [
     "ExpectedKind",
     "Judgement",
     "OpacityChance",
-    "OpacityInLung",
     "SADContrast",
     "SADSum",
     "Score",

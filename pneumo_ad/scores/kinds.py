@@ -2,25 +2,41 @@
 
 from torch import Tensor
 
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores.score import Score
 
-_LEAST = 1e-6  # chance: where both are nothing, neither is the likelier
+_LEAST = 1e-6  # chance that is divided by
 
 
 class OpacityChance(Score):
-    """Chance of opacity, in [0, 1]: finds opacities, and takes what lies outside the lung for as harmless as lung.
+    """Chance of opacity, in [0, 1]; what the net takes for outside the lung counts as lung by a share.
+
+    A white lung looks much like what lies about it. With `outside=0`, what is taken for outside is as harmless as
+    healthy lung; with 1 it is judged as lung, by opacity's share of the chances of opacity and healthy lung.
+
+    Args:
+        outside: Share in [0, 1] of the chance of outside that is judged as lung.
+
+    Raises:
+        ConfigError: `outside` is not in [0, 1].
 
     >>> import torch
     >>> x = torch.zeros(1, 1, 2, 2)
-    >>> OpacityChance().score(x, Output(x, kinds=torch.tensor([0.5, 0.25, 0.25])[None, :, None, None] + x)).item()
-    0.25
+    >>> output = Output(x, kinds=torch.tensor([0.1, 0.3, 0.6])[None, :, None, None] + x)
+    >>> [round(OpacityChance(outside).score(x, output).item(), 3) for outside in (0.0, 0.5, 1.0)]
+    [0.3, 0.525, 0.75]
     """
 
     unit = "chance of opacity"
-    orders_outside = False  # outside has as little chance of it as healthy lung
+    orders_outside = False  # outside has no more chance of it than opacity
     highest = 1.0
+
+    def __init__(self, outside: float = 0.0) -> None:
+        if not 0 <= outside <= 1:
+            raise ConfigError(f"score.outside={outside}: expected a share, from 0 to 1")
+        self.outside = outside
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """(B, 1, p, p) in [0, 1].
@@ -28,33 +44,9 @@ class OpacityChance(Score):
         Raises:
             ConfigError: The net does not tell kinds apart.
         """
-        return output.needed_kinds(by="score=opacity_chance")[:, OPACITY, None]
-
-
-class OpacityInLung(Score):
-    """Chance of opacity where there is lung, in [0, 1]: opacity's share of the chances of opacity and healthy lung.
-
-    A white lung that looks much like what lies about it is opacity all the same. Outside the lung it says nothing.
-
-    >>> import torch
-    >>> x = torch.zeros(1, 1, 2, 2)
-    >>> kinds = torch.tensor([0.1, 0.3, 0.6])[None, :, None, None] + x
-    >>> round(OpacityInLung().score(x, Output(x, kinds=kinds)).item(), 3)
-    0.75
-    """
-
-    unit = "chance of opacity, where there is lung"
-    orders_outside = False
-    highest = 1.0
-
-    def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) in [0, 1]; 0.5 where the net is sure to be outside.
-
-        Raises:
-            ConfigError: The net does not tell kinds apart.
-        """
-        kinds = output.needed_kinds(by="score=opacity_in_lung") + _LEAST
-        return (kinds[:, OPACITY] / (kinds[:, OPACITY] + kinds[:, HEALTHY]))[:, None]
+        kinds = output.needed_kinds(by="score=opacity_chance")
+        opacity, healthy, outside = (kinds[:, kind, None] for kind in (OPACITY, HEALTHY, OUTSIDE))
+        return opacity + self.outside * outside * opacity / (opacity + healthy).clamp(min=_LEAST)
 
 
 class ExpectedKind(Score):

@@ -31,7 +31,7 @@ from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.calibration import fit_thresholds
 from pneumo_ad.runs.run import load_run
-from pneumo_ad.scores import SAD, ExpectedKind, OpacityInLung
+from pneumo_ad.scores import SAD, ExpectedKind, OpacityChance
 from pneumo_ad.scores.aggregates import Mean
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -54,7 +54,9 @@ class Drawn(nn.Module):
 def scored(net, score=None, grid=GRID, **options):
     images = np.stack([radiograph(seed, *grid.image_size, sick=bool(seed % 2)) for seed in range(3)])
     fields = np.stack([lung_mask(*grid.image_size).astype(np.uint8)] * 3)
-    scoring = Scoring(net, score or OpacityInLung(), "residual", 64, torch.float32, Mean(), likeliest=True, **options)
+    scoring = Scoring(
+        net, score or OpacityChance(1.0), "residual", 64, torch.float32, Mean(), likeliest=True, **options
+    )
     loaded = Loaded(grid, "image", images, fields, np.ones_like(images))
     (part,) = scoring(loaded, np.arange(3), None)
     return images, part
@@ -73,7 +75,7 @@ def balanced(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    "options", [{}, {"relative": 0.2}, {"score": ExpectedKind()}], ids=["opacity in lung", "relative", "expected kind"]
+    "options", [{}, {"relative": 0.2}, {"score": ExpectedKind()}], ids=["opacity chance", "relative", "expected kind"]
 )
 def test_it_is_the_argmax_of_the_mean_chances_whatever_the_score(seed, options):
     net = balanced(seed)
@@ -165,7 +167,7 @@ def read(folder, name):
 
 def test_an_evaluation_decides_by_it(run):
     metrics = read_metrics(run)
-    assert (metrics["about"]["thresholds"], metrics["about"]["score"]) == ({"score": "likeliest"}, "OpacityInLung")
+    assert (metrics["about"]["thresholds"], metrics["about"]["score"]) == ({"score": "likeliest"}, "OpacityChance")
     assert metrics["about"]["omitted"]["brightness/patch/macro_f1"] == REASON
     patches, images = read(run, "patches.csv"), read(run, "images.csv")
     told = patches[patches["kind_true"].isin(KINDS[:3])]

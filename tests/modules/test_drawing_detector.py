@@ -17,7 +17,6 @@ from pneumo_ad.modules import DrawingDetector
 from pneumo_ad.modules.drawing_detector import dice_of_opacity, kinds_of_squares
 from pneumo_ad.nets import KindUNet, UNetAutoencoder
 from pneumo_ad.runs.run import load_run
-from pneumo_ad.scores import OpacityInLung
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
 
@@ -113,7 +112,7 @@ def test_what_is_found_of_unseen_families_is_the_auroc_of_the_lungs_pixels():
     drawn = made.unseen(batch()["patch"].float() / 255, batch()["lung"].float(), made.generator(0, 0, "cpu"))
     kept = (..., slice(None, None, 4), slice(None, None, 4))
     inside = batch()["lung"][kept] > 0
-    chance = OpacityInLung().residual_map(drawn.x, made.net(drawn.x))[kept][inside]
+    chance = made.score.residual_map(drawn.x, made.net(drawn.x))[kept][inside]
     expected = roc_auc_score(drawn.mask[kept][inside].numpy(), chance.detach().numpy())
     assert made.found_unseen.compute().item() == pytest.approx(expected, abs=1e-5)
 

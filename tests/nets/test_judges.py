@@ -11,7 +11,7 @@ from pneumo_ad.lungs.features import SegmenterFeatures
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.nets import FeatureGaussian, KindUNet, LiteFeatures, Output
 from pneumo_ad.runs.compose import build, compose_config
-from pneumo_ad.scores import ExpectedKind, Judgement, OpacityChance, OpacityInLung
+from pneumo_ad.scores import ExpectedKind, Judgement, OpacityChance
 
 
 class Raw(nn.Module):
@@ -161,8 +161,10 @@ def test_chances_of_kinds_add_to_1():
     torch.testing.assert_close(output.kinds.sum(1), torch.ones(2, 32, 32))
     assert OpacityChance().score(radiographs(2), output).min() >= 0
     healthy, opacity, _ = output.kinds.unbind(1)
-    expected = (opacity / (opacity + healthy))[:, None]
-    torch.testing.assert_close(OpacityInLung().residual_map(radiographs(2), output), expected, atol=1e-4, rtol=0)
+    none, half, whole = (OpacityChance(share).residual_map(radiographs(2), output)[:, 0] for share in (0, 0.5, 1))
+    torch.testing.assert_close(none, opacity)
+    torch.testing.assert_close(whole, opacity / (opacity + healthy))
+    torch.testing.assert_close(half, (none + whole) / 2)
     kinds = ExpectedKind().residual_map(radiographs(2), output)
     assert 0 <= kinds.min() <= kinds.max() <= 2
 
@@ -175,7 +177,7 @@ def test_kinds_take_sizes_that_can_be_halved():
 @pytest.mark.parametrize(
     ("score", "words"),
     [(Judgement(), "net=feature_gaussian")]
-    + [(score, "net=kind_unet") for score in (OpacityChance(), OpacityInLung(), ExpectedKind())],
+    + [(score, "net=kind_unet") for score in (OpacityChance(), OpacityChance(0.5), ExpectedKind())],
 )
 def test_scores_that_need_a_judge_name_one(score, words):
     x = radiographs(1)
