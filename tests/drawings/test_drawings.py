@@ -218,10 +218,14 @@ def test_options_that_cannot_be_are_refused(make, words):
         make()
 
 
-def test_a_blur_is_the_mean_of_a_square_and_noise_has_a_deviation_of_about_one():
-    x = torch.rand((2, 1, 20, 30), generator=torch.Generator().manual_seed(0))
-    padded = torch.nn.functional.pad(x, (3, 3, 3, 3), mode="replicate")
-    assert torch.allclose(blurred(x, 7), torch.nn.functional.avg_pool2d(padded, 7, 1), atol=1e-6)
+@pytest.mark.parametrize("side", [3, 5, 7, 9, 13, 15])
+def test_a_blur_is_the_mean_of_a_square(side):
+    x, around = torch.rand((2, 1, 20, 30), generator=torch.Generator().manual_seed(0)), (side // 2,) * 4
+    padded = torch.nn.functional.pad(x, around, mode="replicate")
+    assert torch.allclose(blurred(x, side), torch.nn.functional.avg_pool2d(padded, side, 1), atol=1e-6)
+
+
+def test_smooth_noise_has_a_deviation_of_about_one():
     x, lung = radiographs(count=64)
     for cells in (3, 12, 48):
         noise = Brush(x, lung, torch.Generator().manual_seed(0)).smooth_noise(cells, cells)
