@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from typing import Any
 
 from platformdirs import user_cache_path, user_config_path
 
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.errors import ConfigError
 
 
 @contextmanager
@@ -110,17 +109,6 @@ def folder_for_results(folder: Path) -> Iterator[Path]:
         if not there and all(entry.name == ".lock" for entry in folder.iterdir()):
             shutil.rmtree(folder)
         raise
-
-
-def file_digest(path: Path) -> str:
-    """First 12 hexadecimal digits of a file's SHA-256.
-
-    Raises:
-        DataError: The file is missing.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected weights written by `pneumo-ad train-lungs`")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def cache_dir() -> Path:

@@ -7,6 +7,7 @@ Heavy libraries are imported by the function that needs them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -73,6 +74,16 @@ def opened(file: Path, most: int) -> Iterator[BufferedReader]:
         raise DamagedError(f"{file}: lists or mappings are nested too deep") from reason
     except (ValueError, LookupError, TypeError, OverflowError, MemoryError, EOFError, SyntaxError) as reason:
         raise DamagedError(f"{file}: damaged, or not what this project writes ({in_a_line(reason)})") from reason
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits.
+
+    Raises:
+        DamagedError: It cannot be read, or is no regular file.
+    """
+    with opened(file, 64 * GIB) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def in_a_line(reason: BaseException) -> str:

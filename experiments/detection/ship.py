@@ -17,13 +17,14 @@ import safetensors.torch
 from omegaconf import OmegaConf
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.files import file_digest, write_json, write_text
+from pneumo_ad.files import write_json, write_text
 from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.runs.scorer import scoring_of
 from pneumo_ad.runs.shipped import SHIPPED
+from pneumo_ad.saved import file_digest
 
 _TOLD = ("status", "name", "seed", "pneumo_ad", "torch", "lightning", "epochs", "steps", "parameters")
 _CARD = "MODEL_CARD.md"

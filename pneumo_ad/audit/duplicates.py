@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from scipy.sparse.csgraph import connected_components
 from torch.nn.functional import adaptive_avg_pool2d
 
 from pneumo_ad.labels import SPLITS
+from pneumo_ad.saved import file_digest
 
 MOST_BITS = 8  # of 63 in which hashes of a near duplicate may differ
 LEAST_CORRELATION = 0.92  # of the fine structure of two near duplicates
@@ -147,18 +147,17 @@ def groups_of(pairs: list[Pair], count: int) -> npt.NDArray[np.int64]:
     return group
 
 
-def copies_across_splits(table: pd.DataFrame, digest: Callable[[str], bytes] | None = None) -> list[list[int]]:
+def copies_across_splits(table: pd.DataFrame) -> list[list[int]]:
     """Places of radiographs whose files are the same byte by byte and that lie in different splits, a list per file.
 
     Only files of one size are looked into, first at a piece of each.
 
     Args:
         table: Columns `path` and `split`.
-        digest: Of the file of a path; default: of what is read.
     """
     groups: dict[object, list[int]] = {0: np.flatnonzero(table["split"].isin(SPLITS)).tolist()}
-    paths, splits = table["path"].tolist(), table["split"].tolist()
-    for key in (os.path.getsize, _piece, digest or _digest):
+    paths, splits = [Path(path) for path in table["path"]], table["split"].tolist()
+    for key in (os.path.getsize, _piece, file_digest):
         finer: dict[object, list[int]] = {}
         for known, places in groups.items():
             for place in places:
@@ -185,15 +184,10 @@ def warn_of_copies(table: pd.DataFrame) -> int:
     return len(copies)
 
 
-def _piece(path: str) -> bytes:
-    with Path(path).open("rb") as file:
+def _piece(path: Path) -> bytes:
+    with path.open("rb") as file:
         file.seek(os.fstat(file.fileno()).st_size // 2)
         return file.read(4096)
-
-
-def _digest(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _same_bytes(one: str, other: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.labels import HEALTHY, OUTSIDE
 from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKinds, RuleOfNormals, Thresholds, thresholds_of
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.saved import GIB, MIB, Expected, check_mapping, in_a_line, is_there, opened, read_json
+from pneumo_ad.saved import MIB, Expected, check_mapping, file_digest, in_a_line, is_there, read_json
 from pneumo_ad.scores import score_named
 
 FILE = "model.json"
@@ -88,7 +87,8 @@ class ModelDescription:
         unit = self.standard.unit
         tensors = {"model": self._model_tensors(), "lungs": self._lung_tensors()}
         files = {
-            part: {"file": name, "sha256": digest(folder / name)} | tensors[part] for part, name in self.files.items()
+            part: {"file": name, "sha256": file_digest(folder / name)} | tensors[part]
+            for part, name in self.files.items()
         }
         content = {
             "format_version": self._version,
@@ -222,7 +222,7 @@ def read_description(folder: Path) -> ModelDescription:
     for name, written in digests.items():
         if Path(name).name != name or name in (".", "..") or not is_there(folder / name):
             raise DataError(f"{folder / name}: no such file, though {FILE} names it: export again")
-        if digest(folder / name) != written:
+        if file_digest(folder / name) != written:
             raise DataError(
                 f"{folder / name}: not the file that was written (its SHA-256 is not that of {FILE}): damaged, or of "
                 "another export; export again"
@@ -284,16 +284,3 @@ def _check(content: dict[str, Any]) -> None:
         check_mapping(about, {"file": str, "sha256": str}, f"files.{part}")
     if not all(isinstance(note, str) for note in content.get("notes", [])):
         raise ValueError("notes hold other than sentences")
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits.
-
-    Args:
-        file: To read.
-
-    Raises:
-        DamagedError: It cannot be read, or is no regular file.
-    """
-    with opened(file, 64 * GIB) as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

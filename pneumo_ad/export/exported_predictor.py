@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DataError, DivergedError
-from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, digest, read_description
+from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, read_description
 from pneumo_ad.export.formats import FORMATS, Floats, format_named
 from pneumo_ad.inference.predictor import Prediction
 from pneumo_ad.lungs.segmenter import clean_field
+from pneumo_ad.saved import file_digest
 
 _AT_ONCE = 4  # radiographs; a graph keeps the windows of a step of each in memory
 
@@ -50,7 +51,7 @@ class ExportedPredictor:
         self.standard = self.description.standard
         self.notes = self.description.notes
         # What an earlier version told otherwise is another judgement: a prediction that it began does not go on.
-        self.identity = digest(folder / FILE)[:16] + "-opacity_or_not" * self.description.told_anew
+        self.identity = file_digest(folder / FILE)[:16] + "-opacity_or_not" * self.description.told_anew
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
         """See `Predictor`."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pneumo_ad.data.store.cached_array import cached_array
 from pneumo_ad.data.store.store import Store
 from pneumo_ad.errors import DataError
-from pneumo_ad.files import file_digest
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
+from pneumo_ad.saved import file_digest
 
 _VERSION = 1  # raise it, and that of `runs.calibration`, when `clean_field` or LEAST_CONTRAST change
 
@@ -60,8 +60,14 @@ class SegmenterFields:
 
     @property
     def name(self) -> str:
-        """Of what is kept beside a store."""
-        return f"lungs-{file_digest(self.weights)}-{_VERSION}"
+        """Of what is kept beside a store.
+
+        Raises:
+            DataError: The weights are missing.
+        """
+        if not self.weights.is_file():
+            raise DataError(f"{self.weights}: no such file; expected weights written by `pneumo-ad train-lungs`")
+        return f"lungs-{file_digest(self.weights)[:12]}-{_VERSION}"
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) of 0 and 1, see `LungFields`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pneumo_ad.errors import DamagedError, printable
 from pneumo_ad.files import atomic_write, write_text
-from pneumo_ad.saved import GIB, MIB, opened, read_json
+from pneumo_ad.saved import GIB, MIB, file_digest, opened, read_json
 
 STORY = "predict.json"  # tells that a folder was written by predict
 LIST = "written.txt"  # a line per picture: sha256 and name below the folder
@@ -98,7 +98,6 @@ def write_picture(path: Path, picture: BytesIO) -> str:
 def digest_of(path: Path) -> str:
     """SHA-256 of a file in hexadecimal digits; empty where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return file_digest(path)
+    except DamagedError:
         return ""

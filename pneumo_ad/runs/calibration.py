@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.store.store import store_key
 from pneumo_ad.errors import DamagedError, DataError
-from pneumo_ad.files import file_digest, write_arrays
+from pneumo_ad.files import write_arrays
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
@@ -31,7 +31,7 @@ from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.scorer import check_finite
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.shipped import is_shipped
-from pneumo_ad.saved import check_array, is_there, read_arrays
+from pneumo_ad.saved import check_array, file_digest, is_there, read_arrays
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +93,10 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     data_node = cast(dict[str, Any], OmegaConf.to_container(own.datamodule, resolve=True))
     data_node["shards"] = read_run_json(run.folder).get("shards", 1)  # an argument of 0.1.0, which its digests hold
     depends = _digested(EvaluationOptions.of(own), data_node)
-    depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)]
-    depends.append(file_digest(run.lung_weights))
+    depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)[:12]]
+    depends.append(file_digest(run.lung_weights)[:12])
     split = run.folder / "split.csv"
-    depends.append(file_digest(split) if split.is_file() else "")
+    depends.append(file_digest(split)[:12] if split.is_file() else "")
     every = windows_of(run.options)
     if (thinned := every.thinned(scoring.kept_windows)) != every:
         depends.append(str(thinned))

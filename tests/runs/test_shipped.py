@@ -12,12 +12,12 @@ from safetensors import safe_open
 
 from pneumo_ad.data.sources import phantom
 from pneumo_ad.errors import DataError
-from pneumo_ad.files import file_digest
 from pneumo_ad.metrics.ranking import auroc
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.runs import shipped
 from pneumo_ad.runs.run import default_output, load_run
 from pneumo_ad.runs.shipped import SHIPPED
+from pneumo_ad.saved import file_digest
 
 WEIGHTS = SHIPPED / "checkpoints" / "best.safetensors"
 

@@ -101,7 +101,7 @@ def images(folder, **pixels):
     return [folder / f"{name}.png" for name in pixels]
 
 
-def test_exact_copies_in_different_splits_are_named(tmp_path):
+def test_exact_copies_in_different_splits_are_named(tmp_path, monkeypatch):
     same, other, third = (radiograph(seed) for seed in range(3))
     paths = images(tmp_path, a=same, b=same, c=other, d=other, e=third, f=third, g=third)
     paths += [tmp_path / "h.bmp", tmp_path / "i.bmp"]  # of one size, and of different bytes
@@ -114,8 +114,9 @@ def test_exact_copies_in_different_splits_are_named(tmp_path):
     ):
         assert warn_of_copies(table) == 2
     read = []
-    copies_across_splits(table, lambda path: read.append(path) or path.encode())
-    assert {path.rpartition("/")[2] for path in read} == {"a.png", "b.png", "e.png", "f.png"}  # no other is read whole
+    monkeypatch.setattr("pneumo_ad.audit.duplicates.file_digest", lambda path: read.append(path.name) or str(path))
+    copies_across_splits(table)
+    assert set(read) == {"a.png", "b.png", "e.png", "f.png"}  # no other is read whole
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert warn_of_copies(table.assign(split="train")) == 0
