@@ -7,8 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pneumo_ad.evaluation.summary import figure_with_interval
-from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.metrics.catalogue import HEADLINE, figure_with_interval
 
 SHOWN = {
     "patch/auroc_opacity_vs_healthy": "patch AUROC opacity / healthy lung",

@@ -26,7 +26,7 @@ from pneumo_ad.files import write_text
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NORMAL
 from pneumo_ad.lungs import AutoFields
-from pneumo_ad.metrics.catalogue import MeasuredScore, Questions, headline
+from pneumo_ad.metrics.catalogue import MeasuredScore, Questions, figure_with_interval, headline
 from pneumo_ad.metrics.conformal import conformal_threshold, least_normals
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.proportion import share_with_interval
@@ -302,18 +302,10 @@ def as_markdown(table: pd.DataFrame, missing: list[str]) -> str:
     lines = ["| set | by | radiographs (normal) | " + " | ".join(_SHOWN[key] for key in shown) + " |"]
     lines += ["|---" * (len(shown) + 3) + "|"]
     for _, row in table.iterrows():
-        cells = [_cell(row, key) for key in shown]
+        cells = [figure_with_interval(row.dropna().to_dict(), key) for key in shown]
         normal = "" if pd.isna(row.get("normal")) else f" ({row['normal']:.0f})"
         lines.append(f"| {row['set']} | {row['by']} | {row['radiographs']}{normal} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *missing]) + "\n"
-
-
-def _cell(row: pd.Series, key: str) -> str:
-    if pd.isna(row.get(key)):
-        return "–"
-    if pd.isna(row.get(f"{key}_low")):
-        return f"{row[key]:.3f}"
-    return f"{row[key]:.3f} ({row[f'{key}_low']:.3f} to {row[f'{key}_high']:.3f})"
 
 
 if __name__ == "__main__":

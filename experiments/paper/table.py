@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from pneumo_ad.metrics.catalogue import figure_with_interval
+
 ROWS = {
     "patch/sad_median_normal_lung": "median SAD, normal lung",
     "patch/sad_median_healthy": "median SAD, healthy lung",
@@ -25,11 +27,8 @@ ROWS = {
 
 def cell(metrics: dict[str, float], key: str) -> str:
     """Value, with its interval where it has one."""
-    if key not in metrics:
-        return "–"
-    if f"{key}_low" not in metrics:
-        return f"{metrics[key]:.3f}" if "auroc" in key or "f1" in key or "precision" in key else f"{metrics[key]:.2f}"
-    return f"{metrics[key]:.3f} ({metrics[f'{key}_low']:.3f}–{metrics[f'{key}_high']:.3f})"
+    in_grey_levels = key in metrics and "sad" in key
+    return f"{metrics[key]:.2f}" if in_grey_levels else figure_with_interval(metrics, key)
 
 
 def main(arguments: list[str]) -> None:

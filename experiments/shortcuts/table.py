@@ -7,13 +7,10 @@ import json
 import sys
 from pathlib import Path
 
+from pneumo_ad.metrics.catalogue import figure_with_interval
+
 MODEL = ("image/auroc", "image/auroc_matched")
 LEVELS = ("shortcut/image/", "shortcut/image_matched/")
-
-
-def cell(metrics: dict[str, float], key: str) -> str:
-    """Value and interval."""
-    return f"{metrics[key]:.3f} ({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})" if key in metrics else "–"
 
 
 def main(arguments: list[str]) -> None:
@@ -23,14 +20,15 @@ def main(arguments: list[str]) -> None:
     print("| score | image AUROC | matched |")
     print("|---|---|---|")
     for name, metrics in runs.items():
-        print(f"| **{name}** | {' | '.join(cell(metrics, key) for key in MODEL)} |")
+        print(f"| **{name}** | {' | '.join(figure_with_interval(metrics, key) for key in MODEL)} |")
     names = [
         key.removeprefix(LEVELS[0])
         for key in first
         if key.startswith(LEVELS[0]) and not key.endswith(("_low", "_high"))
     ]
     for name in sorted(names, key=lambda name: -abs(first[LEVELS[0] + name] - 0.5)):
-        print(f"| {name.replace('_', ' ')} | {' | '.join(cell(first, level + name) for level in LEVELS)} |")
+        cells = (figure_with_interval(first, level + name) for level in LEVELS)
+        print(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     matched, not_matched = (first[f"counts/images_{word}"] for word in ("matched", "unmatched"))
     print(f"\nmatched: {matched} radiographs; {not_matched} could not be")
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA
+from pneumo_ad.metrics.catalogue import figure_with_interval
 from pneumo_ad.metrics.shortcuts import WORDS, spoken
 
 _WIDE = 130  # columns, from which there is room to say what each shortcut is
@@ -69,8 +70,7 @@ def _shortcuts(shortcuts: pd.DataFrame, explained: bool) -> Table:
     for row in shortcuts.to_dict("records"):
         medians = (_number(row[f"{label}_median"]) for label in (NORMAL, PNEUMONIA))
         if row["auroc"] != "":
-            value, low, high = (float(row[key]) for key in ("auroc", "auroc_low", "auroc_high"))
-            cell = f"{value:.3f} [dim]({low:.3f}–{high:.3f})[/dim]"
+            cell = figure_with_interval({key: float(row[key]) for key in ("auroc", "auroc_low", "auroc_high")}, "auroc")
         else:
             cell = f"[yellow]{row['omitted']}[/yellow]"
         words = [WORDS[row["shortcut"]]] if explained else []

@@ -38,7 +38,7 @@ def _print(metrics: dict[str, float], title: str) -> None:
     from rich.table import Table
 
     from pneumo_ad.classifier.examination import PAPER
-    from pneumo_ad.evaluation.summary import figure_with_interval
+    from pneumo_ad.metrics.catalogue import figure_with_interval
     from pneumo_ad.runs.classifying import HEADLINE
 
     table = Table(title=title, title_justify="left", caption="in brackets: 95 % bootstrap interval by patient")

@@ -35,7 +35,7 @@ from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
-from pneumo_ad.metrics.catalogue import GroundTruth, counts, missing_kind
+from pneumo_ad.metrics.catalogue import GroundTruth, counts, figure_with_interval, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.nets.output import inner
 from pneumo_ad.runs.check_options import check_options
@@ -294,7 +294,7 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
         name, _, metric = key.rpartition("/")
         if metric == "adjusted_rand":
             by_sad = f"{name}/macro_f1_by_sad"
-            cells = [_cell(found, f"{name}/{one}") for one in ("adjusted_rand", "best_match_macro_f1")]
+            cells = [figure_with_interval(found, f"{name}/{one}") for one in ("adjusted_rand", "best_match_macro_f1")]
             table.add_row(
                 name.replace("_", " ").replace("/", ",\n"), *cells, f"{found[by_sad]:.3f}" if by_sad in found else "–"
             )
@@ -303,10 +303,6 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
         if key.startswith("thresholds"):
             table.add_row(key.removesuffix("/macro_f1").replace("_", " "), "–", "–", f"{value:.3f}")
     return table
-
-
-def _cell(found: dict[str, float], key: str) -> str:
-    return f"{found[key]:.3f}\n[dim]({found[key + '_low']:.3f}–{found[key + '_high']:.3f})[/dim]"
 
 
 def print_clusters(output: Path, title: str) -> None:

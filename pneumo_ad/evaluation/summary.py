@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo_ad.errors import DamagedError
-from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS
+from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.saved import Expected, check_mapping, read_json
@@ -21,21 +21,6 @@ _ABOUT: Expected = {
     **dict.fromkeys(("omitted", "thresholds", "skipped"), dict),
     "overrides": list,
 }
-
-
-def figure_with_interval(metrics: dict[str, float], key: str) -> str:
-    """A figure with its interval, where it has one; a dash where there is none.
-
-    Args:
-        metrics: `metrics.json`: figures by key.
-        key: Of the figure.
-    """
-    if key not in metrics:
-        return "–"
-    interval = (
-        f" [dim]({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})[/dim]" if key + "_low" in metrics else ""
-    )
-    return f"{metrics[key]:.3f}{interval}"
 
 
 def _shortcut(metrics: dict[str, float], key: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pneumo_ad.metrics.catalogue import LEVELS
-from pneumo_ad.metrics.shortcuts import best_shortcut, strength
+from pneumo_ad.metrics.catalogue import figure_with_interval
+from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 
 Metrics = Mapping[str, Any]
 
@@ -38,9 +38,14 @@ def measured(metrics: Metrics, headline: Mapping[str, str], changes: str) -> str
 
 
 def _row(metrics: Metrics, key: str, words: str) -> str:
-    best = best_shortcut(_shortcuts(metrics, key))
+    best = strongest_shortcut(metrics, key)
     shortcut = f"{strength(best.auroc):.3f} by {best.words}" if best else "–"
-    cells = words.replace("  ", "… "), figure(metrics, key), figure(metrics, f"brightness/{key}"), shortcut
+    cells = (
+        words.replace("  ", "… "),
+        figure_with_interval(metrics, key),
+        figure_with_interval(metrics, f"brightness/{key}"),
+        shortcut,
+    )
     return f"| {' | '.join(cells)} |"
 
 
@@ -54,7 +59,7 @@ def plain_words(metrics: Metrics) -> list[str]:
     for key, where in (("image/auroc", ""), ("image/auroc_matched", " matched in aspect, sharpness and intensity")):
         if f"{key}_low" not in metrics:
             continue
-        low, high, words = metrics[f"{key}_low"], metrics[f"{key}_high"], figure(metrics, key)
+        low, high, words = metrics[f"{key}_low"], metrics[f"{key}_high"], figure_with_interval(metrics, key)
         if low <= 0.5 <= high:
             said.append(
                 f"Near chance: it does not tell radiographs with pneumonia from normal ones{where} (AUROC {words})."
@@ -63,7 +68,7 @@ def plain_words(metrics: Metrics) -> list[str]:
             said.append(
                 f"The wrong way round: radiographs with pneumonia{where} score lower than normal ones (AUROC {words})."
             )
-        best = best_shortcut(_shortcuts(metrics, key))
+        best = strongest_shortcut(metrics, key)
         if best and strength(best.auroc) >= low:
             better = "Worse" if strength(best.auroc) > metrics[key] else "Not clearly better"
             said.append(
@@ -71,15 +76,6 @@ def plain_words(metrics: Metrics) -> list[str]:
                 f"{strength(best.auroc):.3f}."
             )
     return said
-
-
-def _shortcuts(metrics: Metrics, key: str) -> dict[str, float]:
-    start = f"shortcut/{LEVELS.get(key, '')}/"
-    return {
-        name.removeprefix(start): value
-        for name, value in metrics.items()
-        if name.startswith(start) and not name.endswith(("_low", "_high"))
-    }
 
 
 def false_alarms_in_words(metrics: Metrics, normals: int, rate: float) -> str:
@@ -98,24 +94,10 @@ def false_alarms_in_words(metrics: Metrics, normals: int, rate: float) -> str:
     )
     if "false_alarms/image" not in metrics:
         return f"{declared} Realised on unseen normal radiographs: not recorded in the run folder."
-    sensitivity = (
-        f", with a sensitivity of {figure(metrics, 'image/sensitivity')}" if "image/sensitivity" in metrics else ""
-    )
+    realised, sensitivity = (figure_with_interval(metrics, key) for key in ("false_alarms/image", "image/sensitivity"))
+    found = f", with a sensitivity of {sensitivity}" if "image/sensitivity" in metrics else ""
     return (
         f"{declared} Realised on unseen normal radiographs at a declared rate of "
-        f"{metrics['false_alarms/declared']:.3f}: {figure(metrics, 'false_alarms/image')}{sensitivity}. Other machines "
-        "and other patients have other rates: measure on normal radiographs of your own."
+        f"{metrics['false_alarms/declared']:.3f}: {realised}{found}. Other machines and other patients have other "
+        "rates: measure on normal radiographs of your own."
     )
-
-
-def figure(metrics: Metrics, key: str) -> str:
-    """A figure with its interval, where it has one; a dash where there is none.
-
-    Args:
-        metrics: Of `metrics.json`.
-        key: Of the figure.
-    """
-    if key not in metrics:
-        return "–"
-    interval = f" ({metrics[key + '_low']:.3f}–{metrics[key + '_high']:.3f})" if key + "_low" in metrics else ""
-    return f"{metrics[key]:.3f}{interval}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -324,3 +324,19 @@ HEADLINE = {
 
 
 MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
+
+
+def figure_with_interval(metrics: Mapping[str, Any], key: str) -> str:
+    """A figure with its interval, where it has one; a dash where there is none.
+
+    Args:
+        metrics: Figures by key, as `metrics.json` has them.
+        key: Key of the figure.
+
+    >>> figure_with_interval({"image/auroc": 0.5, "image/auroc_low": 0.4, "image/auroc_high": 0.6}, "image/auroc")
+    '0.500 (0.400–0.600)'
+    """
+    if key not in metrics:
+        return "–"
+    interval = f" ({metrics[f'{key}_low']:.3f}–{metrics[f'{key}_high']:.3f})" if f"{key}_low" in metrics else ""
+    return f"{metrics[key]:.3f}{interval}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -245,7 +245,7 @@ def _by_name(names: tuple[str, ...], measured: list[tuple[float, ...]]) -> Value
     return dict(zip(names, columns, strict=True))
 
 
-def strongest_shortcut(metrics: dict[str, float], key: str) -> Shortcut | None:
+def strongest_shortcut(metrics: Mapping[str, Any], key: str) -> Shortcut | None:
     """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks.
 
     Args:

@@ -6,21 +6,26 @@ import re
 import shutil
 import subprocess
 import sys
+from io import StringIO
 
 import numpy as np
 import pytest
 from drawn import radiograph
 from PIL import Image
+from rich.console import Console
 from running import TINY, start
 
 from pneumo_ad.commands.export import export_run
 from pneumo_ad.data.fit import fit_image, place
 from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.evaluation.summary import headline_table
 from pneumo_ad.export import formats, parity
 from pneumo_ad.export.archive import checked
-from pneumo_ad.export.card_figures import plain_words
+from pneumo_ad.export.card_figures import measured, plain_words
 from pneumo_ad.export.description import read_description
 from pneumo_ad.export.exported_predictor import ExportedPredictor
+from pneumo_ad.metrics.catalogue import HEADLINE, LEVELS
+from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.runs.run import load_run
 
@@ -173,6 +178,19 @@ def test_the_card_says_plainly_what_near_chance_is():
     assert plain_words(interval | {"shortcut/image/sharpness": 0.54}) == []
     (backwards,) = plain_words({"image/auroc": 0.3, "image/auroc_low": 0.2, "image/auroc_high": 0.4})
     assert backwards.startswith("The wrong way round")
+
+
+@pytest.mark.parametrize("key", LEVELS)
+def test_the_shortcut_of_the_card_is_the_console_s(key):
+    metrics = {key: 0.6, "about": {"subset": "test"}}
+    metrics |= {f"shortcut/{level}/sharpness": 0.3 for level in LEVELS.values()} | {"shortcut/image/aspect": 0.1}
+    metrics |= {"shortcut/patch_origin/contrast": 0.25, "shortcut/pixel/brightness": 0.05}
+    told = strongest_shortcut(metrics, key)
+    words = f"{strength(told.auroc):.3f} by {told.words}"
+    assert words in measured(metrics, HEADLINE | {key: key}, "")
+    console = Console(width=300, record=True, file=StringIO())
+    console.print(headline_table({"SAD": metrics}, ""))
+    assert (words in console.export_text()) == (key in HEADLINE)
 
 
 def test_a_file_that_is_not_the_one_written_is_refused(run_and_copy):
