@@ -24,6 +24,8 @@ HOOKS = {
     "save_checkpoint", "training_step", "validation_step",
 }  # fmt: skip
 REFERS = re.compile(r"\b[Ss]ee `")  # to where its parameters are described
+# "path: Of the file" leaves out the noun.
+RIDDLE = re.compile(r"^ +\*{0,2}(\w+: (?:Of|Whose|Those|What))\b", re.MULTILINE)
 
 
 def parameters_of(function):
@@ -77,6 +79,19 @@ def faults(source):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_public_names_are_described_and_name_their_parameters(file):
     assert not list(faults(file.read_text()))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_parameters_are_described_by_a_noun(file):
+    assert RIDDLE.findall(file.read_text()) == []
+
+
+def test_a_riddle_is_found():
+    assert RIDDLE.findall("    Args:\n        path: Of the file.\n        *rows: Whose.\n") == [
+        "path: Of",
+        "rows: Whose",
+    ]
+    assert not RIDDLE.findall("    Args:\n        path: Offset of the file.\n        rows: Rows of the store.\n")
 
 
 def test_what_is_left_unsaid_is_found():

@@ -36,19 +36,19 @@ def audit_data(
     """Audit radiographs, and write what was found.
 
     Args:
-        table: As a data source gives it.
+        table: Table of radiographs, as a data source gives it.
         output: Folder to write to.
         image_size: Height and width at which radiographs are compared, in pixels.
-        fit: How they are fitted to it.
-        lungs: Finds lung fields, of which shortcuts are measured too.
-        warned: What the source warned of.
-        source: What to say of it, in plain values.
+        fit: `squash` or `pad`: how they are fitted to that size.
+        lungs: Finds the lung fields; shortcuts are then measured within these too.
+        warned: Warnings of the data source; they become findings.
+        source: Description of the data source in plain values, kept as `data` in audit.json.
 
     Returns:
         `output`.
 
     Raises:
-        DataError: None can be read.
+        DataError: No radiograph can be read.
     """
     store = open_store(table, image_size, fit, on_error="skip")
     fields = lungs(store) if lungs is not None else None

@@ -40,14 +40,14 @@ _CHUNK = 1024  # radiographs whose distances to all others are held at once
 
 @dataclass(frozen=True)
 class Pair:
-    """Two radiographs that are one.
+    """Two radiographs that are copies, or near duplicates, of one another.
 
     Attributes:
-        first: Row of the one, the lower.
-        second: Row of the other.
+        first: Row of the first; the lower number.
+        second: Row of the second.
         kind: `same file`, `same pixels` or `near`.
         bits: Hamming distance of their hashes.
-        correlation: Of their fine structure, in [-1, 1].
+        correlation: Correlation of their fine structure, in [-1, 1].
     """
 
     first: int
@@ -167,10 +167,10 @@ def copies_across_splits(table: pd.DataFrame) -> list[list[int]]:
 
 
 def warn_of_copies(table: pd.DataFrame) -> int:
-    """Warn once, with count and an example, of copies in different splits; returns how many files have some.
+    """Warn once, with count and an example, of copies in different splits; returns the number of such files.
 
     Args:
-        table: Of an open store, with the splits of a run.
+        table: Table of an open store, with the splits of a run.
     """
     copies = copies_across_splits(table)
     if copies:

@@ -115,10 +115,10 @@ def sentences(
 
     Args:
         table: One row per radiograph (`check_table`).
-        pairs: As of `pair_table`.
-        unreadable: Image -> why it cannot be read.
-        shortcuts: As of `shortcut_table`.
-        warned: What the source of the data warned of.
+        pairs: Pairs of duplicates, from `pair_table`.
+        unreadable: Image -> reason why it cannot be read.
+        shortcuts: Shortcuts with their AUROC, from `shortcut_table`.
+        warned: Warnings of the data source.
     """
     said = [f"the source says: {words}" for words in warned]
     for column in boundaries(table):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,19 +10,13 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from pneumo_ad.figures import COLOURS
+from pneumo_ad.figures.style import STYLE, page
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import Values, spoken
 
 _COLUMNS = 3
 _BINS = 40
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "figure.facecolor": "white",
-}
 _AXES = {
     "brightness": "mean grey level",
     "contrast": "standard deviation (grey levels)",
@@ -51,10 +44,10 @@ def class_distributions(
         aurocs: By name.
         names: Which to draw, in this order; at least one.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         columns = min(_COLUMNS, len(names))
         rows = -(-len(names) // columns)
-        figure = Figure(figsize=(2.6 * columns + 0.6, 2.1 * rows + 0.5), layout="constrained")
+        figure = page(2.6 * columns + 0.6, 2.1 * rows + 0.5)
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis, name in zip(axes.flat, names, strict=False):
             value = values[name] / (1000 if name == "jpeg_size" else 1)
@@ -73,9 +66,10 @@ def class_distributions(
             )
             axis.set(xlabel=_AXES[name], yticks=[], xlim=(bins[0], bins[-1]))
             axis.set_ylim(bottom=0)
+            axis.spines["left"].set_visible(False)
         for axis in axes.flat[len(names) :]:
             axis.set_axis_off()
         figure.supylabel("share of the class's radiographs", fontsize=9)
         handles, words = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, words, loc="outside upper center", ncols=2, frameon=False)
+        figure.legend(handles, words, loc="outside upper center", ncols=2)
     return figure

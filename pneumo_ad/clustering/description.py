@@ -60,10 +60,10 @@ class Description:
     | brightness | its mean grey level alone |
 
     Args:
-        net: The run's, in evaluation mode.
-        residual_embedding: Of difference images.
-        patch_embedding: Of patches less mid grey.
-        halo: Pixels of surroundings that the net is shown on every side; no description is of them.
+        net: Net of the run, in evaluation mode.
+        residual_embedding: Embedding of difference images.
+        patch_embedding: Embedding of patches less mid grey (127.5).
+        halo: Pixels of surroundings that the net is shown on every side; descriptions leave them out.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Description:
         """Every window of a dataset that can `cut` batches, in bounded memory; by name (n, d) float32.
 
         Args:
-            dataset: Of windows; offers `cut`.
+            dataset: Data set of windows; offers `cut`.
             batch_size: Patches at a time; bounds the memory.
             progress: Title of a progress bar; None shows none.
         """

@@ -16,7 +16,7 @@ class Embedding:
     """The latent vector of an autoencoder of pictures in grey levels; made by `train_embedding`.
 
     Args:
-        net: Of the pictures brought to [0, 1].
+        net: Autoencoder of the pictures, which `unit` brings to (0, 1).
         centre: Grey level that becomes 0.5.
         scale: Distance from it, in grey levels, that becomes 0.25 or 0.75.
 
@@ -52,10 +52,10 @@ def train_embedding(
 
     Args:
         pictures: (N, 1, p, p) in grey levels, any sign; p even.
-        latent: Numbers that describe a picture.
-        width: Channels of its first level.
-        steps: Of Adam, on batches of 128.
-        lr: Its step size.
+        latent: Length of the vector that describes a picture.
+        width: Channels of the net's first level.
+        steps: Steps of Adam, on batches of 128.
+        lr: Learning rate of Adam.
         seed: Fixes first weights and batches.
 
     Raises:

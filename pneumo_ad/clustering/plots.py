@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,23 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pneumo_ad.figures import COLOURS
+from pneumo_ad.figures.style import STYLE, page
 from pneumo_ad.patches import PatchGrid
 
 # Of healthy lung, opacity and outside; the grey of outside would not be seen on a radiograph.
 CLUSTER_COLOURS = (COLOURS["healthy"], COLOURS["opacity"], COLOURS["normal"])
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "text.parse_math": False,
-    "figure.facecolor": "white",
-    "legend.frameon": False,
-}
 _POINTS = 3000
 _TELLING = 0.35  # loading from which a component is named after a feature
-
-
-def _figure(width: float, height: float) -> Figure:
-    with mpl.rc_context(_STYLE):
-        return Figure(figsize=(width, height), layout="constrained")
 
 
 def projection(
@@ -58,8 +47,8 @@ def projection(
     shown = rng.permutation(len(plane))[:_POINTS]
     low, high = np.quantile(plane, [0.002, 0.998], axis=0)
     margin = 0.06 * (high - low)
-    with mpl.rc_context(_STYLE):
-        figure = _figure(3.5 * len(groupings) + 0.3, 3.9)
+    with mpl.rc_context(STYLE):
+        figure = page(3.5 * len(groupings) + 0.3, 3.9)
         panels = figure.subplots(1, len(groupings), squeeze=False, sharex=True, sharey=True)[0]
         for panel, (caption, groups) in zip(panels, groupings.items(), strict=True):
             colour = np.full((len(plane), 3), np.nan)
@@ -71,7 +60,6 @@ def projection(
             panel.scatter(*plane[visible].T, s=4, c=colour[visible], alpha=0.5, linewidths=0)
             panel.set_title(caption, fontsize=9)
             panel.set_xlabel(f"first component, {explained[0]:.0%} of variance\n{_made_of(axes[0], names)}", fontsize=8)
-            panel.spines[["top", "right"]].set_visible(False)
             panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=1, handletextpad=0.2)
         panels[0].set_ylabel(f"second component, {explained[1]:.0%}\n{_made_of(axes[1], names)}", fontsize=8)
         panels[0].set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
@@ -93,13 +81,13 @@ def draw_difference_images(
     Args:
         patches: By cluster, (n, p, p) grey levels; n may differ, and may be 0.
         residuals: By cluster, (n, p, p) input less reconstruction in grey levels.
-        names: Of the clusters.
+        names: Names of the clusters.
     """
     columns = max(1, *(len(part) for part in patches))
     everything = np.concatenate([part.ravel() for part in residuals])
     reach = max(float(np.quantile(np.abs(everything), 0.99)), 1e-3) if everything.size else 1.0
-    with mpl.rc_context(_STYLE):
-        figure = _figure(0.95 * columns + 1.9, 1.95 * len(patches) + 0.2)
+    with mpl.rc_context(STYLE):
+        figure = page(0.95 * columns + 1.9, 1.95 * len(patches) + 0.2)
         axes = figure.subplots(2 * len(patches), columns, squeeze=False)
         for axis in axes.ravel():
             axis.set(xticks=[], yticks=[])
@@ -136,14 +124,14 @@ def where_clusters_lie(
         images: (H, W) uint8 each.
         clusters: By name of the clustering, (n, N) clusters of the windows.
         grid: The windows.
-        names: Of the radiographs.
-        cluster_names: Of clusters 0, 1, 2.
+        names: Names of the radiographs.
+        cluster_names: Names of clusters 0, 1 and 2.
         outlines: True (lung, opacity) masks of each radiograph, or None.
     """
     height, width = grid.image_size
     palette = np.array([to_rgb(hue) for hue in CLUSTER_COLOURS])
-    with mpl.rc_context(_STYLE):
-        figure = _figure(2.0 * len(images) + 0.4, 2.0 * height / width * (len(clusters) + 1) + 0.6)
+    with mpl.rc_context(STYLE):
+        figure = page(2.0 * len(images) + 0.4, 2.0 * height / width * (len(clusters) + 1) + 0.6)
         axes = figure.subplots(len(clusters) + 1, len(images), squeeze=False)
         for column, image in enumerate(images):
             grey = np.repeat(image[..., None] / 255, 3, axis=2)

@@ -85,7 +85,7 @@ def architecture(layers: Sequence[Layer], title: str) -> Figure:
                 _arrow(axis, _holding(boxes, box.fed_by), box, boxes[number - 1])
             for source in box.joins:
                 _skip(axis, _holding(boxes, source), box, boxes)
-        figure.legend(handles=made, loc="outside lower left", frameon=False, fontsize=SMALL)
+        figure.legend(handles=made, loc="outside lower left", fontsize=SMALL)
         figure.suptitle(title)
     return figure
 

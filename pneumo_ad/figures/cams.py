@@ -26,7 +26,7 @@ def grad_cam_panel(
         images: (H, W) uint8 each.
         cams: (H, W) each, at least 0; each is drawn against its own largest value.
         lung_fields: (H, W) of 0 and 1 each.
-        names: Of the radiographs.
+        names: Names of the radiographs.
         shares: Share of each map's mass inside its lung field, in [0, 1]; NaN where the map is 0 everywhere.
     """
     with mpl.rc_context(STYLE):

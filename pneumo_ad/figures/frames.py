@@ -30,13 +30,13 @@ def red_frames(
 
     Args:
         images: (H, W) uint8 each.
-        scores: (n, N) of the windows.
+        scores: (n, N) score of each window.
         grid: The windows.
-        ranges: Low (included) and high (excluded) of each column.
-        names: Of the radiographs.
-        unit: Of the scores.
+        ranges: Low (included) and high (excluded) end of each column's range.
+        names: Names of the radiographs.
+        unit: Name of the score, printed before the bounds of each range.
         opacities: (H, W) truth masks to outline in the first column, or None.
-        captions: Of the ranges, above their bounds.
+        captions: Captions of the ranges, printed above their bounds, or None.
     """
     with mpl.rc_context(STYLE):
         line = 0.8 * min(1.0, (1.6 * grid.stride / grid.patch) ** 0.5)  # thin, where frames lie close

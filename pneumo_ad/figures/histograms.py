@@ -20,7 +20,7 @@ def binned(
     """Counts of scores in bins that all groups share; the last bin holds all above.
 
     Args:
-        scores: By name, scores of any number; empty groups are left out.
+        scores: Scores by name of the group, any number of them; empty groups are left out.
 
     Returns:
         (81,) edges, and by name (80,) counts.
@@ -43,11 +43,11 @@ def score_histogram(
     """Fig. 9: how the scores of patches are spread, one outline per group, thresholds as vertical lines.
 
     Args:
-        scores: By name (`COLOURS`), scores of any number; empty groups are left out.
+        scores: Scores by name of the group (`COLOURS`), any number of them; empty groups are left out.
         thresholds: Scores to mark.
-        unit: Of the scores.
-        title: Above the figure.
-        words: Printed above the legend.
+        unit: Label of the score's axis: name and unit.
+        title: Title above the figure.
+        words: Text above the legend.
     """
     edges, counts = binned(scores)
     with mpl.rc_context(STYLE):

@@ -26,8 +26,8 @@ def anomaly_maps(
     Args:
         images: (H, W) uint8 each.
         maps: (H, W) each, NaN where no window lies.
-        names: Of the radiographs.
-        unit: Of the maps.
+        names: Names of the radiographs.
+        unit: Label of the colour bar: name and unit of the maps' values.
         opacities: (H, W) truth masks to outline, or None.
     """
     columns = min(len(images), _COLUMNS)

@@ -38,13 +38,13 @@ class Layer:
     """One step of a net.
 
     Attributes:
-        name: Of the module, as in `named_modules`; of the parameter or the function where it is no module.
+        name: Name of the module, as in `named_modules`; name of the parameter or function where it is no module.
         kind: Class of the module, or what the function does: Conv2d, MaxPool2d, Upsample, Concatenate, Parameter, ...
-        kernel: `3 × 3`; the shape of a lone parameter; how an upsampling interpolates; else empty.
-        channels: Of what it returns; the length, where that is a vector.
-        height: Of what it returns; 1 for a vector.
-        width: The same.
-        parameters: Numbers it has learnt, at its first use; later uses count 0.
+        kernel: Kernel size, for example `3 × 3`; shape of a lone parameter; mode of an upsampling; else empty.
+        channels: Channels of its output; the length, where that is a vector.
+        height: Height of its output; 1 for a vector.
+        width: Width of its output; 1 for a vector.
+        parameters: Number of its parameters, counted at its first use; later uses count 0.
         inputs: Numbers of the earlier layers whose results it takes, rising.
     """
 

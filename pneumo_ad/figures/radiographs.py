@@ -57,7 +57,7 @@ def lung_fields(images: Images, fields: Images, names: Sequence[str]) -> Figure:
     Args:
         images: (H, W) uint8 each.
         fields: (H, W) of 0 and 1 each.
-        names: Of the radiographs.
+        names: Names of the radiographs.
     """
     aspect = images[0].shape[0] / images[0].shape[1]
     with mpl.rc_context(STYLE):

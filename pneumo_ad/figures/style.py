@@ -41,6 +41,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.facecolor": "white",
+    "legend.frameon": False,
     "text.parse_math": False,  # a name with two $ in it is a name
 }
 
@@ -75,11 +76,11 @@ def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gra
     """A picture without ticks and frame.
 
     Args:
-        axis: Where.
+        axis: Axes to draw in.
         image: (H, W) from 0 to `top`, or (H, W, 3) in [0, 1].
-        top: What is brightest.
-        cmap: Colours.
-        sharp: Every pixel a square.
+        top: Value at the bright end of the colour map.
+        cmap: Name of the colour map.
+        sharp: Whether every pixel is drawn as a square.
     """
     axis.imshow(image, cmap=cmap, vmin=0, vmax=top, interpolation="nearest" if sharp else None)
     axis.set(xticks=[], yticks=[])
@@ -92,7 +93,7 @@ def draw_outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) 
     Args:
         axis: The axes that show the radiograph.
         mask: (H, W) of 0 and 1, or None.
-        colour: Of the line.
+        colour: Colour of the line.
     """
     if mask is not None and mask.any():
         axis.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9)
@@ -102,8 +103,8 @@ def fitting(name: str, width: float) -> str:
     """A name cut in its middle to what fits so many inches in small type.
 
     Args:
-        name: What is to be shown.
-        width: In inches.
+        name: Name to be shown.
+        width: Width in inches.
 
     >>> fitting("NORMAL2-IM-0389-0001", 1.0)
     'NORMAL2…389-0001'
@@ -118,7 +119,7 @@ def save(figure: Figure, path: Path) -> None:
 
     Args:
         figure: Drawn within `STYLE`.
-        path: Of the PNG.
+        path: PNG file to write.
     """
     with atomic_write(path) as aside, mpl.rc_context(STYLE):
         figure.savefig(aside, dpi=300, format="png", facecolor="white", transparent=False)

@@ -18,11 +18,11 @@ def printed_table(
     """Rows of words and numbers between rules; the first and the last column stand left, the others right.
 
     Args:
-        header: Of the columns.
-        rows: As many words each.
-        title: Above the table.
-        notes: Below it.
-        rules: Rows that have a thin line above them.
+        header: Titles of the columns.
+        rows: Rows of as many cells each.
+        title: Title above the table.
+        notes: Notes below the table.
+        rules: Numbers of the rows that have a thin line above them.
     """
     widest = [max(len(line) for row in (header, *rows) for line in row[i].split("\n")) + 2 for i in range(len(header))]
     ends = [sum(widest[: i + 1]) / sum(widest) for i in range(len(widest))]

@@ -34,8 +34,8 @@ def compare_runs(
     """Compare the runs below a folder.
 
     Args:
-        sweep: The folder.
-        overrides: What `pneumo-ad evaluate` takes, `key=value`, `subset=` and `checkpoint=` among it.
+        sweep: Folder of the sweep.
+        overrides: Overrides that `pneumo-ad evaluate` takes, `key=value`, also `subset=` and `checkpoint=`.
         sort: A column of `leaderboard.csv`, or empty for the default.
         reference: The group that differences are taken to, or empty for the default.
         output: Folder to write to, or None for one below the sweep.
@@ -63,11 +63,11 @@ def compare_runs(
 
 
 def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """Evaluate the finished runs that are not yet, on their own or on other data.
+    """Evaluate the finished runs that have no current evaluation, on their own or on other data.
 
     Args:
-        runs: Those of the sweep.
-        overrides: What was asked for on the command line, `key=value`.
+        runs: Runs of the sweep.
+        overrides: Overrides from the command line, `key=value`.
 
     Returns:
         Run -> folder of its evaluation; and a sentence for each run that cannot be evaluated.

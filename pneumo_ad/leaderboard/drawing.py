@@ -31,7 +31,7 @@ def draw_comparison(found: Comparison, overrides: Sequence[str]) -> None:
 
     Args:
         found: The comparison, measured and ranked.
-        overrides: What was asked for on the command line, `key=value`.
+        overrides: Overrides from the command line, `key=value`.
     """
     folder = found.output / "figures"
     folder.mkdir(parents=True, exist_ok=True)

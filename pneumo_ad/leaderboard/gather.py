@@ -22,12 +22,12 @@ class SweptRun:
     """A run of a sweep.
 
     Attributes:
-        folder: Where it lies.
-        name: The folder below the sweep's.
-        status: How it stands.
-        story: What its `run.json` tells.
-        config: As it was saved, interpolations as they stand; None where the job ended before.
-        overrides: Key -> value, as they were asked for.
+        folder: Run folder.
+        name: Path of the run folder below the sweep's.
+        status: State of the run, with the reason where it failed.
+        story: Content of its `run.json`.
+        config: Config as it was saved, interpolations unresolved; None where the job ended before.
+        overrides: Overrides of the run, key -> value.
         axes: Swept key -> this run's value.
     """
 

@@ -36,11 +36,11 @@ class Replicates:
 
     Attributes:
         axes: Swept key -> value.
-        runs: Names of those that were measured, one of each seed.
+        runs: Names of the runs that were measured, one of each seed.
         summary: By metric, mean and standard deviation over the runs (NaN of a single one).
         interval: 95 % interval of the mean of the sorting metric, over patients; None where it cannot be had.
-        difference: Of that metric to the reference with its interval, None of the reference itself; the interval is
-            NaN where the metric cannot be resampled in pairs.
+        difference: Difference of that metric to the reference, with its interval; None for the reference itself. The
+            interval is NaN where the metric cannot be resampled in pairs.
     """
 
     axes: dict[str, str]
@@ -62,14 +62,14 @@ class Comparison:
         sweep: The folder.
         output: Where tables and figures lie.
         runs: All of them, in natural order of their folders.
-        evaluations: By run, the folder of the evaluation that is compared; of those measured only.
+        evaluations: Folder of the evaluation by run, for runs that were measured only.
         rows: A row per run: `leaderboard.csv`.
         groups: Sorted by the metric, the best first.
         sort: The metric, or None where no run has any.
         reference: The group that differences are taken to.
         reference_is: Why that one.
         finest: The run whose brightness and masks stand for all.
-        pixels: What the runs say about the same pixels; None where no run keeps maps.
+        pixels: Measurements of the runs on the same pixels; None where no run keeps maps.
         paired: Metrics that were resampled in pairs.
         subset: The split that was measured.
         notes: Sentences that a reader must not miss.
@@ -108,7 +108,7 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
 
     Args:
         found: The comparison, with its runs.
-        overrides: What was asked for on the command line, `key=value`.
+        overrides: Overrides from the command line, `key=value`.
     """
     metrics: dict[str, dict[str, Any]] = {}
     told_by = {name: read_metrics(place, "subset") for name, place in found.evaluations.items()}
@@ -258,7 +258,7 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
     Args:
         found: The comparison, measured.
         reference: `key=value,...` of the group that differences are taken to; empty leaves the choice here.
-        overrides: What was asked for on the command line, `key=value`.
+        overrides: Overrides from the command line, `key=value`.
     """
     members: dict[tuple[str, ...], dict[str, SweptRun]] = {}
     for run in found.runs:

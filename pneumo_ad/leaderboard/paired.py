@@ -23,8 +23,8 @@ class Paired:
     """One metric of several runs on the same samples.
 
     Attributes:
-        value: By run, and of `BRIGHTNESS`.
-        resampled: By run, (R,): resample r draws the same patients for every run.
+        value: AUROC by run, and that of `BRIGHTNESS`.
+        resampled: (R,) AUROCs by run; resample r draws the same patients for every run.
     """
 
     value: dict[str, float] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Paired:
         """AUROC of one more run.
 
         Args:
-            name: Of the run.
+            name: Name of the run, or `BRIGHTNESS`.
             scores: (n,) scores, higher is more anomalous.
             truth: (n,) bool, which are positive.
             owner: (n,) column of each value's patient in `weights`.
@@ -100,9 +100,9 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
     """Measure runs on the points that all of them cover, in the radiographs that all of them have.
 
     Args:
-        maps: By run.
+        maps: Sampled maps by run.
         finest: The run whose masks are the truth for all: the one of the largest images.
-        resamples: Of the bootstrap by patient.
+        resamples: Number of bootstrap resamples, drawn by patient.
     """
     images = _in_common([one.images for one in maps.values()])
     found = SamePixels(images, finest)
@@ -146,7 +146,7 @@ def same_images(
     Args:
         tables: By run, `images.csv`: `image`, `patient`, `label`, `score`, `brightness`.
         finest: The run whose brightness is the baseline.
-        resamples: Of the bootstrap by patient.
+        resamples: Number of bootstrap resamples, drawn by patient.
 
     Returns:
         The radiographs, and the metric; None with fewer than 5 of a label.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,17 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pneumo_ad.figures import COLOURS, NAMES
+from pneumo_ad.figures.style import STYLE, page
 from pneumo_ad.labels import IN_OPACITY
 
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.parse_math": False,
-    "figure.facecolor": "white",
-}
 LINES = len(_LINES)  # that one panel tells apart
 _RATIO = 4  # of the largest to the smallest value, from which an axis is drawn in powers of 2
 
@@ -34,9 +27,9 @@ class Point:
     """One group in a figure of a metric against an axis.
 
     Attributes:
-        at: Its value on the axis.
-        line: What is the same all along its line.
-        panel: What is the same all over its panel.
+        at: Value on the axis.
+        line: Label of its line: the swept value that all points of the line share, or empty.
+        panel: Title of its panel: the swept values that all points of the panel share, or empty.
         values: The metric, one value per seed.
         interval: 95 % interval of their mean, or None.
     """
@@ -54,11 +47,11 @@ def metric_by_axis(
     """A metric against a swept axis: a small ring per seed, a marker for their mean, a bar for its interval.
 
     Args:
-        points: In the order in which categories shall stand.
+        points: Groups, in the order in which categories shall stand.
         axis: Name of the swept key; drawn to scale where every value is a number.
-        metric: Its name.
-        brightness: The baseline, as a dashed line; NaN draws none.
-        note: Below the title.
+        metric: Name of the metric.
+        brightness: Metric of brightness alone, drawn as a dashed line; NaN draws none.
+        note: Text below the title.
     """
     places = axis_places([point.at for point in points])
     panels = list(dict.fromkeys(point.panel for point in points))
@@ -68,11 +61,11 @@ def metric_by_axis(
     to_scale = _numbers(places) is not None
     apart = min(0.05 * span if to_scale else gap, 0.5 * gap / len(lines))  # so that bars do not hide each other
     margin = 0.1 * span + apart * len(lines) / 2
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         columns = min(len(panels), 3)
         rows = -(-len(panels) // columns)
         legend = len(lines) > 1
-        figure = Figure(figsize=(max(4.6, 3.3 * columns) + 2.2 * legend, 3.3 * rows + 0.4), layout="constrained")
+        figure = page(max(4.6, 3.3 * columns) + 2.2 * legend, 3.3 * rows + 0.4)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for panel, ax in zip(panels, axes.flat, strict=False):
             for number, line in enumerate(lines):
@@ -94,14 +87,15 @@ def metric_by_axis(
             ax.set_visible(False)
         for ax in axes[:, 0]:
             ax.set_ylabel(metric)
-        figure.supxlabel(axis, fontsize=9)
+        for ax in axes[-1]:  # no label of the whole figure: a legend below would lie on it
+            ax.set_xlabel(axis)
         handles, names = axes[0, 0].get_legend_handles_labels()
         unique = dict(zip(names, handles, strict=True))
         unique = {name: handle for name, handle in unique.items() if name}
         if legend:
-            figure.legend(unique.values(), unique.keys(), loc="outside right center", frameon=False, fontsize=8)
+            figure.legend(unique.values(), unique.keys(), loc="outside right center", fontsize=8)
         elif unique:
-            figure.legend(unique.values(), unique.keys(), loc="outside lower center", frameon=False, fontsize=8)
+            figure.legend(unique.values(), unique.keys(), loc="outside lower center", fontsize=8)
         title = f"{metric} against {axis}\nsmall rings: seeds; bar: 95 % interval over patients"
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure
@@ -162,18 +156,18 @@ def score_histograms(
     """How the SAD of patches is spread, a panel per group and an outline per kind; one scale for all.
 
     Args:
-        groups: By name of the group and of the kind (`COLOURS`), scores of any number.
-        unit: Of the scores.
-        note: Below the title.
-        columns: Panels beside each other.
+        groups: Scores by name of the group and of the kind (`COLOURS`), any number of them.
+        unit: Label of the score's axis: name and unit.
+        note: Text below the title.
+        columns: Largest number of panels beside each other.
     """
     everything = [values for kinds in groups.values() for values in kinds.values() if len(values)]
     top = max((float(np.quantile(values, 0.995)) for values in everything), default=1.0) or 1.0
     bins = np.linspace(0, top, 61)
     columns = min(columns, len(groups))
     rows = -(-len(groups) // columns)
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(max(3.1 * columns, 5.0), 1.9 * rows + 1.3), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = page(max(3.1 * columns, 5.0), 1.9 * rows + 1.3)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for (name, kinds), ax in zip(groups.items(), axes.flat, strict=False):
             for kind, values in kinds.items():
@@ -193,7 +187,7 @@ def score_histograms(
             lowest.set_xlabel(unit)
         figure.supylabel("share of the kind's patches (%)", fontsize=9)
         named = {n: h for ax in axes.flat for h, n in zip(*ax.get_legend_handles_labels(), strict=True)}
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, fontsize=8)
         title = "SAD of patches, one scale for all (the last bar holds all above; dotted: medians)"
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure
@@ -214,15 +208,15 @@ def map_rows(
         truth: (128, 128) each: 0 outside the lung, 1 healthy lung, 2 opacity.
         maps: By run, (128, 128) each, NaN where no window lies; every row has a colour scale of its own, over
             what lies in the lungs.
-        names: Of the radiographs.
+        names: Names of the radiographs.
         shapes: Height and width of the radiographs, to draw all in their own aspect.
-        note: Below the title.
+        note: Text below the title.
     """
     rows = 1 + len(maps)
     tallest = max(height / width for height, width in shapes)
     cell = 1.7
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(cell * len(names) + 2.2, cell * tallest * rows + 0.9), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = page(cell * len(names) + 2.2, cell * tallest * rows + 0.9)
         axes = figure.subplots(rows, len(names), squeeze=False)
         for column, (height, width) in enumerate(shapes):
             extent = (0.0, width, height, 0.0)
