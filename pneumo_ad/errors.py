@@ -17,8 +17,8 @@ class UserError(ValueError):
     r"""Something the caller gave cannot work; the message says what came, what was expected and what would work.
 
     Args:
-        lines: Of the message. A line feed within one came with a name and is escaped (`printable`): a line of the
-            message is a line that we wrote.
+        lines: Lines of the message. A line feed within one came with a name, for example of a file, and is escaped
+            (`printable`), so that a name cannot add a line to the message.
 
     >>> print(UserError("scan\nerror: forged.png: no image", "  the second line"))
     scan\nerror: forged.png: no image
@@ -49,11 +49,11 @@ class ConfigError(UserError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence: what is nearest to a word, or nothing.
+    """The end of a sentence that offers the known word nearest to another; empty where none is near.
 
     Args:
-        word: What came.
-        known: What would have been known.
+        word: Word that is not known.
+        known: Words that are known.
 
     >>> did_you_mean("strid", ["patch", "stride"])
     '; did you mean stride?'

@@ -21,8 +21,8 @@ class AnomalyMaps(PeriodicDrawing):
     """Scores a few whole radiographs and draws their anomaly maps and, by range of the score, red frames.
 
     Args:
-        radiographs: Of each class; the same ones each time.
-        every_n_epochs: Draw each so many epochs, and after the last.
+        radiographs: Number of radiographs of each class; the same ones each time.
+        every_n_epochs: Draw every so many epochs, and after the last.
     """
 
     def __init__(self, radiographs: int = 3, every_n_epochs: int = 5) -> None:

@@ -37,8 +37,8 @@ class PeriodicDrawing(L.Callback):
         """Draw and hand the pictures to every logger.
 
         Args:
-            trainer: Lightning's; tells epoch and step.
-            module: What is trained.
-            data: The data module whose radiographs, lung fields and windows are meant.
-            loggers: Those that show pictures.
+            trainer: Lightning's trainer; tells epoch and step.
+            module: Module that is trained.
+            data: Data module that holds the radiographs, lung fields and windows.
+            loggers: Loggers that take pictures (`picture_loggers`).
         """

@@ -20,8 +20,8 @@ def grad_cam(net: nn.Module, layer: nn.Module, x: Tensor) -> npt.NDArray[np.floa
 
     Args:
         net: (B, 1, H, W) -> (B,) logits, in evaluation mode.
-        layer: Of the net; its output (B, C, h, w) is weighted.
-        x: (B, 1, H, W) in [0, 1].
+        layer: Layer of the net whose output (B, C, h, w) is weighted.
+        x: Radiographs, (B, 1, H, W) in [0, 1].
 
     Returns:
         (B, H, W) at least 0, in the logit's own unit; all 0 where nothing speaks for pneumonia.

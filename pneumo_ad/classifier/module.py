@@ -39,7 +39,7 @@ def weighted_loss(logits: Tensor, pneumonia: Tensor, class_weights: Sequence[flo
     Args:
         logits: (B,) before the sigmoid.
         pneumonia: (B,) bool.
-        class_weights: Of normal and of pneumonia.
+        class_weights: Weights of normal and pneumonia, in this order.
     """
     normal, sick = class_weights
     weight = torch.where(pneumonia, sick, normal).to(logits.dtype)
@@ -54,7 +54,7 @@ class RadiographClassifier(L.LightningModule):
     Args:
         net: (B, 1, H, W) in [0, 1] -> (B,) logits of pneumonia.
         optimizer: Parameters -> optimizer.
-        class_weights: Of normal and pneumonia in the loss (`balanced_weights`).
+        class_weights: Weights of normal and pneumonia in the loss (`balanced_weights`).
         seed: Fixes the dropout of each (epoch, batch), so that a resumed run equals an uninterrupted one.
 
     Raises:

@@ -12,7 +12,7 @@ def expose(x: Tensor, generator: torch.Generator) -> Tensor:
 
     Args:
         x: (B, 1, H, W) in [0, 1].
-        generator: Of the randomness.
+        generator: Random generator on the device of `x`.
 
     Returns:
         The same shape and range.

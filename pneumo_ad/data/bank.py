@@ -95,8 +95,8 @@ def device_of_bank(bank: BankOf, device: torch.device, nbytes: int) -> torch.dev
 
     Args:
         bank: `device`, `memory`, or `auto`: on CUDA, as long as half of the memory that is free there stays free.
-        device: The one that trains.
-        nbytes: Of the radiographs.
+        device: Device that trains.
+        nbytes: Size of the radiographs in bytes.
 
     Raises:
         ConfigError: `device`, and they do not fit.

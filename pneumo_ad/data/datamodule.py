@@ -53,7 +53,7 @@ class PatchDataModule(L.LightningDataModule):
         cover: See `Radiographs`.
         halo: See `Radiographs`.
         intensity: See `Radiographs`.
-        view: What the net sees: `patch`, or `image`: training and validation then have whole radiographs
+        view: Input of the net: `patch`, or `image`; with `image`, training and validation have whole radiographs
             (`WholeRadiographs`), normal ones to train on.
         augment: Augmentation of whole training radiographs, new each epoch. Needs
             `Trainer(reload_dataloaders_every_n_epochs=1)`.
@@ -67,7 +67,7 @@ class PatchDataModule(L.LightningDataModule):
             trains; or `auto`, which is `device` on CUDA where they take at most half of the memory that is free there.
 
     Attributes:
-        radiographs: What is loaded.
+        radiographs: `Radiographs` that the batches come from.
 
     Raises:
         DataError: See `Radiographs`.

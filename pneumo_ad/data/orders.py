@@ -14,11 +14,11 @@ _ROUNDS = 6
 
 
 def random_order(length: int, key: Sequence[int]) -> Order:
-    """What comes at which place of a random order of `range(length)`.
+    """A function that tells which number comes at which place of a random order of `range(length)`.
 
     Args:
-        length: Of the order; up to 2**24 it is held, longer ones are a `FeistelOrder`.
-        key: Fixes it, for example seed and epoch.
+        length: Length of the order; up to 2**24 a permutation is held in memory, longer orders are a `FeistelOrder`.
+        key: Fixes the order, for example seed and epoch.
 
     Returns:
         (M,) places -> (M,) numbers, a bijection of `range(length)`.
@@ -42,8 +42,8 @@ class FeistelOrder:
     OOPSLA 2014). Good enough to shuffle, not to keep a secret.
 
     Args:
-        length: Of the order, at least 2.
-        key: Fixes it.
+        length: Length of the order, at least 2.
+        key: Fixes the order.
 
     >>> order = FeistelOrder(377_110 * 121**2, key=(0, 1))
     >>> order(np.array([0, 1, 2])).tolist()

@@ -46,13 +46,13 @@ class Radiographs:
         cover: `inside` leaves an uncovered border, `full` adds windows flush to it.
         halo: Pixels of surroundings on every side of a patch that batches hold too, mirrored at the border.
         intensity: Makes grey levels comparable; default: as stored.
-        view: What the net sees: `patch`, or `image`, a whole radiograph.
+        view: Input of the net: `patch`, or `image`, a whole radiograph.
         on_error: `raise` or `skip` files that cannot be read.
 
     Attributes:
         grid: The windows.
-        skipped: Name -> reason of what cannot be used; known once the store is open.
-        opened: What opens the store, for who asks for more than that (`Origin`).
+        skipped: Name -> reason of the radiographs that cannot be used; known once the store is open.
+        opened: Hook that gets the function which opens the store, and returns the store; `Origin` adds its checks here.
 
     Raises:
         DataError: See `check_table`, `open_store`, `NormalLungPatches`; also a class or split without a radiograph.

@@ -43,10 +43,10 @@ class Shade:
 
 
 class Devices:
-    """Wires, electrodes and letters, brighter than anything about them.
+    """Wires, electrodes and letters, brighter than their surroundings.
 
     Args:
-        most: Of each kind, at most.
+        most: Largest number of each kind.
     """
 
     def __init__(self, most: int = 3) -> None:

@@ -50,7 +50,7 @@ def _ends(shown: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         shown: (B, 1, H, 1) or (B, 1, 1, W) of 0 and 1.
-        place: Of each, the same shape without the batch.
+        place: Place of each row or column as a share of the side, (1, 1, H, 1) or (1, 1, 1, W).
     """
     there = shown > 0
     none = ~there.flatten(1).any(dim=1)[:, None, None, None]

@@ -54,10 +54,10 @@ def _stamped(brush: Brush, radius: Tensor, ring: Tensor, there: Tensor) -> Tenso
     """(B, 1, H, W) in [0, 1]: the brightest of some spots at each pixel.
 
     Args:
-        brush: Of the radiographs.
-        radius: (B, N, 1, 1) pixels.
-        ring: (B, 1, 1, 1) whether they are rings.
-        there: (B, N, 1, 1) which of them there are.
+        brush: Brush of the radiographs; draws the spots' centres from the lung fields.
+        radius: (B, N, 1, 1) radii in pixels.
+        ring: (B, 1, 1, 1) whether the spots are rings.
+        there: (B, N, 1, 1) which of the N spots are drawn.
     """
     height, width = brush.size
     down, right = (at * brush.side for at in brush.lung_pixel(radius.shape[1]))

@@ -154,9 +154,9 @@ def measure_clusters(
     """How far each clustering, and one drawn at random, agrees with the masks.
 
     Args:
-        evidence: Of I radiographs of N windows.
-        found: By name, (I * N,) clusters.
-        seed: Draws the random clusters.
+        evidence: Ground truth of I radiographs of N windows each.
+        found: Clusters by name, (I * N,) each.
+        seed: Seed of the random clusters.
 
     Returns:
         `metrics`: by `<name>/adjusted_rand` and `<name>/best_match_macro_f1` (an oracle: see `best_match`), each with
@@ -283,8 +283,8 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
     """A row per clustering, in the order of `clusters.json`, with intervals.
 
     Args:
-        found: What `clusters.json` holds.
-        title: Above the table.
+        found: Content of `clusters.json`.
+        title: Title above the table.
     """
     caption = "best match looks at the truth; by SAD does not. In brackets: 95 % bootstrap interval by patient"
     table = Table(

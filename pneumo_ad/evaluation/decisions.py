@@ -26,7 +26,7 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
         result: Examined radiographs, unseen by the calibration.
         calibration: Scores of held-out validation patients.
         rate: Declared false-alarm rate.
-        name: Of the score.
+        name: Name of the score.
 
     Returns:
         `false_alarms/declared`, `false_alarms/{patch,image}` (realised, with interval) and their `_threshold`,
@@ -80,7 +80,7 @@ def oracles(result: Examination, name: str = "score") -> Found:
 
     Args:
         result: Scores and evidence of the radiographs.
-        name: The score meant.
+        name: Name of the score.
 
     Returns:
         `oracle/image_balanced_accuracy`, `oracle/image_threshold`, `oracle/macro_f1` and its thresholds.

@@ -24,11 +24,11 @@ class Examination:
     """Scored radiographs with what is known of them.
 
     Attributes:
-        rows: (I,) of the store.
-        grid: The N windows of each that are kept.
-        evidence: What masks and labels tell of these.
-        window: By score, (I, N); `sad` where the net reconstructs patches.
-        image: By score, (I,).
+        rows: (I,) row numbers in the store.
+        grid: Grid of the N windows of each radiograph that are kept.
+        evidence: Ground truth of these windows and radiographs, from masks and labels.
+        window: Scores of windows by name, (I, N) each; with `sad` where the net reconstructs patches.
+        image: Scores of radiographs by name, (I,) each.
         pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph of `GroundTruth.pixel_truth`.
         maps: By place in `rows`, (H, W) map of the run's score of those that figures show.
         likeliest: (I, N) the net's likeliest kind of each window; None unless windows are decided by it.
@@ -95,11 +95,11 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
 
 
 def typical_places(evidence: GroundTruth, most: int = _SHOWN) -> list[int]:
-    """Places of radiographs to show, at most so many of each class: pneumonia first, those with truth if there are.
+    """Places of radiographs to show: pneumonia first, then normal; of a class those with known opacities, if any.
 
     Args:
-        evidence: What masks and labels tell of the windows.
-        most: Of each class.
+        evidence: Ground truth of the radiographs, from masks and labels.
+        most: Largest number of radiographs of each class.
     """
     chosen: list[int] = []
     for group in (evidence.pneumonia, evidence.normal):

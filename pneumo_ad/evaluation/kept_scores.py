@@ -22,10 +22,10 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     """`patches.csv` of an evaluation of the same windows of the same radiographs by the same weights.
 
     Args:
-        folder: Where it would lie.
-        run: Opened.
-        scoring: Of the run.
-        rows: (I,) of the store.
+        folder: Folder in which such an evaluation would lie.
+        run: Run, opened.
+        scoring: How the run scores windows.
+        rows: (I,) row numbers in the store.
 
     Returns:
         A row per window that is kept, radiograph by radiograph as in `rows`; None where there is no such evaluation.

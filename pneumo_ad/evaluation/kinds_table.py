@@ -50,9 +50,9 @@ def kinds_table(
     half is background, *body* the rest of those.
 
     Args:
-        values: (I, N), for example SAD.
-        evidence: Of the same windows.
-        background_share: (I, N).
+        values: (I, N) value of each window, for example SAD.
+        evidence: Ground truth of the same windows.
+        background_share: (I, N) share of each window that is background.
 
     Returns:
         A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`; where no mask
@@ -114,7 +114,7 @@ def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
 
     Args:
         table: From `kinds_table`.
-        unit: What was measured.
+        unit: Words for the title: what was measured, and its unit.
         ordered: See `order_words`.
     """
     header, rows = printed(table)
@@ -150,7 +150,7 @@ def markdown(table: pd.DataFrame, unit: str, ordered: bool = True) -> str:
 
     Args:
         table: Table 1, a row per kind.
-        unit: Unit of the score.
+        unit: Words for the title: what was measured, and its unit.
         ordered: See `order_words`.
     """
     header, rows = printed(table)

@@ -39,7 +39,7 @@ def measure_matched(scoring: Scoring, padded: Radiographs) -> tuple[dict[str, fl
     """AUROC of radiographs from which exposure, sharpness and squashing can no longer be read.
 
     Args:
-        scoring: Of the run.
+        scoring: How the run scores windows.
         padded: The radiographs to score, all of its store, fitted with `pad`. That store is one of its own, built and
             segmented here where there is none, unless `too_few` tells before that nothing can come of it.
 

@@ -50,7 +50,7 @@ class Matched:
         sigma: (I,) standard deviation of the Gaussian blur in pixels, 0 for those left as sharp as they were.
         reached: (I,) bool, false where sharpness is not the reference's: the radiographs that were duller from the
             start, and any that no blur allowed here makes dull enough.
-        reference: What they were brought to.
+        reference: Reference that they were matched to.
     """
 
     images: npt.NDArray[np.uint8]
@@ -150,7 +150,7 @@ def match_one(
     Args:
         image: (H, W) uint8.
         lung_field: (H, W) of 0 and 1.
-        reference: As of `find_reference`.
+        reference: Reference, as `find_reference` returns it.
     """
     box = _around(lung_field, int(np.ceil(4 * _MOST_SIGMA)))
     field, part = lung_field[box] == 1, image[box]

@@ -61,8 +61,8 @@ class Findings:
         """Take over metrics and omissions.
 
         Args:
-            found: What is to be taken over.
-            prefix: Put before each key.
+            found: Metrics and omissions to take over.
+            prefix: Prefix of each key.
         """
         metrics, omitted = found
         self.metrics |= {prefix + key: value for key, value in metrics.items()}
@@ -93,11 +93,11 @@ def measure_evaluation(
     """Measure an examination.
 
     Args:
-        data: Whose radiographs they are.
-        result: Scored radiographs.
+        data: Data set that holds the radiographs.
+        result: Scores and ground truth of the radiographs.
         calibration: Scores of held-out validation patients.
-        thresholds: By score, those that could be fitted.
-        false_alarm_rate: Declared, for decisions from normals alone.
+        thresholds: Thresholds that could be fitted, by name of the score.
+        false_alarm_rate: Declared false-alarm rate, for decisions from normals alone.
         seen_before: Whether training or calibration saw these radiographs: false alarms on them would tell nothing.
     """
     findings = Findings()
@@ -134,8 +134,8 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     """`pixel/pro`, `pixel/pointing_game` (with the chance of hitting) and their `_in_lung`; `oracle/dice`.
 
     Args:
-        evidence: What masks and labels tell of the windows.
-        maps: Row number -> (H, W) anomaly map.
+        evidence: Ground truth of the radiographs, from masks and labels.
+        maps: Row of the ground truth -> (H, W) anomaly map.
     """
     rows = sorted(evidence.pixel_truth)
     truths = [evidence.pixel_truth[row] for row in rows]
@@ -175,7 +175,7 @@ def shortcuts(data: Radiographs, result: Examination, questions: Questions) -> F
     Args:
         data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
-        questions: What the truth lets be asked.
+        questions: Questions that the ground truth may answer, one for each AUROC.
     """
     evidence, store = result.evidence, data.store
     metrics: dict[str, float] = {}

@@ -37,15 +37,15 @@ def draw_evaluation(
     unit: str,
     modality: Modality | None = None,
 ) -> None:
-    """Draw them into `folder`.
+    """Draw the figures of an evaluation into `folder`.
 
     Args:
-        folder: Made where it is not there.
-        run: Whose net reconstructs the panels' patches.
-        result: Scored.
-        thresholds: Of the run's score, or None where none could be fitted.
-        unit: Of the run's score.
-        modality: Of the scores of pneumonia windows (`metrics.modality`), to be printed into Fig. 9.
+        folder: Folder to write to; made where it is not there.
+        run: Run with the net that reconstructs the panels' patches.
+        result: Scores and ground truth of the radiographs.
+        thresholds: Thresholds of the run's score, or None where none could be fitted.
+        unit: Unit of the run's score.
+        modality: Result of `metrics.modality` on the scores of pneumonia windows, to be printed into Fig. 9, or None.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data, name = run.radiographs, type(run.module.score).__name__
@@ -80,8 +80,8 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
     The numbers have a row per patch and bin of grey levels: how many pixels of the input and of the reconstruction.
 
     Args:
-        run: Whose net reconstructs.
-        result: Scored.
+        run: Run with the net that reconstructs the patches.
+        result: Scores and ground truth of the radiographs.
         origin: Key of `origins`.
 
     Raises:
@@ -131,12 +131,12 @@ def histogram(
     The numbers have a row per bar of each group, per threshold, and per figure of `modality`.
 
     Args:
-        result: Scored.
-        groups: (I, N) each.
-        thresholds: To mark, or None.
-        unit: Of the score.
-        modality: To print.
-        title: Above the figure.
+        result: Scores and ground truth of the radiographs.
+        groups: Groups of windows by name, (I, N) bool each.
+        thresholds: Thresholds to mark, or None.
+        unit: Label of the score's axis: name and unit.
+        modality: Result of `metrics.modality` to print, or None.
+        title: Title above the figure.
     """
     scores = {name: result.window["score"][chosen] for name, chosen in groups.items()}
     edges, counts = figures.binned(scores)
@@ -185,12 +185,12 @@ def frames(
     """Fig. 10: red frames round the windows of each range. The numbers have a row per window of these radiographs.
 
     Args:
-        data: Whose radiographs.
-        result: Scored.
-        places: Of the radiographs, in `result.rows`.
+        data: Data set that holds the radiographs.
+        result: Scores and ground truth of the radiographs.
+        places: Places of the radiographs in `result.rows`.
         ranges: Low (included) and high (excluded), rising.
-        name: Of the score.
-        captions: Of the ranges.
+        name: Name of the score.
+        captions: Captions of the ranges, or None.
     """
     images, opacities, names = _radiographs(data, result, places)
     grid = result.grid

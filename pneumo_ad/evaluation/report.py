@@ -43,10 +43,10 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     """What the report of a run shows.
 
     Args:
-        run: Opened.
-        evaluated: Folder of an evaluation of the same; made where there is none.
+        run: Run, opened.
+        evaluated: Folder of the run's evaluation; made where it holds none, or one of other weights or data.
         subset: Split, or None for the default of `pneumo-ad evaluate`.
-        most: Radiographs to show at most.
+        most: Largest number of radiographs to show.
     """
     data, scoring = run.radiographs, scoring_of(run)
     rows, subset, _ = chosen_rows(run, subset)
@@ -121,9 +121,9 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
     """What a reader must know: how radiographs were chosen, whether bright means opacity, what was left out and why.
 
     Args:
-        found: `metrics.json`.
-        radiographs: Those shown.
-        evaluated: How many were evaluated.
+        found: Content of `metrics.json`.
+        radiographs: Radiographs that the report shows.
+        evaluated: Number of radiographs that were evaluated.
     """
     told = []
     if len(radiographs) < evaluated:

@@ -57,10 +57,10 @@ def shown_radiographs(
 
     Args:
         scoring: Makes their maps, and their reconstructions where the net reconstructs patches.
-        data: Whose radiographs.
-        rows: (I,) of the store.
-        windows: Rows of `patches.csv` of each.
-        images: Their rows of `images.csv`, read as text.
+        data: Data set that holds the radiographs.
+        rows: (I,) row numbers in the store.
+        windows: Rows of `patches.csv` for each radiograph.
+        images: Rows of `images.csv`, one per radiograph, read as text.
     """
     shown = []
     known = data.truth.known

@@ -49,10 +49,10 @@ def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: Gro
     """Figs. 3 and 4: fifty windows, evenly spaced over the radiographs.
 
     Args:
-        data: Whose windows.
+        data: Data set that holds the radiographs.
         grid: The windows.
-        rows: Of the store.
-        evidence: Of these rows and windows.
+        rows: (I,) row numbers in the store.
+        evidence: Ground truth of these rows and windows.
         origin: Key of `origins`.
 
     Raises:

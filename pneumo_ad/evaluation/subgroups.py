@@ -25,10 +25,10 @@ class Subgroup:
     Attributes:
         column: Name of the column.
         value: The value; "not given" for blank cells, "others (n values)" for the rarer ones.
-        images: Radiographs with that value, of any label.
-        normal: Those of them labelled normal.
-        pneumonia: Those labelled pneumonia.
-        against: What its pneumonia is ranked above: `SAME` or `ALL_NORMAL`.
+        images: Number of radiographs with that value, of any label.
+        normal: Number of them labelled normal.
+        pneumonia: Number of them labelled pneumonia.
+        against: Normal radiographs that its pneumonia is compared with: `SAME` or `ALL_NORMAL`.
         metrics: Each of `METRICS` that the data allow, with `_low` and `_high`.
         omitted: The others, with the reason.
     """
@@ -54,7 +54,7 @@ def subgroups(
 
     Args:
         columns: (I, C) what is known in words of the radiographs of `evidence`, blank (or missing) where it is not.
-        evidence: Of I radiographs.
+        evidence: Ground truth of the I radiographs.
         measured: Scores of their windows and pixels.
         image_score: (I,) higher is more anomalous; NaN (no lung field) is left out.
 

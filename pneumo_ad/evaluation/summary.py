@@ -32,8 +32,8 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     """The headline metrics of one or more runs, each beside what needs no model on the same samples.
 
     Args:
-        evaluations: By name, the `metrics` of a `metrics.json`.
-        title: Above the table.
+        evaluations: Metrics of a `metrics.json`, by name of the run.
+        title: Title above the table.
     """
     caption = (
         "in brackets: 95 % interval by patient; under each AUROC the best shortcut's, whichever way round it ranks"
@@ -94,11 +94,11 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
 
 
 def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
-    """What `metrics.json` of an evaluation holds: numbers by name, and `about`.
+    """Content of an evaluation's `metrics.json`: numbers by name, and `about`.
 
     Args:
-        folder: Of the evaluation.
-        required: What `about` must hold.
+        folder: Folder of the evaluation.
+        required: Keys that `about` must hold.
 
     Raises:
         DamagedError: It cannot be read, something is missing, or a value is of another kind.

@@ -28,15 +28,15 @@ def write_tables(
     normals: npt.NDArray[np.floating],
     false_alarm_rate: float,
 ) -> None:
-    """Write both into `output`.
+    """Write `patches.csv` and `images.csv` into `output`.
 
     Args:
-        output: A folder.
-        data: Whose radiographs they are.
-        result: Scored.
-        thresholds: Of the run's score, or None where none could be fitted.
+        output: Folder to write to.
+        data: Data set that holds the radiographs.
+        result: Scores and ground truth of the radiographs.
+        thresholds: Thresholds of the run's score, or None where none could be fitted.
         normals: (n,) scores of held-out normal radiographs.
-        false_alarm_rate: Declared.
+        false_alarm_rate: Declared false-alarm rate.
     """
     kinds = thresholds.classify(result.window["score"], result.likeliest) if thresholds is not None else None
     whole_radiographs = images(data, result, kinds, () if thresholds is None else thresholds.kinds)

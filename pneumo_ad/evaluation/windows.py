@@ -41,10 +41,10 @@ def located(
     """Columns `image`, `label`, `top`, `left`, `lung_share`, `kind_true` ("" where not known) of some windows.
 
     Args:
-        data: Whose windows.
+        data: Data set that holds the radiographs.
         grid: The windows.
-        rows: (I,) of the store.
-        evidence: Of these rows and windows.
+        rows: (I,) row numbers in the store.
+        evidence: Ground truth of these rows and windows.
         places: (n, 2) place in `rows` and number of the window.
     """
     image, window = places.T
@@ -66,9 +66,9 @@ def cut(
     """(n, p + 2 halo, p + 2 halo) grey levels of some windows, as the net sees them.
 
     Args:
-        data: Whose windows.
-        grid: In which they are numbered.
-        rows: (I,) of the store.
+        data: Data set that holds the radiographs.
+        grid: Grid that numbers the windows.
+        rows: (I,) row numbers in the store.
         places: (n, 2) place in `rows` and number of the window.
         halo: Pixels of surroundings to cut with them, on every side.
     """

@@ -24,8 +24,8 @@ class Record:
         story: Its `run.json`.
         metrics: Its `metrics.json`.
         split: Its `split.csv`: image, patient, label, split.
-        source: What the data source says of its data.
-        overrides: What the export changed of the run's config.
+        source: Description of the data, from the docstring of its source.
+        overrides: Overrides of the run's config that the export was given, `key=value`.
         checkpoint: Name of the checkpoint that was exported.
     """
 
@@ -42,9 +42,9 @@ def model_card(model: ModelDescription, record: Record, headline: Mapping[str, s
     """Markdown.
 
     Args:
-        model: With its parity.
-        record: Of the run.
-        headline: Metrics to show, by key, with the words for them.
+        model: Description of the model, with its parity.
+        record: Record of the run.
+        headline: Words for the metrics to show, by key.
     """
     normals, rate = len(model.standard.normals), model.standard.false_alarm_rate
     changes = ", ".join(f"`{_without_path(one)}`" for one in record.overrides)

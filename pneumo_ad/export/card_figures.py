@@ -16,8 +16,8 @@ def measured(metrics: Metrics, headline: Mapping[str, str], changes: str) -> str
 
     Args:
         metrics: `metrics.json` of the run.
-        headline: Metrics to show, by key, with the words for them.
-        changes: What the export changed of the run, or empty.
+        headline: Words for the metrics to show, by key.
+        changes: Overrides that the export was given, as Markdown; empty where there are none.
     """
     rows = [_row(metrics, key, words) for key, words in headline.items() if key in metrics]
     if not rows:
@@ -84,7 +84,7 @@ def false_alarms_in_words(metrics: Metrics, normals: int, rate: float) -> str:
     Args:
         metrics: `metrics.json` of the run.
         normals: Number of held-out normal radiographs.
-        rate: Declared.
+        rate: Declared false-alarm rate.
     """
     declared = (
         f"Declared: at most {rate:.0%} of normal radiographs like the {normals} held-out ones are called anomalous "

@@ -51,12 +51,12 @@ class ModelDescription:
         format: `onnx` or `torch_export`.
         grid: The windows, and the size to which radiographs are fitted.
         fit: How they are fitted; `pad` gives the graph a third input.
-        view: What the net sees, `patch` or `image`.
-        standard: What scores are held against.
+        view: Input of the net: `patch`, or `image` for whole radiographs.
+        standard: Calibration that scores are judged by: held-out normals, thresholds, false-alarm rate.
         files: `model` and, where lungs are looked for, `lungs`: name of the file in the folder.
-        about: Where it comes from: run, weights, recipe.
-        notes: What a reader of its words should know, a sentence each.
-        parity: What `parity.Parity.as_dict` gives, or None before it was measured.
+        about: Origin of the model: run, weights, versions and settings.
+        notes: Remarks for readers of its predictions, a sentence each.
+        parity: Result of `parity.Parity.as_dict`, or None before it was measured.
         told_anew: Whether it was written with thresholds between three kinds that its score does not order.
     """
 

@@ -29,7 +29,7 @@ def example_text(form: str, suffix: str, fit: str, lungs: bool) -> str:
 
     Args:
         form: Format of the model.
-        suffix: Of its files.
+        suffix: Suffix of the model's files.
         fit: How radiographs are fitted.
         lungs: Whether there is a lung segmenter beside the model.
     """

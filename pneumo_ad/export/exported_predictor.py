@@ -24,7 +24,7 @@ class ExportedPredictor:
         folder: Written by `pneumo-ad export`.
 
     Attributes:
-        description: What `model.json` says.
+        description: Content of `model.json`.
         identity: Digest of `model.json`, and with it of all it names.
 
     Raises:

@@ -29,7 +29,7 @@ class Graph:
 
     Attributes:
         run: Arrays in the order of the inputs -> arrays in the order of the outputs.
-        sides: The last two sides of what each input takes.
+        sides: Last two dimensions of each input: height and width.
     """
 
     run: Callable[..., list[Floats]]
@@ -48,12 +48,12 @@ class Format:
     """How graphs are kept.
 
     Attributes:
-        name: As `format=` chooses it.
-        suffix: Of its files.
+        name: Name, as `format=` takes it.
+        suffix: Suffix of its files, for example `.onnx`.
         writes: Packages that write it, beside torch.
         opens: Packages that open it, beside torch.
-        save: (program, names of the inputs, names of the outputs, file).
-        open: File -> graph.
+        save: Writes a graph; takes program, names of the inputs, names of the outputs and file.
+        open: Opens the graph in a file.
     """
 
     name: str
@@ -68,7 +68,7 @@ def format_named(name: str, write: bool = False) -> Format:
     """A format, ready to be used.
 
     Args:
-        name: Of the format.
+        name: Name of the format.
         write: Whether graphs are written, and opened again, or opened only.
 
     Raises:

@@ -23,17 +23,17 @@ class Parity:
     """Largest differences between an exported model and the run in PyTorch, both given the run's lung fields.
 
     Attributes:
-        radiographs: How many were compared.
-        source: What they are.
-        anomaly_map: Of maps, as a share of the largest value in the run's maps.
-        window_scores: Of windows, as a share of the largest of the run's.
-        score: Of radiographs, as a share of the largest of the run's.
-        percentile: In percent. One normal that scores within the tolerance of a radiograph moves it by 100 / n, so
-            `excess` is what counts.
-        excess: How far percentiles lie outside what scores that differ by the tolerance may give, in percent.
-        lung_fields: Share of pixels at which the lung field that the exported segmenter finds is another.
-        window_kinds: Share of windows of which another kind is the likeliest; 0 where none is asked for.
-        holes: Pixels, windows and radiographs where one has a value and the other NaN.
+        radiographs: Number of radiographs compared.
+        source: Description of the radiographs, in words.
+        anomaly_map: Difference of maps, as a share of the largest value in the run's maps.
+        window_scores: Difference of window scores, as a share of the run's largest.
+        score: Difference of radiograph scores, as a share of the run's largest.
+        percentile: Difference of percentiles, in percent. One normal that scores within the tolerance of a
+            radiograph moves it by 100 / n, so `excess` is what counts.
+        excess: How far percentiles lie outside the range that scores within the tolerance may give, in percent.
+        lung_fields: Share of pixels where the exported segmenter's lung field differs from the run's.
+        window_kinds: Share of windows whose likeliest kind differs; 0 where none is asked for.
+        holes: Number of values that are NaN on one side alone.
     """
 
     radiographs: int
@@ -82,11 +82,11 @@ def check_parity(
     """Hold an exported model against what it was made of.
 
     Args:
-        reference: The run.
-        exported: Of the run.
+        reference: Predictor of the run.
+        exported: Exported model of that run.
         images: (b, H, W) grey levels, fitted.
         content: (b, H, W) of 0 and 1.
-        source: What they are, for the reader.
+        source: Description of the radiographs, in words, for example `drawn radiographs`.
 
     Raises:
         DivergedError: What the run's net gives is not finite.

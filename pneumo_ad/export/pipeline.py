@@ -34,15 +34,15 @@ class Pipeline(nn.Module):
 
     Args:
         grid: The windows.
-        view: What the net sees, `patch` or `image`.
-        net: Trained.
-        score: Of the run.
-        map_of: What maps are made of where the net sees patches.
-        aggregate: What makes one score per radiograph.
+        view: Input of the net: `patch`, or `image` for whole radiographs.
+        net: Trained net.
+        score: Score of the run.
+        map_of: Values that maps are the mean of where the net sees patches: `score` or `residual`.
+        aggregate: Aggregate that turns values within the lung field into one score per radiograph.
         relative: Quantile of a radiograph's own scores by which they are divided, or None.
-        intensity: What makes grey levels comparable.
+        intensity: Intensity normalisation that makes grey levels comparable.
         normals: (n,) scores of held-out normal radiographs, part of the graph; none makes every percentile NaN.
-        likeliest: Whether it tells the likeliest kind of each window too.
+        likeliest: Whether the graph also gives the likeliest kind of each window.
 
     Raises:
         ConfigError: An aggregate or an intensity that a graph cannot hold; names those that it can.

@@ -108,12 +108,12 @@ def write_graphs(
     """Write the graphs of a run and of its lung segmenter.
 
     Args:
-        folder: To write to.
-        form: Of the graphs.
-        run: Opened.
-        judge: Of the run.
-        scoring: How it scores.
-        config: What is told of the run's config, in plain values.
+        folder: Folder to write to.
+        form: Format of the graphs.
+        run: Run, opened.
+        judge: Predictor of the run.
+        scoring: How the run scores windows.
+        config: Part of the run's config that the export tells, in plain values.
     """
     data = run.radiographs
     pipeline = Pipeline(
@@ -179,13 +179,13 @@ def write_words(
     """Write what goes with the graphs.
 
     Args:
-        folder: To write to.
-        form: Of the graphs.
-        run: Opened.
-        model: Described, with its parity.
-        config: What is told of the run's config, in plain values.
-        metrics: Its `metrics.json`, or nothing.
-        overrides: What the export changed of the run's config.
+        folder: Folder to write to.
+        form: Format of the graphs.
+        run: Run, opened.
+        model: Description of the model, with its parity.
+        config: Part of the run's config that the export tells, in plain values.
+        metrics: Content of the run's `metrics.json`, or empty.
+        overrides: Overrides of the run's config that the export was given, `key=value`.
     """
     model.write(folder)
     write_text(folder / "example.py", example_text(form.name, form.suffix, model.fit, "lungs" in model.files))

@@ -25,10 +25,10 @@ def mean_maps(
     """(b, H, W) by name of score, NaN where no window lies; none where none are asked for.
 
     Args:
-        scores: By name, (b, N) of windows.
-        sums: By name, (b, H, W) residuals of all windows that cover a pixel, added up; for `residual`.
+        scores: Scores of windows by name, (b, N) each.
+        sums: Residuals by name, (b, H, W) each, summed over the windows that cover a pixel; for `residual`.
         grid: The windows.
-        map_of: What maps are the mean of.
+        map_of: Values that maps are the mean of: `score` or `residual`; None makes no maps.
 
     >>> found = mean_maps({"score": np.array([[1, 3]], np.float32)}, {}, PatchGrid((2, 3), 1, 2), "score")
     >>> found["score"].tolist()

@@ -127,11 +127,11 @@ class _Pass(NamedTuple):
     """Along one side: windows that begin at the same place within the windows of the poolings.
 
     Attributes:
-        numbers: (n,) of the windows, among all along this side.
-        starts: (n,) their first pixels.
-        patch: Their side.
-        halo: Pixels around them.
-        length: Of what the net is run over, halo and all.
+        numbers: (n,) number of each window, among all along this side.
+        starts: (n,) first pixel of each window.
+        patch: Side of the windows in pixels.
+        halo: Pixels of surroundings on either side.
+        length: Number of pixels that the net is run over, halo included.
     """
 
     numbers: npt.NDArray[np.int64]

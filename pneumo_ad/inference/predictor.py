@@ -76,10 +76,10 @@ class Calibration:
 
     Attributes:
         score: Name of the score.
-        unit: Of it.
+        unit: Unit of the score.
         normals: (n,) scores of held-out normal radiographs; empty where they were not at hand.
         false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
-        thresholds: Between the kinds of window, or None where they could not be fitted.
+        thresholds: Thresholds between the kinds of window, or None where they could not be fitted.
         window_range: Median and 99 % quantile of held-out normal windows.
         rule: Sets thresholds by windows of normal lung, of another site too; None where the run's rule needs more than
             those, or is not known.
@@ -140,9 +140,9 @@ class Predictor(Protocol):
     Attributes:
         grid: The windows, and the size to which radiographs are fitted.
         fit: How they are fitted.
-        standard: What scores are held against.
-        identity: Digest of all that what it says depends on.
-        notes: What a reader of its words should know, a sentence each.
+        standard: Calibration that scores are judged by: held-out normals, thresholds, false-alarm rate.
+        identity: Digest of everything that its predictions depend on.
+        notes: Remarks for readers of its predictions, a sentence each.
     """
 
     grid: PatchGrid

@@ -102,7 +102,7 @@ class Loaded:
 
     Attributes:
         grid: The windows.
-        view: What a net sees of them.
+        view: Input of the net: `patch`, or `image` for whole radiographs.
         images: (b, H, W) grey levels as nets see them.
         lung_fields: (b, H, W) of 0 and 1.
         contents: (b, H, W) of 0 and 1: what is radiograph and not padding.

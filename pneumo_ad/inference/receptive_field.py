@@ -49,7 +49,7 @@ def receptive_field(net: nn.Module, side: int) -> ReceptiveField:
 
     Args:
         net: (B, 1, H, W) in [0, 1] -> `Output`; not changed.
-        side: Of pictures that it takes, in pixels.
+        side: Side in pixels of square pictures that the net takes.
 
     Raises:
         ConfigError: It takes pictures of one size, sees all of a picture, or answers by where in the picture it is.

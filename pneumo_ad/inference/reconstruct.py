@@ -22,7 +22,7 @@ def reconstructed(
     """A radiograph put together of its windows' reconstructions; where they overlap, the mean.
 
     Args:
-        scoring: Of a net that reconstructs patches.
+        scoring: Scoring with a net that reconstructs patches.
         grid: The windows.
         picture: (H, W) uint8 grey levels.
 

@@ -39,16 +39,16 @@ class Scoring:
     """How radiographs are scored.
 
     Attributes:
-        net: Trained.
+        net: Trained net.
         score: The run's score.
-        map_of: What anomaly maps are made of.
+        map_of: Values that anomaly maps are the mean of where the net sees patches: `score` or `residual`.
         batch_size: Windows per forward pass.
         precision: dtype of autocast.
-        aggregate: What makes one score per radiograph of those within its lung field.
+        aggregate: Aggregate that turns the values within a lung field into one score per radiograph.
         relative: Quantile of a radiograph's own scores by which they are divided, or None. Exposure and build change
             SAD more between radiographs than an opacity does within one.
-        kept_windows: Of each radiograph, windows that tables, figures and patch metrics are made of at most; None for
-            all. Maps and scores of radiographs are made of all windows in any case.
+        kept_windows: Largest number of windows per radiograph for tables, figures and patch metrics; None keeps all.
+            Maps and scores of radiographs are made of all windows in any case.
         mode: `windows` or `dense`; a net that sees whole radiographs has neither.
         halo: Pixels of surroundings that the net sees around each window.
         likeliest: Whether windows are decided by the net's likeliest kind, which then comes with their scores.
@@ -102,14 +102,14 @@ class Scoring:
         """Score some radiographs, a few at a time.
 
         Args:
-            data: Whose radiographs.
-            rows: Of its images, or of `images`.
+            data: Data set that holds the radiographs.
+            rows: Row numbers in its images, or in `images`.
             progress: Caption of the progress bar; None shows none.
-            maps: Also stitch anomaly maps.
+            maps: Whether to make anomaly maps too.
             images: Other pictures of the same radiographs.
-            counted: From places in `rows` to (b, N), the windows over which `relative` is measured; default those
-                without padding.
-            alone: Take the run's score and no other.
+            counted: Takes a slice of places in `rows` and returns (b, N) bool: the windows over which `relative` is
+                measured. None takes those without padding.
+            alone: Whether to take the run's score and no other.
         """
         images = data.images if images is None else images
         parts = self._patches if data.view == "patch" else self._whole
@@ -184,9 +184,9 @@ class Scoring:
         """(b,) one score per radiograph, NaN where it has no lung.
 
         Args:
-            part: Scored, with maps where `aggregate.of` is pixels.
-            name: Of the score.
-            lung_share: (b, N) of its windows.
+            part: Scored radiographs, with maps where `aggregate.of` is pixels.
+            name: Name of the score.
+            lung_share: (b, N) share of each window inside the lung field.
             lung_fields: (b, H, W) of 0 and 1.
         """
         if self.aggregate.of == "patches":

@@ -75,8 +75,8 @@ def check_tells_kinds(net: nn.Module, view: str, image_size: Sequence[int]) -> N
     """See that a net tells the kinds apart, before anything is decoded.
 
     Args:
-        net: To be asked, in evaluation mode.
-        view: What it sees, `patch` or `image`.
+        net: Net to check, in evaluation mode.
+        view: Input of the net: `patch`, or `image` for whole radiographs.
         image_size: Height and width of radiographs.
 
     Raises:

@@ -24,10 +24,10 @@ def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) 
     """Hand a figure to some loggers.
 
     Args:
-        loggers: Those of `picture_loggers`.
-        name: Its name.
-        figure: Stays open.
-        step: Of the training.
+        loggers: Loggers from `picture_loggers`.
+        name: Name of the figure.
+        figure: Figure to hand over; it stays open.
+        step: Step of the training.
     """
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -44,15 +44,15 @@ def log_histogram(
     moments: tuple[float, float, float, float],
     step: int,
 ) -> None:
-    """Hand a histogram to each of `picture_loggers`; only its filled bins.
+    """Hand a histogram to some loggers, cut to its filled bins and the one before them.
 
     Args:
-        loggers: Those that take it.
-        name: Its name.
-        counts: (N,) values between two edges; some above 0.
-        edges: (N + 1,), rising.
+        loggers: Loggers from `picture_loggers`.
+        name: Name of the histogram.
+        counts: (N,) number of values in each bin; some above 0.
+        edges: (N + 1,) edges of the bins, rising.
         moments: Least and largest value, sum, sum of squares: of the values themselves, not of the bins.
-        step: Of the training.
+        step: Step of the training.
     """
     filled = np.flatnonzero(counts)
     # An empty bin below the first: TensorBoard knows right edges only, and would draw that bar from the least value.

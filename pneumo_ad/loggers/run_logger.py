@@ -83,21 +83,21 @@ class RunLogger(Logger):
         """Keep a picture.
 
         Args:
-            name: Its name.
-            figure: Stays open.
-            step: Of the training.
+            name: Name of the picture.
+            figure: Figure to keep; it stays open.
+            step: Step of the training.
         """
 
     def log_histogram(
         self, name: str, counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], step: int
     ) -> None:
-        """Keep a histogram; nothing where the tracker knows none.
+        """Keep a histogram; does nothing where the tracker has no histograms.
 
         Args:
-            name: Its name.
-            counts: (N,) values between two edges.
-            edges: (N + 1,), rising.
-            step: Of the training.
+            name: Name of the histogram.
+            counts: (N,) number of values in each bin.
+            edges: (N + 1,) edges of the bins, rising.
+            step: Step of the training.
         """
 
 

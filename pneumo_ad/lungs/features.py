@@ -21,7 +21,7 @@ class SegmenterFeatures(nn.Module):
         weights: A safetensors file written by `pneumo-ad train-lungs`; default: the one that ships.
 
     Attributes:
-        channels: Of all maps together.
+        channels: Channels of all maps together.
 
     Raises:
         ConfigError: A number that is no level.

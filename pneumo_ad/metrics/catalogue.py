@@ -90,11 +90,11 @@ class Question:
     """Do these samples score above those?
 
     Attributes:
-        key: Of its AUROC, one of `LEVELS`.
-        of: Which samples the masks count.
-        positive: (n,) bool.
-        negative: (n,) bool.
-        names: Of the two, for the reason why there is no answer.
+        key: Key of its AUROC, one of `LEVELS`.
+        of: Kind of the n samples.
+        positive: (n,) bool, samples that should score higher.
+        negative: (n,) bool, samples that should score lower.
+        names: Names of positives and negatives, for the reason why there is no answer.
     """
 
     key: str
@@ -109,8 +109,8 @@ class Questions:
     """What is asked of every score of the same radiographs.
 
     Attributes:
-        each: One for each AUROC.
-        image: By kind of sample, (n,) the radiograph each belongs to.
+        each: Questions, one for each AUROC.
+        image: By kind of sample, (n,) number of the radiograph that each belongs to.
         patient: (I,) number of the patient.
     """
 
@@ -170,7 +170,7 @@ class Questions:
 
         Args:
             values: By kind of sample, (n,) scores.
-            names: From a question's key to the one it gets here; default its own.
+            names: Key of the result by key of the question; None keeps the question's own.
 
         Returns:
             Metrics, and for those left out the reason.
@@ -208,8 +208,8 @@ def pixel_values(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     """(n,) values of (H, W) maps at the known pixels, in the order of the questions about pixels.
 
     Args:
-        evidence: What masks and labels tell of the windows.
-        maps: Row number -> (H, W) anomaly map.
+        evidence: Ground truth of the radiographs, from masks and labels.
+        maps: Row of the ground truth -> (H, W) map.
     """
     rows = sorted(evidence.pixel_truth)
     parts = [maps[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
@@ -222,9 +222,9 @@ def headline(
     """Every metric that the data allow, and the reason for each that they do not.
 
     Args:
-        evidence: What is known.
-        measured: What a score says.
-        questions: About the same evidence, where they are asked of several scores.
+        evidence: Ground truth of the radiographs, from masks and labels.
+        measured: Scores of the same radiographs.
+        questions: Questions about the same ground truth, to share them between several scores; None makes them.
 
     Returns:
         `metrics` with the keys `patch/...`, `pixel/...` and `image/...`, each AUROC with `_low` and `_high`; and
@@ -269,7 +269,7 @@ def sad_medians(sad: npt.NDArray[np.floating], evidence: GroundTruth) -> tuple[d
 
     Args:
         sad: (I, N) SAD of each window in grey levels.
-        evidence: What masks and labels tell of the windows.
+        evidence: Ground truth of the windows, from masks and labels.
 
     Returns:
         `patch/sad_median_...` and, for those without a window, the reason.

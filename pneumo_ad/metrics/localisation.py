@@ -34,7 +34,7 @@ class PointingGame(NamedTuple):
         value: Share of hits.
         low: Lower end of the interval.
         high: Upper end.
-        chance: What a random pixel would hit.
+        chance: Share of hits that a random pixel would get.
     """
 
     value: float

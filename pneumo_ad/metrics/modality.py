@@ -107,7 +107,7 @@ def dip_test(values: Values, resamples: int = 500, seed: int = 0) -> DipTest:
     Args:
         values: Any shape.
         resamples: Uniform samples; p is at least 1 / (resamples + 1).
-        seed: Of the uniform samples.
+        seed: Seed of the uniform samples.
 
     Raises:
         DataError: Fewer than 30 values, all equal, or some not finite.
@@ -128,7 +128,7 @@ def mixture_bics(values: Values, most: int = 4, seed: int = 0) -> dict[int, floa
     Args:
         values: Any shape; taken as at least 1e-6.
         most: Number of components to go to.
-        seed: Of the k-means start.
+        seed: Seed of the k-means start.
 
     Returns:
         Number of components -> criterion; no more components than there are different values.

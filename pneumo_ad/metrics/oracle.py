@@ -81,7 +81,7 @@ def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1
     more values than that.
 
     Args:
-        scores: Of patches, any shape.
+        scores: Scores of patches, any shape.
         kinds: True kinds (`labels.KINDS`), the same shape; those that are none of the three are left out.
 
     Returns:

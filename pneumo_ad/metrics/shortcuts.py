@@ -165,11 +165,11 @@ def shortcut_aurocs(
     """How well each shortcut alone ranks the positives above the negatives.
 
     Args:
-        values: By name, (I,); NaN where it is not known.
+        values: Values by name of the shortcut, (I,) each; NaN where one is not known.
         positive: (I,) bool.
         negative: (I,) bool; those that are neither are left out.
         patient: (I,) whose radiograph it is.
-        classes: What positives and negatives are called in the reasons.
+        classes: Names of positives and negatives, for the reasons.
 
     Returns:
         Name -> AUROC with its 95 % interval, above 0.5 where the positives have higher values; and name -> reason for
@@ -249,8 +249,8 @@ def strongest_shortcut(metrics: Mapping[str, Any], key: str) -> Shortcut | None:
     """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks.
 
     Args:
-        metrics: Of `metrics.json`.
-        key: The AUROC's.
+        metrics: Metrics by key, as in `metrics.json`.
+        key: Key of the AUROC.
     """
     level = LEVELS.get(key, "")
     # A patch's origin is its radiograph's class: what tells that tells this.

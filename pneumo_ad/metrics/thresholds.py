@@ -67,8 +67,8 @@ class Thresholds(NamedTuple):
         """Kind of each window.
 
         Args:
-            scores: Of windows, of any shape.
-            likeliest: Of the same shape, the kind that the net finds likeliest in each window, where it tells kinds.
+            scores: Scores of windows, any shape.
+            likeliest: Kind that the net finds likeliest in each window, the same shape; None where not asked for.
         """
         return np.where(scores <= self.low, HEALTHY, np.where(scores <= self.high, OPACITY, OUTSIDE)).astype(np.int8)
 
@@ -132,8 +132,8 @@ class Threshold(Protocol):
         """Scores of any shape -> thresholds.
 
         Args:
-            normal_lung: Of windows of normal lung.
-            pneumonia: Of windows of pneumonia radiographs.
+            normal_lung: Scores of windows of normal lung.
+            pneumonia: Scores of windows of pneumonia radiographs.
         """
 
 
@@ -208,7 +208,7 @@ class MultiOtsu:
     The logarithm is cut, because scores are positive with a long right tail, which would get a class of its own.
 
     Args:
-        bins: Of the histogram.
+        bins: Number of bins of the histogram.
 
     >>> low, high = MultiOtsu().fit(np.ones(1), np.repeat([1.0, 10.0, 100.0], 50) * np.linspace(0.9, 1.1, 150))
     >>> 0.96 < low < 9.7 and 10.3 < high < 103
@@ -248,7 +248,7 @@ class GaussianMixture:
     """Three Gaussians on the logarithm of the scores of pneumonia patches, cut where the likelier one changes.
 
     Args:
-        seed: Of the k-means start.
+        seed: Seed of the k-means start.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -376,8 +376,8 @@ class RuleOfNormals(NamedTuple):
 
     Attributes:
         name: `Conformal` or `NormalQuantiles`.
-        low: Of the rule.
-        high: Of the rule.
+        low: Parameter `low` of that rule.
+        high: Parameter `high` of that rule.
         three: See `fit_kinds`.
 
     >>> RuleOfNormals.of(NormalQuantiles(0.5, 0.9), three=False)(np.arange(11.0)).finite
@@ -391,10 +391,10 @@ class RuleOfNormals(NamedTuple):
 
     @classmethod
     def of(cls, rule: Threshold, three: bool) -> RuleOfNormals | None:
-        """Of a rule.
+        """The rule of normals that stands for a threshold rule.
 
         Args:
-            rule: Any.
+            rule: Any threshold rule.
             three: See `fit_kinds`.
 
         Returns:

@@ -35,7 +35,7 @@ class PatchAutoencoder(NetModule):
         loss: (target, `Output`) -> scalar.
         optimizer: Parameters -> optimizer, for example `functools.partial(torch.optim.Adam, lr=1e-3)`.
         score: Turns input and output into residual map and score; default `SAD()`.
-        corruption: Of the training input; default none.
+        corruption: Corruption of the input in training and in `val/loss`; default none.
         halo: Pixels of surroundings on every side of a patch, which the net sees and loss and scores leave out.
         seed: Fixes the corruption, and the noise a net draws, of each (epoch, batch).
     """

@@ -13,13 +13,13 @@ from pneumo_ad.scores import Judgement, Score
 
 
 class FeatureDetector(NetModule):
-    """Shows a `FeatureGaussian` every normal radiograph once; nothing descends a gradient.
+    """Shows a `FeatureGaussian` every normal radiograph once; there is no gradient descent.
 
     Needs whole radiographs (`PatchDataModule(view="image")`). Logs `val/loss`: mean distance of normal lung.
 
     Args:
-        net: What counts.
-        score: Default `Judgement()`.
+        net: Net to train, a `FeatureGaussian`.
+        score: Turns input and output into a map and a score; default `Judgement()`.
 
     Raises:
         ConfigError: Another kind of net.

@@ -81,9 +81,9 @@ def draw_opacities(
     Args:
         x: (B, 1, H, W) in [0, 1].
         lung: (B, 1, H, W) float of 0 and 1.
-        corruption: Draws one.
-        layers: At most so many.
-        generator: Of the randomness.
+        corruption: Draws one opacity, or none, per radiograph and layer.
+        layers: Number of layers, and so the largest number of opacities in a radiograph.
+        generator: Random generator on the device of `x`.
 
     Returns:
         The radiographs with opacities, and (B, 1, H, W) how far each pixel went to tissue, in [0, 1), 0 outside lungs.

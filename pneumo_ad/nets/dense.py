@@ -15,14 +15,14 @@ class DenseEncoder(nn.Module):
 
     Args:
         patch: Side of the patches in pixels, divisible by 2 ** depth.
-        size: Of the vector.
+        size: Length of the vector.
         width: See `Encoder`.
         depth: See `Encoder`.
         convs: See `Encoder`.
         norm: See `Encoder`.
 
     Raises:
-        ConfigError: See `Encoder`; a size below 1; a patch that cannot be halved so often; on another patch size.
+        ConfigError: See `Encoder`; a size below 1; a patch that cannot be halved `depth` times; input of another size.
     """
 
     def __init__(self, patch: int, size: int, width: int, depth: int, convs: int, norm: Norm) -> None:

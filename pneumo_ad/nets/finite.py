@@ -28,7 +28,7 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
     """Whether no tensor holds NaN or infinity; the device is waited for once.
 
     Args:
-        tensors: Of any shapes, on one device.
+        tensors: One or more tensors of any shapes, on one device.
     """
     return bool(torch.stack([one.isfinite().all() for one in tensors]).all())
 

@@ -21,7 +21,7 @@ class LiteFeatures(nn.Module):
             thirty-second.
 
     Attributes:
-        channels: Of all maps together.
+        channels: Channels of all maps together.
 
     Raises:
         ConfigError: A number that is no block, or the packages of the extra `features` are missing.

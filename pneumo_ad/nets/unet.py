@@ -21,9 +21,9 @@ class ConvBlock(nn.Sequential):
     """`convs` 3 x 3 convolutions with zero padding, each followed by an optional norm and ReLU: size is kept.
 
     Args:
-        in_channels: Of the input.
-        out_channels: Of each convolution.
-        convs: How many there are.
+        in_channels: Channels of the input.
+        out_channels: Output channels of each convolution.
+        convs: Number of convolutions.
         norm: `none` or `batch`.
     """
 
@@ -42,14 +42,14 @@ class UpBlock(ConvBlock):
     """A block whose first convolution sees an upsampled input and, beside it, a skip connection.
 
     Args:
-        in_channels: Of both together.
+        in_channels: Channels of the upsampled input and the skip connection together.
         out_channels: See `ConvBlock`.
         convs: See `ConvBlock`.
         norm: See `ConvBlock`.
 
     Attributes:
-        fused: Whether `upconv` takes the first three steps at once. Other devices than the CPU never do: transposed
-            convolutions on CUDA need not give the same sums twice.
+        fused: Whether `upconv` does upsampling, concatenation and first convolution in one step on the CPU. Other
+            devices always do them one by one: transposed convolutions on CUDA need not give the same sums twice.
     """
 
     fused: bool = True
@@ -58,8 +58,8 @@ class UpBlock(ConvBlock):
         """(B, C, H, W) -> (B, out_channels, 2H, 2W).
 
         Args:
-            x: To be upsampled.
-            kept: Of the skip connection, (B, D, 2H, 2W).
+            x: Input to upsample.
+            kept: Map of the skip connection, (B, D, 2H, 2W); None without one.
         """
         first, *rest = self
         assert isinstance(first, nn.Conv2d)
@@ -84,8 +84,8 @@ class UNet(nn.Module):
         convs: Convolutions per level.
         skips: Whether each decoder level sees the encoder level of its size.
         norm: `none` (the paper's net) or `batch`.
-        channels: Of the input, and of the output unless `classes` says otherwise.
-        classes: Channels of the output.
+        channels: Channels of the input, and of the output unless `classes` says otherwise.
+        classes: Channels of the output; default `channels`.
 
     Raises:
         ConfigError: A number below 1 or an unknown norm.

@@ -45,11 +45,11 @@ def upconv(x: Tensor, kept: Tensor | None, weight: Tensor, bias: Tensor | None) 
 def transposed(weight: Tensor) -> Tensor:
     """(O, C, 3, 3) weights behind an upsampling -> (C, O, 4, 4) of a transposed convolution at stride 2, padding 1.
 
-    The rows of the output that a row of the input reaches see it, from the first to the last, through the third weight,
-    the third and second, the second and first, and the first; columns likewise.
+    A row of the input reaches four rows of the output. From the first of these to the last, its weights are the third,
+    the third plus the second, the second plus the first, and the first; columns likewise.
 
     Args:
-        weight: Of the convolution that follows the upsampling.
+        weight: Weights of the convolution that follows the upsampling, (O, C, 3, 3).
     """
     for axis in (2, 3):
         first, second, third = weight.unbind(axis)

@@ -14,8 +14,8 @@ class Boxes(NamedTuple):
     Attributes:
         tops: (R,) int64 first rows, rising.
         lefts: (C,) int64 first columns, rising.
-        height: Of each, in pixels.
-        width: Of each.
+        height: Height of each rectangle in pixels.
+        width: Width of each rectangle in pixels.
     """
 
     tops: Tensor

@@ -18,7 +18,7 @@ def mirrored(places: Places, length: int) -> Places:
 
     Args:
         places: Whole numbers of any shape, of numpy or torch.
-        length: Of the side in pixels.
+        length: Length of the side in pixels.
 
     >>> mirrored(np.arange(-2, 6), 4).tolist()
     [2, 1, 0, 1, 2, 3, 2, 1]

@@ -29,8 +29,8 @@ class WindowGroup:
     """Windows that share a row of the histogram.
 
     Attributes:
-        name: In words.
-        colour: Of its bars.
+        name: Name in words.
+        colour: Colour of its bars.
     """
 
     name: str
@@ -97,10 +97,10 @@ def linked_histogram(
     up whole bars or none.
 
     Args:
-        page: Whose windows.
+        page: Page with the windows to count.
         groups: See `grouped`.
         of: See `grouped`.
-        edges: Of the bars.
+        edges: Edges of the bars, as `score_edges` returns them.
     """
     scores = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
     group = np.concatenate([*of, np.zeros(0, dtype=np.uint8)])

@@ -28,7 +28,7 @@ class Windows:
     Attributes:
         top: (N,) first row.
         left: (N,) first column.
-        side: Of each window.
+        side: Side of each window in pixels.
         scores: (N,) float, higher is more anomalous.
         kind_true: (N,) index into `labels.KINDS`, or None where nothing is known; `UNKNOWN` where one is not.
         kind_predicted: (N,) the same, or None where no threshold tells.
@@ -54,15 +54,15 @@ class Radiograph:
     Attributes:
         name: As a reader knows it: a file name; any characters.
         picture: (H, W) uint8 grey levels, as the net saw them.
-        windows: Scored; N may be 0.
+        windows: Scored windows; N may be 0.
         label: `normal`, `pneumonia` or `other`; "" where nobody says.
-        score: Of the radiograph, None where it has none (no lung field).
-        p_value: Among held-out normals, or None.
+        score: Score of the radiograph, None where it has none (no lung field).
+        p_value: Conformal p-value among held-out normals, or None.
         anomalous: The decision at the declared false-alarm rate, or None.
         layers: By name, (H, W) each. What they hold decides how they are shown: uint8 are grey levels, bool are
             masks (outlined), floats are maps (coloured on one scale for all radiographs; NaN stays empty).
         aspect: Width over height of the file, at which the picture is shown; None shows its own pixels square.
-        remarks: What else a reader should know of it, warnings first.
+        remarks: Further remarks for the reader, warnings first.
     """
 
     name: str
@@ -88,12 +88,12 @@ class Headline:
     """A row of the headline table.
 
     Attributes:
-        metric: In words; two leading spaces where it refines the row above.
-        value: Of the score.
+        metric: Metric in words; two leading spaces where it refines the row above.
+        value: Value of the metric.
         low: Lower end of its 95 % interval, or None.
         high: Upper end.
         shortcut: AUROC of the best score that needs no model, on the same samples, or None.
-        shortcut_name: In words.
+        shortcut_name: Name of that score in words.
     """
 
     metric: str
@@ -109,18 +109,18 @@ class Page:
     """A report.
 
     Attributes:
-        title: One line.
-        subtitle: What was examined with what, a line or two.
-        score_name: `SAD`.
-        unit: Of the score: `grey levels per pixel`.
-        radiographs: To show, in any order.
-        thresholds: That part the kinds of window, or None.
-        normals: How many held-out normals p-values rest on, or None where nobody noted it.
+        title: Title in one line.
+        subtitle: One or two lines that say what was examined, and with what.
+        score_name: Name of the score, for example `SAD`.
+        unit: Unit of the score, for example `grey levels per pixel`.
+        radiographs: Radiographs to show, in any order.
+        thresholds: Thresholds between the kinds of window, or None.
+        normals: Number of held-out normals that p-values rest on, or None where it was not recorded.
         headline: Rows of the table of metrics; none leaves the table out.
         map_units: By name of layer, the unit of a map; that of the score where not named.
         map_scales: By name of layer, the values of a map at both ends of its colours; where not named, the lungs that
             are shown tell.
-        notes: What was left out and why, what is known to be missing: a sentence each.
+        notes: Sentences for the reader: what was left out and why, what is known to be missing.
         config: The run's config, as text.
     """
 

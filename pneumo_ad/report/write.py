@@ -33,8 +33,8 @@ def write_report(page: Page, file: Path) -> Path:
     """Write a report, whole or not at all.
 
     Args:
-        page: What it shows.
-        file: To write; its folder exists.
+        page: Content of the report.
+        file: HTML file to write; its folder exists.
 
     Returns:
         `file`.

@@ -18,7 +18,7 @@ class Aggregate(ABC):
     """Turns what lies within the lung field into one score; higher is more anomalous, as the scores are.
 
     Args:
-        of: What the caller is to hand over: the scores of `patches`, or the `pixels` of the anomaly map.
+        of: Values that the caller hands over: the scores of `patches`, or the `pixels` of the anomaly map.
 
     Raises:
         ConfigError: Neither of the two.

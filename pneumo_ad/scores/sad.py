@@ -88,8 +88,8 @@ def deviation(x: Tensor, windows: Boxes) -> Tensor:
     """(B, 1, h, w) pictures -> (B, R, C) float64 standard deviation within each window.
 
     Args:
-        x: Pictures.
-        windows: Of each.
+        x: (B, 1, h, w) pictures.
+        windows: Windows of each picture.
     """
     x = x[:, 0].double()
     mean = windows.sums(x) / windows.area

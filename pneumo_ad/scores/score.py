@@ -16,9 +16,9 @@ class Term(NamedTuple):
     """What is added to the residual of every window: `picture` at the pixel, times the window's own `weight`.
 
     Attributes:
-        picture: (B, h, w) of whole pictures.
+        picture: (B, h, w) values at the pixels of whole pictures.
         boxes: The windows, or the part of each that this is added to.
-        weight: (B, R, C) of each window; None is 1.
+        weight: (B, R, C) weight of each window; None is 1.
     """
 
     picture: Tensor
@@ -42,11 +42,11 @@ class Score(ABC):
     """Turns an input and its reconstruction into a residual map and one number per patch; higher is more anomalous.
 
     Attributes:
-        unit: Of both.
+        unit: Unit of the number per patch, for example `grey levels per pixel`.
         orders_outside: Whether what lies outside the lung scores above an opacity, as an opacity does above healthy
             lung: the assumption by which two thresholds part three kinds of patch (the paper's Table 1). Where a score
             says no, one threshold tells opacity from the rest.
-        highest: The most it can be: 1 of a chance; infinite where nothing bounds it.
+        highest: Upper bound of the score: 1 for a probability; infinite where nothing bounds it.
     """
 
     unit: str
@@ -68,8 +68,8 @@ class Score(ABC):
 
         Args:
             x: (B, 1, h, w) in [0, 1].
-            output: Of the same pictures.
-            windows: Of each picture.
+            output: Output of the net for the same pictures.
+            windows: Windows of each picture.
         """
         return [Term(self.residual_map(x, output)[:, 0], windows)]
 
@@ -77,7 +77,7 @@ class Score(ABC):
         """(B, R, C) float64 `score` of every window.
 
         Args:
-            terms: What `terms` returned.
-            windows: Of each picture.
+            terms: Result of `terms`.
+            windows: Windows of each picture.
         """
         return sum((term.sums() for term in terms[1:]), terms[0].sums()) / windows.area

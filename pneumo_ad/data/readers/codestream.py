@@ -18,10 +18,10 @@ class Picture(NamedTuple):
     """What a code stream's header tells.
 
     Attributes:
-        height: In pixels.
-        width: In pixels.
-        bits: Of a sample.
-        samples: Of a pixel: 1 is grey.
+        height: Height in pixels.
+        width: Width in pixels.
+        bits: Bits of a sample.
+        samples: Samples of a pixel; 1 is grey.
     """
 
     height: int

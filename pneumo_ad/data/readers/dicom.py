@@ -104,9 +104,9 @@ def parse(path: str | Path, pixel_bytes: int = 0, specific_tags: list[str] | Non
 
     Args:
         path: The file; without the preamble that DICOM asks for it must have one of `DICOM_SUFFIXES`.
-        pixel_bytes: What its header announces, uncompressed: a deflated file is inflated to that and
-            `MOST_BESIDE_PIXELS`; 0 stops before the pixels.
-        specific_tags: The only ones that are wanted.
+        pixel_bytes: Size of the uncompressed pixels in bytes, as the header announces it; a deflated file is inflated
+            to at most that size plus `MOST_BESIDE_PIXELS`. 0 stops before the pixels.
+        specific_tags: Tags to read; None reads all.
 
     Raises:
         DataError: It cannot be parsed, or inflates to more.

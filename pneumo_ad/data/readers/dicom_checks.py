@@ -23,11 +23,11 @@ DECOMPRESS = (
 
 
 def check_kind(path: str | Path, header: Dataset) -> None:
-    """A grey picture of one frame, and a radiograph.
+    """Check that a file is a radiograph, and a grey picture of one frame.
 
     Args:
-        path: Of the file, for the message.
-        header: Without the pixels.
+        path: File to name in the message.
+        header: Header of the file, without the pixels.
     """
     modality = str(header.get("Modality") or "").strip().upper()
     if header.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in header:
@@ -53,11 +53,11 @@ def check_kind(path: str | Path, header: Dataset) -> None:
 
 
 def check_header(path: str | Path, header: Dataset) -> None:
-    """Sides and bits that can be, and no more pixels than are read.
+    """Check that sides and bits are possible, and the pixels no more than are read.
 
     Args:
-        path: Of the file, for the message.
-        header: Without the pixels.
+        path: File to name in the message.
+        header: Header of the file, without the pixels.
     """
     rows, columns, allocated = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
     stored, signed = int(header.BitsStored), int(header.PixelRepresentation)
@@ -78,11 +78,11 @@ def check_header(path: str | Path, header: Dataset) -> None:
 
 
 def check_length(path: str | Path, dataset: Dataset) -> None:
-    """Uncompressed pixels fill what the header announces; behind them come zeros, if anything, less than a row.
+    """Check that uncompressed pixels fill what the header announces; at most zeros follow, fewer than a row.
 
     Args:
-        path: Of the file, for the message.
-        dataset: With its pixels.
+        path: File to name in the message.
+        dataset: Data set of the file, with its pixels.
     """
     row = dataset.Columns * dataset.BitsAllocated
     expected, there = -(-dataset.Rows * row // 8), len(dataset.PixelData)
@@ -94,12 +94,12 @@ def check_length(path: str | Path, dataset: Dataset) -> None:
 
 
 def check_stream(path: str | Path, dataset: Dataset, syntax: UID) -> None:
-    """Compressed pixels are of the size that the header announces.
+    """Check that compressed pixels have the size that the header announces.
 
     Args:
-        path: Of the file, for the message.
-        dataset: With its pixels.
-        syntax: How they are compressed.
+        path: File to name in the message.
+        dataset: Data set of the file, with its pixels.
+        syntax: Transfer syntax, which tells how they are compressed.
     """
     rows, columns, allocated = dataset.Rows, dataset.Columns, dataset.BitsAllocated
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))

@@ -17,9 +17,9 @@ def check_size(path: str | Path, height: int, width: int) -> None:
     """Refuse a picture of more than `MOST_PIXELS`.
 
     Args:
-        path: Of its file, for the message.
-        height: In pixels.
-        width: In pixels.
+        path: File to name in the message.
+        height: Height in pixels.
+        width: Width in pixels.
 
     Raises:
         DataError: It is larger; names the file and its size.

@@ -16,8 +16,8 @@ def ignore_warnings(category: type[Warning] = Warning, module: str = "") -> None
     file: a filter that is there is left as it is.
 
     Args:
-        category: Of the warnings.
-        module: Beginning of the name of the module that warns, a regular expression; default any.
+        category: Category of the warnings.
+        module: Regular expression that the beginning of the warning module's name must match; default: any module.
     """
     with _LOCK:
         if ("ignore", None, category, re.compile(module) if module else None, 0) not in warnings.filters:

@@ -33,9 +33,9 @@ class TiffPage:
     """A page of a file.
 
     Attributes:
-        number: In the chain of pages, from 0; -1 beside it (SubIFDs).
-        order: Of bytes: "<" little-endian, ">" big-endian.
-        tags: What it says of itself.
+        number: Number in the chain of pages, from 0; -1 for a page outside the chain (SubIFDs).
+        order: Byte order: "<" little-endian, ">" big-endian.
+        tags: Tags of the page.
         description: ImageDescription, its first 4 kB.
     """
 
@@ -159,14 +159,15 @@ class _Reader:
 
 
 def as_meant(pixels: npt.NDArray[Any], page: TiffPage) -> npt.NDArray[Any]:
-    """Grey pixels of a page as Pillow gives them, as the file has them, black the lowest.
+    """Turn a page's grey pixels from what Pillow gives into what the file means; black is the lowest value.
 
-    Where white is zero (WhiteIsZero) they are turned round: whole numbers in their range, floating point from 1, or
-    from the highest where that is above 1. Pillow has done so up to 8 bits.
+    Where white is zero (WhiteIsZero) the pixels are inverted: integers are subtracted from the highest value of their
+    type, floating-point numbers from 1, or from their own maximum where that is above 1. Up to 8 bits, Pillow has
+    inverted them already.
 
     Args:
-        pixels: (H, W).
-        page: Whose they are.
+        pixels: (H, W), from Pillow.
+        page: Page that the pixels belong to.
 
     Returns:
         (H, W): uint8, int8, int16, uint16, int32, uint32 or float32.

@@ -89,11 +89,11 @@ class Tags(dict[str, tuple[int, ...]]):
 
 
 def check_tags(path: str | Path, tags: Tags) -> None:
-    """Each value is read, and all of them together.
+    """Check that each tag's value can be read, and the combination of all of them.
 
     Args:
-        path: For the messages.
-        tags: Of the page.
+        path: File to name in the messages.
+        tags: Tags of the page.
     """
 
     def refuse(what: str, expected: str) -> DataError:
@@ -135,12 +135,12 @@ def check_tags(path: str | Path, tags: Tags) -> None:
 
 
 def check_segments(path: str | Path, tags: Tags, size: int) -> None:
-    """As many strips or tiles as make the picture, each within the file; uncompressed ones as long as they must be.
+    """Check that strips or tiles make up the picture, each within the file, and that uncompressed ones are long enough.
 
     Args:
-        path: For the messages.
-        tags: Of the page, checked by `check_tags`.
-        size: Of the file, in bytes.
+        path: File to name in the messages.
+        tags: Tags of the page, checked by `check_tags`.
+        size: Size of the file in bytes.
     """
     height, width, samples = (tags.first(name) for name in ("ImageLength", "ImageWidth", "SamplesPerPixel"))
     kind = "Tile" if "TileOffsets" in tags else "Strip"

@@ -29,7 +29,7 @@ def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, 
     Args:
         csv: The file.
         files: Columns `image` and `path`: every image of the folder.
-        folder: What the csv's names may be paths below of.
+        folder: Folder of the images; the csv may name an image by its path below this folder.
 
     Returns:
         By image, its boxes as the table holds them: JSON, sorted, each once; `"[]"` where it is known to hold none.

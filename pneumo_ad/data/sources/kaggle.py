@@ -19,10 +19,10 @@ class Offer:
     """A data set on Kaggle.
 
     Attributes:
-        handle: Its name there.
-        competition: Whether it belongs to one, whose rules must be accepted first.
-        holds: What its top folder holds.
-        about: Whose it is, for the reader.
+        handle: Name of the data set on Kaggle.
+        competition: Whether it belongs to a competition, whose rules must be accepted first.
+        holds: Paths that its top folder must hold.
+        about: Authors, terms of use and size, for the reader.
     """
 
     handle: str
@@ -134,14 +134,14 @@ def _explained(offer: Offer, output: Path | None) -> Iterator[None]:
 
 
 def find_root(folder: Path, offer: Offer) -> Path:
-    """The topmost folder that holds what the set consists of: archives are packed with levels above and twice over.
+    """The topmost folder that holds the data set: archives may have further levels above it, or hold it twice.
 
     Args:
-        folder: Where the archive was unpacked.
-        offer: What it should hold.
+        folder: Folder in which the archive was unpacked.
+        offer: Data set whose paths (`Offer.holds`) must be there.
 
     Raises:
-        DataError: None does; says what is there.
+        DataError: No folder holds them; says what is there.
     """
     folders = sorted((entry for entry in folder.rglob("*") if entry.is_dir()), key=lambda entry: len(entry.parts))
     for candidate in (folder, *folders):

@@ -133,8 +133,8 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
     Args:
         names: As a csv has them, by row (`read_listing`).
         files: Columns `image` and `path`, one row per file of the folder.
-        folder: What paths are relative to.
-        csv: For the messages.
+        folder: Folder that paths are relative to.
+        csv: Csv file to name in the messages.
 
     Raises:
         DataError: Names of no image (how many, the first few and the nearest name there is), or of more than one.

@@ -15,11 +15,11 @@ def several(sources: Mapping[str, pd.DataFrame], labels: Sequence[str] | None = 
 
     Args:
         sources: Name -> table of a source.
-        labels: Those of the radiographs that are kept; None keeps all.
+        labels: Labels of the radiographs that are kept; None keeps all.
 
     Returns:
-        A table (`check_table`) with their names in the column `source`, and before the name of each radiograph and of
-        each patient: `<source>/<name>`.
+        A table (`check_table`) with the source's name in the column `source`, and in front of the name of each
+        radiograph and patient: `<source>/<name>`.
 
     Raises:
         ConfigError: No source.

@@ -63,7 +63,7 @@ def warn_of_undealt(table: pd.DataFrame) -> None:
     """Warn once, with count and names, of radiographs that came after a run had dealt its splits.
 
     Args:
-        table: Of an open store, with the splits of a run.
+        table: Table of an open store, with the splits of a run.
     """
     left = table.loc[table["split"] == UNDEALT, "image"]
     if len(left):
@@ -111,14 +111,14 @@ def map_labels(
 ) -> pd.Series:
     """Bring a source's words to normal, pneumonia or other.
 
-    A word is one of ours in any case, or `mapping` says what it means; numbers are compared by value (0, 0.0 and "0"
-    are one). A further word, such as a diagnosis, becomes other and is counted in a warning.
+    A word is one of ours in upper or lower case, or `mapping` says what it means; numbers are compared by value (0, 0.0
+    and "0" are one). A further word, such as a diagnosis, becomes other and is counted in a warning.
 
     Args:
         labels: Words; "" where there is none.
         mapping: From a source's word (any case) to one of ours; None takes the words as they are.
         default: The word for a blank cell; None where there should be none.
-        source: Whose words they are, for messages.
+        source: Name of the source or file that the words come from, for messages.
 
     Raises:
         ConfigError: The mapping leads to a word that is not ours, or leads one word to two; or a default that does.

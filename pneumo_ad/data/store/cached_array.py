@@ -35,7 +35,7 @@ def cached_array(
         store: The store it belongs to.
         name: File name without suffix; must tell apart whatever changes the result.
         compute: Gives the array's rows, all at once as an array or one by one, so that memory does not grow with them.
-        shape: Of a row; default: that of an image.
+        shape: Height and width of a row; default: those of the store's images.
 
     Returns:
         The array, memory-mapped.

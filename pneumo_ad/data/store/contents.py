@@ -75,8 +75,8 @@ def changed_files(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, list[str
     """Radiographs in both tables whose files hold something else now, with the kinds of those files.
 
     Args:
-        before: Sizes and digests of then.
-        now: Those of today.
+        before: Table of sizes and digests at an earlier time.
+        now: Table of today's sizes and digests.
 
     >>> one = as_table([{"image": "a", "kind": "image", "bytes": 1, "sha256": "x"}])
     >>> changed_files(one, one), changed_files(one, one.assign(sha256="y"))

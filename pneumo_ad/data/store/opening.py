@@ -32,7 +32,7 @@ def open_store(
         table: A checked table (`check_table`).
         image_size: Height and width in pixels.
         fit: See `place`.
-        on_error: What to do with a file that cannot be read: `raise`, or `skip` it by name with its reason.
+        on_error: Treatment of a file that cannot be read: `raise` an error, or `skip` it and keep its name and reason.
         cache: Folder of stores; default `cache_dir() / "stores"`.
 
     Raises:

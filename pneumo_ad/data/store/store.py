@@ -96,8 +96,9 @@ def store_key(
         table: One row per radiograph (`check_table`).
         image_size: (height, width) of fitted radiographs in pixels.
         fit: `squash` or `pad`.
-        version: Of the store's format.
-        named: What of a file's path goes in: two folders of the same relative path are not one.
+        version: Version of the store's format.
+        named: From a path of the table to the form that enters the digest; default: the absolute path, so that two
+            folders with the same relative path get different keys.
     """
     digest = hashlib.sha256(json.dumps([version, list(image_size), fit]).encode())
     table = (table if "boxes" in table.columns else table.assign(boxes="")).sort_values("image")
@@ -140,7 +141,7 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     """Open a store that is there.
 
     Args:
-        folder: Of the store (`store_folder`).
+        folder: Folder of the store (`store_folder`).
         table: The table that it was built of; labels and splits are taken from it.
         on_error: See `open_store`.
 
@@ -175,7 +176,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     """What `store.json` tells of a store.
 
     Args:
-        folder: Of the store.
+        folder: Folder of the store.
 
     Raises:
         DamagedError: It cannot be read, or something is missing in it.
@@ -194,7 +195,7 @@ def remove_store(folder: Path) -> None:
     """Delete a store, whose lock the caller holds; whoever has it open keeps reading it until they close it (on POSIX).
 
     Args:
-        folder: Of the store; may be absent.
+        folder: Folder of the store; may be absent.
     """
     gone = folder.with_suffix(".partial")
     if folder.is_symlink() or folder.is_file():
@@ -206,10 +207,10 @@ def remove_store(folder: Path) -> None:
 
 
 def mark_used(folder: Path) -> None:
-    """`pneumo-ad store` shows when a store was last used; one of somebody else's, or on a disk for reading, does not.
+    """Set the time of a store's last use, which `pneumo-ad store` shows; where it may not be set, it stays as it is.
 
     Args:
-        folder: Of the store.
+        folder: Folder of the store.
     """
     with suppress(OSError):
         os.utime(folder / "store.json")

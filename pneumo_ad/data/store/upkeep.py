@@ -27,10 +27,10 @@ class StoreInfo:
         image_size: (height, width) of fitted radiographs in pixels.
         fit: `squash` or `pad`.
         source: Folder of the files it was made of.
-        bytes: On disk.
-        used: When it was last opened.
-        damaged: What is wrong with its `store.json`, or which of its parts are there, and the other values then not
-            known; else empty.
+        bytes: Size on disk in bytes.
+        used: When it was last opened, in seconds since 1970.
+        damaged: Reason why it cannot be opened: its `store.json` is damaged, or it is only half made; `images`,
+            `image_size`, `fit` and `source` are then not known (0 or empty). Else empty.
     """
 
     folder: Path
