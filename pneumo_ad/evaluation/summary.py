@@ -32,7 +32,7 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     """The headline metrics of one or more runs, each beside what needs no model on the same samples.
 
     Args:
-        evaluations: Metrics of a `metrics.json`, by name of the run.
+        evaluations: Metrics of a `metrics.json`, by title of the column.
         title: Title above the table.
     """
     caption = (
@@ -138,6 +138,21 @@ def kept_words(scored: int, kept: int) -> str:
     return f"every {every}{ending} window each way, stride {kept}"
 
 
+def print_left_out(console: Console, omitted: dict[str, str]) -> None:
+    """Print the metrics that were left out, a line for each reason; those of brightness and of shortcuts are not told.
+
+    Args:
+        console: Where to print.
+        omitted: Reason for each key.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in omitted.items():
+        if not key.startswith(("brightness/", "shortcut/")):
+            by_reason.setdefault(reason, []).append(key)
+    for reason, keys in by_reason.items():
+        console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
+
+
 def print_evaluation(output: Path, title: str) -> None:
     """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies.
 
@@ -166,10 +181,5 @@ def print_evaluation(output: Path, title: str) -> None:
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):
             console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
-    by_reason: dict[str, list[str]] = {}
-    for key, reason in about["omitted"].items():
-        if not key.startswith(("brightness/", "shortcut/")):
-            by_reason.setdefault(reason, []).append(key)
-    for reason, keys in by_reason.items():
-        console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
+    print_left_out(console, about["omitted"])
     console.print(f"tables and figures: {output}")

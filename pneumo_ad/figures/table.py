@@ -19,7 +19,7 @@ def printed_table(
 
     Args:
         header: Titles of the columns.
-        rows: Rows of as many cells each.
+        rows: Rows, each with as many cells as the header.
         title: Title above the table.
         notes: Notes below the table.
         rules: Numbers of the rows that have a thin line above them.

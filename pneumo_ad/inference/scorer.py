@@ -103,7 +103,7 @@ class Scoring:
 
         Args:
             data: Data set that holds the radiographs.
-            rows: Row numbers in its images, or in `images`.
+            rows: Row numbers in its images, or in `images` where given.
             progress: Caption of the progress bar; None shows none.
             maps: Whether to make anomaly maps too.
             images: Other pictures of the same radiographs.

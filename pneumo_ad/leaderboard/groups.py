@@ -62,7 +62,7 @@ class Comparison:
         sweep: The folder.
         output: Where tables and figures lie.
         runs: All of them, in natural order of their folders.
-        evaluations: Folder of the evaluation by run, for runs that were measured only.
+        evaluations: Folder of the evaluation by run; only runs that were measured are in it.
         rows: A row per run: `leaderboard.csv`.
         groups: Sorted by the metric, the best first.
         sort: The metric, or None where no run has any.
