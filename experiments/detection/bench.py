@@ -47,7 +47,7 @@ def found_by(judge: Predictor, data: Radiographs, rows: npt.NDArray[np.int64]) -
 
     Args:
         judge: The detector.
-        data: Whose radiographs.
+        data: Data set that holds the radiographs.
         rows: (I,) of the store.
     """
     maps: dict[int, npt.NDArray[np.float32]] = {}
@@ -77,7 +77,7 @@ def measured(data: Radiographs, rows: npt.NDArray[np.int64], found: dict[str, An
     """All figures that a set allows.
 
     Args:
-        data: Whose radiographs.
+        data: Data set that holds the radiographs.
         rows: (I,) of the store.
         found: See `found_by`.
     """
@@ -113,9 +113,9 @@ def false_alarms_of_site(
 
     Args:
         scores: (n,) of normal radiographs.
-        few: How many of them are the standard; the rest are judged.
-        rate: Declared.
-        draws: Of the standard, at random.
+        few: Number of radiographs that are the standard; the rest are judged.
+        rate: Declared false-alarm rate.
+        draws: Number of random draws of the standard.
 
     Returns:
         (draws,) shares.

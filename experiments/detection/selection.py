@@ -123,7 +123,7 @@ def checkpoints(run: Run, files: list[Path], drawn: Drawn, lung: npt.NDArray[np.
 
     Args:
         run: Opened.
-        files: Of its checkpoints.
+        files: Files of its checkpoints.
         drawn: See `drawn_validation`.
         lung: (N, H, W) lung fields.
     """

@@ -75,10 +75,10 @@ def compare(dataset: PatchDataset, size: int, steps: int, repeats: int) -> dict[
     """Seconds that each way takes for the same batches, by name, repeat by repeat.
 
     Args:
-        dataset: What batches are cut from.
-        size: Patches in a batch.
-        steps: Batches.
-        repeats: Times that each is measured.
+        dataset: Data set that batches are cut from.
+        size: Number of patches in a batch.
+        steps: Number of batches.
+        repeats: Number of times that each way is measured.
     """
     loaders = {way.__name__: way(dataset, size, steps) for way in (ours, per_item, direct)}
     for batches in zip(*loaders.values(), strict=True):

@@ -67,8 +67,8 @@ class Device:
     """What a device reaches at best.
 
     Attributes:
-        device: Which.
-        flops: Of a large matrix product, per second, by dtype.
+        device: The device.
+        flops: Floating-point operations per second of a large matrix product, by dtype.
         bandwidth: Bytes read and written per second by a copy.
     """
 
@@ -110,12 +110,12 @@ def report(name: str, device: Device, patches: float, flops: float, nbytes: floa
     """Print a line: patches per second, shares of the device, seconds before the first.
 
     Args:
-        name: What was done.
-        device: As measured.
-        patches: Per second.
-        flops: Of a patch.
-        nbytes: That a patch's operations move in float32.
-        way: Of `WAYS`.
+        name: Description of the work.
+        device: Measured rates of the device.
+        patches: Patches per second.
+        flops: Floating-point operations per patch.
+        nbytes: Bytes that the operations of a patch move in float32.
+        way: Entry of `WAYS` by which the net ran.
         warm_up: Seconds that the first batches took.
     """
     dtype = torch.bfloat16 if "bf16" in way else torch.float32

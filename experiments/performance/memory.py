@@ -37,7 +37,7 @@ def peaks(arguments: Sequence[str]) -> tuple[float, float, float]:
     """Largest resident set and largest anonymous memory (MiB) of a command, and its seconds.
 
     Args:
-        arguments: Of `pneumo-ad`.
+        arguments: Arguments of `pneumo-ad`.
     """
     started = time.perf_counter()
     process = subprocess.Popen([*_COMMAND, *arguments], stdout=subprocess.DEVNULL)

@@ -39,7 +39,7 @@ class Row:
         target: The bound that was set, None for a row without one.
         unit: `x` for multiples, `%` for shares.
         at_most: Whether the target bounds from above.
-        note: What a reader must know, or why there is nothing.
+        note: Remark for the reader, or the reason why nothing was measured.
     """
 
     what: str

@@ -34,7 +34,7 @@ def difference_images(net: nn.Module, patches: Tensor, halo: int = 0, batch_size
         batch_size: Patches at a time; bounds the memory.
 
     Raises:
-        DivergedError: What the net gives is not finite.
+        DivergedError: The net's output is not finite.
     """
     device = next(net.parameters(), torch.empty(0)).device
     parts = []

@@ -108,13 +108,15 @@ def find_reference(
 ) -> Reference:
     """What to bring radiographs to: their mean quantile function, and a low quantile of their sharpness under it.
 
-    Args and errors as `match`.
-
     Args:
         images: (N, H, W) uint8 fitted radiographs.
         lung_fields: (N, H, W) uint8 of 0 and 1.
         rows: (I,) row numbers in the table.
         quantile: Share of radiographs that are less sharp than what all are blurred to.
+
+    Raises:
+        ConfigError: `quantile` is not in [0, 1].
+        DataError: There is no radiograph, or one without a lung field.
     """
     if not 0 <= quantile <= 1:
         raise ConfigError(f"quantile={quantile} must lie in [0, 1]")

@@ -89,7 +89,7 @@ def check_parity(
         source: Description of the radiographs, in words, for example `drawn radiographs`.
 
     Raises:
-        DivergedError: What the run's net gives is not finite.
+        DivergedError: The output of the run's net is not finite.
     """
     told = reference(images, content)
     if not told.finite.all():

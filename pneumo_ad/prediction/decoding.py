@@ -51,13 +51,13 @@ def decode(path: Path, grid: PatchGrid, fit: Fit, picture: bool) -> Decoded:
     """Read a file and fit it.
 
     Args:
-        path: Of the file.
-        grid: Gives the size to fit to.
+        path: File to read.
+        grid: Windows of the fitted image, which give its size.
         fit: See `place`.
         picture: Whether a picture to look at is wanted too.
 
     Raises:
-        DataError: It cannot be read, or is smaller than a patch: enlarged, it would show nothing but interpolation.
+        DataError: The file cannot be read, or is smaller than a patch: enlarged, it would show only interpolation.
     """
     pixels, window = read_grey(path)
     size = (pixels.shape[0], pixels.shape[1])

@@ -27,18 +27,20 @@ _OWN = ("predictions.csv", "failed.csv", "report.html", CALIBRATION, LIST, _DONE
 
 
 class OutputFolder:
-    """A folder that is written to, a part per chunk; a file is done where its size and time have not changed since.
+    """A folder that predictions are written to, a part per chunk of files.
+
+    A file that was judged before is done if its size and time have not changed since.
 
     `predict.json` tells what was asked for and how it stands; `parts/` holds what was done so far, and `done.json` the
     same once all is finished; `written.txt` lists the pictures.
 
     Args:
-        folder: Made where it is not there. To be used within `writable`.
-        asked: What its rows depend on, by key.
-        overwrite: Delete what an earlier `predict` wrote, and begin anew; other files are left alone.
+        folder: Folder to write to; to be used within `writable`, which makes it.
+        asked: Settings of the prediction, by key; those of an earlier one in the folder are compared with them.
+        overwrite: Whether to delete what an earlier `predict` wrote, and begin anew; other files are left alone.
 
     Raises:
-        DataError: It holds other files, or a prediction that was asked for otherwise; names what differs.
+        DataError: The folder holds other files, or a prediction with other settings; names what differs.
     """
 
     def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool) -> None:
@@ -170,14 +172,14 @@ class OutputFolder:
         self._done |= {entry["file"]: entry for entry in entries}
 
     def finish(self, others: Sequence[File], about: dict[str, Any]) -> dict[str, Any]:
-        """Write the tables.
+        """Write the tables and `predict.json`.
 
         Args:
             others: Files that are no radiographs, or cannot be opened.
-            about: What else to tell in `predict.json`.
+            about: Further content of `predict.json`, by key.
 
         Returns:
-            What `predict.json` holds.
+            Content of `predict.json`.
         """
         entries = sorted(self._done.values(), key=lambda entry: entry["file"])
         # Rows of a version that did not note the number of normals: the same judge rests on the same.

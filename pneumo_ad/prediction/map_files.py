@@ -27,10 +27,10 @@ def write_map(path: Path, anomaly: Floats, unit: str) -> str:
     """Write (h, w) values, NaN where no window lies, and return the file's digest (`write_picture`).
 
     Args:
-        path: `.png`: 16-bit grey, value = low + (grey - 1) / 65534 * (high - low), 0 where no window lies; `low`,
-            `high` and `unit` stand in its text chunks. `.npy`: float32 with NaN.
-        anomaly: In units of the score.
-        unit: Of the score.
+        path: File to write. `.png`: 16-bit grey, value = low + (grey - 1) / 65534 * (high - low), grey 0 where no
+            window lies; `low`, `high` and `unit` stand in its text chunks. `.npy`: float32 with NaN.
+        anomaly: (h, w) map, in units of the score.
+        unit: Unit of the score, for example grey levels.
     """
     file = BytesIO()
     if path.suffix == ".npy":

@@ -36,7 +36,7 @@ def overlay(
     words: Sequence[str],
     bounded: bool = False,
 ) -> Image.Image:
-    """Colours where a map is above `scale`'s low end, in full from its high end on; the lung field outlined.
+    """Draw colours where a map is above the low end of `scale`, in full from its high end on; outline the lung field.
 
     The scale is the same for every file of a run. Beyond the lung field, where the score does not look, colours fade
     out at once: background and mediastinum stay as they are.
@@ -44,14 +44,14 @@ def overlay(
     Args:
         picture: (h, w) grey levels.
         anomaly: Map of the same frame, any size, NaN where no window lies.
-        lung_field: As `anomaly`, of 0 and 1.
+        lung_field: Lung field of the same frame and size as `anomaly`, of 0 and 1.
         scale: Values at which colours start and are full.
-        unit: Of the map.
-        words: Lines to stand beneath.
+        unit: Unit of the map's values, for example grey levels.
+        words: Lines of text to stand beneath.
         bounded: Whether no score lies above the scale.
 
     Returns:
-        RGB, a strip with a bar of the colours and the words beneath.
+        RGB picture, with a strip beneath that holds a bar of the colours and the words.
     """
     size = (picture.shape[1], picture.shape[0])
     share = np.clip((np.nan_to_num(anomaly, nan=scale[0]) - scale[0]) / max(scale[1] - scale[0], 1e-9), 0, 1)

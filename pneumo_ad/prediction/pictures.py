@@ -26,11 +26,11 @@ class Pictures:
     """Draws maps and overlays.
 
     Attributes:
-        output: They lie in `maps` and `overlays` below it, in the folders of the input, whole names kept: `a.png` and
-            `a.jpg` give `a.png.png` and `a.jpg.png`.
-        standard: What the colours are held against.
-        maps: Their format.
-        overlays: Whether they are drawn.
+        output: Output folder. Pictures lie in `maps` and `overlays` below it, in the folders of the input, whole names
+            kept: `a.png` and `a.jpg` give `a.png.png` and `a.jpg.png`.
+        standard: Calibration that scores are compared with; it gives the unit and the scale of the colours.
+        maps: Format of the maps.
+        overlays: Whether overlays are drawn.
     """
 
     output: Path
@@ -39,13 +39,13 @@ class Pictures:
     overlays: bool
 
     def write(self, row: Row, one: Decoded, lung_field: npt.NDArray[np.uint8], anomaly: npt.NDArray[np.float32]) -> Row:
-        """Draw what is wanted of one file, and say in its row where, with the `digests` of the pictures by name.
+        """Draw the pictures of one file; return its row with their places, and with their `digests` by name.
 
         Args:
-            row: Of `predictions.csv`.
+            row: Row of `predictions.csv`.
             one: The file as read.
             lung_field: (H, W) of 0 and 1.
-            anomaly: (H, W) map.
+            anomaly: (H, W) anomaly map.
         """
         anomaly = np.ascontiguousarray(one.placement.inner(anomaly))
         row, digests = dict(row), dict[str, str]()
@@ -89,11 +89,11 @@ def place_of(name: str) -> str:
 
 
 def in_words(row: Row, standard: Calibration) -> list[str]:
-    """What was decided of a file, in a line, on what score, in another, and what is odd about it, in a third.
+    """Lines about a file: the decision, the score, and what is odd if anything is; one line if there is no score.
 
     Args:
-        row: Of `predictions.csv`.
-        standard: What its score was held against.
+        row: Row of `predictions.csv`.
+        standard: Calibration that the score was compared with.
     """
     if row["score"] is None:
         return [f"no score: {row['warnings']}"]

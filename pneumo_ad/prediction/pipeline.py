@@ -26,15 +26,15 @@ Outcome = Row | str
 def outcomes(
     judge: Predictor, files: Sequence[File], pictures: Pictures, threads: int | None = None
 ) -> Iterator[list[tuple[File, Outcome]]]:
-    """Judge files, a few at a time (`groups`), in their order; they are given when their pictures are written.
+    """Judge files in their order, a few at a time (`groups`); each group is given once its pictures are written.
 
-    Three times as many are in memory at most, each fitted and as a small picture.
+    At most three groups are in memory, each file fitted and as a small picture.
 
     Args:
-        judge: Judges.
-        files: Radiographs, as far as their names tell.
-        pictures: What is drawn of them.
-        threads: That read and draw; default `reading_threads`.
+        judge: Predictor that judges the files.
+        files: Files that look like radiographs.
+        pictures: Writer of maps and overlays.
+        threads: Number of threads that read and draw; default `reading_threads`.
     """
     pool = ThreadPoolExecutor(threads or reading_threads())
     behind: list[tuple[File, Future[Row] | str]] = []

@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Predicted:
-    """What came of it.
+    """Result of a prediction.
 
     Attributes:
-        output: The folder with `predictions.csv`, `failed.csv` and `predict.json`.
-        story: What `predict.json` holds.
-        new: How many files were judged this time.
+        output: Folder with `predictions.csv`, `failed.csv` and `predict.json`.
+        story: Content of `predict.json`.
+        new: Number of files that were left to judge this time.
     """
 
     output: Path
@@ -66,7 +66,7 @@ def predict_folder(
         output: A new or empty folder, or one of an earlier call, which goes on.
         overrides: Changes to the run's config; see `opening.CHANGEABLE`.
         checkpoint: See `load_run`.
-        maps: What anomaly maps are written as.
+        maps: Format of the anomaly maps.
         overlays: Whether heat maps over the radiographs are drawn.
         overwrite: Whether what an earlier call wrote is replaced.
         report: Whether `report.html` is written.
@@ -117,14 +117,14 @@ def predict_folder(
 def predict_files(
     judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures, own_normals: bool = True
 ) -> Predicted:
-    """Judge what is left of some files, and write the tables.
+    """Judge those of some files that are not done yet, and write the tables.
 
     Args:
-        judge: Judges them.
-        files: All that were found, radiographs or not.
-        output: Where tables go, and what was done before.
-        pictures: What is drawn.
-        own_normals: Whether the normals that they are held against are those of the run, and not of `calibrate=`.
+        judge: Predictor that judges the files.
+        files: All files that were found, radiographs or not.
+        output: Folder of the tables, which knows what was done before.
+        pictures: Writer of maps and overlays.
+        own_normals: Whether scores are compared with normals of the run, and not with those of `calibrate=`.
     """
     readable = [file for file in files if file.kind == "radiograph"]
     left = output.left(readable)

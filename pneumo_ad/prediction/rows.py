@@ -28,13 +28,13 @@ FAILED = ("file", "kind", "reason")
 
 
 def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, standard: Calibration) -> list[Row]:
-    """Rows of `predictions.csv` without what pictures add; None where something cannot be told.
+    """Rows of `predictions.csv` without what pictures add; None where a value is not known.
 
     Args:
-        names: Of the files.
+        names: Names of the files.
         decoded: The files as read.
-        judged: What is thought of them.
-        standard: What scores are held against.
+        judged: Prediction for these files.
+        standard: Calibration that scores are compared with.
     """
     percentiles, p_values = standard.percentiles(judged.scores), standard.p_values(judged.scores)
     decisions = standard.decisions(judged.scores)
@@ -78,9 +78,9 @@ def write_table(path: Path, columns: Sequence[str], table: Iterable[Mapping[str,
     import the column as text.
 
     Args:
-        path: Of the csv.
-        columns: Their names, in order.
-        table: Rows; what a row does not have is empty.
+        path: Csv file to write.
+        columns: Names of the columns, in order.
+        table: Rows; a column that a row does not have is empty.
     """
     with atomic_write(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")

@@ -134,12 +134,12 @@ def calibrated(judge: Predictor, site: Site, scores: SiteScores) -> Predictor:
     """The same predictor, with the site's normals as its standard.
 
     Args:
-        judge: Stays as it is.
-        site: The files.
-        scores: Of them.
+        judge: Predictor, which stays as it is.
+        site: Files of the site.
+        scores: Scores of these files.
 
     Raises:
-        DataError: Fewer have a score than the declared false-alarm rate needs; names the least number.
+        DataError: Fewer files have a score than the declared false-alarm rate needs; names the least number.
     """
     told = ~np.isnan(scores.images)
     rate = judge.standard.false_alarm_rate

@@ -34,11 +34,11 @@ def read_predict_json(folder: Path) -> dict[str, Any] | None:
 
 
 def read_list(folder: Path, names: set[str]) -> dict[str, set[str]]:
-    """The digests that a folder's list gives for some names; empty where it has no list, or one of no use.
+    """The digests that a folder's list gives for some names; empty where the list is missing, a link or unreadable.
 
     Args:
         folder: Folder that predict wrote.
-        names: Those asked for, below the folder and `printable`: what else the list holds takes no memory.
+        names: Names to look up, below the folder and `printable`; other lines of the list take no memory.
     """
     found: dict[str, set[str]] = {}
     if (folder / LIST).is_symlink():

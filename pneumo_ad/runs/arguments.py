@@ -71,16 +71,16 @@ def one_of(*choices: str) -> Reader:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a command's own.
+    """A key that belongs to a command itself, not to a config.
 
     Attributes:
-        name: Left of the `=`.
-        help: What the usage text says of it.
-        shows: Right of the `=` in the usage text.
-        read: Text to value.
-        default: Where it was not given, or given empty.
-        measures: Whether what is measured depends on it, so that it belongs to the name of a folder of results.
-        missing: What is said where it was not given; empty where it need not be.
+        name: Name of the key, left of the `=`.
+        help: Description in the usage text.
+        shows: Placeholder of the value, right of the `=` in the usage text.
+        read: Function from the typed text to the value.
+        default: Value where the key was not given, or was given empty.
+        measures: Whether measured results depend on the key, so that it belongs to the name of a folder of results.
+        missing: Error message where the key was not given; empty for a key that is optional.
     """
 
     name: str
@@ -125,13 +125,13 @@ CHECKPOINT = Key("checkpoint", "best (default), last, or a file", "NAME", expand
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a command was given.
+    """The parsed arguments of a command.
 
     Attributes:
-        own: The values of its own keys.
-        overrides: Of a config, in Hydra's grammar.
-        changes: The overrides, and as typed those of its own keys that what is measured depends on.
-        names: What was typed without a key.
+        own: Values of the command's own keys, by name.
+        overrides: Overrides of a config, in Hydra's grammar.
+        changes: The overrides and, as they were typed, the own keys that measured results depend on.
+        names: Arguments that were typed without a key.
     """
 
     own: Mapping[str, Any]
@@ -161,12 +161,12 @@ def as_typed(arguments: str | os.PathLike[str] | Sequence[str], keywords: Mappin
 
 
 def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = False) -> Arguments:
-    """Part what was typed; what must be given is asked for by `check_given`.
+    """Split typed arguments into own keys, overrides and names; `check_given` asks for the keys that are required.
 
     Args:
-        arguments: As typed.
-        keys: Those of the command's own.
-        takes_names: Whether it takes arguments without a key; a folder may then have a `=` in its name.
+        arguments: Arguments as typed.
+        keys: Keys of the command itself.
+        takes_names: Whether the command takes arguments without a key; a folder may then have a `=` in its name.
 
     Raises:
         ConfigError: A value that a key does not take; an argument without a `=`.
@@ -198,14 +198,14 @@ def _is_folder(text: str) -> bool:
 
 
 def check_given(given: Arguments, keys: Iterable[Key]) -> None:
-    """See that what must be given was.
+    """Check that every required key was given.
 
     Args:
-        given: What a command was given.
-        keys: Those of the command's own.
+        given: Parsed arguments of the command.
+        keys: Keys of the command itself.
 
     Raises:
-        ConfigError: One of them was not.
+        ConfigError: A required key was not given.
     """
     for key in keys:
         if key.missing and not given[key.name]:
@@ -253,16 +253,16 @@ def _keys_of(config_name: str) -> frozenset[str]:
 
 
 def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str, folder: Path | None = None) -> None:
-    """See that each override is of a key that the config has.
+    """Check that the config has the key of each override.
 
     Args:
-        overrides: In Hydra's grammar.
-        keys: Those of the command's own, which may have been meant.
-        config_name: The config that is changed; empty where there is none.
-        folder: A run folder, or that of a sweep: the user's own yaml may have added keys and groups.
+        overrides: Overrides in Hydra's grammar.
+        keys: Keys of the command itself, which the error message may suggest.
+        config_name: Name of the config that is changed; empty where there is none.
+        folder: Folder of a run or of a sweep: the user's own yaml may have added keys and groups.
 
     Raises:
-        ConfigError: Names the key and what is nearest to it, or what took the place of one that is gone.
+        ConfigError: A key is unknown (names the nearest known one) or was removed (says what to do instead).
     """
     known = _keys_of(config_name) if config_name else frozenset()
     strange = {

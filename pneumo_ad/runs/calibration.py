@@ -153,10 +153,10 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
 
 
 def _digested(options: EvaluationOptions, data: dict[str, Any]) -> list[str]:
-    """Options that scores depend on, as a digest takes them: scores that earlier versions kept are found by it.
+    """Options that scores depend on, as texts for a digest; it must not change, or kept scores are not found.
 
     Args:
-        options: Of the evaluation.
+        options: Options of the evaluation.
         data: Node of the run's own data module, which holds some of the options beside arguments of its own.
     """
     values = options.changing("scores")

@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def check_evaluation(config: DictConfig) -> None:
-    """See that what is asked of an evaluation can be done, before hours of training.
+    """Check, before hours of training, that the evaluation that a config asks for can be done.
 
     Args:
-        config: Of the training.
+        config: Config of the training.
 
     Raises:
         ConfigError: An unknown split; else see `check_options`.
@@ -35,13 +35,13 @@ def check_evaluation(config: DictConfig) -> None:
 
 
 def check_options(config: DictConfig) -> None:
-    """See that scoring and decisions can be what a config asks for.
+    """Check that radiographs can be scored and decided on as a config asks for.
 
     Args:
-        config: Of a run.
+        config: Config of a run.
 
     Raises:
-        ConfigError: An option that cannot be, a threshold or aggregate that cannot be made, or no such device.
+        ConfigError: An invalid option, a threshold or aggregate that cannot be built, or a device that is not there.
     """
     options = EvaluationOptions.of(config)
     if options.scoring == "dense" and options.view == "image":
@@ -56,6 +56,6 @@ def windows_of(options: EvaluationOptions) -> PatchGrid:
     """The windows of a radiograph, which need not be at hand.
 
     Args:
-        options: Of an evaluation.
+        options: Options of the evaluation, which give the sizes.
     """
     return PatchGrid(sides(options.image_size), options.patch, options.stride, options.cover)

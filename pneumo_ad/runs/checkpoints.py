@@ -95,13 +95,13 @@ def _weights_alone(content: BufferedReader) -> dict[str, Any]:
 
 @contextmanager
 def no_larger_than(state_dict: Mapping[str, Tensor]) -> Iterator[None]:
-    """What is built meanwhile has about as many parameters as a checkpoint holds: a config may ask for any number.
+    """Refuse to build, in this context, far more parameters than a checkpoint holds: a config may ask for any number.
 
     Args:
-        state_dict: Of the checkpoint.
+        state_dict: Weights of the checkpoint, by name.
 
     Raises:
-        DataError: It has more, and `_FROZEN` beside.
+        DataError: More than `_FROZEN` parameters and buffer values beyond those of the checkpoint.
     """
     held = sum(tensor.numel() for tensor in state_dict.values())
     left = held + _FROZEN

@@ -47,11 +47,12 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
     Trained at the first call; one that was killed goes on; a finished one is left as it is.
 
     Args:
-        run_dir: A run of `pneumo-ad train`.
-        overrides: Of `conf/classify.yaml`, for example `["trainer.max_epochs=5"]`; they count at the first call.
+        run_dir: Folder of a run of `pneumo-ad train`.
+        overrides: Overrides of `conf/classify.yaml`, for example `["trainer.max_epochs=5"]`; a finished classifier
+            ignores them.
 
     Returns:
-        Its folder: `metrics.json`, `images.csv`, `figures/fig02_grad_cam.png` and `.csv`.
+        The classifier's folder: `metrics.json`, `images.csv`, `figures/fig02_grad_cam.png` and `.csv`.
 
     Raises:
         DataError: Not a run folder, or data without both classes in each split.
@@ -75,14 +76,14 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
 
 
 def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
-    """Train and measure, and write it all into the `run_dir` of a config.
+    """Train and measure a classifier, and write everything into the `run_dir` of its config.
 
     Args:
-        config: Of `conf/classify.yaml`.
-        split_of: A folder whose `split.csv`, where there is one, says who is in which split.
+        config: Config composed from `conf/classify.yaml`.
+        split_of: Folder whose `split.csv`, where there is one, says which radiograph is in which split.
 
     Returns:
-        What `metrics.json` holds; see `examination.measure`.
+        Content of `metrics.json`; see `classifier.examination.measure_classifier`.
     """
     # Its greetings would come twice, through its own handler and through Hydra's.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -18,19 +18,19 @@ _WIDTH = 120
 
 @dataclass(frozen=True)
 class Command:
-    """A command: the `COMMAND` of its file, whose name it has, with `-` for `_`.
+    """A command: the `COMMAND` of a file in `commands`, named as that file with `-` for `_`.
 
     Attributes:
-        section: Where the overview lists it: train, look or use.
-        place: Its place there.
-        summary: What the overview says of it.
-        example: What it is called with, in the overview.
-        run: Does it, given the arguments as typed.
-        usage: What `--help` prints: `{keys}` becomes the table of keys, `{data}` the choices of the group `data`. Empty
-            where Hydra explains the command, by `hydra.help` in its yaml.
-        keys: Those of its own; other `key=value` are overrides of `config`.
-        config: The config of `pneumo_ad.conf` that overrides change.
-        alone: Whether it does something without any argument.
+        section: Section of the overview that lists the command: train, look or use.
+        place: Position in that section.
+        summary: Description in the overview.
+        example: Arguments that the overview shows.
+        run: Function that does the work, given the arguments as typed.
+        usage: Text that `--help` prints: `{keys}` becomes the table of keys, `{data}` the choices of the group `data`.
+            Empty where Hydra explains the command, by `hydra.help` in its yaml.
+        keys: Keys of the command itself; other `key=value` are overrides of `config`.
+        config: Name of the config in `pneumo_ad.conf` that overrides change; empty where there is none.
+        alone: Whether the command runs without any argument, instead of printing its usage.
     """
 
     section: str

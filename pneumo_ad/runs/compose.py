@@ -89,13 +89,13 @@ def compose_config(
     """Compose one of the configs of `pneumo_ad.conf`, as the command line does.
 
     Args:
-        name: Of the config.
-        overrides: In Hydra's grammar.
+        name: Name of the config.
+        overrides: Overrides in Hydra's grammar.
         search_path: Further places of yaml, as in `hydra.searchpath`: `pkg://their_package.conf`, `file:///folder`.
-        hydra_too: Keep Hydra's own config, as `hydra`.
+        hydra_too: Whether to keep Hydra's own config, under the key `hydra`.
 
     Raises:
-        ConfigError: Hydra's own message about an unknown override; a key that is gone.
+        ConfigError: Hydra refuses an override (gives its message), or a key was removed.
     """
     check_dropped(key_of(one) for one in overrides)
     GlobalHydra.instance().clear()
@@ -149,11 +149,11 @@ def change_saved(
     """A saved config with overrides applied: `group=choice` replaces the group as a whole, `key=value` sets a value.
 
     Args:
-        saved: The config of a run, in today's form (`past.to_today`).
-        overrides: In Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
+        saved: Config of a run, in today's form (`past.to_today`).
+        overrides: Overrides in Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
         fixed: Top-level keys that may not change, because the weights depend on them.
-        search_path: See `compose_config`; that of the run is `search_path.saved_search_path`.
-        name: Of the config in `pneumo_ad.conf` whose groups are chosen from.
+        search_path: See `compose_config`; `search_path.saved_search_path` gives that of a run.
+        name: Name of the config in `pneumo_ad.conf` that offers the groups.
 
     Raises:
         ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.

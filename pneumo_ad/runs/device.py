@@ -9,13 +9,13 @@ from pneumo_ad.errors import ConfigError
 
 
 def device_of(trainer: DictConfig) -> torch.device:
-    """Where a trainer's `accelerator` and `devices` lead: of several devices to the first, as of `devices=[1]`.
+    """The device that a trainer's `accelerator` and `devices` name: of several the first, of `devices=[1]` number 1.
 
     Args:
-        trainer: Of a config.
+        trainer: Node `trainer` of a config.
 
     Raises:
-        ConfigError: To CUDA, and there is none, or none of that number.
+        ConfigError: CUDA is asked for and not available, or there is no CUDA device of that number.
     """
     accelerator, devices = trainer.accelerator, trainer.get("devices", "auto")
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():

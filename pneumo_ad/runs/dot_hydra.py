@@ -106,10 +106,10 @@ def _made(text: str, kind: type[_Kind]) -> _Kind:
 
 
 def _check_growth(whole: Any) -> None:
-    """See that no chain of interpolations multiplies, as `a: ${b}${b}`, `b: ${c}${c}`, ... would: nothing is resolved.
+    """Check, without resolving any, that interpolations do not multiply, as `a: ${b}${b}`, `b: ${c}${c}`, ... would.
 
     Args:
-        whole: What a file holds, interpolations as they stand. Any word that is a key counts as a reference to it.
+        whole: Content of a file, interpolations as they stand. Any word that is a key counts as a reference to it.
 
     Raises:
         ValueError: Resolved, it could be larger than `_GROWN` characters.

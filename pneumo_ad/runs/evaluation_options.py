@@ -24,13 +24,13 @@ Plain: TypeAlias = dict[str, Any]  # a node of a config: `_target_` and argument
 
 
 def _told(changes: Changes, key: str = "", *, windows: bool = False, fixed: bool = False) -> dict[str, Any]:
-    """What a field says of its option.
+    """Metadata of a field about its option.
 
     Args:
-        changes: What a value changes.
-        key: Key of `conf/train.yaml` that sets it; default: the field's name.
-        windows: Whether it says which windows there are.
-        fixed: Whether the weights depend on it, so that it cannot change after training.
+        changes: Kind of result that the option changes.
+        key: Key of `conf/train.yaml` that sets the option; default: the field's name.
+        windows: Whether the option determines which windows there are.
+        fixed: Whether the weights depend on the option, so that it cannot change after training.
     """
     return {"changes": changes, "key": key, "windows": windows, "fixed": fixed}
 
@@ -138,10 +138,10 @@ class EvaluationOptions:
         return cls(**values)
 
     def changing(self, *what: Changes) -> dict[str, Any]:
-        """Options that change some of it, by name in the order of the fields.
+        """Options that change some kinds of result, by name in the order of the fields.
 
         Args:
-            what: Which of `Changes`.
+            what: Kinds of result, of `Changes`; default: any.
         """
         return {name: getattr(self, name) for name in option_names(*what)}
 
@@ -150,8 +150,8 @@ def option_names(*what: Changes, windows: bool = False) -> tuple[str, ...]:
     """Names of options.
 
     Args:
-        what: What they change; default: anything.
-        windows: Those alone that say which windows there are.
+        what: Kinds of result that the options change; default: any.
+        windows: Whether to name only options that determine which windows there are.
 
     >>> option_names("decisions"), option_names(windows=True)
     (('threshold', 'false_alarm_rate'), ('image_size', 'fit', 'patch', 'stride', 'cover'))
@@ -167,7 +167,7 @@ def keys_that_may_change(*what: Changes) -> tuple[str, ...]:
     """Top-level keys of a run's config that may be set after training.
 
     Args:
-        what: What they change; default: anything.
+        what: Kinds of result that the keys change; default: any.
 
     >>> keys_that_may_change("decisions", "speed")
     ('threshold', 'false_alarm_rate', 'eval_batch_size', 'compile')
@@ -177,10 +177,10 @@ def keys_that_may_change(*what: Changes) -> tuple[str, ...]:
 
 
 def option_help(*what: Changes) -> str:
-    """What usage texts say of the options that may be set after training; `{score}` stands for that group's choices.
+    """Usage text of the options that may be set after training; `{score}` stands for the choices of that group.
 
     Args:
-        what: What they change; default: anything.
+        what: Kinds of result that the options change; default: any.
 
     >>> print(option_help("decisions"))
       threshold=GROUP            {threshold}

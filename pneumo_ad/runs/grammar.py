@@ -23,7 +23,7 @@ def for_hydra(override: str) -> str:
     """An override as Hydra takes it: as typed, or in quotes where a plain word is none of its grammar.
 
     Raises:
-        ConfigError: What may be meant as a list, a mapping, in quotes or as several values, and is ill-formed; says
+        ConfigError: A value is ill-formed and may be meant as a list, a mapping, quoted text or several values; says
             how to quote it.
 
     >>> for_hydra("data.root=/my data (1)/x"), for_hydra("logger=[csv,wandb]"), for_hydra("stride=4")

@@ -39,16 +39,16 @@ class BusyError(UserError):
 
 
 def run_job(config: DictConfig, work: Work) -> None:
-    """Do a job in the folder that Hydra gave it, unless that is done already.
+    """Do a job in the folder that Hydra gave it, unless the job is finished already.
 
     In a sweep a job that fails does not end the others: the reason stands in its `run.json` and in the leaderboard.
 
     Args:
-        config: Of this job; its `run_dir` is filled in.
-        work: Does the job; called only where there is something to do, as it imports what it needs.
+        config: Config of this job; its `run_dir` is set here.
+        work: Function that does the job; called only where there is something to do, as it imports what it needs.
 
     Raises:
-        UserError: The folder holds a run of another recipe. Outside a sweep also the work's own, and `BusyError`.
+        UserError: The folder holds a run of another recipe. Outside a sweep also errors of `work`, and `BusyError`.
     """
     if multiprocessing.current_process().name != "MainProcess":
         end_with_parent()

@@ -37,12 +37,12 @@ _HOPELESS = 3  # trials that fail one after the other, the first ones of a worke
 
 
 def search(config: DictConfig, overrides: Sequence[str], train: Trial) -> Path:
-    """Try until `tune.trials` have ended, this worker's and the others'.
+    """Run trials until `tune.trials` have ended, counting those of other workers.
 
     Args:
-        config: Of a recipe with `tune`.
-        overrides: Those that it was composed of.
-        train: Makes a run in a folder, and gives a metric of it, or the reason why there is none.
+        config: Config of a recipe with `tune`.
+        overrides: Overrides that the config was composed from.
+        train: Function that trains a run in a folder and returns its metric, or the reason why there is none.
 
     Returns:
         The folder of the study: `study.db` and a run folder for each trial.

@@ -44,12 +44,12 @@ _AS_OTHERS = "evaluate the new data as others: data.root=... data.split=test out
 
 
 class Origin:
-    """A run's config, read from wherever.
+    """A run's config, whose paths are found from wherever it is opened.
 
     Args:
-        config: Of the run, with overrides applied.
+        config: Config of the run, with overrides applied.
         folder: The run folder.
-        overrides: Those that are typed now: their paths start from the present working directory.
+        overrides: Overrides that are typed now: their paths start from the present working directory.
     """
 
     def __init__(self, config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> None:
@@ -167,11 +167,11 @@ class Origin:
         return replace(store, table=store.table.assign(**files), skipped=skipped)
 
     def compare_with_earlier(self, table: pd.DataFrame, saved: DictConfig) -> None:
-        """Of a run that knows no contents, made by an earlier version: names, sizes and times have to do.
+        """For a run by a version that kept no contents, warn where names, sizes or times of its files have changed.
 
         Args:
-            table: Of the run's own radiographs.
-            saved: Its config.
+            table: Table of the run's own radiographs.
+            saved: Config of the run.
         """
         known = read_run_json(self.folder).get("store")
         if is_there(self.folder / FILE) or not (self.folder / "split.csv").is_file():
@@ -220,15 +220,15 @@ def check_contents(store: Store, folder: Path) -> None:
 
 
 def check_labels(table: pd.DataFrame, known: pd.DataFrame, folder: Path) -> None:
-    """See that radiographs are what they were, and of whom, when a run was trained.
+    """Check that radiographs have the labels and patients that they had when a run was trained.
 
     Args:
-        table: Of the run's radiographs.
-        known: `label` and `patient` of then, by radiograph.
+        table: Table of the run's radiographs.
+        known: Columns `label` and `patient` as they were then, indexed by radiograph.
         folder: The run folder.
 
     Raises:
-        DataError: They are not; names the radiographs.
+        DataError: Some have others; names the radiographs.
     """
     now = table.set_index("image")
     named = []

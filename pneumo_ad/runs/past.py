@@ -102,7 +102,7 @@ def shipped(name: str) -> DictConfig:
     """A config of `pneumo_ad.conf` as its file has it, interpolations as they stand; empty where there is none.
 
     Args:
-        name: Of a command, `train`.
+        name: Name of the config, for example `train`.
     """
     file = files("pneumo_ad.conf").joinpath(f"{Path(name).name}.yaml")
     found = OmegaConf.create(file.read_text(encoding="utf-8") if file.is_file() else "{}")

@@ -51,8 +51,8 @@ def read_defaults(folder: Path, overrides: Mapping[str, str]) -> dict[str, Any] 
     """The config that `train` would make of some overrides, interpolations as they stand; None where it makes none.
 
     Args:
-        folder: Of a run, whose search path is taken.
-        overrides: Key -> value. Those of Hydra itself are left out: they start what they name, and the run may be a
+        folder: Run folder whose search path is used.
+        overrides: Key -> value. Keys of Hydra itself are left out: they start what they name, and the run may be a
             stranger's.
     """
     left = {key: value for key, value in sorted(overrides.items()) if "hydra" not in key and key not in DROPPED}

@@ -82,13 +82,13 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
 
     Args:
         folder: The run folder.
-        config: Of the job.
-        overrides: As they were typed.
+        config: Config of the job.
+        overrides: Overrides as they were typed.
         hydra: Hydra's own config, which knows the search path.
 
     Raises:
-        ConfigError: The folder holds a run of another config (names what differs), or one that a later version began;
-            a key that is gone.
+        ConfigError: The folder holds a run of another config (names what differs), or one that a later version began,
+            or the config has a key that was removed.
         DamagedError: The config there cannot be read.
     """
     check_dropped(flatten(_plain(config)))

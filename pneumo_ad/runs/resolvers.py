@@ -23,11 +23,11 @@ def run_name(overrides: str) -> str:
 
 
 def short(words: str, whole: str) -> str:
-    """Words that any file system takes, and a digest that tells apart what they do not.
+    """A name that any file system takes: shortened words, and a digest that distinguishes names of the same words.
 
     Args:
-        words: What is to be shortened.
-        whole: What the digest is made of.
+        words: Text to shorten.
+        whole: Text that the digest is made of.
     """
     return f"{re.sub(r'[^A-Za-z0-9_.,=+@-]', '', words)[:100]}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
 

@@ -175,14 +175,14 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
 
 @contextmanager
 def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
-    """Adds to errors the name of the file that they come from, and makes errors for the user of all others.
+    """Add a file's name to errors for the user, and turn other exceptions, except OmegaConf's, into such errors.
 
     Args:
-        file: Of a run folder: whatever it holds can fail in any way.
-        errors: Those of the user's that the name is added to.
+        file: File of a run folder; its content can fail in any way.
+        errors: Class of the errors for the user that the name is added to.
 
     Raises:
-        DataError: Whatever was no error for the user.
+        DataError: An exception that was no error for the user.
     """
     try:
         yield
@@ -216,11 +216,11 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
 
 
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:
-    """`place_of_results` where nothing was changed; else a folder below it that says what was, so that nothing is lost.
+    """`place_of_results` where nothing was changed; else a folder below it that is named by the changes.
 
     Args:
         folder: The run folder.
-        overrides: What was asked for on the command line, `key=value`.
+        overrides: Changes that were typed, `key=value`; `run=` and `output=` do not count.
 
     >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()  # doctest: +ELLIPSIS
     'r/evaluations/data=masks,root=y-...'

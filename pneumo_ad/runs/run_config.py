@@ -38,13 +38,13 @@ _OF_TRAINING = ("logger", "callbacks", "sweep", "tune")  # they may refer to wha
 
 
 def check_config(config: DictConfig) -> None:
-    """See that a run's config can be read to its end.
+    """Check that a run's config can be resolved and that its values have the expected types.
 
     Args:
-        config: Of a run, changed as asked for.
+        config: Config of a run, with overrides applied.
 
     Raises:
-        ConfigError: A value refers to itself or to nothing, is missing, or is of another kind; names its key.
+        ConfigError: A value refers to itself or to nothing, is missing, or is of another type; names its key.
     """
     plain: dict[str, Any] = {}
     for key in map(str, config):
@@ -90,14 +90,14 @@ def saved_config(folder: Path) -> DictConfig:
 
 @contextmanager
 def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
-    """Adds to such errors what may be behind them: the run is of another version of this project.
+    """Add to errors what may have caused them: the run was made by another version of this project.
 
     Args:
         folder: The run folder.
-        errors: Those that are meant.
+        errors: Class of the errors to add to.
 
     Raises:
-        ConfigError: Its config has no such key.
+        ConfigError: OmegaConf raised an error, for example because the config has no such key.
     """
     try:
         yield

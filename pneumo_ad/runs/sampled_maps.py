@@ -58,11 +58,11 @@ def sample(fitted: npt.NDArray[Any], placement: Placement) -> npt.NDArray[Any]:
 
 
 def write_maps(folder: Path, maps: SampledMaps) -> None:
-    """Write into `folder`; its `images.csv` comes last: where it stands, the rest does.
+    """Write maps into `folder`; `images.csv` comes last: where it exists, the other files do too.
 
     Args:
-        folder: Where to write.
-        maps: Of some radiographs.
+        folder: Folder to write to.
+        maps: Maps to write.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "images.csv").unlink(missing_ok=True)

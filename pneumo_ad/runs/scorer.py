@@ -26,15 +26,15 @@ from pneumo_ad.runs.run import Run, explained
 
 
 def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Scorable) -> None:
-    """See that all that a net gave is finite: a figure that left some out would tell of the rest alone.
+    """Check that all scores and maps of a net are finite: a figure that left some out would describe the rest alone.
 
     Args:
-        part: Scored.
-        images: (b,) names of its radiographs.
-        data: Whose radiographs.
+        part: Scores and maps of some radiographs.
+        images: (b,) names of these radiographs.
+        data: Data set that holds the radiographs.
 
     Raises:
-        DivergedError: It is not; names the first of them.
+        DivergedError: Some are not; names the first radiograph.
     """
     finite = finite_radiographs(part.scores.values(), part.maps.values(), data.grid)
     if not finite.all():
@@ -100,7 +100,7 @@ def batch_size_at(options: EvaluationOptions, device: torch.device) -> int:
     """Windows per forward pass; on the CPU few, whose activations the allocator keeps for the next batch.
 
     Args:
-        options: Of an evaluation.
-        device: Where the net is.
+        options: Options of the evaluation.
+        device: Device that the net is on.
     """
     return options.batch_size or (64 if device.type == "cpu" else 2048)

@@ -73,10 +73,10 @@ def read_split(folder: Path) -> pd.DataFrame | None:
 
 
 def write_split(table: pd.DataFrame, folder: Path) -> None:
-    """Say in `split.csv` who is in which split, for `keep_split`.
+    """Write to `split.csv` which radiograph is in which split, for `keep_split`.
 
     Args:
-        table: Of an open store.
+        table: Table of an open store.
         folder: The run folder.
     """
     dealt = table.loc[table["split"].isin(SPLITS), ["image", "patient", "label", "split"]]

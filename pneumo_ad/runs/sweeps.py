@@ -43,13 +43,13 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
       command finds its runs again and another command does not touch them.
 
     Args:
-        config_name: Of the command.
-        arguments: As typed.
+        config_name: Name of the command's config.
+        arguments: Arguments as typed.
 
     Raises:
         DataError: `resume=` names no run folder.
         ConfigError: `resume=` beside `-m`, or see `arguments_of_run`; several recipes, one of which holds axes; a group
-            set to null; a key that is gone.
+            set to null; a key that was removed.
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]

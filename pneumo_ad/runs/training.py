@@ -55,8 +55,8 @@ def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule, logg
     Args:
         config: The composed config.
         datamodule: The radiographs, dealt to splits.
-        module: What is trained.
-        loggers: The run's.
+        module: Module to train.
+        loggers: Loggers of the run.
 
     Raises:
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
@@ -88,13 +88,13 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
     """Train, from the last checkpoint of a run folder on if there is one.
 
     Args:
-        trainer: Lightning's.
-        module: What is trained.
+        trainer: Lightning's trainer.
+        module: Module to train.
         datamodule: The radiographs, dealt to splits.
         run_dir: The run folder.
 
     Raises:
-        DamagedError: The checkpoint is none that the training can go on from.
+        DamagedError: Training cannot go on from the checkpoint.
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
         DivergedError: The loss or the weights are no longer finite, or those of the last checkpoint are not.
     """
@@ -127,11 +127,11 @@ def _restoring(reason: Exception) -> bool:
 
 @torch.no_grad()
 def try_out(module: NetModule, data: Radiographs) -> None:
-    """See that the net takes a patch, or a radiograph, before any file is decoded.
+    """Check, before any file is decoded, that the net takes a patch, or a radiograph.
 
     Args:
-        module: What is trained.
-        data: Gives the sides.
+        module: Module to train.
+        data: Radiographs, which give view, side lengths and halo.
 
     Raises:
         ConfigError: It does not; names the sides that work.
@@ -149,15 +149,15 @@ def try_out(module: NetModule, data: Radiographs) -> None:
 
 
 def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
-    """See that dense scores would be those of windows; a run that has begun cannot change, and is trained.
+    """Check that dense scores would be those of windows; for a run that has begun, which cannot change, only warn.
 
     Args:
-        module: What is trained.
-        data: Gives the sides.
+        module: Module to train.
+        data: Radiographs, which give side lengths and halo.
         begun: Whether the run has a checkpoint.
 
     Raises:
-        ConfigError: They would not.
+        ConfigError: They would not, and the run has not begun.
     """
     try:
         check_dense(module.net, data.grid.patch, data.halo, data.grid.image_size)
@@ -168,12 +168,12 @@ def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
 
 
 def try_out_kinds(module: NetModule, data: Radiographs, rule: Threshold) -> None:
-    """See that the net tells kinds, where windows are to be decided by them.
+    """Check that the net tells the kinds of window, where windows are to be decided by them.
 
     Args:
-        module: What is trained.
-        data: Gives the sides.
-        rule: By which windows are to be decided.
+        module: Module to train.
+        data: Radiographs, which give view and side lengths.
+        rule: Rule by which windows are to be decided.
 
     Raises:
         ConfigError: It does not; names one that does.

@@ -157,12 +157,13 @@ def check(node: DictConfig) -> None:
 
 
 def check_saved(config: DictConfig, folder: Path, resumed: bool = False) -> None:
-    """See that opening a run folder builds nothing but what may be built, and reads nothing but its config.
+    """Check that opening a run folder builds nothing but what may be built, and takes values from its config alone.
 
     Args:
-        config: Of the run folder, whole.
+        config: Whole config of the run folder.
         folder: The run folder.
-        resumed: Whether it is trained on, so that what writes is built too, and must write below the folder.
+        resumed: Whether training goes on, so that parts that write files are built too, and must write below the
+            folder.
 
     Raises:
         ConfigError: Names the target, the interpolation or the path, its group, and what to type if it is wanted.
@@ -173,11 +174,13 @@ def check_saved(config: DictConfig, folder: Path, resumed: bool = False) -> None
 
 
 def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None = None) -> None:
-    """Name what a config typed here takes from the user's own packages, so that its runs open again without a word.
+    """Record as trusted the user's own packages, and the places, paths and interpolations, of a config typed here.
+
+    Its runs then open again without a refusal.
 
     Args:
-        config: Composed from what was typed; never one that was saved.
-        places: Of yaml, besides `pneumo_ad.conf`.
+        config: Config composed from what was typed; never one that was saved.
+        places: Places of yaml besides `pneumo_ad.conf`.
         folder: The run folder.
     """
     found = list(_foreign(config))
@@ -263,9 +266,9 @@ def _foreign(node: Node | None, key: str = "", group: str = "") -> Iterator[Fore
     """What is not on the list, of a node and of all that it holds or refers to.
 
     Args:
-        node: Of a config, or a config.
-        key: Dotted; empty for a config.
-        group: As what it would be built; empty for nothing.
+        node: Node of a config, or a whole config.
+        key: Dotted key of the node; empty for a whole config.
+        group: Group whose list the node's target must be on; empty for none.
     """
     waiting, seen = [(node, key, group)], set()
     for node, key, group in waiting:  # which grows
@@ -411,10 +414,10 @@ def _is_own(package: str) -> bool:
 
 @cache
 def _extensions(path: tuple[str, ...]) -> frozenset[str]:
-    """Packages of installed projects that cannot do without pneumo_ad: who installed them wanted them here.
+    """Packages of installed projects that require pneumo_ad: who installed them wanted them here.
 
     Args:
-        path: Of `sys.path`.
+        path: Entries of `sys.path`, in which installed projects are looked for.
     """
     found: set[str] = set()
     for one in distributions(path=list(path)):
