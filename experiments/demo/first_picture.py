@@ -1,7 +1,7 @@
 """The README's first picture: python experiments/demo/first_picture.py [FILE].
 
 Drawn patients without and with an opacity, as `pneumo-ad predict` of the detector that ships shows them, calibrated on
-other drawn normals. Shown are those whose score it raises most; what is printed is of all.
+other drawn normals. Shown are those whose opacity is found and raises the map most; what is printed is of all.
 """
 
 import sys
@@ -89,7 +89,12 @@ def main(file: Path) -> None:
             f"score of {(rise > 0).sum()}; the highest place of the map in "
             f"the lung lies in the opacity of {sum(hits)}"
         )
-        shown = [PATIENTS[i] for i in np.argsort(-rise, kind="stable")[:SHOWN]]
+        lit = [
+            np.subtract(*(np.nanmean(np.load(found / name)) for name in pair))
+            for pair in zip(ill["map"], well["map"], strict=True)
+        ]
+        told = ill["anomalous"].to_numpy(dtype=bool) & ~well["anomalous"].to_numpy(dtype=bool)
+        shown = [PATIENTS[i] for i in np.argsort(np.where(told, lit, -1))[::-1][:SHOWN]]
         columns = [column(found, seed) for seed in shown]
         with Image.open(found / "overlays" / f"{shown[0]}_1.png.png") as first:
             top = draw(shown[0], True).image.shape[0]
