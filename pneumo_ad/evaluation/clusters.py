@@ -294,7 +294,10 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
         name, _, metric = key.rpartition("/")
         if metric == "adjusted_rand":
             by_sad = f"{name}/macro_f1_by_sad"
-            cells = [figure_with_interval(found, f"{name}/{one}") for one in ("adjusted_rand", "best_match_macro_f1")]
+            cells = [
+                figure_with_interval(found, f"{name}/{one}").replace(" ", "\n")
+                for one in ("adjusted_rand", "best_match_macro_f1")
+            ]
             table.add_row(
                 name.replace("_", " ").replace("/", ",\n"), *cells, f"{found[by_sad]:.3f}" if by_sad in found else "–"
             )
