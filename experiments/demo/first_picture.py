@@ -81,7 +81,8 @@ def main(file: Path) -> None:
         )
         table = pd.read_csv(found / "predictions.csv", index_col="file")
         well, ill = (table.loc[[f"{seed}_{opacity}.png" for seed in PATIENTS]] for opacity in (0, 1))
-        hits = [points(np.load(found / ill["map"].iloc[i]), draw(seed, True)) for i, seed in enumerate(PATIENTS)]
+        maps_well, maps_ill = ([np.load(found / name) for name in part["map"]] for part in (well, ill))
+        hits = [points(values, draw(seed, True)) for values, seed in zip(maps_ill, PATIENTS, strict=True)]
         rise = ill["score"].to_numpy() - well["score"].to_numpy()
         print(
             f"{len(PATIENTS)} drawn patients, {len(NORMALS)} other drawn normals as the standard: called anomalous "
@@ -89,10 +90,7 @@ def main(file: Path) -> None:
             f"score of {(rise > 0).sum()}; the highest place of the map in "
             f"the lung lies in the opacity of {sum(hits)}"
         )
-        lit = [
-            np.subtract(*(np.nanmean(np.load(found / name)) for name in pair))
-            for pair in zip(ill["map"], well["map"], strict=True)
-        ]
+        lit = [np.nanmean(one) - np.nanmean(other) for one, other in zip(maps_ill, maps_well, strict=True)]
         told = ill["anomalous"].to_numpy(dtype=bool) & ~well["anomalous"].to_numpy(dtype=bool)
         shown = [PATIENTS[i] for i in np.argsort(np.where(told, lit, -1))[::-1][:SHOWN]]
         columns = [column(found, seed) for seed in shown]

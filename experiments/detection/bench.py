@@ -302,7 +302,8 @@ def as_markdown(table: pd.DataFrame, missing: list[str]) -> str:
     lines = ["| set | by | radiographs (normal) | " + " | ".join(_SHOWN[key] for key in shown) + " |"]
     lines += ["|---" * (len(shown) + 3) + "|"]
     for _, row in table.iterrows():
-        cells = [figure_with_interval(row.dropna().to_dict(), key) for key in shown]
+        figures = row.dropna().to_dict()
+        cells = [figure_with_interval(figures, key) for key in shown]
         normal = "" if pd.isna(row.get("normal")) else f" ({row['normal']:.0f})"
         lines.append(f"| {row['set']} | {row['by']} | {row['radiographs']}{normal} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *missing]) + "\n"
