@@ -41,7 +41,7 @@ class Thresholds(NamedTuple):
     @property
     def finite(self) -> list[float]:
         """Those there are, rising: one or two."""
-        return [self.low] if math.isinf(self.high) else [self.low, self.high]
+        return [self.low, self.high] if self.tell_outside else [self.low]
 
     @property
     def kinds(self) -> tuple[int, ...]:
@@ -165,7 +165,31 @@ def _check(scores: Scores, least: int, whose: str) -> Scores:
     return scores
 
 
-class Fixed:
+class _Cuts:
+    """A rule that finds the threshold between two kinds and those between three in one way, `_cuts`."""
+
+    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
+        """See `Threshold`.
+
+        Raises:
+            DataError: Too few scores for the rule, or all equal.
+        """
+        return Thresholds(*self._cuts(normal_lung, pneumonia, 3))
+
+    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
+        """The threshold of opacity alone; see `Threshold`.
+
+        Raises:
+            DataError: See `fit`; fewer scores may do.
+        """
+        return self._cuts(normal_lung, pneumonia, 2)[0]
+
+    def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
+        """The `kinds - 1` thresholds between kinds, rising."""
+        raise NotImplementedError
+
+
+class Fixed(_Cuts):
     """Thresholds that are known beforehand, for scores with a scale of their own (`score=expected_kind`).
 
     Args:
@@ -181,13 +205,8 @@ class Fixed:
             raise ConfigError(f"low={low} must lie below high={high}")
         self.low, self.high = low, high
 
-    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
-        """See `Threshold`; nothing is fitted."""
-        return Thresholds(self.low, self.high)
-
-    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
-        """The lower one; see `Threshold`."""
-        return self.low
+    def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
+        return [self.low, self.high][: kinds - 1]
 
 
 class LikeliestKind:
@@ -202,7 +221,7 @@ class LikeliestKind:
         return LIKELIEST
 
 
-class MultiOtsu:
+class MultiOtsu(_Cuts):
     """Three classes of least variance within (Otsu 1979; Liao et al. 2001) on the scores of pneumonia patches.
 
     The logarithm is cut, because scores are positive with a long right tail, which would get a class of its own.
@@ -218,34 +237,20 @@ class MultiOtsu:
     def __init__(self, bins: int = 256) -> None:
         self.bins = bins
 
-    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
-        """See `Threshold`.
-
-        Raises:
-            DataError: Fewer than 3 different scores.
-        """
-        return Thresholds(*self._between(3, pneumonia))
-
-    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
-        """Between two classes; see `Threshold`.
-
-        Raises:
-            DataError: Fewer than 2 different scores.
-        """
-        return self._between(2, pneumonia)[0]
-
-    def _between(self, classes: int, pneumonia: Scores) -> list[float]:
-        scores = log_scores(_check(pneumonia, classes, "pneumonia"))
+    def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
+        scores = log_scores(_check(pneumonia, kinds, "pneumonia"))
         try:
-            centres = threshold_multiotsu(scores, classes=classes, nbins=self.bins)
+            centres = threshold_multiotsu(scores, classes=kinds, nbins=self.bins)
         except ValueError as reason:
-            raise DataError(f"no {_WORDS[classes]} classes in {len(scores)} pneumonia scores ({reason})") from reason
+            raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores ({reason})") from reason
         ends = np.exp(centres + np.ptp(scores) / self.bins / 2)  # of the last bin that belongs below
         return [float(end) for end in ends]
 
 
-class GaussianMixture:
+class GaussianMixture(_Cuts):
     """Three Gaussians on the logarithm of the scores of pneumonia patches, cut where the likelier one changes.
+
+    At least 30 scores are needed.
 
     Args:
         seed: Seed of the k-means start.
@@ -254,33 +259,17 @@ class GaussianMixture:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
-        """See `Threshold`.
-
-        Raises:
-            DataError: Fewer than 30 scores, or than 3 different ones.
-        """
-        return Thresholds(*self._between(3, pneumonia))
-
-    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
-        """Between two Gaussians; see `Threshold`.
-
-        Raises:
-            DataError: Fewer than 30 scores, or than 2 different ones.
-        """
-        return self._between(2, pneumonia)[0]
-
-    def _between(self, classes: int, pneumonia: Scores) -> list[float]:
+    def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
         scores = log_scores(_check(pneumonia, 30, "pneumonia"))
-        if len(np.unique(scores)) < classes:
-            few = f"(fewer than {classes} different ones)"
-            raise DataError(f"no {_WORDS[classes]} classes in {len(scores)} pneumonia scores {few}")
-        mixture = _Mixture(classes, random_state=self.seed, n_init=3).fit(scores[:, None])
+        if len(np.unique(scores)) < kinds:
+            few = f"(fewer than {kinds} different ones)"
+            raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores {few}")
+        mixture = _Mixture(kinds, random_state=self.seed, n_init=3).fit(scores[:, None])
         order = np.argsort(mixture.means_.ravel())
         # Between two means the likelier component changes once; a grid is exact enough and cannot fail to converge.
         means = mixture.means_.ravel()[order]
         cuts = []
-        for below, above in pairwise(range(classes)):
+        for below, above in pairwise(range(kinds)):
             grid = np.linspace(means[below], means[above], 1001)
             posterior = mixture.predict_proba(grid[:, None])[:, order]
             cuts.append(grid[int(np.argmax(posterior[:, above] >= posterior[:, below]))])
@@ -288,7 +277,7 @@ class GaussianMixture:
         return found
 
 
-class NormalQuantiles:
+class NormalQuantiles(_Cuts):
     """Quantiles of held-out normal lung: at most 1 - q of normal patches lie above.
 
     Args:
@@ -304,32 +293,15 @@ class NormalQuantiles:
             raise ConfigError(f"low={low} and high={high} must rise within [0, 1]")
         self.low, self.high = low, high
 
-    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
-        """See `Threshold`.
-
-        Raises:
-            DataError: Too few scores for the upper quantile.
-        """
-        scores = self._check(normal_lung, self.high)
-        low, high = np.quantile(scores, [self.low, self.high])
-        return Thresholds(float(low), float(high))
-
-    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
-        """The lower quantile; see `Threshold`.
-
-        Raises:
-            DataError: Too few scores for it.
-        """
-        return float(np.quantile(self._check(normal_lung, self.low), self.low))
-
-    @staticmethod
-    def _check(normal_lung: Scores, highest: float) -> Scores:
-        """With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise."""
-        least = int(np.ceil(1 / (1 - highest) - _ROUNDING)) if highest < 1 else 2
-        return _check(normal_lung, least, "normal-lung")
+    def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
+        quantiles = [self.low, self.high][: kinds - 1]
+        # With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise.
+        least = int(np.ceil(1 / (1 - quantiles[-1]) - _ROUNDING)) if quantiles[-1] < 1 else 2
+        found: list[float] = np.quantile(_check(normal_lung, least, "normal-lung"), quantiles).tolist()
+        return found
 
 
-class Conformal:
+class Conformal(_Cuts):
     """Split-conformal thresholds on held-out normal lung: false-alarm rates that are declared, and kept on average.
 
     Of normal patches exchangeable with the held-out ones, at most `low` lie above the lower threshold in expectation,
@@ -353,22 +325,13 @@ class Conformal:
             )
         self.low, self.high = low, high
 
-    def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
-        """See `Threshold`.
+    def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
+        rates = [self.low, self.high][: kinds - 1]
+        scores = _check(normal_lung, least_normals(rates[-1]), "normal-lung")
+        return [conformal_threshold(scores, rate) for rate in rates]
 
-        Raises:
-            DataError: Too few scores for the lower rate, or all equal.
-        """
-        scores = _check(normal_lung, least_normals(self.high), "normal-lung")
-        return Thresholds(conformal_threshold(scores, self.low), conformal_threshold(scores, self.high))
 
-    def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
-        """The lower one; see `Threshold`.
-
-        Raises:
-            DataError: Too few scores for its rate, or all equal.
-        """
-        return conformal_threshold(_check(normal_lung, least_normals(self.low), "normal-lung"), self.low)
+_OF_NORMALS = (Conformal, NormalQuantiles)
 
 
 class RuleOfNormals(NamedTuple):
@@ -401,7 +364,7 @@ class RuleOfNormals(NamedTuple):
             None where it looks at more than normal lung.
         """
         name = type(rule).__name__
-        return cls(name, rule.low, rule.high, three) if isinstance(rule, Conformal | NormalQuantiles) else None
+        return cls(name, rule.low, rule.high, three) if isinstance(rule, _OF_NORMALS) else None
 
     @property
     def rule(self) -> Threshold:
@@ -411,11 +374,7 @@ class RuleOfNormals(NamedTuple):
             ConfigError: Numbers that it does not take.
             KeyError: There is none of that name.
         """
-        rules: dict[str, type[Conformal | NormalQuantiles]] = {
-            "Conformal": Conformal,
-            "NormalQuantiles": NormalQuantiles,
-        }
-        return rules[self.name](self.low, self.high)
+        return {rule.__name__: rule for rule in _OF_NORMALS}[self.name](self.low, self.high)
 
     def __call__(self, normal_lung: Scores) -> Thresholds:
         """Thresholds from windows of normal lung; DataError where there are too few, or all are equal."""
