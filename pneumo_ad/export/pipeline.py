@@ -145,7 +145,7 @@ class Pipeline(nn.Module):
 
     def _likeliest(self, output: Output) -> Tensor:
         """(B, N), as `inference.whole` has it."""
-        chances = output.needed_kinds(by=BY)
+        chances = output.needed("kinds", by=BY)
         of_windows = [self.windows.sums(chances[:, kind, None]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
         return torch.stack(of_windows).argmax(dim=0).float()
 

@@ -62,7 +62,7 @@ def score_whole_radiographs(
             output = forward(net, x, precision)
             maps[part] = score.residual_map(x, output)[:, 0].cpu().numpy()
             if kinds is not None:
-                chances = output.needed_kinds(by=BY).float().cpu().numpy()
+                chances = output.needed("kinds", by=BY).float().cpu().numpy()
                 of_windows = [grid.window_means(chances[:, kind]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
                 kinds[part] = np.argmax(of_windows, axis=0)
         scores = grid.window_means(maps)

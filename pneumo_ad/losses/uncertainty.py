@@ -35,5 +35,5 @@ class UncertaintyLoss(nn.Module):
         Raises:
             ConfigError: The net gives no log-variance.
         """
-        log_variance = output.needed_log_variance(by="loss=uncertainty")
+        log_variance = output.needed("log_variance", by="loss=uncertainty")
         return uncertainty_loss(x, output.reconstruction, log_variance).mean()

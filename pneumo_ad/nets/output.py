@@ -45,49 +45,29 @@ class Output(NamedTuple):
         pictures = {name: part for name, part in self._asdict().items() if name != "penalty" and part is not None}
         return self._replace(**{name: change(part) for name, part in pictures.items()})
 
-    def needed_log_variance(self, by: str) -> Tensor:
-        """The log-variance, for what cannot do without.
+    def needed(self, part: str, by: str) -> Tensor:
+        """A part that not every net gives, for what cannot do without.
 
         Args:
+            part: Name of the part: `log_variance`, `anomaly` or `kinds`.
             by: Who needs it, as it is chosen: `loss=uncertainty`.
 
         Raises:
             ConfigError: The net gives none; names one that does.
         """
-        if self.log_variance is None:
-            raise ConfigError(
-                f"{by} needs a net that predicts a log-variance, and this one gives none; "
-                "net=uncertainty_autoencoder does"
-            )
-        return self.log_variance
+        found: Tensor | None = getattr(self, part)
+        if found is None:
+            does, net = _GIVEN[part]
+            raise ConfigError(f"{by} needs a net that {does}, as net={net} does; this one does not")
+        return found
 
-    def needed_anomaly(self, by: str) -> Tensor:
-        """The net's own judgement, for what cannot do without.
 
-        Args:
-            by: Who needs it, as it is chosen: `score=judgement`.
-
-        Raises:
-            ConfigError: The net gives none; names one that does.
-        """
-        if self.anomaly is None:
-            raise ConfigError(
-                f"{by} needs a net that judges by itself, as net=feature_gaussian does; this one does not"
-            )
-        return self.anomaly
-
-    def needed_kinds(self, by: str) -> Tensor:
-        """Chances of the three kinds, for what cannot do without.
-
-        Args:
-            by: Who needs them, as it is chosen: `score=opacity_chance`.
-
-        Raises:
-            ConfigError: The net gives none; names one that does.
-        """
-        if self.kinds is None:
-            raise ConfigError(f"{by} needs a net that tells kinds apart, as net=kind_unet does; this one does not")
-        return self.kinds
+# Parts that not every net gives: what such a net does, and one that does it.
+_GIVEN = {
+    "log_variance": ("predicts a log-variance", "uncertainty_autoencoder"),
+    "anomaly": ("judges by itself", "feature_gaussian"),
+    "kinds": ("tells kinds apart", "kind_unet"),
+}
 
 
 def inner(pictures: Tensor, halo: int) -> Tensor:

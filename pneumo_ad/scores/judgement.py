@@ -23,4 +23,4 @@ class Judgement(Score):
         Raises:
             ConfigError: The net gives none.
         """
-        return output.needed_anomaly(by="score=judgement")
+        return output.needed("anomaly", by="score=judgement")

@@ -44,7 +44,7 @@ class OpacityChance(Score):
         Raises:
             ConfigError: The net does not tell kinds apart.
         """
-        kinds = output.needed_kinds(by="score=opacity_in_lung" if self.outside else "score=opacity_chance")
+        kinds = output.needed("kinds", by="score=opacity_in_lung" if self.outside else "score=opacity_chance")
         opacity, healthy, outside = (kinds[:, kind, None] for kind in (OPACITY, HEALTHY, OUTSIDE))
         return opacity + self.outside * outside * opacity / (opacity + healthy).clamp(min=_LEAST)
 
@@ -67,5 +67,5 @@ class ExpectedKind(Score):
         Raises:
             ConfigError: The net does not tell kinds apart.
         """
-        kinds = output.needed_kinds(by="score=expected_kind")
+        kinds = output.needed("kinds", by="score=expected_kind")
         return sum((kind * kinds[:, kind, None] for kind in (OPACITY, OUTSIDE)), HEALTHY * kinds[:, HEALTHY, None])

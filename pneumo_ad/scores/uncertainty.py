@@ -26,5 +26,5 @@ class UncertaintyScore(Score):
         Raises:
             ConfigError: The net gives no log-variance.
         """
-        log_variance = output.needed_log_variance(by="score=uncertainty")
+        log_variance = output.needed("log_variance", by="score=uncertainty")
         return (x - output.reconstruction).square() * (-log_variance).exp()

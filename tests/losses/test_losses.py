@@ -184,5 +184,5 @@ def test_the_uncertainty_loss_is_least_where_the_variance_is_the_squared_residua
 
 def test_the_uncertainty_loss_names_the_net_it_needs():
     x, y = pairs()
-    with pytest.raises(ConfigError, match="this one gives none; net=uncertainty_autoencoder does"):
+    with pytest.raises(ConfigError, match="a log-variance, as net=uncertainty_autoencoder does; this one does not"):
         UncertaintyLoss()(x, Output(y))

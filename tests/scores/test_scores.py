@@ -178,5 +178,5 @@ def test_uncertainty_falls_where_the_net_expected_to_err():
 
 def test_uncertainty_names_the_net_it_needs():
     x, y = pairs()
-    with pytest.raises(ConfigError, match="this one gives none; net=uncertainty_autoencoder does"):
+    with pytest.raises(ConfigError, match="a log-variance, as net=uncertainty_autoencoder does; this one does not"):
         UncertaintyScore().score(x, Output(y))
