@@ -134,7 +134,7 @@ def calibrated_by(
     Raises:
         DataError: See `site_calibration.calibrated`.
     """
-    judge: Predictor = RunPredictor(run)
+    judge: Predictor = RunPredictor(run, calibration)
     scores = site_scores(judge, site, output / CALIBRATION)
     judge = calibrated(judge, site, scores)
     log.info("%s", judge.notes[0])

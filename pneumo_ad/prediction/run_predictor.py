@@ -19,7 +19,7 @@ from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields
 from pneumo_ad.metrics.thresholds import LikeliestKind, RuleOfNormals
-from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
+from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.dot_hydra import CONFIG
@@ -38,11 +38,12 @@ class RunPredictor:
     """See `Predictor`.
 
     Args:
-        run: From `load_run`. Scores of its held-out validation patients are read from the run folder, or made from its
-            own data where they are at hand.
+        run: From `load_run`.
+        calibration: Scores of its held-out validation patients (`validation_scores`), empty where they are not at hand.
+            None reads them from the run folder, or makes them from the run's own data where those are at hand.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, calibration: ValidationScores | None = None) -> None:
         with explained(run.folder, ConfigError), named(run.folder / CONFIG, ConfigError):
             check_options(run.config)
         data = run.some_radiographs(_NO_DATA)
@@ -50,7 +51,8 @@ class RunPredictor:
         self.view: str = data.view
         self.scoring = scoring_of(run)
         self.lungs, self.intensity = data.lungs, data.intensity
-        self.standard, self.notes = standard_of(run, self.scoring)
+        calibration = _held_out(run, self.scoring) if calibration is None else calibration
+        self.standard, self.notes = standard_of(run, self.scoring, calibration)
         self.identity = _identity(run, self.standard)
         if _measured_in_files(run, self.lungs):
             self.notes.append(
@@ -104,24 +106,29 @@ def _measured_in_files(run: Run, lungs: LungFields) -> bool:
         return False
 
 
-def standard_of(run: Run, scoring: Scoring) -> tuple[Calibration, list[str]]:
+def _held_out(run: Run, scoring: Scoring) -> ValidationScores:
+    try:
+        return validation_scores(run, scoring)
+    except DamagedError:
+        raise
+    except DataError as reason:
+        log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
+        return {}
+
+
+def standard_of(run: Run, scoring: Scoring, calibration: ValidationScores) -> tuple[Calibration, list[str]]:
     """What a run's held-out validation patients say of its score, and what they cannot say.
 
     Args:
         run: Opened.
         scoring: Its own.
+        calibration: Scores of these patients; empty where they are not at hand.
     """
     notes = []
-    try:
-        calibration = validation_scores(run, scoring)
-    except DamagedError:
-        raise
-    except DataError as reason:
-        log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
+    if not calibration:
         kinds = isinstance(run.threshold, LikeliestKind)  # are told all the same
         lacking = "percentiles and decisions" if kinds else "percentiles, decisions and kinds"
         notes.append(f"no {lacking}: held-out normals of the run are not at hand")
-        calibration = {}
     three = run.module.score.orders_outside
     thresholds, unfitted = fit_thresholds(calibration, run.threshold, three)
     if calibration and "score" in unfitted:
