@@ -47,7 +47,7 @@ def _run(name: str, arguments: list[str]) -> None:
     if asks and command.usage:
         print(command.help())
     else:
-        command.run(_without_trust(arguments))
+        command(_without_trust(arguments))
 
 
 @cache

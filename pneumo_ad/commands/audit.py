@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import Key, path
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import Arguments, Key, path
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,9 +82,7 @@ def _read_source(config: DictConfig) -> tuple[pd.DataFrame, list[str]]:
     return check_table(table), warned
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    output = audit(arguments)
+def _show(output: Path, _: Arguments) -> None:
     from pneumo_ad.audit.printing import print_audit
 
     print_audit(output)
@@ -95,7 +93,8 @@ COMMAND = Command(
     place=6,
     summary="what is in a data set: counts, duplicates, shortcuts",
     example="data=GROUP data.root=DIR [output=DIR]",
-    run=_run,
+    run=audit,
+    show=_show,
     usage=USAGE,
     keys=(Key("output", "where to write (default: audits/<what was set>)", "DIR", path),),
     config="audit",

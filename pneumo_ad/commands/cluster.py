@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, path
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Arguments, Key, path
+from pneumo_ad.runs.command import Command
 
 USAGE = """\
 pneumo-ad cluster run=RUN [key=value] ...
@@ -51,12 +51,10 @@ def cluster(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     return cluster_run(run, given["output"] or evaluation / "clusters", given["subset"], evaluation)
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    output = cluster(arguments)
+def _show(output: Path, given: Arguments) -> None:
     from pneumo_ad.evaluation.clusters import print_clusters
 
-    print_clusters(output, f"clusters of {COMMAND.parse(arguments)['run']}")
+    print_clusters(output, f"clusters of {given['run']}")
 
 
 COMMAND = Command(
@@ -64,7 +62,8 @@ COMMAND = Command(
     place=5,
     summary="cluster a run's difference images into three",
     example="run=RUN [data=... data.root=...] [output=DIR]",
-    run=_run,
+    run=cluster,
+    show=_show,
     usage=USAGE,
     keys=(
         RUN,

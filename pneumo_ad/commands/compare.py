@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.arguments import CHECKPOINT, SUBSET, Key, expanded, path
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import CHECKPOINT, SUBSET, Arguments, Key, expanded, path
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     from pneumo_ad.leaderboard.groups import Comparison
@@ -43,7 +43,7 @@ def compare(arguments: str | PathLike[str] | Sequence[str] = (), **keywords: obj
         ConfigError: Not one folder, a key that is not known, an unknown metric or reference.
         DataError: The folder holds no run, or no run can be evaluated on the data asked for.
     """
-    given = COMMAND.parse(arguments, keywords, takes_names=True)
+    given = COMMAND.parse(arguments, keywords)
     if len(given.names) != 1:
         told = ", ".join(given.names) or "none"
         raise ConfigError(f"one folder of runs must be given, got {told}: pneumo-ad compare sweeps/paper/2026-01-31")
@@ -53,9 +53,7 @@ def compare(arguments: str | PathLike[str] | Sequence[str] = (), **keywords: obj
     return compare_runs(sweep, given.changes, given["sort"], given["reference"], given["output"])
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    found = compare(arguments)
+def _show(found: Comparison, _: Arguments) -> None:
     from pneumo_ad.leaderboard.table import print_comparison
 
     print_comparison(found)
@@ -66,7 +64,8 @@ COMMAND = Command(
     place=4,
     summary="the leaderboard of a sweep",
     example="SWEEP_DIR [sort=METRIC] [reference=patch=32]",
-    run=_run,
+    run=compare,
+    show=_show,
     usage=USAGE,
     keys=(
         Key(
@@ -92,4 +91,5 @@ COMMAND = Command(
         CHECKPOINT,
     ),
     config="train",
+    takes_names=True,
 )

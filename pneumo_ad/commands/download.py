@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.arguments import Key, path
+from pneumo_ad.runs.arguments import Arguments, Key, path
 from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.grammar import quoted
 
@@ -40,20 +40,13 @@ def download(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
         ConfigError: An unknown name or key, or kagglehub is not installed.
         DataError: No network, no credentials, rules not accepted, no room, or another set than expected came.
     """
-    name, output = _asked(arguments, keywords)
-    from pneumo_ad.data.sources.kaggle import fetch
+    given = COMMAND.parse(arguments, keywords)
+    from pneumo_ad.data.sources.kaggle import OFFERS, fetch
 
-    return fetch(name, output)
-
-
-def _asked(arguments: str | Sequence[str], keywords: dict[str, object]) -> tuple[str, Path | None]:
-    from pneumo_ad.data.sources.kaggle import OFFERS
-
-    given = COMMAND.parse(arguments, keywords, takes_names=True)
     if len(given.names) != 1 or given.names[0] not in OFFERS:
         told = " ".join(given.names) or "nothing"
         raise ConfigError(f"expected one of {', '.join(OFFERS)} and optionally output=DIR, got {told}")
-    return given.names[0], given["output"]
+    return fetch(given.names[0], given["output"])
 
 
 def next_command(name: str, root: Path) -> str:
@@ -73,11 +66,10 @@ def next_command(name: str, root: Path) -> str:
     return f"pneumo-ad train experiment=paper data={name} {shlex.quote(override if plain else quoted(override))}"
 
 
-def _run(arguments: list[str]) -> None:
-    root = download(arguments)
+def _show(root: Path, given: Arguments) -> None:
     from pneumo_ad.data.sources.kaggle import OFFERS
 
-    name, _ = _asked(arguments, {})
+    name = given.names[0]
     print(f"{name} lies in {root}\n({OFFERS[name].about}; {OFFERS[name].page})\n\nnext: {next_command(name, root)}")
 
 
@@ -86,7 +78,9 @@ COMMAND = Command(
     place=3,
     summary="fetch a public data set",
     example="chest_xray|rsna [output=DIR]",
-    run=_run,
+    run=download,
+    show=_show,
     usage=USAGE,
     keys=(Key("output", "where to (default: ~/.cache/kagglehub, or KAGGLEHUB_CACHE)", "DIR", path),),
+    takes_names=True,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Key, path
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Arguments, Key, path
+from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.evaluation_options import option_help
 
 _PATIENCE = 10  # seconds that another process may take to leave the folder
@@ -55,13 +55,11 @@ def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
         return evaluate_run(run, output, given["subset"], given["calibrate"])
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    output = evaluate(arguments)
+def _show(output: Path, given: Arguments) -> None:
     from pneumo_ad.evaluation.summary import print_evaluation
     from pneumo_ad.runs.shipped import in_words
 
-    print_evaluation(output, f"evaluation of {in_words(COMMAND.parse(arguments)['run'])}")
+    print_evaluation(output, f"evaluation of {in_words(given['run'])}")
 
 
 COMMAND = Command(
@@ -69,7 +67,8 @@ COMMAND = Command(
     place=1,
     summary="measure a trained run, on its own or on other data",
     example="[run=RUN] [data=... data.root=...] [output=DIR]",
-    run=_run,
+    run=evaluate,
+    show=_show,
     usage=USAGE.replace("{options}", option_help()),
     keys=(
         RUN_OR_SHIPPED,

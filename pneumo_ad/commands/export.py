@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumo_ad.errors import DataError, UserError
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, Key, path, switch
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, path, switch
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     from pneumo_ad.runs.run import Run
@@ -113,9 +113,7 @@ def _plain(run: Run) -> dict[str, Any]:
     }
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    output = export_run(arguments)
+def _show(output: Path, _: Arguments) -> None:
     for file in sorted(output.iterdir()):
         print(f"{file.stat().st_size / 1e6:8.2f} MB  {file.name}")
     print(f"exported model: {output}; not a medical device")
@@ -126,7 +124,8 @@ COMMAND = Command(
     place=2,
     summary="a run as ONNX or torch.export, with a model card",
     example="[run=RUN] format=onnx|torch_export",
-    run=_run,
+    run=export_run,
+    show=_show,
     usage=USAGE,
     keys=(
         RUN_OR_SHIPPED,

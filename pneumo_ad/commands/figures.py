@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Key, expanded, path
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Arguments, Key, expanded, path
+from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,9 +52,7 @@ def draw_figures(arguments: str | Sequence[str] = (), **keywords: object) -> pd.
     return draw_for_run(run, output, wanted, classifier, given["subset"], evaluated)
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    index = draw_figures(arguments)
+def _show(index: pd.DataFrame, _: Arguments) -> None:
     for _, row in index.iterrows():
         told = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
         print(f"{row['figure']:8} {row['shows']}: {told}")
@@ -66,7 +64,8 @@ COMMAND = Command(
     place=3,
     summary="Figs. 1-10 and Table 1 of the paper for a run",
     example="run=RUN [data=... data.root=...] [only=1,9]",
-    run=_run,
+    run=draw_figures,
+    show=_show,
     usage=USAGE,
     keys=(
         RUN,

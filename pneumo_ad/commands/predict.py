@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Key, one_of, path, switch
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch
+from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.evaluation_options import option_help
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def predict(arguments: str | Sequence[str] = (), **keywords: object) -> Predicte
     )
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    found = predict(arguments)
+def _show(found: Predicted, _: Arguments) -> None:
     from pneumo_ad.prediction.summary import print_prediction
 
     print_prediction(found.output, found.story, found.new)
@@ -67,7 +65,8 @@ COMMAND = Command(
     place=1,
     summary="scores, maps and decisions for a folder of files",
     example="[run=RUN] input=PATH output=DIR [report=true]",
-    run=_run,
+    run=predict,
+    show=_show,
     usage=USAGE.replace("{options}", option_help("scores", "decisions", "speed")),
     keys=(
         replace(

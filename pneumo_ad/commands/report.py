@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Key, path, whole
-from pneumo_ad.runs.command import Command, log_plainly
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Arguments, Key, path, whole
+from pneumo_ad.runs.command import Command
 
 USAGE = """\
 pneumo-ad report [run=RUN] [key=value] ...
@@ -57,9 +57,8 @@ def report(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     return write_report(page_of(run, evaluated, given["subset"], given["images"]), file)
 
 
-def _run(arguments: list[str]) -> None:
-    log_plainly()
-    print(f"report: {report(arguments)}")
+def _show(file: Path, _: Arguments) -> None:
+    print(f"report: {file}")
 
 
 COMMAND = Command(
@@ -67,7 +66,8 @@ COMMAND = Command(
     place=2,
     summary="one HTML file: brush the histogram, frames light up",
     example="[run=RUN] [output=FILE] [data=... data.root=...]",
-    run=_run,
+    run=report,
+    show=_show,
     usage=USAGE,
     keys=(
         RUN_OR_SHIPPED,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, parse
 
@@ -26,10 +27,12 @@ class Command:
         summary: Description in the overview.
         example: Arguments that the overview shows.
         run: Function that does the work, given the arguments as typed.
+        show: Function that prints what `run` returned, given that and the parsed arguments; None where `run` prints.
         usage: Text that `--help` prints: `{keys}` becomes the table of keys, `{data}` the choices of the group `data`.
             Empty where Hydra explains the command, by `hydra.help` in its yaml.
         keys: Keys of the command itself; other `key=value` are overrides of `config`.
         config: Name of the config in `pneumo_ad.conf` that overrides change; empty where there is none.
+        takes_names: Whether the command takes arguments without a key; see `arguments.parse`.
         alone: Whether the command runs without any argument, instead of printing its usage.
     """
 
@@ -37,11 +40,25 @@ class Command:
     place: int
     summary: str
     example: str
-    run: Callable[[list[str]], None]
+    run: Callable[[list[str]], Any]
+    show: Callable[[Any, Arguments], None] | None = None
     usage: str = ""
     keys: tuple[Key, ...] = ()
     config: str = ""
+    takes_names: bool = False
     alone: bool = False
+
+    def __call__(self, arguments: list[str]) -> None:
+        """Run the command as typed, and print what came of it.
+
+        Args:
+            arguments: As typed.
+        """
+        if self.show is None:
+            self.run(arguments)
+            return
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        self.show(self.run(arguments), self.parse(arguments))
 
     def help(self) -> str:
         """The usage text, filled in."""
@@ -51,21 +68,19 @@ class Command:
         self,
         arguments: str | PathLike[str] | Sequence[str],
         keywords: Mapping[str, object] | None = None,
-        takes_names: bool = False,
     ) -> Arguments:
         """Part what the command was given.
 
         Args:
             arguments: As typed.
             keywords: Further ones, of a call in Python.
-            takes_names: See `arguments.parse`.
 
         Raises:
             ConfigError: A key that is not known, or that is missing, or a value that it does not take.
         """
         own = {key.name for key in self.keys}
         further = {key: one for key, one in (keywords or {}).items() if one is not None or key not in own}
-        given = parse(as_typed(arguments, further), self.keys, takes_names)
+        given = parse(as_typed(arguments, further), self.keys, self.takes_names)
         where = given.own.get("run") or next((Path(name) for name in given.names), None)
         check_known(given.overrides, self.keys, self.config, where)  # first: a key that is missing may be mistyped
         check_given(given, self.keys)
@@ -79,8 +94,3 @@ class _Filled(dict[str, str]):
 
 def _row(key: Key) -> str:
     return f"  {key.name}={key.shows}".ljust(_COLUMN) + key.help.replace("\n", "\n" + " " * _COLUMN)
-
-
-def log_plainly() -> None:
-    """Print what is logged from here on, without time and level."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
