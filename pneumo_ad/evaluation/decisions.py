@@ -6,8 +6,7 @@ import numpy as np
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination
-from pneumo_ad.labels import PADDING
-from pneumo_ad.metrics.catalogue import LEAST_IMAGES, missing_kind
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, missing_kind, scarcity
 from pneumo_ad.metrics.conformal import conformal_threshold
 from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
 from pneumo_ad.metrics.proportion import false_alarm_rate, share_with_interval
@@ -35,7 +34,7 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
     evidence = result.evidence
     metrics: dict[str, float] = {"false_alarms/declared": rate}
     omitted: dict[str, str] = {}
-    normal_lung = evidence.normal[:, None] & (evidence.lung_share == 1) & (evidence.kind != PADDING)
+    normal_lung = evidence.origins["normal_lung"]
     whole = result.image[name]
     seen = ~np.isnan(whole)
     parts = {
@@ -48,28 +47,27 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
     }
     for level, (held_out, unseen, image) in parts.items():
         key = f"false_alarms/{level}"
-        n = len(np.unique(image))
         if held_out is None:
             omitted[key] = "validation of the run's own data is not at hand"
             continue
         try:
             threshold = conformal_threshold(held_out, rate)
-        except DataError as reason:
-            omitted[key] = str(reason)
+        except DataError as error:
+            omitted[key] = str(error)
             continue
         metrics[f"{key}_threshold"] = threshold
-        if n < LEAST_IMAGES:
-            omitted[key] = f"{n} normal radiographs to count false alarms on; at least {LEAST_IMAGES} are needed"
+        if reason := scarcity(len(np.unique(image)), "normal radiographs to count false alarms on"):
+            omitted[key] = reason
             continue
         metrics |= false_alarm_rate(unseen, threshold, evidence.patient[image]).keyed(key)
     sick = evidence.pneumonia & seen
-    if "false_alarms/image" in metrics and sick.sum() >= LEAST_IMAGES:
+    few = scarcity(int(sick.sum()), "pneumonia radiographs")
+    if "false_alarms/image" in metrics and not few:
         called = whole[sick] > metrics["false_alarms/image_threshold"]
         found = share_with_interval(called.astype(np.float64), evidence.patient[sick])
         metrics |= found.keyed("image/sensitivity")
         metrics["image/balanced_accuracy"] = (found.value + 1 - metrics["false_alarms/image"]) / 2
     else:
-        few = f"{sick.sum()} pneumonia radiographs; at least {LEAST_IMAGES} are needed"
         for key in ("image/sensitivity", "image/balanced_accuracy"):
             omitted[key] = omitted.get("false_alarms/image", few)
     return metrics, omitted

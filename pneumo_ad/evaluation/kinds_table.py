@@ -9,7 +9,7 @@ import pandas as pd
 from pneumo_ad import figures
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.evaluation.background import background
-from pneumo_ad.evaluation.windows import Drawn, origins
+from pneumo_ad.evaluation.windows import Drawn
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
@@ -60,7 +60,7 @@ def kinds_table(
     """
     kind = np.where(evidence.normal[:, None], UNKNOWN, evidence.kind)
     outside, dark = kind == OUTSIDE, background_share > MOSTLY
-    own = origins(evidence)
+    own = evidence.origins
     groups = {
         "normal lung": own["normal_lung"],
         "pneumonia, every window": own["pneumonia"],

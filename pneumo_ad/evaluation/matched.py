@@ -15,7 +15,7 @@ from pneumo_ad.evaluation.matching import Matched, match, matchable
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import NORMAL, PNEUMONIA
-from pneumo_ad.metrics.catalogue import LEAST_IMAGES, MOSTLY_LUNG
+from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, scarcity
 from pneumo_ad.metrics.ranking import auroc_with_interval
 from pneumo_ad.metrics.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
 from pneumo_ad.runs.scorer import check_finite
@@ -30,8 +30,8 @@ def too_few(labels: pd.Series) -> str:
     '0 pneumonia radiographs that could be matched; at least 5 are needed'
     """
     for label in (PNEUMONIA, NORMAL):
-        if (n := int((labels == label).sum())) < LEAST_IMAGES:
-            return f"{n} {label} radiographs that could be matched; at least {LEAST_IMAGES} are needed"
+        if reason := scarcity(int((labels == label).sum()), f"{label} radiographs that could be matched"):
+            return reason
     return ""
 
 

@@ -18,9 +18,8 @@ from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
 from pneumo_ad.files import atomic_write
 from pneumo_ad.inference.scorer import TRIVIAL
-from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG, PADDING
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.metrics.catalogue import (
-    LEAST_IMAGES,
     LEVELS,
     GroundTruth,
     MeasuredScore,
@@ -29,6 +28,7 @@ from pneumo_ad.metrics.catalogue import (
     headline,
     pixel_values,
     sad_medians,
+    scarcity,
 )
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.modality import modality
@@ -140,8 +140,7 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     rows = sorted(evidence.pixel_truth)
     truths = [evidence.pixel_truth[row] for row in rows]
     opaque = sum(bool((truth == IN_OPACITY).any()) for truth in truths)
-    if opaque < LEAST_IMAGES:
-        reason = f"{opaque} radiographs with opacity pixels; at least {LEAST_IMAGES} are needed"
+    if reason := scarcity(opaque, "radiographs with opacity pixels"):
         names = [f"pixel/{name}{where}" for name in ("pro", "pointing_game") for where in ("", "_in_lung")]
         return {}, dict.fromkeys([*names, "oracle/dice"], reason)
     metrics: dict[str, float] = {}
@@ -151,8 +150,7 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     patients = evidence.patient[rows]
     healthy = sum(bool((truth == HEALTHY_LUNG).any()) for truth in truths)
     for where, in_lung in (("", False), ("_in_lung", True)):
-        if in_lung and healthy < LEAST_IMAGES:
-            reason = f"{healthy} radiographs with healthy lung pixels; at least {LEAST_IMAGES} are needed"
+        if in_lung and (reason := scarcity(healthy, "radiographs with healthy lung pixels")):
             omitted |= dict.fromkeys((f"pixel/pro{where}", f"pixel/pointing_game{where}"), reason)
             continue
         pro = per_region_overlap_with_interval(known, truths, patients, in_lung=in_lung)
@@ -199,8 +197,7 @@ def shortcuts(data: Radiographs, result: Examination, questions: Questions) -> F
 
 def shape_of_histogram(result: Examination) -> Found:
     """`modality/...`: is Fig. 9, the histogram of the run's score over pneumonia windows, one hump or three?"""
-    evidence = result.evidence
-    values = result.window["score"][evidence.pneumonia[:, None] & (evidence.kind != PADDING)]
+    values = result.window["score"][result.evidence.origins["pneumonia"]]
     try:
         return {f"modality/{key}": value for key, value in modality(values).items()}, {}
     except DataError as reason:

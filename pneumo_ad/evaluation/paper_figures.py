@@ -32,7 +32,7 @@ from pneumo_ad.evaluation.pictures import (
     true_groups,
 )
 from pneumo_ad.evaluation.samples import draw_lung_fields, net_architecture, sample_patches, sample_radiographs
-from pneumo_ad.evaluation.windows import Drawn, origins
+from pneumo_ad.evaluation.windows import Drawn
 from pneumo_ad.files import atomic_write, writable_folder, write_text
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.metrics.catalogue import GroundTruth
@@ -172,7 +172,7 @@ class Material:
     def modality(self) -> Mapping[str, float] | None:
         """Of the scores of pneumonia windows."""
         try:
-            return modality(self.result.window["score"][origins(self.result.evidence)["pneumonia"]])
+            return modality(self.result.window["score"][self.result.evidence.origins["pneumonia"]])
         except DataError as reason:
             log.warning("one hump or several is not known: %s", reason)
             return None
@@ -218,7 +218,7 @@ def _own_classifier(run_dir: Path) -> Path:
 
 def _fig09(material: Material) -> Parts:
     result, unit = material.result, f"{material.score_name} ({material.scoring.unit})"
-    groups = origins(result.evidence)
+    groups = result.evidence.origins
     if not groups["pneumonia"].any():
         raise DataError("no window of a pneumonia radiograph")
     parts: Parts = {"fig09_histogram": histogram(result, groups, material.thresholds, unit, material.modality)}

@@ -16,7 +16,7 @@ from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
-from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
+from pneumo_ad.evaluation.windows import Drawn, cut, located
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
@@ -51,7 +51,7 @@ def draw_evaluation(
     data, name = run.radiographs, type(run.module.score).__name__
     ranges = threshold_ranges(result.window["score"], thresholds)
     drawn = {
-        "fig09_histogram": histogram(result, origins(result.evidence), thresholds, f"{name} ({unit})", modality),
+        "fig09_histogram": histogram(result, result.evidence.origins, thresholds, f"{name} ({unit})", modality),
         "fig09_histogram_by_kind": histogram(
             result, true_groups(result), thresholds, f"{name} ({unit})", title=BY_KIND
         ),
@@ -59,7 +59,7 @@ def draw_evaluation(
     }
     if isinstance(run.module, PatchAutoencoder):
         for stem, origin in (("fig07_normal_patches", "normal_lung"), ("fig08_pneumonia_patches", "pneumonia")):
-            if origins(result.evidence)[origin].any():
+            if result.evidence.origins[origin].any():
                 drawn[stem] = reconstructions(run, result, origin)
     for stem, (figure, _) in drawn.items():
         figures.save(figure, folder / f"{stem}.png")
@@ -82,12 +82,12 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
     Args:
         run: Run with the net that reconstructs the patches.
         result: Scores and ground truth of the radiographs.
-        origin: Key of `origins`.
+        origin: Key of `GroundTruth.origins`.
 
     Raises:
         DataError: No such window, or a net that does not reconstruct patches.
     """
-    data, chosen = run.radiographs, origins(result.evidence)[origin]
+    data, chosen = run.radiographs, result.evidence.origins[origin]
     if not isinstance(run.module, PatchAutoencoder):
         raise DataError(f"{type(run.module.net).__name__} judges whole radiographs and reconstructs no patch")
     places = np.argwhere(chosen)

@@ -10,7 +10,7 @@ from pneumo_ad import figures
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.windows import Drawn, cut, located, origins
+from pneumo_ad.evaluation.windows import Drawn, cut, located
 from pneumo_ad.figures.net_layers import trace_layers
 from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
 from pneumo_ad.labels import NORMAL, OTHER, PNEUMONIA
@@ -53,12 +53,12 @@ def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: Gro
         grid: The windows.
         rows: (I,) row numbers in the store.
         evidence: Ground truth of these rows and windows.
-        origin: Key of `origins`.
+        origin: Key of `GroundTruth.origins`.
 
     Raises:
         DataError: No such window.
     """
-    places = np.argwhere(origins(evidence)[origin])
+    places = np.argwhere(evidence.origins[origin])
     if not len(places):
         raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
     picked = places[evenly_spaced(len(places), COLUMNS * ROWS)]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, OPACITY, OUTSIDE_LUNG
-from pneumo_ad.metrics.catalogue import LEAST_IMAGES, GroundTruth, MeasuredScore
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, GroundTruth, MeasuredScore, scarcity
 from pneumo_ad.metrics.ranking import auroc_with_interval
 
 MOST_VALUES = 12  # of a column, the commonest; the rest, and those of fewer than LEAST_IMAGES, are one row
@@ -134,9 +134,9 @@ def _within(
     omitted: dict[str, str] = {}
     for key, (score, positive, image, *names) in zip(METRICS, ranked, strict=True):
         counts = [len(np.unique(image[members])) for members in (positive, ~positive)]
-        if min(counts) < LEAST_IMAGES:
-            scarce = counts.index(min(counts))
-            omitted[key] = f"{counts[scarce]} radiographs with {names[scarce]}; at least {LEAST_IMAGES} are needed"
+        fewest = counts.index(min(counts))
+        if reason := scarcity(counts[fewest], f"radiographs with {names[fewest]}"):
+            omitted[key] = reason
             continue
         interval = auroc_with_interval(score, positive, evidence.patient[image])
         metrics |= interval.keyed(key)

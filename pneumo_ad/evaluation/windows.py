@@ -10,7 +10,7 @@ import pandas as pd
 
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.figures import Figure
-from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
+from pneumo_ad.labels import KINDS, UNKNOWN
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid, gather
 
@@ -20,15 +20,6 @@ class Drawn(NamedTuple):
 
     figure: Figure
     numbers: pd.DataFrame
-
-
-def origins(evidence: GroundTruth) -> dict[str, npt.NDArray[np.bool_]]:
-    """(I, N) each: windows wholly inside normal lungs, and every window of pneumonia radiographs, without padding."""
-    real = evidence.kind != PADDING
-    return {
-        "normal_lung": evidence.normal[:, None] & (evidence.lung_share == 1) & real,
-        "pneumonia": evidence.pneumonia[:, None] & real,
-    }
 
 
 def located(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY
-from pneumo_ad.metrics.catalogue import LEAST_IMAGES
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, scarcity
 from pneumo_ad.metrics.ranking import auroc, interval_of, resampled_aurocs, resamples_of
 from pneumo_ad.runs.sampled_maps import SampledMaps
 
@@ -187,8 +187,8 @@ def _places(own: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.int64]:
 def _too_few(truth: npt.NDArray[np.uint8]) -> str | None:
     for kind, words in ((IN_OPACITY, "opacity"), (HEALTHY_LUNG, "healthy lung")):
         n = int((truth == kind).any(axis=(1, 2)).sum()) if len(truth) else 0
-        if n < LEAST_IMAGES:
-            return f"{n} radiographs with {words} are in every run; at least {LEAST_IMAGES} are needed"
+        if reason := scarcity(n, f"radiographs with {words} are in every run"):
+            return reason
     return None
 
 

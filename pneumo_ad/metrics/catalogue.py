@@ -61,6 +61,15 @@ class GroundTruth:
         return self.lung_share > MOSTLY_LUNG
 
     @property
+    def origins(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """(I, N) each: windows wholly inside normal lungs, and all of pneumonia radiographs; none with padding."""
+        real = self.kind != PADDING
+        return {
+            "normal_lung": self.normal[:, None] & (self.lung_share == 1) & real,
+            "pneumonia": self.pneumonia[:, None] & real,
+        }
+
+    @property
     def has_lung(self) -> npt.NDArray[np.bool_]:
         """(I,) whether any window that was scored is mostly lung."""
         if self.any_in_lung is not None:
@@ -159,8 +168,8 @@ class Questions:
         """The reason, where too few radiographs hold positives or negatives."""
         for chosen, name in zip((question.positive, question.negative), question.names, strict=True):
             n = np.count_nonzero(np.bincount(self.image[question.of][chosen]))
-            if n < LEAST_IMAGES:
-                return f"{n} radiographs with {name}; at least {LEAST_IMAGES} are needed"
+            if reason := scarcity(n, f"radiographs with {name}"):
+                return reason
         return None
 
     def aurocs(
@@ -255,12 +264,25 @@ def headline(
     return metrics, omitted
 
 
+def scarcity(number: int, what: str) -> str:
+    """The reason, where fewer than `LEAST_IMAGES` leave a metric out; empty where there are enough.
+
+    Args:
+        number: Number of radiographs.
+        what: Description of them.
+
+    >>> scarcity(3, "radiographs with boxes"), scarcity(5, "radiographs with boxes")
+    ('3 radiographs with boxes; at least 5 are needed', '')
+    """
+    return f"{number} {what}; at least {LEAST_IMAGES} are needed" if number < LEAST_IMAGES else ""
+
+
 def missing_kind(evidence: GroundTruth) -> str | None:
     """The reason, where too few radiographs hold windows of one of the three kinds."""
     for kind in (HEALTHY, OPACITY, OUTSIDE):
         n = int((evidence.kind == kind).any(axis=1).sum())
-        if n < LEAST_IMAGES:
-            return f"{n} radiographs with {KINDS[kind]} patches; at least {LEAST_IMAGES} are needed"
+        if reason := scarcity(n, f"radiographs with {KINDS[kind]} patches"):
+            return reason
     return None
 
 
@@ -274,17 +296,11 @@ def sad_medians(sad: npt.NDArray[np.floating], evidence: GroundTruth) -> tuple[d
     Returns:
         `patch/sad_median_...` and, for those without a window, the reason.
     """
-    groups = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)}
-    real = evidence.kind != PADDING
-    groups["normal_lung"] = evidence.normal[:, None] & (evidence.lung_share == 1) & real
-    groups["pneumonia"] = evidence.pneumonia[:, None] & real
+    groups = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)} | evidence.origins
     metrics, omitted = {}, {}
     for name, chosen in groups.items():
-        n = int(chosen.any(axis=1).sum())
-        if n < LEAST_IMAGES:
-            omitted[f"patch/sad_median_{name}"] = (
-                f"{n} radiographs with such patches; at least {LEAST_IMAGES} are needed"
-            )
+        if reason := scarcity(int(chosen.any(axis=1).sum()), "radiographs with such patches"):
+            omitted[f"patch/sad_median_{name}"] = reason
         else:
             metrics[f"patch/sad_median_{name}"] = float(np.median(sad[chosen]))
     return metrics, omitted

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.files import reading_threads
-from pneumo_ad.metrics.catalogue import LEAST_IMAGES, LEVELS
+from pneumo_ad.metrics.catalogue import LEVELS, scarcity
 from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
 from pneumo_ad.patches.placement import Placement
 
@@ -182,8 +182,8 @@ def shortcut_aurocs(
         count, few = min(
             (int((side & known).sum()), word) for side, word in zip((positive, negative), classes, strict=True)
         )
-        if count < LEAST_IMAGES:
-            omitted[name] = f"{count} {few} radiographs; at least {LEAST_IMAGES} are needed"
+        if reason := scarcity(count, f"{few} radiographs"):
+            omitted[name] = reason
         elif np.ptp(value[known]) == 0:
             omitted[name] = "the same for every radiograph"
         else:
