@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,13 +23,12 @@ from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
 from pneumo_ad.evaluation.pictures import (
-    BY_KIND,
     FRAMED,
+    RECONSTRUCTIONS,
     frames,
-    histogram,
+    frames_by_threshold,
+    histograms,
     reconstructions,
-    threshold_ranges,
-    true_groups,
 )
 from pneumo_ad.evaluation.samples import draw_lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn
@@ -216,31 +215,25 @@ def _own_classifier(run_dir: Path) -> Path:
     return classifier_beside(run_dir)
 
 
+def _reconstructions(stem: str, material: Material) -> Parts:
+    return {stem: reconstructions(material.run, material.result, RECONSTRUCTIONS[stem])}
+
+
 def _fig09(material: Material) -> Parts:
     result, unit = material.result, f"{material.score_name} ({material.scoring.unit})"
-    groups = result.evidence.origins
-    if not groups["pneumonia"].any():
+    if not result.evidence.origins["pneumonia"].any():
         raise DataError("no window of a pneumonia radiograph")
-    parts: Parts = {"fig09_histogram": histogram(result, groups, material.thresholds, unit, material.modality)}
-    kinds = true_groups(result)
-    if any(chosen.any() for chosen in kinds.values()):
-        parts["fig09_histogram_by_kind"] = histogram(result, kinds, material.thresholds, unit, title=BY_KIND)
-    return parts
+    return {**histograms(result, material.thresholds, unit, material.modality)}
 
 
 def _fig10(material: Material) -> Parts:
     result, data, name = material.result, material.data, material.score_name
     places = typical_places(result.evidence, FRAMED)
-    scores = result.window["score"]
-    by_threshold = threshold_ranges(scores, material.thresholds)
-    told = material.thresholds.words if material.thresholds is not None and material.thresholds.finite else ()
-    names = [f"as {words}" for words in told] or None
-    bounds = [*np.quantile(scores[places], QUANTILES).tolist(), float("inf")]
-    by_quantile = list(pairwise(bounds))
+    bounds = [*np.quantile(result.window["score"][places], QUANTILES).tolist(), float("inf")]
     ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in pairwise([*QUANTILES, 1])]
     return {
-        "fig10_red_frames": frames(data, result, places, by_threshold, name, names),
-        "fig10_red_frames_by_quantile": frames(data, result, places, by_quantile, name, ends),
+        "fig10_red_frames": frames_by_threshold(data, result, material.thresholds, name),
+        "fig10_red_frames_by_quantile": frames(data, result, places, list(pairwise(bounds)), name, ends),
     }
 
 
@@ -273,15 +266,9 @@ FIGURES = (
     ),
     PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": draw_lung_fields(m.data, m.rows)}),
     PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
+    PaperFigure("Fig. 7", "reconstructions of normal lung", partial(_reconstructions, "fig07_normal_reconstructions")),
     PaperFigure(
-        "Fig. 7",
-        "reconstructions of normal lung",
-        lambda m: {"fig07_normal_reconstructions": reconstructions(m.run, m.result, "normal_lung")},
-    ),
-    PaperFigure(
-        "Fig. 8",
-        "reconstructions of pneumonia windows",
-        lambda m: {"fig08_pneumonia_reconstructions": reconstructions(m.run, m.result, "pneumonia")},
+        "Fig. 8", "reconstructions of pneumonia windows", partial(_reconstructions, "fig08_pneumonia_reconstructions")
     ),
     PaperFigure("Fig. 9", "histogram of scores", _fig09),
     PaperFigure("Fig. 10", "red frames by range of score", _fig10),

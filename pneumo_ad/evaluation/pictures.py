@@ -22,7 +22,7 @@ from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.runs.run import Run
 
-BY_KIND = "windows of radiographs that are not normal, by true kind"
+RECONSTRUCTIONS = {"fig07_normal_reconstructions": "normal_lung", "fig08_pneumonia_reconstructions": "pneumonia"}
 FRAMED = 3  # radiographs of each class in Fig. 10
 _PATCHES = 8  # columns of a panel
 
@@ -49,16 +49,10 @@ def draw_evaluation(
     """
     folder.mkdir(parents=True, exist_ok=True)
     data, name = run.radiographs, type(run.module.score).__name__
-    ranges = threshold_ranges(result.window["score"], thresholds)
-    drawn = {
-        "fig09_histogram": histogram(result, result.evidence.origins, thresholds, f"{name} ({unit})", modality),
-        "fig09_histogram_by_kind": histogram(
-            result, true_groups(result), thresholds, f"{name} ({unit})", title=BY_KIND
-        ),
-        "fig10_red_frames": frames(data, result, typical_places(result.evidence, FRAMED), ranges, name),
-    }
+    drawn = histograms(result, thresholds, f"{name} ({unit})", modality)
+    drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name)
     if isinstance(run.module, PatchAutoencoder):
-        for stem, origin in (("fig07_normal_patches", "normal_lung"), ("fig08_pneumonia_patches", "pneumonia")):
+        for stem, origin in RECONSTRUCTIONS.items():
             if result.evidence.origins[origin].any():
                 drawn[stem] = reconstructions(run, result, origin)
     for stem, (figure, _) in drawn.items():
@@ -66,12 +60,6 @@ def draw_evaluation(
     images, opacities, names = _radiographs(data, result, result.shown)
     maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
     figures.save(maps, folder / "anomaly_maps.png")
-
-
-def true_groups(result: Examination) -> dict[str, npt.NDArray[np.bool_]]:
-    """(I, N) each: windows by their true kind; of radiographs that are not normal, as in the paper's Table 1."""
-    sick = ~result.evidence.normal[:, None]
-    return {KINDS[kind]: sick & (result.evidence.kind == kind) for kind in (HEALTHY, OPACITY, OUTSIDE)}
 
 
 def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
@@ -118,7 +106,27 @@ def _grey_levels(
     return pd.concat(parts, ignore_index=True)
 
 
-def histogram(
+def histograms(
+    result: Examination, thresholds: Thresholds | None, unit: str, modality: Modality | None = None
+) -> dict[str, Drawn]:
+    """Fig. 9 by stem of its files: windows by origin and, where any is known, by true kind, as in the paper's Table 1.
+
+    Args:
+        result: Scores and ground truth of the radiographs.
+        thresholds: Thresholds to mark, or None.
+        unit: Label of the score's axis: name and unit.
+        modality: Result of `metrics.modality` to print, or None.
+    """
+    drawn = {"fig09_histogram": _histogram(result, result.evidence.origins, thresholds, unit, modality)}
+    sick = ~result.evidence.normal[:, None]
+    kinds = {KINDS[kind]: sick & (result.evidence.kind == kind) for kind in (HEALTHY, OPACITY, OUTSIDE)}
+    if any(chosen.any() for chosen in kinds.values()):
+        title = "windows of radiographs that are not normal, by true kind"
+        drawn["fig09_histogram_by_kind"] = _histogram(result, kinds, thresholds, unit, title=title)
+    return drawn
+
+
+def _histogram(
     result: Examination,
     groups: Mapping[str, npt.NDArray[np.bool_]],
     thresholds: Thresholds | None,
@@ -126,17 +134,9 @@ def histogram(
     modality: Modality | None = None,
     title: str = "",
 ) -> Drawn:
-    """Fig. 9: the run's score by group of windows.
+    """The run's score by group of windows, (I, N) bool each.
 
     The numbers have a row per bar of each group, per threshold, and per figure of `modality`.
-
-    Args:
-        result: Scores and ground truth of the radiographs.
-        groups: Groups of windows by name, (I, N) bool each.
-        thresholds: Thresholds to mark, or None.
-        unit: Label of the score's axis: name and unit.
-        modality: Result of `metrics.modality` to print, or None.
-        title: Title above the figure.
     """
     scores = {name: result.window["score"][chosen] for name, chosen in groups.items()}
     edges, counts = figures.binned(scores)
@@ -172,6 +172,21 @@ def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | 
     marks = thresholds.finite if thresholds is not None else []
     between = marks or np.quantile(scores, [1 / 3, 2 / 3]).tolist()
     return list(pairwise([min(float(scores.min()), between[0]), *between, float("inf")]))
+
+
+def frames_by_threshold(data: Radiographs, result: Examination, thresholds: Thresholds | None, name: str) -> Drawn:
+    """Fig. 10: windows of the typical radiographs in the ranges that thresholds part, named as the kinds they tell.
+
+    Args:
+        data: Data set that holds the radiographs.
+        result: Scores and ground truth of the radiographs.
+        thresholds: Thresholds of the run's score, or None where none could be fitted.
+        name: Name of the score.
+    """
+    told = thresholds.words if thresholds is not None and thresholds.finite else ()
+    ranges = threshold_ranges(result.window["score"], thresholds)
+    places = typical_places(result.evidence, FRAMED)
+    return frames(data, result, places, ranges, name, [f"as {words}" for words in told] or None)
 
 
 def frames(

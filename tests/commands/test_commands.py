@@ -170,7 +170,7 @@ def test_metrics_hold_every_key_or_a_reason_and_the_baseline(trained):
 
 def test_figures_are_drawn(trained):
     names = {file.stem for file in (trained[0] / "figures").glob("*.png")}
-    assert {"fig09_histogram", "fig10_red_frames", "anomaly_maps", "fig08_pneumonia_patches"} <= names
+    assert {"fig09_histogram", "fig10_red_frames", "anomaly_maps", "fig08_pneumonia_reconstructions"} <= names
 
 
 def test_tensorboard_holds_histograms_with_the_right_counts_and_pictures(trained):
