@@ -14,11 +14,11 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
-from pneumo_ad.evaluation.summary import read_metrics
+from pneumo_ad.evaluation.summary import left_out, read_metrics
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
-from pneumo_ad.report import RESIDUAL, Headline, Page, Radiograph
+from pneumo_ad.report import Headline, Page, Radiograph
 from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import read_run_json
@@ -88,7 +88,6 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         thresholds=thresholds_of(about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         normals=about.get("held_out_normals"),
         headline=headline_rows(found),
-        map_units={RESIDUAL: "grey levels of difference"},
         notes=notes(found, radiographs, len(rows)),
         config=_config(run, about),
     )
@@ -149,11 +148,7 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
         if found.get(f"counts/{key}"):
             told.append(f"{found[f'counts/{key}']:,} {words}.")
     told += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
-    by_reason: dict[str, list[str]] = {}
-    for key, reason in found["about"]["omitted"].items():
-        if not key.startswith(("brightness/", "shortcut/")):
-            by_reason.setdefault(reason, []).append(key)
-    return told + [f"Left out, {reason}: {', '.join(keys)}." for reason, keys in by_reason.items()]
+    return told + [f"Left out, {words}." for words in left_out(found["about"]["omitted"])]
 
 
 def _config(run: Run, about: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
 from pneumo_ad.lungs import WholeImage
-from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, TRUTH, Radiograph, Windows
+from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, TRUTH, Radiograph, Windows, layers_of
 
 
 def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:
@@ -68,26 +68,22 @@ def shown_radiographs(
         for i, place in enumerate(range(here.start, here.stop)):
             row, facts = int(rows[place]), images.iloc[place]
             picture = np.asarray(data.images[row])
-            layers: dict[str, np.ndarray] = {}
-            if data.view == "patch":
-                layers[RECONSTRUCTION], layers[RESIDUAL] = reconstructed(scoring, data.grid, picture)
-            layers[ANOMALY_MAP] = part.maps["score"][i].copy()
+            anomaly = part.maps["score"][i].copy()
+            made = reconstructed(scoring, data.grid, picture) if data.view == "patch" else None
+            lung_field = None if isinstance(data.lungs, WholeImage) else np.asarray(data.lung_fields[row]) == 1
+            opacity = np.asarray(data.store.opacity[row]) == 1 if known[row] else None
+            truth = opacity if opacity is not None and opacity.any() else None
+            layers = layers_of(anomaly, lung_field, scoring.score.orders_outside, made, truth)
             remarks = []
-            if not isinstance(data.lungs, WholeImage):
-                layers[LUNG_FIELD] = np.asarray(data.lung_fields[row]) == 1
-                if not layers[LUNG_FIELD].any():
-                    remarks.append("no lung was found")
-                elif facts["score"] in ("", None):
-                    remarks.append("no score: no window lies in the lung field")
-            if known[row] and (opacity := np.asarray(data.store.opacity[row]) == 1).any():
-                layers[TRUTH] = opacity
-            if means := contrast(layers):
+            if lung_field is not None and not lung_field.any():
+                remarks.append("no lung was found")
+            elif lung_field is not None and facts["score"] in ("", None):
+                remarks.append("no score: no window lies in the lung field")
+            if means := contrast(layers | {ANOMALY_MAP: anomaly}):
                 inside, rest = means
                 remarks.append(
                     f"mean of the anomaly map: {inside:.3g} in the opacity, {rest:.3g} in the rest of the lung"
                 )
-            if LUNG_FIELD in layers and not scoring.score.orders_outside:
-                layers[ANOMALY_MAP][~layers[LUNG_FIELD]] = np.nan  # where the score says nothing
             shown.append(
                 Radiograph(
                     name=str(facts["image"]),

@@ -138,19 +138,31 @@ def kept_words(scored: int, kept: int) -> str:
     return f"every {every}{ending} window each way, stride {kept}"
 
 
-def print_left_out(console: Console, omitted: dict[str, str]) -> None:
-    """Print the metrics that were left out, a line for each reason; those of brightness and of shortcuts are not told.
+def left_out(omitted: dict[str, str]) -> list[str]:
+    """Reasons why metrics were left out, each with their keys; those of brightness and of shortcuts are not told.
 
     Args:
-        console: Where to print.
         omitted: Reason for each key.
+
+    >>> left_out({"patch/macro_f1": "no masks", "brightness/patch/macro_f1": "no masks", "pixel/auroc": "no masks"})
+    ['no masks: patch/macro_f1, pixel/auroc']
     """
     by_reason: dict[str, list[str]] = {}
     for key, reason in omitted.items():
         if not key.startswith(("brightness/", "shortcut/")):
             by_reason.setdefault(reason, []).append(key)
-    for reason, keys in by_reason.items():
-        console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
+    return [f"{reason}: {', '.join(keys)}" for reason, keys in by_reason.items()]
+
+
+def print_left_out(console: Console, omitted: dict[str, str]) -> None:
+    """Print the metrics that were left out, a line for each reason.
+
+    Args:
+        console: Where to print.
+        omitted: Reason for each key.
+    """
+    for words in left_out(omitted):
+        console.print(f"[yellow]left out, {words}[/yellow]")
 
 
 def print_evaluation(output: Path, title: str) -> None:

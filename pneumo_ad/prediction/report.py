@@ -15,7 +15,7 @@ from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.rows import Row
 from pneumo_ad.prediction.run_predictor import RunPredictor
-from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, RECONSTRUCTION, RESIDUAL, Page, Radiograph, Windows
+from pneumo_ad.report import ANOMALY_MAP, Page, Radiograph, Windows, layers_of
 from pneumo_ad.scores import score_named
 
 MOST = 50  # radiographs in a report
@@ -73,7 +73,6 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         radiographs=shown,
         thresholds=standard.thresholds,
         normals=len(standard.normals),
-        map_units={RESIDUAL: "grey levels of difference"},
         map_scales={ANOMALY_MAP: standard.colours} if len(standard.normals) else {},
         notes=[*_left_out(len(shown) + len(gone), len(table)), *_gone(gone), *about["notes"]],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
@@ -96,14 +95,11 @@ def _gone(names: Sequence[str]) -> list[str]:
 def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
     one = decode(file.path, judge.grid, judge.fit, picture=False)
     judged = judge(one.image[None], one.content[None])
-    layers: dict[str, npt.NDArray[Any]] = {}  # fitted, cut to what is radiograph at the end
-    if isinstance(judge, RunPredictor) and (made := judge.reconstructed(one.image, judged.lung_fields[0], one.content)):
-        layers[RECONSTRUCTION], layers[RESIDUAL] = made
-    layers[ANOMALY_MAP] = judged.maps[0]
-    if (judged.lung_fields[0] != one.content).any():  # else lungs were not looked for
-        layers[LUNG_FIELD] = judged.lung_fields[0] == 1
-        if not score_named(judge.standard.score).orders_outside:  # says nothing there
-            layers[ANOMALY_MAP] = np.where(layers[LUNG_FIELD], judged.maps[0], np.float32(np.nan))
+    field = judged.lung_fields[0]
+    made = judge.reconstructed(one.image, field, one.content) if isinstance(judge, RunPredictor) else None
+    looked_for = (field != one.content).any()  # whether lungs were
+    everywhere = score_named(judge.standard.score).orders_outside
+    layers = layers_of(judged.maps[0], field == 1 if looked_for else None, everywhere, made)
     return Radiograph(
         name=file.name,
         picture=one.placement.inner(one.image),
@@ -111,7 +107,7 @@ def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
         score=row["score"],
         p_value=row["p_value"],
         anomalous=row["anomalous"],
-        layers={name: one.placement.inner(layer) for name, layer in layers.items()},
+        layers={name: one.placement.inner(layer) for name, layer in layers.items()},  # cut to what is radiograph
         aspect=one.size[1] / one.size[0],
         remarks=[words for words in row["warnings"].split("; ") if words],
     )

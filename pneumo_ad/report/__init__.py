@@ -10,6 +10,7 @@ from pneumo_ad.report.page import (
     Page,
     Radiograph,
     Windows,
+    layers_of,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Page",
     "Radiograph",
     "Windows",
+    "layers_of",
 ]

@@ -83,6 +83,30 @@ class Radiograph:
             assert layer.shape == self.picture.shape, f"{name}: (H, W) of the picture"
 
 
+def layers_of(
+    anomaly: npt.NDArray[np.floating],
+    lung_field: npt.NDArray[np.bool_] | None,
+    everywhere: bool,
+    reconstruction: tuple[npt.NDArray[np.uint8], npt.NDArray[np.floating]] | None = None,
+    truth: npt.NDArray[np.bool_] | None = None,
+) -> dict[str, npt.NDArray[Any]]:
+    """The layers of a radiograph that are known, in the order in which a reader finds them.
+
+    Args:
+        anomaly: (H, W) anomaly map, NaN where no window lies.
+        lung_field: (H, W) lung field, or None where lungs were not looked for.
+        everywhere: Whether the map says something outside the lung field too (`Score.orders_outside`); else it is empty
+            there.
+        reconstruction: (H, W) grey levels of the reconstruction and (H, W) how far it is off, or None.
+        truth: (H, W) opacities, or None where they are not known.
+    """
+    if lung_field is not None and not everywhere:
+        anomaly = np.where(lung_field, anomaly, np.float32(np.nan))
+    made, residual = reconstruction or (None, None)
+    layers = {RECONSTRUCTION: made, RESIDUAL: residual, ANOMALY_MAP: anomaly, LUNG_FIELD: lung_field, TRUTH: truth}
+    return {name: layer for name, layer in layers.items() if layer is not None}
+
+
 @dataclass(frozen=True)
 class Headline:
     """A row of the headline table.
@@ -117,7 +141,6 @@ class Page:
         thresholds: Thresholds between the kinds of window, or None.
         normals: Number of held-out normals that p-values rest on, or None where it was not recorded.
         headline: Rows of the table of metrics; none leaves the table out.
-        map_units: By name of layer, the unit of a map; that of the score where not named.
         map_scales: By name of layer, the values of a map at both ends of its colours; where not named, the lungs that
             are shown tell.
         notes: Sentences for the reader: what was left out and why, what is known to be missing.
@@ -132,7 +155,6 @@ class Page:
     thresholds: Thresholds | None = None
     normals: int | None = None
     headline: Sequence[Headline] = ()
-    map_units: Mapping[str, str] = field(default_factory=dict)
     map_scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     config: str = ""

@@ -24,8 +24,9 @@ from pneumo_ad.files import atomic_write
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline_path
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
-from pneumo_ad.report.page import LUNG_FIELD, Headline, Page, Radiograph
+from pneumo_ad.report.page import LUNG_FIELD, RESIDUAL, Headline, Page, Radiograph
 
+_UNITS = {RESIDUAL: "grey levels of difference"}  # of maps that are not in the unit of the score
 _SCALE = (0.005, 0.995)  # quantiles of the maps' values at the ends of the colour scale
 
 
@@ -87,7 +88,7 @@ def content(page: Page) -> dict[str, Any]:
         "beyond": int((everything > edges[-1]).sum()),
         "chart": linked_histogram(page, groups, of, edges),
         "maps": {
-            name: {"low": low, "high": high, "unit": page.map_units.get(name, page.unit)}
+            name: {"low": low, "high": high, "unit": _UNITS.get(name, page.unit)}
             for name, (low, high) in scales.items()
         },
         "stops": colour_stops(),
