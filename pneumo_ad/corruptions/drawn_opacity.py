@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.drawings.drawing import veiled
+from pneumo_ad.drawings.drawing import check_range, veiled
 from pneumo_ad.errors import ConfigError
 
 _NEAR = 7  # pixels, the neighbourhood whose mean replaces vessels under an opacity
@@ -47,9 +47,8 @@ class DrawnOpacity:
         tissue: float = 0.6,
         p: float = 0.7,
     ) -> None:
-        for name, pair in (("size", size), ("strength", strength)):
-            if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= 1:
-                raise ConfigError(f"{name}={list(pair)} must be two numbers in (0, 1], the smaller first")
+        check_range("size", size)
+        check_range("strength", strength)
         if not (0 < tissue <= 1 and 0 < p <= 1):
             raise ConfigError(f"tissue={tissue} and p={p} must lie in (0, 1]")
         self.size = size

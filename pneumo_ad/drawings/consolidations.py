@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd
 
 
 class Consolidations:
@@ -20,8 +19,7 @@ class Consolidations:
     """
 
     def __init__(self, strength: tuple[float, float] = (0.5, 1.0)) -> None:
-        if len(strength) != 2 or not 0 < strength[0] <= strength[1] <= 1:
-            raise ConfigError(f"strength={list(strength)} must be two numbers in (0, 1], the smaller first")
+        check_range("strength", strength)
         self.strength = strength
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:

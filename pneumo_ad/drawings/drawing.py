@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pneumo_ad.errors import ConfigError
 
 _SHRINKS = 1.25  # white noise loses a fifth of its deviation between the cells
 
@@ -185,6 +187,20 @@ def _bicubic(cells: int, side: int, like: Tensor) -> Tensor:
     return F.interpolate(
         torch.eye(cells, device=like.device)[None, None], (side, cells), mode="bicubic", align_corners=True
     )[0, 0]
+
+
+def check_range(name: str, shares: Sequence[float]) -> None:
+    """See that an option is a range of shares.
+
+    Args:
+        name: Name of the option.
+        shares: Least and largest share, both in (0, 1].
+
+    Raises:
+        ConfigError: They are not two numbers in (0, 1], the smaller first.
+    """
+    if len(shares) != 2 or not 0 < shares[0] <= shares[1] <= 1:
+        raise ConfigError(f"{name}={list(shares)} must be two numbers in (0, 1], the smaller first")
 
 
 def odd(share: float, side: int) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd
 
 
 class Effusions:
@@ -20,8 +19,7 @@ class Effusions:
     """
 
     def __init__(self, height: tuple[float, float] = (0.1, 1.0)) -> None:
-        if len(height) != 2 or not 0 < height[0] <= height[1] <= 1:
-            raise ConfigError(f"height={list(height)} must be two numbers in (0, 1], the smaller first")
+        check_range("height", height)
         self.height = height
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:

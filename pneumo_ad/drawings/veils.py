@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd, veiled
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd, veiled
 from pneumo_ad.errors import ConfigError
 
 _VISIBLE = 0.10  # share of the way to tissue from which a pixel counts
@@ -26,8 +26,9 @@ class Veils:
     """
 
     def __init__(self, most: int = 3, strength: tuple[float, float] = (0.08, 0.93)) -> None:
-        if most < 1 or len(strength) != 2 or not 0 < strength[0] <= strength[1] <= 1:
-            raise ConfigError(f"most={most} must be at least 1, strength={list(strength)} two numbers in (0, 1]")
+        check_range("strength", strength)
+        if most < 1:
+            raise ConfigError(f"most={most} must be at least 1")
         self.most = most
         self.strength = strength
 
