@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def masks(
                 f"{int(without.sum())} of {len(table)} images have no lung mask and are left out", stacklevel=2
             )
         table = table[~without].reset_index(drop=True)
-    return _finish(table, csv, labels, (default_label, OTHER), split, val, test, seed)
+    split_of = partial(choose_split, csv=csv, split=split, val=val, test=test, seed=seed)
+    return _finish(table, csv, labels, default_label, OTHER, split_of)
 
 
 def folder(
@@ -121,31 +123,29 @@ def folder(
     table = table.assign(**{kind: "" for kind in ("lung", "opacity") if kind not in table.columns})
     if default_label != OTHER and not ("label" in table and (table["label"].str.strip() != "").any()):
         check_classes(root, table["path"], default_label or NORMAL)
-    return _finish(table, csv, labels, (default_label, NORMAL), split, val, test, seed)
+    split_of = partial(choose_split, csv=csv, split=split, val=val, test=test, seed=seed)
+    return _finish(table, csv, labels, default_label, NORMAL, split_of)
 
 
 def _finish(
     table: pd.DataFrame,
     csv: str | Path | None,
     labels: Mapping[Any, str] | None,
-    default_label: tuple[str | None, str],  # as it is given, and where no column tells
-    split: SplitChoice,
-    val: float,
-    test: float,
-    seed: int,
+    blank: str | None,  # label of a blank cell
+    untold: str,  # label where no column tells, unless `blank` is given
+    split_of: Callable[..., pd.Series],
 ) -> pd.DataFrame:
     # Without a csv a file name that tells the patient, as those of the Kaggle set do, is believed.
     told = table["image"].str.rpartition("/")[2].str.extract(PATIENT)["patient"].fillna(table["image"])
     # Blank patients are not one person.
     given = table["patient"].str.strip() if "patient" in table.columns else pd.Series("", index=table.index)
     table["patient"] = given.where(given != "", told)
-    blank, else_ = default_label
     if "label" in table.columns:
         table["label"] = map_labels(table["label"], labels, blank, csv or "csv")
     else:
-        table["label"] = map_labels(pd.Series("", index=table.index), labels, blank if blank is not None else else_)
+        table["label"] = map_labels(pd.Series("", index=table.index), labels, blank if blank is not None else untold)
     own = table.pop("split") if "split" in table.columns else None
-    table["split"] = choose_split(table, own, csv, split, val, test, seed)
+    table["split"] = split_of(table, own)
     table = check_table(table)
     warn_of_gaps(table)
     return table
