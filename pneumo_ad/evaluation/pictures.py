@@ -18,6 +18,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.windows import Drawn, cut, located
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.runs.run import Run
@@ -159,7 +160,7 @@ def hump_words(modality: Modality) -> str:
     pneumonia: dip 0.011, p = 0.400, one hump not refuted;
     2 components by BIC
     """
-    verdict = "one hump not refuted" if modality["dip_p"] >= 0.05 else "more than one hump"
+    verdict = "one hump not refuted" if one_hump(modality["dip_p"]) else "more than one hump"
     components = int(modality["components"])
     return (
         f"pneumonia: dip {modality['dip']:.3f}, p = {modality['dip_p']:.3f}, {verdict};\n"

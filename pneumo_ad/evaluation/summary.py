@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
+from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.saved import Expected, check_mapping, read_json
@@ -86,7 +87,7 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
             f"{metrics['oracle/image_balanced_accuracy']:.3f})"
         )
     if "modality/dip" in metrics:
-        humps = "one hump is not refuted" if metrics["modality/dip_p"] > 0.05 else "more than one hump"
+        humps = "one hump is not refuted" if one_hump(metrics["modality/dip_p"]) else "more than one hump"
         console.print(
             f"histogram of pneumonia windows: {humps} (dip {metrics['modality/dip']:.4f}, p = "
             f"{metrics['modality/dip_p']:.3g}); mixture of {metrics['modality/components']:.0f} by BIC"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sklearn.mixture import GaussianMixture
 
 from pneumo_ad.errors import DataError
+from pneumo_ad.metrics.conformal import p_values
 
 LEAST = 30  # values; a hump of fewer than ten is chance
 _TESTED = 1000  # values that the dip test compares with the uniform
@@ -115,7 +116,19 @@ def dip_test(values: Values, resamples: int = 500, seed: int = 0) -> DipTest:
     ordered = _ordered(values)
     tested = _even_ranks(ordered, _TESTED)
     by_chance = _uniform_dips(len(tested), resamples, seed)
-    return DipTest(dip(ordered), float((1 + (by_chance >= dip(tested)).sum()) / (1 + resamples)))
+    return DipTest(dip(ordered), float(p_values(np.array(dip(tested)), by_chance)))
+
+
+def one_hump(p: float) -> bool:
+    """Whether a single hump is not refuted, at the usual level of 5 %.
+
+    Args:
+        p: p-value of `dip_test`.
+
+    >>> one_hump(0.4), one_hump(0.01)
+    (True, False)
+    """
+    return p >= 0.05
 
 
 def mixture_bics(values: Values, most: int = 4, seed: int = 0) -> dict[int, float]:
