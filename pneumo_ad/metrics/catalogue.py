@@ -167,7 +167,7 @@ class Questions:
     def unanswerable(self, question: Question) -> str | None:
         """The reason, where too few radiographs hold positives or negatives."""
         for chosen, name in zip((question.positive, question.negative), question.names, strict=True):
-            n = np.count_nonzero(np.bincount(self.image[question.of][chosen]))
+            n = int(np.count_nonzero(np.bincount(self.image[question.of][chosen])))
             if reason := scarcity(n, f"radiographs with {name}"):
                 return reason
         return None
