@@ -52,7 +52,7 @@ def draw_figures(arguments: str | Sequence[str] = (), **keywords: object) -> pd.
     return draw_for_run(run, output, wanted, classifier, given["subset"], evaluated)
 
 
-def _show(index: pd.DataFrame, _: Arguments) -> None:
+def _show(index: pd.DataFrame, given: Arguments) -> None:
     for _, row in index.iterrows():
         told = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
         print(f"{row['figure']:8} {row['shows']}: {told}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.metrics.catalogue import LEAST_IMAGES, missing_kind, scarcity
-from pneumo_ad.metrics.conformal import conformal_threshold
+from pneumo_ad.metrics.conformal import Scores, conformal_threshold
 from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
 from pneumo_ad.metrics.proportion import false_alarm_rate, share_with_interval
 from pneumo_ad.runs.calibration import ValidationScores
@@ -37,7 +38,7 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
     normal_lung = evidence.origins["normal_lung"]
     whole = result.image[name]
     seen = ~np.isnan(whole)
-    parts = {
+    parts: dict[str, tuple[Scores | None, Scores, npt.NDArray[np.int64]]] = {
         "patch": (calibration.get(f"{name}_normal_lung"), result.window[name][normal_lung], np.nonzero(normal_lung)[0]),
         "image": (
             calibration.get(f"{name}_normal_images"),
