@@ -100,7 +100,7 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     datamodule.prepare_data()
     keep_contents(datamodule.store, run_dir)
     write_split(datamodule.store.table, run_dir)
-    update_run_json(run_dir, copies_across_splits=warn_of_copies(datamodule.store.table))
+    update_run_json(run_dir, copies_across_splits=warn_of_copies(datamodule.store))
     prepared = time.perf_counter()
     update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
     before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on

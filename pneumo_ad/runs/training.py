@@ -195,7 +195,7 @@ def describe(data: Radiographs, run_dir: Path) -> None:
     table = data.store.table
     keep_contents(data.store, run_dir)
     write_split(table, run_dir)
-    update_run_json(run_dir, copies_across_splits=warn_of_copies(table))
+    update_run_json(run_dir, copies_across_splits=warn_of_copies(data.store))
     patches = {split: len(data.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(data.rows(split, "normal")) for split in ("train", "val", "test")}
     update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
