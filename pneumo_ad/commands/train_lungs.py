@@ -46,14 +46,14 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     module: LungSegmentation = build(config.module)
     loggers: list[Logger] = build_all(config.logger)
     trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=loggers)
-    own = datamodule.table
+    own = datamodule.radiographs.table
     tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
     tables |= {name: build(node) for name, node in origin.located.also_measure_on.items()}  # a missing folder fails now
     if count_processes(config.trainer) > 1:
         raise ConfigError("train-lungs trains on one device: trainer.devices=1")
     started = time.perf_counter()
     datamodule.prepare_data()
-    keep_contents(datamodule.store, run_dir)
+    keep_contents(datamodule.radiographs.store, run_dir)
     with closing(loggers):
         log_config(config, loggers)
         go_on(trainer, module, datamodule, run_dir)

@@ -93,16 +93,16 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     loggers: list[Logger] = build_all(config.logger)
     origin = Origin(config, split_of)
     datamodule: RadiographDataModule = origin.datamodule()
-    keep_split(datamodule, split_of)
-    origin.compare_with_earlier(datamodule.table, config)
+    keep_split(datamodule.radiographs, split_of)
+    origin.compare_with_earlier(datamodule.radiographs.table, config)
     with torch.no_grad():  # what does not fit fails here, before any file is decoded
-        build(config.net)(torch.zeros(1, 1, *datamodule.image_size))
+        build(config.net)(torch.zeros(1, 1, *datamodule.radiographs.image_size))
     datamodule.prepare_data()
-    keep_contents(datamodule.store, run_dir)
-    write_split(datamodule.store.table, run_dir)
-    update_run_json(run_dir, copies_across_splits=warn_of_copies(datamodule.store))
+    keep_contents(datamodule.radiographs.store, run_dir)
+    write_split(datamodule.radiographs.store.table, run_dir)
+    update_run_json(run_dir, copies_across_splits=warn_of_copies(datamodule.radiographs.store))
     prepared = time.perf_counter()
-    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
+    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.radiographs.store.key)
     before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
     with closing(loggers):
         try:
@@ -112,7 +112,7 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
             update_run_json(run_dir, seconds_training=round(before + trained - prepared, 1))
         found = classify_split(classifier, datamodule)
         metrics, about = measure_classifier(found.table, shortcuts_of(datamodule, found.rows))
-        about |= {"store": datamodule.store.key, "skipped": datamodule.skipped}
+        about |= {"store": datamodule.radiographs.store.key, "skipped": datamodule.radiographs.skipped}
         write_examination(run_dir, found, metrics, about)
         log_metrics(loggers, {key: metrics[key] for key in HEADLINE}, read_run_json(run_dir)["steps"])
     update_run_json(run_dir, seconds_evaluating=round(time.perf_counter() - trained, 1))
@@ -136,7 +136,7 @@ def fit_classifier(
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
     """
     run_dir = Path(config.run_dir)
-    sick = (datamodule.store.table["label"] == PNEUMONIA).to_numpy()[datamodule.rows("train")]
+    sick = (datamodule.radiographs.store.table["label"] == PNEUMONIA).to_numpy()[datamodule.rows("train")]
     L.seed_everything(config.seed, workers=True, verbose=False)  # a seed gives the same weights
     classifier: RadiographClassifier = build(config.module, class_weights=balanced_weights(sick))
     trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=list(loggers))
@@ -171,7 +171,7 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
     """
     config = saved_config(run_dir)
     datamodule: RadiographDataModule = Origin(config, run_dir).datamodule()
-    keep_split(datamodule, run_dir)
+    keep_split(datamodule.radiographs, run_dir)
     classifier: RadiographClassifier = build(config.module)
     _load_best(classifier, run_dir)
     return classifier.eval(), datamodule
@@ -193,5 +193,5 @@ def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) 
         datamodule: The radiographs, dealt to splits.
         rows: (I,) row numbers in the table.
     """
-    store = datamodule.store
-    return image_shortcuts(store.images, store.table, datamodule.lung_fields, rows)
+    store = datamodule.radiographs.store
+    return image_shortcuts(store.images, store.table, datamodule.radiographs.lung_fields, rows)
