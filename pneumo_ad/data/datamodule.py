@@ -212,10 +212,8 @@ class PatchDataModule(L.LightningDataModule):
         everywhere = [data.exhaustive_patches(split, label, images) for label in (NORMAL, PNEUMONIA)]
         normal = self._normal_parts(data.images, data.lung_fields, data.some_rows(split, NORMAL))
         if data.view == "image":
-            return [
-                normal,
-                *(WholeRadiographs(data.images, part.rows, {"lung": data.lung_fields}) for part in everywhere),
-            ]
+            lungs = {"lung": data.lung_fields}
+            return [normal, *(WholeRadiographs(data.images, part.rows, lungs) for part in everywhere)]
         return [normal, *everywhere]
 
     def _in_order(self, dataset: PatchDataset | WholeRadiographs) -> DataLoader[PatchBatch]:

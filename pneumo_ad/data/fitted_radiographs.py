@@ -31,7 +31,7 @@ def check_some(table: pd.DataFrame, split: str, label: str, needed: str = "") ->
         table: A table of radiographs.
         split: Split to look in.
         label: Label to look for.
-        needed: Words that say what for.
+        needed: Purpose, for the error.
 
     Raises:
         DataError: It has none; says what there is.

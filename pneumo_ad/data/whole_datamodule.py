@@ -92,7 +92,12 @@ class WholeDataModule(L.LightningDataModule):
         return [self.in_order(self.rows("val"))]
 
     def in_order(self, rows: npt.NDArray[np.integer], augment: Augment | None = None) -> DataLoader[PatchBatch]:
-        """Any rows of the store, in order; augmented the same way each time."""
+        """Any rows of the store, in order.
+
+        Args:
+            rows: (I,) rows of the store.
+            augment: Augmentation, the same each time, or None.
+        """
         dataset = self._dataset(rows, augment)
         return BatchLoader(dataset, self.batch_size, Share(len(dataset)), self.num_workers)
 
