@@ -152,7 +152,8 @@ def file_digests(store: Store) -> list[str]:
         store: Open.
     """
     images = store.contents[store.contents["kind"] == "image"].set_index("image")["sha256"]
-    return images.loc[store.table["image"]].tolist()
+    digests: list[str] = images.loc[store.table["image"]].tolist()
+    return digests
 
 
 def copies_across_splits(digests: Sequence[str], splits: Sequence[str]) -> list[list[int]]:

@@ -180,7 +180,8 @@ class WholeRadiographs(Dataset[PatchBatch]):
 
     def __getitems__(self, numbers: Sequence[int]) -> PatchBatch:
         rows = self.rows[np.asarray(numbers) % len(self)]
-        found = {name: np.asarray(array[rows]) for name, array in {"patch": self.images, **self.targets}.items()}
+        arrays: dict[str, npt.NDArray[Any]] = {"patch": self.images, **self.targets}
+        found = {name: np.asarray(array[rows]) for name, array in arrays.items()}
         if self.augment is not None:
             seeds = [np.random.SeedSequence([self.seed, int(number)]).generate_state(1)[0] for number in numbers]
             each = zip(found["patch"], found["lung"], map(int, seeds), strict=True)
@@ -192,7 +193,7 @@ class WholeRadiographs(Dataset[PatchBatch]):
 
     def __getitem__(self, number: int) -> PatchBatch:
         batch = self.__getitems__([range(len(self))[number]])
-        return {key: value[0] for key, value in batch.items()}  # type: ignore[return-value, attr-defined]
+        return {key: value[0] for key, value in batch.items()}  # type: ignore[return-value, index]
 
 
 def already_a_batch(batch: Any) -> Any:

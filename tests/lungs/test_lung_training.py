@@ -66,6 +66,15 @@ def test_radiographs_without_a_mask_are_not_used_and_a_split_must_have_some(tabl
         LungDataModule(table, 32)
 
 
+def test_a_last_batch_that_is_smaller_is_left_out_of_an_epoch(table):
+    count = int((table["split"] == "train").sum())
+    data = LungDataModule(table, 32, batch_size=count - 1)
+    (batch,) = data.train_dataloader()
+    rows = batch["where"][:, 0].tolist()
+    assert len(set(rows)) == count - 1
+    assert set(rows) <= set(data.rows("train"))
+
+
 def test_training_lowers_the_loss(table, tmp_path):
     L.seed_everything(0, verbose=False)
     datamodule = LungDataModule(table, 32, Augment([A.HorizontalFlip(p=0.5)]), batch_size=4)
