@@ -25,7 +25,7 @@ FLOORS = [
 ]
 HYDRA = {"runs", "commands", "cli"}
 LIGHTNING = {"callbacks", "classifier", "commands", "loggers", "modules", "runs"}
-LIGHTNING_FILES = {"data/datamodule.py", "lungs/training.py"}
+LIGHTNING_FILES = {"data/datamodule.py", "data/whole_datamodule.py", "lungs/training.py"}
 NO_DATA = {"corruptions", "drawings", "losses", "nets", "patches", "scores"}
 FILES_AT_THE_ROOT = 7  # and no more
 

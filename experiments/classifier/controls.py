@@ -38,13 +38,14 @@ def painted_over(classifier, data):
     rows = data.rows("test")
     logits = {"as it is": [], "lung painted over": [], "all but the lung painted over": []}
     for batch in data.in_order(rows):
-        x, field = batch["image"].float() / 255, torch.from_numpy(data.lung_fields[batch["row"].numpy()])[:, None] == 1
+        x, row = batch["patch"].float() / 255, batch["where"][:, 0].numpy()
+        field = torch.from_numpy(data.radiographs.lung_fields[row])[:, None] == 1
         mean = x.mean(dim=(1, 2, 3), keepdim=True)
         versions = (x, torch.where(field, mean, x), torch.where(field, x, mean))
         with torch.no_grad():
             for kept, version in zip(logits.values(), versions, strict=True):
                 kept.append(classifier.net(version).numpy())
-    table = data.store.table.iloc[rows]
+    table = data.radiographs.store.table.iloc[rows]
     sick, patients = (table["label"] == "pneumonia").to_numpy(), table["patient"].to_numpy(dtype=str)
     return {name: auroc_with_interval(np.concatenate(parts), sick, patients) for name, parts in logits.items()}
 
@@ -55,8 +56,8 @@ def main(runs):
     print("| --- " * 7 + "|")
     for run in runs:
         classifier, data = load_classifier(Path(run))
-        rows = data.rows("test", "pneumonia")
-        some = data.store.images[data.rows("train")[::57]]
+        rows = data.radiographs.rows("test", "pneumonia")
+        some = data.radiographs.store.images[data.rows("train")[::57]]
         fresh = untrained(torch.from_numpy(some)[:, None].float() / 255)
         nets = {"trained": classifier.net, "untrained": fresh}
         for name, net in nets.items():
@@ -65,12 +66,13 @@ def main(runs):
             found = {(layer, method): [] for layer in layers for method in ("Grad-CAM", "HiResCAM")}
             areas = []
             for batch in data.in_order(rows):
-                pixels, fields = batch["image"].float() / 255, np.asarray(data.lung_fields[batch["row"].numpy()])
+                pixels, row = batch["patch"].float() / 255, batch["where"][:, 0].numpy()
+                fields = np.asarray(data.radiographs.lung_fields[row])
                 areas.append(fields.mean(axis=(1, 2)))
                 for (layer, method), shares in found.items():
                     cam = (grad_cam if method == "Grad-CAM" else hires_cam)(net, layers[layer], pixels)
                     shares.append(share_inside(cam, fields))
-            area, patients = np.concatenate(areas), data.store.table["patient"].to_numpy(dtype=str)[rows]
+            area, patients = np.concatenate(areas), data.radiographs.store.table["patient"].to_numpy(dtype=str)[rows]
             for (layer, method), parts in found.items():
                 share = np.concatenate(parts)
                 seen = ~np.isnan(share) & (area > 0)

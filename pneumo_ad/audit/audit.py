@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pneumo_ad.audit.duplicates import find_duplicates
+from pneumo_ad.audit.duplicates import file_digests, find_duplicates
 from pneumo_ad.audit.findings import boundaries, count, pair_table, sentences, shortcut_table, sizes, straddlers
 from pneumo_ad.audit.plots import class_distributions
 from pneumo_ad.data.fit import Fit
@@ -53,7 +53,7 @@ def audit_data(
     store = open_store(table, image_size, fit, on_error="skip")
     fields = lungs(store) if lungs is not None else None
     log.info("looking for duplicates among %d radiographs", len(store))
-    pairs = pair_table(find_duplicates(store.images, list(store.table["path"])), store.table)
+    pairs = pair_table(find_duplicates(store.images, file_digests(store)), store.table)
     log.info("measuring shortcuts")
     values = image_shortcuts(store.images, store.table, fields)
     labels = store.table["label"].to_numpy(dtype=str)

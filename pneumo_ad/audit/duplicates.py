@@ -11,14 +11,12 @@ cropped, or moved by more than a few pixels, is not found.
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from scipy import fft
 from scipy.ndimage import gaussian_filter
@@ -26,8 +24,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch.nn.functional import adaptive_avg_pool2d
 
+from pneumo_ad.data.store.store import Store
 from pneumo_ad.labels import SPLITS
-from pneumo_ad.saved import file_digest
 
 MOST_BITS = 8  # of 63 in which hashes of a near duplicate may differ
 LEAST_CORRELATION = 0.92  # of the fine structure of two near duplicates
@@ -57,12 +55,12 @@ class Pair:
     correlation: float
 
 
-def find_duplicates(images: npt.NDArray[np.uint8], paths: list[str]) -> list[Pair]:
+def find_duplicates(images: npt.NDArray[np.uint8], digests: Sequence[str]) -> list[Pair]:
     """Every copy beside the first radiograph it equals, and near duplicates among those that are left.
 
     Args:
         images: (N, H, W) uint8 fitted radiographs, memory-mapped or not.
-        paths: N files, compared byte by byte where the pixels are the same.
+        digests: N digests of the files (`file_digests`).
 
     Returns:
         Sorted by row.
@@ -72,7 +70,7 @@ def find_duplicates(images: npt.NDArray[np.uint8], paths: list[str]) -> list[Pai
         first.setdefault(hashlib.blake2b(np.ascontiguousarray(x).data).digest(), i) for i, x in enumerate(images)
     ]
     pairs = [
-        Pair(original, row, "same file" if _same_bytes(paths[original], paths[row]) else "same pixels", 0, 1.0)
+        Pair(original, row, "same file" if digests[original] == digests[row] else "same pixels", 0, 1.0)
         for row, original in enumerate(copy_of)
         if row != original
     ]
@@ -147,34 +145,43 @@ def groups_of(pairs: list[Pair], count: int) -> npt.NDArray[np.int64]:
     return group
 
 
-def copies_across_splits(table: pd.DataFrame) -> list[list[int]]:
-    """Places of radiographs whose files are the same byte by byte and that lie in different splits, a list per file.
-
-    Only files of one size are looked into, first at a piece of each.
+def file_digests(store: Store) -> list[str]:
+    """SHA-256 of each radiograph's file as it was decoded, row by row.
 
     Args:
-        table: Columns `path` and `split`.
+        store: Open.
     """
-    groups: dict[object, list[int]] = {0: np.flatnonzero(table["split"].isin(SPLITS)).tolist()}
-    paths, splits = [Path(path) for path in table["path"]], table["split"].tolist()
-    for key in (os.path.getsize, _piece, file_digest):
-        finer: dict[object, list[int]] = {}
-        for known, places in groups.items():
-            for place in places:
-                finer.setdefault((known, key(paths[place])), []).append(place)
-        groups = {key: places for key, places in finer.items() if len({splits[place] for place in places}) > 1}
-    return list(groups.values())
+    images = store.contents[store.contents["kind"] == "image"].set_index("image")["sha256"]
+    digests: list[str] = images.loc[store.table["image"]].tolist()
+    return digests
 
 
-def warn_of_copies(table: pd.DataFrame) -> int:
+def copies_across_splits(digests: Sequence[str], splits: Sequence[str]) -> list[list[int]]:
+    """Places of radiographs whose files are the same byte by byte and that lie in different splits, a list per file.
+
+    Args:
+        digests: N digests of the files (`file_digests`).
+        splits: N splits; what lies in none of `SPLITS` counts as absent.
+
+    >>> copies_across_splits(["a", "b", "a", "b"], ["train", "val", "test", "val"])
+    [[0, 2]]
+    """
+    places: dict[str, list[int]] = {}
+    for place, (digest, split) in enumerate(zip(digests, splits, strict=True)):
+        if split in SPLITS:
+            places.setdefault(digest, []).append(place)
+    return [same for same in places.values() if len({splits[place] for place in same}) > 1]
+
+
+def warn_of_copies(store: Store) -> int:
     """Warn once, with count and an example, of copies in different splits; returns the number of such files.
 
     Args:
-        table: Table of an open store, with the splits of a run.
+        store: Open, with the splits of a run.
     """
-    copies = copies_across_splits(table)
+    copies = copies_across_splits(file_digests(store), store.table["split"].tolist())
     if copies:
-        told = [f"{row.image} ({row.split})" for row in table.iloc[copies[0]].itertuples()]
+        told = [f"{row.image} ({row.split})" for row in store.table.iloc[copies[0]].itertuples()]
         warnings.warn(
             f"{len(copies)} files lie in more than one split as exact copies, for example {', '.join(told[:4])}: what "
             "is measured on test is known from training. Take the copies out, or name both as one patient in a csv; "
@@ -182,14 +189,3 @@ def warn_of_copies(table: pd.DataFrame) -> int:
             stacklevel=3,
         )
     return len(copies)
-
-
-def _piece(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(os.fstat(file.fileno()).st_size // 2)
-        return file.read(4096)
-
-
-def _same_bytes(one: str, other: str) -> bool:
-    a, b = Path(one), Path(other)
-    return a.stat().st_size == b.stat().st_size and a.read_bytes() == b.read_bytes()

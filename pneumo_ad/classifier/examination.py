@@ -62,9 +62,9 @@ def classify_split(
         datamodule: The radiographs, dealt to splits.
         split: `train`, `val` or `test`.
     """
-    net, images, fields = classifier.net.eval(), datamodule.store.images, datamodule.lung_fields
+    net, store, fields = classifier.net.eval(), datamodule.radiographs.store, datamodule.radiographs.lung_fields
     rows = datamodule.rows(split)
-    table = datamodule.store.table.iloc[rows][["image", "patient", "label", "split"]].reset_index(drop=True)
+    table = store.table.iloc[rows][["image", "patient", "label", "split"]].reset_index(drop=True)
 
     def look(pixels: torch.Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         x = pixels.to(classifier.device).float() / 255
@@ -74,13 +74,13 @@ def classify_split(
 
     parts = []
     for batch in tqdm(datamodule.in_order(rows), desc="Grad-CAM", unit="batch", leave=False):
-        probability, cams = look(batch["image"])
-        own = np.asarray(fields[batch["row"].numpy()])
+        probability, cams = look(batch["patch"])
+        own = np.asarray(fields[batch["where"][:, 0].numpy()])
         parts.append(np.stack([probability, share_inside(cams, own), own.mean(axis=(1, 2))]))
     table[["probability", "cam_share_in_lung", "lung_share_of_area"]] = np.concatenate(parts, axis=1).T
     places = {label: np.flatnonzero(table["label"] == label) for label in _SHOWN}
     shown = [int(places[label][i]) for label, count in _SHOWN.items() for i in evenly_spaced(len(places[label]), count)]
-    pictures, outlines = np.asarray(images[rows[shown]]), np.asarray(fields[rows[shown]])
+    pictures, outlines = np.asarray(store.images[rows[shown]]), np.asarray(fields[rows[shown]])
     return Classified(rows, table, shown, pictures, look(torch.from_numpy(pictures)[:, None])[1], outlines)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import BinaryAUROC
 
 from pneumo_ad.classifier.cnn import RadiographCNN
-from pneumo_ad.classifier.data import RadiographBatch
+from pneumo_ad.data.datasets import PatchBatch
 from pneumo_ad.errors import ConfigError, DataError
 
 
@@ -82,9 +82,9 @@ class RadiographClassifier(L.LightningModule):
         """(B, 1, H, W) uint8 grey levels -> (B,) logits of pneumonia."""
         return self.net(images.float() / 255)
 
-    def training_step(self, batch: RadiographBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
         """Scalar loss."""
-        images = batch["image"]
+        images = batch["patch"]
         state = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1, np.uint64)
         # Dropout draws from torch's global generator, whose state no checkpoint holds.
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
@@ -93,9 +93,9 @@ class RadiographClassifier(L.LightningModule):
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 
-    def validation_step(self, batch: RadiographBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: PatchBatch, batch_idx: int) -> None:
         """Logs loss and AUROC."""
-        logits, pneumonia = self(batch["image"]), batch["pneumonia"]
+        logits, pneumonia = self(batch["patch"]), batch["pneumonia"]
         self.val_auroc.update(logits.float().sigmoid(), pneumonia.long())
         loss = weighted_loss(logits, pneumonia, self.class_weights)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(pneumonia))

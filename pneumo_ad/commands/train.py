@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,13 +37,11 @@ def train(config: DictConfig) -> dict[str, object]:
     from pneumo_ad.runs.ddp import count_processes, launch
     from pneumo_ad.runs.device import device_of
     from pneumo_ad.runs.provenance import provenance_of
-    from pneumo_ad.runs.record import read_run_json, update_run_json
+    from pneumo_ad.runs.record import timed, update_run_json
     from pneumo_ad.runs.run import load_run
     from pneumo_ad.runs.tracking import log_outcome
-    from pneumo_ad.runs.training import build_parts, describe, fit, try_out, try_out_dense, try_out_kinds
+    from pneumo_ad.runs.training import build_parts, describe, fit, prepare, try_out, try_out_dense, try_out_kinds
 
-    # Its greetings would come twice, through its own handler and through Hydra's.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run_dir = Path(config.run_dir)
     update_run_json(run_dir, **provenance_of(config))
     datamodule, module = build_parts(config)
@@ -58,27 +54,20 @@ def train(config: DictConfig) -> dict[str, object]:
         check_compiler(device_of(config.trainer))
     if config.scoring == "dense" and data.view == "patch":
         try_out_dense(module, data, (run_dir / "checkpoints" / "last.ckpt").is_file())
-    started = time.perf_counter()
-    datamodule.prepare_data()
+    prepare(datamodule, run_dir)
     describe(data, run_dir)
     processes = count_processes(config.trainer)
     datamodule.check_processes(processes)
-    prepared = time.perf_counter()
-    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=data.store.key)
-    before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
     with closing(loggers):
-        try:
+        with timed(run_dir, "seconds_training"):
             if processes > 1:
                 launch(run_dir, processes)
             else:
                 fit(config, datamodule, module, loggers)
-        finally:
-            fitted = time.perf_counter()
-            update_run_json(run_dir, seconds_training=round(before + fitted - prepared, 1))
         if config.evaluate:
-            evaluate_run(load_run(run_dir), run_dir, config.evaluate)
+            with timed(run_dir, "seconds_evaluating"):
+                evaluate_run(load_run(run_dir), run_dir, config.evaluate)
             print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
-            update_run_json(run_dir, seconds_evaluating=round(time.perf_counter() - fitted, 1))
             log_outcome(config, run_dir, loggers)
     print(f"run: {run_dir}")
     if any(isinstance(logger, TensorBoardLogger) for logger in loggers):

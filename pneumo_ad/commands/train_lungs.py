@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
-    import lightning as L
     import pandas as pd
     from lightning.pytorch.loggers import Logger
     from omegaconf import DictConfig
 
-    from pneumo_ad.lungs.training import LungDataModule, LungSegmentation
+    from pneumo_ad.lungs.training import LungSegmentation
 
 
 def train_lungs(config: DictConfig) -> dict[str, float]:
@@ -31,35 +28,29 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
 
     from pneumo_ad.loggers import closing
     from pneumo_ad.runs.compose import build, build_all
-    from pneumo_ad.runs.ddp import count_processes
-    from pneumo_ad.runs.origin import Origin, keep_contents
     from pneumo_ad.runs.provenance import provenance_of
-    from pneumo_ad.runs.record import update_run_json
-    from pneumo_ad.runs.tracking import log_config, log_metrics
-    from pneumo_ad.runs.training import go_on
+    from pneumo_ad.runs.record import timed, update_run_json
+    from pneumo_ad.runs.tracking import log_metrics
+    from pneumo_ad.runs.training import build_data, check_one_device, fit, load_best, prepare
 
     run_dir = Path(config.run_dir)
     update_run_json(run_dir, **provenance_of(config))
+    check_one_device(config, "train-lungs")
     L.seed_everything(config.seed, workers=True, verbose=False)
-    origin = Origin(config, run_dir)
-    datamodule: LungDataModule = origin.datamodule()
+    origin, datamodule = build_data(config, run_dir)
     module: LungSegmentation = build(config.module)
     loggers: list[Logger] = build_all(config.logger)
-    trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=loggers)
-    own = datamodule.table
+    own = datamodule.radiographs.table
     tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
     tables |= {name: build(node) for name, node in origin.located.also_measure_on.items()}  # a missing folder fails now
-    if count_processes(config.trainer) > 1:
-        raise ConfigError("train-lungs trains on one device: trainer.devices=1")
-    started = time.perf_counter()
-    datamodule.prepare_data()
-    keep_contents(datamodule.store, run_dir)
+    prepare(datamodule, run_dir)
     with closing(loggers):
-        log_config(config, loggers)
-        go_on(trainer, module, datamodule, run_dir)
-        best, metrics = _measure(config, module, tables, run_dir)
+        with timed(run_dir, "seconds_training"):
+            trainer = fit(config, datamodule, module, loggers)
+        update_run_json(run_dir, best_epoch=load_best(module, run_dir))
+        with timed(run_dir, "seconds_evaluating"):
+            metrics = _measure(config, module, tables, run_dir)
         log_metrics(loggers, metrics, trainer.global_step)
-    update_run_json(run_dir, seconds=round(time.perf_counter() - started, 1), epoch=best)
     _print(metrics)
     print(f"run: {run_dir}\nweights: {run_dir / 'lung_unet.safetensors'}")
     return metrics
@@ -67,16 +58,13 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
 
 def _measure(
     config: DictConfig, module: LungSegmentation, tables: dict[str, pd.DataFrame], run_dir: Path
-) -> tuple[int, dict[str, float]]:
-    """Write the best epoch's segmenter and what it reaches on each table; returns that epoch and its metrics."""
+) -> dict[str, float]:
+    """Write the segmenter and what it reaches on each table."""
     from pneumo_ad.data.store.opening import open_store
     from pneumo_ad.files import write_json
     from pneumo_ad.lungs.segmenter import LungSegmenter
     from pneumo_ad.lungs.training import field_metrics
-    from pneumo_ad.runs.checkpoints import read_checkpoint
 
-    best = read_checkpoint(run_dir / "checkpoints" / "best.ckpt")
-    module.load_state_dict(best["state_dict"])
     module.segmenter.save(run_dir / "lung_unet.safetensors")
     segmenter = LungSegmenter.from_file(run_dir / "lung_unet.safetensors")  # measured as it ships
     metrics: dict[str, float] = {}
@@ -85,7 +73,7 @@ def _measure(
         figures = field_metrics(segmenter.segment_all(store.images), store)
         metrics |= {f"{name}/{key}": value for key, value in figures.items()}
     write_json(run_dir / "metrics.json", metrics)
-    return best["epoch"], metrics
+    return metrics
 
 
 def _print(metrics: dict[str, float]) -> None:

@@ -203,7 +203,7 @@ class PatchDataModule(L.LightningDataModule):
         """What is to be learnt: normal-lung patches, or the radiographs they are of."""
         data = self.radiographs
         if data.view == "image":
-            return WholeRadiographs(images, fields, rows)
+            return WholeRadiographs(images, rows, {"lung": fields})
         return NormalLungPatches(images, fields, rows, data.grid, data.halo)
 
     def _parts(self, split: str, images: int | None = None) -> list[PatchDataset | WholeRadiographs]:
@@ -212,8 +212,8 @@ class PatchDataModule(L.LightningDataModule):
         everywhere = [data.exhaustive_patches(split, label, images) for label in (NORMAL, PNEUMONIA)]
         normal = self._normal_parts(data.images, data.lung_fields, data.some_rows(split, NORMAL))
         if data.view == "image":
-            whole = (WholeRadiographs(data.images, data.lung_fields, part.rows) for part in everywhere)
-            return [normal, *whole]
+            lungs = {"lung": data.lung_fields}
+            return [normal, *(WholeRadiographs(data.images, part.rows, lungs) for part in everywhere)]
         return [normal, *everywhere]
 
     def _in_order(self, dataset: PatchDataset | WholeRadiographs) -> DataLoader[PatchBatch]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NotRequired, Self, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from pneumo_ad.data.bank import Bank, DeviceBank, MemoryBank
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid, PatchIndex, largest_patch_inside
 
+if TYPE_CHECKING:  # albumentations takes seconds to import
+    from pneumo_ad.data.augment import Augment
+
 _CHUNK = 16  # images whose integral images are held at once; more are no faster
 
 
@@ -24,6 +27,7 @@ class PatchBatch(TypedDict):
     patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255; p + 2 halo wide where there is one
     where: Tensor  # (B, 3) int64: row of the dataset's images, top, left; with augmentation these are the train rows
     lung: NotRequired[Tensor]  # (B, 1, H, W) uint8 of 0 and 1, with whole radiographs
+    pneumonia: NotRequired[Tensor]  # (B,) bool, with whole radiographs that are to be classified
 
 
 class PatchDataset(Dataset[PatchBatch]):
@@ -147,33 +151,45 @@ class NormalLungPatches(PatchDataset):
 
 
 class WholeRadiographs(Dataset[PatchBatch]):
-    """Radiographs uncut, with their lung fields, for nets that see all of one.
+    """Radiographs uncut, each with its targets, for nets that see all of one.
 
     Args:
         images: (N, H, W) uint8, may be memory-mapped.
-        lung_fields: (N, H, W) of 0 and 1.
         rows: (R,) rows to take.
+        targets: By name in the batch, an array with a row for each image: (N, H, W) masks or (N,) values.
+        augment: Augmentation of image and `lung`; number `epoch * R + i` is then radiograph i as it is in that epoch.
+        seed: Fixes the augmentation.
     """
 
     def __init__(
-        self, images: npt.NDArray[np.uint8], lung_fields: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer]
+        self,
+        images: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.integer],
+        targets: Mapping[str, npt.NDArray[np.generic]],
+        augment: Augment | None = None,
+        seed: int = 0,
     ) -> None:
         self.images = images
-        self.lung_fields = lung_fields
         self.rows = np.asarray(rows, dtype=np.int64)
+        self.targets = targets
+        self.augment = augment
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitems__(self, numbers: Sequence[int]) -> PatchBatch:
-        rows = self.rows[np.asarray(numbers)]
-        corner = np.zeros((len(rows), 3), dtype=np.int64)
-        corner[:, 0] = rows
-        return {
-            "patch": torch.from_numpy(np.asarray(self.images[rows])[:, None]),
-            "lung": torch.from_numpy(np.asarray(self.lung_fields[rows])[:, None]),
-            "where": torch.from_numpy(corner),
-        }
+        rows = self.rows[np.asarray(numbers) % len(self)]
+        arrays: dict[str, npt.NDArray[Any]] = {"patch": self.images, **self.targets}
+        found = {name: np.asarray(array[rows]) for name, array in arrays.items()}
+        if self.augment is not None:
+            seeds = [np.random.SeedSequence([self.seed, int(number)]).generate_state(1)[0] for number in numbers]
+            each = zip(found["patch"], found["lung"], map(int, seeds), strict=True)
+            drawn = [self.augment(*one) for one in each]
+            found["patch"], found["lung"] = (np.stack(kind) for kind in zip(*drawn, strict=True))
+        found["where"] = np.stack([rows, 0 * rows, 0 * rows], axis=1)
+        batch = {name: torch.from_numpy(array) for name, array in found.items()}
+        return {name: one[:, None] if one.ndim == 3 else one for name, one in batch.items()}  # type: ignore[return-value]
 
     def __getitem__(self, number: int) -> PatchBatch:
         batch = self.__getitems__([range(len(self))[number]])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,45 +12,37 @@ import pandas as pd
 from pneumo_ad.data.datasets import ExhaustivePatches, NormalLungPatches
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.fit import Fit, sides
+from pneumo_ad.data.fitted_radiographs import FittedRadiographs, check_some
 from pneumo_ad.data.intensity import AsStored, Intensity
 from pneumo_ad.data.lung_fields import LungFields, WholeImage
-from pneumo_ad.data.sources.table import check_table, warn_of_undealt
 from pneumo_ad.data.store.build import OnError
-from pneumo_ad.data.store.opening import as_it_is, open_store
 from pneumo_ad.data.store.store import Store
 from pneumo_ad.data.truth import PixelTruth
-from pneumo_ad.errors import ConfigError, DataError, printable
-from pneumo_ad.labels import NORMAL, SPLITS
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.labels import NORMAL
 from pneumo_ad.patches import Cover, PatchGrid, check_halo
 
 View = Literal["patch", "image"]
 
 
-def _some(skipped: dict[str, str]) -> str:
-    return "; ".join(map(printable, list(skipped.values())[:3])) + ("; ..." if len(skipped) > 3 else "")
-
-
-class Radiographs:
+class Radiographs(FittedRadiographs):
     """The store and the lung fields of a table, opened at first use, and patches cut from them.
 
     Args:
         table: A table of radiographs (`sources`).
-        image_size: Side, or height and width, of the fitted radiographs in pixels.
-        lungs: Lung fields of a store, for example `pneumo_ad.lungs.AutoFields()`: mask files where there are any,
-            else the segmenter.
-        fit: `squash` or `pad`.
+        image_size: See `FittedRadiographs`.
+        lungs: See `FittedRadiographs`.
+        fit: See `FittedRadiographs`.
         patch: Side of a patch in pixels.
         stride: Pixels from one window to the next.
         cover: `inside` leaves an uncovered border, `full` adds windows flush to it.
         halo: Pixels of surroundings on every side of a patch that batches hold too, mirrored at the border.
         intensity: Makes grey levels comparable; default: as stored.
         view: Input of the net: `patch`, or `image`, a whole radiograph.
-        on_error: `raise` or `skip` files that cannot be read.
+        on_error: See `FittedRadiographs`.
 
     Attributes:
         grid: The windows.
-        skipped: Name -> reason of the radiographs that cannot be used; known once the store is open.
-        opened: Hook that gets the function which opens the store, and returns the store; `Origin` adds its checks here.
 
     Raises:
         DataError: See `check_table`, `open_store`, `NormalLungPatches`; also a class or split without a radiograph.
@@ -80,35 +70,11 @@ class Radiographs:
         check_halo(halo, self.grid.image_size)
         if halo and view == "image":
             raise ConfigError(f"halo={halo} has no effect with view=image: the net sees whole radiographs; halo=0")
+        super().__init__(table, image_size, lungs=lungs, fit=fit, on_error=on_error)
         self.halo = halo
-        self.table = check_table(table)
-        self.fit: Fit = fit
-        self.lungs = lungs
         self.intensity = intensity if intensity is not None else AsStored()
         self.view: View = view
-        self.on_error: OnError = on_error
-        self.skipped: dict[str, str] = {}
-        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is
-        self._store: Store | None = None
-        self._lung_fields: npt.NDArray[np.uint8] | None = None
         self._images: npt.NDArray[np.uint8] | None = None
-
-    @property
-    def store(self) -> Store:
-        """The open store; opened, or built, at first use."""
-        if self._store is None:
-            given = (self.table, self.grid.image_size, self.fit, self.on_error)
-            self._store = self.opened(partial(open_store, *given))
-            small = self._too_small(self._store)
-            self.skipped = self._store.skipped | small
-            if small and self.on_error == "raise":
-                raise DataError(
-                    f"{len(small)} radiographs cannot be used (on_error=skip leaves them out): {_some(small)}"
-                )
-            if self.skipped:
-                warnings.warn(f"{len(self.skipped)} radiographs were skipped: {_some(self.skipped)}", stacklevel=2)
-            warn_of_undealt(self._store.table)
-        return self._store
 
     def _too_small(self, store: Store) -> dict[str, str]:
         """Radiographs smaller than a patch: enlarged, they would show nothing but interpolation."""
@@ -118,13 +84,6 @@ class Radiographs:
             f"{self.grid.patch}"
             for _, row in table.iterrows()
         }
-
-    @property
-    def lung_fields(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1, row by row as in the store; computed at first use."""
-        if self._lung_fields is None:
-            self._lung_fields = self.lungs(self.store)
-        return self._lung_fields
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
@@ -142,15 +101,6 @@ class Radiographs:
         """What is known of the pixels; with the lungs not looked for (`WholeImage`), of lungs only what files tell."""
         return PixelTruth(self.store, None if isinstance(self.lungs, WholeImage) else self.lung_fields)
 
-    def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
-        """Rows of the store in a split (None: any), of one label or of all; without those skipped or `UNDEALT`."""
-        table = self.store.table
-        chosen = (~table["image"].isin(list(self.skipped)) & table["split"].isin(SPLITS)).to_numpy()
-        for column, wanted in (("split", split), ("label", label)):
-            if wanted is not None:
-                chosen = chosen & (table[column] == wanted).to_numpy()
-        return np.flatnonzero(chosen)
-
     def rows_without_lung(self) -> npt.NDArray[np.int64]:
         """Rows in whose radiograph no lung was found."""
         return np.flatnonzero([not field.any() for field in self.lung_fields])  # one by one: none is kept
@@ -162,11 +112,7 @@ class Radiographs:
             DataError: There are none; says what there is.
         """
         rows = self.rows(split, label)
-        if not len(rows):
-            table = self.store.table
-            counts = (table["split"] + "/" + table["label"]).value_counts(sort=False)
-            counted = ", ".join(f"{name}: {count}" for name, count in counts.items())
-            raise DataError(f"no {label} radiograph in the {split} split; there are {counted}")
+        check_some(self.store.table.iloc[self.rows(None)], split, label)
         return rows
 
     def normal_lung_patches(self, split: str) -> NormalLungPatches:

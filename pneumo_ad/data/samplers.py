@@ -72,6 +72,14 @@ class EpochShuffle(DistributedSampler[int]):
             yield from block.tolist()
 
 
+class NumberedEpochs(EpochShuffle):
+    """`EpochShuffle` whose numbers tell the epoch too, `epoch * length + i`: worker processes need not be told."""
+
+    def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
+        """See `EpochShuffle`."""
+        return (self.epoch * self.length + block for block in super().blocks(size))
+
+
 class Share(DistributedSampler[int]):
     """Every n-th sample in order, none twice and none left out: shares may differ by one in length.
 

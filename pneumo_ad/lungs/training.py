@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import lightning as L
@@ -13,60 +12,22 @@ import pandas as pd
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from pneumo_ad.data.samplers import EpochShuffle
+from pneumo_ad.data.datasets import PatchBatch
+from pneumo_ad.data.fitted_radiographs import FittedRadiographs
 from pneumo_ad.data.store.build import OnError
-from pneumo_ad.data.store.opening import as_it_is, open_store
 from pneumo_ad.data.store.store import Store
+from pneumo_ad.data.whole_datamodule import WholeDataModule
 from pneumo_ad.errors import DataError
+from pneumo_ad.lungs.fields import FileFields
 from pneumo_ad.lungs.segmenter import LungSegmenter
 
 if TYPE_CHECKING:
     from pneumo_ad.data.augment import Augment
 
-Pair = tuple[Tensor, Tensor]
 
-
-class RadiographsWithLungs(Dataset[Pair]):
-    """Radiographs and lung masks; number `epoch * len + i` is radiograph i, augmented as it is in that epoch.
-
-    Args:
-        store: Images and lung masks.
-        rows: (R,) rows of the store.
-        augment: Augmentation, or None.
-        seed: Fixes the augmentation.
-    """
-
-    def __init__(
-        self, store: Store, rows: npt.NDArray[np.integer], augment: Augment | None = None, seed: int = 0
-    ) -> None:
-        self.store = store
-        self.rows = rows
-        self.augment = augment
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, number: int) -> Pair:
-        row = self.rows[number % len(self)]
-        image, lung = np.array(self.store.images[row]), np.array(self.store.lung[row])
-        if self.augment is not None:
-            seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-            image, lung = self.augment(image, lung, seed)
-        return torch.from_numpy(np.ascontiguousarray(image))[None], torch.from_numpy(np.ascontiguousarray(lung))[None]
-
-
-class NumberedEpochs(EpochShuffle):
-    """`EpochShuffle` whose numbers tell the epoch too: worker processes need not be told."""
-
-    def __iter__(self) -> Iterable[int]:  # type: ignore[override]
-        """Numbers `epoch * length + i`."""
-        return (self.epoch * self.length + number for number in super().__iter__())
-
-
-class LungDataModule(L.LightningDataModule):
+class LungDataModule(WholeDataModule):
     """Radiographs with lung masks, split by patient.
 
     Args:
@@ -92,51 +53,25 @@ class LungDataModule(L.LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
     ) -> None:
-        super().__init__()
-        self.table = table[table["lung"] != ""].reset_index(drop=True)
+        self.check(table)
+        masked = table[table["lung"] != ""].reset_index(drop=True)
+        radiographs = FittedRadiographs(masked, image_size, lungs=FileFields(), on_error=on_error)
+        super().__init__(radiographs, augment, batch_size, only_whole=True, seed=seed, num_workers=num_workers)
+
+    @staticmethod
+    def check(table: pd.DataFrame) -> None:
+        """See that there are lung masks to learn from and to choose by.
+
+        Raises:
+            DataError: There are none.
+        """
         for split in ("train", "val"):
-            if not (self.table["split"] == split).any():
+            if not ((table["split"] == split) & (table["lung"] != "")).any():
                 raise DataError(f"no radiograph with a lung mask in the {split} split ({len(table)} in all)")
-        self.image_size = image_size
-        self.augment = augment
-        self.batch_size = batch_size
-        self.on_error: OnError = on_error
-        self.seed = seed
-        self.num_workers = num_workers
-        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is  # what opens the store; see `origin`
 
-    def prepare_data(self) -> None:
-        """Build the store, once per machine."""
-        _ = self.store
-
-    @cached_property
-    def store(self) -> Store:
-        """The open store; built at first use."""
-        size = (self.image_size, self.image_size)
-        return self.opened(partial(open_store, self.table, size, "squash", self.on_error))
-
-    def rows(self, split: str) -> npt.NDArray[np.int64]:
-        """Rows of the store in a split."""
-        return np.flatnonzero(self.store.table["split"] == split)
-
-    def train_dataloader(self) -> DataLoader[Pair]:
-        """Augmented, in a new order each epoch."""
-        dataset = RadiographsWithLungs(self.store, self.rows("train"), self.augment, self.seed)
-        sampler = NumberedEpochs(len(dataset), self.seed)
-        return DataLoader(
-            dataset,
-            self.batch_size,
-            sampler=sampler,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            drop_last=len(dataset) > self.batch_size,
-        )
-
-    def val_dataloader(self) -> list[DataLoader[Pair]]:
+    def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
         """As they are, and augmented: the same way in every epoch."""
-        plain = RadiographsWithLungs(self.store, self.rows("val"))
-        stressed = RadiographsWithLungs(self.store, self.rows("val"), self.augment, self.seed)
-        return [DataLoader(dataset, self.batch_size) for dataset in (plain, stressed)]
+        return [self.in_order(self.rows("val"), augment) for augment in (None, self.augment)]
 
 
 def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
@@ -188,16 +123,16 @@ class LungSegmentation(L.LightningModule):
         self.optimizer_factory = optimizer
         self.max_lr_epochs = max_lr_epochs
 
-    def training_step(self, batch: Pair, batch_idx: int) -> Tensor:
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
         """Scalar loss."""
-        images, lung = batch
+        images, lung = batch["patch"], batch["lung"]
         loss = overlap_loss(self.segmenter(images), lung)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 
-    def validation_step(self, batch: Pair, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Logs loss and Dice."""
-        images, lung = batch
+        images, lung = batch["patch"], batch["lung"]
         logits = self.segmenter(images)
         kind = ("", "_stressed")[dataloader_idx]
         agreed = dice(logits > 0, lung.bool()).mean()

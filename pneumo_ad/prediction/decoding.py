@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from pneumo_ad.data.fit import Fit, fit_image
+from pneumo_ad.data.fitted import read_fitted
 from pneumo_ad.data.readers.colour import in_colour
-from pneumo_ad.data.readers.dicom import is_dicom
 from pneumo_ad.data.readers.dicom_facts import dicom_facts
-from pneumo_ad.data.readers.radiograph import read_grey
-from pneumo_ad.data.readers.window import displayed
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.patches.placement import Placement
@@ -59,24 +58,21 @@ def decode(path: Path, grid: PatchGrid, fit: Fit, picture: bool) -> Decoded:
     Raises:
         DataError: The file cannot be read, or is smaller than a patch: enlarged, it would show only interpolation.
     """
-    pixels, window = read_grey(path)
-    size = (pixels.shape[0], pixels.shape[1])
-    if min(size) < max(grid.patch, 2):
+    image, placement, size, _, shown, opened = read_fitted(path, grid.image_size, fit)
+    if min(size) < grid.patch:
         raise DataError(f"{path}: {size[0]} x {size[1]} pixels, smaller than a patch of {grid.patch}")
-    seen = displayed(pixels, window)
-    image, placement = fit_image(seen, grid.image_size, fit)
     small_picture = None
     if picture:
         scale = min(1.0, PICTURE_SIDE / max(size))
         small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-        small_picture = fit_image(seen, small, "squash")[0]
-    return Decoded(image, placement, size, small_picture, _doubts(path))
+        small_picture = fit_image(shown, small, "squash")[0]
+    return Decoded(image, placement, size, small_picture, _doubts(path, opened))
 
 
-def _doubts(path: Path) -> Sequence[str]:
-    if is_dicom(path):
+def _doubts(path: Path, opened: Image.Image | None) -> Sequence[str]:
+    if opened is None:
         return dicom_facts(path).doubts
     try:
-        return ("in colour (photograph?)",) if in_colour(path) else ()
-    except Exception:  # Pillow raises anything; `read_grey` knows more kinds of TIFF
+        return ("in colour (photograph?)",) if in_colour(path, opened) else ()
+    except Exception:  # Pillow raises anything
         return ()

@@ -95,7 +95,7 @@ class OutputFolder:
                 if row is not None:
                     check_mapping(row, {"file": str, "warnings": str, "anomalous": bool | None}, entry["file"])
                     for picture in filter(None, (row.get("map"), row.get("overlay"))):
-                        if not foreign and not (self.folder / picture).resolve().is_relative_to(self.folder.resolve()):
+                        if not foreign and not _lies_in(picture, self.folder):
                             raise ValueError(f"{picture} lies elsewhere")
         except (ValueError, TypeError) as reason:
             raise DamagedError(f"{file}: not what predict writes ({in_a_line(reason)})") from reason
@@ -123,12 +123,11 @@ class OutputFolder:
         for key in ("map", "overlay"):
             name = (entry["row"] or {}).get(key)
             if name and name != (but or {}).get(key):
-                picture = self.folder / name
                 self._written.pop(name, None)
                 # The notes may be those of a stranger: nothing else is deleted for them.
-                if name.partition("/")[0] in FOLDERS and ".." not in picture.parts and _lies_in(picture, self.folder):
-                    picture.unlink(missing_ok=True)
-                    _remove_empty(picture.parent, self.folder)
+                if _lies_in(name, self.folder):
+                    (self.folder / name).unlink(missing_ok=True)
+                    _remove_empty((self.folder / name).parent, self.folder)
 
     def left(self, files: Sequence[File]) -> list[File]:
         """Those that are yet to be done."""
@@ -252,8 +251,11 @@ def _in_todays_words(entry: dict[str, Any]) -> dict[str, Any]:
     return entry | {"file": name, "row": row if row is None else row | {"file": printable(row["file"])}}
 
 
-def _lies_in(picture: Path, folder: Path) -> bool:
-    return picture.parent.resolve().is_relative_to(folder.resolve())
+def _lies_in(name: str, folder: Path) -> bool:
+    """Whether a noted picture lies among those of a folder, and no link leads out of it."""
+    parts = Path(name).parts
+    among = bool(parts) and parts[0] in FOLDERS and ".." not in parts
+    return among and (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

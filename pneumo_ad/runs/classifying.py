@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -15,26 +13,18 @@ import torch
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from pneumo_ad.audit.duplicates import warn_of_copies
 from pneumo_ad.classifier import RadiographClassifier, RadiographDataModule, balanced_weights
 from pneumo_ad.classifier.examination import classify_split, measure_classifier, write_examination
-from pneumo_ad.errors import ConfigError
+from pneumo_ad.data.fitted_radiographs import FittedRadiographs
 from pneumo_ad.files import write_text
-from pneumo_ad.labels import PNEUMONIA
 from pneumo_ad.loggers import closing
 from pneumo_ad.metrics.shortcuts import Values, image_shortcuts
-from pneumo_ad.nets.finite import check_weights
-from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all, compose_config
-from pneumo_ad.runs.ddp import count_processes
 from pneumo_ad.runs.jobs import lock
-from pneumo_ad.runs.origin import Origin, keep_contents
-from pneumo_ad.runs.record import read_run_json, recorded, update_run_json
-from pneumo_ad.runs.run import find_checkpoint, named
+from pneumo_ad.runs.record import read_run_json, recorded, timed, update_run_json
 from pneumo_ad.runs.run_config import saved_config
-from pneumo_ad.runs.split import keep_split, write_split
-from pneumo_ad.runs.tracking import log_config, log_metrics
-from pneumo_ad.runs.training import go_on
+from pneumo_ad.runs.tracking import log_metrics
+from pneumo_ad.runs.training import build_data, check_one_device, fit, load_best, prepare
 
 log = logging.getLogger(__name__)
 
@@ -85,37 +75,23 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     Returns:
         Content of `metrics.json`; see `classifier.examination.measure_classifier`.
     """
-    # Its greetings would come twice, through its own handler and through Hydra's.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    started, run_dir = time.perf_counter(), Path(config.run_dir)
-    if count_processes(config.trainer) > 1:
-        raise ConfigError("classify trains on one device: trainer.devices=1")
+    run_dir = Path(config.run_dir)
+    check_one_device(config, "classify")
     loggers: list[Logger] = build_all(config.logger)
-    origin = Origin(config, split_of)
-    datamodule: RadiographDataModule = origin.datamodule()
-    keep_split(datamodule, split_of)
-    origin.compare_with_earlier(datamodule.table, config)
+    _, datamodule = build_data(config, split_of)
+    data: FittedRadiographs = datamodule.radiographs
     with torch.no_grad():  # what does not fit fails here, before any file is decoded
-        build(config.net)(torch.zeros(1, 1, *datamodule.image_size))
-    datamodule.prepare_data()
-    keep_contents(datamodule.store, run_dir)
-    write_split(datamodule.store.table, run_dir)
-    update_run_json(run_dir, copies_across_splits=warn_of_copies(datamodule.store.table))
-    prepared = time.perf_counter()
-    update_run_json(run_dir, seconds_preparing=round(prepared - started, 1), store=datamodule.store.key)
-    before = read_run_json(run_dir).get("seconds_training", 0)  # of a run that goes on
+        build(config.net)(torch.zeros(1, 1, *data.image_size))
+    prepare(datamodule, run_dir)
     with closing(loggers):
-        try:
+        with timed(run_dir, "seconds_training"):
             classifier = fit_classifier(config, datamodule, loggers)
-        finally:
-            trained = time.perf_counter()
-            update_run_json(run_dir, seconds_training=round(before + trained - prepared, 1))
-        found = classify_split(classifier, datamodule)
-        metrics, about = measure_classifier(found.table, shortcuts_of(datamodule, found.rows))
-        about |= {"store": datamodule.store.key, "skipped": datamodule.skipped}
-        write_examination(run_dir, found, metrics, about)
+        with timed(run_dir, "seconds_evaluating"):
+            found = classify_split(classifier, datamodule)
+            metrics, about = measure_classifier(found.table, shortcuts_of(data, found.rows))
+            about |= {"store": data.store.key, "skipped": data.skipped}
+            write_examination(run_dir, found, metrics, about)
         log_metrics(loggers, {key: metrics[key] for key in HEADLINE}, read_run_json(run_dir)["steps"])
-    update_run_json(run_dir, seconds_evaluating=round(time.perf_counter() - trained, 1))
     return metrics
 
 
@@ -136,30 +112,16 @@ def fit_classifier(
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
     """
     run_dir = Path(config.run_dir)
-    sick = (datamodule.store.table["label"] == PNEUMONIA).to_numpy()[datamodule.rows("train")]
+    sick = datamodule.targets()["pneumonia"][datamodule.rows("train")]
     L.seed_everything(config.seed, workers=True, verbose=False)  # a seed gives the same weights
     classifier: RadiographClassifier = build(config.module, class_weights=balanced_weights(sick))
-    trainer: L.Trainer = build(config.trainer, callbacks=build_all(config.callbacks), logger=list(loggers))
+    weights = classifier.class_weights
     log.info(
         "training on %d normal radiographs, weighted %.2f, and %d with pneumonia, weighted %.2f",
-        (~sick).sum(),
-        classifier.class_weights[0],
-        sick.sum(),
-        classifier.class_weights[1],
+        *((~sick).sum(), weights[0], sick.sum(), weights[1]),
     )
-    log_config(config, loggers)
-    go_on(trainer, classifier, datamodule, run_dir)
-    best = _load_best(classifier, run_dir)
-    update_run_json(
-        run_dir,
-        device=str(trainer.strategy.root_device),
-        threads=torch.get_num_threads(),
-        epochs=trainer.current_epoch,
-        steps=trainer.global_step,
-        best_epoch=best["epoch"],
-        parameters=sum(parameter.numel() for parameter in classifier.net.parameters()),
-        class_weights=list(classifier.class_weights),
-    )
+    trainer = fit(config, datamodule, classifier, loggers)
+    update_run_json(run_dir, best_epoch=load_best(classifier, run_dir), class_weights=list(weights))
     return classifier.to(trainer.strategy.root_device).eval()
 
 
@@ -170,28 +132,17 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
         DataError: Not a run folder, or no whole checkpoint of its net in it.
     """
     config = saved_config(run_dir)
-    datamodule: RadiographDataModule = Origin(config, run_dir).datamodule()
-    keep_split(datamodule, run_dir)
+    _, datamodule = build_data(config, run_dir)
     classifier: RadiographClassifier = build(config.module)
-    _load_best(classifier, run_dir)
+    load_best(classifier, run_dir)
     return classifier.eval(), datamodule
 
 
-def _load_best(classifier: RadiographClassifier, run_dir: Path) -> dict[str, Any]:
-    file = find_checkpoint(run_dir)
-    checkpoint = read_checkpoint(file)
-    check_weights(checkpoint["state_dict"], classifier, file)
-    with named(file):
-        classifier.load_state_dict(checkpoint["state_dict"])
-    return checkpoint
-
-
-def shortcuts_of(datamodule: RadiographDataModule, rows: npt.NDArray[np.int64]) -> Values:
+def shortcuts_of(data: FittedRadiographs, rows: npt.NDArray[np.int64]) -> Values:
     """By name, (I,) a trivial score of each radiograph: what the classifier has to beat.
 
     Args:
-        datamodule: The radiographs, dealt to splits.
+        data: The radiographs.
         rows: (I,) row numbers in the table.
     """
-    store = datamodule.store
-    return image_shortcuts(store.images, store.table, datamodule.lung_fields, rows)
+    return image_shortcuts(data.store.images, data.store.table, data.lung_fields, rows)

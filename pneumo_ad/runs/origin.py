@@ -150,8 +150,7 @@ class Origin:
             log.warning("%s is that of %s, not what has the same name here", one, self.folder)
         with self.explained():
             datamodule = build(self.located.datamodule, **changes)
-        # Whatever opens the store: of a `PatchDataModule` the radiographs that it loads.
-        getattr(datamodule, "radiographs", datamodule).opened = partial(self._opened, own=own)
+        datamodule.radiographs.opened = partial(self._opened, own=own)
         return datamodule
 
     def _opened(self, opening: Callable[[], Store], own: bool) -> Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,9 @@ _TOLD: dict[str, type | UnionType] = {
     "epochs": int,
     "steps": int,
     "parameters": int,
+    "seconds_preparing": int | float,
     "seconds_training": int | float,
+    "seconds_evaluating": int | float,
 }
 Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 
@@ -234,6 +237,21 @@ def update_run_json(folder: Path, **facts: Any) -> None:
         facts: By key.
     """
     write_json(folder / "run.json", read_run_json(folder) | facts)
+
+
+@contextmanager
+def timed(folder: Path, key: str) -> Iterator[None]:
+    """Add the seconds that something takes, also where it fails, to those that `run.json` notes already.
+
+    Args:
+        folder: The run folder.
+        key: Key in `run.json`, `seconds_...`.
+    """
+    before, started = read_run_json(folder).get(key, 0), time.perf_counter()
+    try:
+        yield
+    finally:
+        update_run_json(folder, **{key: round(before + time.perf_counter() - started, 1)})
 
 
 def without_place(reason: str, folder: Path) -> str:

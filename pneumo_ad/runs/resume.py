@@ -1,6 +1,6 @@
 """`resume=RUN`: a run that was stopped goes on from the config that its folder keeps.
 
-Nothing heavy is imported here. What is trained on, and from which checkpoint, is the matter of `training.go_on`.
+Nothing heavy is imported here. What is trained on, and from which checkpoint, is the matter of `training.fit`.
 """
 
 from __future__ import annotations

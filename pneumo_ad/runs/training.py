@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -18,6 +19,7 @@ from pneumo_ad.audit.duplicates import warn_of_copies
 from pneumo_ad.callbacks import StopAtDivergence
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.radiographs import Radiographs
+from pneumo_ad.data.whole_datamodule import WholeDataModule
 from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.inference import check_dense
 from pneumo_ad.inference.receptive_field import check_side
@@ -28,76 +30,103 @@ from pneumo_ad.nets.compilation import compile_net
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all
+from pneumo_ad.runs.ddp import count_processes
 from pneumo_ad.runs.jobs import INTERRUPTED
 from pneumo_ad.runs.origin import Origin, keep_contents
-from pneumo_ad.runs.record import update_run_json
+from pneumo_ad.runs.record import timed, update_run_json
+from pneumo_ad.runs.run import find_checkpoint, named
 from pneumo_ad.runs.split import keep_split, write_split
 from pneumo_ad.runs.tracking import log_config
 from pneumo_ad.saved import in_a_line, is_there
 
 log = logging.getLogger(__name__)
 
+DataModule = PatchDataModule | WholeDataModule
+
+
+def build_data(config: DictConfig, folder: Path) -> tuple[Origin, Any]:
+    """The data of a config and where it comes from; a run that goes on has the split that it began with.
+
+    Args:
+        config: The composed config, or that of a run.
+        folder: The run folder whose split is kept, where it has one.
+    """
+    origin = Origin(config, folder)
+    datamodule = origin.datamodule()
+    keep_split(datamodule.radiographs, folder)
+    origin.compare_with_earlier(datamodule.radiographs.table, config)
+    return origin, datamodule
+
 
 def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
-    """Data and module; a seed gives the same weights, and a run that goes on has the split that it began with."""
+    """Data and module; a seed gives the same weights."""
     L.seed_everything(config.seed, workers=True, verbose=False)
-    origin = Origin(config, Path(config.run_dir))
-    datamodule: PatchDataModule = origin.datamodule()
-    keep_split(datamodule.radiographs, origin.folder)
-    origin.compare_with_earlier(datamodule.radiographs.table, config)
+    origin, datamodule = build_data(config, Path(config.run_dir))
     with origin.explained():
         return datamodule, build(origin.located.module)
 
 
-def fit(config: DictConfig, datamodule: PatchDataModule, module: NetModule, loggers: Sequence[Logger]) -> None:
-    """Train in this process, which may be one of several; the loggers stay open for what comes after.
+def prepare(datamodule: DataModule, run_dir: Path) -> None:
+    """Decode what is trained on; keep with the run what its files hold and who is in which split.
+
+    Args:
+        datamodule: The radiographs, dealt to splits.
+        run_dir: The run folder.
+    """
+    with timed(run_dir, "seconds_preparing"):
+        datamodule.prepare_data()
+    store = datamodule.radiographs.store
+    keep_contents(store, run_dir)
+    write_split(store.table, run_dir)
+    update_run_json(run_dir, store=store.key, copies_across_splits=warn_of_copies(store))
+
+
+def check_one_device(config: DictConfig, command: str) -> None:
+    """See that a training is not to be dealt out to several processes.
+
+    Args:
+        config: The composed config.
+        command: Name of the command that trains.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if count_processes(config.trainer) > 1:
+        raise ConfigError(f"{command} trains on one device: trainer.devices=1")
+
+
+def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, loggers: Sequence[Logger]) -> L.Trainer:
+    """Train in this process, which may be one of several, from the last checkpoint of the run on if there is one.
+
+    The loggers stay open for what comes after.
 
     Args:
         config: The composed config.
         datamodule: The radiographs, dealt to splits.
-        module: Module to train.
+        module: Module to train; what is trained of it is its `net`, or all of it.
         loggers: Loggers of the run.
 
-    Raises:
-        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
-    """
-    run_dir = Path(config.run_dir)
-    trainer: L.Trainer = build(
-        config.trainer,
-        callbacks=build_all(config.callbacks),
-        logger=list(loggers),
-        reload_dataloaders_every_n_epochs=int(datamodule.augment is not None),
-    )
-    log_config(config, loggers)
-    if config.compile:
-        compile_net(module.net, trainer.strategy.root_device)
-    go_on(trainer, module, datamodule, run_dir)
-    if trainer.is_global_zero:
-        update_run_json(
-            run_dir,
-            device=str(trainer.strategy.root_device),
-            processes=trainer.world_size,
-            threads=torch.get_num_threads(),
-            epochs=trainer.current_epoch,
-            steps=trainer.global_step,
-            parameters=sum(parameter.numel() for parameter in module.net.parameters()),
-        )
-
-
-def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.LightningDataModule, run_dir: Path) -> None:
-    """Train, from the last checkpoint of a run folder on if there is one.
-
-    Args:
-        trainer: Lightning's trainer.
-        module: Module to train.
-        datamodule: The radiographs, dealt to splits.
-        run_dir: The run folder.
+    Returns:
+        Lightning's trainer, when it has trained.
 
     Raises:
         DamagedError: Training cannot go on from the checkpoint.
         SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
         DivergedError: The loss or the weights are no longer finite, or those of the last checkpoint are not.
     """
+    # Its greetings would come twice, through its own handler and through Hydra's.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    run_dir, net = Path(config.run_dir), getattr(module, "net", module)
+    anew = isinstance(datamodule, PatchDataModule) and datamodule.augment is not None  # whole radiographs, then cut
+    trainer: L.Trainer = build(
+        config.trainer,
+        callbacks=build_all(config.callbacks),
+        logger=list(loggers),
+        reload_dataloaders_every_n_epochs=int(anew),
+    )
+    log_config(config, loggers)
+    if config.get("compile"):
+        compile_net(net, trainer.strategy.root_device)
     last = run_dir / "checkpoints" / "last.ckpt"
     going_on = is_there(last)
     if going_on:
@@ -117,6 +146,36 @@ def go_on(trainer: L.Trainer, module: L.LightningModule, datamodule: L.Lightning
         if going_on and _restoring(reason):  # whatever it holds beside the weights can fail in any way
             raise DamagedError(f"{last}: no training can go on from it ({in_a_line(reason)})") from reason
         raise
+    if trainer.is_global_zero:
+        update_run_json(
+            run_dir,
+            device=str(trainer.strategy.root_device),
+            processes=trainer.world_size,
+            threads=torch.get_num_threads(),
+            epochs=trainer.current_epoch,
+            steps=trainer.global_step,
+            parameters=sum(parameter.numel() for parameter in net.parameters()),
+        )
+    return trainer
+
+
+def load_best(module: L.LightningModule, run_dir: Path) -> int:
+    """Give a module the weights of its run's best epoch; returns that epoch.
+
+    Args:
+        module: Module of that run.
+        run_dir: The run folder.
+
+    Raises:
+        DataError: No whole checkpoint of this module in it.
+        DivergedError: Weights that are not finite.
+    """
+    file = find_checkpoint(run_dir)
+    checkpoint = read_checkpoint(file)
+    check_weights(checkpoint["state_dict"], module, file)
+    with named(file):
+        module.load_state_dict(checkpoint["state_dict"])
+    return int(checkpoint["epoch"])
 
 
 def _restoring(reason: Exception) -> bool:
@@ -186,22 +245,18 @@ def try_out_kinds(module: NetModule, data: Radiographs, rule: Threshold) -> None
 
 
 def describe(data: Radiographs, run_dir: Path) -> None:
-    """Say what will be trained on, and keep the split and what the files hold with the run.
+    """Say what will be trained on.
 
     Args:
         data: Prepared.
         run_dir: The run folder.
     """
-    table = data.store.table
-    keep_contents(data.store, run_dir)
-    write_split(table, run_dir)
-    update_run_json(run_dir, copies_across_splits=warn_of_copies(table))
     patches = {split: len(data.normal_lung_patches(split)) for split in ("train", "val")}
     normals = {split: len(data.rows(split, "normal")) for split in ("train", "val", "test")}
     update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
     log.info(
         "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
-        len(table),
+        len(data.store),
         normals,
         patches,
         data.grid.patch,

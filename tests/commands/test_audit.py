@@ -254,13 +254,11 @@ def test_an_altered_copy_is_near_and_another_radiograph_is_not(name, tmp_path):
     assert (pair.first, pair.second, pair.kind) == (0, 1, "near")
 
 
-def test_flat_radiographs_are_near_to_nothing(tmp_path):
-    for name in "abc":
-        (tmp_path / name).write_text("same")
+def test_flat_radiographs_are_near_to_nothing():
     images = np.stack([np.full((64, 64), level, dtype=np.uint8) for level in (0, 90, 200)])
-    assert find_duplicates(images, [str(tmp_path / name) for name in "abc"]) == []
+    assert find_duplicates(images, ["a", "b", "c"]) == []
     twice = np.concatenate([images, images[:1]])
-    (pair,) = find_duplicates(twice, [str(tmp_path / name) for name in "abca"])
+    (pair,) = find_duplicates(twice, ["a", "b", "c", "a"])
     assert (pair.first, pair.second, pair.kind) == (0, 3, "same file")
 
 

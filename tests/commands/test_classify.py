@@ -88,11 +88,11 @@ def test_shares_of_grad_cam_are_those_of_the_trained_net(run):
     images, (classifier, data) = pd.read_csv(run / "images.csv"), load_classifier(run)
     assert not classifier.training
     rows = data.rows("test")
-    assert data.store.table["image"].iloc[rows].tolist() == images["image"].tolist()
-    x = torch.from_numpy(data.store.images[rows])[:, None]
+    assert data.radiographs.store.table["image"].iloc[rows].tolist() == images["image"].tolist()
+    x = torch.from_numpy(data.radiographs.store.images[rows])[:, None]
     with torch.no_grad():
         assert classifier(x).sigmoid().numpy() == pytest.approx(images["probability"], abs=1e-4)
-    assert data.lung_fields[rows].mean(axis=(1, 2)) == pytest.approx(images["lung_share_of_area"], abs=1e-4)
+    assert data.radiographs.lung_fields[rows].mean(axis=(1, 2)) == pytest.approx(images["lung_share_of_area"], abs=1e-4)
     metrics = metrics_of(run)
     sick = images[(images["label"] == "pneumonia") & images["cam_share_in_lung"].notna()]
     assert metrics["counts/cam_zero_pneumonia"] == (images["label"] == "pneumonia").sum() - len(sick)
@@ -154,7 +154,7 @@ def test_the_classifier_beside_a_run_has_its_split_and_size_and_is_trained_once(
     assert story(folder)["seed"] == 5
     assert pd.read_csv(folder / "split.csv").equals(pd.read_csv(run / "split.csv"))
     assert (folder / "figures" / "fig02_grad_cam.png").is_file()
-    assert load_classifier(folder)[1].image_size == (64, 64)
+    assert load_classifier(folder)[1].radiographs.image_size == (64, 64)
     before = times(folder)
     assert classifier_beside(run) == folder
     assert times(folder) == before

@@ -154,8 +154,8 @@ SLOW = [sys.executable, "-c", """
 import time
 from pneumo_ad.cli import main
 from pneumo_ad.data.store import build
-read_grey = build.read_grey
-build.read_grey = lambda path: time.sleep(0.02) or read_grey(path)
+read_fitted = build.read_fitted
+build.read_fitted = lambda *given: time.sleep(0.02) or read_fitted(*given)
 main()
 """]  # fmt: skip
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from pneumo_ad.data.datasets import ExhaustivePatches, already_a_batch
-from pneumo_ad.data.samplers import BatchLoader, EpochShuffle, ResumableLoader, Share
+from pneumo_ad.data.samplers import BatchLoader, EpochShuffle, NumberedEpochs, ResumableLoader, Share
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.patches import PatchGrid
 
@@ -39,6 +39,14 @@ def test_the_order_is_a_function_of_seed_and_epoch(length, seed, epoch, per_epoc
     if length > 20 and (per_epoch or length) > 10:
         assert found != order(seed, epoch + 1)
         assert found != order(seed + 1, epoch)
+
+
+def test_numbers_that_tell_the_epoch_are_those_of_the_shuffle():
+    plain, numbered = EpochShuffle(7, seed=1, per_epoch=5), NumberedEpochs(7, seed=1, per_epoch=5)
+    for epoch in (0, 3):
+        plain.set_epoch(epoch)
+        numbered.set_epoch(epoch)
+        assert list(numbered) == [7 * epoch + number for number in plain]
 
 
 def test_epochs_of_few_patches_come_to_see_them_all():

@@ -8,6 +8,7 @@ import torch
 from drawn import write_set
 
 from pneumo_ad.data.augment import Augment
+from pneumo_ad.data.datasets import WholeRadiographs
 from pneumo_ad.data.sources import masks
 from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.errors import DataError
@@ -15,7 +16,6 @@ from pneumo_ad.lungs import LungSegmenter
 from pneumo_ad.lungs.training import (
     LungDataModule,
     LungSegmentation,
-    RadiographsWithLungs,
     dice,
     field_metrics,
     overlap_loss,
@@ -50,18 +50,29 @@ def test_dice_by_hand():
 def test_epochs_are_augmented_differently_and_each_the_same_again(table):
     store = open_store(table, (32, 32))
     augment = Augment([A.RandomBrightnessContrast(p=1.0)])
-    one, other = (RadiographsWithLungs(store, np.arange(4), augment, seed=0) for _ in range(2))
-    assert (one[2][0] == other[2][0]).all()
-    assert (one[2][0] != one[2 + len(one)][0]).any()
-    assert (one[2][1] == one[2 + len(one)][1]).all()
+    one, other = (WholeRadiographs(store.images, np.arange(4), {"lung": store.lung}, augment) for _ in range(2))
+    first, next_epoch = one.__getitems__([2, 2 + len(one)])["patch"]
+    assert (first == other[2]["patch"]).all()
+    assert (first != next_epoch).any()
+    lungs = one.__getitems__([2, 2 + len(one)])["lung"]
+    assert (lungs[0] == lungs[1]).all()
 
 
 def test_radiographs_without_a_mask_are_not_used_and_a_split_must_have_some(table):
     table.loc[table["split"] == "test", "lung"] = ""
-    assert (LungDataModule(table, 32).table["split"] != "test").all()
+    assert (LungDataModule(table, 32).radiographs.table["split"] != "test").all()
     table.loc[table["split"] == "val", "lung"] = ""
     with pytest.raises(DataError, match=r"no radiograph with a lung mask in the val split \(16 in all\)"):
         LungDataModule(table, 32)
+
+
+def test_a_last_batch_that_is_smaller_is_left_out_of_an_epoch(table):
+    count = int((table["split"] == "train").sum())
+    data = LungDataModule(table, 32, batch_size=count - 1)
+    (batch,) = data.train_dataloader()
+    rows = batch["where"][:, 0].tolist()
+    assert len(set(rows)) == count - 1
+    assert set(rows) <= set(data.rows("train"))
 
 
 def test_training_lowers_the_loss(table, tmp_path):

@@ -340,9 +340,9 @@ def test_jobs_of_a_sweep_and_a_classifier_find_their_data(tmp_path, monkeypatch)
     for job in jobs:
         assert len(load_run(job).radiographs.store) == 20
     _, data = load_classifier(Path("A/runs/cnn"))
-    assert data.store.table["path"][0] == "set/images/n000.png"
+    assert data.radiographs.store.table["path"][0] == "set/images/n000.png"
     replace_pixels(root)
-    for opened in (load_run(jobs[1]).radiographs, load_classifier(Path("A/runs/cnn"))[1]):
+    for opened in (load_run(jobs[1]).radiographs, load_classifier(Path("A/runs/cnn"))[1].radiographs):
         with pytest.raises(DataError, match=r"n003 \(image\)"):
             _ = opened.store
 

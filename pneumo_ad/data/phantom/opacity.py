@@ -6,7 +6,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.ndimage import distance_transform_edt, label
+
+from pneumo_ad.drawings.drawing import veiled
 
 from .noise import Array, blur, smooth_noise
 
@@ -110,11 +113,9 @@ def add_opacity(
     strong = shape.strength if strength is None else strength
     share = strong * shape.density * (1 - 0.4 * shape.air)
     near = blur(radiograph, 0.02 * float(np.sqrt(lung.sum())))
-    # Vessels lose contrast to their surroundings faster than the lung brightens.
-    veiled = radiograph + np.minimum(1.2 * share, 0.85) * 0.6 * (near - radiograph)
     outside = radiograph[~lung]
     tissue = max(float(np.quantile(outside, 0.7)) if outside.size else 1.0, float(np.quantile(radiograph[lung], 0.9)))
-    dense = veiled + share * np.maximum(tissue - veiled, 0)
+    dense = veiled(torch.from_numpy(radiograph), torch.from_numpy(share), tissue, torch.from_numpy(near)).numpy()
     return np.clip(dense, 0, 1).astype(np.float32), shape.mask
 
 

@@ -115,12 +115,11 @@ def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
     Raises:
         DataError: As `open_image` and `read_dicom`.
     """
-    return read_dicom(path)[0] if is_dicom(path) else _levels(path)
+    return read_dicom(path)[0] if is_dicom(path) else _levels(path, *open_image(path))
 
 
-def _levels(path: str | Path) -> npt.NDArray[np.generic]:
-    """`read_pixels` of a file that is not DICOM."""
-    image, page = open_image(path)
+def _levels(path: str | Path, image: Image.Image, page: TiffPage | None) -> npt.NDArray[np.generic]:
+    """`read_pixels` of a file that is not DICOM, as `open_image` decoded it."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         pixels = as_meant(_deep(image), page) if page else _deep(image)
         if isinstance(clear := image.info.get("transparency"), int):
@@ -159,10 +158,20 @@ def read_grey(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
     Raises:
         DataError: As `read_pixels`.
     """
+    return read_file(path)[:2]
+
+
+def read_file(path: str | Path) -> tuple[npt.NDArray[np.generic], Window, Image.Image | None]:
+    """`read_grey`, and Pillow's image that it was made of, which may be in colour; None of DICOM.
+
+    Raises:
+        DataError: As `read_pixels`.
+    """
     if is_dicom(path):
-        return read_dicom(path)
-    pixels = _levels(path)
-    return pixels, intensity_window(pixels)
+        return *read_dicom(path), None
+    image, page = open_image(path)
+    pixels = _levels(path, image, page)
+    return pixels, intensity_window(pixels), image
 
 
 def read_radiograph(path: str | Path) -> npt.NDArray[np.float32]:

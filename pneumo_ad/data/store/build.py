@@ -18,8 +18,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from pneumo_ad.data.fit import Fit, fit_image, fit_mask, place
-from pneumo_ad.data.readers.radiograph import read_grey, read_mask
-from pneumo_ad.data.readers.window import displayed
+from pneumo_ad.data.fitted import read_fitted
+from pneumo_ad.data.readers.radiograph import read_mask
 from pneumo_ad.data.sources.boxes import draw_boxes, parse_boxes
 from pneumo_ad.data.store.array_file import ArrayFile, full_disk_named
 from pneumo_ad.data.store.contents import FILE, as_table, contents_of
@@ -169,25 +169,20 @@ class _Decoded(NamedTuple):
 
 
 def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _Decoded:
-    pixels, window = read_grey(entry["path"])
-    height, width = pixels.shape
-    if min(height, width) < 2:
-        raise DataError(f"{entry['path']}: {height} x {width} pixels are not a radiograph; expected at least 2 x 2")
-    image, placement = fit_image(displayed(pixels, window), image_size, fit)
+    image, placement, size, window, *_ = read_fitted(entry["path"], image_size, fit)
     arrays = {"images": image}
     for kind in ("lung", "opacity"):
         if entry[kind]:
             mask = read_mask(entry[kind])
-            _check_mask(entry, kind, mask.shape, (height, width))
-            arrays[kind] = fit_mask(_like(mask, (height, width), image_size, fit), image_size, fit)
+            _check_mask(entry, kind, mask.shape, size)
+            arrays[kind] = fit_mask(_like(mask, size, image_size, fit), image_size, fit)
     if entry["boxes"]:
         try:
-            drawn = draw_boxes(parse_boxes(entry["boxes"]), (height, width))
+            drawn = draw_boxes(parse_boxes(entry["boxes"]), size)
         except DataError as reason:
             raise DataError(f"{entry['path']}: {reason}") from None
         arrays["opacity"] = fit_mask(drawn, image_size, fit)
-    facts = {"height": height, "width": width, "window_low": float(window[0])}
-    facts |= {"window_high": float(window[1])}
+    facts = {"height": size[0], "width": size[1], "window_low": float(window[0]), "window_high": float(window[1])}
     facts |= {"top": placement.top, "left": placement.left}
     facts |= {"fitted_height": placement.height, "fitted_width": placement.width}
     facts |= {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"] or entry["boxes"])}

@@ -42,6 +42,7 @@ class Store:
         table: The source's table for the images that could be read, with `height`, `width` (the file's own),
             `window_low`, `window_high`, `top`, `left`, `fitted_height`, `fitted_width` (see `Placement`), `bytes` (of
             the image's file), and `truth`: "mask" or "boxes" where that tells of opacities, else "".
+        contents: `image`, `kind`, `bytes` and `sha256` of each of its files as they were decoded, as text (`contents`).
         skipped: name -> reason for each file that was left out.
         folder: Where it lies; `key` is the folder's name.
     """
@@ -50,6 +51,7 @@ class Store:
     lung: npt.NDArray[np.uint8]
     opacity: npt.NDArray[np.uint8]
     table: pd.DataFrame
+    contents: pd.DataFrame
     skipped: dict[str, str]
     folder: Path
 
@@ -57,11 +59,6 @@ class Store:
     def key(self) -> str:
         """Digest of what went in."""
         return self.folder.name
-
-    @property
-    def contents(self) -> pd.DataFrame:
-        """`image`, `kind`, `bytes` and `sha256` of each of its files as they were decoded, as text (`contents`)."""
-        return read_contents(self.folder / FILE)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -155,7 +152,7 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
         raise unreadable(skipped)
     numbers = dict.fromkeys(("top", "left", "fitted_height", "fitted_width", "height", "width"), float)
     measured = read_table(folder / "table.csv", {"image": str, **numbers}, GIB, dtype={"image": str})
-    read_contents(folder / FILE)  # that it is whole; kept in memory by nobody
+    contents = read_contents(folder / FILE)
     if set(measured["image"]) | set(skipped) != set(table["image"]) or measured["image"].duplicated().any():
         raise DamagedError(f"{folder / 'table.csv'}: not the radiographs that the store was made of")
     # Labels and splits come from today's table: they are not part of the key.
@@ -169,7 +166,7 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
         map_array(folder / f"{name}.npy", np.uint8, shape) for name in ("images", "lung", "opacity")
     )
     mark_used(folder)
-    return Store(images, lung, opacity, joined, skipped, folder)
+    return Store(images, lung, opacity, joined, contents, skipped, folder)
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -50,14 +50,14 @@ def spoil(path, content=b"\xff\xd8\xff\xe0 no picture"):
 
 def build_slowly(table, results):
     """The body of a process of its own: tells when it begins to read, and at the end what it opened."""
-    read = building.read_grey
+    read = building.read_fitted
 
-    def slow(path):
+    def slow(path, *how):
         results.put("reading")
         time.sleep(0.05)
-        return read(path)
+        return read(path, *how)
 
-    building.read_grey = slow
+    building.read_fitted = slow
     opened = open_store(table, SIZE)
     results.put((opened.key, hashlib.sha256(opened.images.tobytes()).hexdigest()))
 
@@ -112,8 +112,8 @@ def test_masks_that_are_not_there_are_zeros_and_take_no_room(tmp_path):
 def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, monkeypatch):
     monkeypatch.setattr(building, "reading_threads", lambda: 1)
     monkeypatch.setattr(building, "_AHEAD", 2)
-    read, decoded, ahead = building.read_grey, [], []
-    monkeypatch.setattr(building, "read_grey", lambda path: (decoded.append(path), read(path))[1])
+    read, decoded, ahead = building.read_fitted, [], []
+    monkeypatch.setattr(building, "read_fitted", lambda path, *how: (decoded.append(path), read(path, *how))[1])
     write = array_file.ArrayFile.write
 
     def watched(self, row):
@@ -131,10 +131,10 @@ def test_few_radiographs_are_decoded_ahead_of_the_one_that_is_written(table, mon
 def test_a_store_is_built_once(table, monkeypatch):
     first = open_store(table, SIZE)
 
-    def never(path):
+    def never(path, *how):
         raise AssertionError(f"{path} was decoded again")
 
-    monkeypatch.setattr(building, "read_grey", never)
+    monkeypatch.setattr(building, "read_fitted", never)
     second = open_store(table, SIZE)
     assert second.key == first.key
     assert np.array_equal(second.images, first.images)
@@ -307,14 +307,14 @@ def test_a_killed_build_leaves_no_store_and_the_next_one_succeeds(table, cache):
 
 
 def test_an_interrupted_build_leaves_nothing(table, cache, monkeypatch):
-    read = building.read_grey
+    read = building.read_fitted
 
-    def interrupted(path):
+    def interrupted(path, *how):
         if path == table["path"][3]:
             raise KeyboardInterrupt
-        return read(path)
+        return read(path, *how)
 
-    monkeypatch.setattr(building, "read_grey", interrupted)
+    monkeypatch.setattr(building, "read_fitted", interrupted)
     with pytest.raises(KeyboardInterrupt):
         open_store(table, SIZE)
     assert stores(cache) == []
@@ -425,7 +425,7 @@ def test_a_disk_that_fills_up_is_named_and_nothing_is_left(table, cache, monkeyp
 def test_too_small_a_disk_is_refused_before_anything_is_read(table, cache, monkeypatch):
     usage = shutil.disk_usage(cache)._replace(free=1000)
     monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage)
-    monkeypatch.setattr(building, "read_grey", lambda path: pytest.fail("was read"))
+    monkeypatch.setattr(building, "read_fitted", lambda *_: pytest.fail("was read"))
     with pytest.raises(DataError, match=r"the store needs 0 MiB and .* has 0 MiB free; clear stores with"):
         open_store(table, SIZE)
     assert stores(cache) == []

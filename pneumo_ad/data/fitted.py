@@ -1,0 +1,55 @@
+"""A file becomes a fitted radiograph, for a store as for a prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pneumo_ad.data.fit import Fit, fit_image
+from pneumo_ad.data.readers.radiograph import read_file
+from pneumo_ad.data.readers.window import Window, displayed
+from pneumo_ad.errors import DataError
+from pneumo_ad.patches.placement import Placement
+
+
+class Fitted(NamedTuple):
+    """A radiograph as read and fitted.
+
+    Attributes:
+        image: (H, W) uint8 grey levels, fitted.
+        placement: Where it lies in `image`.
+        size: Height and width of the file in pixels.
+        window: Grey values that became black and white.
+        shown: Pillow's image of it through the window, at its own size (`displayed`).
+        opened: Pillow's image as `open_image` decoded it; None of DICOM.
+    """
+
+    image: npt.NDArray[np.uint8]
+    placement: Placement
+    size: tuple[int, int]
+    window: Window
+    shown: Image.Image
+    opened: Image.Image | None
+
+
+def read_fitted(path: str | Path, image_size: tuple[int, int], fit: Fit) -> Fitted:
+    """Read a radiograph and fit it.
+
+    Args:
+        path: File to read.
+        image_size: Height and width of the fitted radiograph in pixels.
+        fit: See `place`.
+
+    Raises:
+        DataError: The file cannot be read, or has fewer than 2 x 2 pixels.
+    """
+    pixels, window, opened = read_file(path)
+    height, width = pixels.shape
+    if min(height, width) < 2:
+        raise DataError(f"{path}: {height} x {width} pixels are not a radiograph; expected at least 2 x 2")
+    shown = displayed(pixels, window)
+    return Fitted(*fit_image(shown, image_size, fit), (height, width), window, shown, opened)

@@ -1,0 +1,118 @@
+"""The radiographs of a table, fitted, with their lung fields: opened at first use."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pneumo_ad.data.fit import Fit, sides
+from pneumo_ad.data.lung_fields import LungFields
+from pneumo_ad.data.sources.table import check_table, warn_of_undealt
+from pneumo_ad.data.store.build import OnError
+from pneumo_ad.data.store.opening import as_it_is, open_store
+from pneumo_ad.data.store.store import Store
+from pneumo_ad.errors import DataError, printable
+from pneumo_ad.labels import SPLITS
+
+
+def _some(skipped: dict[str, str]) -> str:
+    return "; ".join(map(printable, list(skipped.values())[:3])) + ("; ..." if len(skipped) > 3 else "")
+
+
+def check_some(table: pd.DataFrame, split: str, label: str, needed: str = "") -> None:
+    """See that a split has a radiograph of a label.
+
+    Args:
+        table: A table of radiographs.
+        split: Split to look in.
+        label: Label to look for.
+        needed: Purpose, for the error.
+
+    Raises:
+        DataError: It has none; says what there is.
+    """
+    counts = (table["split"] + "/" + table["label"]).value_counts(sort=False)
+    if f"{split}/{label}" not in counts:
+        counted = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise DataError(f"no {label} radiograph in the {split} split{needed}; there are {counted}")
+
+
+class FittedRadiographs:
+    """The store and the lung fields of a table, opened at first use.
+
+    Args:
+        table: A table of radiographs (`sources`).
+        image_size: Side, or height and width, of the fitted radiographs in pixels.
+        lungs: Lung fields of a store, for example `pneumo_ad.lungs.AutoFields()`: mask files where there are any,
+            else the segmenter.
+        fit: `squash` or `pad`.
+        on_error: `raise` or `skip` files that cannot be read.
+
+    Attributes:
+        skipped: Name -> reason of the radiographs that cannot be used; known once the store is open.
+        opened: Hook that gets the function which opens the store, and returns the store; `Origin` adds its checks here.
+
+    Raises:
+        DataError: See `check_table`, `open_store`.
+        ConfigError: Sizes below 1.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        image_size: int | Sequence[int] = 256,
+        *,
+        lungs: LungFields,
+        fit: Fit = "squash",
+        on_error: OnError = "raise",
+    ) -> None:
+        self.image_size = sides(image_size)
+        self.table = check_table(table)
+        self.lungs = lungs
+        self.fit: Fit = fit
+        self.on_error: OnError = on_error
+        self.skipped: dict[str, str] = {}
+        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is
+        self._store: Store | None = None
+        self._lung_fields: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def store(self) -> Store:
+        """The open store; opened, or built, at first use."""
+        if self._store is None:
+            self._store = self.opened(partial(open_store, self.table, self.image_size, self.fit, self.on_error))
+            small = self._too_small(self._store)
+            self.skipped = self._store.skipped | small
+            if small and self.on_error == "raise":
+                raise DataError(
+                    f"{len(small)} radiographs cannot be used (on_error=skip leaves them out): {_some(small)}"
+                )
+            if self.skipped:
+                warnings.warn(f"{len(self.skipped)} radiographs were skipped: {_some(self.skipped)}", stacklevel=2)
+            warn_of_undealt(self._store.table)
+        return self._store
+
+    def _too_small(self, store: Store) -> dict[str, str]:
+        """Name -> reason of radiographs that are read and cannot be used."""
+        return {}
+
+    @property
+    def lung_fields(self) -> npt.NDArray[np.uint8]:
+        """(N, H, W) of 0 and 1, row by row as in the store; computed at first use."""
+        if self._lung_fields is None:
+            self._lung_fields = self.lungs(self.store)
+        return self._lung_fields
+
+    def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
+        """Rows of the store in a split (None: any), of one label or of all; without those skipped or `UNDEALT`."""
+        table = self.store.table
+        chosen = (~table["image"].isin(list(self.skipped)) & table["split"].isin(SPLITS)).to_numpy()
+        for column, wanted in (("split", split), ("label", label)):
+            if wanted is not None:
+                chosen = chosen & (table[column] == wanted).to_numpy()
+        return np.flatnonzero(chosen)
