@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from pneumo_ad.data.datasets import already_a_batch
-from pneumo_ad.data.orders import random_order
 from pneumo_ad.errors import ConfigError
 
+_HELD = 2**24  # patches up to which a permutation is held: 128 MiB
 _AHEAD = 2**16  # numbers of an order that are worked out at a time
 _TOGETHER = 2**19  # bytes that are cut at a time: more are no faster and leave the processor's cache
 
@@ -23,13 +23,16 @@ class EpochShuffle(DistributedSampler[int]):
 
     Of several processes each takes every n-th patch of the one order: n batches of B / n patches, side by side, hold
     the patches of one process's batch of B. A rest that does not go round is left out of the epoch. It is a
-    `DistributedSampler` so that Lightning leaves it as it is. Beyond 2**24 patches nothing grows with their number
-    (`random_order`).
+    `DistributedSampler` so that Lightning leaves it as it is.
+
+    Up to 2**24 patches an epoch is a permutation, or the beginning of one. A longer one would take gigabytes: its
+    patches are drawn with replacement, so that some come twice in an epoch and others not at all (37 % of them, where
+    `per_epoch` is not set), and no memory grows with their number.
 
     Args:
         length: Number of samples.
         seed: Fixes the orders.
-        per_epoch: Draw only so many, without replacement; None draws all.
+        per_epoch: Draw only so many; None draws as many as there are.
         rank: Which process this is.
         ranks: Number of processes.
 
@@ -59,12 +62,22 @@ class EpochShuffle(DistributedSampler[int]):
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
         """The numbers of this process in arrays of `size`, of which the last may be shorter."""
-        order = random_order(self.length, (self.seed, self.epoch))
         begin, self.first = self.first, 0
+        bits = np.random.PCG64([self.seed, self.epoch])
+        generator, ranks = np.random.Generator(bits), self.num_replicas
+        held = self.length <= _HELD
+        if held:
+            order = generator.permutation(self.length)
+        else:
+            bits.advance(begin * ranks)  # a draw for each patch that is passed over
         ahead = max(_AHEAD // size, 1) * size
         for first in range(begin, self.count, ahead):
-            places = np.arange(first, min(first + ahead, self.count)) * self.num_replicas + self.rank
-            numbers = order(places)
+            last = min(first + ahead, self.count)
+            if held:
+                block = order[first * ranks : last * ranks]
+            else:
+                block = (generator.random((last - first) * ranks) * self.length).astype(np.int64)
+            numbers = block[self.rank :: ranks]
             yield from (numbers[at : at + size] for at in range(0, len(numbers), size))
 
     def __iter__(self) -> Iterator[int]:

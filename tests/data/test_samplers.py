@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -93,14 +95,19 @@ def test_blocks_are_the_order_in_pieces(length, ranks, size, first):
         assert rest == list(shuffle)[min(first, len(shuffle)) :]  # `first` counts once
 
 
+def test_orders_that_can_be_held_are_numpys_permutation():
+    """Seeds give the weights that they always gave."""
+    assert of_epoch(EpochShuffle(1000, 3), 5) == np.random.default_rng([3, 5]).permutation(1000).tolist()
+
+
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_an_order_too_long_to_be_held_is_dealt_out_and_gone_on_with_alike(monkeypatch, ranks):
-    monkeypatch.setattr("pneumo_ad.data.orders.HELD", 1000)
+    monkeypatch.setattr("pneumo_ad.data.samplers._HELD", 1000)
     monkeypatch.setattr("pneumo_ad.data.samplers._AHEAD", 64)  # several pieces
     whole = of_epoch(EpochShuffle(5000, 7, 4000), 2)
-    assert len(set(whole)) == 4000
+    assert whole == of_epoch(EpochShuffle(5000, 7, 4000), 2)
     assert whole != of_epoch(EpochShuffle(5000, 7, 4000), 3)
-    assert not np.array_equal(whole, np.random.default_rng([7, 2]).permutation(5000)[:4000])
+    assert whole != of_epoch(EpochShuffle(5000, 8, 4000), 2)
     shares = [of_epoch(EpochShuffle(5000, 7, 4000, rank, ranks), 2) for rank in range(ranks)]
     dealt = [number for side_by_side in zip(*shares, strict=True) for number in side_by_side]
     assert dealt == whole[: 4000 // ranks * ranks]
@@ -108,6 +115,32 @@ def test_an_order_too_long_to_be_held_is_dealt_out_and_gone_on_with_alike(monkey
     late.set_epoch(2)
     late.first = 130
     assert list(late) == shares[0][130:]
+
+
+@given(seed=st.integers(0, 2**40), length=st.integers(1001, 10**10))
+def test_what_is_drawn_with_replacement_is_as_even_as_chance(seed, length):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pneumo_ad.data.samplers._HELD", 1000)
+        drawn = np.array(list(EpochShuffle(length, seed, 20_000)))
+    assert drawn.min() >= 0
+    assert drawn.max() < length
+    tenths, expected = np.bincount(drawn * 10 // length, minlength=10), len(drawn) / 10
+    spread = np.sqrt(expected) + len(drawn) / length  # a length that is no multiple of ten has uneven tenths
+    assert np.abs(tenths - expected).max() < 6 * spread
+
+
+def test_five_billion_windows_are_drawn_without_being_held():
+    length = 377_110 * 121**2
+    tracemalloc.start()
+    shuffle = EpochShuffle(length, 0)
+    shuffle.first = length - 2**17
+    found = np.concatenate(list(shuffle.blocks(512)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 2**17
+    assert len(np.unique(found)) > 2**17 - 50  # that two are alike is rare
+    assert found.max() > 0.99 * length
+    assert peak < 16 * 2**20  # a permutation would take 44 GB
 
 
 @pytest.mark.parametrize("order", [EpochShuffle, Share])

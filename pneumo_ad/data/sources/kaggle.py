@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,67 +67,29 @@ def fetch(name: str, output: Path | None = None) -> Path:
         ConfigError: kagglehub is not installed.
         DataError: No network, no credentials, rules not accepted, no room, or another set than expected came.
     """
-    offer, output = OFFERS[name], output.absolute() if output else None
+    offer = OFFERS[name]
     try:
         import kagglehub
     except ImportError:
         raise ConfigError('pneumo-ad download needs kagglehub: pip install "pneumo_ad[download]"') from None
-    ask: Callable[..., str] = kagglehub.competition_download if offer.competition else kagglehub.dataset_download
-    with _explained(offer, output):
-        folder = Path(ask(offer.handle, output_dir=str(output) if output else None))
-    return find_root(folder, offer)
-
-
-@contextmanager
-def _explained(offer: Offer, output: Path | None) -> Iterator[None]:
-    """Turns what kagglehub raises into what the user can do."""
     from kagglehub.exceptions import CredentialError, DataCorruptionError, UnauthenticatedError
-    from requests import HTTPError, RequestException
 
-    # kagglehub goes on with what lies in its cache, and not with what lies elsewhere.
-    again = f"clear {output} and run the command again" if output else "the same command goes on"
+    ask: Callable[..., str] = kagglehub.competition_download if offer.competition else kagglehub.dataset_download
     by_hand = f"or download {offer.page} in a browser, unpack it and give its folder as data.root"
     try:
-        yield
+        folder = Path(ask(offer.handle, output_dir=str(output.absolute()) if output else None))
     except (UnauthenticatedError, CredentialError):
         raise DataError(f"Kaggle asks who you are: expected {_CREDENTIALS}; {by_hand}") from None
-    except HTTPError as reason:
-        status = reason.response.status_code if reason.response is not None else "an error"
-        if status == 401:
-            raise DataError(
-                f"Kaggle does not take the credentials (401): expected {_CREDENTIALS}; {by_hand}"
-            ) from reason
-        if status == 403 and offer.competition:
-            raise DataError(
-                f"Kaggle refuses (403): accept the rules at {offer.page}/rules with the account of your credentials, "
-                "then run the command again"
-            ) from reason
-        raise DataError(f"Kaggle answered {status} to {offer.page}; try again later, {by_hand}") from reason
-    except RequestException as reason:
-        raise DataError(
-            f"no connection to Kaggle, or it broke off ({type(reason).__name__}); is there a network, a proxy to be "
-            f"named in HTTPS_PROXY? {again}, {by_hand}"
-        ) from reason
-    except (DataCorruptionError, zipfile.BadZipFile) as reason:
-        raise DataError(f"what came from {offer.page} is damaged ({reason}); {again}, {by_hand}") from reason
-    except ValueError as reason:  # an archive or a credentials file that is none
-        raise DataError(
-            f"kagglehub cannot go on ({reason}); mend that and run the command again, {by_hand}"
-        ) from reason
     except FileExistsError as reason:
         raise DataError(
             f"output={output}: holds something that is no finished download of {offer.handle}; clear it, or name "
             "another folder"
         ) from reason
-    except OSError as reason:
-        place = output or Path(reason.filename or Path.home())
-        near = next(folder for folder in (place, *place.parents) if folder.exists())
-        if reason.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(
-                f"the disk of {near} is full ({shutil.disk_usage(near).free / 2**30:.1f} GiB free; {offer.about}, "
-                "and as much again while it is unpacked); output=DIR or KAGGLEHUB_CACHE names another"
-            ) from reason
-        raise DataError(f"{place}: cannot be written ({reason.strerror}); output=DIR names another folder") from reason
+    except (OSError, ValueError, DataCorruptionError, zipfile.BadZipFile) as reason:  # of the net they are OSErrors
+        status = getattr(getattr(reason, "response", None), "status_code", None)
+        words = " ".join(str(reason).split()) + (f" ({status})" if status else "")
+        raise DataError(f"kagglehub: {words}; mend that and try again, {by_hand}") from reason
+    return find_root(folder, offer)
 
 
 def find_root(folder: Path, offer: Offer) -> Path:
