@@ -14,7 +14,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
-from pneumo_ad.evaluation.summary import read_metrics
+from pneumo_ad.evaluation.summary import hint_of_matching, read_metrics
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
@@ -139,6 +139,8 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
             "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of "
             "the lung."
         )
+    if hint := hint_of_matching(found):
+        told.append(f"{hint[0].upper()}{hint[1:]}.")
     told.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
     for key, words in {
         "images_seen_in_training": "radiographs of patients whom the run saw in training are left out",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
-from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
+from pneumo_ad.metrics.shortcuts import STRONG, strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.saved import Expected, check_mapping, read_json
 
@@ -153,6 +153,23 @@ def print_left_out(console: Console, omitted: dict[str, str]) -> None:
         console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
 
 
+def hint_of_matching(found: dict[str, Any]) -> str:
+    """How to see what is left without shortcuts: where one is strong and nobody asked for it; else empty.
+
+    Args:
+        found: Content of `metrics.json`.
+
+    >>> hint_of_matching({"shortcut/image/lung_sharpness": 0.1, "about": {"omitted": {}}})
+    'lower lung sharpness alone ranks radiographs with 0.900: matched=true equalises sharpness and grey levels first'
+    """
+    best = strongest_shortcut(found, "image/auroc")
+    asked = any("image/auroc_matched" in one for one in (found, found["about"]["omitted"]))
+    if asked or best is None or strength(best.auroc) < STRONG:
+        return ""
+    told = f"{best.words} alone ranks radiographs with {strength(best.auroc):.3f}"
+    return f"{told}: matched=true equalises sharpness and grey levels first"
+
+
 def print_evaluation(output: Path, title: str) -> None:
     """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies.
 
@@ -177,6 +194,8 @@ def print_evaluation(output: Path, title: str) -> None:
             f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
             f"are of all {scored:,} windows"
         )
+    if hint := hint_of_matching(found):
+        console.print(hint)
     print_decisions(console, found, about.get("held_out_normals"))
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):

@@ -25,7 +25,7 @@ def runs(shared):
     """The same training without and with a halo, the latter scored densely."""
     monkey = pytest.MonkeyPatch()
     monkey.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
-    asked = [*TINY, "trainer.max_epochs=1", "evaluate=test", "matched=false"]
+    asked = [*TINY, "trainer.max_epochs=1", "evaluate=test"]
     assert start("train", *asked, f"hydra.run.dir={shared}/without") == 0
     assert start("train", *asked, f"halo={HALO}", "scoring=dense", f"hydra.run.dir={shared}/halo") == 0
     yield shared

@@ -20,7 +20,7 @@ from pneumo_ad.runs.run import load_run
 TINY = [
     "data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
     "batch_size=16", "per_epoch=64", "datamodule.val_images=1", "trainer=cpu", "trainer.max_epochs=1",
-    "callbacks=minimal", "callbacks.progress=null", "logger=csv", "matched=false",
+    "callbacks=minimal", "callbacks.progress=null", "logger=csv",
 ]  # fmt: skip
 STEMS = [
     "fig01_radiographs", FIGURE, "fig03_normal_patches", "fig04_pneumonia_patches", "fig05_lung_fields",

@@ -156,7 +156,7 @@ def run(shared):
             "optimizer.lr=0.01",
             "trainer.precision=32-true",
         ]
-        options += ["augment=none", "callbacks.average=null", "evaluate=test", "matched=false", "false_alarm_rate=0.3"]
+        options += ["augment=none", "callbacks.average=null", "evaluate=test", "false_alarm_rate=0.3"]
         assert start("train", "experiment=detector", *options, f"hydra.run.dir={folder}") == 0
     return folder
 
