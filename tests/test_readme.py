@@ -49,7 +49,7 @@ SMALL = {
     "audit": ["image_size=64"],
     "evaluate": ["trainer=cpu"],
     "prepare": COARSE[:1],
-    "figures": ["trainer=cpu", "classifier=none", "only=1,9"],
+    "figures": ["trainer=cpu", "only=1,9"],
 }  # fmt: skip
 # Replaced in a line: fewer values, fewer trials.
 SHORTER = {

@@ -311,7 +311,7 @@ def test_of_a_fine_stride_some_windows_are_kept_and_the_rest_counts_too(command,
 
 def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(command, run, monkeypatch):
     fine = [f"run={run}", "stride=4", "kept_windows=25"]
-    assert command("figures", *fine, "classifier=none", "only=3,10", "output=paper").status == 0
+    assert command("figures", *fine, "only=3,10", "output=paper").status == 0
     assert len(pd.read_csv("paper/fig10_red_frames.csv").groupby("image")) == 6
     assert pd.read_csv("paper/fig10_red_frames.csv").groupby("image").size().eq(25).all()
     assert (pd.read_csv("paper/fig03_normal_patches.csv")["top"] % 12 == 0).all()
