@@ -13,6 +13,7 @@ from rich.table import Table
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
 from pneumo_ad.metrics.shortcuts import STRONG, strength, strongest_shortcut
+from pneumo_ad.metrics.strata import STRATA
 from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.saved import Expected, check_mapping, read_json
 
@@ -23,7 +24,10 @@ _ABOUT: Expected = {
 }
 
 
-def _shortcut(metrics: dict[str, float], key: str) -> str:
+def _beside(metrics: dict[str, float], key: str) -> str:
+    """What a reader must see below a figure: the best shortcut's, or of how many strata it is."""
+    if key == "image/auroc_in_strata" and key in metrics:
+        return f"\n[dim]of {metrics['counts/strata']} of {STRATA} strata[/dim]"
     best = strongest_shortcut(metrics, key)
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
@@ -47,7 +51,7 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
         if any(key in metrics for metrics in evaluations.values()):
             columns = (
                 (
-                    figure_with_interval(metrics, key) + _shortcut(metrics, key),
+                    figure_with_interval(metrics, key) + _beside(metrics, key),
                     figure_with_interval(metrics, f"brightness/{key}"),
                 )
                 for metrics in evaluations.values()
