@@ -32,11 +32,12 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
-from pneumo_ad.evaluation.summary import print_left_out, read_metrics
+from pneumo_ad.evaluation.summary import print_left_out
 from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
 from pneumo_ad.metrics.catalogue import GroundTruth, counts, figure_with_interval, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.nets.output import inner
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.device import device_of

@@ -17,9 +17,9 @@ from pneumo_ad.evaluation.measures import Found, measure_evaluation
 from pneumo_ad.evaluation.pictures import draw_evaluation
 from pneumo_ad.evaluation.summary import kept_words
 from pneumo_ad.evaluation.tables import write_tables
-from pneumo_ad.files import write_json
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.metrics.metrics_json import write_metrics
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.prediction.site_calibration import Site, calibrated, find_site, site_scores
@@ -97,7 +97,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     write_maps(output / "maps", _sampled_maps(data, result))
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
     findings.write_tables(output)
-    write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
+    write_metrics(output, metrics, about)  # after the tables: where it stands, they do
     shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
     draw_evaluation(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
     return output

@@ -14,8 +14,9 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
-from pneumo_ad.evaluation.summary import hint_of_matching, read_metrics
+from pneumo_ad.evaluation.summary import hint_of_matching
 from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.report import RESIDUAL, Headline, Page, Radiograph

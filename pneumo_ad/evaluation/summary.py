@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pneumo_ad.errors import DamagedError
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.shortcuts import STRONG, strength, strongest_shortcut
 from pneumo_ad.metrics.strata import STRATA
-from pneumo_ad.metrics.thresholds import thresholds_of
-from pneumo_ad.saved import Expected, check_mapping, read_json
-
-_ABOUT: Expected = {
-    **dict.fromkeys(("score", "unit", "subset", "store", "checkpoint", "weights"), str),
-    **dict.fromkeys(("omitted", "thresholds", "skipped"), dict),
-    "overrides": list,
-}
 
 
 def _beside(metrics: dict[str, float], key: str) -> str:
@@ -97,34 +88,6 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
         )
 
 
-def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
-    """Content of an evaluation's `metrics.json`: numbers by name, and `about`.
-
-    Args:
-        folder: Folder of the evaluation.
-        required: Keys that `about` must hold.
-
-    Raises:
-        DamagedError: It cannot be read, something is missing, or a value is of another kind.
-    """
-    file = folder / "metrics.json"
-    found = read_json(file, {"about": dict})
-    about = found["about"]
-    try:
-        check_mapping(about, {key: kind for key, kind in _ABOUT.items() if key in about or key in required}, "about")
-        for key in ("omitted", "skipped"):
-            check_mapping(about.get(key, {}), dict.fromkeys(about.get(key, {}), str), f"about.{key}")
-        for name, plain in about.get("thresholds", {}).items():
-            try:
-                thresholds_of(plain)
-            except ValueError as reason:
-                raise ValueError(f"about.thresholds.{name} is {reason}") from reason
-        check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
-    except ValueError as reason:
-        raise DamagedError(f"{file}: {reason}") from reason
-    return found
-
-
 def kept_words(scored: int, kept: int) -> str:
     """Which windows are kept.
 
@@ -181,7 +144,7 @@ def print_evaluation(output: Path, title: str) -> None:
         output: Folder that holds it.
         title: Heading of the table.
     """
-    found = json.loads((output / "metrics.json").read_text())
+    found = read_metrics(output)
     about = found["about"]
     console = Console(highlight=False)
     console.print(headline_table({about["score"]: found}, title))
