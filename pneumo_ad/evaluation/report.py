@@ -14,7 +14,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
-from pneumo_ad.evaluation.summary import hint_of_matching
+from pneumo_ad.evaluation.summary import hint_of_matching, left_out
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
@@ -140,8 +140,6 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
             "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of "
             "the lung."
         )
-    if hint := hint_of_matching(found):
-        told.append(f"{hint[0].upper()}{hint[1:]}.")
     told.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
     for key, words in {
         "images_seen_in_training": "radiographs of patients whom the run saw in training are left out",
@@ -152,11 +150,8 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
         if found.get(f"counts/{key}"):
             told.append(f"{found[f'counts/{key}']:,} {words}.")
     told += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
-    by_reason: dict[str, list[str]] = {}
-    for key, reason in found["about"]["omitted"].items():
-        if not key.startswith(("brightness/", "shortcut/")):
-            by_reason.setdefault(reason, []).append(key)
-    return told + [f"Left out, {reason}: {', '.join(keys)}." for reason, keys in by_reason.items()]
+    lines = [*filter(None, [hint_of_matching(found)]), *left_out(found["about"]["omitted"])]
+    return told + [f"{line[0].upper()}{line[1:]}." for line in lines]
 
 
 def _config(run: Run, about: dict[str, Any]) -> str:

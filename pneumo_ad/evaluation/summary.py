@@ -105,19 +105,17 @@ def kept_words(scored: int, kept: int) -> str:
     return f"every {every}{ending} window each way, stride {kept}"
 
 
-def print_left_out(console: Console, omitted: dict[str, str]) -> None:
-    """Print the metrics that were left out, a line for each reason; those of brightness and of shortcuts are not told.
+def left_out(omitted: dict[str, str]) -> list[str]:
+    """Metrics that were left out, a line for each reason; those of brightness and of shortcuts are not told.
 
     Args:
-        console: Where to print.
         omitted: Reason for each key.
     """
     by_reason: dict[str, list[str]] = {}
     for key, reason in omitted.items():
         if not key.startswith(("brightness/", "shortcut/")):
             by_reason.setdefault(reason, []).append(key)
-    for reason, keys in by_reason.items():
-        console.print(f"[yellow]left out, {reason}: {', '.join(keys)}[/yellow]")
+    return [f"left out, {reason}: {', '.join(keys)}" for reason, keys in by_reason.items()]
 
 
 def hint_of_matching(found: dict[str, Any]) -> str:
@@ -167,5 +165,6 @@ def print_evaluation(output: Path, title: str) -> None:
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):
             console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
-    print_left_out(console, about["omitted"])
+    for line in left_out(about["omitted"]):
+        console.print(f"[yellow]{line}[/yellow]")
     console.print(f"tables and figures: {output}")
