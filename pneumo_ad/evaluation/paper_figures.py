@@ -213,7 +213,7 @@ def _fig02(material: Material) -> Parts:
         )
     if given == "train" and not trained:
         log.info("Fig. 2: a classifier is trained on the run's own radiographs, once, in %s", beside)
-    folder = given if isinstance(given, Path) else classifier_beside(material.run.folder)
+    folder = classifier_beside(material.run.folder) if given in (None, "train") else Path(given)
     return {FIGURE: folder / "figures" / FIGURE}
 
 

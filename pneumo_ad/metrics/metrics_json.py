@@ -33,7 +33,8 @@ def write_metrics(folder: Path, metrics: Mapping[str, float], about: Mapping[str
     ):
         found = {key: value for key, value in metrics.items() if key in chosen}
         omitted = {key: reason for key, reason in about["omitted"].items() if key in chosen}
-        write_json(folder / file, found | {"about": (about if file == "metrics.json" else {}) | {"omitted": omitted}})
+        told = dict(about) if file == "metrics.json" else {}
+        write_json(folder / file, {**found, "about": told | {"omitted": omitted}})
 
 
 def read_metrics(folder: Path, *required: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def test_each_is_that_of_scikit_learn_among_equally_many_of_like_nuisance(drawn)
 def test_what_the_nuisance_tells_is_hidden_and_what_the_score_tells_is_not(drawn):
     scores, truth, nuisance = drawn
     assert roc_auc_score(truth, nuisance) > 0.8
-    assert np.median(aurocs_in_strata(nuisance, truth, nuisance)) < 0.65
+    assert np.median(aurocs_in_strata(nuisance, truth, nuisance)) < roc_auc_score(truth, nuisance) - 0.1
     assert np.median(aurocs_in_strata(scores, truth, nuisance)) == pytest.approx(roc_auc_score(truth, scores), abs=0.06)
 
 
