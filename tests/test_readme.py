@@ -40,16 +40,16 @@ BRIEF = [
 ]  # fmt: skip
 COARSE = ["image_size=96", "patch=16", "stride=16"]  # where a line names no patch of its own
 SMALL = {
-    "train": ["trainer=cpu", *BRIEF, "evaluate=null", "matched=false", "callbacks=minimal", "callbacks.progress=null"],
+    "train": ["trainer=cpu", *BRIEF, "evaluate=null", "callbacks=minimal", "callbacks.progress=null"],
     "train-lungs": [
         "trainer=cpu", "trainer.precision=32-true", *BRIEF, "segmenter.width=2", "segmenter.image_size=64",
         "measure_size=64", "datamodule.num_workers=0",
     ],
     "classify": ["trainer=cpu", *BRIEF, "image_size=64", "net.widths=[2,4,8]", "net.hidden=16"],
     "audit": ["image_size=64"],
-    "evaluate": ["trainer=cpu", "matched=false"],
+    "evaluate": ["trainer=cpu"],
     "prepare": COARSE[:1],
-    "figures": ["trainer=cpu", "classifier=none", "only=1,9"],
+    "figures": ["trainer=cpu", "only=1,9"],
 }  # fmt: skip
 # Replaced in a line: fewer values, fewer trials.
 SHORTER = {
@@ -198,7 +198,7 @@ def drawn(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("PNEUMO_AD_CACHE", str(folder / "cache"))
         tiny = [*PHANTOMS, *COARSE, "net.width=4", "trainer=cpu", *BRIEF, "callbacks=minimal", "logger=csv"]
-        assert start("train", *tiny, "matched=false", "hydra.run.dir=small_run") == 0
+        assert start("train", *tiny, "hydra.run.dir=small_run") == 0
     return folder
 
 

@@ -94,7 +94,7 @@ def elsewhere(built, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(elsewhere):
     folder, _, run = elsewhere
-    run("pneumo-ad", "train", *[one for one in TINY if one != "evaluate=false"], "matched=false", "hydra.run.dir=run")
+    run("pneumo-ad", "train", *[one for one in TINY if one != "evaluate=false"], "hydra.run.dir=run")
     return folder / "run"
 
 

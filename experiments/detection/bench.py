@@ -32,13 +32,13 @@ from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, poi
 from pneumo_ad.metrics.proportion import share_with_interval
 from pneumo_ad.metrics.ranking import auroc, auroc_with_interval
 from pneumo_ad.metrics.shortcuts import pixel_shortcuts
+from pneumo_ad.metrics.strata import aurocs_in_strata
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.runs.shipped import SHIPPED
 from pneumo_ad.runs.split import read_split
 
 TUBERCULOSIS = {"tuberculosis": "pneumonia"}
 _AT_ONCE = 16  # radiographs
-_STRATA = 5  # of sharpness
 _CALIBRATED_ON = 30  # radiographs of a source
 
 
@@ -184,12 +184,7 @@ class Bench:
         table = data.store.table
         sharp = pixel_shortcuts(data.store.images, table, rows)["sharpness_centre"]
         ill = (table["label"].iloc[rows] != NORMAL).to_numpy()
-        which = np.digitize(sharp, np.quantile(sharp, np.linspace(0, 1, _STRATA + 1)[1:-1]))
-        each = []
-        for stratum in range(_STRATA):
-            chosen = (which == stratum) & ~np.isnan(scores)
-            if ill[chosen].sum() >= 5 and (~ill[chosen]).sum() >= 5:
-                each.append(auroc(scores[chosen], ill[chosen]))
+        each = aurocs_in_strata(scores, ill, sharp)
         patients = table["patient"].iloc[rows].to_numpy(dtype=str)
         row = {"set": "chest_xray held out, by sharpness", "by": "sharpness of the centre", "radiographs": len(rows)}
         self.rows.append(row | auroc_with_interval(-sharp, ill, patients).keyed("image/auroc"))

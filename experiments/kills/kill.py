@@ -77,7 +77,7 @@ def outcome(folder: Path) -> dict[str, str]:
         for key in sorted(weights):
             digest.update(weights[key].contiguous().numpy().tobytes())
         digests[str(file.relative_to(folder))] = digest.hexdigest()
-    for file in sorted(folder.rglob("metrics.json")):
+    for file in sorted([*folder.rglob("metrics.json"), *folder.rglob("shortcuts.json")]):
         digests[str(file.relative_to(folder))] = hashlib.sha256(file.read_bytes()).hexdigest()
     return digests
 

@@ -3,7 +3,7 @@
     python experiments/performance/memory.py [--images 500] [--strides 20 1] [--run RUN] [override ...]
 
 Trains a tiny net on drawn radiographs of 256 x 256 pixels first (`--run` takes a finished run instead) and evaluates
-all of them with `subset=all matched=false` and the overrides, for example `scoring=dense`. *Peak* is the largest
+all of them with `subset=all` and the overrides, for example `scoring=dense`. *Peak* is the largest
 resident set; it counts pages of the stores' files, which the system may drop. *Anonymous* is what it may not.
 """
 
@@ -66,7 +66,7 @@ def rows(setting: Setting) -> list[Row]:
     images, (coarse, fine) = (20, (20, 8)) if setting.quick else (500, (20, 1))
     with tempfile.TemporaryDirectory() as name:
         run = trained(Path(name) / "run", images)
-        options = ["evaluate", f"run={run}", "subset=all", "matched=false", "scoring=dense", "halo=12"]
+        options = ["evaluate", f"run={run}", "subset=all", "scoring=dense", "halo=12"]
         found = {stride: peaks([*options, f"stride={stride}", f"output={name}/{stride}"]) for stride in (coarse, fine)}
     return [
         Row(
@@ -92,7 +92,7 @@ def main() -> None:
         run = arguments.run or trained(Path(name) / "run", arguments.images)
         found = {}
         for stride in arguments.strides:
-            options = [f"run={run}", f"stride={stride}", "subset=all", "matched=false", f"output={name}/{stride}"]
+            options = [f"run={run}", f"stride={stride}", "subset=all", f"output={name}/{stride}"]
             found[stride] = peaks(["evaluate", *options, *arguments.overrides])
             peak, anonymous, seconds = found[stride]
             ratio, of_anonymous = (found[stride][i] / found[arguments.strides[0]][i] for i in (0, 1))

@@ -1,13 +1,13 @@
 """Models and shortcuts on the same radiographs, as they are and matched.
 
-python experiments/shortcuts/table.py NAME=METRICS_JSON ...
+python experiments/shortcuts/table.py NAME=RUN ...
 """
 
-import json
 import sys
 from pathlib import Path
 
 from pneumo_ad.metrics.catalogue import figure_with_interval
+from pneumo_ad.metrics.metrics_json import read_metrics
 
 MODEL = ("image/auroc", "image/auroc_matched")
 LEVELS = ("shortcut/image/", "shortcut/image_matched/")
@@ -15,7 +15,7 @@ LEVELS = ("shortcut/image/", "shortcut/image_matched/")
 
 def main(arguments: list[str]) -> None:
     """Print the table; the shortcuts are those of the first run, the strongest first."""
-    runs = {name: json.loads(Path(path).read_text()) for name, path in (a.split("=", 1) for a in arguments)}
+    runs = {name: read_metrics(Path(path)) for name, path in (a.split("=", 1) for a in arguments)}
     first = next(iter(runs.values()))
     print("| score | image AUROC | matched |")
     print("|---|---|---|")

@@ -3,13 +3,14 @@
 GLOB names the metrics.json of the seeds of one configuration.
 """
 
-import json
 import statistics
 import sys
 from glob import glob
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from pneumo_ad.metrics.metrics_json import read_metrics
 
 COLUMNS = {
     "patch/auroc_opacity_vs_healthy": "opacity / healthy",
@@ -69,7 +70,7 @@ def main(arguments: list[str]) -> None:
     options = dict(argument.split("=", 1) for argument in arguments)
     picture = options.pop("plot", None)
     rows = {
-        name: [json.loads(Path(file).read_text()) for file in sorted(glob(where))]  # noqa: PTH207 - absolute patterns too
+        name: [read_metrics(Path(file).parent) for file in sorted(glob(where))]  # noqa: PTH207 - absolute patterns too
         for name, where in options.items()
     }
     empty = [name for name, runs in rows.items() if not runs]

@@ -13,9 +13,8 @@ from pneumo_ad.audit.duplicates import Pair, groups_of
 from pneumo_ad.errors import printable
 from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA, SPLITS
 from pneumo_ad.metrics.ranking import Interval
-from pneumo_ad.metrics.shortcuts import Values, best_shortcut, strength
+from pneumo_ad.metrics.shortcuts import STRONG, Values, best_shortcut, strength
 
-STRONG = 0.6  # AUROC either way round from which a shortcut is named among the findings
 _NAMED = 3  # examples in a sentence
 
 

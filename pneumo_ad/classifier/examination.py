@@ -18,9 +18,10 @@ from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_in
 from pneumo_ad.classifier.data import RadiographDataModule
 from pneumo_ad.classifier.module import RadiographClassifier
 from pneumo_ad.data.evenly_spaced import evenly_spaced
-from pneumo_ad.files import atomic_write, write_json
+from pneumo_ad.files import atomic_write
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.classification import decision_metrics
+from pneumo_ad.metrics.metrics_json import write_metrics
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import shortcut_aurocs
 
@@ -138,7 +139,7 @@ def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
 
 
 def write_examination(folder: Path, found: Classified, metrics: dict[str, float], about: dict[str, Any]) -> None:
-    """Write `images.csv`, `figures/fig02_grad_cam.png`, `.csv` with the numbers behind it, and last `metrics.json`.
+    """Write `images.csv`, `figures/fig02_grad_cam.png`, `.csv` with its numbers, and last what `write_metrics` does.
 
     Args:
         folder: Where to write.
@@ -157,4 +158,4 @@ def write_examination(folder: Path, found: Classified, metrics: dict[str, float]
     )
     with atomic_write(folder / "figures" / f"{FIGURE}.png") as aside:
         drawn.savefig(aside, dpi=300, format="png")
-    write_json(folder / "metrics.json", metrics | {"about": about})  # last: where it stands, the rest does
+    write_metrics(folder, metrics, about)  # last: where it stands, the rest does

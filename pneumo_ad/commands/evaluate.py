@@ -14,9 +14,10 @@ _PATIENCE = 10  # seconds that another process may take to leave the folder
 USAGE = """\
 pneumo-ad evaluate [run=RUN] [key=value] ...
 
-Scores every window of the run's test split, or of other data, and writes metrics.json, patches.csv, images.csv,
-subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model. With calibrate=DIR,
-normal radiographs of the data's own site, none of which is evaluated, take the place of the run's held-out normals.
+Scores every window of the run's test split, or of other data, and writes metrics.json, shortcuts.json, patches.csv,
+images.csv, subgroups.csv, maps/ and figures/. Beside every AUROC stand those of scores that need no model. With
+calibrate=DIR, normal radiographs of the data's own site, none of which is evaluated, take the place of the run's
+held-out normals.
 
 {keys}
 

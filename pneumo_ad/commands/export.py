@@ -51,11 +51,11 @@ def export_run(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     given = COMMAND.parse(arguments, keywords)
     from dataclasses import replace
 
-    from pneumo_ad.evaluation.summary import read_metrics
     from pneumo_ad.export.exported_predictor import ExportedPredictor
     from pneumo_ad.export.formats import format_named, other_formats
     from pneumo_ad.export.parity import check_parity
     from pneumo_ad.export.write import check_graph, folder_to_be, some_radiographs, write_graphs, write_words
+    from pneumo_ad.metrics.metrics_json import read_metrics
     from pneumo_ad.prediction.run_predictor import RunPredictor
     from pneumo_ad.runs.shipped import place_of_results
     from pneumo_ad.runs.sweeps import folder_name

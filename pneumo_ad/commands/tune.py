@@ -55,7 +55,7 @@ def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
 def _train(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
     """Train; the metric, or the reason why there is none."""
-    from pneumo_ad.evaluation.summary import read_metrics
+    from pneumo_ad.metrics.metrics_json import read_metrics
     from pneumo_ad.runs.record import read_run_json
 
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pneumo_ad.evaluation.ground_truth import gather_ground_truth
     from pneumo_ad.evaluation.paper_figures import draw_for_run
     from pneumo_ad.evaluation.report import page_of
-    from pneumo_ad.evaluation.summary import print_evaluation, read_metrics
+    from pneumo_ad.evaluation.summary import print_evaluation
+    from pneumo_ad.metrics.metrics_json import read_metrics
 
 __all__ = [
     "Examination",

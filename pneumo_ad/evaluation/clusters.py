@@ -32,11 +32,12 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
-from pneumo_ad.evaluation.summary import print_left_out, read_metrics
+from pneumo_ad.evaluation.summary import left_out
 from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
 from pneumo_ad.metrics.catalogue import GroundTruth, counts, figure_with_interval, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.nets.output import inner
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.device import device_of
@@ -320,7 +321,8 @@ def print_clusters(output: Path, title: str) -> None:
     console = Console(highlight=False)
     if about["match"]:
         console.print(cluster_table(found, title))
-    print_left_out(console, about["omitted"])
+    for line in left_out(about["omitted"]):
+        console.print(f"[yellow]{line}[/yellow]")
     console.print(
         f"{found['counts/images']} radiographs, {found['counts/patches']:,} windows, "
         f"{found['counts/patches_mixed']:,} of them mixed and left out of the figures; clusters fitted on "

@@ -13,13 +13,13 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
-from pneumo_ad.evaluation.measures import measure_evaluation
+from pneumo_ad.evaluation.measures import Found, measure_evaluation
 from pneumo_ad.evaluation.pictures import draw_evaluation
 from pneumo_ad.evaluation.summary import kept_words
 from pneumo_ad.evaluation.tables import write_tables
-from pneumo_ad.files import write_json
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.metrics.metrics_json import write_metrics
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.prediction.site_calibration import Site, calibrated, find_site, site_scores
@@ -68,8 +68,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     findings.explain_missing_kinds(unfitted)
     if options.matched:
         reason = too_few(data.store.table["label"].iloc[rows])  # before a store is built for it
-        found = ({}, {"image/auroc_matched": reason}) if reason else measure_matched(scoring, _padded(run, rows))
-        findings.add(found)
+        findings.add(({}, {"image/auroc_matched": reason}) if reason else _measure_matched(run, scoring, rows))
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
     metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
@@ -98,7 +97,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     write_maps(output / "maps", _sampled_maps(data, result))
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
     findings.write_tables(output)
-    write_json(output / "metrics.json", metrics | {"about": about})  # after the tables: where it stands, they do
+    write_metrics(output, metrics, about)  # after the tables: where it stands, they do
     shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
     draw_evaluation(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
     return output
@@ -143,6 +142,14 @@ def calibrated_by(
     scores.keep(output / CALIBRATION)
     ours = {"score_normal_images": standard.normals.astype(np.float32), "score_normal_lung": scores.windows}
     return calibration | ours, standard.thresholds
+
+
+def _measure_matched(run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) -> Found:
+    """Whole radiographs as they are fitted, for the chest stays where it was; others with their aspect ratio kept."""
+    if run.options.view == "image":
+        return measure_matched(scoring, run.radiographs, rows)
+    padded = _padded(run, rows)
+    return measure_matched(scoring, padded, np.arange(len(padded.store)))
 
 
 def _padded(run: Run, rows: npt.NDArray[np.int64]) -> Radiographs:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.run import Run
 from pneumo_ad.saved import GIB, is_there, read_table

@@ -1,4 +1,4 @@
-"""The same radiographs once more, brought to one aspect, sharpness and distribution of grey levels in the lung."""
+"""The same radiographs once more, brought to one sharpness and distribution of grey levels in the lung."""
 
 from __future__ import annotations
 
@@ -35,30 +35,34 @@ def too_few(labels: pd.Series) -> str:
     return ""
 
 
-def measure_matched(scoring: Scoring, padded: Radiographs) -> tuple[dict[str, float], dict[str, str]]:
-    """AUROC of radiographs from which exposure, sharpness and squashing can no longer be read.
+def measure_matched(
+    scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """AUROC of radiographs from which exposure, sharpness and, fitted with `pad`, squashing can no longer be read.
+
+    For a net that sees patches what lies outside the lung is filled in; one that sees whole radiographs sees the chest.
 
     Args:
         scoring: How the run scores windows.
-        padded: The radiographs to score, all of its store, fitted with `pad`. That store is one of its own, built and
-            segmented here where there is none, unless `too_few` tells before that nothing can come of it.
+        data: Data set that holds the radiographs; their lung fields are found here where that was not done before.
+        rows: (I,) row numbers of the radiographs to score.
 
     Returns:
         `image/auroc_matched` with its interval, `shortcut/image_matched/<name>` of what the matched pictures still give
         away, `counts/images_matched` and `counts/images_unmatched` (duller than what all were blurred to from the
         start, so left out), as far as it came to them; and what is left out.
     """
-    table = padded.store.table
-    chosen = table["label"].isin([NORMAL, PNEUMONIA]).to_numpy() & matchable(padded.lung_fields)
-    rows = np.flatnonzero(chosen)
+    table = data.store.table
+    rows = rows[table["label"].iloc[rows].isin([NORMAL, PNEUMONIA]).to_numpy()]
+    rows = rows[matchable(data.lung_fields[rows])]
     if reason := too_few(table["label"].iloc[rows]):
         return {}, {"image/auroc_matched": reason}
-    images, reached = _matched(padded, rows)
+    images, reached = _matched(data, rows)
     rows, images = rows[reached], images[reached]
     metrics: dict[str, float] = {"counts/images_matched": len(rows), "counts/images_unmatched": int((~reached).sum())}
     if reason := too_few(table["label"].iloc[rows]):
         return metrics, {"image/auroc_matched": reason}
-    scores = _scores(scoring, padded, rows, images)
+    scores = _scores(scoring, data, rows, images)
     known = ~np.isnan(scores)
     rows, images, scores = rows[known], images[known], scores[known]
     metrics["counts/images_matched"] = len(rows)
@@ -69,7 +73,7 @@ def measure_matched(scoring: Scoring, padded: Radiographs) -> tuple[dict[str, fl
     interval = auroc_with_interval(scores, sick, patient)
     metrics |= interval.keyed("image/auroc_matched")
     given_away = pixel_shortcuts(images, table.iloc[rows])
-    given_away |= lung_shortcuts(images, padded.lung_fields[rows], table.iloc[rows])
+    given_away |= lung_shortcuts(images, data.lung_fields[rows], table.iloc[rows])
     aurocs, left_out = shortcut_aurocs(given_away, sick, ~sick, patient)
     for name, auroc in aurocs.items():
         metrics |= auroc.keyed(f"shortcut/image_matched/{name}")
@@ -77,37 +81,39 @@ def measure_matched(scoring: Scoring, padded: Radiographs) -> tuple[dict[str, fl
 
 
 def _scores(
-    scoring: Scoring, padded: Radiographs, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
+    scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float64]:
     """(len(rows),) score of each matched radiograph, (len(rows), H, W), as the run's net would see it."""
-    fields = padded.lung_fields[rows]
+    fields = data.lung_fields[rows]
 
-    def in_lung(here: slice) -> npt.NDArray[np.bool_]:
-        """What lies outside the lung is filled in: it is no part of the radiograph's own scale."""
-        return lung_shares(padded, rows[here]) > MOSTLY_LUNG
+    def counted(here: slice) -> npt.NDArray[np.bool_]:
+        """What lies outside the lung is no part of the radiograph's own scale where it is filled in."""
+        if data.view == "patch":
+            return lung_shares(data, rows[here]) > MOSTLY_LUNG
+        return data.grid.window_shares(data.content(rows[here])) == 1
 
-    seen = padded.intensity.of_images(images, fields, padded.store.content(rows))
+    seen = data.intensity.of_images(images, fields, data.store.content(rows))
     found: list[npt.NDArray[np.float64]] = []
-    parts = scoring(padded, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, in_lung)
-    names = padded.store.table["image"].iloc[rows].to_numpy(dtype=str)
+    parts = scoring(data, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, counted)
+    names = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
     for here, part in placed(parts):
-        check_finite(part, names[here], padded)
-        found.append(scoring.of_radiographs(part, "score", lung_shares(padded, rows[here]), fields[here]))
+        check_finite(part, names[here], data)
+        found.append(scoring.of_radiographs(part, "score", lung_shares(data, rows[here]), fields[here]))
     return np.concatenate(found)
 
 
-def _matched(padded: Radiographs, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _matched(data: Radiographs, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """(len(rows), H, W) matched radiographs and (len(rows),) whether matching succeeded; kept beside the store."""
     digest = hashlib.sha256(repr((_VERSION, rows.tolist())).encode())
-    digest.update(np.ascontiguousarray(padded.lung_fields[rows]).data)
-    name = f"matched-{digest.hexdigest()[:12]}"
+    digest.update(np.ascontiguousarray(data.lung_fields[rows]).data)
+    name = f"matched-{'' if data.view == 'patch' else 'chest-'}{digest.hexdigest()[:12]}"
 
     @cache
     def made() -> Matched:
-        return match(padded.store.images, padded.lung_fields, rows)
+        return match(data.store.images, data.lung_fields, rows, fill=data.view == "patch")
 
-    images = cached_array(padded.store, name, lambda: made().images)
+    images = cached_array(data.store, name, lambda: made().images, (len(rows), *data.store.image_size))
     reached = cached_array(
-        padded.store, f"{name}-reached", lambda: made().reached.astype(np.uint8)[:, None, None], shape=(1, 1)
+        data.store, f"{name}-reached", lambda: made().reached.astype(np.uint8)[:, None, None], (len(rows), 1, 1)
     )
     return images, reached[:, 0, 0] == 1

@@ -45,8 +45,9 @@ class Matched:
     """Radiographs after matching, and what was done to them.
 
     Attributes:
-        images: (I, H, W) uint8; outside the lung field each pixel has the grey level of the nearest one inside, so that
-            neither surroundings nor padding nor an edge between them and the lung is left to be read.
+        images: (I, H, W) uint8; where `fill` was asked for, each pixel outside the lung field has the grey level of the
+            nearest one inside, so that neither surroundings nor padding nor an edge between them and the lung is left
+            to be read.
         sigma: (I,) standard deviation of the Gaussian blur in pixels, 0 for those left as sharp as they were.
         reached: (I,) bool, false where sharpness is not the reference's: the radiographs that were duller from the
             start, and any that no blur allowed here makes dull enough.
@@ -69,6 +70,7 @@ def match(
     lung_fields: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.integer] | None = None,
     quantile: float = 0.05,
+    fill: bool = True,
 ) -> Matched:
     """Match radiographs to each other.
 
@@ -79,6 +81,8 @@ def match(
         lung_fields: (N, H, W) of 0 and 1.
         rows: (I,) rows to match to each other; default all.
         quantile: The radiographs are blurred to this quantile of their sharpness; duller ones stay as they are.
+        fill: Whether what lies outside the lung field is filled in from within, for nets that see patches of lung. The
+            chest around the lung is else blurred and mapped like the lung, for nets that need to see it.
 
     Raises:
         ConfigError: A quantile outside [0, 1].
@@ -91,7 +95,7 @@ def match(
 
     def one(place: int) -> None:
         image, field = np.asarray(images[rows[place]]), np.asarray(lung_fields[rows[place]])
-        matched[place], sigma[place] = match_one(image, field, reference)
+        matched[place], sigma[place] = match_one(image, field, reference, fill)
         sharpness[place] = _sharpness(matched[place], field == 1)
 
     with ThreadPoolExecutor(reading_threads()) as pool:
@@ -142,7 +146,7 @@ def find_reference(
 
 
 def match_one(
-    image: npt.NDArray[np.uint8], lung_field: npt.NDArray[np.integer], reference: Reference
+    image: npt.NDArray[np.uint8], lung_field: npt.NDArray[np.integer], reference: Reference, fill: bool = True
 ) -> tuple[npt.NDArray[np.uint8], float]:
     """Match one radiograph: (H, W) uint8 and its field of 0 and 1 -> (H, W) uint8 and the sigma of its blur in pixels.
 
@@ -153,22 +157,23 @@ def match_one(
         image: (H, W) uint8.
         lung_field: (H, W) of 0 and 1.
         reference: Reference, as `find_reference` returns it.
+        fill: See `match`.
     """
     box = _around(lung_field, int(np.ceil(4 * _MOST_SIGMA)))
-    field, part = lung_field[box] == 1, image[box]
-    smooth = part.astype(np.float32)
 
-    def blurred(sigma: float) -> npt.NDArray[np.uint8]:
-        return _specify(gaussian_filter(smooth, sigma) if sigma else part, field, reference.levels)
+    def blurred(sigma: float, part: tuple[slice, slice] = box) -> npt.NDArray[np.uint8]:
+        smooth = gaussian_filter(image[part].astype(np.float32), sigma) if sigma else image[part]
+        return _specify(smooth, lung_field[part] == 1, reference.levels)
 
     def excess(sigma: float) -> float:
-        return _sharpness(blurred(sigma), field) - reference.sharpness
+        return _sharpness(blurred(sigma), lung_field[box] == 1) - reference.sharpness
 
     sigma = 0.0
     if excess(0.0) > 0:
         sigma = _MOST_SIGMA if excess(_MOST_SIGMA) > 0 else float(brentq(excess, 0.0, _MOST_SIGMA, xtol=_CLOSE))
-    whole = np.zeros_like(image)
-    whole[box] = blurred(sigma)
+    whole = blurred(sigma, np.s_[:, :])
+    if not fill:
+        return whole, sigma
     nearest = distance_transform_edt(lung_field == 0, return_distances=False, return_indices=True)
     return whole[tuple(nearest)], sigma
 
@@ -176,12 +181,15 @@ def match_one(
 def _specify(
     image: npt.NDArray[np.generic], field: npt.NDArray[np.bool_], levels: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.uint8]:
-    """Grey levels mapped by their mid-rank within the field, equal ones alike; monotone, beyond its range clamped."""
+    """Grey levels mapped by their mid-rank within the field, equal ones alike; monotone, from 0 to 0 and 255 to 255."""
     fine = np.rint(np.asarray(image, dtype=np.float32) * _FINE).astype(np.int32)
     counts = np.bincount(fine[field], minlength=255 * _FINE + 1)
     ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
-    table = np.rint(np.interp(ranks, _RANKS, levels)).astype(np.uint8)
-    return table[fine]
+    table, steps = np.interp(ranks, _RANKS, levels), np.arange(len(counts))
+    low, high = np.flatnonzero(counts)[[0, -1]]
+    beyond = (steps < low) | (steps > high)  # of the field's own range: straight on to the ends of the scale
+    table[beyond] = np.interp(steps[beyond], [0, low, high, steps[-1]], [0, table[low], table[high], 255])
+    return np.rint(table).astype(np.uint8)[fine]
 
 
 def _sharpness(image: npt.NDArray[np.uint8], field: npt.NDArray[np.bool_]) -> float:

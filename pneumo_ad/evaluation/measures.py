@@ -34,7 +34,8 @@ from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, poi
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.oracle import best_dice
 from pneumo_ad.metrics.ranking import Interval
-from pneumo_ad.metrics.shortcuts import image_shortcuts, shortcut_aurocs
+from pneumo_ad.metrics.shortcuts import Values, image_shortcuts, shortcut_aurocs
+from pneumo_ad.metrics.strata import aurocs_in_strata
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.runs.calibration import JUDGED, ValidationScores
 
@@ -122,7 +123,9 @@ def measure_evaluation(
         findings.omitted |= dict.fromkeys(DECIDED, reason)
     else:
         findings.add(false_alarms(result, calibration, false_alarm_rate))
-    findings.add(shortcuts(data, result, questions))
+    whole_radiograph = image_shortcuts(data.store.images, data.store.table, data.lung_fields, result.rows)
+    findings.add(shortcuts(result, questions, whole_radiograph))
+    findings.add(in_strata(result, whole_radiograph["sharpness_centre"]))
     findings.add(shape_of_histogram(result))
     if "sad" in result.window:
         findings.add(sad_medians(result.window["sad"], evidence))
@@ -164,18 +167,37 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     return metrics | {"oracle/dice": best.value, "oracle/dice_threshold": best.threshold}, omitted
 
 
-def shortcuts(data: Radiographs, result: Examination, questions: Questions) -> Found:
+def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found:
+    """`image/auroc_in_strata`: median AUROC over strata of the centre's sharpness, `counts/strata` of them.
+
+    Args:
+        result: Scores and evidence of the radiographs.
+        sharpness: (I,) sharpness of their centres, the strongest shortcut of the Kaggle set.
+    """
+    evidence, metrics = result.evidence, dict[str, float]()
+    labelled = (evidence.normal | evidence.pneumonia) & evidence.has_lung
+    keys = {name: f"{'' if name == 'score' else f'{name}/'}image/auroc_in_strata" for name in JUDGED}
+    for name, key in keys.items():
+        each = aurocs_in_strata(result.image[name][labelled], evidence.pneumonia[labelled], sharpness[labelled])
+        if not each:
+            reason = f"no stratum of the centre's sharpness holds {LEAST_IMAGES} radiographs of each class"
+            return {"counts/strata": 0}, dict.fromkeys(keys.values(), reason)
+        metrics |= {key: float(np.median(each)), "counts/strata": len(each)}
+    return metrics, {}
+
+
+def shortcuts(result: Examination, questions: Questions, whole_radiograph: Values) -> Found:
     """`shortcut/<level>/<name>`: beside each AUROC that of scores that need no model.
 
     Levels: `image`; `patch` and `pixel_in_lung` (opacity against healthy lung), `patch_outside`, `patch_origin` and
     `patch_origin_in_lung` (from pneumonia against from normal radiographs), `pixel` (opacity against all else).
 
     Args:
-        data: Radiographs, with their lung fields and windows.
         result: Scores and evidence of the radiographs.
         questions: Questions that the ground truth may answer, one for each AUROC.
+        whole_radiograph: Shortcuts of these radiographs as wholes, from `image_shortcuts`.
     """
-    evidence, store = result.evidence, data.store
+    evidence = result.evidence
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     for name in TRIVIAL:
@@ -185,7 +207,6 @@ def shortcuts(data: Radiographs, result: Examination, questions: Questions) -> F
         )
         metrics |= found[0]
         omitted |= found[1]
-    whole_radiograph = image_shortcuts(store.images, store.table, data.lung_fields, result.rows)
     seen = evidence.has_lung
     aurocs, left_out = shortcut_aurocs(
         whole_radiograph, evidence.pneumonia & seen, evidence.normal & seen, evidence.patient

@@ -91,7 +91,8 @@ class Material:
         run: Opened.
         subset: Split to draw, or None for the default of `pneumo-ad evaluate`.
         evaluated: Folder of an evaluation of the same, if there is one: its scores are read and not made again.
-        classifier: A finished classifier; None trains one beside the run; "none" leaves Fig. 2 out.
+        classifier: Folder of a finished classifier; "train" trains one beside the run; None takes the one that was
+            trained there, if any; "none" leaves Fig. 2 out.
     """
 
     def __init__(self, run: Run, subset: str | None, evaluated: Path, classifier: Path | str | None) -> None:
@@ -202,17 +203,17 @@ class PaperFigure:
 
 
 def _fig02(material: Material) -> Parts:
-    if material.classifier == "none":
-        raise DataError("classifier=none")
-    folder = Path(material.classifier) if material.classifier else _own_classifier(material.run.folder)
-    return {FIGURE: folder / "figures" / FIGURE}
-
-
-def _own_classifier(run_dir: Path) -> Path:
-    beside = run_dir / "figures" / "classifier"
-    if read_run_json(beside).get("status") != "finished":
+    given, beside = material.classifier, material.run.folder / "figures" / "classifier"
+    trained = read_run_json(beside).get("status") == "finished"
+    if given == "none" or (given is None and not trained):
+        raise DataError(
+            "it needs a CNN: classifier=train trains one on the run's own radiographs, classifier=RUN takes one of "
+            "`pneumo-ad classify`"
+        )
+    if given == "train" and not trained:
         log.info("Fig. 2: a classifier is trained on the run's own radiographs, once, in %s", beside)
-    return classifier_beside(run_dir)
+    folder = classifier_beside(material.run.folder) if given in (None, "train") else Path(given)
+    return {FIGURE: folder / "figures" / FIGURE}
 
 
 def _reconstructions(stem: str, material: Material) -> Parts:
@@ -326,17 +327,17 @@ def checked_classifier(given: str) -> Path | str | None:
     """What `classifier=` names.
 
     Args:
-        given: A run folder, none, or empty.
+        given: Run folder, train, none, or empty.
 
     Raises:
         DataError: No finished classifier lies there.
     """
-    if given in ("", "none"):
+    if given in ("", "none", "train"):
         return given or None
     folder = Path(given)
     if not all((folder / "figures" / f"{FIGURE}{suffix}").is_file() for suffix in (".png", ".csv")):
         raise DataError(
             f"classifier={given}: no finished classifier there (no figures/{FIGURE}.png and .csv); "
-            "`pneumo-ad classify` trains one, classifier=none leaves Fig. 2 out"
+            "`pneumo-ad classify` or classifier=train trains one"
         )
     return folder

@@ -14,8 +14,9 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
-from pneumo_ad.evaluation.summary import left_out, read_metrics
+from pneumo_ad.evaluation.summary import hint_of_matching, left_out
 from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
 from pneumo_ad.report import Headline, Page, Radiograph
@@ -148,6 +149,7 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
         if found.get(f"counts/{key}"):
             told.append(f"{found[f'counts/{key}']:,} {words}.")
     told += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
+    told += [f"{hint[0].upper()}{hint[1:]}."] if (hint := hint_of_matching(found)) else []
     return told + [f"Left out, {words}." for words in left_out(found["about"]["omitted"])]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pneumo_ad.errors import DamagedError
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.modality import one_hump
-from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
+from pneumo_ad.metrics.shortcuts import STRONG, strength, strongest_shortcut
+from pneumo_ad.metrics.strata import STRATA
 from pneumo_ad.metrics.thresholds import thresholds_of
-from pneumo_ad.saved import Expected, check_mapping, read_json
-
-_ABOUT: Expected = {
-    **dict.fromkeys(("score", "unit", "subset", "store", "checkpoint", "weights"), str),
-    **dict.fromkeys(("omitted", "thresholds", "skipped"), dict),
-    "overrides": list,
-}
 
 
-def _shortcut(metrics: dict[str, float], key: str) -> str:
+def _beside(metrics: dict[str, float], key: str) -> str:
+    """What a reader must see below a figure: the best shortcut's, or of how many strata it is."""
+    if key == "image/auroc_in_strata" and key in metrics:
+        return f"\n[dim]of {metrics['counts/strata']} of {STRATA} strata[/dim]"
     best = strongest_shortcut(metrics, key)
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
@@ -48,7 +44,7 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
         if any(key in metrics for metrics in evaluations.values()):
             columns = (
                 (
-                    figure_with_interval(metrics, key) + _shortcut(metrics, key),
+                    figure_with_interval(metrics, key) + _beside(metrics, key),
                     figure_with_interval(metrics, f"brightness/{key}"),
                 )
                 for metrics in evaluations.values()
@@ -92,34 +88,6 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
             f"histogram of pneumonia windows: {humps} (dip {metrics['modality/dip']:.4f}, p = "
             f"{metrics['modality/dip_p']:.3g}); mixture of {metrics['modality/components']:.0f} by BIC"
         )
-
-
-def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
-    """Content of an evaluation's `metrics.json`: numbers by name, and `about`.
-
-    Args:
-        folder: Folder of the evaluation.
-        required: Keys that `about` must hold.
-
-    Raises:
-        DamagedError: It cannot be read, something is missing, or a value is of another kind.
-    """
-    file = folder / "metrics.json"
-    found = read_json(file, {"about": dict})
-    about = found["about"]
-    try:
-        check_mapping(about, {key: kind for key, kind in _ABOUT.items() if key in about or key in required}, "about")
-        for key in ("omitted", "skipped"):
-            check_mapping(about.get(key, {}), dict.fromkeys(about.get(key, {}), str), f"about.{key}")
-        for name, plain in about.get("thresholds", {}).items():
-            try:
-                thresholds_of(plain)
-            except ValueError as reason:
-                raise ValueError(f"about.thresholds.{name} is {reason}") from reason
-        check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
-    except ValueError as reason:
-        raise DamagedError(f"{file}: {reason}") from reason
-    return found
 
 
 def kept_words(scored: int, kept: int) -> str:
@@ -166,6 +134,23 @@ def print_left_out(console: Console, omitted: dict[str, str]) -> None:
         console.print(f"[yellow]left out, {words}[/yellow]")
 
 
+def hint_of_matching(found: dict[str, Any]) -> str:
+    """How to see what is left without shortcuts: where one is strong and nobody asked for it; else empty.
+
+    Args:
+        found: Content of `metrics.json`.
+
+    >>> hint_of_matching({"shortcut/image/lung_sharpness": 0.1, "about": {"omitted": {}}})
+    'lower lung sharpness alone ranks radiographs with 0.900: matched=true equalises sharpness and grey levels first'
+    """
+    best = strongest_shortcut(found, "image/auroc")
+    asked = any("image/auroc_matched" in one for one in (found, found["about"]["omitted"]))
+    if asked or best is None or strength(best.auroc) < STRONG:
+        return ""
+    told = f"{best.words} alone ranks radiographs with {strength(best.auroc):.3f}"
+    return f"{told}: matched=true equalises sharpness and grey levels first"
+
+
 def print_evaluation(output: Path, title: str) -> None:
     """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies.
 
@@ -173,7 +158,7 @@ def print_evaluation(output: Path, title: str) -> None:
         output: Folder that holds it.
         title: Heading of the table.
     """
-    found = json.loads((output / "metrics.json").read_text())
+    found = read_metrics(output)
     about = found["about"]
     console = Console(highlight=False)
     console.print(headline_table({about["score"]: found}, title))
@@ -190,9 +175,12 @@ def print_evaluation(output: Path, title: str) -> None:
             f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
             f"are of all {scored:,} windows"
         )
+    if hint := hint_of_matching(found):
+        console.print(hint)
     print_decisions(console, found, about.get("held_out_normals"))
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):
             console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
-    print_left_out(console, about["omitted"])
+    for line in left_out(about["omitted"]):
+        console.print(f"[yellow]{line}[/yellow]")
     console.print(f"tables and figures: {output}")

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from pneumo_ad.errors import ConfigError, DamagedError
-from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.runs.evaluation_options import option_names
 from pneumo_ad.runs.recipe import count_parameters, read_defaults
 from pneumo_ad.runs.record import flatten

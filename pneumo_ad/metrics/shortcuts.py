@@ -21,6 +21,8 @@ from pneumo_ad.patches.placement import Placement
 
 Values = dict[str, npt.NDArray[np.float64]]
 
+STRONG = 0.6  # AUROC either way round from which a shortcut is told
+
 _FRAME = 1 / 16  # of each side: the border frame
 _BLACK = 16  # grey level up to which a pixel counts as black; JPEG rarely keeps 0
 

@@ -6,7 +6,7 @@
 - `checkpoints/`: `best.ckpt` and `last.ckpt`; by Lightning's callbacks, through `checkpoints`. As it ships
   (`shipped`), `best.safetensors` alone
 - `validation_scores/`: scores of held-out normals; by `calibration`
-- `metrics.json`, `patches.csv`, `images.csv`, `maps/`, `figures/`: by `pneumo_ad.evaluation`
+- `metrics.json`, `shortcuts.json`, `patches.csv`, `images.csv`, `maps/`, `figures/`: by `pneumo_ad.evaluation`
 - `.lock`: held by whoever is at it; by `jobs`
 
 Nothing is imported before it is asked for: a sweep passes over its finished runs in no time.

@@ -218,7 +218,7 @@ _HELP = """\
   halo=N                     show the net N pixels around each window
   kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
                              strides every k-th each way; maps and image scores are made of all; null keeps all
-  matched=false              without the second pass over radiographs matched in aspect, sharpness and intensity
+  matched=true               score once more with all radiographs brought to one aspect, sharpness and intensity
   trainer=GROUP              {trainer}; trainer.precision=bf16-mixed scores in bfloat16
   eval_batch_size=N          windows per forward pass
   compile=true               the net compiled; pays for many radiographs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.runs.evaluation_options import option_names
 from pneumo_ad.runs.record import flatten, read_run_json
 
@@ -50,7 +50,7 @@ def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) ->
         run_dir: The run folder.
         loggers: The run's.
     """
-    metrics = json.loads((run_dir / "metrics.json").read_text())
+    metrics = read_metrics(run_dir)
     # The page shows the first five: those by which runs compare come first.
     keys = [*_DECISIVE, *(key for key in HEADLINE if key not in _DECISIVE)]
     reached = {key: metrics[key] for key in keys if key in metrics}

@@ -209,7 +209,7 @@ def trained(shared):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
         folder = shared / "trained"
-        assert start("train", *TINY, "evaluate=test", "matched=false", f"hydra.run.dir={folder}") == 0
+        assert start("train", *TINY, "evaluate=test", f"hydra.run.dir={folder}") == 0
     return folder
 
 

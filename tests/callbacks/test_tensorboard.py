@@ -11,7 +11,6 @@ from running import process, start
 TINY = [
     "data.normal=30", "data.pneumonia=40", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
     "batch_size=16", "trainer=cpu", "trainer.max_epochs=2", "draw_every_n_epochs=2",
-    "matched=false",
 ]  # fmt: skip
 RUNS = ["net=autoencoder", "net=unet"]
 

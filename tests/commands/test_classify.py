@@ -1,6 +1,5 @@
 """`pneumo-ad classify` end to end on tiny phantoms."""
 
-import json
 import os
 import sys
 from contextlib import redirect_stdout
@@ -21,6 +20,7 @@ from pneumo_ad import figures
 from pneumo_ad.classifier.examination import measure_classifier
 from pneumo_ad.errors import DataError
 from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.runs.arguments import choices
 from pneumo_ad.runs.classifying import classifier_beside, load_classifier
 from pneumo_ad.runs.compose import build, build_all, compose_config
@@ -48,7 +48,7 @@ def run(ran, monkeypatch, tmp_path):
 
 
 def metrics_of(folder):
-    return json.loads((folder / "metrics.json").read_text())
+    return read_metrics(folder)
 
 
 def test_a_run_folder_tells_its_story(ran):

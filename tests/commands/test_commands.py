@@ -279,7 +279,7 @@ def test_relative_scores_are_shares_of_the_radiographs_own_quantile(command, run
 
 def test_of_a_fine_stride_some_windows_are_kept_and_the_rest_counts_too(command, run, undrawn):
     said = [
-        command("evaluate", f"run={run}", "stride=4", "matched=false", f"kept_windows={most}", f"output={most}")
+        command("evaluate", f"run={run}", "stride=4", f"kept_windows={most}", f"output={most}")
         for most in ("null", 225, 25)
     ]
     assert [one.status for one in said] == [0, 0, 0], said[-1].err
@@ -311,7 +311,7 @@ def test_of_a_fine_stride_some_windows_are_kept_and_the_rest_counts_too(command,
 
 def test_figures_report_and_clusters_of_a_fine_stride_are_of_the_windows_kept(command, run, monkeypatch):
     fine = [f"run={run}", "stride=4", "kept_windows=25"]
-    assert command("figures", *fine, "classifier=none", "only=3,10", "output=paper").status == 0
+    assert command("figures", *fine, "only=3,10", "output=paper").status == 0
     assert len(pd.read_csv("paper/fig10_red_frames.csv").groupby("image")) == 6
     assert pd.read_csv("paper/fig10_red_frames.csv").groupby("image").size().eq(25).all()
     assert (pd.read_csv("paper/fig03_normal_patches.csv")["top"] % 12 == 0).all()
@@ -618,7 +618,7 @@ def test_radiographs_that_a_run_never_dealt_are_not_evaluated_and_named(command,
     later = pd.read_csv(run / "split.csv", dtype=str)["image"].iloc[[0, -1]].tolist()
     changed_split(run, lambda split: split[~split["image"].isin(later)])
     with pytest.warns(UserWarning, match=f"2 radiographs came after .*: {', '.join(later)}$"):
-        said = command("evaluate", f"run={run}", "subset=all", "on_error=skip", "output=out")
+        said = command("evaluate", f"run={run}", "subset=all", "on_error=skip", "matched=true", "output=out")
     assert said.status == 0, said.err
     assert metrics_of(Path("out"))["counts/images"] == 42
     assert set(pd.read_csv("out/images.csv", dtype=str)["image"]).isdisjoint(later)
@@ -657,7 +657,7 @@ def test_two_processes_do_not_write_one_evaluation(command, run, monkeypatch):
 def test_nothing_is_built_to_match_too_few(command, run, tmp_path, undrawn, monkeypatch):
     others = write_set(tmp_path / "others", normal=6, pneumonia=4)
     monkeypatch.setattr("pneumo_ad.evaluation.evaluate._padded", lambda *arguments: pytest.fail("a store was built"))
-    said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}", "output=out")
+    said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}", "matched=true", "output=out")
     assert said.status == 0, said.err
     told = metrics_of(Path("out"))["about"]["omitted"]["image/auroc_matched"]
     assert told == "4 pneumonia radiographs that could be matched; at least 5 are needed"

@@ -339,7 +339,7 @@ def test_no_point_lies_outside_a_figure(values):
 TINY = [
     "data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64", "stride=8", "net.width=4",
     "batch_size=16", "trainer=cpu", "trainer.max_epochs=1", "callbacks=minimal",
-    "matched=false", "logger=csv",
+    "logger=csv",
 ]  # fmt: skip
 
 

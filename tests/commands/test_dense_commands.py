@@ -25,7 +25,7 @@ def runs(shared):
     """The same training without and with a halo, the latter scored densely."""
     monkey = pytest.MonkeyPatch()
     monkey.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
-    asked = [*TINY, "trainer.max_epochs=1", "evaluate=test", "matched=false"]
+    asked = [*TINY, "trainer.max_epochs=1", "evaluate=test"]
     assert start("train", *asked, f"hydra.run.dir={shared}/without") == 0
     assert start("train", *asked, f"halo={HALO}", "scoring=dense", f"hydra.run.dir={shared}/halo") == 0
     yield shared
@@ -158,7 +158,7 @@ def test_predict_takes_both_ways(runs, here, files, tmp_path):
 
 
 def test_every_command_knows_the_halo(runs, here, tmp_path, capsys):
-    assert start("figures", f"run={runs}/halo", "classifier=none", "only=6,7", f"output={tmp_path}/figures") == 0
+    assert start("figures", f"run={runs}/halo", "only=6,7", f"output={tmp_path}/figures") == 0
     numbers = pd.read_csv(next((tmp_path / "figures").glob("fig06*.csv")))
     assert (numbers.loc[0, "height"], numbers.loc[0, "width"]) == (8 + 2 * HALO, 8 + 2 * HALO)
     assert start("report", f"run={runs}/halo", f"output={tmp_path}/report.html", "images=2") == 0

@@ -20,7 +20,7 @@ from pneumo_ad.runs.run import load_run
 TINY = [
     "data.normal=24", "data.pneumonia=20", "data.size=96", "image_size=64", "patch=8", "stride=8", "net.width=4",
     "batch_size=16", "per_epoch=64", "datamodule.val_images=1", "trainer=cpu", "trainer.max_epochs=1",
-    "callbacks=minimal", "callbacks.progress=null", "logger=csv", "matched=false",
+    "callbacks=minimal", "callbacks.progress=null", "logger=csv",
 ]  # fmt: skip
 STEMS = [
     "fig01_radiographs", FIGURE, "fig03_normal_patches", "fig04_pneumonia_patches", "fig05_lung_fields",
@@ -251,7 +251,7 @@ def test_without_masks_the_kinds_are_named_as_not_known(run, tmp_path):
     assert start("figures", f"run={run}", *options) == 0
     (folder,) = (run / "evaluations").glob("data=chest_xray*/paper_figures")
     index = pd.read_csv(folder / "index.csv", keep_default_na=False).set_index("figure")
-    assert index.loc["Fig. 2", "left_out"] == "classifier=none"
+    assert "classifier=train trains one" in index.loc["Fig. 2", "left_out"]
     assert "lungs are not looked for" in index.loc["Fig. 5", "left_out"]
     assert index.loc["Fig. 9", "files"] == "fig09_histogram"
     table = pd.read_csv(folder / "table01_kinds.csv").set_index("kind")
@@ -307,7 +307,7 @@ def test_figures_may_be_named_as_people_do(run, tmp_path):
     assert stems == {"fig01_radiographs", "fig06_architecture", "table01_kinds"}
 
 
-def test_a_classifier_is_trained_once_beside_the_run_and_told(run, monkeypatch, classifier, caplog):
+def test_a_classifier_is_trained_beside_the_run_where_that_is_asked_for(run, monkeypatch, classifier, caplog, capsys):
     asked = []
 
     def train(folder):
@@ -317,5 +317,8 @@ def test_a_classifier_is_trained_once_beside_the_run_and_told(run, monkeypatch, 
     monkeypatch.setattr("pneumo_ad.evaluation.paper_figures.classifier_beside", train)
     caplog.set_level("INFO")
     assert start("figures", f"run={run}", "only=2") == 0
+    assert not asked
+    assert "left out: it needs a CNN: classifier=train trains one" in capsys.readouterr().out
+    assert start("figures", f"run={run}", "only=2", "classifier=train") == 0
     assert asked == [run]
     assert "a classifier is trained on the run's own radiographs, once" in caplog.text

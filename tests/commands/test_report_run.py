@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from pneumo_ad.runs.scorer import scoring_of
 from pneumo_ad.scores import SAD
 from pneumo_ad.scores.aggregates import Mean
 
-TINY = [*TINY, "evaluate=test", "matched=false"]
+TINY = [*TINY, "evaluate=test"]
 DETECTOR = [
     "experiment=opacity_detector", "net.width=4", "net.depth=2", "module.warm_start=false", "augment=none",
     "per_epoch=8",
@@ -192,6 +193,18 @@ def test_a_net_of_whole_radiographs_has_a_report_without_reconstructions(tmp_pat
     assert all(set(one["pictures"]) == {"anomaly map"} for one in page["radiographs"])
 
 
+def test_matched_figures_are_made_once_they_are_asked_for(run, tmp_path):
+    def keys(folder):
+        found = json.loads((folder / "metrics.json").read_text())
+        return {*found, *found["about"]["omitted"]}
+
+    shutil.copytree(run, tmp_path / "run")
+    assert "image/auroc_matched" not in keys(run)
+    assert start("report", f"run={tmp_path / 'run'}", "matched=true", "images=3") == 0
+    (evaluated,) = (tmp_path / "run" / "evaluations").iterdir()
+    assert keys(evaluated) >= keys(run) | {"image/auroc_matched"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -215,7 +228,7 @@ def test_help_and_without_a_run_the_detector_that_ships(capsys, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert start("report", "images=5") == 2
     assert "the shipped detector" in capsys.readouterr().err
-    drawn = ["data=phantom", "data.normal=2", "data.pneumonia=2", "data.split=test", "matched=false"]
+    drawn = ["data=phantom", "data.normal=2", "data.pneumonia=2", "data.split=test"]
     assert start("report", "images=3", "output=page.html", *drawn) == 0
     assert len(held(tmp_path / "page.html")["radiographs"]) == 3
 

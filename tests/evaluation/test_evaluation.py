@@ -15,6 +15,7 @@ from pneumo_ad.evaluation.decisions import false_alarms, oracles
 from pneumo_ad.evaluation.examination import examine
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.matched import measure_matched
+from pneumo_ad.evaluation.matching import match
 from pneumo_ad.evaluation.measures import measure_evaluation
 from pneumo_ad.evaluation.samples import draw_lung_fields
 from pneumo_ad.evaluation.tables import images
@@ -24,8 +25,8 @@ from pneumo_ad.lungs import FileFields, WholeImage
 from pneumo_ad.metrics.catalogue import LEVELS, counts
 from pneumo_ad.metrics.conformal import conformal_threshold
 from pneumo_ad.metrics.shortcuts import lung_shortcuts
-from pneumo_ad.nets import UNetAutoencoder
-from pneumo_ad.scores import SAD, Brightness
+from pneumo_ad.nets import KindUNet, UNetAutoencoder
+from pneumo_ad.scores import SAD, Brightness, OpacityChance
 from pneumo_ad.scores.aggregates import Highest, Mean
 
 
@@ -206,7 +207,7 @@ def test_one_class_only_is_left_out_by_name(folder):
         assert key in findings.omitted
         assert key not in findings.metrics
     assert "patch/auroc_opacity_vs_healthy" in findings.metrics
-    _, omitted = measure_matched(scoring(), data)
+    _, omitted = measure_matched(scoring(), data, np.arange(len(data.store)))
     assert "0 normal" in omitted["image/auroc_matched"]
 
 
@@ -230,12 +231,29 @@ def test_matching_takes_away_what_exposure_and_sharpness_gave_away(tmp_path):
     result = examine(scoring(), data, np.arange(len(data.store)))
     findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
     assert findings.metrics["image/auroc"] == 1  # brightness
-    metrics, _ = measure_matched(scoring(), data)
+    rows = np.arange(len(data.store))
+    metrics, _ = measure_matched(scoring(), data, rows)
     assert metrics["counts/images_matched"] + metrics["counts/images_unmatched"] == 32
     assert abs(metrics["image/auroc_matched"] - 0.5) < 0.3
     assert findings.metrics["shortcut/image/lung_brightness"] == 1
     assert abs(metrics["shortcut/image_matched/lung_brightness"] - 0.5) < 0.3
-    assert measure_matched(scoring(), data)[0] == metrics  # from what was kept beside the store
+    assert measure_matched(scoring(), data, rows)[0] == metrics  # from what was kept beside the store
+
+
+@pytest.mark.parametrize("relative", [None, 0.5])
+def test_a_net_of_whole_radiographs_is_shown_matched_ones_with_the_chest_where_it_was(folder, monkeypatch, relative):
+    torch.manual_seed(0)
+    judging = Scoring(KindUNet(4, 2).eval(), OpacityChance(), "residual", 64, torch.float32, Mean(), relative)
+    data, shown = data_of(folder, view="image"), []
+    whole = Scoring.__call__
+    monkeypatch.setattr(Scoring, "__call__", lambda *given: shown.append(given[5]) or whole(*given))
+    rows = np.arange(2, 30)
+    metrics, _ = measure_matched(judging, data, rows)
+    assert 5 * 2 <= metrics["counts/images_matched"] <= 28
+    assert 0 <= metrics["image/auroc_matched"] <= 1
+    expected = match(data.store.images, data.lung_fields, rows, fill=False)
+    np.testing.assert_array_equal(shown[0], expected.images[expected.reached])
+    assert measure_matched(judging, data, rows)[0] == metrics  # from what was kept beside the store
 
 
 def test_boxes_are_truth_too(tmp_path):

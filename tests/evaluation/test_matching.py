@@ -117,6 +117,26 @@ def test_nothing_outside_the_lung_speaks():
         assert set(image[FIELD == 0]) <= set(image[FIELD == 1])
 
 
+def test_the_chest_around_the_lung_stays_where_it_was():
+    """The lung is that of the filled ones, equal sharpness included; around it every grey level keeps its rank."""
+    images = exposed(drawn())
+    filled, whole = (match(images, fields(images), fill=fill) for fill in (True, False))
+    assert np.array_equal(whole.images[:, FIELD == 1], filled.images[:, FIELD == 1])
+    assert np.array_equal(whole.sigma, filled.sigma)
+    after = sharpness(whole.images)[whole.reached]
+    assert np.allclose(after, whole.reference.sharpness, rtol=0.01)
+    for image, sigma, matched in zip(images, whole.sigma, whole.images, strict=True):
+        smooth = ndimage.gaussian_filter(image.astype(np.float32), sigma) if sigma else image
+        order = np.argsort(np.asarray(smooth, dtype=float)[FIELD == 0], kind="stable")
+        assert (np.diff(matched[FIELD == 0][order].astype(int)) >= 0).all()
+        assert len(np.unique(matched[FIELD == 0])) > len(np.unique(image[FIELD == 0])) / 4
+    ends = np.where(FIELD == 1, images[0], np.uint8(0))
+    ends[:3] = 255
+    matched, _ = match_one(ends, FIELD, type(whole.reference)(whole.reference.levels, 1e9), fill=False)
+    assert (matched[:3] == 255).all()
+    assert (matched[3:][FIELD[3:] == 0] == 0).all()
+
+
 def test_the_order_of_radiographs_does_not_matter_and_rows_choose():
     images = exposed(drawn())
     order = np.random.default_rng(0).permutation(len(images))

@@ -42,7 +42,7 @@ def exported(request, tmp_path_factory):
     """A run and its export."""
     folder = tmp_path_factory.mktemp("run")
     form, options = CASES[request.param]
-    shared = [*TINY, "evaluate=test", "matched=false", "lungs=segmenter", "trainer.max_epochs=1"]
+    shared = [*TINY, "evaluate=test", "lungs=segmenter", "trainer.max_epochs=1"]
     with pytest.MonkeyPatch.context() as monkey:
         monkey.setenv("PNEUMO_AD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         assert start("train", *options[:1], *shared, *options[1:], f"hydra.run.dir={folder}") == 0

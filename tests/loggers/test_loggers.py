@@ -23,7 +23,7 @@ from pneumo_ad.runs.compose import build_all, compose_config
 
 LOGGERS = [choice for group, choice in CHOICES if group == "logger"]
 RUN = [one for one in TINY if not one.startswith(("logger=", "evaluate=", "callbacks=minimal"))]
-RUN += ["matched=false", "trainer.log_every_n_steps=1", "draw_every_n_epochs=2"]
+RUN += ["trainer.log_every_n_steps=1", "draw_every_n_epochs=2"]
 PICTURES = {"maps/anomaly", "maps/red_frames", "reconstruction/normal_lung", "reconstruction/pneumonia"}
 
 pytestmark = pytest.mark.usefixtures("here")

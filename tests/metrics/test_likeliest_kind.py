@@ -17,13 +17,13 @@ from torch import nn
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
 from pneumo_ad.evaluation.pictures import threshold_ranges
 from pneumo_ad.evaluation.report import page_of
-from pneumo_ad.evaluation.summary import read_metrics
 from pneumo_ad.export.description import read_description
 from pneumo_ad.export.exported_predictor import ExportedPredictor
 from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.inference.whole import check_tells_kinds
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKind, Thresholds, fit_kinds, thresholds_of
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.nets.output import Output
@@ -156,7 +156,7 @@ def run(shared):
             "optimizer.lr=0.01",
             "trainer.precision=32-true",
         ]
-        options += ["augment=none", "callbacks.average=null", "evaluate=test", "matched=false", "false_alarm_rate=0.3"]
+        options += ["augment=none", "callbacks.average=null", "evaluate=test", "false_alarm_rate=0.3"]
         assert start("train", "experiment=detector", *options, f"hydra.run.dir={folder}") == 0
     return folder
 

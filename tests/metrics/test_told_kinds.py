@@ -101,7 +101,7 @@ def detector(shared):
         patch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
         folder = shared / "detector"
         options = [*TINY, "module.warm_start=false", "per_epoch=8", "batch_size=2", "trainer.max_epochs=1"]
-        options += ["evaluate=test", "matched=false", "lungs=segmenter", "false_alarm_rate=0.3"]
+        options += ["evaluate=test", "lungs=segmenter", "false_alarm_rate=0.3"]
         assert start("train", "experiment=opacity_detector", *options, f"hydra.run.dir={folder}") == 0
     return folder
 
@@ -111,7 +111,7 @@ def paper(shared):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PNEUMO_AD_CACHE", str(shared / "cache"))
         folder = shared / "paper"
-        options = [*TINY, "evaluate=test", "matched=false", "lungs=segmenter", "trainer.max_epochs=1"]
+        options = [*TINY, "evaluate=test", "lungs=segmenter", "trainer.max_epochs=1"]
         assert start("train", *options, "false_alarm_rate=0.3", f"hydra.run.dir={folder}") == 0
     return folder
 
@@ -269,7 +269,7 @@ def test_what_is_not_finite_becomes_no_score(where, value, paper):
 def test_a_run_whose_scores_are_not_finite_is_refused(paper, command, monkeypatch, capfd):
     shutil.copytree(paper, "run", ignore=shutil.ignore_patterns("patches.csv"))
     monkeypatch.setattr(UNetAutoencoder, "forward", nan_where(lambda x: x.amax(dim=(1, 2, 3)) > 0.5))
-    assert start(command, "run=run", "output=out", "trainer=cpu", *["matched=false"][: command == "evaluate"]) == 2
+    assert start(command, "run=run", "output=out", "trainer=cpu") == 2
     said = capfd.readouterr().err
     assert "not finite" in said
     assert "Traceback" not in said

@@ -137,7 +137,7 @@ def test_a_detector_goes_through_the_commands(tmp_path, monkeypatch, recipe, opt
 
     monkeypatch.chdir(tmp_path)
     tiny = [one for one in TINY if not one.startswith(("net.", "callbacks=", "evaluate="))]
-    chosen = [*tiny, "lungs=files", "augment=none", "matched=false", "callbacks=minimal", "batch_size=4"]
+    chosen = [*tiny, "lungs=files", "augment=none", "callbacks=minimal", "batch_size=4"]
     assert start("train", f"experiment={recipe}", *chosen, *options, "hydra.run.dir=run") == 0
     assert story("run")["status"] == "finished"
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())

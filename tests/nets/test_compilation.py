@@ -90,7 +90,7 @@ def test_a_run_compiled_is_the_run_as_it_is_to_rounding(here, tmp_path):
     """And can be evaluated either way."""
     states, scores = [], []
     for name in ("plain", "compiled"):
-        options = [*TINY, "net.depth=1", "matched=false", f"hydra.run.dir={name}"]
+        options = [*TINY, "net.depth=1", f"hydra.run.dir={name}"]
         before = graphs()
         assert start("train", *options, f"compile={name == 'compiled'}") == 0
         assert (graphs() > before) == (name == "compiled")
@@ -100,7 +100,7 @@ def test_a_run_compiled_is_the_run_as_it_is_to_rounding(here, tmp_path):
         torch.testing.assert_close(states[1][key], value, atol=1e-3, rtol=0)
     for compiled in (True, False):
         before = graphs()
-        options = [f"compile={compiled}", "matched=false", f"output={compiled}"]
+        options = [f"compile={compiled}", f"output={compiled}"]
         assert start("evaluate", "run=compiled", *options) == 0
         assert (graphs() > before) == compiled
         scores.append(pd.read_csv(tmp_path / f"{compiled}" / "patches.csv")["score"])

@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("predict") / "run"
     monkey = pytest.MonkeyPatch()
     monkey.setenv("PNEUMO_AD_CACHE", str(folder.parent / "cache"))
-    arguments = [*TINY, "evaluate=test", "matched=false", "lungs=segmenter", "trainer.max_epochs=1"]
+    arguments = [*TINY, "evaluate=test", "lungs=segmenter", "trainer.max_epochs=1"]
     # 0.3: the three held-out normals of so small a run can promise no less
     assert start("train", *arguments, "false_alarm_rate=0.3", f"hydra.run.dir={folder}") == 0
     monkey.undo()

@@ -22,7 +22,7 @@ CASES = {
 @pytest.fixture(scope="module", params=list(CASES))
 def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    shared = [*TINY, "evaluate=test", "matched=false", "lungs=segmenter", "trainer.max_epochs=1"]
+    shared = [*TINY, "evaluate=test", "lungs=segmenter", "trainer.max_epochs=1"]
     arguments = [*CASES[request.param][:1], *shared, *CASES[request.param][1:], f"hydra.run.dir={folder}"]
     monkey = pytest.MonkeyPatch()
     monkey.setenv("PNEUMO_AD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -24,7 +24,7 @@ LEAST = 3  # normals that a rate of 0.3 needs
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site") / "run"
-    arguments = [*TINY, "evaluate=test", "matched=false", "lungs=segmenter", "trainer.max_epochs=1"]
+    arguments = [*TINY, "evaluate=test", "lungs=segmenter", "trainer.max_epochs=1"]
     with pytest.MonkeyPatch.context() as monkey:
         monkey.setenv("PNEUMO_AD_CACHE", str(folder.parent / "cache"))
         rule = ["threshold=quantiles", "threshold.low=0.5", "threshold.high=0.9", "false_alarm_rate=0.3"]

@@ -35,7 +35,7 @@ OTHER = {
     "scoring": "dense",
     "halo": "8",
     "kept_windows": "null",
-    "matched": "false",
+    "matched": "true",
     "batch_size": "7",
     "compile": "true",
 }

@@ -27,7 +27,7 @@ from pneumo_ad.runs.run import load_run
 SMALL = [
     "image_size=64", "patch=8", "stride=8", "net.width=4", "batch_size=16", "per_epoch=64", "datamodule.val_images=1",
     "trainer=cpu", "trainer.max_epochs=1", "callbacks=minimal", "callbacks.progress=null", "logger=csv",
-    "matched=false", "lungs=files",
+    "lungs=files",
 ]  # fmt: skip
 DATA = ["data=masks", "data.root=set", "data.val=0.2", "data.test=0.4"]
 

@@ -1,6 +1,5 @@
 """Runs, a sweep and an export that an earlier version made (tests/past/README.md) do what they did."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 
 from pneumo_ad import load_run
 from pneumo_ad.data.sources import phantom
+from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.runs.record import status
 
 PAST = Path(__file__).parents[1] / "past"
@@ -29,8 +29,8 @@ def taken(name):
 
 
 def numbers(file):
-    """What `metrics.json` holds, by key: what it is about aside."""
-    found = json.loads(Path(file).read_text())
+    """What `metrics.json` holds, and `shortcuts.json` where there is one, by key: what they are about aside."""
+    found = read_metrics(Path(file).parent)
     return {key: np.nan if value is None else value for key, value in found.items() if key != "about"}
 
 

@@ -71,7 +71,7 @@ def test_drawn_opacities_are_found_better_than_by_chance(pictures, tmp_path, mon
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     before = files()
-    options = ["data=phantom", "data.normal=12", "data.pneumonia=12", "data.split=test", "matched=false"]
+    options = ["data=phantom", "data.normal=12", "data.pneumonia=12", "data.split=test"]
     assert start("evaluate", *options) == 0
     (measured,) = (tmp_path / "detector" / "evaluations").glob("*/metrics.json")
     metrics = json.loads(measured.read_text())

@@ -30,7 +30,7 @@ from pneumo_ad.runs.shipped import SHIPPED
 
 MUTANTS = int(os.environ.get("PNEUMO_AD_MUTANTS", "60"))  # drawn beside those of every file; 300 take some minutes
 PLAIN = [option for option in TINY if not option.startswith("evaluate=")]
-FEW = ["trainer.max_epochs=1", "lungs=none", "matched=false"]
+FEW = ["trainer.max_epochs=1", "lungs=none"]
 
 
 @pytest.fixture(scope="module")

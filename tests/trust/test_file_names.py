@@ -19,7 +19,7 @@ NAMES = [
 ]
 SMALL = [
     "data=folder", "lungs=none", "image_size=64", "patch=16", "stride=16", "net.width=4", "trainer=cpu",
-    "matched=false", "trainer.max_epochs=1", "per_epoch=64", "callbacks=minimal", "callbacks.progress=null",
+    "trainer.max_epochs=1", "per_epoch=64", "callbacks=minimal", "callbacks.progress=null",
     "logger=csv",
 ]  # fmt: skip
 

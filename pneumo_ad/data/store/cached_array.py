@@ -25,7 +25,7 @@ def cached_array(
     store: Store,
     name: str,
     compute: Callable[[], Iterable[npt.NDArray[np.uint8]]],
-    shape: tuple[int, int] | None = None,
+    shape: tuple[int, int, int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """An array kept beside a store (for example lung fields), computed once, and again where it is damaged.
 
@@ -35,13 +35,14 @@ def cached_array(
         store: The store it belongs to.
         name: File name without suffix; must tell apart whatever changes the result.
         compute: Gives the array's rows, all at once as an array or one by one, so that memory does not grow with them.
-        shape: Height and width of a row; default: those of the store's images.
+        shape: Rows, height and width of the array; default: those of the store's images.
 
     Returns:
         The array, memory-mapped.
     """
-    path, size = store.folder / f"{name}.npy", shape or store.image_size
-    expected = (np.uint8, (len(store), *size))
+    path = store.folder / f"{name}.npy"
+    rows, *size = shape or (len(store), *store.image_size)
+    expected = (np.uint8, (rows, *size))
     try:
         if is_there(path):
             return map_array(path, *expected)
@@ -55,10 +56,10 @@ def cached_array(
                 shutil.rmtree(path)
         aside = path.with_suffix(".partial")
         try:
-            with full_disk_named(path.parent), ArrayFile(aside, len(store), size) as rows:
+            with full_disk_named(path.parent), ArrayFile(aside, rows, (size[0], size[1])) as file:
                 for row in compute():
-                    rows.write(row)
-                rows.finish()
+                    file.write(row)
+                file.finish()
             aside.rename(path)
         finally:
             aside.unlink(missing_ok=True)

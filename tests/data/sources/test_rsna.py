@@ -123,9 +123,7 @@ def test_a_run_from_dicom_to_metrics(tmp_path):
     root = write_rsna(tmp_path / "rsna", normal=24, sick=12, other=4)
     own = [one for one in TINY if not one.startswith("data.")]
     run = tmp_path / "run"
-    status = start(
-        "train", "data=rsna", f"data.root={root}", *own, "evaluate=test", "matched=false", f"hydra.run.dir={run}"
-    )
+    status = start("train", "data=rsna", f"data.root={root}", *own, "evaluate=test", f"hydra.run.dir={run}")
     assert status == 0
     assert story(run)["status"] == "finished"
     metrics = json.loads((run / "metrics.json").read_text())

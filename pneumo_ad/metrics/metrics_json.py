@@ -1,0 +1,75 @@
+"""`metrics.json` of an evaluation, and `shortcuts.json` beside it: what needs no model, by keys `shortcut/...`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pneumo_ad.errors import DamagedError
+from pneumo_ad.files import write_json
+from pneumo_ad.metrics.thresholds import thresholds_of
+from pneumo_ad.saved import Expected, check_mapping, is_there, read_json
+
+_ABOUT: Expected = {
+    **dict.fromkeys(("score", "unit", "subset", "store", "checkpoint", "weights"), str),
+    **dict.fromkeys(("omitted", "thresholds", "skipped"), dict),
+    "overrides": list,
+}
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, float], about: Mapping[str, Any]) -> None:
+    """Write both files, `metrics.json` last: where it stands, the other does.
+
+    Args:
+        folder: Folder of the evaluation.
+        metrics: Figures by key, those of shortcuts among them.
+        about: What they are about, with `omitted`, key -> reason.
+    """
+    names = [*metrics, *about["omitted"]]
+    for file, chosen in (
+        ("shortcuts.json", {name for name in names if name.startswith("shortcut/")}),
+        ("metrics.json", {name for name in names if not name.startswith("shortcut/")}),
+    ):
+        found = {key: value for key, value in metrics.items() if key in chosen}
+        omitted = {key: reason for key, reason in about["omitted"].items() if key in chosen}
+        told = dict(about) if file == "metrics.json" else {}
+        write_json(folder / file, {**found, "about": told | {"omitted": omitted}})
+
+
+def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
+    """Content of an evaluation's `metrics.json`, numbers by name and `about`, with that of its `shortcuts.json`.
+
+    Earlier versions wrote one file.
+
+    Args:
+        folder: Folder of the evaluation.
+        required: Keys that `about` must hold.
+
+    Raises:
+        DamagedError: A file cannot be read, something is missing, or a value is of another kind.
+    """
+    found = _read(folder / "metrics.json", required)
+    if is_there(file := folder / "shortcuts.json"):
+        shortcuts, about = _read(file, ("omitted",)), found["about"]
+        about["omitted"] = shortcuts["about"]["omitted"] | about.get("omitted", {})
+        found = shortcuts | found
+    return found
+
+
+def _read(file: Path, required: tuple[str, ...]) -> dict[str, Any]:
+    found = read_json(file, {"about": dict})
+    about = found["about"]
+    try:
+        check_mapping(about, {key: kind for key, kind in _ABOUT.items() if key in about or key in required}, "about")
+        for key in ("omitted", "skipped"):
+            check_mapping(about.get(key, {}), dict.fromkeys(about.get(key, {}), str), f"about.{key}")
+        for name, plain in about.get("thresholds", {}).items():
+            try:
+                thresholds_of(plain)
+            except ValueError as reason:
+                raise ValueError(f"about.thresholds.{name} is {reason}") from reason
+        check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
+    except ValueError as reason:
+        raise DamagedError(f"{file}: {reason}") from reason
+    return found

@@ -1,0 +1,36 @@
+"""AUROC within strata of a nuisance: what a score tells among radiographs that a shortcut hardly tells apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES
+from pneumo_ad.metrics.ranking import auroc
+
+STRATA = 5
+
+
+def aurocs_in_strata(
+    scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], nuisance: npt.NDArray[np.floating]
+) -> list[float]:
+    """AUROC in each of `STRATA` strata of equal size (Cochran 1968, Biometrics) that holds enough of both classes.
+
+    Args:
+        scores: (n,) higher is more anomalous; NaN is left out.
+        truth: (n,) bool.
+        nuisance: (n,) value by which strata are made, for example the sharpness of the image's centre.
+
+    Returns:
+        AUROCs in [0, 1], of the lowest stratum first; none of strata with fewer than `LEAST_IMAGES` of either class.
+
+    >>> n = np.arange(100)
+    >>> aurocs_in_strata(n // 20, n % 4 == 0, n // 20)  # a score that is the nuisance itself
+    [0.5, 0.5, 0.5, 0.5, 0.5]
+    """
+    if not len(nuisance):
+        return []
+    stratum = np.digitize(nuisance, np.quantile(nuisance, np.linspace(0, 1, STRATA + 1)[1:-1]))
+    chosen = [(stratum == number) & ~np.isnan(scores) for number in range(STRATA)]
+    held = [one for one in chosen if min(truth[one].sum(), (~truth[one]).sum()) >= LEAST_IMAGES]
+    return [auroc(scores[one], truth[one]) for one in held]
