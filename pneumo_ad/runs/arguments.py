@@ -253,13 +253,10 @@ def groups_of(config_name: str) -> dict[str, str | None]:
     >>> groups_of("audit")
     {'data': 'phantom', 'lungs': None}
     """
-    own = {
-        str(key): one
-        for entry in _read_yaml(config_name)["defaults"]
-        if entry != "_self_"
-        for key, one in entry.items()
-    }
-    own = {group: ",".join(one) if isinstance(one, list) else one for group, one in own.items() if choices(group)}
+    chosen = [
+        pair for entry in _read_yaml(config_name)["defaults"] if isinstance(entry, dict) for pair in entry.items()
+    ]
+    own = {group: ",".join(one) if isinstance(one, list) else one for group, one in chosen if choices(group)}
     folders = (files("pneumo_ad.conf") / group for group in own)
     texts = (file.read_text() for folder in folders for file in folder.iterdir() if file.name.endswith(".yaml"))
     return own | dict.fromkeys(group for text in texts for group in re.findall(r"^  - /(\w+)", text, re.MULTILINE))
