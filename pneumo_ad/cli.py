@@ -44,7 +44,7 @@ def _run(name: str, arguments: list[str]) -> None:
         )
     command = command_of(name)
     asks = {"-h", "--help"} & {*arguments} or not (arguments or command.alone)
-    if asks and command.usage:
+    if asks:
         print(command.help())
     else:
         command(_without_trust(arguments))

@@ -21,11 +21,12 @@ Tells what is in a data set: counts by split and label, sizes, patients in more 
 duplicates, files that cannot be read, and how far trivial facts (sharpness, aspect ratio, size of the file, ...) alone
 tell pneumonia from normal. Writes audit.json, duplicates.csv, unreadable.csv, shortcuts.csv and shortcuts.png.
 
-  data=GROUP           {data}
-                       data.KEY=VALUE sets what the group takes
 {keys}
   image_size=N fit=pad the size at which radiographs are compared, and how they are fitted to it (default: 256, squash)
-  lungs=GROUP          {lungs}: shortcuts within the lung field too
+
+{groups}
+
+data.KEY=VALUE sets what the group takes; with lungs=CHOICE shortcuts are measured within the lung field too.
 """
 
 

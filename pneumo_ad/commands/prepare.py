@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.hydra_command import run_hydra
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,6 +21,33 @@ if TYPE_CHECKING:
     from pneumo_ad.data.store.store import Store
 
 log = logging.getLogger(__name__)
+
+USAGE = """\
+pneumo-ad prepare data=GROUP data.root=DIR [num_shards=N] [shard=I] [key=value] ...
+
+Decodes and fits radiographs, finds their lungs and makes their grey levels comparable, as training
+would, and keeps it all in the cache folder (PNEUMO_AD_CACHE). What is there is left as it is, so
+the same command goes on where one was killed; several at once, on one machine or on many that share
+the folder, do not clash. The last shard, or the first training, joins all of them into one store.
+
+  pneumo-ad prepare data=folder data.root=DIR num_shards=8      all, one after the other
+  pneumo-ad prepare -m data=folder data.root=DIR num_shards=8 'shard=range(0,8)' \\
+      hydra/launcher=joblib                                     several at once
+  pneumo-ad train data=folder data.root=DIR                     finds them as one store
+
+Groups, with the default of each and its choices:
+
+{groups}
+
+Keys, with their defaults:
+
+  data.root=DIR          folder of radiographs, for all sources but the phantoms
+  image_size=256         side, or [height,width], of fitted radiographs in pixels
+  fit=squash             or pad, which keeps the aspect ratio
+  on_error=raise         or skip, for files that cannot be read
+  num_shards=1           stretches of the sorted table
+  shard=null             number of the one to prepare, from 0; null prepares all
+"""
 
 
 def prepare(config: DictConfig) -> None:
@@ -107,17 +135,14 @@ def _arrays(store: Store) -> set[str]:
     return {file.name for file in store.folder.glob("*.npy")}
 
 
-def _run(arguments: list[str]) -> None:
-    from pneumo_ad.runs.hydra_command import run_hydra
-
-    # Whether there is something to do the stores tell, not a run folder.
-    run_hydra("prepare", arguments, prepare, has_folder=False)
-
-
 COMMAND = Command(
     section="use",
     place=4,
     summary="decode and segment ahead of training, in shards",
     example="data=... num_shards=8 [shard=3] [-m]",
-    run=_run,
+    # Whether there is something to do the stores tell, not a run folder.
+    run=partial(run_hydra, "prepare", work=prepare, has_folder=False),
+    usage=USAGE,
+    config="prepare",
+    alone=True,
 )

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.hydra_command import run_hydra
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
     from omegaconf import DictConfig
 
     from pneumo_ad.runs.run import Run
+
+USAGE = """\
+pneumo-ad train [group=choice] [key=value] ...
+
+Trains a patch autoencoder on normal lung and evaluates it on the test split, in runs/<name>/<time>.
+-m sweeps over values (patch=16,32 net=unet,vae), and so does a recipe that holds axes (experiment=
+ablate_patch_size), in sweeps/<name>/<what was set>. A sweep goes on by the same command, a run by
+resume=RUN. Groups, with the default of each and its choices, whose keys are group.key=value:
+
+{groups}
+
+Keys that people change, with their defaults; --cfg job prints all, conf/README.md explains them:
+
+  data.root=DIR          folder of radiographs, for all sources but the phantoms
+  image_size=256         side, or [height,width], of fitted radiographs in pixels
+  patch=32 stride=20     side of a patch, and pixels from one window to the next
+  net.width=32           channels of the first level; each net has further keys
+  trainer.max_epochs=10  epochs of training
+  batch_size=64          training patches in a batch
+  optimizer.lr=0.001     learning rate
+  seed=0                 of weights, batches and corruption
+  evaluate=test          split measured after training: test, val, train or all; null for none
+"""
 
 
 def train(config: DictConfig) -> dict[str, object]:
@@ -121,16 +146,13 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
     return load_run(folder)
 
 
-def _run(arguments: list[str]) -> None:
-    from pneumo_ad.runs.hydra_command import run_hydra
-
-    run_hydra("train", arguments, train)
-
-
 COMMAND = Command(
     section="train",
     place=1,
     summary="train a patch autoencoder on normal lung and evaluate it",
     example="(experiment=paper; -m sweeps; resume=RUN)",
-    run=_run,
+    run=partial(run_hydra, "train", work=train),
+    usage=USAGE,
+    config="train",
+    alone=True,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.hydra_command import run_hydra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +15,26 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from pneumo_ad.lungs.training import LungSegmentation
+
+USAGE = """\
+pneumo-ad train-lungs [group=choice] [key=value] ...
+
+Trains the lung segmenter on radiographs with lung masks (data=masks) and measures it on held-out
+patients and on the sets of `also_measure_on`. Writes lung_unet.safetensors into the run folder;
+lungs.weights=FILE uses it. Groups, with the default of each and its choices:
+
+{groups}
+
+Keys that people change, with their defaults; --cfg job prints all:
+
+  data.root=DIR             folder of radiographs and their masks
+  segmenter.image_size=256  side in pixels at which lungs are found
+  segmenter.width=16        channels of the first level
+  datamodule.batch_size=8   radiographs in a batch
+  trainer.max_epochs=44     epochs of training
+  optimizer.lr=0.002        highest learning rate
+  seed=0                    of weights, batches and augmentation
+"""
 
 
 def train_lungs(config: DictConfig) -> dict[str, float]:
@@ -91,16 +113,13 @@ def _print(metrics: dict[str, float]) -> None:
     Console(highlight=False).print(table)
 
 
-def _run(arguments: list[str]) -> None:
-    from pneumo_ad.runs.hydra_command import run_hydra
-
-    run_hydra("train_lungs", arguments, train_lungs)
-
-
 COMMAND = Command(
     section="train",
     place=4,
     summary="train the lung segmenter that ships",
     example="(data.root=... to use other masks)",
-    run=_run,
+    run=partial(run_hydra, "train_lungs", work=train_lungs),
+    usage=USAGE,
+    config="train_lungs",
+    alone=True,
 )

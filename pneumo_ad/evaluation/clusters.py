@@ -32,7 +32,7 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
-from pneumo_ad.evaluation.summary import left_out
+from pneumo_ad.evaluation.summary import print_left_out
 from pneumo_ad.files import atomic_write, write_json
 from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
 from pneumo_ad.metrics.catalogue import GroundTruth, counts, figure_with_interval, missing_kind
@@ -321,8 +321,7 @@ def print_clusters(output: Path, title: str) -> None:
     console = Console(highlight=False)
     if about["match"]:
         console.print(cluster_table(found, title))
-    for line in left_out(about["omitted"]):
-        console.print(f"[yellow]{line}[/yellow]")
+    print_left_out(console, about["omitted"])
     console.print(
         f"{found['counts/images']} radiographs, {found['counts/patches']:,} windows, "
         f"{found['counts/patches_mixed']:,} of them mixed and left out of the figures; clusters fitted on "

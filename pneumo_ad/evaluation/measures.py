@@ -20,6 +20,7 @@ from pneumo_ad.files import atomic_write
 from pneumo_ad.inference.scorer import TRIVIAL
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.metrics.catalogue import (
+    LEAST_IMAGES,
     LEVELS,
     GroundTruth,
     MeasuredScore,

@@ -14,7 +14,6 @@ from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.shortcuts import STRONG, strength, strongest_shortcut
 from pneumo_ad.metrics.strata import STRATA
-from pneumo_ad.metrics.thresholds import thresholds_of
 
 
 def _beside(metrics: dict[str, float], key: str) -> str:
@@ -181,6 +180,5 @@ def print_evaluation(output: Path, title: str) -> None:
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if found.get(f"counts/{key}"):
             console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
-    for line in left_out(about["omitted"]):
-        console.print(f"[yellow]{line}[/yellow]")
+    print_left_out(console, about["omitted"])
     console.print(f"tables and figures: {output}")

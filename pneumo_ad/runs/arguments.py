@@ -8,6 +8,7 @@ here.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -243,13 +244,36 @@ def choices(group: str) -> list[str]:
 
 
 @cache
-def _keys_of(config_name: str) -> frozenset[str]:
-    """Top-level keys of a config of `pneumo_ad.conf`, and its groups, without composing it."""
+def groups_of(config_name: str) -> dict[str, str | None]:
+    """Groups of a config and their defaults; those that only come with another group's choice are last, with None.
+
+    Args:
+        config_name: A config of `pneumo_ad.conf`, which is not composed.
+
+    >>> groups_of("audit")
+    {'data': 'phantom', 'lungs': None}
+    """
+    chosen = [
+        pair for entry in _read_yaml(config_name)["defaults"] if isinstance(entry, dict) for pair in entry.items()
+    ]
+    own = {group: ",".join(one) if isinstance(one, list) else one for group, one in chosen if choices(group)}
+    folders = (files("pneumo_ad.conf") / group for group in own)
+    texts = (file.read_text() for folder in folders for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return own | dict.fromkeys(group for text in texts for group in re.findall(r"^  - /(\w+)", text, re.MULTILINE))
+
+
+@cache
+def _read_yaml(config_name: str) -> dict[str, Any]:
     import yaml  # type: ignore[import-untyped]
 
-    found = yaml.safe_load((files("pneumo_ad.conf") / f"{config_name}.yaml").read_text())
-    groups = {str(key).removeprefix("override ") for entry in found["defaults"] if entry != "_self_" for key in entry}
-    return frozenset({*found, *groups} - {"defaults"})
+    found: dict[str, Any] = yaml.safe_load((files("pneumo_ad.conf") / f"{config_name}.yaml").read_text())
+    return found
+
+
+@cache
+def _keys_of(config_name: str) -> frozenset[str]:
+    """Top-level keys of a config of `pneumo_ad.conf`, and its groups, without composing it."""
+    return frozenset({*_read_yaml(config_name), *groups_of(config_name)} - {"defaults"})
 
 
 def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str, folder: Path | None = None) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, parse
+from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, groups_of, parse
 
-_COLUMN = 23  # where the words on a key begin
+_COLUMN = 23  # where the words on a key begin, and the choices of a group
 _OPTION_COLUMN = 29  # where those on an option of a config do
-_WIDTH = 120
+_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Command:
         summary: Description in the overview.
         example: Arguments that the overview shows.
         run: Function that does the work, given the arguments as typed.
+        usage: Text that `--help` prints: `{keys}` becomes the table of keys, `{groups}` that of the groups of `config`,
+            `{data}` the choices of the group `data`.
         show: Function that prints what `run` returned, given that and the parsed arguments; None where `run` prints.
-        usage: Text that `--help` prints: `{keys}` becomes the table of keys, `{data}` the choices of the group `data`.
-            Empty where Hydra explains the command, by `hydra.help` in its yaml.
         keys: Keys of the command itself; other `key=value` are overrides of `config`.
         config: Name of the config in `pneumo_ad.conf` that overrides change; empty where there is none.
         takes_names: Whether the command takes arguments without a key; see `arguments.parse`.
@@ -41,8 +41,8 @@ class Command:
     summary: str
     example: str
     run: Callable[[list[str]], Any]
+    usage: str
     show: Callable[[Any, Arguments], None] | None = None
-    usage: str = ""
     keys: tuple[Key, ...] = ()
     config: str = ""
     takes_names: bool = False
@@ -62,7 +62,9 @@ class Command:
 
     def help(self) -> str:
         """The usage text, filled in."""
-        return self.usage.format_map(_Filled(keys="\n".join(map(_row, self.keys))))
+        groups = groups_of(self.config) if self.config else {}
+        keys, table = "\n".join(map(_row, self.keys)), "\n".join(_group_row(*one) for one in groups.items())
+        return self.usage.format_map(_Filled(keys=keys, groups=table))
 
     def parse(
         self,
@@ -89,7 +91,15 @@ class Command:
 
 class _Filled(dict[str, str]):
     def __missing__(self, group: str) -> str:
-        return ("\n" + " " * _OPTION_COLUMN).join(wrap(", ".join(choices(group)), _WIDTH - _OPTION_COLUMN))
+        return _listed(choices(group), _OPTION_COLUMN)
+
+
+def _listed(names: Sequence[str], column: int) -> str:
+    return ("\n" + " " * column).join(wrap(", ".join(names), _WIDTH - column))
+
+
+def _group_row(group: str, default: str | None) -> str:
+    return f"  {group}={default or 'CHOICE'}".ljust(_COLUMN) + _listed(choices(group), _COLUMN)
 
 
 def _row(key: Key) -> str:

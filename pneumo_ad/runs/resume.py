@@ -66,7 +66,8 @@ def arguments_of_run(config_name: str, folder: Path, typed: Sequence[str]) -> li
     if own := sorted({"hydra", "defaults"} & plain.keys()):
         raise ConfigError(f"{folder / CONFIG}: {', '.join(own)} is no key of a run")
     plain["run_dir"] = MISSING
-    ConfigStore.instance().store(_RESUMED, {**plain, "hydra": OmegaConf.to_container(shipped(config_name).hydra)})
+    hydra = OmegaConf.merge(shipped("run_folders").hydra, shipped(config_name).hydra)
+    ConfigStore.instance().store(_RESUMED, {**plain, "hydra": OmegaConf.to_container(hydra)})
     quoted = str(folder).replace("'", "\\'")
     # The recipe may be a sweep: this is one of its runs.
     return ["--config-name", _RESUMED, *hydras, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]

@@ -31,7 +31,7 @@ from pneumo_ad.runs.resume import arguments_of_run
 from pneumo_ad.runs.search_path import as_override, key_of
 
 # With these Hydra shows something and starts nothing.
-_SHOWS = {"-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
+_SHOWS = {"--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
 
 
 def complete(config_name: str, arguments: Sequence[str]) -> list[str]:

@@ -1,19 +1,22 @@
 """What holds for every command, found as the command line finds them."""
 
+import re
 import resource
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 from running import COMMAND, start
 
 from pneumo_ad import cli, commands
-from pneumo_ad.runs.arguments import choices
+from pneumo_ad.runs.arguments import choices, groups_of
+from pneumo_ad.runs.compose import compose_config
 
 FILES = sorted(file for file in Path(commands.__file__).parent.glob("*.py") if file.stem != "__init__")
 NAMES = [file.stem.replace("_", "-") for file in FILES]
-BY_HYDRA = [name for name in NAMES if not cli.command_of(name).usage]
+BY_HYDRA = [name for name, file in zip(NAMES, FILES, strict=True) if "run_hydra," in file.read_text()]
 # A key that is nearly one that the command knows.
 NEARLY = {
     "store": ("cleer=all", "clear"),
@@ -41,24 +44,41 @@ def test_the_overview_has_a_line_for_it(name):
     assert command.example in line
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in BY_HYDRA])
-def test_its_usage_lists_its_keys_and_the_choices_of_its_groups(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_its_usage_fits_on_a_screen_and_lists_its_keys_and_the_choices_of_its_groups(name):
     command = cli.command_of(name)
     text = command.help()
     assert text.startswith(f"pneumo-ad {name} ")
     assert all(f"  {key.name}={key.shows}" in text and key.shows and key.help for key in command.keys)
     assert "{" not in text.replace("{low:1,high:4}", "")
-    for group in ("data", "score"):
-        if f"{{{group}}}" in command.usage:
-            assert ", ".join(choices(group)) in " ".join(text.split())
-    assert max(map(len, text.splitlines())) <= 120
+    listed = {group for group in ("data", "score") if f"{{{group}}}" in command.usage}
+    for group in listed | (set(groups_of(command.config)) if "{groups}" in command.usage else set()):
+        assert ", ".join(choices(group)) in " ".join(text.split())
+    assert len(text.splitlines()) <= 45
+    assert max(map(len, text.splitlines())) <= (100 if name in BY_HYDRA else 120)
 
 
 @pytest.mark.parametrize("name", BY_HYDRA)
-def test_hydra_explains_it_by_its_yaml(name):
-    file = Path(__file__).parents[2] / "conf" / f"{name.replace('-', '_')}.yaml"
-    header = OmegaConf.to_container(OmegaConf.load(file))["hydra"]["help"]["header"]
-    assert header.startswith(f"pneumo-ad {name} ")
+def test_its_usage_says_of_groups_and_keys_what_hydra_composes(name):
+    command = cli.command_of(name)
+    config = compose_config(command.config, hydra_too=True)
+    chosen = {group: one for group, one in config.hydra.runtime.choices.items() if "/" not in group}
+    assert {*groups_of(command.config)} - {"drawing", "logger"} == {*chosen} - {"logger"}
+    groups, _, keys = command.help().partition("\nKeys")
+    for group, default in chosen.items():
+        assert f"  {group}={default or 'CHOICE'} " in groups
+    said = dict(re.findall(r" ([\w.]+)=(\S+)", keys))
+    assert len(said) >= 6
+    assert said.pop("data.root") == "DIR"
+    assert {key: OmegaConf.select(config, key, throw_on_missing=True) for key in said} == {
+        key: yaml.safe_load(default) for key, default in said.items()
+    }
+
+
+def test_a_group_that_comes_with_a_choice_of_another_is_explained_too():
+    assert {"drawing", "net", "experiment"} <= set(groups_of("train"))
+    assert "drawing" not in groups_of("train_lungs")
+    assert f"  drawing=CHOICE       {', '.join(choices('drawing')[:5])}" in cli.command_of("train").help()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -573,7 +573,7 @@ def test_every_command_explains_itself(command, monkeypatch, name):
         assert "data" in said.out
         assert "trainer" in said.out
     if name == "train":
-        assert all(word in said.out for word in ("net: autoencoder, ", "loss: dice, ", "stride: 20"))
+        assert all(word in said.out for word in ("net=unet ", "loss=dice ", "stride=20"))
     if name == "evaluate":
         assert all(word in said.out for word in ("chest_xray", "sad_contrast", "quantiles", "run=RUN"))
 

@@ -157,7 +157,7 @@ def test_axes_are_added_once_and_only_where_a_sweep_is_meant():
     assert complete("train", ["-m", "experiment=ablate_stride"]).count("--multirun") == 0
     assert "stride=8,16,32" not in complete("train", ["experiment=ablate_stride", "stride=4,5"])
     assert "--multirun" not in complete("train", ["experiment=ablate_stride", "hydra.mode=RUN"])
-    for shows in (["--cfg", "job"], ["--cfg=job"], ["--help"], ["--info", "all"]):
+    for shows in (["--cfg", "job"], ["--cfg=job"], ["--hydra-help"], ["--info", "all"]):
         assert complete("train", [*shows, "experiment=ablate_stride"]) == [*shows, "experiment=ablate_stride"]
 
 
