@@ -36,6 +36,6 @@ __getattr__ = doors(
         "examination": "Examination examine",
         "paper_figures": "draw_for_run",
         "report": "page_of",
-        "summary": "print_evaluation read_metrics",
+        "summary": "print_evaluation",
     },
 )
