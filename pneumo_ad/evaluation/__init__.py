@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pneumo_ad.evaluation.paper_figures import draw_for_run
     from pneumo_ad.evaluation.report import page_of
     from pneumo_ad.evaluation.summary import print_evaluation
-    from pneumo_ad.metrics.metrics_json import read_metrics
 
 __all__ = [
     "Examination",
@@ -26,7 +25,6 @@ __all__ = [
     "page_of",
     "print_clusters",
     "print_evaluation",
-    "read_metrics",
 ]
 
 __getattr__ = doors(
@@ -38,6 +36,6 @@ __getattr__ = doors(
         "examination": "Examination examine",
         "paper_figures": "draw_for_run",
         "report": "page_of",
-        "summary": "print_evaluation read_metrics",
+        "summary": "print_evaluation",
     },
 )

@@ -181,7 +181,7 @@ def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found
     for name, key in keys.items():
         each = aurocs_in_strata(result.image[name][labelled], evidence.pneumonia[labelled], sharpness[labelled])
         if not each:
-            reason = f"no stratum of the centre's sharpness holds {LEAST_IMAGES} radiographs of each class"
+            reason = f"no stratum by sharpness of the centre holds {LEAST_IMAGES} radiographs of each class"
             return {"counts/strata": 0}, dict.fromkeys(keys.values(), reason)
         metrics |= {key: float(np.median(each)), "counts/strata": len(each)}
     return metrics, {}

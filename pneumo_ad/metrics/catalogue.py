@@ -334,7 +334,7 @@ HEADLINE = {
     "pixel/pro_in_lung": "per-region overlap in the lung",
     "pixel/pointing_game_in_lung": "pointing game in the lung",
     "image/auroc": "image AUROC pneumonia / normal",
-    "image/auroc_in_strata": "  median in strata of the centre's sharpness",
+    "image/auroc_in_strata": "  median in strata by sharpness of the centre",
     "image/auroc_matched": "  matched in aspect, sharpness, intensity",
     "image/average_precision": "image average precision",
 }

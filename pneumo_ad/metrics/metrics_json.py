@@ -24,7 +24,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, float], about: Mapping[str
     Args:
         folder: Folder of the evaluation.
         metrics: Figures by key, those of shortcuts among them.
-        about: What they are about, with `omitted`, key -> reason.
+        about: Further entries of `metrics.json`, with `omitted`, key -> reason.
     """
     names = [*metrics, *about["omitted"]]
     for file, chosen in (
