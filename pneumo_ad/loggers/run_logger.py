@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,20 +23,21 @@ Outcome = Literal["finished", "failed", "interrupted"]
 
 
 class RunLogger(Logger):
-    """A logger whose run is opened at first use and stays open after the training, until `close`.
+    """Lightning's logger of a tracker, made at first use by rank 0 and kept open after the training, until `close`.
 
-    Metrics of the test split come when the Trainer is gone; a Trainer's logger would have ended the run by then. A run
-    folder that is trained on goes on in the same run of the tracker. Only rank 0 logs.
+    Metrics of the test split come when the Trainer is gone; Lightning's logger would have ended the run by then. A run
+    folder that is trained on goes on in the same run of the tracker.
 
     Args:
         run_dir: The run folder.
         package: Python package of the tracker; also the name of its extra.
+        name: Name of the tracker's experiment or project.
 
     Raises:
         ConfigError: The package is not installed.
     """
 
-    def __init__(self, run_dir: str | Path, package: str) -> None:
+    def __init__(self, run_dir: str | Path, package: str, name: str) -> None:
         super().__init__()
         if find_spec(package) is None:
             raise ConfigError(
@@ -44,20 +45,41 @@ class RunLogger(Logger):
                 "logger=tensorboard and logger=csv need nothing more"
             )
         self.run_dir = Path(run_dir).resolve()
-        self._opened: Any = None
+        self._name = name
+        self._opened: Logger | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment or project."""
+        return self._name
+
+    @property
+    def version(self) -> str | int | None:
+        """Id that the tracker gave the run, while it is open."""
+        return self._opened.version if self._opened else None
+
+    @property
+    def opened(self) -> Any:
+        """Lightning's logger; made here, by rank 0 alone."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The tracker's own object, for what is not offered here; opens the run."""
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
+        return self.opened.experiment
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
         """Keep what the run was made of: `params` by dotted key."""
-        self._log_params(vars(params) if isinstance(params, Namespace) else params)
+        self.opened.log_hyperparams(params)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keep `metrics`, scalars, of a `step`."""
+        self.opened.log_metrics(metrics, step)
 
     @rank_zero_only
     def close(self, outcome: Outcome) -> None:
@@ -67,16 +89,12 @@ class RunLogger(Logger):
             self._opened = None
 
     @abstractmethod
-    def _open(self) -> Any:
-        """Open the run, or go on with it; returns what `experiment` gives."""
+    def _open(self) -> Logger:
+        """Open the run, or go on with it; returns Lightning's logger."""
 
     @abstractmethod
     def _close(self, outcome: Outcome) -> None:
         """End the run that is open."""
-
-    @abstractmethod
-    def _log_params(self, params: dict[str, Any]) -> None:
-        """Keep them; told again when a training goes on."""
 
     @abstractmethod
     def log_figure(self, name: str, figure: Figure, step: int) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +15,14 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.loggers.run_logger import Outcome, RunLogger
 
 if TYPE_CHECKING:
-    from wandb import Run
+    from lightning.pytorch.loggers import WandbLogger
 
 _SERVICE = "WANDB_SERVICE"
 _STATUS = {"finished": 0, "failed": 1, "interrupted": 143}
 
 
 class WandbRun(RunLogger):
-    """Logs scalars, config, figures and histograms to Weights & Biases, without touching its global run or environment.
+    """Logs scalars, config, figures and histograms to Weights & Biases; no global run, no environment variable.
 
     Files lie in `run_dir/wandb`. Offline nothing leaves the machine and nobody is asked to log in; `wandb sync
     RUN/wandb/offline-run-*` sends them later. A training that goes on has the same id: offline that is one more folder,
@@ -39,30 +38,20 @@ class WandbRun(RunLogger):
     """
 
     def __init__(self, run_dir: str | Path, project: str = "train", offline: bool = True) -> None:
-        super().__init__(run_dir, "wandb")
-        self._project = project
+        super().__init__(run_dir, "wandb", project)
         self._offline = offline
-        self._id: str | None = None
 
-    @property
-    def name(self) -> str:
-        """The project's name."""
-        return self._project
-
-    @property
-    def version(self) -> str | None:
-        """Id that wandb gave the run, once it is open."""
-        return self._id
-
-    def _open(self) -> Run:
+    def _open(self) -> WandbLogger:
         import wandb
+        from lightning.pytorch.loggers import WandbLogger
 
         self._alone = _SERVICE not in os.environ
         # `run-<time>-<id>` and `offline-run-<time>-<id>`: the id of the first is that of all.
         before = sorted((self.run_dir / "wandb").glob("*run-*-*"))
+        # Begun here, as Lightning's logger would set WANDB_MODE for this process and those it starts.
         try:
             run = wandb.init(
-                project=self._project,
+                project=self.name,
                 name=self.run_dir.name,
                 dir=str(self.run_dir),
                 id=before[0].name.rpartition("-")[2] if before else None,
@@ -76,10 +65,9 @@ class WandbRun(RunLogger):
             raise ConfigError(
                 f"logger=wandb: {reason}; logger.wandb.offline=true, the default, needs no login"
             ) from reason
-        self._id = run.id
-        run.define_metric("step", hidden=True)
-        run.define_metric("*", step_metric="step", step_sync=True)
-        return run
+        run.define_metric("trainer/global_step", hidden=True)  # the step of Lightning's logger
+        run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+        return WandbLogger(project=self.name, experiment=run)
 
     def _close(self, outcome: Outcome) -> None:
         import wandb
@@ -89,20 +77,10 @@ class WandbRun(RunLogger):
             wandb.teardown()
             os.environ.pop(_SERVICE, None)
 
-    def _log_params(self, params: dict[str, Any]) -> None:
-        self.experiment.config.update(params, allow_val_change=True)
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Keep `metrics`, scalars or wandb's own objects, of a `step`."""
-        self.experiment.log({**metrics, **({} if step is None else {"step": step})})
-
     @rank_zero_only
     def log_figure(self, name: str, figure: Figure, step: int) -> None:
         """Keep a picture; see `RunLogger.log_figure`."""
-        import wandb
-
-        self.log_metrics({name: wandb.Image(figure)}, step)
+        self.opened.log_image(name, [figure], step)
 
     @rank_zero_only
     def log_histogram(
@@ -111,4 +89,4 @@ class WandbRun(RunLogger):
         """Keep counts (N,) between edges (N + 1,), at most 512 of them; see `RunLogger.log_histogram`."""
         import wandb
 
-        self.log_metrics({name: wandb.Histogram(np_histogram=(counts.tolist(), edges.tolist()))}, step)
+        self.opened.log_metrics({name: wandb.Histogram(np_histogram=(counts.tolist(), edges.tolist()))}, step)
