@@ -86,7 +86,9 @@ def fetch(name: str, output: Path | None = None) -> Path:
             "another folder"
         ) from reason
     except (OSError, ValueError, DataCorruptionError, zipfile.BadZipFile) as reason:  # of the net they are OSErrors
-        raise DataError(f"kagglehub: {' '.join(str(reason).split())}; mend that and try again, {by_hand}") from reason
+        status = getattr(getattr(reason, "response", None), "status_code", None)
+        words = " ".join(str(reason).split()) + (f" ({status})" if status else "")
+        raise DataError(f"kagglehub: {words}; mend that and try again, {by_hand}") from reason
     return find_root(folder, offer)
 
 
