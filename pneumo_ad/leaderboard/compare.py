@@ -126,8 +126,7 @@ def _evaluated(folder: Path, place: Path) -> bool:
 def write_leaderboard(found: Comparison) -> None:
     """`leaderboard.csv`, a row per run; `groups.csv`, a row per group; `leaderboard.md`, for a page; sorted alike."""
     rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
-    rows = found.rows.assign(_rank=[rank_of.get(name, len(rank_of)) for name in found.rows["run"]])
-    rows = rows.sort_values("_rank", kind="stable").drop(columns="_rank")
+    rows = found.rows.sort_values("run", key=lambda names: names.map(rank_of), kind="stable")  # the unranked last
     groups = []
     for group in found.groups:
         row: dict[str, Any] = dict(group.axes) | {"runs": len(group.runs), "folders": "; ".join(group.runs)}

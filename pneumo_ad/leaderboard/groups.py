@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,7 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
         if own:
             for key, paired in found.paired.items():
                 if key in PIXEL_KEYS and run.name in paired.value:
-                    mean, low, high = paired.mean([run.name])
-                    row |= {key: mean, f"{key}_low": low, f"{key}_high": high}
+                    row |= paired.columns(key, run.name)
             if found.pixels:
                 seen = found.pixels.own_brightness.items()
                 row |= {f"brightness/{key}": by_run[run.name] for key, by_run in seen if run.name in by_run}
@@ -143,8 +142,7 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
         row |= own | {key: value for key, value in run.story.items() if key.startswith(("seconds_", "steps"))}
         if "image/auroc" in found.paired and run.name in found.paired["image/auroc"].value:
             # Of the radiographs that all runs score, as the differences and intervals are.
-            mean, low, high = found.paired["image/auroc"].mean([run.name])
-            row |= {"image/auroc": mean, "image/auroc_low": low, "image/auroc_high": high}
+            row |= found.paired["image/auroc"].columns("image/auroc", run.name)
         row |= {"parameters": count_parameters(run.folder)} if own else {}
         rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
     found.rows = pd.DataFrame(rows)
@@ -260,33 +258,27 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
         reference: `key=value,...` of the group that differences are taken to; empty leaves the choice here.
         overrides: Overrides from the command line, `key=value`.
     """
-    members: dict[tuple[str, ...], dict[str, SweptRun]] = {}
-    for run in found.runs:
-        if run.name not in found.evaluations:
-            continue
-        seeds = members.setdefault(run.point, {})
-        if run.seed in seeds:
-            found.notes.append(f"{run.name} is {seeds[run.seed].name} once more, seed included: it counts once")
-        seeds.setdefault(run.seed, run)
-    table = found.rows.set_index("run").drop(columns=[*found.axes, "seed"], errors="ignore").select_dtypes("number")
+    rows = found.rows[found.rows["run"].isin(found.evaluations)]
+    point = [*found.axes, "seed"]
+    firsts = rows.groupby(point, sort=False)["run"].transform("first")
+    for name, first in zip(rows["run"], firsts, strict=True):
+        if name != first:
+            found.notes.append(f"{name} is {first} once more, seed included: it counts once")
     groups = []
-    for seeds in members.values():
-        first, names = next(iter(seeds.values())), tuple(run.name for run in seeds.values())
-        own = table.loc[list(names)]
-        mean, sd = own.mean(), own.std(ddof=1)
-        known = [str(key) for key in table.columns if own[str(key)].notna().any()]
-        groups.append(Replicates(first.axes, names, {key: (float(mean[key]), float(sd[key])) for key in known}))
+    for _, own in rows[rows["run"] == firsts].groupby(found.axes or (lambda _: 0), sort=False):
+        numbers = own.drop(columns=point).select_dtypes("number").dropna(axis="columns", how="all")
+        summary = zip(numbers.columns, numbers.mean(), numbers.std(), strict=True)
+        axes = {str(key): str(value) for key, value in own[found.axes].iloc[0].items()}
+        groups.append(Replicates(axes, tuple(own["run"]), {str(key): (mean, sd) for key, mean, sd in summary}))
     if not groups:
         return
-    lowest_first = bool(found.sort) and str(found.sort).startswith(_LESS_IS_BETTER)
     if found.sort:
-        key, sign = found.sort, 1 if lowest_first else -1
+        key, sign = found.sort, 1 if found.sort.startswith(_LESS_IS_BETTER) else -1
         groups.sort(key=lambda group: (bool(np.isnan(group.of(key)[0])), sign * group.of(key)[0]))
     chosen, found.reference_is = _choose_reference(found, groups, reference)
     found.groups = [_compared(found, group, chosen) for group in groups]
     found.reference = next(group for group in found.groups if group.runs == chosen.runs)
-    settings = {key: {run.value(key) for run in found.runs} for key in option_names(windows=True)}
-    differing = [key for key, values in settings.items() if len(values) > 1]
+    differing = [key for key in option_names(windows=True) if len({run.value(key) for run in found.runs}) > 1]
     if differing:
         found.notes.append(
             f"patch/... metrics of runs that differ in {', '.join(differing)} do not compare: their patches are not "
@@ -305,7 +297,7 @@ def _compared(found: Comparison, group: Replicates, reference: Replicates) -> Re
     if group.runs != reference.runs and key in reference.summary:
         plain = (group.summary[key][0] - reference.summary[key][0], np.nan, np.nan)
         difference = paired.difference(own, others) if paired and own and others else plain
-    return Replicates(group.axes, group.runs, group.summary, interval, difference)
+    return replace(group, interval=interval, difference=difference)
 
 
 def _choose_reference(found: Comparison, groups: Sequence[Replicates], asked: str) -> tuple[Replicates, str]:
@@ -321,18 +313,13 @@ def _choose_reference(found: Comparison, groups: Sequence[Replicates], asked: st
             raise ConfigError(f"reference={asked}: no measured group is so; the nearest: {'; '.join(points[:4])}")
         among = f", the best of {len(fitting)} that fit" if len(fitting) > 1 else ""
         return fitting[0], f"asked for{among}"
-    order = [run.point for run in found.runs]
-    in_order = sorted(groups, key=lambda group: order.index(tuple(group.axes.values())))
+    of_point = {tuple(group.axes.values()): group for group in groups}
+    measured = [run for run in found.runs if run.point in of_point]
     defaults = _recipe_defaults(found)
-    for group in in_order:
-        run = next(run for run in found.runs if run.name == group.runs[0])
-        if (
-            defaults is not None
-            and run.config is not None
-            and all(_equal(key, run.config, defaults) for key in group.axes)
-        ):
-            return group, "the recipe's defaults"
-    return in_order[0], "the first, as none is the recipe's defaults"
+    for run in measured:
+        if defaults and run.config and all(_equal(key, run.config, defaults) for key in found.axes):
+            return of_point[run.point], "the recipe's defaults"
+    return of_point[measured[0].point], "the first, as none is the recipe's defaults"
 
 
 def _alike(one: str, other: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,15 @@ class Paired:
     def mean(self, names: Sequence[str]) -> tuple[float, float, float]:
         """Mean over some runs, and its 95 % interval over patients (not over runs)."""
         return float(np.mean([self.value[name] for name in names])), *interval_of(self._mean(names))
+
+    def columns(self, key: str, name: str) -> dict[str, float]:
+        """A run's value and interval as columns of a table.
+
+        Args:
+            key: Name of the metric.
+            name: Name of the run.
+        """
+        return dict(zip((key, f"{key}_low", f"{key}_high"), self.mean([name]), strict=True))
 
     def difference(self, names: Sequence[str], reference: Sequence[str]) -> tuple[float, float, float]:
         """Mean of some runs less that of others and its 95 % interval; of runs with themselves exactly 0.
@@ -172,16 +182,12 @@ def same_images(
 
 
 def _in_common(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    common = tables[0]
-    for table in tables[1:]:
-        common = common.merge(table, on=list(common.columns), how="inner")
-    return common.sort_values("image", ignore_index=True)
+    return reduce(pd.merge, tables).sort_values("image", ignore_index=True)
 
 
 def _places(own: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Row of each wanted radiograph among a run's own."""
-    place = {image: i for i, image in enumerate(own["image"])}
-    return np.array([place[image] for image in wanted["image"]], dtype=np.int64)
+    return pd.Index(own["image"]).get_indexer(pd.Index(wanted["image"])).astype(np.int64)
 
 
 def _too_few(truth: npt.NDArray[np.uint8]) -> str | None:
