@@ -1,4 +1,8 @@
-"""A net drawn from its layers: the paper's Fig. 6."""
+"""A net drawn from its layers: the paper's Fig. 6.
+
+No library draws it: of a U-net, visualtorch shows no upsampling, which is a function and no module, and writes neither
+channels nor sizes; torchview, which finds them all, needs Graphviz's program to draw; torchinfo prints a table.
+"""
 
 from __future__ import annotations
 
