@@ -1,7 +1,10 @@
 """A search over the space of a recipe: Optuna chooses what to try next.
 
 The study lies in a file beside its runs: the same command goes on with it, and started several times it has several
-workers. Hydra's Optuna sweeper is not used: it is bound to a version whose storage no longer works.
+workers. Whether a worker lives is told by a lock that its process holds, and not by Optuna's heartbeat and its retry of
+stale trials: that waits out a grace period after every kill, and a worker that is merely stopped for longer loses its
+trial to another and ends in an error when it goes on. Hydra's Optuna sweeper is not used: 1.3 is bound to a version of
+Optuna whose storage no longer works, 1.4 to Hydra 1.4, and neither asks a killed trial again.
 """
 
 from __future__ import annotations
@@ -186,24 +189,19 @@ def _work(
 
 
 def _ended(study: optuna.Study) -> int:
-    """Trials that were tried to their end, well or not."""
-    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.FAIL])
-    return sum(trial.number not in _taken_over(study) for trial in trials)
-
-
-def _taken_over(study: optuna.Study) -> list[int]:
-    return study.user_attrs.get("taken_over", [])
+    """Trials that were tried to their end, well or not; one that was killed is counted when it has gone on."""
+    trials = study.get_trials(deepcopy=False)
+    killed = {trial.user_attrs.get("goes_on_with") for trial in trials}
+    return sum(trial.state in (TrialState.COMPLETE, TrialState.FAIL) and trial.number not in killed for trial in trials)
 
 
 def _take_over(study: optuna.Study, folder: Path) -> None:
     """Trials of workers that were killed are asked again; their runs go on where they stopped."""
     for trial in study.get_trials(states=[TrialState.RUNNING]):
-        if _alive(trial, folder):
-            continue
-        log.info("trial %d was killed; it goes on", trial.number)
-        study.enqueue_trial(trial.params)
-        study.set_user_attr("taken_over", [*_taken_over(study), trial.number])
-        study.tell(trial.number, state=TrialState.FAIL)
+        if not _alive(trial, folder):
+            log.info("trial %d was killed; it goes on", trial.number)
+            study.enqueue_trial(trial.params, user_attrs={"goes_on_with": trial.number})
+            study.tell(trial.number, state=TrialState.FAIL)
 
 
 def _alive(trial: FrozenTrial, folder: Path) -> bool:
