@@ -268,7 +268,7 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
     for _, own in rows[rows["run"] == firsts].groupby(found.axes or (lambda _: 0), sort=False):
         numbers = own.drop(columns=point).select_dtypes("number").dropna(axis="columns", how="all")
         summary = zip(numbers.columns, numbers.mean(), numbers.std(), strict=True)
-        axes = own[found.axes].iloc[0].to_dict()
+        axes = {str(key): str(value) for key, value in own[found.axes].iloc[0].items()}
         groups.append(Replicates(axes, tuple(own["run"]), {str(key): (mean, sd) for key, mean, sd in summary}))
     if not groups:
         return

@@ -72,7 +72,8 @@ class MLFlowRun(RunLogger):
             except (MlflowException, OSError) as reason:
                 raise ConfigError(f"logger=mlflow: {reason}") from reason
             finally:
-                mlflow.set_tracking_uri(before)  # Lightning's logger sets it for this process and those it starts
+                # Lightning's logger sets it for this process and those it starts; None takes it back.
+                mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
         write_text(file, str(logger.run_id))
         return logger
 

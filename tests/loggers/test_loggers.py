@@ -86,7 +86,7 @@ def of_wandb(folder):
             row = {tuple(item.nested_key): json.loads(item.value_json) for item in record.history.item}
             others |= {name for name, *parts in row if parts}
             plain = {name: value for (name, *parts), value in row.items() if not parts and not name.startswith("_")}
-            step = plain.pop("trainer/global_step")
+            step = plain.pop("trainer/global_step", None)
             scalars |= {(name, step): value for name, value in plain.items() if name != "epoch"}
             config |= {item.key: json.loads(item.value_json) for item in record.config.update}
             if record.WhichOneof("record_type") == "run":
@@ -151,7 +151,9 @@ def test_trackers_know_the_config_and_the_runs_name(run):
     assert not any(str(run) in value for value in logged.data.params.values())
     _, _, config, exits, ids = of_wandb(run)
     assert config["net.width"] == 4
-    assert {key: str(value) for key, value in config.items() if key in logged.data.params} == logged.data.params
+    params = {key: value for key, value in logged.data.params.items() if "/" not in key}  # of a list of mappings
+    assert len(params) > 100
+    assert {key: str(value) for key, value in config.items() if key in params} == params
     assert exits == [0]
     assert len(set(ids)) == 1
 
