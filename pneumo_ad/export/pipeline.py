@@ -9,17 +9,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.data.intensity import GREYS, AsStored, Intensity, LungFieldIntensity
+from pneumo_ad.data.intensity import AsStored, Intensity, LungFieldIntensity
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.export.windows import GridWindows
-from pneumo_ad.export.within import aggregate_within, check_aggregate, quantile_within
 from pneumo_ad.inference import MapOf
 from pneumo_ad.inference.whole import likeliest_kinds
 from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import Score
-from pneumo_ad.scores.aggregates import Aggregate
+from pneumo_ad.scores.aggregates import Aggregate, Highest, Mean, TopFraction
+from pneumo_ad.scores.quantiles import own_scale
 
 OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
 WINDOW_KINDS = "window_kinds"  # one more, where windows are decided by the net's likeliest kind
@@ -63,7 +63,11 @@ class Pipeline(nn.Module):
         likeliest: bool = False,
     ) -> None:
         super().__init__()
-        check_aggregate(aggregate)
+        if type(aggregate) not in (Mean, TopFraction, Highest):
+            raise ConfigError(
+                f"{type(aggregate).__name__} cannot be exported in any format: the aggregates a graph can hold are "
+                "aggregate=mean, aggregate=top and aggregate=max"
+            )
         if type(intensity) not in (AsStored, LungFieldIntensity):
             raise ConfigError(
                 f"{type(intensity).__name__} cannot be exported in any format: a graph can hold intensity=as_stored "
@@ -102,27 +106,21 @@ class Pipeline(nn.Module):
             boxes.sums(whole[:, 0].double()).flatten(1) == boxes.area
         )  # the others have padding in them and are no patches
         if self.relative is not None:
-            counted = patches | ~patches.any(dim=1, keepdim=True)
-            own = quantile_within(scores, counted, self.relative).float().clamp_min(1e-6)
+            own = own_scale(scores, patches, self.relative)
             scores, anomaly_map = scores / own, anomaly_map / own[:, :, None, None]
         if self.aggregate.of == "patches":
             in_lung = (boxes.sums(lung_field[:, 0].double()).flatten(1) > MOSTLY_LUNG * boxes.area) & patches
-            score = aggregate_within(self.aggregate, scores, in_lung).float()
+            score = self.aggregate(scores, in_lung).float()
         else:
-            score = aggregate_within(self.aggregate, anomaly_map.flatten(1), lung_field.flatten(1) == 1).float()
+            score = self.aggregate(anomaly_map.flatten(1), lung_field.flatten(1) == 1).float()
         return anomaly_map, scores, score, self._percentile(score), *kinds
 
     def _levelled(self, image: Tensor, lung_field: Tensor, whole: Tensor) -> Tensor:
-        """As `data.intensity.normalise`, to whole grey levels; without a lung the whole radiograph is measured."""
+        """With grey levels made comparable, which are then whole."""
         if not isinstance(self.intensity, LungFieldIntensity):
             return image
-        measured = torch.where(lung_field.flatten(1).any(dim=1)[:, None, None, None], lung_field, whole).flatten(1) == 1
-        grey = (image.double() * 255).round()
-        low, high = self.intensity.low, self.intensity.high
-        dark, bright = (quantile_within(grey.flatten(1), measured, q)[:, :, None, None] for q in (low, high))
-        span = bright - dark
-        gain = torch.where(span > 0, (GREYS[1] - GREYS[0]) / torch.where(span > 0, span, 1.0), 1.0)
-        return ((grey - dark) * gain + GREYS[0]).round().clamp(0, 255).float() / 255
+        grey = (image[:, 0].double() * 255).round()
+        return self.intensity.levels(grey, lung_field[:, 0], whole[:, 0]).float().unsqueeze(1) / 255
 
     def _patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The net sees each window by itself."""
