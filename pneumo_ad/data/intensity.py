@@ -9,10 +9,13 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from pneumo_ad.data.store.cached_array import cached_array
 from pneumo_ad.data.store.store import Store
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.scores.quantiles import quantiles_within
 
 GREYS = (48.0, 144.0)  # where the two quantiles go: room below for air and above for bone and opacities
 
@@ -89,29 +92,28 @@ class LungFieldIntensity:
     def of_images(
         self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
     ) -> npt.NDArray[np.uint8]:
-        """(b, H, W), each by `normalise`; see `Intensity.of_images`."""
-        made = [
-            normalise(image, field if field.any() else inside, self.low, self.high)
-            for image, field, inside in zip(images, fields, content, strict=True)
-        ]
-        return np.stack(made)
+        """(b, H, W), one at a time by `levels`; see `Intensity.of_images`."""
+        parts = (torch.tensor(part).split(1) for part in (images, fields, content))
+        return torch.cat([self.levels(*one).to(torch.uint8) for one in zip(*parts, strict=True)]).numpy()
 
+    def levels(self, grey: Tensor, field: Tensor, content: Tensor) -> Tensor:
+        """Grey levels of some radiographs; one of a single grey throughout is only shifted.
 
-def normalise(
-    image: npt.NDArray[np.uint8], inside: npt.NDArray[np.uint8], low: float, high: float
-) -> npt.NDArray[np.uint8]:
-    """One radiograph, (H, W), by the quantiles of its pixels `inside`; of one grey throughout, it is only shifted.
+        Args:
+            grey: (b, H, W) whole numbers 0-255.
+            field: (b, H, W) of 0 and 1: lung fields.
+            content: (b, H, W) of 0 and 1: what is measured of a radiograph without a lung field.
 
-    Args:
-        image: (H, W) uint8 grey levels.
-        inside: (H, W) of 0 and 1, where grey levels are measured.
-        low: Share of the lower quantile.
-        high: Share of the upper quantile.
+        Returns:
+            (b, H, W) float64, whole numbers 0-255.
 
-    >>> image = np.array([[10, 20, 60]], dtype=np.uint8)
-    >>> normalise(image, np.array([[1, 1, 0]]), 0.0, 1.0)
-    array([[ 48, 144, 255]], dtype=uint8)
-    """
-    dark, bright = np.quantile(image[inside == 1], [low, high])
-    gain = (GREYS[1] - GREYS[0]) / (bright - dark) if bright > dark else 1.0
-    return np.clip(np.rint((image - dark) * gain + GREYS[0]), 0, 255).astype(np.uint8)
+        >>> grey, field = torch.tensor([[[10, 20, 60]]]), torch.tensor([[[1, 1, 0]]])
+        >>> LungFieldIntensity(0.0, 1.0).levels(grey, field, field).tolist()
+        [[[48.0, 144.0, 255.0]]]
+        """
+        found = (field == 1).flatten(1).any(dim=1)[:, None, None]
+        inside = torch.where(found, field, content) == 1
+        quantiles = quantiles_within(grey.float().flatten(1), inside.flatten(1), self.low, self.high)
+        dark, bright = quantiles[:, 0, None, None], quantiles[:, 1, None, None]
+        gain = torch.where(bright > dark, (GREYS[1] - GREYS[0]) / (bright - dark), 1.0)
+        return ((grey - dark) * gain + GREYS[0]).round().clamp(0, 255)

@@ -121,13 +121,8 @@ class Brush:
 
     def tissue(self, low: float, high: float) -> Tensor:
         """(B, 1, 1, 1) grey of tissue: a quantile, `low` to `high`, of what lies about the lungs."""
-        at = self.between(low, high).flatten()
-        few, outside = self.x[..., ::3, ::3].flatten(1), self.lung[..., ::3, ::3].flatten(1) < 0.5
-        found = [
-            torch.quantile(one[beyond] if beyond.any() else one, q)
-            for one, beyond, q in zip(few, outside, at, strict=True)
-        ]
-        return torch.stack(found)[:, None, None, None]
+        few = (..., slice(None, None, 3), slice(None, None, 3))
+        return quantile_outside(self.x[few], self.lung[few], self.between(low, high).flatten())
 
     def spread(self) -> Tensor:
         """(B, 1, 1, 1) standard deviation of the grey values in the lung; at least 0.02."""
@@ -142,6 +137,21 @@ class Brush:
         turned = torch.rand(1, generator=self.generator, device=self.x.device) < 0.5
         moved = moved.roll((int(steps[0]), int(steps[1])), dims=(2, 3))
         return moved.flip(-1) if bool(turned) else moved
+
+
+def quantile_outside(x: Tensor, lung: Tensor, at: Tensor) -> Tensor:
+    """(B, 1, 1, 1) quantile of the grey values outside the lung, of all where there are none: tissue, mostly.
+
+    Args:
+        x: (B, 1, H, W) radiographs.
+        lung: (B, 1, H, W) float of 0 and 1.
+        at: (B,) quantile of each, in [0, 1].
+    """
+    outside = lung < 0.5
+    found = [
+        torch.quantile(one[beyond] if beyond.any() else one, q) for one, beyond, q in zip(x, outside, at, strict=True)
+    ]
+    return torch.stack(found)[:, None, None, None]
 
 
 def veiled(x: Tensor, share: Tensor, tissue: float | Tensor, near: Tensor) -> Tensor:

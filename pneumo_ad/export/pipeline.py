@@ -9,18 +9,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.data.intensity import GREYS, AsStored, Intensity, LungFieldIntensity
+from pneumo_ad.data.intensity import AsStored, Intensity, LungFieldIntensity
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.export.windows import GridWindows
-from pneumo_ad.export.within import aggregate_within, check_aggregate, quantile_within
 from pneumo_ad.inference import MapOf
-from pneumo_ad.inference.whole import BY
-from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.inference.whole import likeliest_kinds
 from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
 from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import Score
-from pneumo_ad.scores.aggregates import Aggregate
+from pneumo_ad.scores.aggregates import Aggregate, Highest, Mean, TopFraction
+from pneumo_ad.scores.quantiles import own_scale
 
 OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
 WINDOW_KINDS = "window_kinds"  # one more, where windows are decided by the net's likeliest kind
@@ -64,14 +63,18 @@ class Pipeline(nn.Module):
         likeliest: bool = False,
     ) -> None:
         super().__init__()
-        check_aggregate(aggregate)
+        if type(aggregate) not in (Mean, TopFraction, Highest):
+            raise ConfigError(
+                f"{type(aggregate).__name__} cannot be exported in any format: the aggregates a graph can hold are "
+                "aggregate=mean, aggregate=top and aggregate=max"
+            )
         if type(intensity) not in (AsStored, LungFieldIntensity):
             raise ConfigError(
                 f"{type(intensity).__name__} cannot be exported in any format: a graph can hold intensity=as_stored "
                 "and intensity=lung_field"
             )
         self.net = copy.deepcopy(net).cpu().eval().requires_grad_(False)
-        self.windows = GridWindows(grid)
+        self.grid, self.windows = grid, GridWindows(grid)
         self.view, self.map_of, self.likeliest = view, map_of, likeliest
         self.score_of, self.aggregate, self.relative, self.intensity = score, aggregate, relative, intensity
         found = np.asarray(normals if len(normals) else [np.nan], dtype=np.float32)  # no file keeps an empty tensor
@@ -95,33 +98,29 @@ class Pipeline(nn.Module):
             without a lung field; (B,) percentile, NaN without a score or without normals; where it is asked for, (B, N)
             likeliest kind of windows, of 0, 1 and 2.
         """
-        area = self.windows.grid.patch**2
+        boxes = self.grid.boxes
         whole = torch.ones_like(image) if content is None else content
         image = self._levelled(image, lung_field, whole)
         anomaly_map, scores, *kinds = self._patches(image) if self.view == "patch" else self._whole(image)
-        patches = self.windows.sums(whole) == area  # the others have padding in them and are no patches
+        patches = (
+            boxes.sums(whole[:, 0].double()).flatten(1) == boxes.area
+        )  # the others have padding in them and are no patches
         if self.relative is not None:
-            counted = patches | ~patches.any(dim=1, keepdim=True)
-            own = quantile_within(scores, counted, self.relative).float().clamp_min(1e-6)
+            own = own_scale(scores, patches, self.relative)
             scores, anomaly_map = scores / own, anomaly_map / own[:, :, None, None]
         if self.aggregate.of == "patches":
-            in_lung = (self.windows.sums(lung_field) > MOSTLY_LUNG * area) & patches
-            score = aggregate_within(self.aggregate, scores, in_lung).float()
+            in_lung = (boxes.sums(lung_field[:, 0].double()).flatten(1) > MOSTLY_LUNG * boxes.area) & patches
+            score = self.aggregate(scores, in_lung).float()
         else:
-            score = aggregate_within(self.aggregate, anomaly_map.flatten(1), lung_field.flatten(1) == 1).float()
+            score = self.aggregate(anomaly_map.flatten(1), lung_field.flatten(1) == 1).float()
         return anomaly_map, scores, score, self._percentile(score), *kinds
 
     def _levelled(self, image: Tensor, lung_field: Tensor, whole: Tensor) -> Tensor:
-        """As `data.intensity.normalise`, to whole grey levels; without a lung the whole radiograph is measured."""
+        """With grey levels made comparable, which are then whole."""
         if not isinstance(self.intensity, LungFieldIntensity):
             return image
-        measured = torch.where(lung_field.flatten(1).any(dim=1)[:, None, None, None], lung_field, whole).flatten(1) == 1
-        grey = (image.double() * 255).round()
-        low, high = self.intensity.low, self.intensity.high
-        dark, bright = (quantile_within(grey.flatten(1), measured, q)[:, :, None, None] for q in (low, high))
-        span = bright - dark
-        gain = torch.where(span > 0, (GREYS[1] - GREYS[0]) / torch.where(span > 0, span, 1.0), 1.0)
-        return ((grey - dark) * gain + GREYS[0]).round().clamp(0, 255).float() / 255
+        grey = (image[:, 0].double() * 255).round()
+        return self.intensity.levels(grey, lung_field[:, 0], whole[:, 0]).float().unsqueeze(1) / 255
 
     def _patches(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """The net sees each window by itself."""
@@ -133,21 +132,15 @@ class Pipeline(nn.Module):
             if self.map_of == "residual":
                 total = total + self.windows.put(self.score_of.residual_map(x, output), step)
         found = torch.cat(scores, dim=1)
-        return self.windows.mean(total) if self.map_of == "residual" else self.windows.paint(found), found
+        return self.grid.mean(total) if self.map_of == "residual" else self.grid.paint(found), found
 
     def _whole(self, image: Tensor) -> tuple[Tensor, ...]:
         """The net sees the whole radiograph: a window's score is the mean of the map over it, and so are chances."""
         output: Output = self.net(image)
         anomaly_map = self.score_of.residual_map(image, output)
-        scores = self.windows.sums(anomaly_map) / self.windows.grid.patch**2
-        seen = torch.where(self.windows.windows_per_pixel > 0, anomaly_map, torch.nan)
-        return (seen, scores, self._likeliest(output)) if self.likeliest else (seen, scores)
-
-    def _likeliest(self, output: Output) -> Tensor:
-        """(B, N), as `inference.whole` has it."""
-        chances = output.needed("kinds", by=BY)
-        of_windows = [self.windows.sums(chances[:, kind, None]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
-        return torch.stack(of_windows).argmax(dim=0).float()
+        scores = self.grid.window_means(anomaly_map[:, 0])
+        seen = torch.where(torch.from_numpy(self.grid.covered), anomaly_map, torch.nan)
+        return (seen, scores, likeliest_kinds(output, self.grid).float()) if self.likeliest else (seen, scores)
 
     def _percentile(self, score: Tensor) -> Tensor:
         lower = (self.normals < score[:, None]).sum(dim=1)

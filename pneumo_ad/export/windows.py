@@ -1,4 +1,4 @@
-"""The windows of a `PatchGrid` inside a graph: cut, put back, summed, painted, all by indices and matrix products."""
+"""The windows of a `PatchGrid` inside a graph: cut and put back by indices and matrix products."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEPS = 32  # but at most so many steps: a graph holds the net's operations onc
 
 
 class GridWindows(nn.Module):
-    """See `PatchGrid`, whose `extract`, `stitch`, `paint` and `window_sums` these equal.
+    """See `PatchGrid`, whose `extract` and `stitch` these equal.
 
     Rows of windows are taken some at a time (`steps`), so that memory grows with the windows of a step and not with
     those of a radiograph: at most 256 or a thirty-second of them, or one row.
@@ -26,7 +26,6 @@ class GridWindows(nn.Module):
     columns: Tensor
     put_rows: Tensor
     put_columns: Tensor
-    windows_per_pixel: Tensor
 
     def __init__(self, grid: PatchGrid) -> None:
         super().__init__()
@@ -38,7 +37,6 @@ class GridWindows(nn.Module):
         self.register_buffer("columns", columns)  # (C, p)
         self.register_buffer("put_rows", torch.eye(height)[rows])  # (R, p, H): 1 where that row of pixels goes
         self.register_buffer("put_columns", torch.eye(width)[columns])  # (C, p, W)
-        self.register_buffer("windows_per_pixel", torch.from_numpy(grid.windows_per_pixel).float())
         at_once = max(1, _AT_ONCE // len(columns), -(-len(rows) // _STEPS))
         self.steps = [slice(first, first + at_once) for first in range(0, len(rows), at_once)]
 
@@ -56,16 +54,3 @@ class GridWindows(nn.Module):
         laid = windows.reshape(-1, rows, columns, p, p).permute(0, 1, 3, 2, 4).reshape(-1, rows * p, columns * p)
         down = self.put_rows[step].flatten(0, 1)  # (r p, H)
         return down.T @ (laid @ self.put_columns.flatten(0, 1))
-
-    def sums(self, maps: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, N) sum of each window."""
-        return (self.put_rows.sum(1) @ maps[:, 0] @ self.put_columns.sum(1).T).flatten(1)
-
-    def paint(self, values: Tensor) -> Tensor:
-        """(B, N) -> (B, 1, H, W) mean of one value per window over the windows at each pixel, NaN where none lies."""
-        laid = values.reshape(-1, *self.grid.shape)
-        return self.mean(self.put_rows.sum(1).T @ laid @ self.put_columns.sum(1))
-
-    def mean(self, totals: Tensor) -> Tensor:
-        """(B, H, W) what `put` added up -> (B, 1, H, W) mean over the windows at each pixel, NaN where none lies."""
-        return (totals / self.windows_per_pixel).unsqueeze(1)

@@ -37,6 +37,5 @@ def mean_maps(
     if map_of == "score":
         return {name: grid.paint(torch.from_numpy(values))[:, 0].numpy() for name, values in scores.items()}
     if map_of == "residual":
-        count = np.where(grid.covered, grid.windows_per_pixel, np.nan)
-        return {name: (total / count).astype(np.float32) for name, total in sums.items()}
+        return {name: grid.mean(torch.from_numpy(total))[:, 0].float().numpy() for name, total in sums.items()}
     return {}

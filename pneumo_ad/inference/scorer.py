@@ -26,6 +26,7 @@ from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
 from pneumo_ad.scores.aggregates import Aggregate
+from pneumo_ad.scores.quantiles import own_scale
 
 TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
 
@@ -115,22 +116,13 @@ class Scoring:
         parts = self._patches if data.view == "patch" else self._whole
         for here, part in placed(parts(data, rows, progress, self.map_of if maps else None, images, alone)):
             if self.relative is not None:
-                own = self._own_scale(data, part, None if counted is None else counted(here))
-                part.scores["score"] /= own[:, None]
+                patches = counted(here) if counted else data.grid.window_shares(data.content(part.rows)) == 1
+                scores = part.scores["score"]
+                own = own_scale(torch.from_numpy(scores), torch.from_numpy(patches), self.relative).numpy()
+                scores /= own
                 if maps:
-                    part.maps["score"] /= own[:, None, None]
+                    part.maps["score"] /= own[:, :, None]
             yield part
-
-    def _own_scale(
-        self, data: Scorable, part: Scored, counted: npt.NDArray[np.bool_] | None
-    ) -> npt.NDArray[np.float32]:
-        """(b,) quantile of each radiograph's own scores; padding is no part of it."""
-        assert self.relative is not None
-        if counted is None:
-            counted = data.grid.window_shares(data.content(part.rows)) == 1
-        scores = part.scores["score"]
-        chosen = [own[mask] if mask.any() else own for own, mask in zip(scores, counted, strict=True)]
-        return np.array([np.quantile(own, self.relative) for own in chosen], dtype=np.float32).clip(1e-6)
 
     def _patches(
         self,
@@ -190,9 +182,11 @@ class Scoring:
             lung_fields: (b, H, W) of 0 and 1.
         """
         if self.aggregate.of == "patches":
-            return self.aggregate(part.scores[name], lung_share > MOSTLY_LUNG)
-        values = part.maps[name].reshape(len(part.rows), -1)
-        return self.aggregate(values, lung_fields.reshape(values.shape) == 1)
+            values, inside = part.scores[name], lung_share > MOSTLY_LUNG
+        else:
+            values, inside = part.maps[name], lung_fields == 1
+        of_each = (torch.from_numpy(found).flatten(1) for found in (values, inside))
+        return self.aggregate(*of_each).numpy()
 
 
 class _Nothing(nn.Module):

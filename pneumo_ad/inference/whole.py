@@ -8,13 +8,14 @@ from contextlib import suppress
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.forward import forward
 from pneumo_ad.inference.radiographs import Scored, groups
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.nets.output import Output
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import Score
 
@@ -62,12 +63,28 @@ def score_whole_radiographs(
             output = forward(net, x, precision)
             maps[part] = score.residual_map(x, output)[:, 0].cpu().numpy()
             if kinds is not None:
-                chances = output.needed("kinds", by=BY).float().cpu().numpy()
-                of_windows = [grid.window_means(chances[:, kind]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
-                kinds[part] = np.argmax(of_windows, axis=0)
-        scores = grid.window_means(maps)
+                kinds[part] = likeliest_kinds(output, grid).numpy()
+        scores = grid.window_means(torch.from_numpy(maps)).numpy()
         maps[:, ~grid.covered] = np.nan  # as on every other way
         yield Scored(group, {"score": scores}, {"score": maps}, kinds)
+
+
+def likeliest_kinds(output: Output, grid: PatchGrid) -> Tensor:
+    """Kind of each window with the highest mean chance over it.
+
+    Args:
+        output: Output of the net for whole radiographs.
+        grid: The windows.
+
+    Returns:
+        (B, N) int64 of `HEALTHY`, `OPACITY` and `OUTSIDE`, on the CPU.
+
+    Raises:
+        ConfigError: The net does not tell kinds apart.
+    """
+    chances = output.needed("kinds", by=BY).cpu()
+    of_windows = [grid.window_means(chances[:, kind]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
+    return torch.stack(of_windows).argmax(dim=0)
 
 
 @torch.no_grad()  # no more: a net may keep what it computes, and be trained

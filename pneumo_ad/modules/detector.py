@@ -7,8 +7,10 @@ from abc import abstractmethod
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.modules.base import NetModule
 
 
@@ -57,3 +59,17 @@ class Detector(NetModule):
         if VAL_KINDS[dataloader_idx] == "normal_lung":
             loss, size = self._loss(batch, 0, batch_idx), len(batch["patch"])
             self.log("val/loss", loss, prog_bar=True, add_dataloader_idx=False, batch_size=size, sync_dist=True)
+
+
+def kinds_of_squares(lung: Tensor, opaque: Tensor) -> Tensor:
+    """What each 2 x 2 pixels are.
+
+    Args:
+        lung: (B, 1, H, W) float of 0 and 1.
+        opaque: (B, 1, H / 2, W / 2) bool, whether something was drawn there.
+
+    Returns:
+        (B, H / 2, W / 2) int64 of `HEALTHY`, `OPACITY` and `OUTSIDE`.
+    """
+    kinds = torch.where(opaque, OPACITY, HEALTHY)
+    return torch.where(F.avg_pool2d(lung, 2) < 0.5, OUTSIDE, kinds)[:, 0]

@@ -12,10 +12,10 @@ from torchmetrics.classification import BinaryAUROC
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.drawings import Drawing
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.labels import OPACITY
 from pneumo_ad.lungs.warm_start import begin_as_segmenter
 from pneumo_ad.modules.base import OptimizerFactory, to_unit
-from pneumo_ad.modules.detector import Detector
+from pneumo_ad.modules.detector import Detector, kinds_of_squares
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.scores import OpacityChance, Score
 
@@ -88,7 +88,7 @@ class DrawingDetector(Detector):
         """See `Detector`."""
         x, lung = to_unit(batch["patch"]), batch["lung"].float()
         drawn = self.drawing(x, lung, generator)
-        target = kinds_of_squares(lung, drawn.mask)
+        target = kinds_of_squares(lung, F.max_pool2d(drawn.mask, 2) > 0)
         assert isinstance(self.net, KindUNet)
         logits = self.net.logits(drawn.x).float()
         weights = torch.ones(3, device=x.device)
@@ -122,20 +122,6 @@ class DrawingDetector(Detector):
             pct_start=0.2,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def kinds_of_squares(lung: Tensor, mask: Tensor) -> Tensor:
-    """What each 2 x 2 pixels are.
-
-    Args:
-        lung: (B, 1, H, W) float of 0 and 1.
-        mask: (B, 1, H, W) float of 0 and 1, what was drawn.
-
-    Returns:
-        (B, H / 2, W / 2) int64 of `HEALTHY`, `OPACITY` and `OUTSIDE`.
-    """
-    kinds = torch.where(F.max_pool2d(mask, 2) > 0, OPACITY, HEALTHY)
-    return torch.where(F.avg_pool2d(lung, 2) < 0.5, OUTSIDE, kinds)[:, 0]
 
 
 def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:

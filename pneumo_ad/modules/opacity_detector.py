@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from pneumo_ad.corruptions import DrawnOpacity
 from pneumo_ad.corruptions.exposure import expose
 from pneumo_ad.data.datasets import PatchBatch
+from pneumo_ad.drawings.drawing import quantile_outside
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.lungs.warm_start import begin_as_segmenter
 from pneumo_ad.modules.base import OptimizerFactory, to_unit
-from pneumo_ad.modules.detector import Detector
+from pneumo_ad.modules.detector import Detector, kinds_of_squares
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.scores import OpacityChance, Score
 
@@ -68,7 +68,7 @@ class OpacityDetector(Detector):
         """See `Detector`."""
         x, lung = to_unit(batch["patch"]), batch["lung"].float()
         drawn, share = draw_opacities(x, lung, self.corruption, self.layers, generator)
-        target = kinds_at_half_resolution(lung, share)
+        target = kinds_of_squares(lung, F.avg_pool2d(share, 2) > _VISIBLE)
         assert isinstance(self.net, KindUNet)
         return F.cross_entropy(self.net.logits(expose(drawn, generator)).float(), target)
 
@@ -94,16 +94,4 @@ def draw_opacities(
     uneven = F.interpolate(waves, x.shape[-2:], mode="bicubic", align_corners=False)
     share = (share * (1 + 0.25 * uneven)).clamp(0, 0.97)
     at = 0.4 + 0.5 * torch.rand(len(x), generator=generator, device=x.device)
-    tissue = torch.stack([_quantile_outside(*one) for one in zip(x, lung, at, strict=True)])
-    return corruption.veil(x, share, tissue[:, None, None, None]), share
-
-
-def _quantile_outside(x: Tensor, lung: Tensor, at: Tensor) -> Tensor:
-    outside = x[lung < 0.5]
-    return torch.quantile(outside if outside.numel() else x.flatten(), at)
-
-
-def kinds_at_half_resolution(lung: Tensor, share: Tensor) -> Tensor:
-    """(B, 1, H, W) lung of 0 and 1 and share of the way to tissue -> (B, H / 2, W / 2) int64 kinds."""
-    kinds = torch.where(F.avg_pool2d(share, 2) > _VISIBLE, OPACITY, HEALTHY)
-    return torch.where(F.avg_pool2d(lung, 2) < 0.5, OUTSIDE, kinds)[:, 0]
+    return corruption.veil(x, share, quantile_outside(x, lung, at)), share

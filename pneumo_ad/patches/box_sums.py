@@ -1,4 +1,8 @@
-"""Sums over all windows of a picture at once, and values painted into them: box filters (Crow 1984, SIGGRAPH)."""
+"""Sums over all windows of a picture at once, and values painted into them.
+
+Whether a window covers a pixel is a matter of its row and of its column alone, so that either is a small matrix product
+along each side: on batches of radiographs faster than integral images (Crow 1984, SIGGRAPH), and a graph can hold it.
+"""
 
 from __future__ import annotations
 
@@ -40,42 +44,33 @@ class Boxes(NamedTuple):
         return Boxes(self.tops + top, self.lefts + left, height, width)
 
     def sums(self, pictures: Tensor) -> Tensor:
-        """(B, h, w) -> (B, R, C) float64 sum within each.
+        """(B, h, w) floating point -> (B, R, C) sum within each, of the same type.
 
         >>> Boxes(torch.tensor([0, 2]), torch.tensor([1]), 2, 2).sums(torch.ones(1, 4, 4)).tolist()
         [[[4.0], [4.0]]]
         """
-        # Down the columns first: only the rows of sums that boxes need go on. float64 keeps differences exact.
-        bands = _differences(pictures.cumsum(dim=1, dtype=torch.float64), self.tops, self.height, dim=1)
-        return _differences(bands.cumsum(dim=2), self.lefts, self.width, dim=2)
+        down, across = self._covering((pictures.shape[1], pictures.shape[2]), pictures)
+        return down @ pictures @ across.T
 
     def paint(self, values: Tensor, size: tuple[int, int]) -> Tensor:
-        """Give each pixel the sum of the values of the boxes that cover it, 0 where none does.
+        """Give each pixel the sum of the values of the boxes that cover it, exactly 0 where none does.
 
         Args:
-            values: (B, R, C).
+            values: (B, R, C) floating point.
             size: h and w of the picture.
 
         Returns:
-            (B, h, w) float64.
+            (B, h, w) of the same type.
 
         >>> Boxes(torch.tensor([0]), torch.tensor([0, 1]), 1, 2).paint(torch.ones(1, 1, 2), (1, 4)).tolist()
         [[[1.0, 2.0, 1.0, 0.0]]]
         """
-        values = values.double()
-        across = values.new_zeros(*values.shape[:2], size[1] + 1)
-        across[:, :, self.lefts] += values
-        across[:, :, self.lefts + self.width] -= values
-        across = across.cumsum(dim=2)[:, :, :-1]
-        change = values.new_zeros(len(values), size[0] + 1, size[1])
-        change[:, self.tops] += across
-        change[:, self.tops + self.height] -= across
-        return change.cumsum(dim=1)[:, :-1]
+        down, across = self._covering(size, values)
+        return down.T @ values @ across
 
-
-def _differences(sums: Tensor, starts: Tensor, length: int, dim: int) -> Tensor:
-    """Of running sums along a dimension, those of `length` places from each start on."""
-    found = sums.index_select(dim, starts + length - 1)
-    behind = int(starts[0] == 0)  # starts rise: before the first place there is nothing to take away
-    found.narrow(dim, behind, len(starts) - behind).sub_(sums.index_select(dim, starts[behind:] - 1))
-    return found
+    def _covering(self, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, h), (C, w) of 0 and 1: which rows and which columns of pixels each covers, of another tensor's type."""
+        sides = zip((self.tops, self.lefts), (self.height, self.width), size, strict=True)
+        below = [(torch.arange(whole, device=starts.device) - starts[:, None], side) for starts, side, whole in sides]
+        down, across = (((place >= 0) & (place < side)).to(like) for place, side in below)
+        return down, across

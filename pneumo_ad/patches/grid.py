@@ -7,8 +7,8 @@ left corner; heights come before widths.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.patches.box_sums import Boxes
 
 Cover = Literal["inside", "full"]
 
@@ -107,6 +108,11 @@ class PatchGrid:
         tops, lefts = np.meshgrid(self.tops, self.lefts, indexing="ij")
         return np.stack([tops.ravel(), lefts.ravel()], axis=1)
 
+    @property
+    def boxes(self) -> Boxes:
+        """The windows, for sums and painting."""
+        return Boxes(torch.from_numpy(self.tops), torch.from_numpy(self.lefts), self.patch, self.patch)
+
     def thinned(self, most: int | None) -> PatchGrid:
         """Every k-th window each way, so that at most so many are left: overlapping windows repeat each other.
 
@@ -149,13 +155,8 @@ class PatchGrid:
     @cached_property
     def windows_per_pixel(self) -> npt.NDArray[np.int64]:
         """(H, W) number of windows that cover each pixel; 0 where the border is left out."""
-        sides = []
-        for offsets, length in zip((self.tops, self.lefts), self.image_size, strict=True):
-            change = np.zeros(length + 1, dtype=np.int64)
-            np.add.at(change, offsets, 1)
-            np.add.at(change, offsets + self.patch, -1)
-            sides.append(change[:-1].cumsum())
-        return sides[0][:, None] * sides[1][None, :]
+        ones = torch.ones(1, *self.shape, dtype=torch.float64)
+        return self.boxes.paint(ones, self.image_size)[0].long().numpy()
 
     @property
     def covered(self) -> npt.NDArray[np.bool_]:
@@ -211,8 +212,7 @@ class PatchGrid:
                 part = windows[:, rows, columns]
                 places = total[:, top:, left:].unfold(1, p, down).unfold(2, p, right)
                 places[:, : part.shape[1], : part.shape[2]] += part
-        total /= _windows_per_pixel(self, windows.dtype, windows.device)
-        return total.unsqueeze(1)  # 0 / 0 is NaN: an uncovered pixel is never a score of 0
+        return self.mean(total)
 
     def _apart(self, offsets: npt.NDArray[np.int64]) -> list[tuple[slice, int, int]]:
         """Sets of windows along a side that are evenly spaced and do not overlap: which, the first offset, the step."""
@@ -227,8 +227,7 @@ class PatchGrid:
     def paint(self, values: Tensor) -> Tensor:
         """Give each pixel the mean of one value per window over the windows that cover it, NaN where none does.
 
-        Whether a window covers a pixel is a matter of its row and of its column alone, so that this is one small matrix
-        product along each side: `stitch` of constant windows, without making them.
+        It is `stitch` of constant windows, without making them.
 
         Args:
             values: (B, N) floating point.
@@ -239,11 +238,15 @@ class PatchGrid:
         >>> PatchGrid((1, 4), patch=1, stride=1).paint(torch.tensor([[1.0, 2, 3, 4]])).tolist()
         [[[[1.0, 2.0, 3.0, 4.0]]]]
         """
-        down, across = _covering(self, values.dtype, values.device)
-        return (down @ values.reshape(len(values), *self.shape) @ across).unsqueeze(1)
+        return self.mean(self.boxes.paint(values.reshape(-1, *self.shape), self.image_size))
+
+    def mean(self, totals: Tensor) -> Tensor:
+        """(B, H, W) sum over the windows at each pixel -> (B, 1, H, W) their mean, NaN where none lies."""
+        count = torch.from_numpy(self.windows_per_pixel).to(totals)
+        return (totals / count).unsqueeze(1)  # 0 / 0 is NaN: an uncovered pixel is never a score of 0
 
     def window_sums(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """Sum of each window, exactly, from an integral image: the cost does not depend on the patch size.
+        """Sum of each window, exactly.
 
         Args:
             masks: (B, H, W) of small whole numbers, for example 0 and 1.
@@ -255,51 +258,16 @@ class PatchGrid:
         >>> grid.window_sums(np.ones((1, 4, 4), dtype=bool)).tolist()
         [[[4, 4], [4, 4]]]
         """
-        height, width = self.image_size
-        # 32 bits are half the work. The integral may wrap round; differences are right as long as a window's sum fits.
-        integral = np.zeros((len(masks), height + 1, width + 1), dtype=np.uint32)
-        np.cumsum(masks, axis=1, dtype=np.uint32, out=integral[:, 1:, 1:])
-        np.cumsum(integral[:, 1:, 1:], axis=2, out=integral[:, 1:, 1:])
-        return self._differences(integral).astype(np.int64)
+        whole = np.float32 if 255 * self.patch**2 <= 2**24 else np.float64  # half the work where it holds every sum
+        return self.boxes.sums(torch.from_numpy(np.ascontiguousarray(masks, whole))).long().numpy()
 
     def window_shares(self, masks: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(B, N) share of each window that the (B, H, W) masks of 0 and 1 fill."""
         return self.window_sums(masks).reshape(len(masks), len(self)) / self.patch**2
 
-    def window_means(self, maps: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """(B, H, W) maps -> (B, N) mean of each window."""
-        height, width = self.image_size
-        integral = np.zeros((len(maps), height + 1, width + 1))
-        np.cumsum(maps, axis=1, dtype=np.float64, out=integral[:, 1:, 1:])
-        np.cumsum(integral[:, 1:, 1:], axis=2, out=integral[:, 1:, 1:])
-        return (self._differences(integral).reshape(len(maps), len(self)) / self.patch**2).astype(np.float32)
-
-    def _differences(self, integral: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """(B, H + 1, W + 1) integral images -> (B, rows, columns) sum of each window."""
-        t, le, p = self.tops[:, None], self.lefts[None, :], self.patch
-        return integral[:, t + p, le + p] - integral[:, t, le + p] - integral[:, t + p, le] + integral[:, t, le]
-
-
-# Kept for the grids in use, as tensors of their device; never tensors of inference mode, which training may not use.
-@lru_cache(maxsize=4)
-@torch.inference_mode(False)
-def _windows_per_pixel(grid: PatchGrid, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(H, W) `PatchGrid.windows_per_pixel`."""
-    return torch.as_tensor(grid.windows_per_pixel, dtype=dtype, device=device)
-
-
-@lru_cache(maxsize=4)
-@torch.inference_mode(False)
-def _covering(grid: PatchGrid, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(H, rows), (columns, W): what each row (column) of windows weighs in the mean over those that cover a pixel."""
-    sides = []
-    for offsets, length in zip((grid.tops, grid.lefts), grid.image_size, strict=True):
-        below = np.arange(length)[:, None] - offsets
-        covers = (below >= 0) & (below < grid.patch)
-        with np.errstate(invalid="ignore"):
-            weights = covers / covers.sum(axis=1, keepdims=True)  # 0 / 0 is NaN where no window lies
-        sides.append(torch.as_tensor(weights, dtype=dtype, device=device))
-    return sides[0], sides[1].T.contiguous()
+    def window_means(self, maps: Tensor) -> Tensor:
+        """(B, H, W) maps -> (B, N) float32 mean of each window."""
+        return (self.boxes.sums(maps.double()).flatten(1) / self.patch**2).float()
 
 
 def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:

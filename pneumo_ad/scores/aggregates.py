@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
-
-Values = npt.NDArray[np.floating]
-Inside = npt.NDArray[np.bool_]
 
 
 class Aggregate(ABC):
     """Turns what lies within the lung field into one score; higher is more anomalous, as the scores are.
+
+    Of torch's operations alone and of fixed shape, so that an exported graph holds it as it is.
 
     Args:
         of: Values that the caller hands over: the scores of `patches`, or the `pixels` of the anomaly map.
@@ -29,20 +29,20 @@ class Aggregate(ABC):
             raise ConfigError(f"of={of!r} is not known: a radiograph's score is made of patches or pixels")
         self.of = of
 
-    def __call__(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
+    def __call__(self, values: Tensor, inside: Tensor) -> Tensor:
         """Scores and what lies within the lung field -> one score per radiograph.
 
         Args:
-            values: (I, N) of I radiographs; NaN (pixels that no window covers) is left out.
+            values: (I, N) floating point of I radiographs; NaN (pixels that no window covers) is left out.
             inside: (I, N) bool.
 
         Returns:
-            (I,) in the unit of the values; NaN for a radiograph with nothing inside.
+            (I,) float64 in the unit of the values; NaN for a radiograph with nothing inside.
         """
-        return self.aggregate(values, inside & ~np.isnan(values))
+        return self.aggregate(values, inside & ~values.isnan())
 
     @abstractmethod
-    def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
+    def aggregate(self, values: Tensor, inside: Tensor) -> Tensor:
         """The same, when `inside` holds nothing that is NaN.
 
         Args:
@@ -54,15 +54,13 @@ class Aggregate(ABC):
 class Mean(Aggregate):
     """The mean: every part of the lung field counts alike.
 
-    >>> Mean()(np.array([[1.0, 3.0, 100.0]]), np.array([[True, True, False]]))
-    array([2.])
+    >>> Mean()(torch.tensor([[1.0, 3.0, 100.0]]), torch.tensor([[True, True, False]])).tolist()
+    [2.0]
     """
 
-    def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
+    def aggregate(self, values: Tensor, inside: Tensor) -> Tensor:
         """(I,) means; see `Aggregate.aggregate`."""
-        total = np.where(inside, values, 0).sum(axis=1, dtype=np.float64)
-        with np.errstate(invalid="ignore"):
-            return total / inside.sum(axis=1)
+        return torch.where(inside, values, 0.0).sum(dim=1, dtype=torch.float64) / inside.sum(dim=1)
 
 
 class TopFraction(Aggregate):
@@ -75,8 +73,9 @@ class TopFraction(Aggregate):
     Raises:
         ConfigError: A fraction outside (0, 1], or an unknown `of`.
 
-    >>> TopFraction(0.5)(np.array([[1.0, 2.0, 3.0, 4.0, 100.0]]), np.array([[True, True, True, True, False]]))
-    array([3.5])
+    >>> inside = torch.tensor([[True, True, True, True, False]])
+    >>> TopFraction(0.5)(torch.tensor([[1.0, 2.0, 3.0, 4.0, 100.0]]), inside).tolist()
+    [3.5]
     """
 
     def __init__(self, fraction: float = 0.1, of: Literal["patches", "pixels"] = "patches") -> None:
@@ -85,25 +84,25 @@ class TopFraction(Aggregate):
             raise ConfigError(f"fraction={fraction} must lie in (0, 1]; 0.1 is the highest tenth")
         self.fraction = fraction
 
-    def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
+    def aggregate(self, values: Tensor, inside: Tensor) -> Tensor:
         """(I,) means of the highest ceil(fraction n) of n; see `Aggregate.aggregate`."""
-        scores = np.full(len(values), np.nan)
-        for i, (own, chosen) in enumerate(zip(values, inside, strict=True)):
-            found = own[chosen]
-            if found.size:
-                most = int(np.ceil(self.fraction * found.size - 1e-9))  # a tenth of 30 is 3, whatever the last bit
-                scores[i] = np.partition(found, -most)[-most:].mean(dtype=np.float64)
-        return scores
+        at_most = max(1, math.ceil(self.fraction * values.shape[1]))
+        highest = torch.where(inside, values, -torch.inf).topk(at_most, dim=1).values
+        # Tensors: a bare number becomes float32 on its way to ONNX. A tenth of 30 is 3, whatever the last bit.
+        fraction, last_bit = torch.tensor([[self.fraction], [1e-9]], dtype=torch.float64, device=values.device)
+        most = (inside.sum(dim=1, keepdim=True) * fraction - last_bit).ceil()
+        rank = torch.arange(at_most, device=values.device)
+        return torch.where(rank < most, highest, 0.0).sum(dim=1, dtype=torch.float64) / most[:, 0]
 
 
 class Highest(Aggregate):
     """The highest score: one patch is enough.
 
-    >>> Highest()(np.array([[1.0, 3.0, 100.0]]), np.array([[True, True, False]]))
-    array([3.])
+    >>> Highest()(torch.tensor([[1.0, 3.0, 100.0]]), torch.tensor([[True, True, False]])).tolist()
+    [3.0]
     """
 
-    def aggregate(self, values: Values, inside: Inside) -> npt.NDArray[np.float64]:
+    def aggregate(self, values: Tensor, inside: Tensor) -> Tensor:
         """(I,) maxima; see `Aggregate.aggregate`."""
-        highest = np.max(values, axis=1, where=inside, initial=-np.inf)
-        return np.where(inside.any(axis=1), highest, np.nan).astype(np.float64)
+        highest = torch.where(inside, values, -torch.inf).amax(dim=1).double()
+        return torch.where(inside.any(dim=1), highest, torch.nan)

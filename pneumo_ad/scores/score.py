@@ -27,7 +27,7 @@ class Term(NamedTuple):
 
     def sums(self) -> Tensor:
         """(B, R, C) float64 sum of what is added, over the pixels of each window."""
-        sums = self.boxes.sums(self.picture)
+        sums = self.boxes.sums(self.picture.double())
         return sums if self.weight is None else sums * self.weight
 
     def total(self) -> Tensor:
@@ -35,7 +35,7 @@ class Term(NamedTuple):
         rows, columns = len(self.boxes.tops), len(self.boxes.lefts)
         weight = self.picture.new_ones(1, rows, columns) if self.weight is None else self.weight
         height, width = self.picture.shape[1:]
-        return self.picture * self.boxes.paint(weight, (height, width))
+        return self.picture * self.boxes.paint(weight.double(), (height, width))
 
 
 class Score(ABC):

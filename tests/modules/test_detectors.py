@@ -11,12 +11,11 @@ from pneumo_ad.corruptions import DrawnOpacity, NoCorruption
 from pneumo_ad.corruptions.exposure import expose
 from pneumo_ad.data import PatchDataModule, sources
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.lungs import FileFields
 from pneumo_ad.lungs.features import SegmenterFeatures
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.modules import FeatureDetector, OpacityDetector
-from pneumo_ad.modules.opacity_detector import draw_opacities, kinds_at_half_resolution
+from pneumo_ad.modules.opacity_detector import draw_opacities
 from pneumo_ad.nets import FeatureGaussian, KindUNet, UNetAutoencoder
 
 ADAM = torch.optim.Adam
@@ -105,14 +104,6 @@ def test_opacities_are_drawn_into_lungs_alone_and_brighten():
     none, nothing = draw_opacities(x, torch.zeros_like(lung), DrawnOpacity(p=1.0), 2, generator)
     assert torch.equal(none, x)
     assert not nothing.any()
-
-
-def test_kinds_at_half_resolution():
-    lung = torch.zeros(1, 1, 4, 4)
-    lung[..., :2] = 1
-    share = torch.zeros_like(lung)
-    share[..., :2, :2] = 0.5
-    assert kinds_at_half_resolution(lung, share)[0].tolist() == [[OPACITY, OUTSIDE], [HEALTHY, OUTSIDE]]
 
 
 def test_exposure_keeps_the_range_and_depends_on_the_generator_alone():
