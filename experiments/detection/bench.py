@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from tqdm.auto import tqdm
 
 from pneumo_ad.data.evenly_spaced import evenly_spaced
@@ -82,7 +83,8 @@ def measured(data: Radiographs, rows: npt.NDArray[np.int64], found: dict[str, An
         found: See `found_by`.
     """
     evidence = gather_ground_truth(data, rows)
-    window = np.concatenate([data.grid.window_means(found["maps"][i][None]) for i in range(len(rows))])
+    maps = (torch.from_numpy(found["maps"][i][None]) for i in range(len(rows)))
+    window = np.concatenate([data.grid.window_means(one).numpy() for one in maps])
     scored = MeasuredScore(
         window, found.get("kinds"), {i: found["maps"][i] for i in evidence.pixel_truth}, found["scores"]
     )

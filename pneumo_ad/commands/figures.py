@@ -78,8 +78,8 @@ COMMAND = Command(
         Key("only", "some of them", "1,9,table1", default=""),
         Key(
             "classifier",
-            "a run of `pneumo-ad classify` for Fig. 2; classifier=train trains one on the run's own data, once, in\n"
-            "RUN/figures/classifier (default: what was trained there; else Fig. 2 is left out, as by classifier=none)",
+            "a run of `pneumo-ad classify` for Fig. 2; classifier=train trains one, once, in\n"
+            "RUN/figures/classifier (default: the one there; else Fig. 2 is left out, as by classifier=none)",
             "RUN",
             expanded,
             "",

@@ -23,6 +23,7 @@ NEARLY = {
     "download": ("outptu=x", "output"),
     "audit": ("outptu=x", "output"),
     "prepare": ("num_shard=2", "num_shards"),
+    "doctor": ("trail=false", "trial"),
 }
 
 
