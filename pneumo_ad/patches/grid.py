@@ -266,8 +266,9 @@ class PatchGrid:
         return self.window_sums(masks).reshape(len(masks), len(self)) / self.patch**2
 
     def window_means(self, maps: Tensor) -> Tensor:
-        """(B, H, W) maps -> (B, N) float32 mean of each window."""
-        return (self.boxes.sums(maps.double()).flatten(1) / self.patch**2).float()
+        """(B, H, W) maps, which may be NaN where no window lies -> (B, N) float32 mean of each window."""
+        within = torch.where(torch.from_numpy(self.covered).to(maps.device), maps.double(), 0.0)
+        return (self.boxes.sums(within).flatten(1) / self.patch**2).float()
 
 
 def largest_patch_inside(masks: npt.NDArray[np.bool_], stride: int = 1) -> int:

@@ -40,7 +40,8 @@ class Knowing:
     def __call__(self, images, content):
         maps = np.stack([self.maps(image) for image in images]).astype(np.float32)
         fields = np.ones(images.shape, dtype=np.uint8)
-        return Prediction.of(fields, maps, GRID.window_means(torch.from_numpy(maps)).numpy(), maps.max(axis=(1, 2)), content, GRID)
+        windows = GRID.window_means(torch.from_numpy(maps)).numpy()
+        return Prediction.of(fields, maps, windows, maps.max(axis=(1, 2)), content, GRID)
 
 
 @pytest.fixture

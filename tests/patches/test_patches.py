@@ -166,6 +166,16 @@ def test_window_shares_are_shares():
     assert grid.window_shares(masks).tolist() == [[1.0, 0.0, 0.5, 0.0]]
 
 
+def test_means_of_windows_do_not_see_what_no_window_covers():
+    grid = PatchGrid((10, 11), patch=4, stride=3)
+    maps = torch.rand(2, 10, 11)
+    holes = torch.where(torch.from_numpy(grid.covered), maps, torch.nan)
+    assert holes.isnan().any()
+    expected = np.stack([[m[t : t + 4, c : c + 4].mean() for t, c in grid.positions] for m in maps.double().numpy()])
+    assert np.allclose(grid.window_means(maps), expected, atol=1e-6)
+    assert torch.equal(grid.window_means(holes), grid.window_means(maps))
+
+
 def test_window_sums_are_exact_where_the_sum_of_an_image_is_beyond_32_bits():
     side = 4200
     image = np.full((1, side, side), 255, dtype=np.uint8)
