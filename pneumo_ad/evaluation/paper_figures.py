@@ -116,7 +116,7 @@ class Material:
 
     @property
     def ordered(self) -> bool:
-        """Whether the score of Table 1 is meant to order the three kinds; SAD is, by the paper."""
+        """True if the score of Table 1 is meant to order the three kinds; SAD is, by the paper."""
         return self.data.view == "patch" or self.run.module.score.orders_outside
 
     @cached_property

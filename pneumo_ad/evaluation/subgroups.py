@@ -29,7 +29,7 @@ class Subgroup:
         normal: Number of them labelled normal.
         pneumonia: Number of them labelled pneumonia.
         against: Normal radiographs that pneumonia is compared with: `SAME` or `ALL_NORMAL`.
-        metrics: Those of `METRICS` that the data allow, with `_low` and `_high`.
+        metrics: Values of the `METRICS` that the data allow, with `_low` and `_high`.
         omitted: Key -> reason, for the other `METRICS`.
     """
 

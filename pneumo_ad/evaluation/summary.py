@@ -146,8 +146,8 @@ def hint_of_matching(found: dict[str, Any]) -> str:
     asked = any("image/auroc_matched" in one for one in (found, found["about"]["omitted"]))
     if asked or best is None or strength(best.auroc) < STRONG:
         return ""
-    told = f"{best.words} alone ranks radiographs with {strength(best.auroc):.3f}"
-    return f"{told}: matched=true equalises sharpness and grey levels first"
+    finding = f"{best.words} alone ranks radiographs with {strength(best.auroc):.3f}"
+    return f"{finding}: matched=true equalises sharpness and grey levels first"
 
 
 def print_evaluation(output: Path, title: str) -> None:

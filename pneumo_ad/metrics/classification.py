@@ -42,7 +42,7 @@ def decision_metrics(
     correct = (probability >= threshold) == truth
 
     def mean(values: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """(1 + R,) mean of the sample, then of each resample."""
+        """Return the (1 + R,) means of the sample and of each resample."""
         return np.array([values[chosen].mean(), *resampled_means(values[chosen], owner[chosen], weights)])
 
     everything = np.ones_like(truth)

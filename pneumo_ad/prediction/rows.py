@@ -39,21 +39,21 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, s
     percentiles, p_values = standard.percentiles(judged.scores), standard.p_values(judged.scores)
     decisions = standard.decisions(judged.scores)
     table = []
-    for i, (name, one) in enumerate(zip(names, decoded, strict=True)):
-        field = one.placement.inner(judged.lung_fields[i])
+    for i, (name, read) in enumerate(zip(names, decoded, strict=True)):
+        field = read.placement.inner(judged.lung_fields[i])
         inside = judged.inside[i]
         windows = judged.windows[i][inside]
         likeliest = judged.likeliest[i][inside] if judged.likeliest is not None else None
         thresholds = standard.thresholds if judged.finite[i] else None
         kinds = thresholds.classify(windows, likeliest) if thresholds is not None else np.zeros(0)
         predictable = thresholds.kinds if thresholds is not None else ()
-        row: Row = {"file": name, "height": one.size[0], "width": one.size[1]}
+        row: Row = {"file": name, "height": read.size[0], "width": read.size[1]}
         row |= {"score": number(judged.scores[i]), "unit": standard.unit}
         row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i])}
         row |= {"normals": len(standard.normals), "anomalous": decisions[i]}
         row["lung_area"] = float(field.mean())
         row |= {column: int((kinds == kind).sum()) if kind in predictable else None for column, kind in _KINDS.items()}
-        odd = [*remarks(one.placement.inner(one.image), field, one.size, field.shape), *one.doubts]
+        odd = [*remarks(read.placement.inner(read.image), field, read.size, field.shape), *read.doubts]
         if not judged.finite[i]:
             odd.insert(0, "what the net gives is not finite")
         elif np.isnan(judged.scores[i]) and field.any():

@@ -70,11 +70,11 @@ class RunPredictor:
         windows = np.empty(shares.shape, dtype=np.float32)
         scores = np.empty(len(images))
         likeliest = np.empty(shares.shape, dtype=np.int8) if self.scoring.likeliest else None
-        for part in self.scoring(loaded, rows, None, maps=True, alone=True):
-            maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
-            scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
-            if likeliest is not None and part.likeliest is not None:
-                likeliest[part.rows] = part.likeliest
+        for scored in self.scoring(loaded, rows, None, maps=True, alone=True):
+            maps[scored.rows], windows[scored.rows] = scored.maps["score"], scored.scores["score"]
+            scores[scored.rows] = self.scoring.of_radiographs(scored, "score", shares[scored.rows], fields[scored.rows])
+            if likeliest is not None and scored.likeliest is not None:
+                likeliest[scored.rows] = scored.likeliest
         return Prediction.of(fields, maps, windows, scores, content, self.grid, likeliest)
 
     def reconstructed(

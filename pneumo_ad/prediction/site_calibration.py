@@ -182,12 +182,12 @@ def _made(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.str_]]:
     images, windows, remarks = [np.zeros(0)], [np.zeros(0, dtype=np.float32)], []
     with ThreadPoolExecutor(reading_threads()) as pool, tqdm(total=len(files), desc="calibrate", unit="file") as bar:
-        for part, found in read_ahead(judge, files, pool):
-            scores, inside, words = _judged(judge, part, found)
+        for group, decoded in read_ahead(judge, files, pool):
+            scores, inside, words = _judged(judge, group, decoded)
             images.append(scores)
             windows.append(inside)
             remarks += words
-            bar.update(len(part))
+            bar.update(len(group))
     return np.concatenate(images), np.concatenate(windows), np.array(remarks, dtype=np.str_)
 
 
@@ -195,12 +195,12 @@ def _judged(
     judge: Predictor, files: Sequence[File], found: Sequence[Decoded | str]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], list[str]]:
     """Return scores of some files, scores of their windows inside the lungs, and warnings."""
-    read = [(i, one) for i, one in enumerate(found) if not isinstance(one, str)]
-    scores, remarks = np.full(len(files), np.nan), [one if isinstance(one, str) else "" for one in found]
+    read = [(i, result) for i, result in enumerate(found) if not isinstance(result, str)]
+    scores, remarks = np.full(len(files), np.nan), [result if isinstance(result, str) else "" for result in found]
     if not read:
         return scores, np.zeros(0, dtype=np.float32), remarks
-    decoded = [one for _, one in read]
-    judged = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
+    decoded = [result for _, result in read]
+    judged = judge(np.stack([result.image for result in decoded]), np.stack([result.content for result in decoded]))
     places = [i for i, _ in read]
     scores[places] = judged.scores
     for i, row in zip(places, rows([files[i].name for i in places], decoded, judged, judge.standard), strict=True):

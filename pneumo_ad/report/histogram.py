@@ -102,24 +102,24 @@ def linked_histogram(
         of: (N,) index of each window's group for each radiograph, from `grouped`.
         edges: (81,) edges of the bars, from `score_edges`.
     """
-    scores = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
+    scores = np.concatenate([*(shown.windows.scores for shown in page.radiographs), np.zeros(0)])
     group = np.concatenate([*of, np.zeros(0, dtype=np.uint8)])
     bars, names = [], []
-    for number, one in enumerate(groups):
+    for number, row in enumerate(groups):
         of_group = scores[group == number]
         counts = np.histogram(np.minimum(of_group, edges[-1]), edges)[0]
         floor = len(groups) - 1 - number
         bars += [
-            {"group": one.name, "start": start, "end": end, "floor": floor, "top": floor + _FULL * count / counts.max()}
+            {"group": row.name, "start": start, "end": end, "floor": floor, "top": floor + _FULL * count / counts.max()}
             for start, end, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
             if count
         ]
-        names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{one.name}, n = {len(of_group):,}"})
+        names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{row.name}, n = {len(of_group):,}"})
     limits = [float(edges[0]), float(edges[-1])]
     x = alt.X("start:Q", title=f"{page.score_name} ({page.unit})").scale(domain=limits, nice=False, zero=False)
     y = alt.Y("floor:Q", title=None, axis=None).scale(domain=[0, max(len(groups), 1)], nice=False)
     colour = alt.Color("group:N", legend=None).scale(
-        domain=[one.name for one in groups], range=[one.colour for one in groups]
+        domain=[row.name for row in groups], range=[row.colour for row in groups]
     )
     brush = alt.selection_interval(
         name=BRUSH, encodings=["x"], mark=alt.BrushConfig(fill=RED, fillOpacity=0.12, stroke=RED, strokeWidth=1.5)
