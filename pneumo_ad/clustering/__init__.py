@@ -1,4 +1,4 @@
-"""Difference images (the paper's § 5.3): how they are described, and clusters of them."""
+"""Descriptions and clusters of difference images (the paper's § 5.3)."""
 
 from pneumo_ad.clustering.clustering import METHODS, Clustering, fit_clusters
 from pneumo_ad.clustering.description import DESCRIPTIONS, Description, difference_images, train_description

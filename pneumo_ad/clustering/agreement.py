@@ -1,7 +1,7 @@
-"""How far clusters, found without labels, agree with the true kinds of patch.
+"""Agreement of clusters, fitted without labels, with the true kinds of patch.
 
-Only windows that truly are healthy lung, opacity or outside count; mixed ones, padding and those without masks are left
-out, as in `macro_f1`. Clusters are numbered 0, 1, 2.
+Only windows that truly are healthy lung, opacity or outside count; mixed windows, padding and windows without masks are
+left out, as in `macro_f1`. Clusters are numbered 0, 1, 2.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CLUSTERS = 3  # as many as there are kinds
 
 
 class Agreement(NamedTuple):
-    """Of clusters with kinds, each with its 95 % interval by patient.
+    """Agreement of clusters with kinds, with 95 % intervals by patient.
 
     Attributes:
         adjusted_rand: Adjusted Rand index (Hubert & Arabie 1985).
-        best_match_macro_f1: As of `best_match_macro_f1`.
+        best_match_macro_f1: Macro-F1 under the best match (function `best_match_macro_f1`).
     """
 
     adjusted_rand: Interval
@@ -33,7 +33,7 @@ class Agreement(NamedTuple):
 
 
 def adjusted_rand(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> float:
-    """Adjusted Rand index (Hubert & Arabie 1985): 1 where clusters are the kinds, 0 on average by chance.
+    """Compute the adjusted Rand index (Hubert & Arabie 1985): 1 where clusters are the kinds, 0 on average by chance.
 
     Args:
         true: (n,) kinds of windows (`labels.KINDS`).
@@ -47,17 +47,17 @@ def adjusted_rand(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer])
 
 
 def best_match(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> tuple[int, ...]:
-    """The kind that each cluster stands for, so chosen that macro-F1 is highest: an oracle, it looks at the truth.
+    """Assign a kind to each cluster such that macro-F1 is highest: an oracle, chosen on the truth.
 
-    The F1 of (kind, cluster) does not depend on what the other clusters stand for, so that the best permutation is an
-    assignment problem (Kuhn 1955).
+    The F1 of (kind, cluster) does not depend on the other clusters, so that the best permutation is an assignment
+    problem (Kuhn 1955).
 
     Args:
-        true: (n,) kinds of windows.
+        true: (n,) kinds of windows (`labels.KINDS`).
         found: (n,) clusters.
 
     Returns:
-        `match[cluster]` is a kind: a permutation of healthy, opacity and outside.
+        Kind by cluster: a permutation of healthy, opacity and outside.
 
     >>> best_match(np.array([0, 0, 1, 2]), np.array([2, 2, 0, 1]))
     (1, 2, 0)
@@ -68,11 +68,11 @@ def best_match(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) ->
 
 
 def best_match_macro_f1(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> float:
-    """`macro_f1` under `best_match`, in [0, 1]: an upper bound on what naming the clusters without the truth reaches.
+    """Compute `macro_f1` under `best_match`, in [0, 1]: an upper bound for any assignment without the truth.
 
     Args:
-        true: (n,) true kinds.
-        found: (n,) numbers of clusters.
+        true: (n,) kinds of windows (`labels.KINDS`).
+        found: (n,) clusters.
 
     >>> best_match_macro_f1(np.array([0, 0, 1, 2]), np.array([2, 2, 0, 1]))
     1.0
@@ -87,16 +87,17 @@ def agreement(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Agreement:
-    """Both figures with 95 % percentile bootstrap intervals, patients drawn with replacement (Efron 1979).
+    """Compute both figures with 95 % percentile bootstrap intervals, patients drawn with replacement (Efron 1979).
 
-    A patient enters as a table of kinds by clusters, on which both figures depend alone. Each resample is matched anew.
+    A patient enters as a table of kinds by clusters, on which alone both figures depend. The match is recomputed for
+    each resample.
 
     Args:
-        true: (n,) kinds of windows.
+        true: (n,) kinds of windows (`labels.KINDS`).
         found: (n,) clusters.
-        patients: (n,) whose window it is.
+        patients: (n,) patient of each window.
         resamples: Number of bootstrap resamples.
-        seed: Fixes them.
+        seed: Seed of the resamples.
     """
     known = true <= OUTSIDE
     _, owner = np.unique(patients[known], return_inverse=True)
@@ -111,7 +112,7 @@ def agreement(
 
 
 def _table(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """(kinds, clusters) number of windows."""
+    """Count windows by kind and cluster: (kinds, clusters)."""
     known = true <= OUTSIDE
     assert not known.any() or found[known].max() < CLUSTERS, found[known].max()
     cell = true[known].astype(np.int64) * CLUSTERS + found[known]
@@ -119,7 +120,7 @@ def _table(true: npt.NDArray[np.integer], found: npt.NDArray[np.integer]) -> npt
 
 
 def _f1(tables: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """(..., kinds, clusters) windows -> the F1 of taking each cluster for each kind; 0 where neither has a window."""
+    """Compute F1 of each cluster as each kind from (..., kinds, clusters) counts; 0 where neither has a window."""
     either = tables.sum(axis=-1, keepdims=True) + tables.sum(axis=-2, keepdims=True)
     return 2 * tables / np.where(either > 0, either, 1)
 
@@ -131,7 +132,7 @@ def _best_macro_f1(tables: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def _adjusted_rand(tables: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """(R, kinds, clusters) -> (R,); NaN for a resample of one kind and one cluster."""
+    """Compute (R,) indices from (R, kinds, clusters) counts; NaN for a resample of one kind and one cluster."""
 
     def pairs(counts: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         counts = counts.astype(np.float64)

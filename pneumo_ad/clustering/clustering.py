@@ -17,7 +17,7 @@ from pneumo_ad.errors import DataError
 Method = Literal["kmeans", "mixture"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-# Robust to tails, yet wide: the quartiles may both lie in one of three clusters and then tell its spread alone.
+# Robust to tails, yet wide: both quartiles may lie in one of three clusters and then give only its spread.
 _RANGE = (5.0, 95.0)
 LEAST_WINDOWS = 100  # a mixture in 8 dimensions has 134 free numbers
 
@@ -26,19 +26,19 @@ class Clustering:
     """Clusters of windows; made by `fit_clusters`.
 
     Args:
-        model: Standardises and clusters.
-        number: (3,) that each of the model's own clusters gets.
+        model: Pipeline that standardises and clusters.
+        number: (3,) cluster number by label of the model.
     """
 
     def __init__(self, model: Pipeline, number: npt.NDArray[np.integer]) -> None:
         self._model, self._number = model, number
 
     def __call__(self, features: npt.NDArray[np.floating]) -> npt.NDArray[np.int8]:
-        """(n, d) features -> (n,) clusters 0, 1, 2."""
+        """Predict clusters: (n, d) features -> (n,) int8, 0, 1 or 2."""
         return self._number[self._model.predict(np.asarray(features, dtype=np.float64))].astype(np.int8)
 
     def standardised(self, features: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        """(n, d) features as the clusters see them: less the median, over the range from 5th to 95th percentile."""
+        """Standardise (n, d) features as for clustering: minus the median, over the 5th to 95th percentile range."""
         return self._model[0].transform(np.asarray(features, dtype=np.float64))
 
 
@@ -52,10 +52,10 @@ def fit_clusters(
     by rising mean SAD: read as kinds, that is the paper's rule (healthy lung < opacity < outside) on clusters.
 
     Args:
-        features: (n, d) of the windows to fit on.
-        sad: (n,) of the same windows.
-        method: `kmeans` or `mixture`.
-        seed: Fixes the starts.
+        features: (n, d) features of the windows to fit on.
+        sad: (n,) SAD of the same windows.
+        method: Method, `kmeans` or `mixture`.
+        seed: Seed of the starts.
 
     Raises:
         DataError: Fewer than 100 windows, or fewer than three different ones.
@@ -71,11 +71,11 @@ def fit_clusters(
     if different < CLUSTERS:
         raise DataError(f"{CLUSTERS} clusters need as many different windows; {len(features)} windows hold {different}")
     if method == "kmeans":
-        found = KMeans(CLUSTERS, n_init=10, random_state=seed)
+        estimator = KMeans(CLUSTERS, n_init=10, random_state=seed)
     else:
-        # Starts by k-means; without the floor a cluster of equal windows would have no spread at all.
-        found = GaussianMixture(CLUSTERS, n_init=3, reg_covar=1e-4, random_state=seed)
-    model = make_pipeline(RobustScaler(quantile_range=_RANGE), found).fit(features)
-    own = model.predict(features)
-    means = [sad[own == cluster].mean() if (own == cluster).any() else np.inf for cluster in range(CLUSTERS)]
+        # Without the floor a cluster of equal windows would have zero variance.
+        estimator = GaussianMixture(CLUSTERS, n_init=3, reg_covar=1e-4, random_state=seed)
+    model = make_pipeline(RobustScaler(quantile_range=_RANGE), estimator).fit(features)
+    labels = model.predict(features)
+    means = [sad[labels == cluster].mean() if (labels == cluster).any() else np.inf for cluster in range(CLUSTERS)]
     return Clustering(model, np.argsort(np.argsort(means, kind="stable")))

@@ -1,4 +1,4 @@
-"""Windows described: their difference images, and what these must be better than."""
+"""Descriptions of windows: by their difference images, and baselines."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pneumo_ad.clustering.features import compressed, plain_features
 from pneumo_ad.errors import DivergedError
 from pneumo_ad.nets.output import inner
 
-# The difference image first; then the patch itself in the same ways, and single numbers.
+# The difference image, then the baselines: the patch itself in the same ways, and single numbers.
 DESCRIPTIONS = ("residual_plain", "residual_embedding", "patch_plain", "patch_embedding", "sad", "brightness")
 
-_MID_GREY = 127.5  # a patch less this has a sign, as a difference image has
+_MID_GREY = 127.5  # subtracted from a patch, so that it has a sign as a difference image has
 
 Features = dict[str, npt.NDArray[np.float32]]
 
 
 @torch.inference_mode()
 def difference_images(net: nn.Module, patches: Tensor, halo: int = 0, batch_size: int = 256) -> Tensor:
-    """(n, 1, p, p) uint8 -> (n, 1, p, p) float32, input less reconstruction in grey levels, on the net's device.
+    """Compute input less reconstruction in grey levels: (n, 1, p, p) float32, on the net's device.
 
     Args:
-        net: The net.
-        patches: (n, 1, p, p) uint8, p + 2 halo wide.
-        halo: Pixels of surroundings that the net is shown on every side.
+        net: Net that reconstructs patches.
+        patches: (n, 1, p + 2 halo, p + 2 halo) uint8.
+        halo: Pixels of surroundings on every side in the net's input.
         batch_size: Patches at a time; bounds the memory.
 
     Raises:
@@ -38,23 +38,23 @@ def difference_images(net: nn.Module, patches: Tensor, halo: int = 0, batch_size
     """
     device = next(net.parameters(), torch.empty(0)).device
     parts = []
-    for part in patches.split(batch_size):
-        x = part.to(device).float().div_(255)
+    for batch in patches.split(batch_size):
+        x = batch.to(device).float().div_(255)
         output = net(x.contiguous(memory_format=torch.channels_last))
         parts.append(255 * inner(x - output.reconstruction.float(), halo))
-    found = torch.cat(parts)
-    if not found.isfinite().all():
+    differences = torch.cat(parts)
+    if not differences.isfinite().all():
         raise DivergedError("what the net gives of these patches is not finite: the training diverged")
-    return found
+    return differences
 
 
 class Description:
-    """Describes windows in each of the `DESCRIPTIONS`; made by `train_description`.
+    """Features of windows in each of the `DESCRIPTIONS`; built by `train_description`.
 
     | | |
     |---|---|
     | residual_plain | `plain_features` of the difference image |
-    | residual_embedding | what an autoencoder of difference images makes of it |
+    | residual_embedding | its latent vector in an autoencoder of difference images |
     | patch_plain, patch_embedding | the same of the patch itself, less mid grey |
     | sad | its SAD alone, compressed grey levels |
     | brightness | its mean grey level alone |
@@ -63,7 +63,7 @@ class Description:
         net: Net of the run, in evaluation mode.
         residual_embedding: Embedding of difference images.
         patch_embedding: Embedding of patches less mid grey (127.5).
-        halo: Pixels of surroundings that the net is shown on every side; descriptions leave them out.
+        halo: Pixels of surroundings on every side in the net's input; descriptions leave them out.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Description:
         self.halo = halo
 
     def __call__(self, patches: Tensor) -> Features:
-        """(n, 1, p, p) uint8, p + 2 halo wide -> by name (n, d) float32."""
+        """Describe (n, 1, p + 2 halo, p + 2 halo) uint8 windows: name -> (n, d) float32."""
         residual = difference_images(self.net, patches, self.halo)
         patch = inner(patches, self.halo).to(residual.device).float() - _MID_GREY
         described = {
@@ -87,10 +87,10 @@ class Description:
         return {name: described[name].cpu().numpy() for name in DESCRIPTIONS}
 
     def every(self, dataset: Any, batch_size: int = 256, progress: str | None = None) -> Features:
-        """Every window of a dataset that can `cut` batches, in bounded memory; by name (n, d) float32.
+        """Describe every window of a dataset in batches, in bounded memory: name -> (n, d) float32.
 
         Args:
-            dataset: Data set of windows; offers `cut`.
+            dataset: Data set of windows, with method `cut`.
             batch_size: Patches at a time; bounds the memory.
             progress: Title of a progress bar; None shows none.
         """
@@ -105,10 +105,10 @@ class Description:
 def train_description(
     net: nn.Module, patches: Tensor, seed: int = 0, halo: int = 0
 ) -> tuple[Description, dict[str, float]]:
-    """Train both embeddings on (n, 1, p, p) uint8 patches, p + 2 halo wide, without labels.
+    """Train both embeddings on (n, 1, p + 2 halo, p + 2 halo) uint8 patches, without labels.
 
     Returns:
-        The description, and by name the share of variance that passes the bottleneck of each embedding.
+        The description, and name of each embedding -> share of variance that passes its bottleneck.
 
     Raises:
         ConfigError: See `train_embedding`.

@@ -1,4 +1,4 @@
-"""Difference images described by what an autoencoder of them learns, without labels."""
+"""Embedding of difference images: the latent vector of an autoencoder, trained without labels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _BATCH = 128
 
 
 class Embedding:
-    """The latent vector of an autoencoder of pictures in grey levels; made by `train_embedding`.
+    """Latent vector of an autoencoder of pictures in grey levels; built by `train_embedding`.
 
     Args:
-        net: Autoencoder of the pictures, which `unit` brings to (0, 1).
-        centre: Grey level that becomes 0.5.
-        scale: Distance from it, in grey levels, that becomes 0.25 or 0.75.
+        net: Autoencoder of the pictures, scaled to (0, 1) by `unit`.
+        centre: Grey level that maps to 0.5.
+        scale: Distance from `centre`, in grey levels, that maps to 0.25 or 0.75.
 
     Attributes:
         net: As given.
@@ -28,18 +28,18 @@ class Embedding:
         self.net, self.centre, self.scale = net, centre, scale
 
     def unit(self, pictures: Tensor) -> Tensor:
-        """(B, 1, p, p) grey levels of any sign -> (0, 1), softly: a faint residual and a strong one both remain."""
+        """Scale (B, 1, p, p) grey levels of any sign to (0, 1) by softsign, which keeps faint and strong residuals."""
         return 0.5 + 0.5 * F.softsign((pictures.float() - self.centre) / self.scale)
 
     @torch.inference_mode()
     def __call__(self, pictures: Tensor) -> Tensor:
-        """(B, 1, p, p) in grey levels -> (B, latent) float32."""
+        """Encode pictures: (B, 1, p, p) in grey levels -> (B, latent) float32."""
         x = self.unit(pictures).contiguous(memory_format=torch.channels_last)
         return self.net.encoder(x)
 
     @torch.inference_mode()
     def explained(self, pictures: Tensor) -> float:
-        """Share of the variance of (B, 1, p, p) pictures, brought to [0, 1], that passes the bottleneck; at most 1."""
+        """Compute the share of the variance of scaled (B, 1, p, p) pictures that passes the bottleneck; at most 1."""
         x = self.unit(pictures)
         error = torch.cat([(part - self.net(part).reconstruction).square() for part in x.split(_BATCH)])
         return float(1 - error.mean() / (x - x.mean()).square().mean().clamp_min(1e-12))
@@ -52,21 +52,21 @@ def train_embedding(
 
     Args:
         pictures: (N, 1, p, p) in grey levels, any sign; p even.
-        latent: Length of the vector that describes a picture.
+        latent: Length of the latent vector.
         width: Channels of the net's first level.
-        steps: Steps of Adam, on batches of 128.
+        steps: Number of steps of Adam, on batches of 128.
         lr: Learning rate of Adam.
-        seed: Fixes first weights and batches.
+        seed: Seed of initial weights and batches.
 
     Raises:
-        ConfigError: An odd side.
+        ConfigError: p is odd.
     """
     side = pictures.shape[-1]
     depth = next((depth for depth in range(_MOST_DEPTH, 1, -1) if side % 2**depth == 0), 1)
     centre = float(pictures.float().mean())
     scale = max(float((pictures.float() - centre).abs().mean()), 1e-3)
     cuda = [pictures.device] if pictures.is_cuda else []
-    with torch.random.fork_rng(devices=cuda):  # first weights come from torch's global generator
+    with torch.random.fork_rng(devices=cuda):  # initial weights come from torch's global generator
         torch.manual_seed(seed)
         net = BottleneckAutoencoder(side, latent, width, depth)
     net = net.to(pictures.device).to(memory_format=torch.channels_last)

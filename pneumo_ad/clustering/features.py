@@ -1,4 +1,4 @@
-"""Difference images described by a few plain features."""
+"""Plain features of difference images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 FEATURES = ("mean", "sad", "spread", "peak", "roughness", "skewness", "coarse_share")
 
-_BLOCKS = 4  # to a side: what is left of a picture that is averaged over so many blocks is coarse
-_FLAT = 1e-3  # grey levels; below such a spread a form would be that of rounding errors
+_BLOCKS = 4  # blocks on each side, whose means are the coarse part of a picture
+_FLAT = 1e-3  # grey levels of spread, below which features of form would measure rounding errors
 
 
 def plain_features(residual: Tensor) -> Tensor:
-    """What a reader would say of a difference image.
+    """Compute features of difference images that a reader could name.
 
     | feature | of the residual r | |
     |---|---|---|
@@ -25,11 +25,11 @@ def plain_features(residual: Tensor) -> Tensor:
     | skewness | third standardised moment: a few bright spots, or dark ones | compressed |
     | coarse_share | share of the variance that lies between 4 x 4 blocks: a cloud 1, noise about 0 | [0, 1] |
 
-    Grey levels are `compressed`, because amplitudes have long tails, which would get a cluster of their own. The form
-    of a flat residual is 0.
+    Grey levels are `compressed`, because the long tails of amplitudes would otherwise become a cluster. The features of
+    form (skewness, coarse_share) of a flat residual are 0.
 
     Args:
-        residual: (B, 1, p, p) signed, in grey levels; p at least 4.
+        residual: (B, 1, p, p) signed difference images in grey levels; p at least 4.
 
     Returns:
         (B, 7) float32, in the order of `FEATURES`.
@@ -53,5 +53,5 @@ def plain_features(residual: Tensor) -> Tensor:
 
 
 def compressed(values: Tensor) -> Tensor:
-    """sign(v) log(1 + abs(v)): about v where it is small, a logarithm where it is large; odd and increasing."""
+    """Compute sign(v) log(1 + abs(v)): nearly linear for small v, logarithmic for large v; odd and increasing."""
     return values.sign() * values.abs().log1p()

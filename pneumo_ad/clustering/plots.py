@@ -1,4 +1,4 @@
-"""Figures of clusters of windows from arrays: in the plane of their features, as pictures, and where they lie."""
+"""Figures of clusters of windows: projection of features, difference images, and maps on radiographs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumo_ad.figures import COLOURS
 from pneumo_ad.figures.style import STYLE, page
 from pneumo_ad.patches import PatchGrid
 
-# Of healthy lung, opacity and outside; the grey of outside would not be seen on a radiograph.
+# Healthy lung, opacity and outside; grey, the usual colour of outside, would not be visible on a radiograph.
 CLUSTER_COLOURS = (COLOURS["healthy"], COLOURS["opacity"], COLOURS["normal"])
 _POINTS = 3000
 _TELLING = 0.35  # loading from which a component is named after a feature
@@ -29,15 +29,15 @@ def projection(
     title: str,
     seed: int = 0,
 ) -> Figure:
-    """Windows in the plane of the first two principal components of their features, a panel for each way to group them.
+    """Draw windows in the plane of the first two principal components of their features, a panel per grouping.
 
     Args:
-        features: (n, d) standardised; the plane is theirs, so that panels differ in colour alone.
-        groupings: By caption of the panel, by name of the group, (n,) which windows belong to it. The three groups of
-            a panel have the `CLUSTER_COLOURS`, in this order.
-        names: (d,) of the features; the axes say which of them they are made of.
-        title: Above the figure.
-        seed: Draws the 3000 windows that are shown where there are more, the same in each panel.
+        features: (n, d) standardised features; one plane for all panels, which differ in colour alone.
+        groupings: Caption of the panel -> name of the group -> (n,) bool, windows of the group. The three groups of a
+            panel have the `CLUSTER_COLOURS`, in this order.
+        names: Names of the d features; the labels of the axes list those with large loadings.
+        title: Title above the figure.
+        seed: Seed of the choice of at most 3000 windows, the same in each panel.
     """
     rng = np.random.default_rng(seed)
     centred = features - features.mean(axis=0)
@@ -56,7 +56,7 @@ def projection(
                 colour[chosen] = to_rgb(hue)
                 panel.scatter([], [], s=14, color=hue, label=f"{name} ({int(chosen.sum()):,})")
             visible = shown[~np.isnan(colour[shown, 0])]
-            # One scatter in random order: no group hides another by being drawn last.
+            # One scatter in random order, so that no group hides another.
             panel.scatter(*plane[visible].T, s=4, c=colour[visible], alpha=0.5, linewidths=0)
             panel.set_title(caption, fontsize=9)
             panel.set_xlabel(f"first component, {explained[0]:.0%} of variance\n{_made_of(axes[0], names)}", fontsize=8)
@@ -68,7 +68,7 @@ def projection(
 
 
 def _made_of(loadings: npt.NDArray[np.floating], names: Sequence[str]) -> str:
-    """The features that a component holds most of, signed, the strongest first."""
+    """Return the signed names of features with large loadings in a component, strongest first."""
     order = [i for i in np.argsort(-np.abs(loadings)) if abs(loadings[i]) >= _TELLING]
     return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {names[i]}" for i in order)
 
@@ -76,11 +76,11 @@ def _made_of(loadings: npt.NDArray[np.floating], names: Sequence[str]) -> str:
 def draw_difference_images(
     patches: Sequence[npt.NDArray[np.floating]], residuals: Sequence[npt.NDArray[np.floating]], names: Sequence[str]
 ) -> Figure:
-    """Windows of each cluster above their difference images, all on one scale about 0.
+    """Draw windows of each cluster above their difference images, on one scale around 0.
 
     Args:
-        patches: By cluster, (n, p, p) grey levels; n may differ, and may be 0.
-        residuals: By cluster, (n, p, p) input less reconstruction in grey levels.
+        patches: (n, p, p) grey levels for each cluster; n may differ, and may be 0.
+        residuals: (n, p, p) input less reconstruction in grey levels, for each cluster.
         names: Names of the clusters.
     """
     columns = max(1, *(len(part) for part in patches))
@@ -116,17 +116,17 @@ def where_clusters_lie(
     cluster_names: Sequence[str],
     outlines: Sequence[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None],
 ) -> Figure:
-    """Radiographs painted in the colours of the clusters; a row per clustering.
+    """Draw radiographs painted in the colours of the clusters, a row per clustering.
 
     A pixel has the colour of the cluster of most windows that cover it.
 
     Args:
-        images: (H, W) uint8 each.
-        clusters: By name of the clustering, (n, N) clusters of the windows.
-        grid: The windows.
+        images: n radiographs, each (H, W) uint8.
+        clusters: Name of the clustering -> (n, N) clusters of the windows.
+        grid: Grid of the N windows.
         names: Names of the radiographs.
         cluster_names: Names of clusters 0, 1 and 2.
-        outlines: True (lung, opacity) masks of each radiograph, or None.
+        outlines: True (lung, opacity) masks of each radiograph, (H, W) bool each, or None where not known.
     """
     height, width = grid.image_size
     palette = np.array([to_rgb(hue) for hue in CLUSTER_COLOURS])
@@ -137,8 +137,8 @@ def where_clusters_lie(
             grey = np.repeat(image[..., None] / 255, 3, axis=2)
             axes[0, column].imshow(grey)
             axes[0, column].set_title(names[column], fontsize=7)
-            for row, found in enumerate(clusters.values(), start=1):
-                of_windows = torch.from_numpy(np.eye(len(palette))[found[column]]).permute(1, 0)
+            for row, numbers in enumerate(clusters.values(), start=1):
+                of_windows = torch.from_numpy(np.eye(len(palette))[numbers[column]]).permute(1, 0)
                 share = grid.paint(of_windows)[:, 0].numpy()  # (3, H, W)
                 painted = 0.6 * grey + 0.4 * palette[np.nan_to_num(share).argmax(axis=0)]
                 axes[row, column].imshow(np.where(grid.covered[..., None], painted, grey))

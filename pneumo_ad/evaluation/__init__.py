@@ -1,4 +1,4 @@
-"""What `pneumo-ad evaluate` does with an opened run, step by step: examine, calibrate, measure, write, draw."""
+"""Evaluation of an opened run (`pneumo-ad evaluate`): scoring, calibration, metrics, tables, figures and report."""
 
 from __future__ import annotations
 

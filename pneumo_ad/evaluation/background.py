@@ -1,4 +1,4 @@
-"""What of a radiograph shows no patient: the dark air beside the body."""
+"""Background of a radiograph: the dark air beside the body."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-_DARK = 0.15  # of the radiograph's own bright end: exposures differ, and lungs stay above it
+_DARK = 0.15  # share of the radiograph's 99 % quantile, since exposures differ; lungs stay above it
 
 
 def background(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Dark pixels that are connected with the image's border through dark pixels.
+    """Return dark pixels that are connected with the image's border through dark pixels.
 
     Dark is at most 15 % of the radiograph's 99 % quantile. Lungs are dark too, but the body lies between them and the
     border; letters on the background, and what they enclose, are not background.
 
     Args:
-        image: (H, W) grey levels.
+        image: (H, W) uint8 grey levels.
 
     Returns:
-        (H, W).
+        (H, W) bool.
 
     >>> picture = np.full((5, 7), 200, dtype=np.uint8)
     >>> picture[:, 0], picture[2, 3] = 3, 3  # air on the left, a dark spot inside

@@ -1,4 +1,4 @@
-"""Difference images of a run clustered into three (§ 5.3), beside clusters of simpler things."""
+"""Three clusters of a run's difference images (§ 5.3), compared with clusters of simpler descriptions."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
 
-CHANCE = "chance"  # clusters drawn at random: what a match by the truth makes of nothing
+CHANCE = "chance"  # random clusters: agreement at chance under a match by the truth
 _FIT_IMAGES = 100  # validation pneumonia radiographs, as for thresholds
-_FIT_WINDOWS = 20_000  # of these, evenly chosen: all of them at the paper's stride, bounded memory at stride 1
+_FIT_WINDOWS = 20_000  # evenly chosen windows: all at the paper's stride, bounded memory at stride 1
 _SHOWN_PATCHES = 8
 _DRAWN = "residual_plain"
 _WORDS = {"kmeans": "k-means", "mixture": "Gaussian mixture"}
 
-Clusters = dict[str, npt.NDArray[np.int8]]  # by `<description>/<method>`, (windows,)
+Clusters = dict[str, npt.NDArray[np.int8]]  # `<description>/<method>` -> (windows,)
 Match = dict[str, tuple[int, ...]]
 
 
@@ -66,9 +66,9 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     applied to every window of `subset`.
 
     Args:
-        run: From `load_run`.
-        output: Folder to write to; made where it is not there.
-        subset: test or train; of other data than the run's own also val or all. Default: test of the run's own data,
+        run: Opened run, from `load_run`.
+        output: Folder to write to; created if missing.
+        subset: test or train; for data other than the run's own also val or all. Default: test of the run's own data,
             all of other data.
         evaluation: Folder of the `metrics.json` of the same radiographs, for the macro-F1 of thresholds.
 
@@ -98,16 +98,16 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
     dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
     features = describe.every(dataset, batch_size_at(run.options, device), "describing")
-    found = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
+    clusters = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
     evidence = gather_ground_truth(data, rows, kept)
-    metrics, omitted, match = measure_clusters(evidence, found, seed)
+    metrics, omitted, match = measure_clusters(evidence, clusters, seed)
     of_thresholds, missing = _thresholds(evaluation, subset, data.store.key)
     metrics |= of_thresholds | counts(evidence) | {"counts/images_seen_in_training": seen}
     output.mkdir(parents=True, exist_ok=True)
     about = {
         "omitted": omitted | missing,
         "match": {name: [KINDS[kind] for kind in kinds] for name, kinds in match.items()},
-        "share": {name: (np.bincount(of, minlength=CLUSTERS) / len(of)).tolist() for name, of in found.items()},
+        "share": {name: (np.bincount(of, minlength=CLUSTERS) / len(of)).tolist() for name, of in clusters.items()},
         "features": list(FEATURES),
         "explained": explained,
         "fitted_on": {"split": "val", "label": PNEUMONIA, "windows": len(windows)},
@@ -117,9 +117,9 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
         "overrides": list(run.overrides),
         "seed": seed,
     }
-    _write_table(output, data, dataset, evidence, found)
-    write_json(output / "clusters.json", metrics | {"about": about})  # after the table: where it stands, that does
-    _draw(output / "figures", dataset, data, evidence, describe, features, found, models, match)
+    _write_table(output, data, dataset, evidence, clusters)
+    write_json(output / "clusters.json", metrics | {"about": about})  # last: implies a complete table
+    _draw(output / "figures", dataset, data, evidence, describe, features, clusters, models, match)
     return output
 
 
@@ -130,7 +130,7 @@ def _windows_to_fit_on(run: Run) -> torch.Tensor:
     if not len(dataset.rows):
         raise DataError(
             f"clusters are fitted on pneumonia radiographs of the validation split, and {run.folder} was trained on "
-            "data that hold none; split.csv tells who lies where, and data.val=0.1 at its training deals more"
+            "data that hold none; split.csv lists the splits, and data.val=0.1 at its training assigns more"
         )
     whole_windows = [
         data.grid.window_shares(data.store.content(dataset.rows[i : i + 1]))[0] == 1 for i in range(len(dataset.rows))
@@ -152,15 +152,15 @@ def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, C
 def measure_clusters(
     evidence: GroundTruth, found: Clusters, seed: int = 0
 ) -> tuple[dict[str, float], dict[str, str], Match]:
-    """How far each clustering, and one drawn at random, agrees with the masks.
+    """Compute the agreement of each clustering, and of a random one, with the masks.
 
     Args:
         evidence: Ground truth of I radiographs of N windows each.
-        found: Clusters by name, (I * N,) each.
+        found: Name -> (I * N,) clusters.
         seed: Seed of the random clusters.
 
     Returns:
-        `metrics`: by `<name>/adjusted_rand` and `<name>/best_match_macro_f1` (an oracle: see `best_match`), each with
+        `metrics`: `<name>/adjusted_rand` and `<name>/best_match_macro_f1` (an oracle: see `best_match`), each with
         `_low` and `_high`, and `<name>/macro_f1_by_sad`, where clusters rise in SAD from healthy lung to opacity to
         outside; `omitted`, key -> reason; and the kinds that clusters are matched to.
     """
@@ -183,7 +183,7 @@ def measure_clusters(
 
 
 def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[str, float], dict[str, str]]:
-    """Macro-F1 of thresholds on the run's score (and the best by the truth) and on brightness, as evaluated."""
+    """Read macro-F1 of thresholds on the run's score (fitted and oracle) and on brightness from an evaluation."""
     there = evaluation is not None and is_there(evaluation / "metrics.json")
     metrics = read_metrics(evaluation) if evaluation is not None and there else None
     keys = {
@@ -194,9 +194,9 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
     if metrics is None or (metrics["about"]["subset"], metrics["about"]["store"]) != (subset, store):
         reason = "these radiographs were not evaluated yet: pneumo-ad evaluate with the same arguments"
         return {}, dict.fromkeys(keys, reason)
-    found = {key: metrics[source] for key, source in keys.items() if source in metrics}
+    figures = {key: metrics[source] for key, source in keys.items() if source in metrics}
     gone = {key: metrics["about"]["omitted"].get(source, "not in metrics.json") for key, source in keys.items()}
-    return found, {key: reason for key, reason in gone.items() if key not in found}
+    return figures, {key: reason for key, reason in gone.items() if key not in figures}
 
 
 def _write_table(
@@ -229,7 +229,7 @@ def _draw(
     models: dict[str, Clustering],
     match: Match,
 ) -> None:
-    """In the figures a cluster is numbered, and coloured, as the kind it is matched to; without masks by its SAD."""
+    """Draw the figures, each cluster in the colour of the kind it is matched to; without masks, of its rank of SAD."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {name: np.array(match.get(name, range(CLUSTERS)))[of] for name, of in found.items()}
     by_kmeans = drawn[f"{_DRAWN}/kmeans"]
@@ -240,7 +240,7 @@ def _draw(
     }
     if match:
         kind = evidence.kind.ravel()
-        groupings["true kinds, mixed left out"] = {KINDS[one]: kind == one for one in (HEALTHY, OPACITY, OUTSIDE)}
+        groupings["true kinds, mixed left out"] = {KINDS[k]: kind == k for k in (HEALTHY, OPACITY, OUTSIDE)}
     standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
     title = "Difference images in the plane of their plain features"
     title += ", clusters coloured by their best match" if match else ""
@@ -273,7 +273,7 @@ def _draw(
 
 
 def _at_ranks(dataset: ExhaustivePatches, chosen: npt.NDArray[np.bool_], sad: npt.NDArray[np.floating]) -> torch.Tensor:
-    """(n, 1, p, p) windows of a cluster at evenly spaced ranks of SAD, so that they show the range and not a choice."""
+    """(n, 1, p, p) windows of a cluster at evenly spaced ranks of SAD, so that they show the full range."""
     numbers = np.flatnonzero(chosen)
     numbers = numbers[np.argsort(sad[numbers], kind="stable")]
     ranks = np.linspace(0.05, 0.95, min(_SHOWN_PATCHES, len(numbers))) * max(len(numbers) - 1, 0)
@@ -281,7 +281,7 @@ def _at_ranks(dataset: ExhaustivePatches, chosen: npt.NDArray[np.bool_], sad: np
 
 
 def cluster_table(found: dict[str, float], title: str) -> Table:
-    """A row per clustering, in the order of `clusters.json`, with intervals.
+    """Build a table with a row per clustering, in the order of `clusters.json`, with intervals.
 
     Args:
         found: Content of `clusters.json`.
@@ -310,21 +310,21 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
 
 
 def print_clusters(output: Path, title: str) -> None:
-    """Print the table of a `clusters.json`, what was left out of it and why, and where everything lies.
+    """Print the table of a `clusters.json`, the omitted metrics with reasons, and the output folder.
 
     Args:
-        output: Folder that holds it.
+        output: Folder with `clusters.json`.
         title: Heading of the table.
     """
-    found = json.loads((output / "clusters.json").read_text())
-    about = found["about"]
+    content = json.loads((output / "clusters.json").read_text())
+    about = content["about"]
     console = Console(highlight=False)
     if about["match"]:
-        console.print(cluster_table(found, title))
+        console.print(cluster_table(content, title))
     print_left_out(console, about["omitted"])
     console.print(
-        f"{found['counts/images']} radiographs, {found['counts/patches']:,} windows, "
-        f"{found['counts/patches_mixed']:,} of them mixed and left out of the figures; clusters fitted on "
+        f"{content['counts/images']} radiographs, {content['counts/patches']:,} windows, "
+        f"{content['counts/patches_mixed']:,} of them mixed and left out of the figures; clusters fitted on "
         f"{about['fitted_on']['windows']:,} validation windows"
     )
     console.print(f"tables and figures: {output}")

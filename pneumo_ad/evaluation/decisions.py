@@ -1,4 +1,4 @@
-"""Decisions that normals alone fix, beside the oracle's: declared against realised false alarms."""
+"""Conformal decisions from normals alone, beside oracle thresholds: declared against realised false-alarm rate."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
 from pneumo_ad.metrics.proportion import false_alarm_rate, share_with_interval
 from pneumo_ad.runs.calibration import ValidationScores
 
-# What needs held-out normals and radiographs that neither training nor calibration saw.
+# Metrics that need held-out normals, and radiographs unseen by training and calibration.
 DECIDED = ("false_alarms/patch", "false_alarms/image", "image/sensitivity", "image/balanced_accuracy")
 
 Found = tuple[dict[str, float], dict[str, str]]
 
 
 def false_alarms(result: Examination, calibration: ValidationScores, rate: float, name: str = "score") -> Found:
-    """A conformal threshold on held-out normal lung and on held-out normal radiographs, and what came of each.
+    """Fit conformal thresholds on held-out normal lung and normal radiographs, and measure the realised rates.
 
     Args:
-        result: Examined radiographs, unseen by the calibration.
+        result: Scores and ground truth of the radiographs, unseen by the calibration.
         calibration: Scores of held-out validation patients.
         rate: Declared false-alarm rate.
         name: Name of the score.
 
     Returns:
         `false_alarms/declared`, `false_alarms/{patch,image}` (realised, with interval) and their `_threshold`,
-        `image/sensitivity` (with interval) and `image/balanced_accuracy` at that threshold; and what is left out.
+        `image/sensitivity` (with interval) and `image/balanced_accuracy` at that threshold; and omitted key -> reason.
     """
     evidence = result.evidence
     metrics: dict[str, float] = {"false_alarms/declared": rate}
@@ -65,9 +65,9 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
     few = scarcity(int(sick.sum()), "pneumonia radiographs")
     if "false_alarms/image" in metrics and not few:
         called = whole[sick] > metrics["false_alarms/image_threshold"]
-        found = share_with_interval(called.astype(np.float64), evidence.patient[sick])
-        metrics |= found.keyed("image/sensitivity")
-        metrics["image/balanced_accuracy"] = (found.value + 1 - metrics["false_alarms/image"]) / 2
+        sensitivity = share_with_interval(called.astype(np.float64), evidence.patient[sick])
+        metrics |= sensitivity.keyed("image/sensitivity")
+        metrics["image/balanced_accuracy"] = (sensitivity.value + 1 - metrics["false_alarms/image"]) / 2
     else:
         for key in ("image/sensitivity", "image/balanced_accuracy"):
             omitted[key] = omitted.get("false_alarms/image", few)
@@ -75,25 +75,26 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
 
 
 def oracles(result: Examination, name: str = "score") -> Found:
-    """What the best thresholds, chosen on the truth itself, would give: bounds, no results.
+    """Compute oracle metrics at the best thresholds, chosen on the truth itself: upper bounds, not results.
 
     Args:
-        result: Scores and evidence of the radiographs.
+        result: Scores and ground truth of the radiographs.
         name: Name of the score.
 
     Returns:
-        `oracle/image_balanced_accuracy`, `oracle/image_threshold`, `oracle/macro_f1` and its thresholds.
+        `oracle/image_balanced_accuracy`, `oracle/image_threshold`, `oracle/macro_f1` and its thresholds; and omitted
+        key -> reason.
     """
     evidence = result.evidence
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     whole = result.image[name]
-    told = (evidence.normal | evidence.pneumonia) & ~np.isnan(whole)
-    fewest = min(int((told & side).sum()) for side in (evidence.normal, evidence.pneumonia))
+    usable = (evidence.normal | evidence.pneumonia) & ~np.isnan(whole)
+    fewest = min(int((usable & side).sum()) for side in (evidence.normal, evidence.pneumonia))
     if fewest < LEAST_IMAGES:
         omitted["oracle/image_balanced_accuracy"] = f"{fewest} radiographs of one class; {LEAST_IMAGES} are needed"
     else:
-        best = best_balanced_accuracy(whole[told], evidence.pneumonia[told])
+        best = best_balanced_accuracy(whole[usable], evidence.pneumonia[usable])
         metrics |= {"oracle/image_balanced_accuracy": best.value, "oracle/image_threshold": best.threshold}
     if reason := missing_kind(evidence):
         omitted["oracle/macro_f1"] = reason

@@ -1,4 +1,4 @@
-"""Evaluation of an opened run, step by step: examine, calibrate, measure, write, draw."""
+"""Evaluation of an opened run: scoring, calibration, metrics, tables and figures."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     """Evaluate an opened run.
 
     Args:
-        run: From `load_run`.
-        output: Folder to write to; made where it is not there.
+        run: Opened run, from `load_run`.
+        output: Folder to write to; created if missing.
         subset: Split to evaluate: train, val, test or all; default: test of the run's own data, all of other data.
         calibrate: Folder of normal radiographs of the same site as the data; see `prediction.site_calibration`.
 
@@ -67,7 +67,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     findings = measure_evaluation(data, result, calibration, thresholds, options.false_alarm_rate, seen_before)
     findings.explain_missing_kinds(unfitted)
     if options.matched:
-        reason = too_few(data.store.table["label"].iloc[rows])  # before a store is built for it
+        reason = too_few(data.store.table["label"].iloc[rows])  # checked before a store is built
         findings.add(({}, {"image/auroc_matched": reason}) if reason else _measure_matched(run, scoring, rows))
     metrics = findings.metrics
     metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
@@ -82,7 +82,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
         "unit": scoring.unit,
         "aggregate": f"{type(scoring.aggregate).__name__} of {scoring.aggregate.of}",
         "strides": {"scored": data.grid.stride, "kept": result.grid.stride},
-        "held_out_normals": len(normals),  # that p-values rest on
+        "held_out_normals": len(normals),  # behind the p-values
         "calibrate": site and site.words,
         "subset": subset,
         "store": data.store.key,
@@ -97,38 +97,33 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     write_maps(output / "maps", _sampled_maps(data, result))
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
     findings.write_tables(output)
-    write_metrics(output, metrics, about)  # after the tables: where it stands, they do
+    write_metrics(output, metrics, about)  # written last, so that it exists only beside complete tables
     shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
     draw_evaluation(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
     return output
 
 
 def _calibrate(run: Run, scoring: Scoring) -> ValidationScores:
-    """Scores of held-out validation patients; none where data were changed and the run's own are not at hand.
-
-    Args:
-        run: The opened run.
-        scoring: How a run scores windows.
-    """
+    """Return scores of held-out validation patients; empty where other data are evaluated and the run's are missing."""
     try:
         return validation_scores(run, scoring, look=not run.data_changed)
     except DataError as reason:
         if not run.data_changed:
             raise
-        log.warning("no thresholds: validation of the run's own data is not at hand (%s)", reason)
+        log.warning("no thresholds: validation of the run's own data is not available (%s)", reason)
         return {}
 
 
 def calibrated_by(
     run: Run, site: Site, calibration: ValidationScores, output: Path
 ) -> tuple[ValidationScores, Thresholds | None]:
-    """Scores of a site's normals in the place of the run's held-out ones, and thresholds of the run's score.
+    """Replace the run's held-out normals by scores of a site's normals, and refit the thresholds of the run's score.
 
     Args:
-        run: The opened run.
-        site: Its normal radiographs.
+        run: Opened run.
+        site: Normal radiographs of the site.
         calibration: Scores of held-out validation patients.
-        output: Folder where scores of the site are kept.
+        output: Folder in which scores of the site are stored.
 
     Raises:
         DataError: See `site_calibration.calibrated`.
@@ -145,7 +140,7 @@ def calibrated_by(
 
 
 def _measure_matched(run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) -> Found:
-    """Whole radiographs as they are fitted, for the chest stays where it was; others with their aspect ratio kept."""
+    """Measure matched radiographs: as fitted for nets of whole radiographs, with aspect ratio kept for other nets."""
     if run.options.view == "image":
         return measure_matched(scoring, run.radiographs, rows)
     padded = _padded(run, rows)
@@ -153,23 +148,23 @@ def _measure_matched(run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) ->
 
 
 def _padded(run: Run, rows: npt.NDArray[np.int64]) -> Radiographs:
-    """The radiographs of some rows and no others, with their aspect ratio kept: in a store of their own."""
+    """Open only the radiographs of some rows, with their aspect ratio kept, in a separate store."""
     data = run.radiographs
     chosen = data.table["image"].isin(data.store.table["image"].iloc[rows])
     return run.some_radiographs(data.table[chosen].reset_index(drop=True), fit="pad")
 
 
 def _sampled_maps(data: Radiographs, result: Examination) -> SampledMaps:
-    """Those whose opacities are known, in the radiograph's own frame."""
+    """Maps and truth of radiographs with known opacities, sampled in the frame of the radiograph without padding."""
     places = sorted(result.evidence.pixel_truth)
-    found = {name: np.empty((len(places), POINTS, POINTS), dtype=np.float32) for name in ("score", "brightness")}
+    sampled = {name: np.empty((len(places), POINTS, POINTS), dtype=np.float32) for name in ("score", "brightness")}
     truth = np.empty((len(places), POINTS, POINTS), dtype=np.uint8)
     for i, place in enumerate(places):
         row = result.rows[place]
         placement = data.store.placement(row)
-        for name, maps in found.items():
+        for name, maps in sampled.items():
             maps[i] = sample(result.pixel[name][place], placement)
-        # Not of the evidence, which leaves out what this run's windows do not cover.
+        # Not from the evidence, which leaves out pixels that this run's windows do not cover.
         truth[i] = sample(data.truth.pixels(row), placement)
     images = data.store.table.iloc[result.rows[places]][["image", "patient"]].reset_index(drop=True)
-    return SampledMaps(images, found["score"], found["brightness"], truth)
+    return SampledMaps(images, sampled["score"], sampled["brightness"], truth)

@@ -1,4 +1,4 @@
-"""Radiographs scored: every window, every map that truth can judge, every radiograph as a whole."""
+"""Scores of radiographs: of every window, of maps with known truth, and of whole radiographs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _SHOWN = 4  # radiographs of each class in a figure
 
 @dataclass(frozen=True)
 class Examination:
-    """Scored radiographs with what is known of them.
+    """Scores of I radiographs with their ground truth.
 
     Attributes:
         rows: (I,) row numbers in the store.
         grid: Grid of the N windows of each radiograph that are kept.
         evidence: Ground truth of these windows and radiographs, from masks and labels.
-        window: Scores of windows by name, (I, N) each; with `sad` where the net reconstructs patches.
-        image: Scores of radiographs by name, (I,) each.
-        pixel: By score and by place in `rows`, (H, W) anomaly map of each radiograph of `GroundTruth.pixel_truth`.
-        maps: By place in `rows`, (H, W) map of the run's score of those that figures show.
-        likeliest: (I, N) the net's likeliest kind of each window; None unless windows are decided by it.
+        window: Score name -> (I, N) scores of windows; with `sad` where the net reconstructs patches.
+        image: Score name -> (I,) scores of radiographs.
+        pixel: Score name -> place in `rows` -> (H, W) anomaly map, for the radiographs of `GroundTruth.pixel_truth`.
+        maps: Place in `rows` -> (H, W) map of the run's score, for the radiographs that figures show.
+        likeliest: (I, N) the net's likeliest kind of each window; None unless kinds are decided by it.
     """
 
     rows: npt.NDArray[np.int64]
@@ -50,14 +50,14 @@ class Examination:
 
 
 def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) -> Examination:
-    """Score every window of some radiographs and gather what their masks and labels tell.
+    """Score every window of some radiographs and gather their ground truth from masks and labels.
 
-    All scores of a window are there for a few radiographs at a time; kept are those of `Scoring.kept`.
+    All windows are in memory for a few radiographs at a time; only the windows of `Scoring.kept` are returned.
 
     Args:
-        scoring: How a run scores windows.
+        scoring: Scoring of the run.
         data: Radiographs, with their lung fields and windows.
-        rows: (I,) row numbers in the table.
+        rows: (I,) row numbers in the store.
     """
     grid = scoring.kept(data)
     evidence = gather_ground_truth(data, rows, grid)
@@ -68,20 +68,20 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
     likeliest = np.empty((len(rows), len(grid)), dtype=np.int8) if scoring.likeliest else None
     maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
-    for here, part in placed(scoring(data, rows, "scoring", maps=True)):
-        check_finite(part, names_of[here], data)
-        fields, shares = data.lung_fields[part.rows], lung_shares(data, part.rows)
-        for name, values in part.scores.items():
+    for here, scored in placed(scoring(data, rows, "scoring", maps=True)):
+        check_finite(scored, names_of[here], data)
+        fields, shares = data.lung_fields[scored.rows], lung_shares(data, scored.rows)
+        for name, values in scored.scores.items():
             window[name][here] = values[:, numbers]
-            image[name][here] = scoring.of_radiographs(part, name, shares, fields)
-        if likeliest is not None and part.likeliest is not None:
-            likeliest[here] = part.likeliest[:, numbers]
+            image[name][here] = scoring.of_radiographs(scored, name, shares, fields)
+        if likeliest is not None and scored.likeliest is not None:
+            likeliest[here] = scored.likeliest[:, numbers]
         for i, place in enumerate(range(here.start, here.stop)):
             if place in evidence.pixel_truth:
                 for name, kept in pixel.items():
-                    kept[place] = part.maps[name][i].copy()
+                    kept[place] = scored.maps[name][i].copy()
             if place in maps:
-                maps[place] = part.maps["score"][i].copy()
+                maps[place] = scored.maps["score"][i].copy()
     return Examination(
         rows,
         grid,
@@ -89,13 +89,13 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
         window,
         image,
         pixel,
-        {shown: found for shown, found in maps.items() if found is not None},
+        {shown: shown_map for shown, shown_map in maps.items() if shown_map is not None},
         likeliest,
     )
 
 
 def typical_places(evidence: GroundTruth, most: int = _SHOWN) -> list[int]:
-    """Places of radiographs to show: pneumonia first, then normal; of a class those with known opacities, if any.
+    """Choose places of radiographs to show: pneumonia, then normal; within a class only known opacities, if any.
 
     Args:
         evidence: Ground truth of the radiographs, from masks and labels.

@@ -1,4 +1,4 @@
-"""What masks, boxes and labels tell of some `Radiographs`."""
+"""Ground truth of `Radiographs` from masks, boxes and labels."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pneumo_ad.patches import PatchGrid
 
 log = logging.getLogger(__name__)
 
-_MOST_PIXELS = 2**26  # of all radiographs whose maps are kept: 1,024 of 256 x 256, 256 of 512 x 512; 3.5 GB at peak
+_MOST_PIXELS = 2**26  # of all maps in memory: 1,024 radiographs of 256 x 256, 256 of 512 x 512; 3.5 GB at peak
 
 
 def places_for_pixels(
     known: npt.NDArray[np.bool_], normal: npt.NDArray[np.bool_], image_size: tuple[int, int]
 ) -> npt.NDArray[np.int64]:
-    """Places of the radiographs whose pixels metrics look at: all that are known, so far as memory is bounded.
+    """Choose the radiographs of pixel metrics: all with known opacities, within a bound of memory.
 
-    Where they are too many, every second, fourth, ... normal one and as many of the others, so that larger images are
-    looked at in a part of the radiographs that smaller ones are, and runs can be compared on both.
+    If they are too many, every second, fourth, ... radiograph of the normals and of the others is taken, so that the
+    radiographs chosen for large images are a subset of those for small ones, and runs can be compared on both.
 
     Args:
-        known: (I,) where it is known which pixels are opacity.
-        normal: (I,) labelled normal.
+        known: (I,) bool, radiographs whose opacity pixels are known.
+        normal: (I,) bool, labelled normal.
         image_size: Height and width in pixels.
 
     Returns:
-        (n,) rising.
+        (n,) places in `known`, rising.
     """
     groups = [np.flatnonzero(known & side) for side in (normal, ~normal)]
     most, every = _MOST_PIXELS // (image_size[0] * image_size[1]), 1
@@ -43,14 +43,14 @@ def places_for_pixels(
 
 
 def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: PatchGrid | None = None) -> GroundTruth:
-    """Labels, patients, true kinds of windows and true pixels of some radiographs.
+    """Gather labels, patients, true kinds of windows and true pixels of some radiographs.
 
-    What is known of pixels tells `PixelTruth`; kinds need the lung to be known too.
+    `PixelTruth` holds the known pixels; kinds need the lung to be known too.
 
     Args:
-        data: With its store.
-        rows: (I,) rows of the store.
-        kept: The windows that are told of, thinned from those of the data, which tell the rest; default all.
+        data: Radiographs, with their store.
+        rows: (I,) row numbers in the store.
+        kept: Windows of the result, thinned from the grid of the data; default all. Coverage and lung are by all.
     """
     store, grid = data.store, kept or data.grid
     numbers = data.grid.numbers_of(grid)
@@ -64,20 +64,20 @@ def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: Pa
     for_pixels = places_for_pixels(known, normal, store.image_size)
     if len(for_pixels) < known.sum():
         log.warning(
-            "metrics of pixels look at %d of the %d radiographs whose opacities are known, for memory's sake",
+            "pixel metrics use %d of the %d radiographs whose opacities are known, to bound memory",
             len(for_pixels),
             known.sum(),
         )
     for i, row in enumerate(rows):
-        one = slice(row, row + 1)
+        its_row = slice(row, row + 1)
         content = store.content(rows[i : i + 1])
         if i in for_pixels:
-            pixels = data.truth.pixels(row).astype(np.int8)  # of uint8, NumPy 2.5 takes no -1
+            pixels = data.truth.pixels(row).astype(np.int8)  # NumPy 2.5 rejects -1 with uint8
             pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN)
         if known[i] and lung_known[i]:
-            lung, opacity = data.truth.lung(row), store.opacity[one]
+            lung, opacity = data.truth.lung(row), store.opacity[its_row]
             kind[i] = true_kinds(grid.window_shares(lung[None])[0], grid.window_shares(opacity)[0])
-        # A window with padding in it is no patch of a radiograph, whatever its masks say.
+        # A window with padding is no patch of a radiograph, regardless of masks.
         kind[i][grid.window_shares(content)[0] < 1] = PADDING
         shares = lung_shares(data, rows[i : i + 1])[0]
         lung_share[i], any_in_lung[i] = shares[numbers], (shares > MOSTLY_LUNG).any()

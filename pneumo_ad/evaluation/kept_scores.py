@@ -1,4 +1,4 @@
-"""Scores that `pneumo-ad evaluate` wrote are read and not made again, where they are those of the same evaluation."""
+"""Reuse of the window scores of an earlier, identical `pneumo-ad evaluate`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ log = logging.getLogger(__name__)
 
 
 def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[np.int64]) -> pd.DataFrame | None:
-    """`patches.csv` of an evaluation of the same windows of the same radiographs by the same weights.
+    """Read `patches.csv` of an evaluation of the same windows of the same radiographs by the same weights.
 
     Args:
-        folder: Folder in which such an evaluation would lie.
-        run: Run, opened.
-        scoring: How the run scores windows.
+        folder: Folder of the evaluation, if there is one.
+        run: Opened run.
+        scoring: Scoring of the run.
         rows: (I,) row numbers in the store.
 
     Returns:
-        A row per window that is kept, radiograph by radiograph as in `rows`; None where there is no such evaluation.
+        A row per kept window, radiograph by radiograph as in `rows`; None where there is no such evaluation.
 
     Raises:
-        DamagedError: A file of it cannot be read.
+        DamagedError: A file of the evaluation cannot be read.
     """
     metrics, table = folder / "metrics.json", folder / "patches.csv"
     if not (is_there(metrics) and is_there(table)):
@@ -44,14 +44,14 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
         "weights": weights_digest(run.module.net),
     }
     options = run.options.changing("scores", "decisions", "tables")
-    recorded = about.get("options", options)  # of a version that recorded none the overrides tell
+    recorded = about.get("options", options)  # earlier versions recorded no options: compared by overrides
     if any(about.get(key) != value for key, value in same.items()) or any(
         recorded.get(name) != value for name, value in options.items()
     ):
         return None
-    told = about.get("thresholds", {}).get("score")
-    if isinstance(told, list) and (len(told) == 2) != run.module.score.orders_outside:
-        return None  # of a version that told three kinds by every score
+    thresholds = about.get("thresholds", {}).get("score")
+    if isinstance(thresholds, list) and (len(thresholds) == 2) != run.module.score.orders_outside:
+        return None  # of an earlier version with three kinds for every score
     numbers = dict.fromkeys(("top", "left", "score"), float)
     windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str})
     grid = scoring.kept(data)

@@ -1,4 +1,4 @@
-"""The paper's Table 1 with numbers: what is measured of each kind of window."""
+"""The paper's Table 1 with numbers: statistics of a score by kind of window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
 
 MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background
-# What the paper says of each: its Table 1 in words, Figs. 7 and 8 in numbers.
+# Statements of the paper on each kind: Table 1 in words, Figs. 7 and 8 in numbers.
 PAPER = {
     "normal lung": "SAD about 1 (Fig. 7)",
     "pneumonia, every window": "SAD about 5 (Fig. 8)",
@@ -29,12 +29,12 @@ NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
 def background_shares(data: Radiographs, grid: PatchGrid, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(I, N) share of each window that is background (`evaluation.background`).
+    """Compute the (I, N) share of background in each window (`evaluation.background`).
 
     Args:
-        data: Radiographs that are meant.
-        grid: The windows.
-        rows: (I,) row numbers in the table.
+        data: Data set that holds the radiographs.
+        grid: Grid of the N windows.
+        rows: (I,) row numbers in the store.
     """
     shares = [grid.window_shares(background(data.store.images[row])[None])[0] for row in rows]
     return np.stack(shares)
@@ -43,11 +43,11 @@ def background_shares(data: Radiographs, grid: PatchGrid, rows: npt.NDArray[np.i
 def kinds_table(
     values: npt.NDArray[np.floating], evidence: GroundTruth, background_share: npt.NDArray[np.floating]
 ) -> pd.DataFrame:
-    """What is measured of each kind of window.
+    """Compute statistics of a score by kind of window.
 
-    The three kinds are those of radiographs that are not normal, as in the paper; `metrics.json` takes in the windows
-    of normal radiographs too, where their truth is known. *Background* is a window outside the lung of which more than
-    half is background, *body* the rest of those.
+    The three kinds are of radiographs that are not normal, as in the paper; `metrics.json` includes windows of normal
+    radiographs too, where their truth is known. *Background* are windows outside the lung with more than half
+    background, *body* the other windows outside.
 
     Args:
         values: (I, N) value of each window, for example SAD.
@@ -55,15 +55,15 @@ def kinds_table(
         background_share: (I, N) share of each window that is background.
 
     Returns:
-        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`; where no mask
-        tells the kind, numbers and counts are missing, not 0, and the note says so.
+        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`; where no
+        mask gives the kind, numbers and counts are missing, not 0, and the note says so.
     """
     kind = np.where(evidence.normal[:, None], UNKNOWN, evidence.kind)
     outside, dark = kind == OUTSIDE, background_share > MOSTLY
-    own = evidence.origins
+    origins = evidence.origins
     groups = {
-        "normal lung": own["normal_lung"],
-        "pneumonia, every window": own["pneumonia"],
+        "normal lung": origins["normal_lung"],
+        "pneumonia, every window": origins["pneumonia"],
         "healthy lung": kind == HEALTHY,
         "opacity": kind == OPACITY,
         "outside": outside,
@@ -93,28 +93,28 @@ def _summary(values: npt.NDArray[np.float64]) -> dict[str, float]:
 
 
 def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
-    """Whether the medians stand in the order of the paper's Table 1; empty where one is not known.
+    """Compare the order of the medians with the paper's Table 1, in words; empty where a median is not known.
 
     Args:
         table: From `kinds_table`.
-        ordered: Whether what was measured is meant to order the three kinds (`Score.orders_outside`).
+        ordered: Whether the score is meant to order the three kinds (`Score.orders_outside`).
     """
     medians = table.set_index("kind")["median"].reindex(["healthy lung", "opacity", "outside"])
     if medians.isna().any():
         return ""
-    found = " < ".join(f"{name} {value:.2f}" for name, value in medians.sort_values().items())
+    order = " < ".join(f"{name} {value:.2f}" for name, value in medians.sort_values().items())
     verdict = "as the paper expected" if medians.is_monotonic_increasing else "not the paper's order"
     if not ordered:
         verdict = "a score that is not meant to order what lies outside the lung"
-    return f"Medians: {found}: {verdict}."
+    return f"Medians: {order}: {verdict}."
 
 
 def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
-    """Table 1 as a picture.
+    """Draw Table 1 as a figure.
 
     Args:
         table: From `kinds_table`.
-        unit: Words for the title: what was measured, and its unit.
+        unit: Score and its unit, for the title.
         ordered: See `order_words`.
     """
     header, rows = printed(table)
@@ -130,7 +130,7 @@ def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
 
 
 def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of `kinds_table` in words."""
+    """Format header and rows of `kinds_table`."""
     header = ["kind of window", "mean", "median", "quartiles", "windows", "radiographs", "the paper"]
     rows = []
     for _, row in table.iterrows():
@@ -146,11 +146,11 @@ def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def markdown(table: pd.DataFrame, unit: str, ordered: bool = True) -> str:
-    """Table 1 as markdown.
+    """Format Table 1 as markdown.
 
     Args:
-        table: Table 1, a row per kind.
-        unit: Words for the title: what was measured, and its unit.
+        table: From `kinds_table`.
+        unit: Score and its unit, for the title.
         ordered: See `order_words`.
     """
     header, rows = printed(table)

@@ -1,4 +1,4 @@
-"""The same radiographs once more, brought to one sharpness and distribution of grey levels in the lung."""
+"""AUROC of radiographs matched in sharpness and in the distribution of grey levels within the lung."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pneumo_ad.metrics.ranking import auroc_with_interval
 from pneumo_ad.metrics.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
 from pneumo_ad.runs.scorer import check_finite
 
-_VERSION = 1  # raise it when matching changes: what lies beside stores is then made anew
+_VERSION = 1  # raise it when matching changes: arrays cached beside stores are then recomputed
 
 
 def too_few(labels: pd.Series) -> str:
-    """Why radiographs of these labels can tell nothing once matched, however that ends; empty where they may.
+    """Return the reason why these labels are too few for metrics of matched radiographs; empty where they suffice.
 
     >>> too_few(pd.Series(["normal"] * 9))
     '0 pneumonia radiographs that could be matched; at least 5 are needed'
@@ -38,19 +38,19 @@ def too_few(labels: pd.Series) -> str:
 def measure_matched(
     scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """AUROC of radiographs from which exposure, sharpness and, fitted with `pad`, squashing can no longer be read.
+    """Compute the AUROC of radiographs without differences in exposure, sharpness and, with `fit=pad`, aspect ratio.
 
-    For a net that sees patches what lies outside the lung is filled in; one that sees whole radiographs sees the chest.
+    For a net of patches the area outside the lung is filled in; a net of whole radiographs sees the chest.
 
     Args:
-        scoring: How the run scores windows.
-        data: Data set that holds the radiographs; their lung fields are found here where that was not done before.
-        rows: (I,) row numbers of the radiographs to score.
+        scoring: Scoring of the run.
+        data: Data set that holds the radiographs; missing lung fields are segmented.
+        rows: (I,) row numbers in the store.
 
     Returns:
-        `image/auroc_matched` with its interval, `shortcut/image_matched/<name>` of what the matched pictures still give
-        away, `counts/images_matched` and `counts/images_unmatched` (duller than what all were blurred to from the
-        start, so left out), as far as it came to them; and what is left out.
+        `image/auroc_matched` with its interval, `shortcut/image_matched/<name>` of shortcuts that remain in the matched
+        images, `counts/images_matched` and `counts/images_unmatched` (left out: less sharp than the reference from
+        the start), as far as they could be computed; and omitted key -> reason.
     """
     table = data.store.table
     rows = rows[table["label"].iloc[rows].isin([NORMAL, PNEUMONIA]).to_numpy()]
@@ -83,23 +83,23 @@ def measure_matched(
 def _scores(
     scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64], images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float64]:
-    """(len(rows),) score of each matched radiograph, (len(rows), H, W), as the run's net would see it."""
+    """(len(rows),) scores of the matched radiographs, (len(rows), H, W), after the run's intensity transform."""
     fields = data.lung_fields[rows]
 
     def counted(here: slice) -> npt.NDArray[np.bool_]:
-        """What lies outside the lung is no part of the radiograph's own scale where it is filled in."""
+        """Windows that count in the radiograph's scale: where the outside is filled in, those mostly lung."""
         if data.view == "patch":
             return lung_shares(data, rows[here]) > MOSTLY_LUNG
         return data.grid.window_shares(data.content(rows[here])) == 1
 
     seen = data.intensity.of_images(images, fields, data.store.content(rows))
-    found: list[npt.NDArray[np.float64]] = []
+    scores: list[npt.NDArray[np.float64]] = []
     parts = scoring(data, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, counted)
     names = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
-    for here, part in placed(parts):
-        check_finite(part, names[here], data)
-        found.append(scoring.of_radiographs(part, "score", lung_shares(data, rows[here]), fields[here]))
-    return np.concatenate(found)
+    for here, scored in placed(parts):
+        check_finite(scored, names[here], data)
+        scores.append(scoring.of_radiographs(scored, "score", lung_shares(data, rows[here]), fields[here]))
+    return np.concatenate(scores)
 
 
 def _matched(data: Radiographs, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:

@@ -1,9 +1,9 @@
-"""Radiographs brought to one sharpness and one distribution of grey levels within the lung field.
+"""Matching of radiographs to one sharpness and one distribution of grey levels within the lung field.
 
-What still tells the classes apart afterwards is neither exposure nor sharpness at the scale of a pixel. The idea of
-histogram specification (Gonzalez & Woods, Digital Image Processing), here towards the mean quantile function of all the
-radiographs, as in Wasserstein averages of histograms (Agueh & Carlier 2011, SIAM J. Math. Anal.), and alternated with
-blur. No label is looked at.
+Differences between classes that remain are neither exposure nor sharpness at the scale of a pixel. The method is
+histogram specification (Gonzalez & Woods, Digital Image Processing) to the mean quantile function of all radiographs,
+as in Wasserstein averages of histograms (Agueh & Carlier 2011, SIAM J. Math. Anal.), combined with blur. No label is
+used.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.files import reading_threads
 from pneumo_ad.metrics.shortcuts import inner_field, laplacian
 
-_RANKS = (np.arange(4096) + 0.5) / 4096  # at which quantile functions are kept
+_RANKS = (np.arange(4096) + 0.5) / 4096  # of quantile functions
 _FINE = 16  # steps per grey level in which blurred images are ranked
-_MOST_SIGMA = 6.0  # pixels; a radiograph that needs more is blurred by this much and stays a little sharper
-_CLOSE = 1e-4  # pixels: how well a sigma is found; sharpness is then off by less than 0.1 %
-_REACHED = 0.01  # of the reference's sharpness: how far off still counts as matched
+_MOST_SIGMA = 6.0  # pixels; a radiograph that needs more blur gets this much and stays slightly sharper
+_CLOSE = 1e-4  # pixels: tolerance of sigma; the error of sharpness is then below 0.1 %
+_REACHED = 0.01  # relative difference from the reference's sharpness that counts as matched
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What radiographs are brought to.
+    """Common distribution of grey levels and common sharpness, the target of matching.
 
     Attributes:
         levels: (4096,) grey levels 0-255 of the common distribution, at evenly spaced ranks.
@@ -42,16 +42,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Matched:
-    """Radiographs after matching, and what was done to them.
+    """Matched radiographs, with the blur applied to each.
 
     Attributes:
         images: (I, H, W) uint8; where `fill` was asked for, each pixel outside the lung field has the grey level of the
-            nearest one inside, so that neither surroundings nor padding nor an edge between them and the lung is left
-            to be read.
-        sigma: (I,) standard deviation of the Gaussian blur in pixels, 0 for those left as sharp as they were.
-        reached: (I,) bool, false where sharpness is not the reference's: the radiographs that were duller from the
-            start, and any that no blur allowed here makes dull enough.
-        reference: Reference that they were matched to.
+            nearest one inside, so that no information is left in surroundings, padding or the edge of the lung.
+        sigma: (I,) standard deviation of the Gaussian blur in pixels, 0 for radiographs that were not blurred.
+        reached: (I,) bool, false where sharpness is not the reference's: radiographs less sharp from the start, and
+            any that the largest blur leaves too sharp.
+        reference: Reference of the matching.
     """
 
     images: npt.NDArray[np.uint8]
@@ -61,7 +60,7 @@ class Matched:
 
 
 def matchable(lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """(N, H, W) of 0 and 1 -> (N,) bool: whether there is a lung field in which sharpness can be measured."""
+    """Return (N,) bool, radiographs whose lung field, (N, H, W) of 0 and 1, allows sharpness to be measured."""
     return np.array([bool(inner_field(np.asarray(field)).any()) for field in lung_fields], dtype=bool)
 
 
@@ -74,19 +73,19 @@ def match(
 ) -> Matched:
     """Match radiographs to each other.
 
-    The aspect ratio is not touched: open the store with `fit=pad` to bring that to common as well.
+    The aspect ratio is not changed: open the store with `fit=pad` to keep it free of squashing.
 
     Args:
         images: (N, H, W) uint8, memory-mapped or not; read one by one.
-        lung_fields: (N, H, W) of 0 and 1.
+        lung_fields: (N, H, W) uint8 of 0 and 1.
         rows: (I,) rows to match to each other; default all.
-        quantile: The radiographs are blurred to this quantile of their sharpness; duller ones stay as they are.
-        fill: Whether what lies outside the lung field is filled in from within, for nets that see patches of lung. The
-            chest around the lung is else blurred and mapped like the lung, for nets that need to see it.
+        quantile: Quantile of sharpness, in [0, 1], to which radiographs are blurred; less sharp ones stay as they are.
+        fill: Whether pixels outside the lung field are filled in from within, for nets of patches. Otherwise the chest
+            around the lung is blurred and mapped like the lung, for nets of whole radiographs.
 
     Raises:
         ConfigError: A quantile outside [0, 1].
-        DataError: Rows without a lung field (`matchable` tells them), or no rows.
+        DataError: Rows without a lung field (see `matchable`), or no rows.
     """
     rows = np.arange(len(images)) if rows is None else np.asarray(rows)
     reference = find_reference(images, lung_fields, rows, quantile)
@@ -110,17 +109,17 @@ def find_reference(
     rows: npt.NDArray[np.integer],
     quantile: float = 0.05,
 ) -> Reference:
-    """What to bring radiographs to: their mean quantile function, and a low quantile of their sharpness under it.
+    """Compute the reference: the mean quantile function of radiographs, and a low quantile of sharpness under it.
 
     Args:
         images: (N, H, W) uint8 fitted radiographs.
         lung_fields: (N, H, W) uint8 of 0 and 1.
-        rows: (I,) row numbers in the table.
-        quantile: Share of radiographs that are less sharp than what all are blurred to.
+        rows: (I,) rows of `images`.
+        quantile: Quantile of sharpness, in [0, 1].
 
     Raises:
         ConfigError: `quantile` is not in [0, 1].
-        DataError: There is no radiograph, or one without a lung field.
+        DataError: No radiograph, or one without a lung field.
     """
     if not 0 <= quantile <= 1:
         raise ConfigError(f"quantile={quantile} must lie in [0, 1]")
@@ -148,16 +147,19 @@ def find_reference(
 def match_one(
     image: npt.NDArray[np.uint8], lung_field: npt.NDArray[np.integer], reference: Reference, fill: bool = True
 ) -> tuple[npt.NDArray[np.uint8], float]:
-    """Match one radiograph: (H, W) uint8 and its field of 0 and 1 -> (H, W) uint8 and the sigma of its blur in pixels.
+    """Match one radiograph to a reference.
 
-    Blurring narrows the distribution and matching widens it again, which sharpens: so the blur is sought whose result
-    *after* matching has the reference's sharpness.
+    Blur narrows the distribution and specification widens it again, which sharpens: sigma is therefore solved for the
+    sharpness *after* specification.
 
     Args:
-        image: (H, W) uint8.
+        image: (H, W) uint8 grey levels.
         lung_field: (H, W) of 0 and 1.
-        reference: Reference, as `find_reference` returns it.
+        reference: From `find_reference`.
         fill: See `match`.
+
+    Returns:
+        (H, W) uint8, and the sigma of its blur in pixels.
     """
     box = _around(lung_field, int(np.ceil(4 * _MOST_SIGMA)))
 
@@ -181,13 +183,13 @@ def match_one(
 def _specify(
     image: npt.NDArray[np.generic], field: npt.NDArray[np.bool_], levels: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.uint8]:
-    """Grey levels mapped by their mid-rank within the field, equal ones alike; monotone, from 0 to 0 and 255 to 255."""
+    """Map grey levels by their mid-rank within the field; monotone, with 0 -> 0 and 255 -> 255."""
     fine = np.rint(np.asarray(image, dtype=np.float32) * _FINE).astype(np.int32)
     counts = np.bincount(fine[field], minlength=255 * _FINE + 1)
     ranks = (np.cumsum(counts) - counts / 2) / counts.sum()
     table, steps = np.interp(ranks, _RANKS, levels), np.arange(len(counts))
     low, high = np.flatnonzero(counts)[[0, -1]]
-    beyond = (steps < low) | (steps > high)  # of the field's own range: straight on to the ends of the scale
+    beyond = (steps < low) | (steps > high)  # outside the field's range: linear to the ends of the scale
     table[beyond] = np.interp(steps[beyond], [0, low, high, steps[-1]], [0, table[low], table[high], 255])
     return np.rint(table).astype(np.uint8)[fine]
 
@@ -197,7 +199,7 @@ def _sharpness(image: npt.NDArray[np.uint8], field: npt.NDArray[np.bool_]) -> fl
 
 
 def _around(field: npt.NDArray[np.integer], margin: int) -> tuple[slice, slice]:
-    """The box of a field, wider by what a blur reaches."""
+    """Return the bounding box of a field, wider by `margin` pixels, the reach of a blur."""
     down, right = (np.flatnonzero(field.any(axis=axis)) for axis in (1, 0))
     top, left = (max(0, int(side[0]) - margin) for side in (down, right))
     return slice(top, int(down[-1]) + margin + 1), slice(left, int(right[-1]) + margin + 1)

@@ -1,4 +1,4 @@
-"""Everything that `metrics.json` tells of an examination, put together."""
+"""All metrics of an examination, as in `metrics.json`."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ class Findings:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def add(self, found: Found, prefix: str = "") -> None:
-        """Take over metrics and omissions.
+        """Add metrics and omissions.
 
         Args:
-            found: Metrics and omissions to take over.
+            found: Metrics and omissions to add.
             prefix: Prefix of each key.
         """
         metrics, omitted = found
@@ -71,14 +71,14 @@ class Findings:
         self.omitted |= {prefix + key: reason for key, reason in omitted.items()}
 
     def explain_missing_kinds(self, reasons: Mapping[str, str]) -> None:
-        """Say of each score without thresholds between three kinds why it has none."""
+        """Add the reason, name of the score -> reason, to each score without thresholds between three kinds."""
         for name, reason in reasons.items():
             key = "patch/macro_f1" if name == "score" else f"{name}/patch/macro_f1"
             if self.omitted.get(key, "").startswith("no thresholds"):
                 self.omitted[key] = f"no thresholds: {reason}"
 
     def write_tables(self, folder: Path) -> None:
-        """Each as csv."""
+        """Write each of `tables` to a csv file in a folder."""
         for name, rows in self.tables.items():
             with atomic_write(folder / f"{name}.csv") as aside:
                 rows.to_csv(aside, index=False, float_format="%.6g")
@@ -92,26 +92,26 @@ def measure_evaluation(
     false_alarm_rate: float,
     seen_before: bool = False,
 ) -> Findings:
-    """Measure an examination.
+    """Compute all metrics of an examination.
 
     Args:
         data: Data set that holds the radiographs.
         result: Scores and ground truth of the radiographs.
         calibration: Scores of held-out validation patients.
-        thresholds: Thresholds that could be fitted, by name of the score.
+        thresholds: Name of the score -> its thresholds, for scores whose thresholds could be fitted.
         false_alarm_rate: Declared false-alarm rate, for decisions from normals alone.
-        seen_before: Whether training or calibration saw these radiographs: false alarms on them would tell nothing.
+        seen_before: Whether training or calibration saw these radiographs: false alarms on them would not be valid.
     """
     findings = Findings()
     evidence = result.evidence
     questions = Questions.about(evidence)
     for name in JUDGED:
-        told = name in thresholds and thresholds[name].tell_outside
-        kind = thresholds[name].classify(result.window[name], result.likeliest) if told else None
+        three = name in thresholds and thresholds[name].tell_outside
+        kind = thresholds[name].classify(result.window[name], result.likeliest) if three else None
         measured = MeasuredScore(result.window[name], kind, result.pixel[name], result.image[name])
         prefix = "" if name == "score" else f"{name}/"
         findings.add(headline(evidence, measured, questions), prefix)
-        if name in thresholds and not told and findings.omitted.get(f"{prefix}patch/macro_f1") == "no thresholds":
+        if name in thresholds and not three and findings.omitted.get(f"{prefix}patch/macro_f1") == "no thresholds":
             findings.omitted[f"{prefix}patch/macro_f1"] = UNORDERED
         findings.add(localisation(evidence, result.pixel[name]), prefix)
         findings.add(oracles(result, name), prefix)
@@ -135,7 +135,7 @@ def measure_evaluation(
 
 
 def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:
-    """`pixel/pro`, `pixel/pointing_game` (with the chance of hitting) and their `_in_lung`; `oracle/dice`.
+    """Compute `pixel/pro`, `pixel/pointing_game` (with chance), each also `_in_lung`, and `oracle/dice`.
 
     Args:
         evidence: Ground truth of the radiographs, from masks and labels.
@@ -169,11 +169,11 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
 
 
 def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found:
-    """`image/auroc_in_strata`: median AUROC over strata of the centre's sharpness, `counts/strata` of them.
+    """Compute `image/auroc_in_strata`, the median AUROC over the `counts/strata` strata by sharpness of the centre.
 
     Args:
-        result: Scores and evidence of the radiographs.
-        sharpness: (I,) sharpness of their centres, the strongest shortcut of the Kaggle set.
+        result: Scores and ground truth of the radiographs.
+        sharpness: (I,) sharpness of the radiographs' centres, the strongest shortcut of the Kaggle set.
     """
     evidence, metrics = result.evidence, dict[str, float]()
     labelled = (evidence.normal | evidence.pneumonia) & evidence.has_lung
@@ -188,26 +188,26 @@ def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found
 
 
 def shortcuts(result: Examination, questions: Questions, whole_radiograph: Values) -> Found:
-    """`shortcut/<level>/<name>`: beside each AUROC that of scores that need no model.
+    """Compute `shortcut/<level>/<name>`: for each AUROC, AUROCs of scores that need no model.
 
     Levels: `image`; `patch` and `pixel_in_lung` (opacity against healthy lung), `patch_outside`, `patch_origin` and
-    `patch_origin_in_lung` (from pneumonia against from normal radiographs), `pixel` (opacity against all else).
+    `patch_origin_in_lung` (pneumonia against normal radiographs), `pixel` (opacity against all else).
 
     Args:
-        result: Scores and evidence of the radiographs.
-        questions: Questions that the ground truth may answer, one for each AUROC.
-        whole_radiograph: Shortcuts of these radiographs as wholes, from `image_shortcuts`.
+        result: Scores and ground truth of the radiographs.
+        questions: Questions that the ground truth can answer, one for each AUROC.
+        whole_radiograph: Name -> (I,) shortcuts of whole radiographs, from `image_shortcuts`.
     """
     evidence = result.evidence
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     for name in TRIVIAL:
         names = {question.key: f"shortcut/{LEVELS[question.key]}/{name}" for question in questions.each}
-        found = questions.aurocs(
+        answered = questions.aurocs(
             {"patch": result.window[name].ravel(), "pixel": pixel_values(evidence, result.pixel[name])}, names
         )
-        metrics |= found[0]
-        omitted |= found[1]
+        metrics |= answered[0]
+        omitted |= answered[1]
     seen = evidence.has_lung
     aurocs, left_out = shortcut_aurocs(
         whole_radiograph, evidence.pneumonia & seen, evidence.normal & seen, evidence.patient
@@ -218,7 +218,7 @@ def shortcuts(result: Examination, questions: Questions, whole_radiograph: Value
 
 
 def shape_of_histogram(result: Examination) -> Found:
-    """`modality/...`: is Fig. 9, the histogram of the run's score over pneumonia windows, one hump or three?"""
+    """Compute `modality/...` of Fig. 9, the histogram of the run's score over pneumonia windows."""
     values = result.window["score"][result.evidence.origins["pneumonia"]]
     try:
         return {f"modality/{key}": value for key, value in modality(values).items()}, {}

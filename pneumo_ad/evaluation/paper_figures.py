@@ -1,4 +1,4 @@
-"""Figs. 1 to 10 and Table 1 of the paper for a run, with the numbers behind each."""
+"""Figs. 1 to 10 and Table 1 of the paper for a run, with the underlying numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from pneumo_ad.runs.scorer import check_finite, check_net, scoring_of
 
 log = logging.getLogger(__name__)
 
-# Ranges of scores in Fig. 10 beside those that thresholds part: shares of the shown radiographs' windows.
+# Quantiles of the shown radiographs' window scores: ranges in Fig. 10 beside those between thresholds.
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -63,15 +63,15 @@ def draw_for_run(
     """Draw figures, and write `index.csv`.
 
     Args:
-        run: Opened.
+        run: Opened run.
         output: Folder to write to.
-        wanted: See `wanted_figures`.
+        wanted: Figures to draw, from `wanted_figures`.
         classifier: See `Material`.
         subset: Split to draw, or None for the default of `pneumo-ad evaluate`.
-        evaluated: Folder of an evaluation of the same; the run's own by default.
+        evaluated: Folder of an evaluation of the same radiographs; the run's folder by default.
 
     Returns:
-        What `index.csv` holds, a row per figure: `figure`, `shows`, `files` (stems), `left_out` (the reason, or empty);
+        Content of `index.csv`, a row per figure: `figure`, `shows`, `files` (stems), `left_out` (the reason, or empty);
         `attrs["output"]` is the folder.
     """
     output = writable_folder(output)
@@ -85,14 +85,14 @@ def draw_for_run(
 
 
 class Material:
-    """What figures are made of, each part made when the first figure asks for it.
+    """Inputs of the figures, computed on first use and cached.
 
     Args:
-        run: Opened.
+        run: Opened run.
         subset: Split to draw, or None for the default of `pneumo-ad evaluate`.
-        evaluated: Folder of an evaluation of the same, if there is one: its scores are read and not made again.
-        classifier: Folder of a finished classifier; "train" trains one beside the run; None takes the one that was
-            trained there, if any; "none" leaves Fig. 2 out.
+        evaluated: Folder of an evaluation of the same radiographs; its scores are reused if there are any.
+        classifier: Folder of a finished classifier; "train" trains one beside the run; None takes one trained there
+            before, if any; "none" leaves Fig. 2 out.
     """
 
     def __init__(self, run: Run, subset: str | None, evaluated: Path, classifier: Path | str | None) -> None:
@@ -106,32 +106,32 @@ class Material:
 
     @cached_property
     def scoring(self) -> Scoring:
-        """How the run scores."""
+        """Scoring of the run."""
         return scoring_of(self.run)
 
     @cached_property
     def score_name(self) -> str:
-        """Class of the run's score."""
+        """Class name of the run's score."""
         return type(self.run.module.score).__name__
 
     @property
     def ordered(self) -> bool:
-        """Whether what Table 1 measures is meant to order the three kinds; SAD is, by the paper."""
+        """True if the score of Table 1 is meant to order the three kinds; SAD is, by the paper."""
         return self.data.view == "patch" or self.run.module.score.orders_outside
 
     @cached_property
     def grid(self) -> PatchGrid:
-        """The windows that are kept."""
+        """Grid of the kept windows."""
         return self.scoring.kept(self.data)
 
     @cached_property
     def evidence(self) -> GroundTruth:
-        """What masks and labels tell."""
+        """Ground truth from masks and labels."""
         return gather_ground_truth(self.data, self.rows, self.grid)
 
     @cached_property
     def result(self) -> Examination:
-        """Scores and evidence of every window that is kept; no maps."""
+        """Scores and ground truth of every kept window, without maps."""
         window = self._read_scores()
         if window is None:
             window = self._score()
@@ -141,16 +141,16 @@ class Material:
         numbers = self.data.grid.numbers_of(self.grid)
         names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
         shape = (len(self.rows), len(self.grid))
-        found: dict[str, npt.NDArray[np.float32]] = {name: np.empty(shape, dtype=np.float32) for name in names}
+        scores: dict[str, npt.NDArray[np.float32]] = {name: np.empty(shape, dtype=np.float32) for name in names}
         images = self.data.store.table["image"].iloc[self.rows].to_numpy(dtype=str)
-        for here, part in placed(self.scoring(self.data, self.rows, "scoring")):
-            check_finite(part, images[here], self.data)
+        for here, scored in placed(self.scoring(self.data, self.rows, "scoring")):
+            check_finite(scored, images[here], self.data)
             for name in names:
-                found[name][here] = part.scores[name][:, numbers]
-        return found
+                scores[name][here] = scored.scores[name][:, numbers]
+        return scores
 
     def _read_scores(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Those of an evaluation of the same radiographs by the same weights; None where there is none."""
+        """Read scores from an evaluation of the same radiographs by the same weights; None where there is none."""
         windows = earlier_scores(self.evaluated, self.run, self.scoring, self.rows)
         if windows is None:
             return None
@@ -159,10 +159,10 @@ class Material:
 
     @cached_property
     def thresholds(self) -> Thresholds | None:
-        """Of the run's score, fitted on its validation patients."""
+        """Thresholds of the run's score, fitted on its validation patients; None where they cannot be."""
         try:
             scores = validation_scores(self.run, self.scoring)
-        except DataError as reason:  # the run's own data may be elsewhere
+        except DataError as reason:  # the run's own data may be missing
             log.warning("no thresholds: %s", reason)
             return None
         three = self.run.module.score.orders_outside
@@ -170,15 +170,15 @@ class Material:
 
     @cached_property
     def modality(self) -> Mapping[str, float] | None:
-        """Of the scores of pneumonia windows."""
+        """Modality of the scores of pneumonia windows; None where it cannot be computed."""
         try:
             return modality(self.result.window["score"][self.result.evidence.origins["pneumonia"]])
         except DataError as reason:
-            log.warning("one hump or several is not known: %s", reason)
+            log.warning("modality of the scores is not known: %s", reason)
             return None
 
 
-# Drawn here, or the stem of a finished pair of files.
+# Stem of files -> figure drawn here, or path (without suffix) of a finished pair of files.
 Parts = dict[str, Drawn | Path]
 
 
@@ -187,9 +187,10 @@ class PaperFigure:
     """One of the paper's figures.
 
     Attributes:
-        name: `Fig. 1`.
-        shows: In words.
-        make: Material -> by stem of its files what was drawn; raises `UserError` with the reason where it cannot be.
+        name: Name in the paper, for example `Fig. 1`.
+        shows: Content in words.
+        make: Function of the material that returns figures by stem of their files; raises `UserError` with the reason
+            if it cannot.
     """
 
     name: str
@@ -198,7 +199,7 @@ class PaperFigure:
 
     @property
     def key(self) -> str:
-        """What `only=` calls it."""
+        """Name of the figure in `only=`."""
         return self.name.removeprefix("Fig. ").replace(" ", "").lower()
 
 
@@ -240,7 +241,7 @@ def _fig10(material: Material) -> Parts:
 
 def _table01(material: Material) -> Parts:
     result = material.result
-    measured = "sad" if "sad" in result.window else "score"  # a net of whole radiographs reconstructs no patch
+    measured = "sad" if "sad" in result.window else "score"  # a net of whole radiographs has no SAD
     shares = background_shares(material.data, material.grid, material.rows)
     table = kinds_table(result.window[measured], result.evidence, shares)
     return {"table01_kinds": draw_table(table, _unit(material), material.ordered)}
@@ -278,35 +279,35 @@ FIGURES = (
 
 
 def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, str, str, str]:
-    """Draw one figure, or say why not: its row of the index."""
+    """Draw one figure and return its row of the index, with the reason if it cannot be drawn."""
     try:
         parts = figure.make(material)
     except DivergedError:
         raise
     except UserError as reason:
         return figure.name, figure.shows, "", str(reason)
-    for stem, part in parts.items():
-        if isinstance(part, Path):
+    for stem, drawn in parts.items():
+        if isinstance(drawn, Path):
             for suffix in (".png", ".csv"):
                 with atomic_write(output / f"{stem}{suffix}") as aside:
-                    shutil.copyfile(part.with_name(part.name + suffix), aside)
+                    shutil.copyfile(drawn.with_name(drawn.name + suffix), aside)
             continue
-        figures.save(part.figure, output / f"{stem}.png")
+        figures.save(drawn.figure, output / f"{stem}.png")
         with atomic_write(output / f"{stem}.csv") as aside:
-            part.numbers.to_csv(aside, index=False, float_format="%.6g")
+            drawn.numbers.to_csv(aside, index=False, float_format="%.6g")
         if figure.key == "table1":
-            write_text(output / f"{stem}.md", markdown(part.numbers, _unit(material), material.ordered))
+            write_text(output / f"{stem}.md", markdown(drawn.numbers, _unit(material), material.ordered))
     return figure.name, figure.shows, " ".join(parts), ""
 
 
 def wanted_figures(only: str) -> list[PaperFigure]:
-    """Figures by `only=`: 1, fig1, Fig. 1 and fig01 are the same.
+    """Parse `only=`: 1, fig1, Fig. 1 and fig01 are the same figure.
 
     Args:
-        only: Names with commas between; empty for all.
+        only: Names separated by commas; empty for all.
 
     Raises:
-        ConfigError: Names what is not known and what is nearest to it.
+        ConfigError: An unknown figure; the message names the nearest one.
     """
     if not only:
         return list(FIGURES)
@@ -324,13 +325,16 @@ def wanted_figures(only: str) -> list[PaperFigure]:
 
 
 def checked_classifier(given: str) -> Path | str | None:
-    """What `classifier=` names.
+    """Check the value of `classifier=`.
 
     Args:
         given: Run folder, train, none, or empty.
 
+    Returns:
+        The folder, "train", "none", or None where empty.
+
     Raises:
-        DataError: No finished classifier lies there.
+        DataError: The folder holds no finished classifier.
     """
     if given in ("", "none", "train"):
         return given or None

@@ -1,4 +1,4 @@
-"""The paper's Figs. 7 to 10 of an examination, and anomaly maps."""
+"""Figs. 7 to 10 of the paper for an examination, and anomaly maps."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def draw_evaluation(
     """Draw the figures of an evaluation into `folder`.
 
     Args:
-        folder: Folder to write to; made where it is not there.
+        folder: Folder to write to; created if missing.
         run: Run with the net that reconstructs the panels' patches.
         result: Scores and ground truth of the radiographs.
         thresholds: Thresholds of the run's score, or None where none could be fitted.
         unit: Unit of the run's score.
-        modality: Result of `metrics.modality` on the scores of pneumonia windows, to be printed into Fig. 9, or None.
+        modality: Result of `metrics.modality` on the scores of pneumonia windows, printed in Fig. 9, or None.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data, name = run.radiographs, type(run.module.score).__name__
@@ -64,9 +64,9 @@ def draw_evaluation(
 
 
 def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
-    """Figs. 7 and 8: eight windows at evenly spaced ranks of SAD, so that a panel shows the range and not a choice.
+    """Draw Fig. 7 or 8: eight windows at evenly spaced ranks of SAD, so that a panel shows the full range.
 
-    The numbers have a row per patch and bin of grey levels: how many pixels of the input and of the reconstruction.
+    The numbers have a row per patch and bin of grey levels: pixels of the input and of the reconstruction.
 
     Args:
         run: Run with the net that reconstructs the patches.
@@ -110,7 +110,7 @@ def _grey_levels(
 def histograms(
     result: Examination, thresholds: Thresholds | None, unit: str, modality: Modality | None = None
 ) -> dict[str, Drawn]:
-    """Fig. 9 by stem of its files: windows by origin and, where any is known, by true kind, as in the paper's Table 1.
+    """Draw Fig. 9, by stem of its files: windows by origin and, where known, by true kind, as in the paper's Table 1.
 
     Args:
         result: Scores and ground truth of the radiographs.
@@ -135,7 +135,7 @@ def _histogram(
     modality: Modality | None = None,
     title: str = "",
 ) -> Drawn:
-    """The run's score by group of windows, (I, N) bool each.
+    """Draw the histogram of the run's score by group of windows, (I, N) bool each.
 
     The numbers have a row per bar of each group, per threshold, and per figure of `modality`.
     """
@@ -154,7 +154,7 @@ def _histogram(
 
 
 def hump_words(modality: Modality) -> str:
-    """What `metrics.modality` found, for a reader.
+    """Format the result of `metrics.modality`.
 
     >>> print(hump_words({"dip": 0.011, "dip_p": 0.4, "components": 2}))
     pneumonia: dip 0.011, p = 0.400, one hump not refuted;
@@ -169,14 +169,14 @@ def hump_words(modality: Modality) -> str:
 
 
 def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | None) -> list[tuple[float, float]]:
-    """Ranges of scores that thresholds part, or thirds of the windows where there are none."""
+    """Return ranges of scores between thresholds, or thirds of the windows where there are no thresholds."""
     marks = thresholds.finite if thresholds is not None else []
     between = marks or np.quantile(scores, [1 / 3, 2 / 3]).tolist()
     return list(pairwise([min(float(scores.min()), between[0]), *between, float("inf")]))
 
 
 def frames_by_threshold(data: Radiographs, result: Examination, thresholds: Thresholds | None, name: str) -> Drawn:
-    """Fig. 10: windows of the typical radiographs in the ranges that thresholds part, named as the kinds they tell.
+    """Draw Fig. 10: windows of typical radiographs in the ranges between thresholds, captioned by predicted kind.
 
     Args:
         data: Data set that holds the radiographs.
@@ -184,10 +184,10 @@ def frames_by_threshold(data: Radiographs, result: Examination, thresholds: Thre
         thresholds: Thresholds of the run's score, or None where none could be fitted.
         name: Name of the score.
     """
-    told = thresholds.words if thresholds is not None and thresholds.finite else ()
+    kinds = thresholds.words if thresholds is not None and thresholds.finite else ()
     ranges = threshold_ranges(result.window["score"], thresholds)
     places = typical_places(result.evidence, FRAMED)
-    return frames(data, result, places, ranges, name, [f"as {words}" for words in told] or None)
+    return frames(data, result, places, ranges, name, [f"as {words}" for words in kinds] or None)
 
 
 def frames(
@@ -198,13 +198,13 @@ def frames(
     name: str,
     captions: Sequence[str] | None = None,
 ) -> Drawn:
-    """Fig. 10: red frames round the windows of each range. The numbers have a row per window of these radiographs.
+    """Draw Fig. 10: red frames around the windows of each range. The numbers have a row per window of the radiographs.
 
     Args:
         data: Data set that holds the radiographs.
         result: Scores and ground truth of the radiographs.
         places: Places of the radiographs in `result.rows`.
-        ranges: Low (included) and high (excluded), rising.
+        ranges: Low (included) and high (excluded) scores, rising.
         name: Name of the score.
         captions: Captions of the ranges, or None.
     """

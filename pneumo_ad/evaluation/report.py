@@ -1,4 +1,4 @@
-"""The HTML report of an evaluated run: its page from the kept scores, which are made where there are none."""
+"""HTML report of an evaluated run, from stored scores; a run without them is evaluated first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 _DICTS = ("omitted", "thresholds", "skipped")  # of `about` in `metrics.json`
-_PATIENCE = 600  # seconds that another process may take over the same evaluation
+_PATIENCE = 600  # seconds to wait for another process with the same evaluation
 
 
 DECISIONS = {
@@ -41,11 +41,12 @@ DECISIONS = {
 
 
 def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
-    """What the report of a run shows.
+    """Build the report page of a run.
 
     Args:
-        run: Run, opened.
-        evaluated: Folder of the run's evaluation; made where it holds none, or one of other weights or data.
+        run: Opened run.
+        evaluated: Folder of the run's evaluation; the run is evaluated where it holds none, or one of other weights
+            or data.
         subset: Split, or None for the default of `pneumo-ad evaluate`.
         most: Largest number of radiographs to show.
     """
@@ -61,11 +62,11 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
             log.info("no evaluation of this in %s: it is made first", evaluated)
         with lock(evaluated, wait=_PATIENCE):
             windows = earlier_scores(evaluated, run, scoring, rows)
-            if windows is None:  # nobody made it while we waited
+            if windows is None:  # no other process made it in the meantime
                 evaluate_run(run, evaluated, subset)
                 windows = earlier_scores(evaluated, run, scoring, rows)
         assert windows is not None, "what was just written"
-    found = read_metrics(evaluated, "score", "unit", "checkpoint", "weights", "store", "overrides", *_DICTS)
+    metrics = read_metrics(evaluated, "score", "unit", "checkpoint", "weights", "store", "overrides", *_DICTS)
     images = read_table(evaluated / "images.csv", {"image": str, "label": str, "score": float}, dtype=str)
     if images["image"].tolist() != data.store.table["image"].iloc[rows].astype(str).tolist():
         raise DataError(f"{evaluated}: images.csv and patches.csv are not of one evaluation; delete them and try again")
@@ -75,7 +76,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     kept = scoring.kept(data)
     per_image = [windows.iloc[place * len(kept) : (place + 1) * len(kept)] for place in places]
     radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places])
-    about = found["about"]
+    about = metrics["about"]
     return Page(
         title=f"{run.name}: {about['score']} of {run.data_name}",
         subtitle=(
@@ -88,14 +89,14 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         radiographs=radiographs,
         thresholds=thresholds_of(about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         normals=about.get("held_out_normals"),
-        headline=headline_rows(found),
-        notes=notes(found, radiographs, len(rows)),
+        headline=headline_rows(metrics),
+        notes=notes(metrics, radiographs, len(rows)),
         config=_config(run, about),
     )
 
 
 def headline_rows(found: dict[str, Any]) -> list[Headline]:
-    """Rows of the table of metrics, from a `metrics.json`; metrics that it does not hold are left out."""
+    """Build rows of the table of metrics from a `metrics.json`; metrics that it lacks are left out."""
     words = HEADLINE | {
         key: text.format(declared=found.get("false_alarms/declared", np.nan)) for key, text in DECISIONS.items()
     }
@@ -118,28 +119,28 @@ def headline_rows(found: dict[str, Any]) -> list[Headline]:
 
 
 def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: int) -> list[str]:
-    """What a reader must know: how radiographs were chosen, whether bright means opacity, what was left out and why.
+    """Write notes for the reader: choice of radiographs, whether bright means opacity, and omissions with reasons.
 
     Args:
         found: Content of `metrics.json`.
         radiographs: Radiographs that the report shows.
         evaluated: Number of radiographs that were evaluated.
     """
-    told = []
+    lines = []
     if len(radiographs) < evaluated:
-        told.append(
+        lines.append(
             f"{len(radiographs)} of {evaluated:,} radiographs are shown, as many of each label as there is room for, "
             "evenly spaced by rank of score from the lowest to the highest, those with known opacities first. The "
             "histogram counts the windows of these; the table of metrics is of all."
         )
     means = [pair for one in radiographs if (pair := contrast(one.layers))]
     if means:
-        told.append(
+        lines.append(
             f"Does bright mean opacity? In {sum(inside > rest for inside, rest in means)} of the {len(means)} shown "
             "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of "
             "the lung."
         )
-    told.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
+    lines.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
     for key, words in {
         "images_seen_in_training": "radiographs of patients whom the run saw in training are left out",
         "images_skipped": "files could not be used",
@@ -147,14 +148,14 @@ def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: i
         "patches_padding": "windows hold padding and are no part of any figure",
     }.items():
         if found.get(f"counts/{key}"):
-            told.append(f"{found[f'counts/{key}']:,} {words}.")
-    told += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
-    told += [f"{hint[0].upper()}{hint[1:]}."] if (hint := hint_of_matching(found)) else []
-    return told + [f"Left out, {words}." for words in left_out(found["about"]["omitted"])]
+            lines.append(f"{found[f'counts/{key}']:,} {words}.")
+    lines += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
+    lines += [f"{hint[0].upper()}{hint[1:]}."] if (hint := hint_of_matching(found)) else []
+    return lines + [f"Left out, {words}." for words in left_out(found["about"]["omitted"])]
 
 
 def _config(run: Run, about: dict[str, Any]) -> str:
-    """The config, below what tells where the numbers come from."""
+    """Return the config as text, below the origin of the numbers."""
     story = read_run_json(run.folder)
     facts = {
         "run": run.folder,

@@ -1,4 +1,4 @@
-"""Evaluated radiographs as a report shows them: which ones, and their reconstructions, maps, lung fields and truth."""
+"""Radiographs of a report: their choice, reconstructions, maps, lung fields and truth."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, TRUTH, Radiograph, Windows
 
 
 def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:
-    """Places of radiographs to show: as many of each label, evenly spaced by rank of score, those with truth first.
+    """Choose radiographs to show: equally many of each label, evenly spaced by rank of score, those with truth first.
 
     Args:
-        images: Columns `label` and `score` (NaN where there is none).
-        with_truth: (I,) whether opacities are known by mask or box.
-        most: Radiographs at most.
+        images: I rows with `label` and `score` (NaN where there is none).
+        with_truth: (I,) bool, radiographs whose opacities are known by mask or box.
+        most: Largest number of radiographs.
 
     Returns:
-        (n,) rising places.
+        (n,) places in `images`, rising.
 
     >>> table = pd.DataFrame({"label": ["normal"] * 5, "score": [5.0, 1, 4, 2, 3]})
     >>> spread_by_score(table, np.array([False] * 5), 3).tolist()
     [0, 1, 4]
     """
     chosen: list[int] = []
-    labels = images["label"].value_counts().sort_values().index  # the rarest first: what it leaves, the next may take
+    labels = images["label"].value_counts().sort_values().index  # rarest first, so that unused room goes to the next
     for number, label in enumerate(labels):
         room = (most - len(chosen)) // (len(labels) - number)
-        own = np.flatnonzero(images["label"] == label)
-        own = own[np.argsort(images["score"].to_numpy(dtype=float)[own], kind="stable")]
-        known, others = own[with_truth[own]], own[~with_truth[own]]
+        of_label = np.flatnonzero(images["label"] == label)
+        of_label = of_label[np.argsort(images["score"].to_numpy(dtype=float)[of_label], kind="stable")]
+        known, others = of_label[with_truth[of_label]], of_label[~with_truth[of_label]]
         picked = known[evenly_spaced(len(known), min(room, len(known)))]
         chosen += picked.tolist()
         chosen += others[evenly_spaced(len(others), min(room - len(picked), len(others)))].tolist()
@@ -53,22 +53,22 @@ def shown_radiographs(
     windows: Sequence[pd.DataFrame],
     images: pd.DataFrame,
 ) -> list[Radiograph]:
-    """Radiographs with all that a report can show of them.
+    """Build the radiographs of a report, with their layers and remarks.
 
     Args:
-        scoring: Makes their maps, and their reconstructions where the net reconstructs patches.
+        scoring: Scoring of the run, for maps, and reconstructions where the net reconstructs patches.
         data: Data set that holds the radiographs.
         rows: (I,) row numbers in the store.
-        windows: Rows of `patches.csv` for each radiograph.
+        windows: Rows of `patches.csv`, a table per radiograph.
         images: Rows of `images.csv`, one per radiograph, read as text.
     """
     shown = []
     known = data.truth.known
-    for here, part in placed(scoring(data, rows, "maps", maps=True)):
+    for here, scored in placed(scoring(data, rows, "maps", maps=True)):
         for i, place in enumerate(range(here.start, here.stop)):
             row, facts = int(rows[place]), images.iloc[place]
             picture = np.asarray(data.images[row])
-            anomaly = part.maps["score"][i].copy()
+            anomaly = scored.maps["score"][i].copy()
             made = reconstructed(scoring, data.grid, picture) if data.view == "patch" else None
             lung_field = None if isinstance(data.lungs, WholeImage) else np.asarray(data.lung_fields[row]) == 1
             opacity = np.asarray(data.store.opacity[row]) == 1 if known[row] else None
@@ -102,7 +102,7 @@ def shown_radiographs(
 
 
 def contrast(layers: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | None:
-    """Whether bright in a map means opacity, in one radiograph.
+    """Compare an anomaly map within opacities and in the rest of the lung, for one radiograph.
 
     Returns:
         Mean of the anomaly map within the opacities, and in the rest of the lung field; None where either is unknown.
@@ -120,7 +120,7 @@ def contrast(layers: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | No
 
 
 def _windows(table: pd.DataFrame, patch: int) -> Windows:
-    """Those without padding in them."""
+    """Windows that hold no padding."""
     kinds = {name: kind for kind, name in enumerate(KINDS)} | {"": UNKNOWN}
     table = table[table["kind_true"] != KINDS[PADDING]]
     predicted = table["kind_predicted"]

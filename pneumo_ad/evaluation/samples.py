@@ -1,4 +1,4 @@
-"""Pictures of the data behind an examination, and of the net: the paper's Figs. 1 and 3 to 6."""
+"""Figs. 1 and 3 to 6 of the paper: radiographs, patches, lung fields and architecture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def sample_radiographs(data: Radiographs, rows: Rows) -> Drawn:
-    """Fig. 1: radiographs of each class, evenly spaced by name, so that they are no choice.
+    """Draw Fig. 1: radiographs of each class, evenly spaced over the rows and so not hand-picked.
 
     Args:
         data: Radiographs, with their lung fields and windows.
@@ -34,29 +34,29 @@ def sample_radiographs(data: Radiographs, rows: Rows) -> Drawn:
     table = data.store.table
     chosen = {}
     for label in (NORMAL, PNEUMONIA, OTHER):
-        own = rows[(table["label"].iloc[rows] == label).to_numpy()]
-        if len(own):
-            chosen[label] = own[evenly_spaced(len(own), _OF_CLASS)]
+        of_label = rows[(table["label"].iloc[rows] == label).to_numpy()]
+        if len(of_label):
+            chosen[label] = of_label[evenly_spaced(len(of_label), _OF_CLASS)]
     pictures = {
-        label: ([np.asarray(data.store.images[row]) for row in own], table["image"].iloc[own].tolist())
-        for label, own in chosen.items()
+        label: ([np.asarray(data.store.images[row]) for row in of_label], table["image"].iloc[of_label].tolist())
+        for label, of_label in chosen.items()
     }
     numbers = table.iloc[np.concatenate(list(chosen.values()))][["image", "label", "patient", "height", "width"]]
     return Drawn(figures.sample_rows(pictures), numbers)
 
 
 def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str) -> Drawn:
-    """Figs. 3 and 4: fifty windows, evenly spaced over the radiographs.
+    """Draw Fig. 3 or 4: fifty windows, evenly spaced over the radiographs.
 
     Args:
         data: Data set that holds the radiographs.
-        grid: The windows.
+        grid: Grid of the windows.
         rows: (I,) row numbers in the store.
         evidence: Ground truth of these rows and windows.
         origin: Key of `GroundTruth.origins`.
 
     Raises:
-        DataError: No such window.
+        DataError: No window of that origin.
     """
     places = np.argwhere(evidence.origins[origin])
     if not len(places):
@@ -67,23 +67,23 @@ def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: Gro
 
 
 def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
-    """Fig. 5: lung fields of some radiographs of each class, and where they come from.
+    """Draw Fig. 5: lung fields of some radiographs of each class, and their source.
 
     Args:
         data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
 
     Raises:
-        DataError: The lungs are not looked for, or no radiograph is normal or pneumonia.
+        DataError: `lungs=none`, or no radiograph is normal or pneumonia.
     """
     if isinstance(data.lungs, WholeImage):
         raise DataError("the lungs are not looked for (lungs=none)")
     table = data.store.table
     chosen = []
     for label, number in _FIELDS.items():
-        own = rows[(table["label"].iloc[rows] == label).to_numpy()]
-        if len(own):
-            chosen += own[evenly_spaced(len(own), number)].tolist()
+        of_label = rows[(table["label"].iloc[rows] == label).to_numpy()]
+        if len(of_label):
+            chosen += of_label[evenly_spaced(len(of_label), number)].tolist()
     if not chosen:
         raise DataError("no radiograph is normal or pneumonia")
     fields = [np.asarray(data.lung_fields[row]) for row in chosen]
@@ -97,7 +97,7 @@ def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
 
 
 def _source(data: Radiographs, has_lung: pd.Series) -> list[str]:
-    """In words, whether a file or the segmenter said where the lung is."""
+    """Return the source of each lung field: mask file or segmenter."""
     if isinstance(data.lungs, FileFields):
         return ["mask file"] * len(has_lung)
     if isinstance(data.lungs, SegmenterFields):
@@ -106,10 +106,10 @@ def _source(data: Radiographs, has_lung: pd.Series) -> list[str]:
 
 
 def net_architecture(net: nn.Module, data: Radiographs) -> Drawn:
-    """Fig. 6: the net's own layers; the numbers' parameters add up to those of the net.
+    """Draw Fig. 6: layers of the net; their parameters add up to those of the net.
 
     Args:
-        net: The net.
+        net: Net to draw.
         data: Radiographs, with their lung fields and windows.
     """
     side = data.grid.patch + 2 * data.halo

@@ -1,4 +1,4 @@
-"""The same metrics within subgroups: by view, finding, kind of pneumonia, or whatever else a table tells in words."""
+"""Metrics within subgroups: by view, finding, kind of pneumonia, or any other descriptive column of a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumo_ad.labels import HEALTHY, IN_OPACITY, OPACITY, OUTSIDE_LUNG
 from pneumo_ad.metrics.catalogue import LEAST_IMAGES, GroundTruth, MeasuredScore, scarcity
 from pneumo_ad.metrics.ranking import auroc_with_interval
 
-MOST_VALUES = 12  # of a column, the commonest; the rest, and those of fewer than LEAST_IMAGES, are one row
+MOST_VALUES = 12  # commonest values of a column; the rest, and values of fewer than LEAST_IMAGES, share a row
 METRICS = ("image/auroc", "pixel/auroc_in_lung", "patch/auroc_opacity_vs_healthy")
 SAME, ALL_NORMAL = "normal of the same value", "all normal"
 
@@ -28,9 +28,9 @@ class Subgroup:
         images: Number of radiographs with that value, of any label.
         normal: Number of them labelled normal.
         pneumonia: Number of them labelled pneumonia.
-        against: Normal radiographs that its pneumonia is compared with: `SAME` or `ALL_NORMAL`.
-        metrics: Each of `METRICS` that the data allow, with `_low` and `_high`.
-        omitted: The others, with the reason.
+        against: Normal radiographs that pneumonia is compared with: `SAME` or `ALL_NORMAL`.
+        metrics: Values of the `METRICS` that the data allow, with `_low` and `_high`.
+        omitted: Key -> reason, for the other `METRICS`.
     """
 
     column: str
@@ -46,22 +46,22 @@ class Subgroup:
 def subgroups(
     columns: pd.DataFrame, evidence: GroundTruth, measured: MeasuredScore, image_score: npt.NDArray[np.floating]
 ) -> tuple[list[Subgroup], dict[str, str]]:
-    """AUROC of image, pixels in the lung and patches within each value of each column.
+    """Compute AUROCs of image, pixels in the lung and patches within each value of each column.
 
-    In a column some of whose values normal and pneumonia radiographs share, as views are, a subgroup is the radiographs
-    of one value: pneumonia of a view is compared with normals of that view. In a column that says something of
-    pneumonia alone, as findings do, all normal radiographs join each subgroup.
+    If normal and pneumonia radiographs share values of a column, for example views, a subgroup is the radiographs of
+    one value: pneumonia of a view is compared with normals of that view. In a column about pneumonia alone, for example
+    findings, all normal radiographs join each subgroup.
 
     Args:
-        columns: (I, C) what is known in words of the radiographs of `evidence`, blank (or missing) where it is not.
+        columns: (I, C) descriptions of the radiographs of `evidence` in words, blank or missing where not known.
         evidence: Ground truth of the I radiographs.
-        measured: Scores of their windows and pixels.
+        measured: Scores of the windows and pixels of the radiographs.
         image_score: (I,) higher is more anomalous; NaN (no lung field) is left out.
 
     Returns:
-        One `Subgroup` per column and value, the commonest value first; and the columns that divide nothing, with the
-        reason: ids, file names and the like, of which no value is that of `LEAST_IMAGES` radiographs, and columns of a
-        single value.
+        One `Subgroup` per column and value, the commonest value first; and column -> reason for columns without
+        subgroups: ids, file names and the like, where no value has `LEAST_IMAGES` radiographs, and columns of a single
+        value.
     """
     assert len(columns) == len(evidence.patient) == len(image_score)
     rows: list[Subgroup] = []
@@ -88,7 +88,7 @@ def subgroups(
 
 
 def subgroup_table(rows: Sequence[Subgroup]) -> pd.DataFrame:
-    """One line each, a column per metric (NaN where left out) and the reasons as text."""
+    """Build a table with a row per subgroup, a column per metric (NaN where left out) and reasons as text."""
     lines = []
     for row in rows:
         line = asdict(row)
@@ -100,7 +100,7 @@ def subgroup_table(rows: Sequence[Subgroup]) -> pd.DataFrame:
 
 
 def _groups(words: npt.NDArray[np.str_], counted: pd.Series) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Name and (I,) members of each value (the commonest first), of the rarer ones together, and of blanks."""
+    """Return name and (I,) members of each value (commonest first), of the rarer values together, and of blanks."""
     frequent = int((counted.iloc[:MOST_VALUES] >= LEAST_IMAGES).sum())
     rarer = list(counted.index[frequent:])
     groups = [(str(value), words == value) for value in counted.index[:frequent]]
@@ -114,18 +114,18 @@ def _groups(words: npt.NDArray[np.str_], counted: pd.Series) -> list[tuple[str, 
 def _within(
     chosen: npt.NDArray[np.bool_], evidence: GroundTruth, measured: MeasuredScore, image_score: npt.NDArray[np.floating]
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """`METRICS` of the chosen radiographs, and the reason for each that they do not allow."""
+    """Compute `METRICS` of the chosen radiographs, and give the reason for each that they do not allow."""
     labelled = np.flatnonzero(chosen & (evidence.normal | evidence.pneumonia) & ~np.isnan(image_score))
     truth, pixel, owner = _lung_pixels(chosen, evidence, measured)
-    told = chosen[:, None] & np.isin(evidence.kind, (OPACITY, HEALTHY))
-    # Of each: scores, which of them are positive, whose they are, what is counted.
+    usable = chosen[:, None] & np.isin(evidence.kind, (OPACITY, HEALTHY))
+    # For each metric: scores, positives, radiograph of each sample, names of both classes.
     ranked = (
         (image_score[labelled], evidence.pneumonia[labelled], labelled, "pneumonia", "normal"),
         (pixel, truth == IN_OPACITY, owner, "opacity pixels", "healthy lung pixels"),
         (
-            measured.window[told],
-            evidence.kind[told] == OPACITY,
-            np.nonzero(told)[0],
+            measured.window[usable],
+            evidence.kind[usable] == OPACITY,
+            np.nonzero(usable)[0],
             "opacity patches",
             "healthy patches",
         ),
@@ -146,7 +146,7 @@ def _within(
 def _lung_pixels(
     chosen: npt.NDArray[np.bool_], evidence: GroundTruth, measured: MeasuredScore
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Truth, score and owner of every known pixel inside the lungs of the chosen radiographs."""
+    """Return truth, score and radiograph of every known pixel inside the lungs of the chosen radiographs."""
     truth, score, owner = [np.zeros(0, np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int64)]
     for row in sorted(evidence.pixel_truth):
         if chosen[row]:

@@ -1,4 +1,4 @@
-"""What a command prints when it ends: where things lie and the headline table."""
+"""Printed summary of an evaluation: the headline table, omissions and the output folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pneumo_ad.metrics.strata import STRATA
 
 
 def _beside(metrics: dict[str, float], key: str) -> str:
-    """What a reader must see below a figure: the best shortcut's, or of how many strata it is."""
+    """Return the line below a figure: AUROC of the best shortcut, or number of strata."""
     if key == "image/auroc_in_strata" and key in metrics:
         return f"\n[dim]of {metrics['counts/strata']} of {STRATA} strata[/dim]"
     best = strongest_shortcut(metrics, key)
@@ -25,10 +25,10 @@ def _beside(metrics: dict[str, float], key: str) -> str:
 
 
 def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Table:
-    """The headline metrics of one or more runs, each beside what needs no model on the same samples.
+    """Build a table of headline metrics of one or more runs, beside scores that need no model on the same samples.
 
     Args:
-        evaluations: Metrics of a `metrics.json`, by title of the column.
+        evaluations: Title of the column -> figures of a `metrics.json`.
         title: Title above the table.
     """
     caption = (
@@ -59,12 +59,12 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
 
 
 def print_decisions(console: Console, metrics: dict[str, float], normals: int | None = None) -> None:
-    """What normals alone decided, beside the oracle, and the shape of the histogram.
+    """Print results of conformal decisions beside the oracle, and the modality of the histogram.
 
     Args:
-        console: Where to print.
-        metrics: `metrics.json`: figures by key.
-        normals: How many held-out normal radiographs decided, where it is known.
+        console: Console to print to.
+        metrics: Figures by key, as in `metrics.json`.
+        normals: Number of held-out normal radiographs behind the decisions, or None where not known.
     """
     if "false_alarms/image" in metrics:
         by = f" by {normals} held-out normals" if normals else ""
@@ -90,11 +90,11 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
 
 
 def kept_words(scored: int, kept: int) -> str:
-    """Which windows are kept.
+    """Describe the kept windows.
 
     Args:
-        scored: Their stride when they were scored, in pixels.
-        kept: That of those kept.
+        scored: Stride of the scored windows, in pixels.
+        kept: Stride of the kept windows, in pixels.
 
     >>> kept_words(1, 4), kept_words(4, 12), kept_words(20, 20)
     ('every 4th window each way, stride 4', 'every 3rd window each way, stride 12', 'every window, stride 20')
@@ -107,10 +107,10 @@ def kept_words(scored: int, kept: int) -> str:
 
 
 def left_out(omitted: dict[str, str]) -> list[str]:
-    """Reasons why metrics were left out, each with their keys; those of brightness and of shortcuts are not told.
+    """Return reasons why metrics were left out, each with its keys; keys of brightness and shortcuts are skipped.
 
     Args:
-        omitted: Reason for each key.
+        omitted: Key -> reason.
 
     >>> left_out({"patch/macro_f1": "no masks", "brightness/patch/macro_f1": "no masks", "pixel/auroc": "no masks"})
     ['no masks: patch/macro_f1, pixel/auroc']
@@ -126,15 +126,15 @@ def print_left_out(console: Console, omitted: dict[str, str]) -> None:
     """Print the metrics that were left out, a line for each reason.
 
     Args:
-        console: Where to print.
-        omitted: Reason for each key.
+        console: Console to print to.
+        omitted: Key -> reason.
     """
     for words in left_out(omitted):
         console.print(f"[yellow]left out, {words}[/yellow]")
 
 
 def hint_of_matching(found: dict[str, Any]) -> str:
-    """How to see what is left without shortcuts: where one is strong and nobody asked for it; else empty.
+    """Suggest `matched=true` where a shortcut is strong and matching was not requested; else return an empty string.
 
     Args:
         found: Content of `metrics.json`.
@@ -146,39 +146,39 @@ def hint_of_matching(found: dict[str, Any]) -> str:
     asked = any("image/auroc_matched" in one for one in (found, found["about"]["omitted"]))
     if asked or best is None or strength(best.auroc) < STRONG:
         return ""
-    told = f"{best.words} alone ranks radiographs with {strength(best.auroc):.3f}"
-    return f"{told}: matched=true equalises sharpness and grey levels first"
+    finding = f"{best.words} alone ranks radiographs with {strength(best.auroc):.3f}"
+    return f"{finding}: matched=true equalises sharpness and grey levels first"
 
 
 def print_evaluation(output: Path, title: str) -> None:
-    """Print the table of a `metrics.json`, what was left out of it and why, and where everything lies.
+    """Print the table of a `metrics.json`, the omitted metrics with reasons, and the output folder.
 
     Args:
-        output: Folder that holds it.
+        output: Folder with `metrics.json`.
         title: Heading of the table.
     """
-    found = read_metrics(output)
-    about = found["about"]
+    metrics = read_metrics(output)
+    about = metrics["about"]
     console = Console(highlight=False)
-    console.print(headline_table({about["score"]: found}, title))
+    console.print(headline_table({about["score"]: metrics}, title))
     console.print(
-        f"{found['counts/images']} radiographs ({found['counts/images_normal']} normal, "
-        f"{found['counts/images_pneumonia']} pneumonia, {found['counts/images_other']} other) of "
-        f"{found['counts/patients']} patients; {found['counts/patches']:,} patches, "
-        f"{found['counts/patches_mixed']:,} of them mixed and left out of the patch metrics"
+        f"{metrics['counts/images']} radiographs ({metrics['counts/images_normal']} normal, "
+        f"{metrics['counts/images_pneumonia']} pneumonia, {metrics['counts/images_other']} other) of "
+        f"{metrics['counts/patients']} patients; {metrics['counts/patches']:,} patches, "
+        f"{metrics['counts/patches_mixed']:,} of them mixed and left out of the patch metrics"
     )
-    scored = found.get("counts/windows_scored", found["counts/patches"])
-    if scored != found["counts/patches"]:
+    scored = metrics.get("counts/windows_scored", metrics["counts/patches"])
+    if scored != metrics["counts/patches"]:
         strides = about["strides"]
         console.print(
             f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
             f"are of all {scored:,} windows"
         )
-    if hint := hint_of_matching(found):
+    if hint := hint_of_matching(metrics):
         console.print(hint)
-    print_decisions(console, found, about.get("held_out_normals"))
+    print_decisions(console, metrics, about.get("held_out_normals"))
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
-        if found.get(f"counts/{key}"):
-            console.print(f"[yellow]{found[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
+        if metrics.get(f"counts/{key}"):
+            console.print(f"[yellow]{metrics[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
     print_left_out(console, about["omitted"])
     console.print(f"tables and figures: {output}")

@@ -1,4 +1,4 @@
-"""`patches.csv` and `images.csv`: what was measured of every window and every radiograph."""
+"""Tables `patches.csv` and `images.csv`: scores and kinds of every window and every radiograph."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def write_tables(
 
 
 def patches(data: Radiographs, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
-    """A row per window that is kept; `kinds` (I, N) are the predicted ones.
+    """Build the rows of `patches.csv`, one per kept window.
 
     Args:
         data: Radiographs, with their lung fields and windows.
-        result: Scores and evidence of the radiographs.
-        kinds: (I, N) kinds predicted; None without thresholds.
+        result: Scores and ground truth of the radiographs.
+        kinds: (I, N) predicted kinds; None without thresholds.
     """
     names, evidence = data.store.table["image"].iloc[result.rows].to_numpy(), result.evidence
     known = np.array(KINDS)
@@ -73,20 +73,20 @@ def patches(data: Radiographs, result: Examination, kinds: np.ndarray | None) ->
 
 
 def images(data: Radiographs, result: Examination, kinds: np.ndarray | None, told: Collection[int]) -> pd.DataFrame:
-    """A row per radiograph.
+    """Build the rows of `images.csv`, one per radiograph.
 
     Args:
         data: Radiographs, with their lung fields and windows.
-        result: Scores and evidence of the radiographs.
-        kinds: (I, N) kinds predicted; None without thresholds.
-        told: The kinds that thresholds tell; how many windows are of another stays empty.
+        result: Scores and ground truth of the radiographs.
+        kinds: (I, N) predicted kinds; None without thresholds.
+        told: Kinds that thresholds can predict; counts of windows of other kinds stay empty.
     """
-    found = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
-    found["path"] = found["path"].map(printable)
+    table = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
+    table["path"] = table["path"].map(printable)
     for name, values in result.image.items():
-        found[name] = values
-    found["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
-    found["lung_area"] = [float(data.store.placement(row).inner(data.lung_fields[row]).mean()) for row in result.rows]
+        table[name] = values
+    table["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
+    table["lung_area"] = [float(data.store.placement(row).inner(data.lung_fields[row]).mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):
-        found[f"windows_{KINDS[kind]}"] = (kinds == kind).sum(axis=1) if kinds is not None and kind in told else ""
-    return found
+        table[f"windows_{KINDS[kind]}"] = (kinds == kind).sum(axis=1) if kinds is not None and kind in told else ""
+    return table

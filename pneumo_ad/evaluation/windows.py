@@ -1,4 +1,4 @@
-"""Some of the windows of an examination: which belong together, where they lie, what they show."""
+"""Selected windows of an examination: their positions, kinds and pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumo_ad.patches import PatchGrid, gather
 
 
 class Drawn(NamedTuple):
-    """A figure and the numbers behind it."""
+    """A figure and its underlying numbers."""
 
     figure: Figure
     numbers: pd.DataFrame
@@ -29,22 +29,22 @@ def located(
     evidence: GroundTruth,
     places: npt.NDArray[np.int64],
 ) -> pd.DataFrame:
-    """Columns `image`, `label`, `top`, `left`, `lung_share`, `kind_true` ("" where not known) of some windows.
+    """Build columns `image`, `label`, `top`, `left`, `lung_share`, `kind_true` ("" where not known) of some windows.
 
     Args:
         data: Data set that holds the radiographs.
-        grid: The windows.
+        grid: Grid that numbers the windows.
         rows: (I,) row numbers in the store.
         evidence: Ground truth of these rows and windows.
         places: (n, 2) place in `rows` and number of the window.
     """
     image, window = places.T
-    found = data.store.table.iloc[rows[image]][["image", "label"]].reset_index(drop=True)
-    found[["top", "left"]] = grid.positions[window]
+    table = data.store.table.iloc[rows[image]][["image", "label"]].reset_index(drop=True)
+    table[["top", "left"]] = grid.positions[window]
     kind = evidence.kind[image, window]
-    found["lung_share"] = evidence.lung_share[image, window]
-    found["kind_true"] = np.where(kind == UNKNOWN, "", np.array(KINDS)[kind])
-    return found
+    table["lung_share"] = evidence.lung_share[image, window]
+    table["kind_true"] = np.where(kind == UNKNOWN, "", np.array(KINDS)[kind])
+    return table
 
 
 def cut(
@@ -54,14 +54,14 @@ def cut(
     places: npt.NDArray[np.int64],
     halo: int = 0,
 ) -> npt.NDArray[np.uint8]:
-    """(n, p + 2 halo, p + 2 halo) grey levels of some windows, as the net sees them.
+    """Return (n, p + 2 halo, p + 2 halo) uint8 grey levels of some windows, as the net sees them.
 
     Args:
         data: Data set that holds the radiographs.
         grid: Grid that numbers the windows.
         rows: (I,) row numbers in the store.
         places: (n, 2) place in `rows` and number of the window.
-        halo: Pixels of surroundings to cut with them, on every side.
+        halo: Pixels of surroundings on every side.
     """
     where = np.column_stack([rows[places[:, 0]], grid.positions[places[:, 1]]])
     return gather(data.images, where, grid.patch, halo)[:, 0]

@@ -1,4 +1,4 @@
-"""The keys of `metrics.json`: what is measured of a set of scored radiographs, and what is left out and why."""
+"""Keys of `metrics.json`: metrics of a set of scored radiographs, and reasons for those left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOSTLY_LUNG = 0.5
 
 Samples = Literal["patch", "pixel", "image"]
 
-# Each AUROC, and what `shortcut/<level>/<name>` calls the same samples.
+# Key of each AUROC -> level of the same samples in `shortcut/<level>/<name>`.
 LEVELS = {
     "patch/auroc_outside_vs_healthy": "patch_outside",
     "patch/auroc_opacity_vs_healthy": "patch",
@@ -33,17 +33,17 @@ LEVELS = {
 
 @dataclass
 class GroundTruth:
-    """What is known about I radiographs of N windows each.
+    """Ground truth of I radiographs of N windows each.
 
     Attributes:
-        patient: (I,) number of the patient.
+        patient: (I,) patient numbers.
         normal: (I,) bool, labelled normal.
         pneumonia: (I,) bool, labelled pneumonia.
         kind: (I, N) true kinds of windows (`labels.KINDS`); UNKNOWN where masks are missing.
         lung_share: (I, N) share of each window inside the lung field.
-        pixel_truth: By row, (H, W) int8 of `labels` for a radiograph whose opacities are known.
-        any_in_lung: (I,) whether any window is mostly lung, where more were scored than these N.
-        truths_left_out: Radiographs whose opacities are known too, and whose pixels are not looked at: too many.
+        pixel_truth: Row -> (H, W) int8 of `labels`, for radiographs whose opacities are known.
+        any_in_lung: (I,) bool, radiographs with a scored window that is mostly lung; None: among these N windows.
+        truths_left_out: Number of radiographs with known opacities that pixel metrics leave out, to bound memory.
     """
 
     patient: npt.NDArray[np.integer]
@@ -57,12 +57,12 @@ class GroundTruth:
 
     @property
     def in_lung(self) -> npt.NDArray[np.bool_]:
-        """(I, N) whether a window is mostly lung."""
+        """(I, N) bool, windows that are mostly lung."""
         return self.lung_share > MOSTLY_LUNG
 
     @property
     def origins(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """(I, N) each: windows wholly inside normal lungs, and all of pneumonia radiographs; none with padding."""
+        """Name -> (I, N) bool: windows wholly in normal lungs, windows of pneumonia radiographs; none with padding."""
         real = self.kind != PADDING
         return {
             "normal_lung": self.normal[:, None] & (self.lung_share == 1) & real,
@@ -71,7 +71,7 @@ class GroundTruth:
 
     @property
     def has_lung(self) -> npt.NDArray[np.bool_]:
-        """(I,) whether any window that was scored is mostly lung."""
+        """(I,) bool, radiographs with a scored window that is mostly lung."""
         if self.any_in_lung is not None:
             return self.any_in_lung
         return np.asarray(self.in_lung.any(axis=1))
@@ -79,12 +79,12 @@ class GroundTruth:
 
 @dataclass
 class MeasuredScore:
-    """What a score says about the same radiographs.
+    """One score of the radiographs of a `GroundTruth`.
 
     Attributes:
         window: (I, N) score of each window.
         kind: (I, N) predicted kinds, or None where no thresholds could be fitted.
-        pixel: By row, (H, W) anomaly map of the radiographs of `GroundTruth.pixel_truth`.
+        pixel: Row -> (H, W) anomaly map, for the radiographs of `GroundTruth.pixel_truth`.
         image: (I,) score of each radiograph.
     """
 
@@ -96,7 +96,7 @@ class MeasuredScore:
 
 @dataclass(frozen=True)
 class Question:
-    """Do these samples score above those?
+    """Two groups of samples, the first of which should score higher; answered by an AUROC.
 
     Attributes:
         key: Key of its AUROC, one of `LEVELS`.
@@ -115,12 +115,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked of every score of the same radiographs.
+    """Questions that every score of the same radiographs is to answer.
 
     Attributes:
         each: Questions, one for each AUROC.
-        image: By kind of sample, (n,) number of the radiograph that each belongs to.
-        patient: (I,) number of the patient.
+        image: Kind of sample -> (n,) number of the radiograph that each sample belongs to.
+        patient: (I,) patient numbers.
     """
 
     each: tuple[Question, ...]
@@ -129,7 +129,7 @@ class Questions:
 
     @classmethod
     def about(cls, evidence: GroundTruth) -> Questions:
-        """All that the evidence may answer."""
+        """Build all questions that the ground truth can answer."""
         images, windows = evidence.kind.shape
         of_window = np.repeat(np.arange(images, dtype=np.int32), windows)
         kind, inside = evidence.kind.ravel(), evidence.in_lung.ravel()
@@ -165,7 +165,7 @@ class Questions:
         )
 
     def unanswerable(self, question: Question) -> str | None:
-        """The reason, where too few radiographs hold positives or negatives."""
+        """Return the reason where too few radiographs hold positives or negatives; else None."""
         for chosen, name in zip((question.positive, question.negative), question.names, strict=True):
             n = int(np.count_nonzero(np.bincount(self.image[question.of][chosen])))
             if reason := scarcity(n, f"radiographs with {name}"):
@@ -175,14 +175,14 @@ class Questions:
     def aurocs(
         self, values: Mapping[Samples, npt.NDArray[np.floating]], names: Mapping[str, str] | None = None
     ) -> tuple[dict[str, float], dict[str, str]]:
-        """AUROC of each question whose samples have values, with `_low` and `_high`.
+        """Compute the AUROC of each question whose samples have values, with `_low` and `_high`.
 
         Args:
-            values: By kind of sample, (n,) scores.
-            names: Key of the result by key of the question; None keeps the question's own.
+            values: Kind of sample -> (n,) scores.
+            names: Key of the question -> key of the result; None keeps the key of the question.
 
         Returns:
-            Metrics, and for those left out the reason.
+            Metrics by key, and reasons by key for those left out.
         """
         metrics: dict[str, float] = {}
         omitted: dict[str, str] = {}
@@ -206,15 +206,15 @@ def _kinds(key: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
 
 
 def _known_pixels(evidence: GroundTruth) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
-    """Truth of all known pixels of all radiographs, one after the other, and whose they are."""
+    """(n,) truth of all known pixels, radiograph by radiograph, and (n,) number of the radiograph."""
     rows = sorted(evidence.pixel_truth)
     known = [evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
     truth = np.concatenate(known) if rows else np.zeros(0, dtype=np.int8)
-    return truth, np.repeat(np.array(rows, dtype=np.int32), [len(part) for part in known])
+    return truth, np.repeat(np.array(rows, dtype=np.int32), [len(pixels) for pixels in known])
 
 
 def pixel_values(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """(n,) values of (H, W) maps at the known pixels, in the order of the questions about pixels.
+    """Return the (n,) map values at the known pixels, in the order of the questions about pixels.
 
     Args:
         evidence: Ground truth of the radiographs, from masks and labels.
@@ -228,12 +228,12 @@ def pixel_values(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
 def headline(
     evidence: GroundTruth, measured: MeasuredScore, questions: Questions | None = None
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Every metric that the data allow, and the reason for each that they do not.
+    """Compute every metric that the data allow, and give the reason for each that they do not.
 
     Args:
         evidence: Ground truth of the radiographs, from masks and labels.
         measured: Scores of the same radiographs.
-        questions: Questions about the same ground truth, to share them between several scores; None makes them.
+        questions: Questions about the same ground truth, shared between several scores; None builds them.
 
     Returns:
         `metrics` with the keys `patch/...`, `pixel/...` and `image/...`, each AUROC with `_low` and `_high`; and
@@ -265,11 +265,11 @@ def headline(
 
 
 def scarcity(number: int, what: str) -> str:
-    """The reason, where fewer than `LEAST_IMAGES` leave a metric out; empty where there are enough.
+    """Return the reason why fewer than `LEAST_IMAGES` radiographs leave a metric out; empty where there are enough.
 
     Args:
         number: Number of radiographs.
-        what: Description of them.
+        what: Description of the radiographs.
 
     >>> scarcity(3, "radiographs with boxes"), scarcity(5, "radiographs with boxes")
     ('3 radiographs with boxes; at least 5 are needed', '')
@@ -278,7 +278,7 @@ def scarcity(number: int, what: str) -> str:
 
 
 def missing_kind(evidence: GroundTruth) -> str | None:
-    """The reason, where too few radiographs hold windows of one of the three kinds."""
+    """Return the reason where too few radiographs hold windows of one of the three kinds; else None."""
     for kind in (HEALTHY, OPACITY, OUTSIDE):
         n = int((evidence.kind == kind).any(axis=1).sum())
         if reason := scarcity(n, f"radiographs with {KINDS[kind]} patches"):
@@ -287,14 +287,14 @@ def missing_kind(evidence: GroundTruth) -> str | None:
 
 
 def sad_medians(sad: npt.NDArray[np.floating], evidence: GroundTruth) -> tuple[dict[str, float], dict[str, str]]:
-    """Median SAD in grey levels of each kind of window, of windows wholly inside normal lungs, of pneumonia windows.
+    """Compute the median SAD by kind of window, of windows wholly inside normal lungs and of pneumonia windows.
 
     Args:
         sad: (I, N) SAD of each window in grey levels.
         evidence: Ground truth of the windows, from masks and labels.
 
     Returns:
-        `patch/sad_median_...` and, for those without a window, the reason.
+        `patch/sad_median_...` in grey levels, and the reason for each group with too few radiographs.
     """
     groups = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)} | evidence.origins
     metrics, omitted = {}, {}
@@ -307,8 +307,8 @@ def sad_medians(sad: npt.NDArray[np.floating], evidence: GroundTruth) -> tuple[d
 
 
 def counts(evidence: GroundTruth) -> dict[str, int]:
-    """`counts/...`: radiographs by label, patients, windows by true kind."""
-    found = {
+    """Count radiographs by label, patients, and windows by true kind, under `counts/...`."""
+    numbers = {
         "counts/images": len(evidence.patient),
         "counts/images_normal": int(evidence.normal.sum()),
         "counts/images_pneumonia": int(evidence.pneumonia.sum()),
@@ -319,7 +319,7 @@ def counts(evidence: GroundTruth) -> dict[str, int]:
         "counts/patients": len(np.unique(evidence.patient)),
         "counts/patches": evidence.kind.size,
     }
-    return found | {f"counts/patches_{name}": int((evidence.kind == kind).sum()) for kind, name in enumerate(KINDS)}
+    return numbers | {f"counts/patches_{name}": int((evidence.kind == kind).sum()) for kind, name in enumerate(KINDS)}
 
 
 HEADLINE = {
@@ -344,10 +344,10 @@ MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
 
 
 def figure_with_interval(metrics: Mapping[str, Any], key: str) -> str:
-    """A figure with its interval, where it has one; a dash where there is none.
+    """Format a figure with its interval if it has one; a dash where the figure is missing.
 
     Args:
-        metrics: Figures by key, as `metrics.json` has them.
+        metrics: Figures by key, as in `metrics.json`.
         key: Key of the figure.
 
     >>> figure_with_interval({"image/auroc": 0.5, "image/auroc_low": 0.4, "image/auroc_high": 0.6}, "image/auroc")

@@ -1,4 +1,4 @@
-"""Accuracy of decisions with intervals by patient."""
+"""Accuracy, sensitivity and specificity of decisions, with intervals by patient."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def decision_metrics(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """What a classifier decides, beside what it would cost to always say pneumonia.
+    """Compute accuracy, sensitivity, specificity and AUROC of a classifier, beside the accuracy of always pneumonia.
 
     Args:
-        probability: (n,) in [0, 1], of pneumonia.
+        probability: (n,) probability of pneumonia, in [0, 1].
         truth: (n,) bool, both values present.
-        patients: (n,) whose radiograph it is; what the bootstrap draws.
-        threshold: From here on it is called pneumonia. Fixed beforehand, never chosen on these.
+        patients: (n,) patient of each radiograph; the unit of the bootstrap.
+        threshold: Probability from which a radiograph is called pneumonia; fixed beforehand, not on these data.
         resamples: Number of bootstrap resamples.
-        seed: Fixes the resamples.
+        seed: Seed of the resamples.
 
     Returns:
         `accuracy`, `sensitivity` (of pneumonia), `specificity`, `balanced_accuracy` (the mean of the two), `auroc` and
         `always_pneumonia/accuracy`, all in [0, 1], higher is better, each with its 95 % percentile bootstrap interval
-        over the same resamples; those without both classes are left out of what needs them.
+        over the same resamples; a resample without both classes is left out of the metrics that need both.
 
     Raises:
-        DataError: One class only; names it.
+        DataError: Only one class; the message names it.
     """
     if truth.all() or not truth.any():
         only = "pneumonia" if truth.any() else "normal"
@@ -42,12 +42,12 @@ def decision_metrics(
     correct = (probability >= threshold) == truth
 
     def mean(values: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """The mean itself, then those of the resamples."""
+        """Return the (1 + R,) means of the sample and of each resample."""
         return np.array([values[chosen].mean(), *resampled_means(values[chosen], owner[chosen], weights)])
 
     everything = np.ones_like(truth)
     sensitivity, specificity = mean(correct, truth), mean(correct, ~truth)
-    found = {
+    samples = {
         "accuracy": mean(correct, everything),
         "sensitivity": sensitivity,
         "specificity": specificity,
@@ -55,7 +55,7 @@ def decision_metrics(
         "auroc": np.array([auroc(probability, truth), *resampled_aurocs(probability, truth, owner, weights)]),
         "always_pneumonia/accuracy": mean(truth, everything),
     }
-    return {name: Interval(float(values[0]), *interval_of(values[1:])) for name, values in found.items()}
+    return {name: Interval(float(values[0]), *interval_of(values[1:])) for name, values in samples.items()}
 
 
 def resampled_means(
@@ -63,15 +63,15 @@ def resampled_means(
     owner: npt.NDArray[np.integer],
     weights: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
-    """Mean of every resample of the patients.
+    """Compute the mean in every resample of the patients.
 
     Args:
-        values: (n,).
-        owner: (n,) number of the patient whose value it is, the column of `weights`.
-        weights: (R, P) from `resamples_of`.
+        values: (n,) values to average.
+        owner: (n,) number of each value's patient, the column of `weights`.
+        weights: (R, P) draws of each patient, from `resamples_of`.
 
     Returns:
-        (R,); NaN for a resample that draws none of the values.
+        (R,) means; NaN for a resample that draws none of the values.
 
     >>> resampled_means(np.array([0.0, 1.0, 1.0]), np.array([0, 1, 1]), np.array([[1, 1], [2, 0]], dtype=np.float32))
     array([0.66666667, 0.        ])

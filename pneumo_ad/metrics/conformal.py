@@ -10,11 +10,11 @@ from pneumo_ad.errors import ConfigError, DataError
 Scores = npt.NDArray[np.floating]
 
 
-_ROUNDING = 1e-9  # 1 / 0.05 is 20, whatever its last bit
+_ROUNDING = 1e-9  # tolerance, so that 1 / 0.05 counts as 20 despite rounding
 
 
 def least_normals(rate: float) -> int:
-    """Fewest held-out normals from which a false-alarm rate can be promised.
+    """Return the least number of held-out normals for which a false-alarm rate can be guaranteed.
 
     >>> least_normals(0.05), least_normals(0.01)
     (19, 99)
@@ -23,17 +23,17 @@ def least_normals(rate: float) -> int:
 
 
 def conformal_threshold(normals: Scores, rate: float) -> float:
-    """Threshold that a new normal exceeds with a chance of at most `rate`, exchangeable with these as it is.
+    """Compute the threshold that a new, exchangeable normal exceeds with probability at most `rate`.
 
-    The k-th smallest of n normals, k = ceil((n + 1) (1 - rate)): a new one is as likely to fall into each of the n + 1
-    places between them (Vovk et al. 2005; Lei et al. 2018, JASA). Without ties the chance is above rate - 1 / (n + 1).
+    The k-th smallest of n normals, k = ceil((n + 1) (1 - rate)): a new normal falls into each of the n + 1 gaps
+    with equal probability (Vovk et al. 2005; Lei et al. 2018, JASA). Without ties it is above rate - 1 / (n + 1).
 
     Args:
-        normals: Scores of held-out normals, any shape; one per patient, if the promise is for patients.
+        normals: Scores of held-out normals, any shape; one per patient if the guarantee is to hold by patient.
         rate: Declared share of false alarms, in (0, 1).
 
     Raises:
-        DataError: Fewer normals than the rate needs, or some without a score.
+        DataError: Fewer normals than the rate needs, or a NaN score among them.
         ConfigError: A rate outside (0, 1).
 
     >>> conformal_threshold(np.arange(1.0, 100.0), 0.05)  # 5 of the 100 places lie above
@@ -53,20 +53,20 @@ def conformal_threshold(normals: Scores, rate: float) -> float:
 
 
 def p_values(scores: Scores, normals: Scores) -> npt.NDArray[np.float64]:
-    """Conformal p-value: share of normals that score at least as high, the score itself counted among them.
+    """Compute conformal p-values: share of normals that score at least as high, the score itself counted among them.
 
-    Of a normal, it is at most r with a chance of at most r; it is so exactly where the score exceeds
-    `conformal_threshold(normals, r)`.
+    The p-value of a normal is at most r with probability at most r. A p-value is at most r exactly where the score
+    exceeds `conformal_threshold(normals, r)`.
 
     Args:
-        scores: Any shape.
+        scores: Scores, any shape.
         normals: Scores of held-out normals, any shape.
 
     Returns:
-        In [1 / (n + 1), 1], the shape of `scores`; NaN where a score is NaN.
+        p-values in [1 / (n + 1), 1], the shape of `scores`; NaN where a score is NaN.
 
     Raises:
-        DataError: Normals without a score.
+        DataError: A NaN score among the normals.
 
     >>> p_values(np.array([0.5, 3.0, 9.0]), np.array([1.0, 2.0, 3.0, 4.0]))
     array([1. , 0.6, 0.2])
@@ -77,15 +77,15 @@ def p_values(scores: Scores, normals: Scores) -> npt.NDArray[np.float64]:
 
 
 def decisions(p: Scores, normals: int, rate: float) -> list[bool | None]:
-    """Whether radiographs are anomalous: the same as a score above `conformal_threshold`.
+    """Decide whether radiographs are anomalous; equivalent to a score above `conformal_threshold`.
 
     Args:
-        p: (n,) of `p_values`.
-        normals: How many held-out normals they rest on.
+        p: (n,) p-values, from `p_values`.
+        normals: Number of held-out normals behind the p-values.
         rate: Declared false-alarm rate, in (0, 1).
 
     Returns:
-        (n,) None where nothing can be decided: without a score, and with too few normals for the rate.
+        n decisions; None where the score is missing or there are too few normals for the rate.
 
     >>> decisions(np.array([0.04, 0.3, np.nan]), normals=24, rate=0.05)
     [True, False, None]

@@ -14,17 +14,17 @@ _OUTSIDE_SHARE = 0.05
 
 
 def true_kinds(lung: npt.NDArray[np.floating], opacity: npt.NDArray[np.floating]) -> npt.NDArray[np.int8]:
-    """Kind of each window from the shares of its pixels.
+    """Return the kind of each window from its shares of lung and opacity pixels.
 
     *opacity*: more than half is opacity; *healthy lung*: more than 90 % is lung and none is opacity; *outside*: less
     than 5 % is lung; *mixed*: the rest.
 
     Args:
-        lung: Share of lung, in [0, 1], any shape.
-        opacity: Share of opacity.
+        lung: Share of lung pixels, in [0, 1], any shape.
+        opacity: Share of opacity pixels, in [0, 1], the same shape.
 
     Returns:
-        int8, the same shape.
+        int8 index into `labels.KINDS`, the same shape.
 
     >>> from pneumo_ad.labels import KINDS
     >>> [KINDS[k] for k in true_kinds(np.array([1, 1, 0.0, 0.5]), np.array([0, 0.6, 0, 0]))]
@@ -38,13 +38,13 @@ def true_kinds(lung: npt.NDArray[np.floating], opacity: npt.NDArray[np.floating]
 
 
 def macro_f1(true: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) -> float:
-    """Mean of the F1 scores of healthy, opacity and outside over patches that truly are one of them; in [0, 1].
+    """Compute the mean F1 of healthy, opacity and outside, in [0, 1], over patches that truly are one of these kinds.
 
     A kind that is never predicted counts 0.
 
     Args:
-        true: (n,) true kinds.
-        predicted: (n,) predicted kinds.
+        true: (n,) true kinds, index into `labels.KINDS`.
+        predicted: (n,) predicted kinds, as in `true`.
     """
     known = true <= OUTSIDE
     labels = [HEALTHY, OPACITY, OUTSIDE]

@@ -1,8 +1,8 @@
-"""Does the anomaly map point at the opacity? Per-region overlap and the pointing game, against truth masks.
+"""Localisation of opacities by an anomaly map: per-region overlap and the pointing game, against truth masks.
 
 Maps are (H, W), higher is more anomalous; NaN pixels, which no window covers, are left out. Truths are (H, W) of
-`labels`. Searched is the whole image, or with `in_lung` only what is lung or opacity: finding opacities among
-ribs and background is one question, among healthy lung another.
+`labels`. The search covers the whole image, or with `in_lung` only lung and opacity: to find opacities among ribs
+and background is one question, among healthy lung another.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Patients = npt.NDArray[np.integer] | npt.NDArray[np.str_]
 
 
 class PointingGame(NamedTuple):
-    """Share of hits with its 95 % interval, and the share that a random pixel would hit.
+    """Result of the pointing game: share of hits with its 95 % interval, and the share at chance.
 
     Attributes:
         value: Share of hits.
         low: Lower end of the interval.
-        high: Upper end.
-        chance: Share of hits that a random pixel would get.
+        high: Upper end of the interval.
+        chance: Share of hits of a random pixel.
     """
 
     value: float
@@ -44,27 +44,27 @@ class PointingGame(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What scores at least each of K falling thresholds, the last of which is below everything."""
+    """False alarms and overlap at K falling thresholds (scores at or above them), the last one minus infinity."""
 
-    alarms: npt.NDArray[np.float64]  # (I, K) searched pixels that are no opacity
+    alarms: npt.NDArray[np.float64]  # (I, K) searched pixels outside opacities
     overlap: npt.NDArray[np.float64]  # (I, K) share of a region's pixels, summed over the radiograph's regions
 
 
 def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: bool = False) -> float:
-    """Area under the mean share of each opacity that is found, over the false-positive rate up to `limit`.
+    """Compute the area under the mean share of each opacity that is found, over false-positive rates up to `limit`.
 
     PRO of Bergmann et al. (2020, CVPR), so that a small opacity counts as much as a large one. Regions are the
     8-connected components of each truth; a speck of one pixel is a region too. Ties are crossed in a straight line, as
-    in a ROC curve. Thresholds are all values there are, or 4,096 quantiles where there are more (exact to about 1e-4).
+    in a ROC curve. Thresholds are all distinct values, or 4,096 quantiles where there are more (exact to about 1e-4).
 
     Args:
-        maps: I maps.
+        maps: I anomaly maps, each (H, W).
         truths: I truths of the same shapes.
-        limit: False-positive rate to go to, in (0, 1].
+        limit: Largest false-positive rate, in (0, 1].
         in_lung: Whether only healthy lung counts as negative.
 
     Returns:
-        In [0, 1], higher is better; `limit` / 2 at chance.
+        Normalised area in [0, 1], higher is better; `limit` / 2 at chance.
 
     Raises:
         DataError: No opacity in any truth, nothing else in any, or shapes that do not match.
@@ -76,8 +76,8 @@ def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: 
     >>> round(per_region_overlap([np.zeros((1, 4))], [truth]), 3)
     0.15
     """
-    found = _found(maps, truths, limit, in_lung)
-    return float(_areas(np.ones((1, len(maps))), found, limit)[0])
+    curves = _found(maps, truths, limit, in_lung)
+    return float(_areas(np.ones((1, len(maps))), curves, limit)[0])
 
 
 def per_region_overlap_with_interval(
@@ -89,41 +89,41 @@ def per_region_overlap_with_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """`per_region_overlap` and its 95 % percentile bootstrap interval, patients drawn with replacement.
+    """Compute `per_region_overlap` and its 95 % percentile bootstrap interval, patients drawn with replacement.
 
     Args:
-        maps: I maps.
+        maps: I anomaly maps, each (H, W).
         truths: I truths of the same shapes.
-        patients: (I,) whose radiograph it is.
-        limit: False-positive rate to go to, in (0, 1].
+        patients: (I,) patient of each radiograph.
+        limit: Largest false-positive rate, in (0, 1].
         in_lung: Whether only healthy lung counts as negative.
         resamples: Number of bootstrap resamples; those without a region are left out.
-        seed: Fixes the resamples.
+        seed: Seed of the resamples.
 
     Raises:
         DataError: No opacity in any truth, nothing else in any, or shapes that do not match.
         ConfigError: A limit outside (0, 1].
     """
-    found = _found(maps, truths, limit, in_lung)
+    curves = _found(maps, truths, limit, in_lung)
     owner, weights = draw_patients(patients, resamples, seed)
-    value = float(_areas(np.ones((1, len(maps))), found, limit)[0])
-    return Interval(value, *interval_of(_areas(weights[:, owner], found, limit)))
+    value = float(_areas(np.ones((1, len(maps))), curves, limit)[0])
+    return Interval(value, *interval_of(_areas(weights[:, owner], curves, limit)))
 
 
 def pointing_game(maps: Maps, truths: Truths, patients: Patients, in_lung: bool = False) -> PointingGame:
-    """Share of radiographs whose highest pixel lies within an opacity (Zhang et al. 2018, IJCV), without tolerance.
+    """Compute the share of radiographs whose highest pixel lies in an opacity (Zhang et al. 2018, IJCV), no tolerance.
 
     Radiographs without a covered opacity pixel are left out: there is nothing to point at.
 
     Args:
-        maps: I maps.
+        maps: I anomaly maps, each (H, W).
         truths: I truths of the same shapes.
-        patients: (I,) whose radiograph it is.
-        in_lung: Whether the highest pixel of lung and opacity is asked for, not that of the image.
+        patients: (I,) patient of each radiograph.
+        in_lung: Whether only pixels of lung and opacity are searched, not the whole image.
 
     Returns:
-        The share with its interval (`share_with_interval`), higher is better; and chance, the mean share of the
-        searched area that is opacity.
+        Share of hits with its interval (`share_with_interval`), higher is better; and chance, the mean share of
+        opacity in the searched area.
 
     Raises:
         DataError: No opacity in any truth, or shapes that do not match.
@@ -144,22 +144,22 @@ def pointing_game(maps: Maps, truths: Truths, patients: Patients, in_lung: bool 
 def pointing_hits(
     maps: Maps, truths: Truths, in_lung: bool = False
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(I,) 1 where a radiograph's highest pixel lies within an opacity, and (I,) what a random pixel would score.
+    """Compute hits of the pointing game: (I,) 1 where the highest pixel lies in an opacity, and (I,) chance.
 
-    Where several pixels are highest, the share of them: a constant map scores what chance does. Both are NaN for a
-    radiograph without a covered opacity pixel.
+    Where several pixels are highest, a hit is the share of them within opacities: a constant map scores chance. Both
+    are NaN for a radiograph without a covered opacity pixel.
 
     Args:
         maps: I anomaly maps, each (H, W).
         truths: I truths of the same shapes.
-        in_lung: Whether only pixels of the lung count.
+        in_lung: Whether only pixels of lung and opacity are searched.
     """
     hits, chance = np.full(len(maps), np.nan), np.full(len(maps), np.nan)
     for i, (values, truth) in enumerate(_pairs(maps, truths)):
         searched = _searched(values, truth, in_lung)
-        found, opaque = values[searched], truth[searched] == IN_OPACITY
+        scores, opaque = values[searched], truth[searched] == IN_OPACITY
         if opaque.any():
-            hits[i], chance[i] = opaque[found == found.max()].mean(), opaque.mean()
+            hits[i], chance[i] = opaque[scores == scores.max()].mean(), opaque.mean()
     return hits, chance
 
 
@@ -181,19 +181,19 @@ def _found(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Found:
         raise ConfigError(f"limit={limit} is no false-positive rate in (0, 1]")
     pairs = _pairs(maps, truths)
     thresholds = _thresholds(pairs, in_lung)
-    found = _Found(*np.zeros((2, len(pairs), len(thresholds))))
+    curves = _Found(*np.zeros((2, len(pairs), len(thresholds))))
     for i, (values, truth) in enumerate(pairs):
         searched = _searched(values, truth, in_lung)
         components, regions = label(truth == IN_OPACITY, structure=np.ones((3, 3)))
-        found.alarms[i] = _at_least(thresholds, values[searched & (components == 0)])
+        curves.alarms[i] = _at_least(thresholds, values[searched & (components == 0)])
         for region in range(1, regions + 1):
-            own = values[searched & (components == region)]
-            if own.size:  # one that no window covers can be neither found nor missed
-                found.overlap[i] += _at_least(thresholds, own) / own.size
-    for amount, name in ((found.overlap, "opacity"), (found.alarms, "pixel other than opacity")):
+            scores = values[searched & (components == region)]
+            if scores.size:  # a region that no window covers can be neither found nor missed
+                curves.overlap[i] += _at_least(thresholds, scores) / scores.size
+    for amount, name in ((curves.overlap, "opacity"), (curves.alarms, "pixel other than opacity")):
         if not amount[:, -1].any():
             raise DataError(f"no {name} in any of {len(pairs)} truth masks: per-region overlap needs both")
-    return found
+    return curves
 
 
 def _at_least(thresholds: npt.NDArray[np.floating], values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
@@ -203,7 +203,7 @@ def _at_least(thresholds: npt.NDArray[np.floating], values: npt.NDArray[np.float
 def _thresholds(
     pairs: list[tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]], in_lung: bool
 ) -> npt.NDArray[np.floating]:
-    """Falling values of the maps themselves, so that a monotone transform moves them along, and minus infinity."""
+    """Falling map values, so that results do not change under a monotone transform of scores; minus infinity last."""
     step = -(-sum(values.size for values, _ in pairs) // _POOLED)
     cuts = []
     for opaque in (True, False):
@@ -217,11 +217,11 @@ def _thresholds(
 
 
 def _areas(weights: npt.NDArray[np.floating], found: _Found, limit: float) -> npt.NDArray[np.float64]:
-    """(R, I) how often each radiograph counts -> (R,) normalised areas; NaN without a region or a negative."""
+    """(R, I) weights of the radiographs -> (R,) normalised areas; NaN without a region or a negative."""
     with np.errstate(invalid="ignore", divide="ignore"):
         rate, overlap = weights @ found.alarms, weights @ found.overlap
         rate, overlap = (np.pad(curve / curve[:, -1:], ((0, 0), (1, 0))) for curve in (rate, overlap))  # from (0, 0)
         width = np.diff(rate.clip(max=limit), axis=1)
-        # A step that crosses the limit is cut there, on its straight line.
+        # A step that crosses the limit is cut there, by linear interpolation.
         end = overlap[:, :-1] + np.diff(overlap, axis=1) * np.nan_to_num(width / np.diff(rate, axis=1))
-        return ((width * (overlap[:, :-1] + end) / 2).sum(axis=1) / limit).clip(max=1)  # sums of shares round
+        return ((width * (overlap[:, :-1] + end) / 2).sum(axis=1) / limit).clip(max=1)  # rounding of sums may pass 1

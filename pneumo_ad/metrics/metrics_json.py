@@ -1,4 +1,4 @@
-"""`metrics.json` of an evaluation, and `shortcuts.json` beside it: what needs no model, by keys `shortcut/...`."""
+"""Files `metrics.json` of an evaluation and `shortcuts.json`, with the metrics of shortcuts (keys `shortcut/...`)."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ _ABOUT: Expected = {
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, float], about: Mapping[str, Any]) -> None:
-    """Write both files, `metrics.json` last: where it stands, the other does.
+    """Write both files, `metrics.json` last, so that it exists only beside a complete `shortcuts.json`.
 
     Args:
         folder: Folder of the evaluation.
-        metrics: Figures by key, those of shortcuts among them.
-        about: Further entries of `metrics.json`, with `omitted`, key -> reason.
+        metrics: Figures by key, with those of shortcuts.
+        about: Content of `about` in `metrics.json`, with `omitted`, key -> reason.
     """
     names = [*metrics, *about["omitted"]]
     for file, chosen in (
         ("shortcuts.json", {name for name in names if name.startswith("shortcut/")}),
         ("metrics.json", {name for name in names if not name.startswith("shortcut/")}),
     ):
-        found = {key: value for key, value in metrics.items() if key in chosen}
+        figures = {key: value for key, value in metrics.items() if key in chosen}
         omitted = {key: reason for key, reason in about["omitted"].items() if key in chosen}
-        told = dict(about) if file == "metrics.json" else {}
-        write_json(folder / file, {**found, "about": told | {"omitted": omitted}})
+        further = dict(about) if file == "metrics.json" else {}
+        write_json(folder / file, {**figures, "about": further | {"omitted": omitted}})
 
 
 def read_metrics(folder: Path, *required: str) -> dict[str, Any]:
-    """Content of an evaluation's `metrics.json`, numbers by name and `about`, with that of its `shortcuts.json`.
+    """Read `metrics.json` of an evaluation, figures by key and `about`, merged with its `shortcuts.json`.
 
     Earlier versions wrote one file.
 
     Args:
         folder: Folder of the evaluation.
-        required: Keys that `about` must hold.
+        required: Keys that `about` must contain.
 
     Raises:
-        DamagedError: A file cannot be read, something is missing, or a value is of another kind.
+        DamagedError: A file cannot be read, a key is missing, or a value has the wrong type.
     """
-    found = _read(folder / "metrics.json", required)
+    metrics = _read(folder / "metrics.json", required)
     if is_there(file := folder / "shortcuts.json"):
-        shortcuts, about = _read(file, ("omitted",)), found["about"]
+        shortcuts, about = _read(file, ("omitted",)), metrics["about"]
         about["omitted"] = shortcuts["about"]["omitted"] | about.get("omitted", {})
-        found = shortcuts | found
-    return found
+        metrics = shortcuts | metrics
+    return metrics
 
 
 def _read(file: Path, required: tuple[str, ...]) -> dict[str, Any]:
-    found = read_json(file, {"about": dict})
-    about = found["about"]
+    content = read_json(file, {"about": dict})
+    about = content["about"]
     try:
         check_mapping(about, {key: kind for key, kind in _ABOUT.items() if key in about or key in required}, "about")
         for key in ("omitted", "skipped"):
@@ -69,7 +69,7 @@ def _read(file: Path, required: tuple[str, ...]) -> dict[str, Any]:
                 thresholds_of(plain)
             except ValueError as reason:
                 raise ValueError(f"about.thresholds.{name} is {reason}") from reason
-        check_mapping(found, dict.fromkeys(found.keys() - {"about"}, int | float | None))
+        check_mapping(content, dict.fromkeys(content.keys() - {"about"}, int | float | None))
     except ValueError as reason:
         raise DamagedError(f"{file}: {reason}") from reason
-    return found
+    return content

@@ -1,4 +1,4 @@
-"""One hump or several: the dip test and mixtures of one to four Gaussians."""
+"""Modality of a score distribution, one hump or several: the dip test and mixtures of one to four Gaussians."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Values = npt.NDArray[np.floating]
 
 
 class DipTest(NamedTuple):
-    """`dip` in [0, 1/4], higher is further from one hump; `p` in (0, 1], small speaks against one hump."""
+    """Dip test: `dip` in [0, 1/4], higher is further from one hump; `p` in (0, 1], small refutes one hump."""
 
     dip: float
     p: float
 
 
 def modality(values: Values) -> dict[str, float]:
-    """How many humps a sample of scores has, as figures for `metrics.json`.
+    """Compute the modality of a sample of scores, as figures for `metrics.json`.
 
     Args:
-        values: Scores, any shape, positive for the mixtures' sake.
+        values: Scores, any shape; the mixtures need positive ones.
 
     Returns:
         `dip`, `dip_p` (`dip_test`), `bic_1` to `bic_4` (`mixture_bics`) and `components`, the number of Gaussians of
-        the least BIC. The two need not agree: the dip counts humps of the scores as they are drawn in a histogram,
-        and two Gaussians close together, or one skewed hump, make a second component without a second hump.
+        the least BIC. The two need not agree: the dip tests for humps in the histogram of the scores, while two
+        Gaussians close together, or one skewed hump, make a second component without a second hump.
 
     Raises:
         DataError: Fewer than 30 values, all equal, or some not finite.
@@ -54,17 +54,17 @@ def modality(values: Values) -> dict[str, float]:
 
 
 def dip(values: Values) -> float:
-    """Largest distance between the empirical distribution and the nearest one with a single hump.
+    """Compute the largest distance between the empirical distribution and the nearest unimodal one.
 
     Hartigan & Hartigan (1985, Annals of Statistics): wherever the mode lies, the distribution function is convex below
     it and concave above. The interval that holds the mode is narrowed between the greatest convex minorant and the
-    least concave majorant; what it has left behind says how far apart a single hump must stay. Values may be tied.
+    least concave majorant; the largest deviation outside it bounds the distance from below. Values may be tied.
 
     Args:
-        values: Any shape, at least two different ones.
+        values: Any shape, at least two different values.
 
     Returns:
-        In [1 / (2n), 1/4], whatever the unit and origin of the values.
+        Dip in [1 / (2n), 1/4]; it does not depend on the unit and origin of the values.
 
     >>> float(dip(np.arange(10.0)))  # 1 / (2n), as even as ten values can be
     0.05
@@ -72,10 +72,10 @@ def dip(values: Values) -> float:
     0.25
     """
     x, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    until = np.cumsum(counts).astype(np.float64)  # values up to and with this one, so that sums are exact
+    until = np.cumsum(counts).astype(np.float64)  # counts, not shares, so that sums are exact
     before = until - counts
     back = _links(x, before)
-    on = len(x) - 1 - _links(-x[::-1], -until[::-1])[::-1]  # a half-turn makes the majorant a minorant
+    on = len(x) - 1 - _links(-x[::-1], -until[::-1])[::-1]  # a rotation by 180° makes the majorant a minorant
     low, high = 0, len(x) - 1
     tube = 1.0  # twice the distance, in values
     while True:
@@ -99,15 +99,15 @@ def dip(values: Values) -> float:
 
 
 def dip_test(values: Values, resamples: int = 500, seed: int = 0) -> DipTest:
-    """Dip and the share of uniform samples that dip as far, the flattest single hump there is.
+    """Compute the dip, and as its p-value the share of uniform samples (the flattest unimodal law) with as large a dip.
 
     The test compares at most 1,000 order statistics at even ranks with uniform samples of the same number, while the
     dip is that of all values. Windows of a radiograph overlap and are not independent: 150,000 of them would call
-    every ripple of a histogram a hump. Asked of 1,000, a small p means a hump that a reader can see.
+    every ripple of a histogram a hump. With 1,000, a small p means a hump that a reader can see.
 
     Args:
-        values: Any shape.
-        resamples: Uniform samples; p is at least 1 / (resamples + 1).
+        values: Scores, any shape.
+        resamples: Number of uniform samples; p is at least 1 / (resamples + 1).
         seed: Seed of the uniform samples.
 
     Raises:
@@ -120,7 +120,7 @@ def dip_test(values: Values, resamples: int = 500, seed: int = 0) -> DipTest:
 
 
 def one_hump(p: float) -> bool:
-    """Whether a single hump is not refuted, at the usual level of 5 %.
+    """Whether a single hump is not refuted at the usual level of 5 %.
 
     Args:
         p: p-value of `dip_test`.
@@ -132,15 +132,15 @@ def one_hump(p: float) -> bool:
 
 
 def mixture_bics(values: Values, most: int = 4, seed: int = 0) -> dict[int, float]:
-    """Bayesian information criterion (Schwarz 1978) of mixtures of 1 to `most` Gaussians; lower is better.
+    """Compute the Bayesian information criterion (Schwarz 1978) of mixtures of 1 to `most` Gaussians; lower is better.
 
     Fitted to the logarithm of the scores, as `threshold=mixture` does: scores are positive with a long right tail,
-    which would get components of its own. At most 5,000 order statistics at even ranks are fitted: a criterion that
+    which would otherwise take up components. At most 5,000 order statistics at even ranks are fitted: a criterion that
     grows with the number of values would otherwise buy a component for every ripple of 150,000 overlapping windows.
 
     Args:
-        values: Any shape; taken as at least 1e-6.
-        most: Number of components to go to.
+        values: Scores, any shape; values below 1e-6 count as 1e-6.
+        most: Largest number of components.
         seed: Seed of the k-means start.
 
     Returns:
@@ -155,7 +155,7 @@ def mixture_bics(values: Values, most: int = 4, seed: int = 0) -> dict[int, floa
 
 
 def log_scores(scores: Values) -> npt.NDArray[np.float64]:
-    """Natural logarithm of scores, which count as at least 1e-6; the same shape."""
+    """Return the natural logarithm of scores, clipped below at 1e-6; the same shape."""
     return np.log(np.maximum(scores, 1e-6))
 
 
@@ -171,7 +171,7 @@ def _ordered(values: Values) -> npt.NDArray[np.float64]:
 
 
 def _even_ranks(ordered: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
-    """`most` of the ordered values, or all where there are fewer, the middle one of each group of equal size."""
+    """Return `most` of the ordered values, the middle one of each group of equal size; all where there are fewer."""
     n = min(most, len(ordered))
     return ordered[((np.arange(n) + 0.5) * len(ordered) / n).astype(np.int64)]
 
@@ -183,7 +183,7 @@ def _uniform_dips(n: int, resamples: int, seed: int) -> npt.NDArray[np.float64]:
 
 
 def _links(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """For each point the one before it on the greatest convex minorant of the points up to it (Andrew 1979)."""
+    """Return each point's predecessor on the greatest convex minorant of the points up to it (Andrew 1979)."""
     xs, ys = x.tolist(), y.tolist()  # lists, for a loop over single numbers
     links = [0] * len(xs)
     for k in range(1, len(xs)):

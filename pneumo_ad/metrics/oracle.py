@@ -1,4 +1,4 @@
-"""Oracle thresholds, the best there are once the truth is known: bounds for what any rule could reach, no results."""
+"""Oracle thresholds, chosen on the truth itself: upper bounds of what any rule could reach, not results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Truth = npt.NDArray[np.bool_]
 
 
 class Best(NamedTuple):
-    """Oracle: the best value and the threshold that gives it; what scores above the threshold is called positive."""
+    """Oracle: the best value and its threshold; scores above the threshold are called positive."""
 
     value: float
     threshold: float
@@ -32,17 +32,17 @@ class BestMacroF1(NamedTuple):
 
 
 def best_dice(scores: Scores, truth: Truth) -> Best:
-    """Oracle: the best Dice over all thresholds of pooled pixels, with the threshold chosen on the truth itself.
+    """Compute the oracle Dice: the best over all thresholds of pooled pixels, chosen on the truth itself.
 
     Args:
         scores: (n,) higher is more anomalous.
         truth: (n,) bool.
 
     Returns:
-        Dice in [0, 1]; a random score reaches 2p / (1 + p) at a share p of positives, by calling everything positive.
+        Dice in [0, 1]; at a share p of positives a random score reaches 2p / (1 + p), by calling everything positive.
 
     Raises:
-        DataError: No positive.
+        DataError: No sample is positive.
 
     >>> best_dice(np.array([0.1, 0.2, 0.7, 0.9]), np.array([False, True, False, True])).value
     0.8
@@ -52,14 +52,14 @@ def best_dice(scores: Scores, truth: Truth) -> Best:
 
 
 def best_balanced_accuracy(scores: Scores, truth: Truth) -> Best:
-    """Oracle: the best mean of sensitivity and specificity, with the threshold chosen on the truth itself.
+    """Compute the oracle balanced accuracy: the best over all thresholds, chosen on the truth itself.
 
     Args:
         scores: (n,) higher is more anomalous.
         truth: (n,) bool.
 
     Returns:
-        Balanced accuracy in [0.5, 1]; 0.5 is what one threshold below everything gives.
+        Mean of sensitivity and specificity, in [0.5, 1]; a threshold below all scores gives 0.5.
 
     Raises:
         DataError: Only one class.
@@ -75,14 +75,14 @@ def best_balanced_accuracy(scores: Scores, truth: Truth) -> Best:
 
 
 def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1:
-    """Oracle: the best macro-F1 of healthy < opacity < outside, with both thresholds chosen on the truth itself.
+    """Compute the oracle macro-F1 of healthy < opacity < outside, with both thresholds chosen on the truth itself.
 
-    Every pair of cuts out of 256 quantiles of each kind's scores is tried, every pair there is where the scores have no
-    more values than that.
+    All pairs of cuts at 256 quantiles of each kind's scores are tried; of a kind with at most 256 distinct scores, each
+    score is a cut.
 
     Args:
         scores: Scores of patches, any shape.
-        kinds: True kinds (`labels.KINDS`), the same shape; those that are none of the three are left out.
+        kinds: True kinds (`labels.KINDS`), the same shape; other kinds are left out.
 
     Returns:
         Macro-F1 in [0, 1] with its thresholds.
@@ -94,13 +94,15 @@ def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1
     BestMacroF1(value=1.0, low=1.0, high=2.0)
     """
     per_kind = [scores[kinds == kind] for kind in (HEALTHY, OPACITY, OUTSIDE)]
-    for kind, own in zip((HEALTHY, OPACITY, OUTSIDE), per_kind, strict=True):
-        if not own.size:
+    for kind, group in zip((HEALTHY, OPACITY, OUTSIDE), per_kind, strict=True):
+        if not group.size:
             raise DataError(f"no {KINDS[kind]} patch: macro-F1 is over healthy, opacity and outside")
-    cuts = np.unique(np.concatenate([_quantiles(own) for own in per_kind]))
-    cuts = np.concatenate([np.nextafter(cuts[:1], -np.inf), cuts])  # and one below everything
-    healthy, opacity, outside = (np.searchsorted(np.sort(own), cuts, side="right") for own in per_kind)  # <= the cut
-    below, total = healthy + opacity + outside, sum(own.size for own in per_kind)
+    cuts = np.unique(np.concatenate([_quantiles(group) for group in per_kind]))
+    cuts = np.concatenate([np.nextafter(cuts[:1], -np.inf), cuts])  # one below all scores
+    healthy, opacity, outside = (
+        np.searchsorted(np.sort(group), cuts, side="right") for group in per_kind
+    )  # <= the cut
+    below, total = healthy + opacity + outside, sum(group.size for group in per_kind)
     f1_healthy = 2 * healthy / (healthy[-1] + below)
     f1_outside = 2 * (outside[-1] - outside) / (outside[-1] + total - below)
     between = opacity[None, :] - opacity[:, None]  # (low, high)
@@ -116,9 +118,9 @@ def _quantiles(scores: Scores) -> Scores:
 
 
 def _counts(scores: Scores, truth: Truth) -> tuple[Scores, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rising scores of positives, and how many positives and negatives score at least as much.
+    """Return the rising scores of positives, and the numbers of positives and negatives that score at least as much.
 
-    No threshold is better than one just below a positive: between two positives the higher one calls fewer negatives.
+    The best threshold lies just below a positive: between two positives, a higher threshold calls fewer negatives.
     """
     positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
     if not positives.size:
@@ -129,5 +131,5 @@ def _counts(scores: Scores, truth: Truth) -> tuple[Scores, npt.NDArray[np.int64]
 
 def _best(scores: Scores, values: Scores, figures: npt.NDArray[np.float64]) -> Best:
     best = int(np.argmax(figures))
-    # In the scores' own precision, so that the positive itself lies above.
+    # In the dtype of the scores, so that the positive itself lies above the threshold.
     return Best(float(figures[best]), float(np.nextafter(values[best], -np.inf, dtype=scores.dtype)))

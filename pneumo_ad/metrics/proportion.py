@@ -1,4 +1,4 @@
-"""A share of samples with an interval by patient that stays honest at 0 and at 1."""
+"""Proportions with an interval by patient that remains valid at 0 and at 1."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pneumo_ad.metrics.ranking import LEVEL, Interval
 def share_with_interval(
     values: npt.NDArray[np.floating] | npt.NDArray[np.bool_], patients: npt.NDArray[np.integer] | npt.NDArray[np.str_]
 ) -> Interval:
-    """Mean of values in [0, 1] and its 95 % interval, the patient being what is drawn.
+    """Compute the mean of values in [0, 1] and its 95 % interval, with the patient as the sampling unit.
 
     The exact binomial interval (Clopper & Pearson 1934, Biometrika) on the *effective* number of samples: the variance
-    between patients says how many independent samples these are worth (Korn & Graubard 1998, Survey Methodology). A
-    percentile bootstrap collapses to [0, 0] where nothing was found and is too narrow near it; this one does not.
-    With one sample from each patient it is Clopper-Pearson's. Where all values are 0, or all 1, they do not say how
-    alike a patient's samples are, and each patient counts as one (Kish 1965 where their numbers of samples differ).
-    It covers less than it says (in simulations four times in five) where the share is near 0 and made by one or two
-    patients very unlike the rest: no interval can know of the patient that was not drawn.
+    between patients gives the number of independent samples (Korn & Graubard 1998, Survey Methodology). A percentile
+    bootstrap collapses to [0, 0] where all values are 0 and is too narrow near it; this interval is not. With one
+    sample per patient it is Clopper-Pearson's. Where all values are 0, or all 1, the correlation within patients is
+    unknown, and each patient counts as one sample (Kish 1965 where their numbers of samples differ). Coverage falls
+    below 95 % (to about 80 % in simulations) where the share is near 0 and comes from one or two patients very unlike
+    the rest: no interval accounts for patients that were not drawn.
 
     Args:
-        values: (n,) in [0, 1], at least one.
-        patients: (n,) whose sample it is.
+        values: (n,) in [0, 1], n at least 1.
+        patients: (n,) patient of each sample.
 
     Returns:
-        From a single patient the interval is [0, 1]: nothing is known of others.
+        Mean and interval; with a single patient the interval is [0, 1], since other patients are unknown.
 
     >>> low, high = share_with_interval(np.zeros(20), np.arange(20))[1:]
     >>> low, round(high, 3)  # none of 20
@@ -45,14 +45,14 @@ def share_with_interval(
     spread = share * (1 - share)
     between = np.square(np.bincount(owner, weights=values - share)).sum() * clusters / (clusters - 1) / n**2
     if spread > 0 and between > 0:
-        # Few patients tell their own variance badly: Student's t instead of the normal's, as Korn & Graubard do.
-        known = (t.ppf(tail, n - 1) / t.ppf(tail, clusters - 1)) ** 2
-        effective = min(n, spread / between * n / (n - 1) * known)
+        # Few patients estimate their variance badly: Student's t instead of the normal, as in Korn & Graubard.
+        correction = (t.ppf(tail, n - 1) / t.ppf(tail, clusters - 1)) ** 2
+        effective = min(n, spread / between * n / (n - 1) * correction)
     else:
         effective = n**2 / np.square(sizes).sum()
-    found = share * effective
-    low = beta.ppf(tail, found, effective - found + 1) if share > 0 else 0.0
-    high = beta.ppf(1 - tail, found + 1, effective - found) if share < 1 else 1.0
+    positives = share * effective
+    low = beta.ppf(tail, positives, effective - positives + 1) if share > 0 else 0.0
+    high = beta.ppf(1 - tail, positives + 1, effective - positives) if share < 1 else 1.0
     return Interval(share, float(low), float(high))
 
 
@@ -61,15 +61,15 @@ def false_alarm_rate(
     threshold: float,
     patients: npt.NDArray[np.integer] | npt.NDArray[np.str_],
 ) -> Interval:
-    """Share of normals that score above the threshold, and its 95 % interval by patient (`share_with_interval`).
+    """Compute the share of normals above the threshold and its 95 % interval by patient (`share_with_interval`).
 
     Args:
         normals: (n,) scores of normals on which the threshold was not fitted.
-        threshold: A normal above it is a false alarm; one on it is not.
-        patients: (n,) whose sample it is.
+        threshold: Threshold; a normal above it is a false alarm, a normal equal to it is not.
+        patients: (n,) patient of each sample.
 
     Returns:
-        In [0, 1]; lower is better, as long as it is not above the declared rate.
+        False-alarm rate in [0, 1]; valid where it is not above the declared rate.
 
     Raises:
         DataError: No normals, or some without a score.

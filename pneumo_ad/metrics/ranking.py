@@ -18,9 +18,9 @@ class Interval(NamedTuple):
     """A figure and its 95 % interval.
 
     Attributes:
-        value: The figure itself.
-        low: Lower end.
-        high: Upper end.
+        value: Estimate of the figure.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
     """
 
     value: float
@@ -28,7 +28,7 @@ class Interval(NamedTuple):
     high: float
 
     def keyed(self, key: str) -> dict[str, float]:
-        """As `metrics.json` has it: the figure under `key`, its ends under `<key>_low` and `<key>_high`.
+        """Return entries of `metrics.json`: the figure under `key`, its ends under `<key>_low` and `<key>_high`.
 
         >>> Interval(0.5, 0.4, 0.6).keyed("auroc")
         {'auroc': 0.5, 'auroc_low': 0.4, 'auroc_high': 0.6}
@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 
 def auroc(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
-    """Area under the ROC curve, exact, ties counted half: chance that a positive scores above a negative, in [0, 1].
+    """Compute the exact area under the ROC curve, ties counted half: P(positive above negative), in [0, 1].
 
     Args:
         scores: (n,) scores, higher is more anomalous.
@@ -56,7 +56,7 @@ def auroc(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> flo
 
 
 def average_precision(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
-    """Average precision, exact; at chance it equals the share of positives.
+    """Compute the exact average precision, in (0, 1]; at chance it equals the share of positives.
 
     Args:
         scores: (n,) scores, higher is more anomalous.
@@ -77,7 +77,7 @@ def average_precision(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bo
 def _both(
     scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-    """Scores of positives and of negatives, each rising: no array of n whole numbers is made for them."""
+    """Return rising scores of positives and of negatives; without argsort, which needs an array of n integers."""
     positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
     if not (len(positives) and len(negatives)):
         raise DataError(f"{len(positives)} of {np.size(truth)} samples are positive: ranking needs both classes")
@@ -93,17 +93,17 @@ def auroc_with_interval(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """AUROC and its 95 % percentile bootstrap interval, patients drawn with replacement (Efron 1979).
+    """Compute AUROC and its 95 % percentile bootstrap interval, patients drawn with replacement (Efron 1979).
 
-    Patches of one radiograph, and radiographs of one patient, are not independent: the patient is what is drawn.
-    Each patient enters as a histogram over bins of equal mass, so that a resample costs a matrix product, not a sort.
+    Patches of one radiograph, and radiographs of one patient, are not independent, so patients are drawn. Each patient
+    enters as a histogram over bins of equal mass, so that a resample costs a matrix product, not a sort.
 
     Args:
         scores: (n,) higher is more anomalous.
         truth: (n,) bool, both values present.
-        patients: (n,) whose sample it is.
+        patients: (n,) patient of each sample.
         resamples: Number of bootstrap resamples; those without both classes are left out.
-        seed: Fixes the resamples.
+        seed: Seed of the resamples.
 
     >>> s = np.arange(100.0)
     >>> auroc_with_interval(s, s >= 50, np.arange(100))
@@ -116,19 +116,22 @@ def auroc_with_interval(
 def draw_patients(
     patients: npt.NDArray[np.integer] | npt.NDArray[np.str_], resamples: int = 1000, seed: int = 0
 ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
-    """Number the patients of (n,) samples and draw them: (n,) the column of each sample's patient, and the draws.
+    """Number the patients of n samples and draw resamples of them.
 
     Args:
-        patients: (n,) whose each sample is.
-        resamples: Number of draws.
-        seed: Fixes the draws.
+        patients: (n,) patient of each sample.
+        resamples: Number R of resamples.
+        seed: Seed of the draws.
+
+    Returns:
+        (n,) number of each sample's patient, and (R, P) draws of the P patients, as in `resamples_of`.
 
     >>> owner, weights = draw_patients(np.array(["b", "a", "b"]), resamples=4)
     >>> owner.tolist(), weights.shape
     ([1, 0, 1], (4, 2))
     """
     if np.issubdtype(patients.dtype, np.integer) and patients.min() >= 0 and patients.max() < len(patients):
-        # Counted, not sorted: there may be millions of samples.
+        # Counting is faster than sorting for millions of samples.
         number = np.cumsum(np.bincount(patients) > 0, dtype=np.int32) - 1
         owner = number[patients]
     else:
@@ -137,12 +140,12 @@ def draw_patients(
 
 
 def resamples_of(patients: int, resamples: int = 1000, seed: int = 0) -> npt.NDArray[np.float32]:
-    """(resamples, patients) how often each patient is drawn: one draw serves all that is to be compared in pairs.
+    """Return (R, P) numbers of draws of each patient; figures compared in pairs share one array.
 
     Args:
-        patients: How many there are.
-        resamples: Number of draws.
-        seed: Fixes the draws.
+        patients: Number P of patients.
+        resamples: Number R of resamples.
+        seed: Seed of the draws.
     """
     rng = np.random.default_rng(seed)
     return rng.multinomial(patients, np.full(patients, 1 / patients), size=resamples).astype(np.float32)
@@ -154,24 +157,24 @@ def resampled_aurocs(
     owner: npt.NDArray[np.integer],
     weights: npt.NDArray[np.float32],
 ) -> npt.NDArray[np.float64]:
-    """AUROC of every resample of the patients.
+    """Compute the AUROC of every resample of the patients.
 
     Args:
         scores: (n,) higher is more anomalous.
         truth: (n,) bool.
-        owner: (n,) number of the patient whose sample it is, the column of `weights`.
-        weights: (R, P) from `resamples_of`.
+        owner: (n,) number of each sample's patient, the column of `weights`.
+        weights: (R, P) draws of each patient, from `resamples_of`.
 
     Returns:
-        (R,) in [0, 1]; NaN for a resample without both classes.
+        (R,) AUROCs in [0, 1]; NaN for a resample without both classes.
     """
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, _BINS + 1)[1:-1]))
     n_bins, n_patients = len(edges) + 1, weights.shape[1]
     histograms = np.zeros((2, n_patients * n_bins), dtype=np.int64)
     for first in range(0, len(scores), _AT_ONCE):
-        part = slice(first, first + _AT_ONCE)
-        bins = owner[part] * n_bins + np.searchsorted(edges, scores[part], side="right")
-        for histogram, chosen in zip(histograms, (truth[part], ~truth[part]), strict=True):
+        chunk = slice(first, first + _AT_ONCE)
+        bins = owner[chunk] * n_bins + np.searchsorted(edges, scores[chunk], side="right")
+        for histogram, chosen in zip(histograms, (truth[chunk], ~truth[chunk]), strict=True):
             histogram += np.bincount(bins[chosen], minlength=n_patients * n_bins)
     positive, negative = weights @ histograms.reshape(2, n_patients, n_bins).astype(np.float32)
     below = np.cumsum(negative, axis=1, dtype=np.float64) - negative / 2
@@ -181,7 +184,7 @@ def resampled_aurocs(
 
 
 def interval_of(values: npt.NDArray[np.floating]) -> tuple[float, float]:
-    """Low and high end of the 95 % percentile interval; resamples that are NaN are left out."""
+    """Return the ends of the 95 % percentile interval; NaN resamples are left out."""
     tail = (1 - LEVEL) / 2
     known = values[~np.isnan(values)]
     low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (0.0, 1.0)

@@ -1,6 +1,6 @@
-"""Shortcuts: trivial facts of a radiograph that tell the classes apart without a look at any disease.
+"""Shortcuts: trivial properties of a radiograph that separate the classes without regard to disease.
 
-A model that ranks no better than the best of them has shown nothing (Geirhos et al. 2020, Nature Machine Intelligence;
+A model that ranks no better than the best shortcut has shown nothing (Geirhos et al. 2020, Nature Machine Intelligence;
 DeGrave et al. 2021, Nature Machine Intelligence, for chest radiographs).
 """
 
@@ -21,7 +21,7 @@ from pneumo_ad.patches.placement import Placement
 
 Values = dict[str, npt.NDArray[np.float64]]
 
-STRONG = 0.6  # AUROC either way round from which a shortcut is told
+STRONG = 0.6  # AUROC in either direction from which a shortcut is reported
 
 _FRAME = 1 / 16  # of each side: the border frame
 _BLACK = 16  # grey level up to which a pixel counts as black; JPEG rarely keeps 0
@@ -43,7 +43,7 @@ WORDS = {
 
 
 def laplacian(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
-    """(H, W) uint8 -> (H - 2, W - 2) Laplacian of the four neighbours, at all pixels that have them.
+    """Compute the Laplacian of the four neighbours: (H, W) uint8 -> (H - 2, W - 2) int16, border pixels left out.
 
     >>> laplacian(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.uint8))
     array([[4]], dtype=int16)
@@ -53,9 +53,9 @@ def laplacian(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
 
 
 def inner_field(field: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    """(H, W) of 0 and 1 -> (H - 2, W - 2) bool: the pixels whose four neighbours lie in the field too.
+    """Return pixels whose four neighbours lie in the field too: (H, W) of 0 and 1 -> (H - 2, W - 2) bool.
 
-    There, and nowhere else, the Laplacian sees nothing but lung.
+    Only there is the Laplacian of lung alone.
     """
     f = field.astype(bool)
     return f[1:-1, 1:-1] & f[:-2, 1:-1] & f[2:, 1:-1] & f[1:-1, :-2] & f[1:-1, 2:]
@@ -64,11 +64,11 @@ def inner_field(field: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 def pixel_shortcuts(
     images: npt.NDArray[np.uint8], table: pd.DataFrame, rows: npt.NDArray[np.integer] | None = None
 ) -> Values:
-    """What the pixels of a radiograph give away, padding left out.
+    """Compute the shortcuts in the pixels of radiographs, padding left out.
 
     Args:
         images: (N, H, W) uint8 fitted radiographs, memory-mapped or not; read one by one.
-        table: N rows with `top`, `left`, `fitted_height`, `fitted_width`: where the radiograph lies in its image.
+        table: N rows with `top`, `left`, `fitted_height`, `fitted_width`: place of the radiograph in its image.
         rows: (I,) rows to measure; default all.
 
     Returns:
@@ -79,7 +79,7 @@ def pixel_shortcuts(
 
     def of(row: int) -> tuple[float, ...]:
         image = placements[row].inner(np.asarray(images[row]))
-        # A radiograph may be a line of pixels; it then has no Laplacian and counts as dull.
+        # A radiograph of fewer than 3 pixels on a side has no Laplacian: sharpness 0.
         edges = np.abs(laplacian(image)) if min(image.shape) > 2 else np.zeros((1, 1))
         h, w = edges.shape
         centre = edges[h // 4 : h - h // 4, w // 4 : w - w // 4]
@@ -100,11 +100,11 @@ def lung_shortcuts(
     table: pd.DataFrame,
     rows: npt.NDArray[np.integer] | None = None,
 ) -> Values:
-    """What the lung field gives away; NaN, but for its area, where no lung was found.
+    """Compute the shortcuts in the lung field; NaN, except for the area, where no lung was found.
 
     Args:
         images: As in `pixel_shortcuts`.
-        lung_fields: (N, H, W) of 0 and 1.
+        lung_fields: (N, H, W) uint8 of 0 and 1.
         table: As in `pixel_shortcuts`.
         rows: (I,) rows to measure; default all.
 
@@ -125,10 +125,10 @@ def lung_shortcuts(
 
 
 def file_shortcuts(table: pd.DataFrame, rows: npt.NDArray[np.integer] | None = None) -> Values:
-    """What the file gives away before anybody looks at its pixels.
+    """Compute the shortcuts in the file itself: resolution, aspect ratio and size, without its pixels.
 
     Args:
-        table: With `height` and `width` of the file in pixels, and its `bytes`.
+        table: Columns `height` and `width` of the file in pixels, and `bytes`.
         rows: (I,) rows to measure; default all.
 
     Returns:
@@ -145,13 +145,13 @@ def image_shortcuts(
     lung_fields: npt.NDArray[np.uint8] | None = None,
     rows: npt.NDArray[np.integer] | None = None,
 ) -> Values:
-    """All of them: (I,) float64 by name, in the order of `WORDS`; see the three functions above.
+    """Compute all shortcuts: (I,) float64 by name, in the order of `WORDS`; see the three functions above.
 
     Args:
         images: (N, H, W) uint8 fitted radiographs.
-        table: One row per radiograph (`check_table`).
-        lung_fields: (N, H, W) of 0 and 1; None leaves out what needs them.
-        rows: Which radiographs; None takes all.
+        table: N rows, one per radiograph (`check_table`).
+        lung_fields: (N, H, W) uint8 of 0 and 1; None leaves out `lung_shortcuts`.
+        rows: (I,) rows to measure; default all.
     """
     values = pixel_shortcuts(images, table, rows) | file_shortcuts(table, rows)
     return values if lung_fields is None else values | lung_shortcuts(images, lung_fields, table, rows)
@@ -164,20 +164,20 @@ def shortcut_aurocs(
     patient: npt.NDArray[np.integer] | npt.NDArray[np.str_],
     classes: tuple[str, str] = ("pneumonia", "normal"),
 ) -> tuple[dict[str, Interval], dict[str, str]]:
-    """How well each shortcut alone ranks the positives above the negatives.
+    """Compute the AUROC of each shortcut alone, positives against negatives.
 
     Args:
-        values: Values by name of the shortcut, (I,) each; NaN where one is not known.
+        values: Name of the shortcut -> (I,) values; NaN where not known.
         positive: (I,) bool.
-        negative: (I,) bool; those that are neither are left out.
-        patient: (I,) whose radiograph it is.
+        negative: (I,) bool; radiographs that are neither are left out.
+        patient: (I,) patient of each radiograph.
         classes: Names of positives and negatives, for the reasons.
 
     Returns:
-        Name -> AUROC with its 95 % interval, above 0.5 where the positives have higher values; and name -> reason for
-        those left out.
+        Name -> AUROC with its 95 % interval, above 0.5 where positives have higher values; and name -> reason for
+        shortcuts left out.
     """
-    found: dict[str, Interval] = {}
+    aurocs: dict[str, Interval] = {}
     omitted: dict[str, str] = {}
     for name, value in values.items():
         known = (positive | negative) & ~np.isnan(value)
@@ -189,12 +189,12 @@ def shortcut_aurocs(
         elif np.ptp(value[known]) == 0:
             omitted[name] = "the same for every radiograph"
         else:
-            found[name] = auroc_with_interval(value[known], positive[known], np.asarray(patient)[known])
-    return found, omitted
+            aurocs[name] = auroc_with_interval(value[known], positive[known], np.asarray(patient)[known])
+    return aurocs, omitted
 
 
 def strength(auroc: float) -> float:
-    """AUROC whichever way round, in [0.5, 1]: a shortcut that ranks backwards is as good as one that ranks forwards.
+    """Return the AUROC in the better direction, in [0.5, 1]: a shortcut that ranks backwards is as good.
 
     >>> strength(0.25)
     0.75
@@ -203,7 +203,7 @@ def strength(auroc: float) -> float:
 
 
 class Shortcut(NamedTuple):
-    """The name of a shortcut, its AUROC as measured (below 0.5 where positives have less of it), and both in words."""
+    """A shortcut: name, AUROC as measured (below 0.5 where positives have lower values), and direction in words."""
 
     name: str
     auroc: float  # in [0, 1]
@@ -211,7 +211,7 @@ class Shortcut(NamedTuple):
 
 
 def best_shortcut(aurocs: Mapping[str, float]) -> Shortcut | None:
-    """The strongest shortcut either way round, the first of equals; None where there is none.
+    """Return the strongest shortcut in either direction, the first of equals; None where there is none.
 
     >>> best_shortcut({"brightness": 0.6, "sharpness": 0.2})
     Shortcut(name='sharpness', auroc=0.2, words='lower sharpness')
@@ -224,7 +224,7 @@ def best_shortcut(aurocs: Mapping[str, float]) -> Shortcut | None:
 
 
 def spoken(name: str) -> str:
-    """The name of a shortcut for a reader.
+    """Return the display name of a shortcut.
 
     >>> spoken("jpeg_size")
     'JPEG size'
@@ -237,7 +237,7 @@ def _rows(rows: npt.NDArray[np.integer] | None, images: npt.NDArray[np.uint8]) -
 
 
 def _each(of: Callable[[int], tuple[float, ...]], rows: npt.NDArray[np.integer]) -> list[tuple[float, ...]]:
-    # Threads: numpy works outside the interpreter's lock, and an image at a time is all that is held.
+    # Threads suffice: numpy releases the GIL. Each holds one image at a time.
     with ThreadPoolExecutor(reading_threads()) as pool:
         return list(pool.map(of, rows))
 
@@ -248,19 +248,19 @@ def _by_name(names: tuple[str, ...], measured: list[tuple[float, ...]]) -> Value
 
 
 def strongest_shortcut(metrics: Mapping[str, Any], key: str) -> Shortcut | None:
-    """The best of the shortcuts on the samples of an AUROC, whichever way round it ranks.
+    """Return the strongest shortcut, in either direction, on the samples of an AUROC.
 
     Args:
         metrics: Metrics by key, as in `metrics.json`.
         key: Key of the AUROC.
     """
     level = LEVELS.get(key, "")
-    # A patch's origin is its radiograph's class: what tells that tells this.
+    # The origin of a patch is the class of its radiograph: shortcuts of whole images apply too.
     levels = [level, "image"] if level.startswith("patch_origin") else [level]
     aurocs = {
-        name.removeprefix(f"shortcut/{one}/"): value
-        for one in levels
+        name.removeprefix(f"shortcut/{sample}/"): value
+        for sample in levels
         for name, value in metrics.items()
-        if name.startswith(f"shortcut/{one}/") and not name.endswith(("_low", "_high"))
+        if name.startswith(f"shortcut/{sample}/") and not name.endswith(("_low", "_high"))
     }
     return best_shortcut(aurocs)

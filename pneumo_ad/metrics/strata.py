@@ -1,4 +1,4 @@
-"""AUROC within strata of a nuisance: what a score tells among radiographs that a shortcut hardly tells apart."""
+"""AUROC within strata of a nuisance: performance among radiographs that a shortcut hardly separates."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ STRATA = 5
 def aurocs_in_strata(
     scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], nuisance: npt.NDArray[np.floating]
 ) -> list[float]:
-    """AUROC in each of `STRATA` strata of equal size (Cochran 1968, Biometrics) that holds enough of both classes.
+    """Compute AUROC in each of `STRATA` equal strata (Cochran 1968, Biometrics) with enough samples of both classes.
 
     Args:
         scores: (n,) higher is more anomalous; NaN is left out.
-        truth: (n,) bool.
-        nuisance: (n,) value by which strata are made, for example the sharpness of the image's centre.
+        truth: (n,) bool, which are positive.
+        nuisance: (n,) values that define the strata, for example the sharpness of the image's centre.
 
     Returns:
-        AUROCs in [0, 1], of the lowest stratum first; none of strata with fewer than `LEAST_IMAGES` of either class.
+        AUROCs in [0, 1], lowest stratum first; strata with fewer than `LEAST_IMAGES` of either class are left out.
 
     >>> n = np.arange(100)
     >>> aurocs_in_strata(n // 20, n % 4 == 0, n // 20)  # a score that is the nuisance itself

@@ -1,7 +1,8 @@
-"""Two thresholds split patches into three kinds (the paper's § 3.3, Table 1): healthy < opacity < outside.
+"""Thresholds that split patches into kinds (the paper's § 3.3, Table 1): two for healthy < opacity < outside.
 
-One tells opacity from the rest, for scores that do not order what lies outside the lung (`Score.orders_outside`).
-A net that tells the kinds apart itself needs none: a window is of its likeliest kind (`LikeliestKind`).
+One threshold separates opacity from the rest, for scores that do not order windows outside the lung
+(`Score.orders_outside`). A net that classifies the kinds itself needs none: a window is of its likeliest kind
+(`LikeliestKind`).
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _PLAIN = "likeliest"  # in JSON, where others have numbers
 
 
 class Thresholds(NamedTuple):
-    """`score <= low`: healthy lung; `low < score <= high`: opacity; above: outside. In units of the score.
+    """Thresholds in units of the score: up to `low` healthy lung, up to `high` opacity, above it outside.
 
-    Without `high` there are two kinds: opacity above `low`, and the rest, which stands where healthy lung stands.
+    Without `high` there are two kinds: opacity above `low`, and the rest, which has the index of healthy lung.
 
     >>> Thresholds(1.0).classify(np.array([0.5, 2.0, 9.0])).tolist(), Thresholds(1.0).finite
     ([0, 1, 1], [1.0])
@@ -40,41 +41,41 @@ class Thresholds(NamedTuple):
 
     @property
     def finite(self) -> list[float]:
-        """Those there are, rising: one or two."""
+        """The one or two finite thresholds, rising."""
         return [self.low, self.high] if self.tell_outside else [self.low]
 
     @property
     def kinds(self) -> tuple[int, ...]:
-        """Those that are told, two or three of `labels.KINDS`."""
+        """The two or three of `labels.KINDS` that can be predicted."""
         return (HEALTHY, OPACITY, OUTSIDE) if self.tell_outside else (HEALTHY, OPACITY)
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What they are called, rising; without a threshold to what lies outside, the lowest need not be lung."""
+        """Names of the kinds, rising; without a threshold for outside, the lowest kind need not be lung."""
         return ("healthy lung", "opacity", "outside") if self.tell_outside else ("not opacity", "opacity")
 
     @property
     def tell_outside(self) -> bool:
-        """Whether there are three kinds."""
+        """Whether there are three kinds, with outside among them."""
         return not math.isinf(self.high)
 
     @property
     def plain(self) -> list[float] | str:
-        """As JSON holds them; `thresholds_of` reads it."""
+        """JSON form of the thresholds; `thresholds_of` reads it."""
         return self.finite
 
     def classify(self, scores: Scores, likeliest: Kinds | None = None) -> Kinds:
-        """Kind of each window.
+        """Return the kind of each window, int8, the shape of `scores`.
 
         Args:
             scores: Scores of windows, any shape.
-            likeliest: Kind that the net finds likeliest in each window, the same shape; None where not asked for.
+            likeliest: Likeliest kind of each window by the net, the same shape; None where not computed.
         """
         return np.where(scores <= self.low, HEALTHY, np.where(scores <= self.high, OPACITY, OUTSIDE)).astype(np.int8)
 
 
 class LikeliestKinds(Thresholds):
-    """Decides by the net's likeliest kind alone: none of its thresholds, which part the kinds, lies on the score.
+    """Kinds by the net's likeliest kind alone; its thresholds separate kinds and do not apply to the score.
 
     >>> LIKELIEST.classify(np.array([0.1, 0.9]), np.array([2, 0])).tolist(), LIKELIEST.finite, LIKELIEST.words
     ([2, 0], [], ('healthy lung', 'opacity', 'outside'))
@@ -82,7 +83,7 @@ class LikeliestKinds(Thresholds):
 
     @property
     def finite(self) -> list[float]:
-        """None: there is nothing to mark on the axis of a score."""
+        """Empty: no threshold lies on the axis of the score."""
         return []
 
     @property
@@ -100,13 +101,13 @@ LIKELIEST = LikeliestKinds((HEALTHY + OPACITY) / 2, (OPACITY + OUTSIDE) / 2)
 
 
 def thresholds_of(plain: list[float] | str) -> Thresholds:
-    """What `Thresholds.plain` gave.
+    """Parse the JSON form of `Thresholds.plain`.
 
     Args:
-        plain: One or two numbers that rise, or the word that stands for `LIKELIEST`.
+        plain: One or two numbers that rise, or the word for `LIKELIEST`.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The value is neither.
 
     >>> thresholds_of([0.5]), thresholds_of("likeliest") is LIKELIEST
     (Thresholds(low=0.5, high=inf), True)
@@ -119,37 +120,37 @@ def thresholds_of(plain: list[float] | str) -> Thresholds:
 
 
 class Threshold(Protocol):
-    """A rule: scores of validation patches in, thresholds out; no truth is seen.
+    """Threshold rule: from scores of validation patches to thresholds, without truth masks.
 
-    A rule may have a `fit_one` too, which takes the same and gives the threshold of opacity alone (`fit_kinds`).
+    A rule may also have `fit_one`, with the same arguments, for the threshold of opacity alone (`fit_kinds`).
 
     Args of `fit`:
-        normal_lung: (n,) patches wholly inside normal lungs.
-        pneumonia: (m,) every window of pneumonia radiographs.
+        normal_lung: (n,) scores of patches wholly inside normal lungs.
+        pneumonia: (m,) scores of every window of pneumonia radiographs.
     """
 
     def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
-        """Scores of any shape -> thresholds.
+        """Fit the thresholds.
 
         Args:
-            normal_lung: Scores of windows of normal lung.
-            pneumonia: Scores of windows of pneumonia radiographs.
+            normal_lung: Scores of windows of normal lung, any shape.
+            pneumonia: Scores of windows of pneumonia radiographs, any shape.
         """
 
 
 def fit_kinds(rule: Threshold, normal_lung: Scores, pneumonia: Scores, three: bool) -> Thresholds:
-    """Thresholds between as many kinds as a score tells.
+    """Fit thresholds between two or three kinds, as the score allows.
 
     Args:
-        rule: Fits them. One without a `fit_one` gives the lower of its two thresholds for two kinds.
-        normal_lung: See `Threshold`.
-        pneumonia: See `Threshold`.
-        three: Whether the score orders three kinds (`Score.orders_outside`), or tells opacity from the rest alone.
+        rule: Threshold rule. For two kinds, a rule without `fit_one` gives the lower of its two thresholds.
+        normal_lung: (n,) scores, see `Threshold`.
+        pneumonia: (m,) scores, see `Threshold`.
+        three: Whether the score orders three kinds (`Score.orders_outside`), or only opacity above the rest.
 
     >>> fit_kinds(NormalQuantiles(0.5, 0.9), np.arange(11.0), np.zeros(0), three=False)
     Thresholds(low=5.0, high=inf)
     """
-    if three or isinstance(rule, LikeliestKind):  # whose kinds are the net's, whatever the score orders
+    if three or isinstance(rule, LikeliestKind):  # kinds come from the net, not from the order of scores
         return rule.fit(normal_lung, pneumonia)
     fit_one = getattr(rule, "fit_one", None)
     return Thresholds(fit_one(normal_lung, pneumonia) if fit_one else rule.fit(normal_lung, pneumonia).low)
@@ -166,7 +167,7 @@ def _check(scores: Scores, least: int, whose: str) -> Scores:
 
 
 class _Cuts:
-    """A rule that finds the threshold between two kinds and those between three in one way, `_cuts`."""
+    """Base of rules that find one threshold or two by the same method, `_cuts`."""
 
     def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
         """See `Threshold`.
@@ -177,27 +178,27 @@ class _Cuts:
         return Thresholds(*self._cuts(normal_lung, pneumonia, 3))
 
     def fit_one(self, normal_lung: Scores, pneumonia: Scores) -> float:
-        """The threshold of opacity alone; see `Threshold`.
+        """Fit the threshold of opacity alone; see `Threshold`.
 
         Raises:
-            DataError: See `fit`; fewer scores may do.
+            DataError: See `fit`; fewer scores may suffice.
         """
         return self._cuts(normal_lung, pneumonia, 2)[0]
 
     def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
-        """The `kinds - 1` thresholds between kinds, rising."""
+        """Return the `kinds - 1` thresholds between kinds, rising."""
         raise NotImplementedError
 
 
 class Fixed(_Cuts):
-    """Thresholds that are known beforehand, for scores with a scale of their own (`score=expected_kind`).
+    """Thresholds known beforehand, for scores with a fixed scale (`score=expected_kind`).
 
     Args:
-        low: Above it a patch is an opacity.
-        high: Above it a patch is outside the lung.
+        low: Score above which a patch is an opacity.
+        high: Score above which a patch is outside the lung.
 
     Raises:
-        ConfigError: They do not rise.
+        ConfigError: `low` is not below `high`.
     """
 
     def __init__(self, low: float = 0.5, high: float = 1.5) -> None:
@@ -210,10 +211,10 @@ class Fixed(_Cuts):
 
 
 class LikeliestKind:
-    """A window is of the kind that the net finds likeliest in it: of whose chance the mean over the window is highest.
+    """Rule without thresholds: the kind with the highest mean probability over the window.
 
-    For a net that tells the kinds apart (`net=kind_unet`). Thresholds on one number cannot do the same: the expected
-    kind of a window half healthy, half outside is that of an opacity. No validation scores are looked at.
+    For a net that classifies the kinds (`net=kind_unet`). Thresholds on one number cannot do the same: the expected
+    kind of a window half healthy, half outside is that of an opacity. Validation scores are not used.
     """
 
     def fit(self, normal_lung: Scores, pneumonia: Scores) -> Thresholds:
@@ -222,9 +223,9 @@ class LikeliestKind:
 
 
 class MultiOtsu(_Cuts):
-    """Three classes of least variance within (Otsu 1979; Liao et al. 2001) on the scores of pneumonia patches.
+    """Classes of least within-class variance (Otsu 1979; Liao et al. 2001) of the scores of pneumonia patches.
 
-    The logarithm is cut, because scores are positive with a long right tail, which would get a class of its own.
+    Computed on the logarithm: scores are positive with a long right tail, which would otherwise become a class.
 
     Args:
         bins: Number of bins of the histogram.
@@ -243,12 +244,12 @@ class MultiOtsu(_Cuts):
             centres = threshold_multiotsu(scores, classes=kinds, nbins=self.bins)
         except ValueError as reason:
             raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores ({reason})") from reason
-        ends = np.exp(centres + np.ptp(scores) / self.bins / 2)  # of the last bin that belongs below
+        ends = np.exp(centres + np.ptp(scores) / self.bins / 2)  # upper edge of the last bin below each cut
         return [float(end) for end in ends]
 
 
 class GaussianMixture(_Cuts):
-    """Three Gaussians on the logarithm of the scores of pneumonia patches, cut where the likelier one changes.
+    """Mixture of Gaussians on the logarithm of the scores of pneumonia patches, cut where the likelier one changes.
 
     At least 30 scores are needed.
 
@@ -266,7 +267,7 @@ class GaussianMixture(_Cuts):
             raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores {few}")
         mixture = _Mixture(kinds, random_state=self.seed, n_init=3).fit(scores[:, None])
         order = np.argsort(mixture.means_.ravel())
-        # Between two means the likelier component changes once; a grid is exact enough and cannot fail to converge.
+        # Between two means the likelier component changes once; a grid is exact enough and needs no convergence.
         means = mixture.means_.ravel()[order]
         cuts = []
         for below, above in pairwise(range(kinds)):
@@ -278,14 +279,14 @@ class GaussianMixture(_Cuts):
 
 
 class NormalQuantiles(_Cuts):
-    """Quantiles of held-out normal lung: at most 1 - q of normal patches lie above.
+    """Quantiles of held-out normal lung: a share of at most 1 - q of normal patches lies above.
 
     Args:
         low: Quantile above which a patch is an opacity.
-        high: Quantile above which it is outside the lung.
+        high: Quantile above which a patch is outside the lung.
 
     Raises:
-        ConfigError: Quantiles that do not rise within [0, 1].
+        ConfigError: Quantiles do not rise within [0, 1].
     """
 
     def __init__(self, low: float = 0.95, high: float = 0.99) -> None:
@@ -295,26 +296,26 @@ class NormalQuantiles(_Cuts):
 
     def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
         quantiles = [self.low, self.high][: kinds - 1]
-        # With fewer than 1 / (1 - q) samples the quantile would be the maximum in disguise.
+        # With fewer than 1 / (1 - q) samples the quantile would in effect be the maximum.
         least = int(np.ceil(1 / (1 - quantiles[-1]) - _ROUNDING)) if quantiles[-1] < 1 else 2
         found: list[float] = np.quantile(_check(normal_lung, least, "normal-lung"), quantiles).tolist()
         return found
 
 
 class Conformal(_Cuts):
-    """Split-conformal thresholds on held-out normal lung: false-alarm rates that are declared, and kept on average.
+    """Split-conformal thresholds on held-out normal lung: declared false-alarm rates that hold on average.
 
-    Of normal patches exchangeable with the held-out ones, at most `low` lie above the lower threshold in expectation,
-    and at most `high` above the upper one, whatever the distribution (Vovk et al. 2005; Lei et al. 2018, JASA). Patches
-    of one radiograph resemble each other, so that the rate of a single set of new radiographs varies more than their
-    number suggests: `evaluation.decisions` measures what came of it.
+    Of normal patches exchangeable with the held-out ones, a share of at most `low` lies above the lower threshold in
+    expectation, and at most `high` above the upper one, for any distribution (Vovk et al. 2005; Lei et al. 2018, JASA).
+    Patches of one radiograph are correlated, so that the rate of one set of new radiographs varies more than their
+    number suggests: `evaluation.decisions` measures the realised rate.
 
     Args:
         low: Share of normal patches that may be called opacity or outside.
         high: Share of normal patches that may be called outside.
 
     Raises:
-        ConfigError: Rates that do not fall within (0, 1).
+        ConfigError: Rates are not within (0, 1), `high` below `low`.
     """
 
     def __init__(self, low: float = 0.05, high: float = 0.01) -> None:
@@ -335,7 +336,7 @@ _OF_NORMALS = (Conformal, NormalQuantiles)
 
 
 class RuleOfNormals(NamedTuple):
-    """A rule that looks at normal lung alone, so that normals of another site can set it; it travels with a model.
+    """Threshold rule that uses normal lung alone, so that normals of another site can refit it; exported with a model.
 
     Attributes:
         name: `Conformal` or `NormalQuantiles`.
@@ -354,28 +355,28 @@ class RuleOfNormals(NamedTuple):
 
     @classmethod
     def of(cls, rule: Threshold, three: bool) -> RuleOfNormals | None:
-        """The rule of normals that stands for a threshold rule.
+        """Build the record of a threshold rule.
 
         Args:
             rule: Any threshold rule.
             three: See `fit_kinds`.
 
         Returns:
-            None where it looks at more than normal lung.
+            The record; None where the rule uses more than normal lung.
         """
         name = type(rule).__name__
         return cls(name, rule.low, rule.high, three) if isinstance(rule, _OF_NORMALS) else None
 
     @property
     def rule(self) -> Threshold:
-        """The rule itself.
+        """The threshold rule.
 
         Raises:
-            ConfigError: Numbers that it does not take.
-            KeyError: There is none of that name.
+            ConfigError: Parameters that the rule does not accept.
+            KeyError: No rule has that name.
         """
         return {rule.__name__: rule for rule in _OF_NORMALS}[self.name](self.low, self.high)
 
     def __call__(self, normal_lung: Scores) -> Thresholds:
-        """Thresholds from windows of normal lung; DataError where there are too few, or all are equal."""
+        """Fit thresholds on scores of normal lung, any shape; DataError where they are too few, or all equal."""
         return fit_kinds(self.rule, normal_lung, np.zeros(0), self.three)

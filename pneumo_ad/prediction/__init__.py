@@ -1,4 +1,4 @@
-"""Files of any folder judged by a trained run, or by one that was exported."""
+"""Prediction for the files of a folder by a trained run or an exported model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file becomes what a judge looks at, as it would for a store."""
+"""Decoding of a file into the input of a predictor, fitted as for a store."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.patches.placement import Placement
 
-PICTURE_SIDE = 768  # longest side of a picture to look at; a larger one takes longer to write than to judge
+PICTURE_SIDE = 768  # longest side of an overlay in pixels; writing a larger one takes longer than the prediction
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A radiograph as read.
+    """A decoded radiograph.
 
     Attributes:
         image: (H, W) uint8 grey levels, fitted.
-        placement: Where it lies in `image`.
+        placement: Place of the radiograph in `image`, without padding.
         size: Height and width of the file in pixels.
-        picture: (h, w) uint8 to look at, own pixels up to a longest side of 768; None where nobody will.
-        doubts: Why it may be no frontal chest radiograph, by its header or its colours.
+        picture: (h, w) uint8 for display, in file pixels up to a longest side of 768; None where not wanted.
+        doubts: Reasons by header or colours why it may not be a frontal chest radiograph.
     """
 
     image: npt.NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Decoded:
 
     @property
     def content(self) -> npt.NDArray[np.uint8]:
-        """(H, W) of 0 and 1: what is radiograph and not padding."""
+        """(H, W) uint8 mask, 1 for radiograph and 0 for padding."""
         height, width = self.image.shape
         return self.placement.content((height, width))
 
@@ -51,12 +51,12 @@ def decode(path: Path, grid: PatchGrid, fit: Fit, picture: bool) -> Decoded:
 
     Args:
         path: File to read.
-        grid: Windows of the fitted image, which give its size.
-        fit: See `place`.
-        picture: Whether a picture to look at is wanted too.
+        grid: Grid of windows, with the size of the fitted image.
+        fit: Fit, see `place`.
+        picture: Whether a picture for display is wanted too.
 
     Raises:
-        DataError: The file cannot be read, or is smaller than a patch: enlarged, it would show only interpolation.
+        DataError: The file cannot be read, or is smaller than a patch and would only show interpolation.
     """
     image, placement, size, _, shown, opened = read_fitted(path, grid.image_size, fit)
     if min(size) < grid.patch:

@@ -1,4 +1,4 @@
-"""The output folder: what was done of which file, so that the same command goes on where it stopped."""
+"""Output folder of a prediction, with a record of finished files so that the same command resumes."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ _OWN = ("predictions.csv", "failed.csv", "report.html", CALIBRATION, LIST, _DONE
 
 
 class OutputFolder:
-    """A folder that predictions are written to, a part per chunk of files.
+    """Output folder of predictions, with a record of finished files in parts.
 
-    A file that was judged before is done if its size and time have not changed since.
+    A file that was scored before is done if its size and time have not changed since.
 
-    `predict.json` tells what was asked for and how it stands; `parts/` holds what was done so far, and `done.json` the
-    same once all is finished; `written.txt` lists the pictures.
+    `predict.json` holds settings and state; `parts/` holds the record so far, and `done.json` the whole record once all
+    is finished; `written.txt` lists the pictures.
 
     Args:
-        folder: Folder to write to; to be used within `writable`, which makes it.
-        asked: Settings of the prediction, by key; those of an earlier one in the folder are compared with them.
-        overwrite: Whether to delete what an earlier `predict` wrote, and begin anew; other files are left alone.
+        folder: Folder to write to; to be used within `writable`, which creates it.
+        asked: Settings of the prediction by key, compared with those of an earlier one in the folder.
+        overwrite: Whether to delete the output of an earlier `predict` and start again; other files are left alone.
 
     Raises:
-        DataError: The folder holds other files, or a prediction with other settings; names what differs.
+        DataError: The folder holds other files, or a prediction with other settings; the message names them.
     """
 
     def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool) -> None:
         self.folder = folder
-        self._written: dict[str, str] = {}  # digests of pictures by name
+        self._written: dict[str, str] = {}  # name of a picture -> digest
         check_folder(folder, overwrite)
         before = None if overwrite else _story(folder)
         if overwrite and is_there(folder / _STORY):
@@ -64,7 +64,7 @@ class OutputFolder:
         self._tell("unfinished", {})
 
     def _check(self, before: dict[str, Any], asked: dict[str, Any]) -> None:
-        # A run that was moved, and is the same, is no difference, and neither is another version that judges alike.
+        # A moved run, or another version of the package, is no difference if `judge` is the same.
         differs = [key for key in asked if before.get(key) != asked[key] and key not in ("run", "pneumo_ad")]
         if differs:
             keys = [key for key in (("run", *differs) if "judge" in differs else differs) if key != "judge"]
@@ -76,7 +76,7 @@ class OutputFolder:
             )
 
     def _entries(self, damaged: bool = False) -> Iterator[dict[str, Any]]:
-        """What was noted of each file; of notes that are damaged nothing, where that is allowed."""
+        """Read the record entry of each file; damaged records are skipped if `damaged`, else an error."""
         for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
             if is_there(file):
                 try:
@@ -86,7 +86,7 @@ class OutputFolder:
                         raise DataError(f"{reason}; overwrite=true begins anew") from None
 
     def _checked(self, file: Path, foreign: bool) -> list[dict[str, Any]]:
-        """What was noted in a file: each entry whole, its pictures within this folder unless `foreign`."""
+        """Read and check the entries of one record; pictures must lie within this folder unless `foreign`."""
         entries: list[dict[str, Any]] = read_json(file, {"files": list}, GIB)["files"]
         try:
             for entry in entries:
@@ -102,7 +102,7 @@ class OutputFolder:
         return [_in_todays_words(entry) for entry in entries]
 
     def _pictures_there(self) -> dict[str, str]:
-        """Digests by name, as they are listed; where an earlier version wrote no list, of the files that are there."""
+        """Return name -> digest of pictures from the list; from the files where an earlier version wrote no list."""
         rows = [entry["row"] for entry in self._done.values() if entry["row"] is not None]
         names = [row[key] for row in rows for key in ("map", "overlay") if row.get(key)]
         listed = read_list(self.folder, {printable(name) for name in names})
@@ -124,13 +124,13 @@ class OutputFolder:
             name = (entry["row"] or {}).get(key)
             if name and name != (but or {}).get(key):
                 self._written.pop(name, None)
-                # The notes may be those of a stranger: nothing else is deleted for them.
+                # The record may be foreign: nothing outside this folder's pictures is deleted.
                 if _lies_in(name, self.folder):
                     (self.folder / name).unlink(missing_ok=True)
                     _remove_empty((self.folder / name).parent, self.folder)
 
     def left(self, files: Sequence[File]) -> list[File]:
-        """Those that are yet to be done."""
+        """Return the files that are not done yet."""
         return [
             file
             for file in files
@@ -138,25 +138,25 @@ class OutputFolder:
         ]
 
     def reconcile(self, files: Sequence[File]) -> int:
-        """How many were judged and are no longer there; their rows stay. What failed and is gone is forgotten.
+        """Count files that were scored and are now missing, whose rows stay; drop missing files that failed.
 
         Args:
-            files: All that are there, radiographs or not.
+            files: All files of the input, radiographs or not.
         """
         kinds = {file.name: file.kind for file in files}
         for name in [name for name in self._done if kinds.get(name) != "radiograph"]:
-            if name in kinds or self._done[name]["row"] is None:  # it is listed as something else now, or nowhere
+            if name in kinds or self._done[name]["row"] is None:  # now listed as another kind, or failed and missing
                 self._delete_pictures(self._done.pop(name))
         return len(set(self._done) - set(kinds))
 
     @property
     def predicted(self) -> list[Row]:
-        """Rows of `predictions.csv` so far, by name of file."""
+        """Rows of `predictions.csv` so far, sorted by file name."""
         entries = sorted(self._done.values(), key=lambda entry: entry["file"])
         return [entry["row"] for entry in entries if entry["row"] is not None]
 
     def keep(self, outcomes: Sequence[tuple[File, Outcome]]) -> None:
-        """Note what came of some files, whole or not at all."""
+        """Record the outcomes of some files atomically."""
         entries, pictures = [], dict[str, str]()
         for file, outcome in outcomes:
             row, reason = (None, printable(outcome)) if isinstance(outcome, str) else (dict(outcome), "")
@@ -181,7 +181,7 @@ class OutputFolder:
             Content of `predict.json`.
         """
         entries = sorted(self._done.values(), key=lambda entry: entry["file"])
-        # Rows of a version that did not note the number of normals: the same judge rests on the same.
+        # Rows of an earlier version lack the number of normals; the same predictor has the same number.
         predicted = [{"normals": about["held_out_normals"]} | row for row in self.predicted]
         failed = [{"file": e["file"], "kind": "unreadable", "reason": e["reason"]} for e in entries if e["row"] is None]
         failed += [{"file": file.name, "kind": file.kind, "reason": file.reason} for file in others]
@@ -208,14 +208,14 @@ class OutputFolder:
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """See that predictions may be written to a folder, without writing to it.
+    """Check that predictions may be written to a folder, without writing to it.
 
     Args:
-        folder: May be absent.
-        overwrite: Whether what an earlier `predict` wrote may be replaced.
+        folder: Output folder, which may be missing.
+        overwrite: Whether output of an earlier `predict` may be replaced.
 
     Raises:
-        DataError: It holds files that predict did not write, and that are in the way or are not to be written among.
+        DataError: The folder holds files that predict did not write, with names of output files or without `overwrite`.
     """
     if not folder.is_dir() or _story(folder, damaged=overwrite) is not None:
         return
@@ -232,7 +232,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 
 
 def _story(folder: Path, damaged: bool = False) -> dict[str, Any] | None:
-    """What was asked for and how it stands; None where predict never was."""
+    """Read settings and state from `predict.json`; None where there is none."""
     file = folder / _STORY
     if not is_there(file):
         return None
@@ -245,14 +245,14 @@ def _story(folder: Path, damaged: bool = False) -> dict[str, Any] | None:
 
 
 def _in_todays_words(entry: dict[str, Any]) -> dict[str, Any]:
-    """Notes of a file with its name as it is printed: an earlier version wrote names as they were."""
+    """Make the names of an entry `printable`, which an earlier version did not."""
     row = entry["row"]
     name = printable(entry["file"])
     return entry | {"file": name, "row": row if row is None else row | {"file": printable(row["file"])}}
 
 
 def _lies_in(name: str, folder: Path) -> bool:
-    """Whether a noted picture lies among those of a folder, and no link leads out of it."""
+    """Whether a recorded picture lies in the picture folders of a folder, with no link out of it."""
     parts = Path(name).parts
     among = bool(parts) and parts[0] in FOLDERS and ".." not in parts
     return among and (folder / name).resolve().is_relative_to(folder.resolve())
@@ -266,10 +266,10 @@ def _remove_empty(folder: Path, top: Path) -> None:
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """A folder that this process, and no other, writes to.
+    """Create and lock a folder for writing by this process alone.
 
     Raises:
-        DataError: It cannot be written to, its disk is full, or another `predict` is at it.
+        DataError: The folder cannot be written to, its disk is full, or another `predict` writes to it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The files below a folder: which of them are radiographs, and why the others are not."""
+"""Search of a folder for radiographs, with the reason for every other file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Kind = Literal["radiograph", "unreadable", "ignored"]
 
 @dataclass(frozen=True)
 class File:
-    r"""A file that was found.
+    r"""A file of the input.
 
     Attributes:
-        name: Below the folder, with `/`, `printable`: what is no text (bytes of another encoding) is written `\udcff`.
-        path: To open it.
-        kind: `radiograph`, as far as can be told without decoding it; else `unreadable` or `ignored`.
-        reason: Why it is none.
-        stamp: Its bytes and the time of its last change (ns): a file with the same is the same.
+        name: Path below the folder, with `/`, `printable`: bytes that are not text are escaped, for example `\udcff`.
+        path: Path to open.
+        kind: `radiograph`, judged without decoding; else `unreadable` or `ignored`.
+        reason: Reason why the file is no radiograph.
+        stamp: Size in bytes and time of the last change (ns); a file with the same stamp is taken as unchanged.
     """
 
     name: str
@@ -39,44 +39,44 @@ class File:
 
 
 def find_files(source: Path, leave_out: Path, key: str = "input") -> list[File]:
-    """Every file of a folder and of those below it (`walk`), sorted by name; of a file, that file.
+    """Find every file below a folder (`walk`), sorted by name; for a file, return that file.
 
     Args:
         source: Folder or file.
-        leave_out: A folder within it that is passed over: what is written is not read again.
-        key: That named it, for the message.
+        leave_out: Folder within `source` to skip, so that output is not read as input.
+        key: Option that names `source`, for messages.
 
     Raises:
-        DataError: It is not there, or holds no radiograph; says what it does hold.
+        DataError: `source` is missing, or holds no radiograph; the message lists its contents.
     """
     if not source.exists():
         raise DataError(f"{key}={source}: no such file or folder")
     if source.is_file():
         name = printable(source.name)
-        found = [_looked_at(Entry(source, name, "hidden", "hidden") if is_hidden(source.name) else Entry(source, name))]
+        files = [_looked_at(Entry(source, name, "hidden", "hidden") if is_hidden(source.name) else Entry(source, name))]
     elif source.is_dir():
         entries = walk(source, leave_out=leave_out)
         written = _written(entries)
-        found = [
+        files = [
             File(entry.name, entry.path, "ignored", "written by predict")
             if entry.path in written
             else _looked_at(entry)
             for entry in entries
         ]
-        found.sort(key=lambda file: file.name)
+        files.sort(key=lambda file: file.name)
     else:
         raise DataError(f"{key}={source} is no regular file; expected a folder or a file")
-    if not any(file.kind != "ignored" for file in found):
-        held = Counter(file.path.suffix.lower() or "without suffix" for file in found)
+    if not any(file.kind != "ignored" for file in files):
+        held = Counter(file.path.suffix.lower() or "without suffix" for file in files)
         words = ", ".join(f"{count} {suffix}" for suffix, count in held.most_common(8)) or "nothing"
         raise DataError(
             f"{key}={source}: no radiograph found; it holds {words}. Expected {', '.join(sorted(SUFFIXES))} or DICOM"
         )
-    return found
+    return files
 
 
 def _written(entries: Sequence[Entry]) -> set[Path]:
-    """Pictures of earlier predictions: those that the list of their folder names, with the digest they still have."""
+    """Find pictures of earlier predictions: listed in their output folder, with an unchanged digest."""
     files = [entry.path for entry in entries if entry.state == "file"]
     tops = {path.parent for path in files if path.name == STORY and read_predict_json(path.parent) is not None}
     pictures: dict[Path, dict[str, Path]] = {top: {} for top in tops}
@@ -87,19 +87,19 @@ def _written(entries: Sequence[Entry]) -> set[Path]:
                 if name.partition("/")[0] in FOLDERS:
                     pictures[top][printable(name)] = path
                 break
-    found = set[Path]()
+    unchanged = set[Path]()
     for top, named in sorted(pictures.items()):
         listed = read_list(top, set(named))
-        own = {path for name, path in named.items() if name in listed and digest_of(path) in listed[name]}
-        others = sorted(path for path in set(named.values()) - own if looks_like_radiograph(path))
+        intact = {path for name, path in named.items() if name in listed and digest_of(path) in listed[name]}
+        others = sorted(path for path in set(named.values()) - intact if looks_like_radiograph(path))
         if others:
             log.warning(
                 "%s: %d images below %s/ are not those that predict lists there in written.txt, and are taken for "
                 "radiographs, for example %s; where an earlier version wrote them, its command writes the list anew",
                 *(top, len(others), "/ and ".join(FOLDERS), others[0].relative_to(top)),
             )
-        found |= own
-    return found
+        unchanged |= intact
+    return unchanged
 
 
 def _looked_at(entry: Entry) -> File:
@@ -111,7 +111,7 @@ def _looked_at(entry: Entry) -> File:
     if path.name.upper() == "DICOMDIR":
         return File(name, path, "ignored", "an index of DICOM files")
     try:
-        with path.open("rb"):  # what cannot be opened is not ignored, whatever its name
+        with path.open("rb"):  # a file that cannot be opened is unreadable, not ignored, whatever its name
             stat = path.stat()
         if looks_like_radiograph(path):
             return File(name, path, stamp=(stat.st_size, stat.st_mtime_ns))

@@ -1,4 +1,4 @@
-"""An anomaly map as a file: 16-bit PNG or `.npy`, in the frame of its radiograph."""
+"""Files of anomaly maps: 16-bit PNG or `.npy`, in the frame of the radiograph."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pneumo_ad.prediction.written import write_picture
 
 Floats = npt.NDArray[np.float32]
 
-_STEPS = 65534  # grey levels between low and high, which are 1 and 65535; 0 is where no window lies
+_STEPS = 65534  # from grey 1 (low) to 65535 (high); grey 0 marks pixels without a window
 
 
 def scale_of(anomaly: Floats) -> tuple[float, float]:
-    """Lowest and highest value of a map; NaN where no window lies at all."""
+    """Return lowest and highest value of an (h, w) map; NaN for a map without any window."""
     known = anomaly[~np.isnan(anomaly)]
     return (float(known.min()), float(known.max())) if len(known) else (np.nan, np.nan)
 
 
 def write_map(path: Path, anomaly: Floats, unit: str) -> str:
-    """Write (h, w) values, NaN where no window lies, and return the file's digest (`write_picture`).
+    """Write an anomaly map and return the digest of the file (`write_picture`).
 
     Args:
         path: File to write. `.png`: 16-bit grey, value = low + (grey - 1) / 65534 * (high - low), grey 0 where no
-            window lies; `low`, `high` and `unit` stand in its text chunks. `.npy`: float32 with NaN.
-        anomaly: (h, w) map, in units of the score.
+            window lies; `low`, `high` and `unit` are text chunks. `.npy`: float32 with NaN.
+        anomaly: (h, w) float32 map in units of the score, NaN where no window lies.
         unit: Unit of the score, for example grey levels.
     """
     file = BytesIO()
@@ -47,7 +47,7 @@ def write_map(path: Path, anomaly: Floats, unit: str) -> str:
 
 
 def read_map(path: Path) -> Floats:
-    """What `write_map` wrote: (h, w) float32, NaN where no window lies; a PNG to within (high - low) / 65534 / 2."""
+    """Read a map of `write_map`: (h, w) float32, NaN where no window lies; PNG exact to (high - low) / 65534 / 2."""
     if path.suffix == ".npy":
         values: Floats = np.load(path, allow_pickle=False)
         return values

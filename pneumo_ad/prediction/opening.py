@@ -1,4 +1,4 @@
-"""`run=`: a trained run, or a model that was exported from one."""
+"""Opening of `run=`: a trained run, or a model that was exported from one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pneumo_ad.runs.evaluation_options import keys_that_may_change
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import is_there
 
-# What of a run's config files of another folder are judged by.
+# Keys of a run's config that affect prediction and may be overridden.
 CHANGEABLE = (*keys_that_may_change("scores", "decisions", "speed"), "hydra")
 
 
 def open_predictor(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Predictor:
-    """Open what `run=` names.
+    """Open the predictor that `run=` names.
 
     Args:
-        path: A run folder, or a folder with the `model.json` of an export.
+        path: Run folder, or folder with the `model.json` of an export.
         overrides: Changes to the run's config.
         checkpoint: See `load_run`.
 
     Raises:
-        ConfigError: An override that has no effect here, or any of an exported model.
+        ConfigError: An override without effect on prediction, or any override of an exported model.
         DataError: See `load_run`.
     """
     folder = Path(path)

@@ -1,4 +1,4 @@
-"""A radiograph with its anomaly map laid over it, to look at."""
+"""Overlay of an anomaly map on its radiograph."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pneumo_ad.figures.style import FIELD
 from pneumo_ad.prediction.written import write_picture
 
 _FONT = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-_LEAST_WIDTH = 512  # of the page: what stands beneath must fit
-_MOST = 0.6  # opacity of the strongest colour: the radiograph stays visible
-_DARKEST = 0.4  # of a colour on black: it is as bright as the tissue that it lies on
-_REACH = 0.01  # of the longer side: how far a finding at the rim of the lung field is followed beyond it
+_LEAST_WIDTH = 512  # pixels of the page, so that the strip beneath fits
+_MOST = 0.6  # opacity of the strongest colour, so that the radiograph stays visible
+_DARKEST = 0.4  # brightness of a colour on black, as a share; it rises with that of the tissue
+_REACH = 0.01  # share of the longer side: distance over which colours fade out beyond the lung field
 _BRIGHT = 180  # grey level behind the bar of colours
 _IS_FIELD = [255 * (grey >= 128) for grey in range(256)]
 _TISSUE = [round(255 * _DARKEST + (1 - _DARKEST) * grey) for grey in range(256)]
@@ -36,22 +36,23 @@ def overlay(
     words: Sequence[str],
     bounded: bool = False,
 ) -> Image.Image:
-    """Draw colours where a map is above the low end of `scale`, in full from its high end on; outline the lung field.
+    """Draw an anomaly map in colours over its radiograph, with the outline of the lung field.
 
-    The scale is the same for every file of a run. Beyond the lung field, where the score does not look, colours fade
-    out at once: background and mediastinum stay as they are.
+    Colours start at the low end of `scale` and are full from its high end on. The scale is the same for every file of a
+    run. Outside the lung field, where the score does not apply, colours fade out over a short distance: background and
+    mediastinum stay unchanged.
 
     Args:
-        picture: (h, w) grey levels.
-        anomaly: Map of the same frame, any size, NaN where no window lies.
-        lung_field: Lung field of the same frame and size as `anomaly`, of 0 and 1.
-        scale: Values at which colours start and are full.
+        picture: (h, w) uint8 grey levels.
+        anomaly: (H, W) float32 map of the same frame, any size, NaN where no window lies.
+        lung_field: (H, W) uint8 lung field of 0 and 1, the size of `anomaly`.
+        scale: Values at the start and at full strength of the colours.
         unit: Unit of the map's values, for example grey levels.
-        words: Lines of text to stand beneath.
-        bounded: Whether no score lies above the scale.
+        words: Lines of text beneath the picture.
+        bounded: Whether no score can lie above the scale.
 
     Returns:
-        RGB picture, with a strip beneath that holds a bar of the colours and the words.
+        RGB picture, with a colour bar and the words in a strip beneath.
     """
     size = (picture.shape[1], picture.shape[0])
     share = np.clip((np.nan_to_num(anomaly, nan=scale[0]) - scale[0]) / max(scale[1] - scale[0], 1e-9), 0, 1)
@@ -59,38 +60,38 @@ def overlay(
     colours, alpha = Image.fromarray(_palette()[level]), Image.fromarray(_alpha()[level])
     field = Image.fromarray(lung_field * 255)
     near = field.filter(ImageFilter.BoxBlur(_REACH * max(field.size)))
-    # Resized and blended by Pillow, in eight bits: a thousand times a thousand floats would cost more than the net.
+    # Resized and blended by Pillow in eight bits: 1000 x 1000 floats would cost more time than the net.
     colours, alpha, field, near = (one.resize(size, Image.Resampling.BILINEAR) for one in (colours, alpha, field, near))
     field = field.point(_IS_FIELD)
     alpha = ImageChops.multiply(alpha, ImageChops.lighter(field, near))
     drawn = _tinted(Image.fromarray(picture), colours, alpha)
-    # What of the field has something else near it. (Pillow's own erosion takes ten times as long.)
+    # Pixels of the field near its edge. (Pillow's own erosion takes ten times as long.)
     mixed = field.filter(ImageFilter.BoxBlur(max(1, round(max(size) / 500)))).point(_MIXED)
     drawn.paste(_LINE, mask=ImageChops.multiply(field, mixed))
     return _with_strip(drawn, f"{scale[0]:.3g}", f"{'' if bounded else '≥ '}{scale[1]:.3g} {unit}", words)
 
 
 def _tinted(picture: Image.Image, colours: Image.Image, alpha: Image.Image) -> Image.Image:
-    """Colours laid over grey levels, which show through them."""
+    """Blend colours over grey levels."""
     on_tissue = ImageChops.multiply(colours, picture.point(_TISSUE).convert("RGB"))
     return Image.composite(on_tissue, picture.convert("RGB"), alpha)
 
 
 @cache
 def _palette() -> npt.NDArray[np.uint8]:
-    """(256, 3) levels of each colour, purple to yellow."""
+    """Return the (256, 3) uint8 colours, purple to yellow."""
     shares = np.linspace(0.3, 0.92, 256)
     return (mpl.colormaps["inferno"](shares)[:, :3] * 255).astype(np.uint8)
 
 
 @cache
 def _alpha() -> npt.NDArray[np.uint8]:
-    """(256,) opacity of each colour: soon strong enough to be seen, so that hue tells the rest."""
+    """Return the (256,) uint8 opacity of each colour; it rises steeply, so that hue shows the value."""
     return np.rint(255 * _MOST * np.sqrt(np.linspace(0, 1, 256))).astype(np.uint8)
 
 
 def _bar(width: int, height: int) -> Image.Image:
-    """All colours in order, as they look on bright tissue."""
+    """Draw the colour bar, as on bright tissue."""
     level = np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
     tissue = Image.new("L", (width, height), _BRIGHT)
     return _tinted(tissue, Image.fromarray(_palette()[level]), Image.fromarray(_alpha()[level]))
@@ -121,9 +122,9 @@ def write_overlay(path: Path, drawn: Image.Image) -> str:
     """Write a PNG, and return its digest (`write_picture`).
 
     Args:
-        path: Its folders are made.
-        drawn: By `overlay`.
+        path: File to write; missing folders are created.
+        drawn: Picture, from `overlay`.
     """
     file = BytesIO()
-    drawn.save(file, "PNG", compress_level=1)  # radiographs are noise: more takes long and saves little
+    drawn.save(file, "PNG", compress_level=1)  # radiographs are noisy: a higher level takes long and saves little
     return write_picture(path, file)

@@ -1,4 +1,4 @@
-"""What is drawn of each file, and where it lies."""
+"""Maps and overlays of each file, and their paths."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pneumo_ad.prediction.map_files import scale_of, write_map
 from pneumo_ad.prediction.overlay import overlay, write_overlay
 from pneumo_ad.prediction.rows import Row, number
 
-_LONGEST = 230  # bytes; file systems take 255, of which a suffix and `.partial` need some
+_LONGEST = 230  # bytes of a file name; file systems allow 255, including a suffix and `.partial`
 
 MapFormat = Literal["png", "npy", "none"]
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Draws maps and overlays.
+    """Writer of maps and overlays.
 
     Attributes:
-        output: Output folder. Pictures lie in `maps` and `overlays` below it, in the folders of the input, whole names
-            kept: `a.png` and `a.jpg` give `a.png.png` and `a.jpg.png`.
-        standard: Calibration that scores are compared with; it gives the unit and the scale of the colours.
+        output: Output folder. Pictures are written to `maps` and `overlays` below it, in the folders of the input, with
+            whole names: `a.png` and `a.jpg` give `a.png.png` and `a.jpg.png`.
+        standard: Calibration of the scores, with the unit and the scale of colours.
         maps: Format of the maps.
         overlays: Whether overlays are drawn.
     """
@@ -39,13 +39,13 @@ class Pictures:
     overlays: bool
 
     def write(self, row: Row, one: Decoded, lung_field: npt.NDArray[np.uint8], anomaly: npt.NDArray[np.float32]) -> Row:
-        """Draw the pictures of one file; return its row with their places, and with their `digests` by name.
+        """Write the pictures of one file, and return its row with their paths and their `digests` by name.
 
         Args:
             row: Row of `predictions.csv`.
-            one: The file as read.
-            lung_field: (H, W) of 0 and 1.
-            anomaly: (H, W) anomaly map.
+            one: Decoded file.
+            lung_field: (H, W) uint8 of 0 and 1.
+            anomaly: (H, W) float32 anomaly map, NaN where no window lies.
         """
         anomaly = np.ascontiguousarray(one.placement.inner(anomaly))
         row, digests = dict(row), dict[str, str]()
@@ -68,7 +68,7 @@ class Pictures:
         return row | {"digests": digests}
 
     def _scale(self, anomaly: npt.NDArray[np.float32]) -> tuple[float, float]:
-        """Values at which colours start and are full; of the map itself where no held-out normals are at hand."""
+        """Return the values at both ends of the colours; from the map itself without held-out normals."""
         if len(self.standard.normals):
             return self.standard.colours
         known = anomaly[~np.isnan(anomaly)]
@@ -76,7 +76,7 @@ class Pictures:
 
 
 def place_of(name: str) -> str:
-    """Where a file's pictures lie, without their suffix; a name too long to take one is cut and told apart.
+    """Return the path of a file's pictures without suffix; a name too long is cut and gets a digest.
 
     >>> place_of("ward 3/a.png")
     'ward 3/a.png'
@@ -89,11 +89,11 @@ def place_of(name: str) -> str:
 
 
 def in_words(row: Row, standard: Calibration) -> list[str]:
-    """Lines about a file: the decision, the score, and what is odd if anything is; one line if there is no score.
+    """Describe a file in lines: decision, score, and warnings if there are any; one line without a score.
 
     Args:
         row: Row of `predictions.csv`.
-        standard: Calibration that the score was compared with.
+        standard: Calibration of the score.
     """
     if row["score"] is None:
         return [f"no score: {row['warnings']}"]

@@ -1,4 +1,4 @@
-"""Files read ahead by threads while the net works, pictures written behind it; as few in memory as that takes."""
+"""Pipeline of reading, scoring and drawing in threads, with few files in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pneumo_ad.prediction.rows import Row, rows
 
 log = logging.getLogger(__name__)
 
-# A row of `predictions.csv`, or why there is none.
+# A row of `predictions.csv`, or the reason for its absence.
 Outcome = Row | str
 
 
 def outcomes(
     judge: Predictor, files: Sequence[File], pictures: Pictures, threads: int | None = None
 ) -> Iterator[list[tuple[File, Outcome]]]:
-    """Judge files in their order, a few at a time (`groups`); each group is given once its pictures are written.
+    """Score files in order, in groups (`groups`); yield each group once its pictures are written.
 
-    At most three groups are in memory, each file fitted and as a small picture.
+    At most three groups are in memory, each file as fitted image and small picture.
 
     Args:
-        judge: Predictor that judges the files.
+        judge: Predictor of the files.
         files: Files that look like radiographs.
         pictures: Writer of maps and overlays.
         threads: Number of threads that read and draw; default `reading_threads`.
@@ -39,8 +39,8 @@ def outcomes(
     pool = ThreadPoolExecutor(threads or reading_threads())
     behind: list[tuple[File, Future[Row] | str]] = []
     try:
-        for part, found in read_ahead(judge, files, pool, pictures.overlays):
-            drawing = _judged(judge, part, found, pictures, pool)
+        for group, decoded in read_ahead(judge, files, pool, pictures.overlays):
+            drawing = _judged(judge, group, decoded, pictures, pool)
             if behind:
                 yield _waited(behind)
             behind = drawing
@@ -53,12 +53,12 @@ def outcomes(
 def read_ahead(
     judge: Predictor, files: Sequence[File], pool: ThreadPoolExecutor, picture: bool = False
 ) -> Iterator[tuple[list[File], list[Decoded | str]]]:
-    """Files as a judge looks at them, or why they cannot be read: a few at a time, the next of them being read.
+    """Decode files in groups, reading the next group ahead; yield files with decoded images, or reasons for failure.
 
     Args:
-        judge: Will judge them.
-        files: Radiographs, as far as their names tell.
-        pool: Reads.
+        judge: Predictor of the files, with grid and fit.
+        files: Files that look like radiographs.
+        pool: Pool of threads that read.
         picture: See `decode`.
     """
 
@@ -67,17 +67,17 @@ def read_ahead(
             return decode(file.path, judge.grid, judge.fit, picture)
         except DataError as reason:
             return str(reason)
-        except Exception as reason:  # one file in ten thousand must not end the rest, whatever is in it
+        except Exception as reason:  # one bad file must not end the run
             log.debug("%s", file.path, exc_info=True)
             return f"{file.path}: cannot be read ({type(reason).__name__}: {reason})"
 
     chunks = [[files[i] for i in group] for group in groups(np.arange(len(files)), judge.grid)]
     ahead: list[Future[Decoded | str]] = []
-    for number, part in enumerate(chunks):
-        ahead = ahead or [pool.submit(read, file) for file in part]
-        found = [future.result() for future in ahead]
+    for number, chunk in enumerate(chunks):
+        ahead = ahead or [pool.submit(read, file) for file in chunk]
+        decoded = [future.result() for future in ahead]
         ahead = [pool.submit(read, file) for file in chunks[number + 1]] if number + 1 < len(chunks) else []
-        yield part, found
+        yield chunk, decoded
 
 
 def _judged(

@@ -1,4 +1,4 @@
-"""A folder of files judged: what is left of them, with tables, pictures and a report."""
+"""Prediction for a folder of files, resumable, with tables, pictures and a report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Predicted:
     Attributes:
         output: Folder with `predictions.csv`, `failed.csv` and `predict.json`.
         story: Content of `predict.json`.
-        new: Number of files that were left to judge this time.
+        new: Number of files scored in this call.
     """
 
     output: Path
@@ -58,29 +58,29 @@ def predict_folder(
     report: bool = False,
     calibrate: Path | None = None,
 ) -> Predicted:
-    """Judge every radiograph below a folder by a run.
+    """Score every radiograph below a folder by a run.
 
     Args:
-        run: A run folder, or an export.
-        source: A folder, or a file.
-        output: A new or empty folder, or one of an earlier call, which goes on.
+        run: Run folder, or exported model.
+        source: Folder, or file.
+        output: New or empty folder, or that of an earlier call, which is continued.
         overrides: Changes to the run's config; see `opening.CHANGEABLE`.
         checkpoint: See `load_run`.
         maps: Format of the anomaly maps.
         overlays: Whether heat maps over the radiographs are drawn.
-        overwrite: Whether what an earlier call wrote is replaced.
+        overwrite: Whether output of an earlier call is replaced.
         report: Whether `report.html` is written.
         calibrate: Folder of normal radiographs of the same site as the input; see `site_calibration`.
 
     Raises:
         ConfigError: An override that cannot be applied.
-        DataError: Nothing to judge, a run that cannot be opened, normals that are too few or are to be judged too, or
-            an output folder that cannot be written to.
-        SystemExit: It was told to end; the same command goes on.
+        DataError: No radiograph, a run that cannot be opened, normals that are too few or in the input too, or an
+            output folder that cannot be written to.
+        SystemExit: Interrupted by Ctrl-C or SIGTERM; the same command continues.
     """
     _check_apart(source, output)
     check_folder(output, overwrite)
-    files = find_files(source, output)  # before anything heavy is opened
+    files = find_files(source, output)  # before the model is opened
     readable = [file.path for file in files if file.kind == "radiograph"]
     site = find_site(calibrate, output, readable) if calibrate else None
     judge = open_predictor(run, overrides, checkpoint)
@@ -93,7 +93,7 @@ def predict_folder(
     asked["calibrate"] = site and site.words
     scores = None
     with writable(output):
-        if site:  # before anything is written: where normals are too few, the output stays as it is
+        if site:  # before anything is written: with too few normals the output stays unchanged
             with _ended_in_words("the same command"):
                 scores = site_scores(judge, site, output / CALIBRATION)
             judge = calibrated(judge, site, scores)
@@ -102,29 +102,29 @@ def predict_folder(
         if scores:
             scores.keep(output / CALIBRATION)
         with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
-            found = predict_files(judge, files, into, pictures, own_normals=site is None)
+            predicted = predict_files(judge, files, into, pictures, own_normals=site is None)
         if report:
-            typed = {"run": printable(str(run)), "input": printable(str(source))}  # a report goes to others
+            typed = {"run": printable(str(run)), "input": printable(str(source))}  # as typed: a report is shared
             typed |= {"calibrate": printable(str(calibrate))} if calibrate else {}
-            about = found.story | {"asked": asked | typed}
+            about = predicted.story | {"asked": asked | typed}
             write_report(page_of_files(judge, files, into.predicted, about), output / "report.html")
-        elif found.new and (output / "report.html").is_file():
+        elif predicted.new and (output / "report.html").is_file():
             (output / "report.html").unlink()
             log.warning("report.html did not show the files that are new, and is deleted; report=true draws it again")
-        return found
+        return predicted
 
 
 def predict_files(
     judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures, own_normals: bool = True
 ) -> Predicted:
-    """Judge those of some files that are not done yet, and write the tables.
+    """Score the files that are not done yet, and write the tables.
 
     Args:
-        judge: Predictor that judges the files.
-        files: All files that were found, radiographs or not.
-        output: Folder of the tables, which knows what was done before.
+        judge: Predictor of the files.
+        files: All files of the input, radiographs or not.
+        output: Output folder, with the record of finished files.
         pictures: Writer of maps and overlays.
-        own_normals: Whether scores are compared with normals of the run, and not with those of `calibrate=`.
+        own_normals: Whether scores are compared with normals of the run, not of `calibrate=`.
     """
     readable = [file for file in files if file.kind == "radiograph"]
     left = output.left(readable)
@@ -135,9 +135,9 @@ def predict_files(
     for note in judge.notes:
         log.warning("%s", note)
     with tqdm(total=len(left), desc="predict", unit="file", disable=not left) as bar:
-        for part in outcomes(judge, left, pictures):
-            output.keep(part)
-            bar.update(len(part))
+        for finished in outcomes(judge, left, pictures):
+            output.keep(finished)
+            bar.update(len(finished))
     if gone := output.reconcile(files):
         log.info("%d files that were judged before are no longer there; their rows stay", gone)
     standard, notes = judge.standard, list(judge.notes)
@@ -158,7 +158,7 @@ def predict_files(
 
 
 def _check_apart(source: Path, output: Path) -> None:
-    """Pictures that are written may lie below what is read, but not the other way round.
+    """Check that the input is not inside the output; the reverse is allowed.
 
     Raises:
         DataError: The input is the output, or lies in it.
@@ -169,7 +169,7 @@ def _check_apart(source: Path, output: Path) -> None:
 
 @contextmanager
 def _ended_in_words(command: str) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end with a word instead of a traceback; what was written so far is whole."""
+    """End on Ctrl-C and SIGTERM with a message instead of a traceback; files written so far are complete."""
     main = threading.current_thread() is threading.main_thread()
 
     def told(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""The linked report of predicted files: the most anomalous, and others for comparison."""
+"""Report of predicted files: the most anomalous, and others for comparison."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MOST = 50  # radiographs in a report
 
 
 def worth_showing(scores: npt.NDArray[np.floating], most: int = MOST) -> npt.NDArray[np.int64]:
-    """Places of files to show: half of them the most anomalous, the rest spread evenly over the others.
+    """Choose files to show: half of them the most anomalous, the rest evenly spaced over the others.
 
     Args:
-        scores: (n,), NaN where a file has none.
-        most: Files at most.
+        scores: (n,) scores, NaN where a file has none.
+        most: Largest number of files.
 
     Returns:
-        Places, the most anomalous first, those without a score last.
+        Places in `scores`, the most anomalous first, those without a score last.
 
     >>> worth_showing(np.array([1.0, 5, 3, 4, 2, np.nan]), 4).tolist()
     [1, 3, 2, 5]
@@ -42,14 +42,13 @@ def worth_showing(scores: npt.NDArray[np.floating], most: int = MOST) -> npt.NDA
 
 
 def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row], about: dict[str, Any]) -> Page:
-    """What the report of a prediction shows. Files are read and judged once more: maps are not kept in memory.
+    """Build the report page of a prediction. Files are read and scored again, since maps are not kept in memory.
 
     Args:
-        judge: That judged them.
-        files: The input.
-        table: Rows of `predictions.csv`; those whose file is no longer there, or no longer to be read, are left out,
-            and named.
-        about: `predict.json`.
+        judge: Predictor of the files.
+        files: Files of the input.
+        table: Rows of `predictions.csv`; rows whose file is missing or can no longer be read are left out and named.
+        about: Content of `predict.json`.
     """
     by_name = {file.name: file for file in files if file.kind == "radiograph"}
     scores = np.array([np.nan if row["score"] is None else row["score"] for row in table])
@@ -93,28 +92,28 @@ def _gone(names: Sequence[str]) -> list[str]:
 
 
 def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
-    one = decode(file.path, judge.grid, judge.fit, picture=False)
-    judged = judge(one.image[None], one.content[None])
+    decoded = decode(file.path, judge.grid, judge.fit, picture=False)
+    judged = judge(decoded.image[None], decoded.content[None])
     field = judged.lung_fields[0]
-    made = judge.reconstructed(one.image, field, one.content) if isinstance(judge, RunPredictor) else None
-    looked_for = (field != one.content).any()  # whether lungs were
+    made = judge.reconstructed(decoded.image, field, decoded.content) if isinstance(judge, RunPredictor) else None
+    looked_for = (field != decoded.content).any()  # without lung segmentation the field is all content
     everywhere = score_named(judge.standard.score).orders_outside
     layers = layers_of(judged.maps[0], field == 1 if looked_for else None, everywhere, made)
     return Radiograph(
         name=file.name,
-        picture=one.placement.inner(one.image),
-        windows=_windows(judge, one, judged),
+        picture=decoded.placement.inner(decoded.image),
+        windows=_windows(judge, decoded, judged),
         score=row["score"],
         p_value=row["p_value"],
         anomalous=row["anomalous"],
-        layers={name: one.placement.inner(layer) for name, layer in layers.items()},  # cut to what is radiograph
-        aspect=one.size[1] / one.size[0],
+        layers={name: decoded.placement.inner(layer) for name, layer in layers.items()},  # without padding
+        aspect=decoded.size[1] / decoded.size[0],
         remarks=[words for words in row["warnings"].split("; ") if words],
     )
 
 
 def _windows(judge: Predictor, one: Decoded, judged: Prediction) -> Windows:
-    """Those without padding in them, in pixels of the picture."""
+    """Windows that hold no padding, in pixels of the picture."""
     inside, thresholds = judged.inside[0] & judged.finite, judge.standard.thresholds
     scores = judged.windows[0][inside]
     places = judge.grid.positions[inside] - (one.placement.top, one.placement.left)

@@ -1,4 +1,4 @@
-"""`predictions.csv` and `failed.csv`: one row per file."""
+"""Rows of `predictions.csv` and `failed.csv`, one per file."""
 
 from __future__ import annotations
 
@@ -28,42 +28,42 @@ FAILED = ("file", "kind", "reason")
 
 
 def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, standard: Calibration) -> list[Row]:
-    """Rows of `predictions.csv` without what pictures add; None where a value is not known.
+    """Build rows of `predictions.csv`, without columns of pictures; None where a value is not known.
 
     Args:
         names: Names of the files.
-        decoded: The files as read.
+        decoded: Decoded files.
         judged: Prediction for these files.
-        standard: Calibration that scores are compared with.
+        standard: Calibration of the scores.
     """
     percentiles, p_values = standard.percentiles(judged.scores), standard.p_values(judged.scores)
     decisions = standard.decisions(judged.scores)
-    found = []
-    for i, (name, one) in enumerate(zip(names, decoded, strict=True)):
-        field = one.placement.inner(judged.lung_fields[i])
+    table = []
+    for i, (name, read) in enumerate(zip(names, decoded, strict=True)):
+        field = read.placement.inner(judged.lung_fields[i])
         inside = judged.inside[i]
         windows = judged.windows[i][inside]
         likeliest = judged.likeliest[i][inside] if judged.likeliest is not None else None
         thresholds = standard.thresholds if judged.finite[i] else None
         kinds = thresholds.classify(windows, likeliest) if thresholds is not None else np.zeros(0)
-        told = thresholds.kinds if thresholds is not None else ()
-        row: Row = {"file": name, "height": one.size[0], "width": one.size[1]}
+        predictable = thresholds.kinds if thresholds is not None else ()
+        row: Row = {"file": name, "height": read.size[0], "width": read.size[1]}
         row |= {"score": number(judged.scores[i]), "unit": standard.unit}
         row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i])}
         row |= {"normals": len(standard.normals), "anomalous": decisions[i]}
         row["lung_area"] = float(field.mean())
-        row |= {column: int((kinds == kind).sum()) if kind in told else None for column, kind in _KINDS.items()}
-        odd = [*remarks(one.placement.inner(one.image), field, one.size, field.shape), *one.doubts]
+        row |= {column: int((kinds == kind).sum()) if kind in predictable else None for column, kind in _KINDS.items()}
+        odd = [*remarks(read.placement.inner(read.image), field, read.size, field.shape), *read.doubts]
         if not judged.finite[i]:
             odd.insert(0, "what the net gives is not finite")
         elif np.isnan(judged.scores[i]) and field.any():
             odd.insert(0, "no window lies in the lung field")
-        found.append(row | {"warnings": "; ".join(odd)})
-    return found
+        table.append(row | {"warnings": "; ".join(odd)})
+    return table
 
 
 def number(value: float | np.floating) -> float | None:
-    """A plain number, None for NaN: what JSON can hold.
+    """Convert a number for JSON: a float, or None for NaN.
 
     >>> number(np.float64(1.5)), number(float("nan"))
     (1.5, None)
@@ -72,7 +72,7 @@ def number(value: float | np.floating) -> float | None:
 
 
 def write_table(path: Path, columns: Sequence[str], table: Iterable[Mapping[str, Any]]) -> None:
-    """Write a csv whole or not at all: UTF-8, words quoted, floats with six digits, None empty.
+    """Write a csv atomically: UTF-8, words quoted, floats with six significant digits, None empty.
 
     Names are `printable` already. A spreadsheet may take one that begins with `=`, `+`, `-` or `@` for a formula:
     import the column as text.
@@ -80,7 +80,7 @@ def write_table(path: Path, columns: Sequence[str], table: Iterable[Mapping[str,
     Args:
         path: Csv file to write.
         columns: Names of the columns, in order.
-        table: Rows; a column that a row does not have is empty.
+        table: Rows; a missing column is left empty.
     """
     with atomic_write(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""A trained run judges radiographs that are in no table and no store, exactly as its evaluation would."""
+"""Predictor of a trained run for radiographs without table or store, with the scores of its evaluation."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from pneumo_ad.saved import file_digest
 
 log = logging.getLogger(__name__)
 
-# Radiographs tell how others are fitted and cut; no file of the run's own data is needed for that.
+# A placeholder table: fit and grid come from the config, no file of the run's own data is needed.
 _NO_DATA = pd.DataFrame([dict.fromkeys(REQUIRED, "") | {"image": "none", "label": "other", "split": "test"}])
 
 
 class RunPredictor:
-    """See `Predictor`.
+    """Predictor of a trained run; see `Predictor`.
 
     Args:
-        run: From `load_run`.
-        calibration: Scores of its held-out validation patients (`validation_scores`), empty where they are not at hand.
-            None reads them from the run folder, or makes them from the run's own data where those are at hand.
+        run: Opened run, from `load_run`.
+        calibration: Scores of the held-out validation patients (`validation_scores`), empty where not available. None
+            reads them from the run folder, or computes them from the run's own data where available.
     """
 
     def __init__(self, run: Run, calibration: ValidationScores | None = None) -> None:
@@ -70,25 +70,25 @@ class RunPredictor:
         windows = np.empty(shares.shape, dtype=np.float32)
         scores = np.empty(len(images))
         likeliest = np.empty(shares.shape, dtype=np.int8) if self.scoring.likeliest else None
-        for part in self.scoring(loaded, rows, None, maps=True, alone=True):
-            maps[part.rows], windows[part.rows] = part.maps["score"], part.scores["score"]
-            scores[part.rows] = self.scoring.of_radiographs(part, "score", shares[part.rows], fields[part.rows])
-            if likeliest is not None and part.likeliest is not None:
-                likeliest[part.rows] = part.likeliest
+        for scored in self.scoring(loaded, rows, None, maps=True, alone=True):
+            maps[scored.rows], windows[scored.rows] = scored.maps["score"], scored.scores["score"]
+            scores[scored.rows] = self.scoring.of_radiographs(scored, "score", shares[scored.rows], fields[scored.rows])
+            if likeliest is not None and scored.likeliest is not None:
+                likeliest[scored.rows] = scored.likeliest
         return Prediction.of(fields, maps, windows, scores, content, self.grid, likeliest)
 
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]] | None:
-        """What the net makes of one radiograph, and how far that is off; see `inference.reconstruct.reconstructed`.
+        """Reconstruct one radiograph; see `inference.reconstruct.reconstructed`.
 
         Args:
-            image: (H, W) fitted grey levels.
-            field: (H, W) its lung field.
-            content: (H, W) of 0 and 1: what is radiograph and not padding.
+            image: (H, W) uint8 fitted grey levels.
+            field: (H, W) uint8 lung field of 0 and 1.
+            content: (H, W) uint8 mask, 1 for radiograph and 0 for padding.
 
         Returns:
-            None where the net judges whole radiographs and reconstructs none.
+            (H, W) uint8 reconstruction and (H, W) float32 residual; None for a net of whole radiographs.
         """
         if self.view != "patch":
             return None
@@ -97,7 +97,7 @@ class RunPredictor:
 
 
 def _measured_in_files(run: Run, lungs: LungFields) -> bool:
-    """Whether the run's own radiographs have lung masks that it used; no, where they are not at hand to tell."""
+    """Whether the run used lung masks of its own radiographs; False where these are not available."""
     if not isinstance(lungs, AutoFields):
         return isinstance(lungs, FileFields)
     try:
@@ -112,21 +112,21 @@ def _held_out(run: Run, scoring: Scoring) -> ValidationScores:
     except DamagedError:
         raise
     except DataError as reason:
-        log.warning("held-out normals of the run are not at hand: %s", reason)  # paths: no model carries them
+        log.warning("held-out normals of the run are not at hand: %s", reason)  # holds paths: only logged
         return {}
 
 
 def standard_of(run: Run, scoring: Scoring, calibration: ValidationScores) -> tuple[Calibration, list[str]]:
-    """What a run's held-out validation patients say of its score, and what they cannot say.
+    """Build the calibration of a run's score from held-out validation patients, and notes on its limits.
 
     Args:
-        run: Opened.
-        scoring: Its own.
-        calibration: Scores of these patients; empty where they are not at hand.
+        run: Opened run.
+        scoring: Scoring of the run.
+        calibration: Scores of these patients; empty where not available.
     """
     notes = []
     if not calibration:
-        kinds = isinstance(run.threshold, LikeliestKind)  # are told all the same
+        kinds = isinstance(run.threshold, LikeliestKind)  # kinds need no normals
         lacking = "percentiles and decisions" if kinds else "percentiles, decisions and kinds"
         notes.append(f"no {lacking}: held-out normals of the run are not at hand")
     three = run.module.score.orders_outside
@@ -150,7 +150,7 @@ def standard_of(run: Run, scoring: Scoring, calibration: ValidationScores) -> tu
 def _identity(run: Run, standard: Calibration) -> str:
     options = run.options.changing("scores", "decisions")
     if options["precision"] == "float32":
-        del options["precision"]  # which earlier versions did not look at
+        del options["precision"]  # unknown to earlier versions, whose identities stay valid
     parts = as_first_known([*options.values()])
     digest = hashlib.sha256(repr([parts, standard.thresholds, standard.window_range]).encode())
     digest.update(weights_digest(run.module.net).encode())

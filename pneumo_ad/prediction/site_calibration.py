@@ -1,8 +1,8 @@
-"""`calibrate=DIR`: normal radiographs of the user's own site take the place of a run's held-out normals.
+"""Site calibration (`calibrate=DIR`): normal radiographs of the user's site replace a run's held-out normals.
 
-Scores of another scanner, or of other patients, lie elsewhere: held against the run's normals, they give other false
-alarms than were declared. Held against normals of the same source they give those, whatever the detector (Vovk et al.
-2005): all that is needed is that they are exchangeable with what is judged.
+Scores shift between scanners and patient populations: compared with the run's normals, the false-alarm rate is not the
+declared one. Compared with normals of the same source it is, for any detector (Vovk et al. 2005), provided that these
+are exchangeable with the input.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _NAMED = 5  # files in a message
 
 @dataclass(frozen=True)
 class Site:
-    """The files of `calibrate=`.
+    """Files of `calibrate=`.
 
     Attributes:
-        folder: As given.
-        files: By SHA-256 of their content, sorted by it: a radiograph that lies there twice counts once.
+        folder: Folder as given.
+        files: SHA-256 of the content -> file, sorted; a radiograph that occurs twice counts once.
     """
 
     folder: Path
@@ -49,24 +49,24 @@ class Site:
 
     @property
     def digest(self) -> str:
-        """Of all content, whatever the files are called; 12 hexadecimal digits."""
+        """Digest of the content of all files, independent of their names; 12 hexadecimal digits."""
         return hashlib.sha256("".join(self.files).encode()).hexdigest()[:12]
 
     @property
     def words(self) -> str:
-        """What a prediction says that it rests on."""
+        """Description of the site as recorded with a prediction."""
         return f"{printable(str(self.folder.absolute()))} ({len(self.files)} files, digest {self.digest})"
 
 
 @dataclass(frozen=True)
 class SiteScores:
-    """What a predictor thinks of a site.
+    """Scores of the normals of a site by one predictor.
 
     Attributes:
-        images: (n,) float64 score of each of `Site.files`; NaN where none can be given.
-        windows: (m,) float32 scores of the windows that lie wholly inside their lungs.
-        remarks: (n,) what is odd about each, or why it has no score; empty where nothing is.
-        key: Tells the predictor and the files.
+        images: (n,) float64 score of each of `Site.files`; NaN where it has none.
+        windows: (m,) float32 scores of the windows wholly inside the lungs.
+        remarks: (n,) str, warnings on each file, or the reason why it has no score; empty where there are none.
+        key: Identifier of predictor and files.
     """
 
     images: npt.NDArray[np.float64]
@@ -75,29 +75,29 @@ class SiteScores:
     key: str
 
     def keep(self, kept: Path) -> None:
-        """Write them for the next time."""
+        """Write the scores to a file for reuse."""
         arrays = {"images": self.images, "windows": self.windows, "remarks": self.remarks}
         write_arrays(kept, arrays | {"key": np.array(self.key)})
 
 
 def find_site(folder: Path, leave_out: Path, judged: Iterable[Path]) -> Site:
-    """The radiographs below a folder, none of which is to be judged.
+    """Find the radiographs below a folder, and check that none is in the input.
 
     Args:
-        folder: Searched with all below it (`find_files`).
-        leave_out: A folder within it that is passed over: the output.
-        judged: Files that are to be judged.
+        folder: Folder to search, with subfolders (`find_files`).
+        leave_out: Folder within `folder` to skip: the output.
+        judged: Files of the input.
 
     Raises:
-        DataError: It is not there, or holds no radiograph; names those that are to be judged as well: a file cannot be
-            its own standard.
+        DataError: The folder is missing, holds no radiograph, or holds files of the input, which are named: a file
+            cannot calibrate its own score.
     """
-    found = find_files(folder, leave_out, "calibrate")
-    if strange := [file.name for file in found if file.kind == "unreadable"]:
+    candidates = find_files(folder, leave_out, "calibrate")
+    if strange := [file.name for file in candidates if file.kind == "unreadable"]:
         log.warning("calibrate=%s: %d files cannot be read: %s", folder, len(strange), named(strange))
     files: dict[str, File] = {}
     twice = []
-    for file in found:
+    for file in candidates:
         if file.kind == "radiograph":
             digest = digest_of(file.path)
             twice += [file.name] if digest in files else []
@@ -115,12 +115,12 @@ def find_site(folder: Path, leave_out: Path, judged: Iterable[Path]) -> Site:
 
 
 def site_scores(judge: Predictor, site: Site, kept: Path) -> SiteScores:
-    """Scores of a site's normals: those that were kept, or made now; what is odd is told by name.
+    """Return scores of a site's normals, stored or computed now; log warnings on files by name.
 
     Args:
-        judge: Scores them, each read as an input is.
-        site: The files.
-        kept: File that `SiteScores.keep` wrote, or that is not there.
+        judge: Predictor; files are read as inputs are.
+        site: Files of the site.
+        kept: File of `SiteScores.keep`, which may be missing.
     """
     key = f"{judge.identity} {site.digest}"
     scores = _read(kept, key, len(site.files)) or SiteScores(*_made(judge, list(site.files.values())), key)
@@ -131,30 +131,30 @@ def site_scores(judge: Predictor, site: Site, kept: Path) -> SiteScores:
 
 
 def calibrated(judge: Predictor, site: Site, scores: SiteScores) -> Predictor:
-    """The same predictor, with the site's normals as its standard.
+    """Return a copy of a predictor that is calibrated on the site's normals.
 
     Args:
-        judge: Predictor, which stays as it is.
+        judge: Predictor, not changed.
         site: Files of the site.
         scores: Scores of these files.
 
     Raises:
-        DataError: Fewer files have a score than the declared false-alarm rate needs; names the least number.
+        DataError: Fewer files with a score than the declared false-alarm rate needs; the message gives the number.
     """
-    told = ~np.isnan(scores.images)
+    scored = ~np.isnan(scores.images)
     rate = judge.standard.false_alarm_rate
-    if told.sum() < (least := least_normals(rate)):
-        without = [file.name for file, has_score in zip(site.files.values(), told, strict=True) if not has_score]
+    if scored.sum() < (least := least_normals(rate)):
+        without = [file.name for file, has_score in zip(site.files.values(), scored, strict=True) if not has_score]
         raise DataError(
             f"calibrate={site.folder}: a false-alarm rate of {rate:g} needs at least {least} normal radiographs; there "
-            f"are {told.sum()}" + (f", and {len(without)} without a score: {named(without)}" if without else "")
+            f"are {scored.sum()}" + (f", and {len(without)} without a score: {named(without)}" if without else "")
         )
     other = copy(judge)
-    other.standard, kinds = _standard(judge.standard, scores.images[told], scores.windows)
+    other.standard, kinds = _standard(judge.standard, scores.images[scored], scores.windows)
     other.identity = f"{judge.identity}-{site.digest}"
-    about_own = "held-out normals of the run"  # what the run's could not say, these do
+    about_own = "held-out normals of the run"  # such notes no longer apply
     other.notes = [
-        f"percentiles, p-values and decisions rest on {told.sum()} normal radiographs of calibrate="
+        f"percentiles, p-values and decisions rest on {scored.sum()} normal radiographs of calibrate="
         f"{printable(str(site.folder))}, {kinds}",
         *(note for note in judge.notes if note not in judge.standard.limits and about_own not in note),
     ]
@@ -164,7 +164,7 @@ def calibrated(judge: Predictor, site: Site, scores: SiteScores) -> Predictor:
 def _standard(
     own: Calibration, normals: npt.NDArray[np.float64], windows: npt.NDArray[np.float32]
 ) -> tuple[Calibration, str]:
-    """The site's standard, and what kinds of window rest on."""
+    """Return the site's calibration, and the basis of kinds of window in words."""
     standard = replace(own, normals=normals)
     if len(windows):
         middle, high = np.quantile(windows, [0.5, 0.99])
@@ -182,25 +182,25 @@ def _made(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.str_]]:
     images, windows, remarks = [np.zeros(0)], [np.zeros(0, dtype=np.float32)], []
     with ThreadPoolExecutor(reading_threads()) as pool, tqdm(total=len(files), desc="calibrate", unit="file") as bar:
-        for part, found in read_ahead(judge, files, pool):
-            scores, inside, words = _judged(judge, part, found)
+        for group, decoded in read_ahead(judge, files, pool):
+            scores, inside, words = _judged(judge, group, decoded)
             images.append(scores)
             windows.append(inside)
             remarks += words
-            bar.update(len(part))
+            bar.update(len(group))
     return np.concatenate(images), np.concatenate(windows), np.array(remarks, dtype=np.str_)
 
 
 def _judged(
     judge: Predictor, files: Sequence[File], found: Sequence[Decoded | str]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], list[str]]:
-    """Scores of some files, of their windows inside the lungs, and what is odd about them."""
-    read = [(i, one) for i, one in enumerate(found) if not isinstance(one, str)]
-    scores, remarks = np.full(len(files), np.nan), [one if isinstance(one, str) else "" for one in found]
+    """Return scores of some files, scores of their windows inside the lungs, and warnings."""
+    read = [(i, result) for i, result in enumerate(found) if not isinstance(result, str)]
+    scores, remarks = np.full(len(files), np.nan), [result if isinstance(result, str) else "" for result in found]
     if not read:
         return scores, np.zeros(0, dtype=np.float32), remarks
-    decoded = [one for _, one in read]
-    judged = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
+    decoded = [result for _, result in read]
+    judged = judge(np.stack([result.image for result in decoded]), np.stack([result.content for result in decoded]))
     places = [i for i, _ in read]
     scores[places] = judged.scores
     for i, row in zip(places, rows([files[i].name for i in places], decoded, judged, judge.standard), strict=True):
@@ -210,14 +210,14 @@ def _judged(
 
 
 def _read(kept: Path, key: str, files: int) -> SiteScores | None:
-    """What was kept of the same predictor and the same files; None where nothing was."""
+    """Read stored scores of the same predictor and files; None where there are none."""
     if not is_there(kept):
         return None
     try:
-        found = read_arrays(kept)
-        if str(found.get("key")) != key:
+        arrays = read_arrays(kept)
+        if str(arrays.get("key")) != key:
             return None
-        scores = SiteScores(found["images"], found["windows"], found["remarks"], key)
+        scores = SiteScores(arrays["images"], arrays["windows"], arrays["remarks"], key)
         check_array(scores.images, np.float64, (files,))
         check_array(scores.windows, np.float32, (None,))
         if scores.remarks.shape != (files,) or scores.remarks.dtype.kind != "U":
@@ -229,5 +229,5 @@ def _read(kept: Path, key: str, files: int) -> SiteScores | None:
 
 
 def named(names: Sequence[str]) -> str:
-    """The first few of some names."""
+    """Join the first few names, for a message."""
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

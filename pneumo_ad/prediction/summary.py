@@ -1,4 +1,4 @@
-"""What `pneumo-ad predict` prints when it ends."""
+"""Printed summary of `pneumo-ad predict`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.table import Table
 
 
 def print_prediction(output: Path, story: dict[str, Any], new: int) -> None:
-    """Print the counts of `predict.json`, what is odd, and where everything lies.
+    """Print the counts and warnings of `predict.json`, and the output folder.
 
     Args:
-        output: The folder.
-        story: `predict.json`.
-        new: Files judged this time.
+        output: Output folder.
+        story: Content of `predict.json`.
+        new: Number of files scored in this call.
     """
     console, counts = Console(highlight=False), story["counts"]
     table = Table(title=f"prediction: {escape(str(output))}", title_justify="left", show_header=False)

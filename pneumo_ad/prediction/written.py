@@ -1,4 +1,4 @@
-"""What predict wrote: its pictures by name and digest, so that another predict does not take them for radiographs."""
+"""List of the pictures of a prediction, by name and digest, so that a later one does not read them as radiographs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pneumo_ad.errors import DamagedError, printable
 from pneumo_ad.files import atomic_write, write_text
 from pneumo_ad.saved import GIB, MIB, file_digest, opened, read_json
 
-STORY = "predict.json"  # tells that a folder was written by predict
-LIST = "written.txt"  # a line per picture: sha256 and name below the folder
+STORY = "predict.json"  # marks an output folder of predict
+LIST = "written.txt"  # a line per picture: SHA-256 and name below the folder
 CALIBRATION = "calibration.npz"  # scores of the radiographs of calibrate=
 FOLDERS = ("maps", "overlays")
 
-_LINE = 8192  # bytes; a list of 100,000 files has 25 MB
+_LINE = 8192  # bytes at most; a list of 100,000 files has 25 MB
 
 
 def read_predict_json(folder: Path) -> dict[str, Any] | None:
-    """What `predict.json` of a folder holds; None where it is none that predict wrote: no regular file, too large, ...
+    """Read `predict.json` of a folder; None where it is not from predict: missing, a link, too large, malformed.
 
     Args:
-        folder: Any folder, of whomever.
+        folder: Any folder, not necessarily an output.
     """
     file = folder / STORY
     try:
@@ -34,13 +34,13 @@ def read_predict_json(folder: Path) -> dict[str, Any] | None:
 
 
 def read_list(folder: Path, names: set[str]) -> dict[str, set[str]]:
-    """The digests that a folder's list gives for some names; empty where the list is missing, a link or unreadable.
+    """Read the digests of some names from a folder's list; empty where the list is missing, a link or unreadable.
 
     Args:
-        folder: Folder that predict wrote.
-        names: Names to look up, below the folder and `printable`; other lines of the list take no memory.
+        folder: Output folder of predict.
+        names: Names to look up, below the folder and `printable`; other lines are not kept in memory.
     """
-    found: dict[str, set[str]] = {}
+    digests: dict[str, set[str]] = {}
     if (folder / LIST).is_symlink():
         return {}
     try:
@@ -48,28 +48,28 @@ def read_list(folder: Path, names: set[str]) -> dict[str, set[str]]:
             while line := file.readline(_LINE):
                 digest, _, name = line.decode(errors="replace").rstrip("\n").partition("  ")
                 if name in names:
-                    found.setdefault(name, set()).add(digest)
+                    digests.setdefault(name, set()).add(digest)
     except DamagedError:
         return {}
-    return found
+    return digests
 
 
 def write_list(folder: Path, pictures: Mapping[str, str]) -> None:
-    """Write the list anew.
+    """Write the list, replacing an earlier one.
 
     Args:
-        folder: Folder that predict writes.
-        pictures: Digests by name.
+        folder: Output folder of predict.
+        pictures: Name -> digest.
     """
     write_text(folder / LIST, "".join(_lines(pictures)))
 
 
 def add_to_list(folder: Path, pictures: Mapping[str, str]) -> None:
-    """Add lines to a list that is there.
+    """Append lines to the list.
 
     Args:
-        folder: Folder that predict writes.
-        pictures: Digests by name.
+        folder: Output folder of predict.
+        pictures: Name -> digest.
     """
     with (folder / LIST).open("a", encoding="utf-8") as file:
         file.writelines(_lines(pictures))
@@ -80,11 +80,11 @@ def _lines(pictures: Mapping[str, str]) -> Iterable[str]:
 
 
 def write_picture(path: Path, picture: BytesIO) -> str:
-    """Write a picture whole or not at all.
+    """Write a picture atomically.
 
     Args:
-        path: Where to write; its folders are made.
-        picture: The file as it is to be.
+        path: File to write; missing folders are created.
+        picture: Content of the file.
 
     Returns:
         SHA-256 in hexadecimal digits.
@@ -96,7 +96,7 @@ def write_picture(path: Path, picture: BytesIO) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal digits; empty where it cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal digits; empty where the file cannot be read."""
     try:
         return file_digest(path)
     except DamagedError:

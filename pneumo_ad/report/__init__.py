@@ -1,4 +1,4 @@
-"""One HTML file, readable offline: a histogram of scores linked to the radiographs that they come from."""
+"""HTML report in one offline file: a histogram of scores linked to the radiographs that they come from."""
 
 from pneumo_ad.report.page import (
     ANOMALY_MAP,

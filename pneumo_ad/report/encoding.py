@@ -1,4 +1,4 @@
-"""Arrays as text that a page can hold: pictures, outlines of masks, positions and scores of windows."""
+"""Text encoding of arrays for a page: pictures, outlines of masks, positions and scores of windows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from skimage.measure import approximate_polygon, find_contours
 
 COLOUR_MAP = "inferno"
 _LARGEST = 512  # pixels of the longer side of a picture; 50 radiographs then stay below 15 MB
-_QUALITY = 88  # of WebP: no difference is seen beside the lossless picture
-_TOLERANCE = 0.4  # pixels by which an outline may miss the mask's edge
+_QUALITY = 88  # of WebP: visually lossless
+_TOLERANCE = 0.4  # pixels: largest distance of an outline from the mask's edge
 
 
 def base64_of(values: npt.NDArray[Any], dtype: str) -> str:
-    """Numbers as little-endian bytes in base64, for a typed array.
+    """Encode numbers as little-endian bytes in base64, for a typed array.
 
     Args:
-        values: Any shape.
-        dtype: numpy's code of it, as `<u2`.
+        values: Numbers, any shape.
+        dtype: NumPy dtype code of the bytes, for example `<u2`.
 
     >>> base64_of(np.array([1, 2]), "<u2")
     'AQACAA=='
@@ -32,17 +32,17 @@ def base64_of(values: npt.NDArray[Any], dtype: str) -> str:
 
 
 def grey_picture(pixels: npt.NDArray[np.uint8]) -> str:
-    """(H, W) uint8 -> data URI."""
+    """Encode (H, W) uint8 grey levels as a data URI."""
     return _uri(Image.fromarray(pixels))
 
 
 def coloured_map(values: npt.NDArray[np.floating], low: float, high: float) -> str:
-    """(H, W) -> data URI.
+    """Encode a map in colours as a data URI.
 
     Args:
-        values: (H, W); NaN becomes transparent.
-        low: The first colour's.
-        high: The last colour's.
+        values: (H, W) map; NaN becomes transparent.
+        low: Value of the first colour.
+        high: Value of the last colour.
     """
     share = np.clip((values - low) / (high - low), 0, 1)
     colours = mpl.colormaps[COLOUR_MAP](np.nan_to_num(share), bytes=True)
@@ -51,7 +51,7 @@ def coloured_map(values: npt.NDArray[np.floating], low: float, high: float) -> s
 
 
 def colour_stops(number: int = 9) -> list[str]:
-    """Colours of the map's scale, lowest first: `#rrggbb`."""
+    """Return colours of the map's scale, lowest first, as `#rrggbb`."""
     return [mpl.colors.to_hex(colour) for colour in mpl.colormaps[COLOUR_MAP](np.linspace(0, 1, number))]
 
 
@@ -66,7 +66,7 @@ def _uri(picture: Image.Image) -> str:
 
 
 def outline_path(mask: npt.NDArray[np.bool_]) -> str:
-    """The edge of a mask as an SVG path in pixels; "" where it is empty.
+    """Trace the edge of an (H, W) mask as an SVG path in pixels; "" where the mask is empty.
 
     >>> outline_path(np.ones((2, 3), dtype=bool))
     'M2.5 2L0.5 2L0 0.5L2.5 0L3 0.5Z'
@@ -74,6 +74,6 @@ def outline_path(mask: npt.NDArray[np.bool_]) -> str:
     framed = np.pad(mask, 1).astype(np.float32)
     parts = []
     for contour in find_contours(framed, 0.5):
-        corners = approximate_polygon(contour, _TOLERANCE) - 0.5  # a pixel's middle lies half a pixel from its corner
+        corners = approximate_polygon(contour, _TOLERANCE) - 0.5  # from centres of padded pixels to corners of pixels
         parts.append("M" + "L".join(f"{x:.4g} {y:.4g}" for y, x in corners[:-1]) + "Z")
     return "".join(parts)

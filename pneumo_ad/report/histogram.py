@@ -1,6 +1,6 @@
-"""The histogram that a reader brushes: a row for each kind of window, on one scale of scores.
+"""Histogram with a brush: a row for each kind of window, on one scale of scores.
 
-Counted here, so that a brush costs the same for a thousand windows and for a million.
+Counts are computed here, so that the cost of a brush does not depend on the number of windows.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pneumo_ad.report.page import Page, Radiograph
 BRUSH = "brush"
 _BINS = 80
 _ROW = 58  # pixels
-_FULL = 0.68  # of a row is the highest bar; above it stands the row's name
-_MOST = 0.995  # of all windows lie left of the last bar's end, unless the rest is near
+_FULL = 0.68  # height of the highest bar as a share of the row; the row's name is above it
+_MOST = 0.995  # quantile of scores at the end of the last bar, unless the highest score is near
 
 
 @dataclass(frozen=True)
 class WindowGroup:
-    """Windows that share a row of the histogram.
+    """Group of windows, a row of the histogram.
 
     Attributes:
         name: Name in words.
-        colour: Colour of its bars.
+        colour: Colour of the bars.
     """
 
     name: str
@@ -53,10 +53,10 @@ _CLASSES = {
 
 
 def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[WindowGroup], list[npt.NDArray[np.uint8]]]:
-    """Rows of the histogram: true kinds where any window's is known, else classes.
+    """Group windows into rows of the histogram: by true kind where any is known, else by class.
 
     Returns:
-        The groups that have windows, and for each radiograph (N,) the index of each window's group.
+        The groups that have windows, and for each radiograph (N,) uint8, the index of each window's group.
     """
     by_kind = any(one.windows.kind_true is not None and (one.windows.kind_true != UNKNOWN).any() for one in radiographs)
     order: list[Any] = list(_KINDS) if by_kind else [*LABELS, ""]
@@ -75,7 +75,7 @@ def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[WindowGroup], list[
 
 
 def score_edges(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """(81,) edges of the bars; the last bar holds all above where the highest scores are far off.
+    """Compute the (81,) edges of the bars; the last bar holds all scores above where the highest are far away.
 
     >>> score_edges(np.array([0.0, 1.0]))[[0, -1]]
     array([0., 1.])
@@ -91,35 +91,35 @@ def score_edges(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 def linked_histogram(
     page: Page, groups: Sequence[WindowGroup], of: Sequence[npt.NDArray[np.uint8]], edges: npt.NDArray[np.float64]
 ) -> dict[str, Any]:
-    """A Vega-Lite specification with the interval selection `brush` over scores.
+    """Build a Vega-Lite specification with the interval selection `brush` over scores.
 
-    What is brushed is drawn a second time, cut to the brush, over the paler whole: a condition on the bars would light
-    up whole bars or none.
+    The brushed part is drawn a second time over the paler whole, clipped to the brush: a condition on the bars could
+    only highlight whole bars.
 
     Args:
         page: Page with the windows to count.
-        groups: See `grouped`.
-        of: See `grouped`.
-        edges: Edges of the bars, as `score_edges` returns them.
+        groups: Groups, from `grouped`.
+        of: (N,) index of each window's group for each radiograph, from `grouped`.
+        edges: (81,) edges of the bars, from `score_edges`.
     """
-    scores = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
+    scores = np.concatenate([*(shown.windows.scores for shown in page.radiographs), np.zeros(0)])
     group = np.concatenate([*of, np.zeros(0, dtype=np.uint8)])
     bars, names = [], []
-    for number, one in enumerate(groups):
-        own = scores[group == number]
-        counts = np.histogram(np.minimum(own, edges[-1]), edges)[0]
+    for number, row in enumerate(groups):
+        of_group = scores[group == number]
+        counts = np.histogram(np.minimum(of_group, edges[-1]), edges)[0]
         floor = len(groups) - 1 - number
         bars += [
-            {"group": one.name, "start": start, "end": end, "floor": floor, "top": floor + _FULL * count / counts.max()}
+            {"group": row.name, "start": start, "end": end, "floor": floor, "top": floor + _FULL * count / counts.max()}
             for start, end, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
             if count
         ]
-        names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{one.name}, n = {len(own):,}"})
+        names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{row.name}, n = {len(of_group):,}"})
     limits = [float(edges[0]), float(edges[-1])]
     x = alt.X("start:Q", title=f"{page.score_name} ({page.unit})").scale(domain=limits, nice=False, zero=False)
     y = alt.Y("floor:Q", title=None, axis=None).scale(domain=[0, max(len(groups), 1)], nice=False)
     colour = alt.Color("group:N", legend=None).scale(
-        domain=[one.name for one in groups], range=[one.colour for one in groups]
+        domain=[row.name for row in groups], range=[row.colour for row in groups]
     )
     brush = alt.selection_interval(
         name=BRUSH, encodings=["x"], mark=alt.BrushConfig(fill=RED, fillOpacity=0.12, stroke=RED, strokeWidth=1.5)
@@ -156,5 +156,5 @@ def linked_histogram(
         .configure_axis(grid=False, labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
     )
     spec: dict[str, Any] = drawn.to_dict()
-    del spec["$schema"]  # an address; nothing is fetched from it, nor should anybody have to wonder
+    del spec["$schema"]  # a URL, which is never fetched; left out so that the file holds no address
     return spec

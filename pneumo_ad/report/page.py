@@ -1,4 +1,4 @@
-"""What a report shows, as arrays and words only: of a trained run or of predicted files alike."""
+"""Content of a report as arrays and words, for trained runs and for predicted files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pneumo_ad.metrics.thresholds import Thresholds
 
-# Names of layers, in the order in which a reader finds them; others may be added.
+# Names of layers in display order; others may be added.
 RECONSTRUCTION, RESIDUAL, ANOMALY_MAP, LUNG_FIELD, TRUTH = (
     "reconstruction",
     "residual",
@@ -23,15 +23,15 @@ RECONSTRUCTION, RESIDUAL, ANOMALY_MAP, LUNG_FIELD, TRUTH = (
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one radiograph, in pixels of its picture.
+    """Windows of one radiograph, in pixels of its picture.
 
     Attributes:
-        top: (N,) first row.
-        left: (N,) first column.
+        top: (N,) first row of each window.
+        left: (N,) first column of each window.
         side: Side of each window in pixels.
         scores: (N,) float, higher is more anomalous.
-        kind_true: (N,) index into `labels.KINDS`, or None where nothing is known; `UNKNOWN` where one is not.
-        kind_predicted: (N,) the same, or None where no threshold tells.
+        kind_true: (N,) index into `labels.KINDS`, `UNKNOWN` where not known; None where no kind is known.
+        kind_predicted: (N,) index into `labels.KINDS`, or None without thresholds.
     """
 
     top: npt.NDArray[np.integer]
@@ -52,16 +52,16 @@ class Radiograph:
     """One radiograph of a report.
 
     Attributes:
-        name: As a reader knows it: a file name; any characters.
+        name: File name for the reader; any characters.
         picture: (H, W) uint8 grey levels, as the net saw them.
         windows: Scored windows; N may be 0.
-        label: `normal`, `pneumonia` or `other`; "" where nobody says.
-        score: Score of the radiograph, None where it has none (no lung field).
+        label: `normal`, `pneumonia` or `other`; "" where not known.
+        score: Score of the radiograph, or None where it has none (no lung field).
         p_value: Conformal p-value among held-out normals, or None.
-        anomalous: The decision at the declared false-alarm rate, or None.
-        layers: By name, (H, W) each. What they hold decides how they are shown: uint8 are grey levels, bool are
-            masks (outlined), floats are maps (coloured on one scale for all radiographs; NaN stays empty).
-        aspect: Width over height of the file, at which the picture is shown; None shows its own pixels square.
+        anomalous: Decision at the declared false-alarm rate, or None.
+        layers: Name -> (H, W) layer. The dtype decides the display: uint8 are grey levels, bool are masks (outlined),
+            floats are maps (coloured on one scale for all radiographs; NaN stays empty).
+        aspect: Width over height of the file, at which the picture is shown; None shows square pixels.
         remarks: Further remarks for the reader, warnings first.
     """
 
@@ -90,15 +90,15 @@ def layers_of(
     reconstruction: tuple[npt.NDArray[np.uint8], npt.NDArray[np.floating]] | None = None,
     truth: npt.NDArray[np.bool_] | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
-    """The layers of a radiograph that are known, in the order in which a reader finds them.
+    """Collect the known layers of a radiograph in display order.
 
     Args:
         anomaly: (H, W) anomaly map, NaN where no window lies.
-        lung_field: (H, W) lung field, or None where lungs were not looked for.
-        everywhere: Whether the map says something outside the lung field too (`Score.orders_outside`); else it is empty
+        lung_field: (H, W) bool lung field, or None with `lungs=none`.
+        everywhere: Whether the map is valid outside the lung field too (`Score.orders_outside`); else it is empty
             there.
-        reconstruction: (H, W) grey levels of the reconstruction and (H, W) how far it is off, or None.
-        truth: (H, W) opacities, or None where they are not known.
+        reconstruction: (H, W) grey levels of the reconstruction and (H, W) residual, or None.
+        truth: (H, W) bool opacities, or None where not known.
     """
     if lung_field is not None and not everywhere:
         anomaly = np.where(lung_field, anomaly, np.float32(np.nan))
@@ -115,7 +115,7 @@ class Headline:
         metric: Metric in words; two leading spaces where it refines the row above.
         value: Value of the metric.
         low: Lower end of its 95 % interval, or None.
-        high: Upper end.
+        high: Upper end, or None.
         shortcut: AUROC of the best score that needs no model, on the same samples, or None.
         shortcut_name: Name of that score in words.
     """
@@ -130,20 +130,20 @@ class Headline:
 
 @dataclass(frozen=True)
 class Page:
-    """A report.
+    """Content of a report.
 
     Attributes:
         title: Title in one line.
-        subtitle: One or two lines that say what was examined, and with what.
+        subtitle: One or two lines on the data and the model.
         score_name: Name of the score, for example `SAD`.
         unit: Unit of the score, for example `grey levels per pixel`.
         radiographs: Radiographs to show, in any order.
         thresholds: Thresholds between the kinds of window, or None.
-        normals: Number of held-out normals that p-values rest on, or None where it was not recorded.
-        headline: Rows of the table of metrics; none leaves the table out.
-        map_scales: By name of layer, the values of a map at both ends of its colours; where not named, the lungs that
-            are shown tell.
-        notes: Sentences for the reader: what was left out and why, what is known to be missing.
+        normals: Number of held-out normals behind p-values, or None where it was not recorded.
+        headline: Rows of the table of metrics; empty leaves the table out.
+        map_scales: Name of layer -> values of a map at both ends of its colours; other layers are scaled by the lungs
+            shown.
+        notes: Sentences for the reader: omissions with reasons, and known limits.
         config: The run's config, as text.
     """
 

@@ -1,7 +1,7 @@
-"""A page as ONE HTML file that asks the network for nothing.
+"""Writer of a report as one HTML file without network requests.
 
-Nothing that came from outside (file names, configs) is ever markup: words are escaped into text, the rest is JSON that
-the page's script puts into text nodes; and a content security policy lets no other script run, should one slip in.
+External input (file names, configs) never becomes markup: words are escaped into text, the rest is JSON that the page's
+script puts into text nodes. A content security policy blocks any other script.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, gre
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
 from pneumo_ad.report.page import LUNG_FIELD, RESIDUAL, Headline, Page, Radiograph
 
-_UNITS = {RESIDUAL: "grey levels of difference"}  # of maps that are not in the unit of the score
-_SCALE = (0.005, 0.995)  # quantiles of the maps' values at the ends of the colour scale
+_UNITS = {RESIDUAL: "grey levels of difference"}  # units of maps other than the unit of the score
+_SCALE = (0.005, 0.995)  # quantiles of map values at the ends of the colour scale
 
 
 def write_report(page: Page, file: Path) -> Path:
-    """Write a report, whole or not at all.
+    """Write a report atomically.
 
     Args:
         page: Content of the report.
@@ -59,7 +59,7 @@ def write_report(page: Page, file: Path) -> Path:
 
 
 def embedded(value: dict[str, Any]) -> str:
-    r"""JSON that no HTML parser takes for anything but text: ASCII, and without `<`, `>` and `&`.
+    r"""Encode a value as JSON that any HTML parser takes for text: ASCII, without `<`, `>` and `&`.
 
     >>> embedded({"name": "</script>\u2028"})
     '{"name":"\\u003c/script\\u003e\\u2028"}'
@@ -71,7 +71,7 @@ def embedded(value: dict[str, Any]) -> str:
 
 
 def content(page: Page) -> dict[str, Any]:
-    """What the page's script reads: words, numbers, pictures as data URIs, windows as typed arrays in base64."""
+    """Build the data of the page's script: words, numbers, pictures as data URIs, windows as typed arrays in base64."""
     groups, of = grouped(page.radiographs)
     everything = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
     edges = score_edges(everything)
@@ -95,7 +95,7 @@ def content(page: Page) -> dict[str, Any]:
         "radiographs": [
             _radiograph(one, own, grids, scales, page.thresholds) for one, own in zip(page.radiographs, of, strict=True)
         ],
-        "grids": [json.loads(grid) for grid in grids],  # in the order in which they came
+        "grids": [json.loads(grid) for grid in grids],  # in order of first use
     }
 
 
@@ -107,7 +107,7 @@ def _radiograph(
     thresholds: Thresholds | None,
 ) -> dict[str, Any]:
     windows = one.windows
-    # Radiographs of one run have the same windows: their places are held once.
+    # Radiographs of one run share their windows: positions are stored once.
     grid = json.dumps([base64_of(windows.top, "<u2"), base64_of(windows.left, "<u2"), windows.side])
     pictures, masks = {}, {}
     for name, layer in one.layers.items():
@@ -125,7 +125,7 @@ def _radiograph(
         "remarks": list(one.remarks),
         "predicted": None
         if predicted is None or thresholds is None
-        else [int((predicted == kind).sum()) for kind in thresholds.kinds],  # in the order of their words
+        else [int((predicted == kind).sum()) for kind in thresholds.kinds],  # in the order of `kinds`
         "height": one.picture.shape[0],
         "width": one.picture.shape[1],
         "aspect": one.aspect or one.picture.shape[1] / one.picture.shape[0],
@@ -139,19 +139,19 @@ def _radiograph(
 
 
 def _scales(page: Page) -> dict[str, tuple[float, float]]:
-    """Ends of the colour scale of each kind of map, the same for all radiographs.
+    """Compute the ends of the colour scale of each kind of map, the same for all radiographs.
 
-    Only lung counts, where it is known: what lies outside differs more, and would leave the lungs one colour.
+    Only the lung counts, where it is known: values outside vary more, and would leave the lungs in one colour.
     """
-    found: dict[str, list[np.ndarray]] = {}
+    values_of: dict[str, list[np.ndarray]] = {}
     for one in page.radiographs:
         for name, layer in one.layers.items():
             if np.issubdtype(layer.dtype, np.floating):
                 field = one.layers.get(LUNG_FIELD)
                 counted = np.isfinite(layer) & (field if field is not None and field.any() else True)
-                found.setdefault(name, []).append(layer[counted])
+                values_of.setdefault(name, []).append(layer[counted])
     scales = {}
-    for name, parts in found.items():
+    for name, parts in values_of.items():
         values = np.concatenate(parts)
         low, high = np.quantile(values, _SCALE).tolist() if values.size else (0.0, 1.0)
         scales[name] = (low, high if high > low else low + 1)
@@ -159,7 +159,7 @@ def _scales(page: Page) -> dict[str, tuple[float, float]]:
 
 
 def _headline(rows: Sequence[Headline]) -> str:
-    """The table of metrics, or nothing."""
+    """Format the table of metrics as HTML; empty without rows."""
     if not rows:
         return ""
     cells = []
@@ -181,9 +181,9 @@ def _headline(rows: Sequence[Headline]) -> str:
 
 @cache
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, as `vl_convert` brings them."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script, from `vl_convert`."""
     bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    # Inside a script these would end it, or turn the parser's meaning of the end.
+    # Inside a script element these would end it, or change how the parser finds its end.
     bundle = bundle.replace("\r\n", "\n").replace("</script", "<\\/script")
     assert "<!--" not in bundle
     assert "\r" not in bundle
