@@ -1,4 +1,4 @@
-"""The model card of an exported model (after Mitchell et al. 2019, FAT*), written from what the run recorded."""
+"""Model card of an exported model (after Mitchell et al. 2019, FAT*), written from the records of the run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MISSING = "not recorded in the run folder"
 
 @dataclass(frozen=True)
 class Record:
-    """What a run folder tells of itself; empty where it tells nothing.
+    """Records of a run folder for its model card; empty where a file is missing.
 
     Attributes:
         config: The run's config with the overrides of the export, plain.
-        story: Its `run.json`.
-        metrics: Its `metrics.json`.
-        split: Its `split.csv`: image, patient, label, split.
-        source: Description of the data, from the docstring of its source.
+        story: Content of `run.json`.
+        metrics: Content of `metrics.json`.
+        split: Table `split.csv` with columns image, patient, label, split; None without the file.
+        source: Description of the data, from the docstring of the data source.
         overrides: Overrides of the run's config that the export was given, `key=value`.
         checkpoint: Name of the checkpoint that was exported.
     """
@@ -39,11 +39,11 @@ class Record:
 
 
 def model_card(model: ModelDescription, record: Record, headline: Mapping[str, str]) -> str:
-    """Markdown.
+    """Write the model card in Markdown.
 
     Args:
         model: Description of the model, with its parity.
-        record: Record of the run.
+        record: Records of the run.
         headline: Words for the metrics to show, by key.
     """
     normals, rate = len(model.standard.normals), model.standard.false_alarm_rate
@@ -85,17 +85,17 @@ def _what(model: ModelDescription, record: Record) -> str:
 
 
 def _kinds(model: ModelDescription) -> str:
-    """What is told of each window."""
+    """Sentence on the kinds that each window is classified as; empty without thresholds."""
     thresholds = model.standard.thresholds
     if thresholds is None:
         return ""
     kinds = f"{', '.join(thresholds.words[:-1])} or {thresholds.words[-1]}"
     how = ", whichever the net finds likeliest in it" if isinstance(thresholds, LikeliestKinds) else ""
-    return f"Each window by itself is told as {kinds}{how}. "
+    return f"Each window by itself is classified as {kinds}{how}. "
 
 
 def _data(record: Record) -> str:
-    text = record.source or f"What the source says of its data: {MISSING}."
+    text = record.source or f"Description of the data: {MISSING}."
     if record.split is None:
         return f"{text}\n\nCounts: {MISSING} (no split.csv)."
     rows = ["| split | normal | pneumonia | other | patients |", "|---|---|---|---|---|"]
@@ -162,7 +162,7 @@ def _export(model: ModelDescription) -> str:
         else ""
     )
     parity = model.parity
-    assert parity is not None  # it is measured before anything is said of the model
+    assert parity is not None  # parity is measured before the card is written
     return (
         f"Files: {files}; `model.json` names inputs, outputs, ranges, digests and held-out normals. {lungs}{trust}\n\n"
         f"Parity with the run in PyTorch on {parity['radiographs']} {parity['source']}: largest difference "
@@ -186,6 +186,6 @@ def _class(node: Any) -> str:
 
 
 def _without_path(override: str) -> str:
-    """`data.root=/somebody/s/folder` -> `data.root=folder`: a card goes to others."""
+    """`data.root=/somebody/s/folder` -> `data.root=folder`: cards are published, so paths are shortened."""
     key, equals, value = override.partition("=")
     return f"{key}{equals}{value.rstrip('/').rpartition('/')[2] if value.startswith(('/', '~', '.')) else value}"
