@@ -124,7 +124,7 @@ class Calibration:
 
     @property
     def limits(self) -> list[str]:
-        """Note on too few normals for decisions, with the least rate that works; empty otherwise and without normals."""
+        """Note on too few normals for decisions, with the least rate that works; empty otherwise or with no normals."""
         n, least = len(self.normals), least_normals(self.false_alarm_rate)
         if n == 0 or n >= least:
             return []
