@@ -39,7 +39,7 @@ class Layer:
 
     Attributes:
         name: Name of the module, as in `named_modules`, or of the function or parameter.
-        kind: Class of the module, or operation of the function: Conv2d, MaxPool2d, Upsample, Concatenate, Parameter, ...
+        kind: Class of the module, or the function's operation: Conv2d, MaxPool2d, Upsample, Concatenate, Parameter, ...
         kernel: Kernel size, for example `3 × 3`; shape of a lone parameter; mode of an upsampling; else empty.
         channels: Channels of the output; its length for a vector.
         height: Height of the output in pixels; 1 for a vector.
