@@ -18,7 +18,7 @@ _NEVER = math.inf  # step that stands for no such loss
 
 
 class StopAtDivergence(L.Callback):
-    """Ends a training whose loss or weights are no longer finite.
+    """End of a training with a loss or weights that are not finite.
 
     It checks the loss of every step, the losses and monitored metrics after each validation, and the weights before
     each checkpoint. Gradients that a scaler skips (`precision=16-mixed`) are not checked: they leave the weights

@@ -23,7 +23,7 @@ class DrawnOpacity:
 
     The blob is an ellipse with a wavy, soft border, anywhere in the patch. Under it the lung moves towards the grey of
     tissue, and vessels towards the local mean; pixels brighter than tissue are not brightened. Lesions that fill a
-    whole patch are not drawn, as they could not be told from a bright lung.
+    whole patch are not drawn, as they are indistinguishable from a bright lung.
 
     Args:
         size: Least and largest mean radius, as shares of the patch's shorter side.

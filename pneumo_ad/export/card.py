@@ -127,20 +127,19 @@ def _training(record: Record) -> str:
 def _limits(record: Record) -> str:
     target = str(record.config.get("data", {}).get("_target_", ""))
     limits = {
-        "phantom": "It has seen drawn radiographs only and says nothing about patients.",
+        "phantom": "Trained on synthetic radiographs only; it says nothing about patients.",
         "chest_xray": "Children of one to five years, of one hospital; its normal and pneumonia radiographs differ in "
         "sharpness, aspect and exposure, which any score may pick up. Not tested on adults.",
     }
     known = next((words for name, words in limits.items() if target.endswith(f".{name}")), None)
     lines = [
         known or "Not tested on other hospitals, machines or ages than those of the data above.",
-        "Frontal views only: laterals, other projections and other parts of the body are scored all the same, and "
-        "meaninglessly.",
+        "Frontal views only: scores of laterals, other projections and other parts of the body are meaningless.",
         "An anomaly is whatever normal training radiographs do not show: devices, markers, scars, bad exposure and "
         "pneumonia alike. A low score is no sign of health.",
         "Where no lung is found there is no score (NaN). Consolidated lung may be missed by the lung segmenter, and "
-        "what lies outside the lung field does not count.",
-        "Scores of other fits, sizes or software do not compare with the percentiles kept here: fit radiographs as "
+        "pixels outside the lung field do not count.",
+        "Scores of other fits, sizes or software are not comparable with these percentiles: fit radiographs as "
         "`example.py` does.",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -149,15 +148,15 @@ def _limits(record: Record) -> str:
 def _export(model: ModelDescription) -> str:
     files = ", ".join(f"`{name}`" for name in model.files.values())
     lungs = (
-        "`lungs` gives the probability of lung; pneumo_ad takes what is above 0.5, drops small parts and fills holes, "
-        "which no graph can hold. `example.py` takes the threshold alone."
+        "`lungs` gives the probability of lung; pneumo_ad thresholds it at 0.5, drops small parts and fills holes, "
+        "which a graph cannot do. `example.py` applies the threshold alone."
         if "lungs" in model.files
-        else "The run does not look for lungs: everything that is radiograph counts as lung."
+        else "The run does not segment lungs: the whole radiograph counts as lung."
     )
     trust = (
         " Opening a `.pt2` file with torch.export.load can run code that somebody hid in it. These hold no pickle "
-        "(weights are raw numbers, the graph is JSON), and pneumo_ad refuses one that does; take files only from whom "
-        "you trust."
+        "(weights are raw numbers, the graph is JSON), and pneumo_ad refuses one that does; take files from sources "
+        "that you trust only."
         if model.format == "torch_export"
         else ""
     )

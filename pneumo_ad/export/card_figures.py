@@ -21,10 +21,7 @@ def measured(metrics: Metrics, headline: Mapping[str, str], changes: str) -> str
     """
     rows = [_row(metrics, key, words) for key, words in headline.items() if key in metrics]
     if not rows:
-        return (
-            "**Nothing.** The run was not evaluated (`pneumo-ad evaluate`): nothing is known of how well it tells "
-            "anything from anything."
-        )
+        return "**Nothing.** The run was not evaluated (`pneumo-ad evaluate`): its performance is unknown."
     subset = metrics.get("about", {}).get("subset", "?")
     counts = [metrics.get(f"counts/{what}", "?") for what in ("images", "patients")]
     lines = [f"**{sentence}**\n" for sentence in plain_words(metrics)]

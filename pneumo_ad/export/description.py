@@ -277,9 +277,7 @@ def _check(content: dict[str, Any]) -> None:
     if standard.get("rule"):
         _ = RuleOfNormals(**standard["rule"]).rule
     if "model" not in content["files"] or not content["files"].keys() <= {"model", "lungs"}:
-        raise ValueError(
-            f"files are {', '.join(content['files'])}, expected model, and lungs where they are looked for"
-        )
+        raise ValueError(f"files are {', '.join(content['files'])}, expected model, and lungs where they are segmented")
     for part, about in content["files"].items():
         check_mapping(about, {"file": str, "sha256": str}, f"files.{part}")
     if not all(isinstance(note, str) for note in content.get("notes", [])):
