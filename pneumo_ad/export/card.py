@@ -127,7 +127,7 @@ def _training(record: Record) -> str:
 def _limits(record: Record) -> str:
     target = str(record.config.get("data", {}).get("_target_", ""))
     limits = {
-        "phantom": "Trained on synthetic radiographs only; it says nothing about patients.",
+        "phantom": "Trained on drawn radiographs only; it says nothing about patients.",
         "chest_xray": "Children of one to five years, of one hospital; its normal and pneumonia radiographs differ in "
         "sharpness, aspect and exposure, which any score may pick up. Not tested on adults.",
     }
