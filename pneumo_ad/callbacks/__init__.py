@@ -1,4 +1,4 @@
-"""What happens beside the training: pictures and histograms for the loggers, and its end when told to or diverged."""
+"""Callbacks of the training: pictures and histograms for the loggers, end on SIGTERM or divergence."""
 
 from pneumo_ad.callbacks.divergence import StopAtDivergence
 from pneumo_ad.callbacks.histograms import SADHistograms

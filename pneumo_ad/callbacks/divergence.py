@@ -1,4 +1,4 @@
-"""A training that diverged ends at once, and no checkpoint of it is written."""
+"""End of a diverged training, before a checkpoint of it is written."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from torch import Tensor
 from pneumo_ad.errors import DivergedError
 from pneumo_ad.nets.finite import not_finite
 
-_NEVER = math.inf  # the step of a loss that never was
+_NEVER = math.inf  # step that stands for no such loss
 
 
 class StopAtDivergence(L.Callback):
-    """Ends a training whose loss or weights are no longer finite.
+    """End of a training with a loss or weights that are not finite.
 
-    Looked at are the loss of every step; after a validation its losses and what checkpoints are chosen by; and the
-    weights before each checkpoint. Gradients that a scaler skips (`precision=16-mixed`) are left to it: what they did
-    not change is finite. A loss is looked at when its step is done; on CUDA every `log_every_n_steps`, so that steps do
-    not wait for the device, and so with several processes, which end together.
+    It checks the loss of every step, the losses and monitored metrics after each validation, and the weights before
+    each checkpoint. Gradients that a scaler skips (`precision=16-mixed`) are not checked: they leave the weights
+    finite. The loss is checked after its step; on CUDA and with several processes every `log_every_n_steps` steps, so
+    that steps do not wait for the device and the processes end together.
 
     Args:
-        run_dir: The run folder; its newest checkpoint is the last good one.
-        module: That will be trained, just built. What is not finite there, as a mask of minus infinity, is a constant.
+        run_dir: Run folder; its newest checkpoint is the last good one.
+        module: Module to train, just built. Tensors that are not finite there, such as a mask of minus infinity, are
+            constants and are not checked.
     """
 
     def __init__(self, run_dir: Path, module: L.LightningModule) -> None:
         self._checkpoints = run_dir / "checkpoints"
         self._constants = set(not_finite(module.state_dict()))
-        self._losses: list[tuple[int, Tensor]] = []  # of the steps since they were looked at
+        self._losses: list[tuple[int, Tensor]] = []  # of the steps since the last check
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss of the step, and look at it where that costs nothing."""
+        """Keep the loss of the step; check the kept losses where that is cheap or due."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
             self._losses.append((trainer.global_step, loss.detach()))
@@ -48,31 +49,31 @@ class StopAtDivergence(L.Callback):
             self._check_losses(trainer)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the losses that are left."""
+        """Check the kept losses."""
         self._check_losses(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the losses of validation and at what checkpoints are chosen by."""
+        """Check the validation losses and the metrics that checkpoints monitor."""
         if trainer.sanity_checking:
             return
         monitored = {getattr(one, "monitor", None) for one in trainer.checkpoint_callbacks}
-        found = {key: one for key, one in trainer.callback_metrics.items() if "loss" in key or key in monitored}
-        bad = not_finite({key: one.float() for key, one in found.items()})
+        metrics = {key: one for key, one in trainer.callback_metrics.items() if "loss" in key or key in monitored}
+        bad = not_finite({key: one.float() for key, one in metrics.items()})
         if self._any(trainer, bool(bad)):
-            what = f"{bad[0]} is {found[bad[0]].item()}" if bad else "a loss of validation is not finite"
+            what = f"{bad[0]} is {metrics[bad[0]].item()}" if bad else "a loss of validation is not finite"
             self._end(trainer, what, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the losses that are left and at the weights."""
+        """Check the kept losses and the weights."""
         self._check_losses(trainer)
         self._check_weights(trainer, pl_module.state_dict())
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Look at the weights."""
+        """Check the weights."""
         self._check_weights(trainer, checkpoint["state_dict"])
 
     def _check_losses(self, trainer: L.Trainer) -> None:
-        """Of several processes: all of them come here after the same step."""
+        """Check and drop the kept losses; several processes all call this after the same step."""
         if not self._losses:
             return
         steps, losses = zip(*self._losses, strict=True)
@@ -89,18 +90,18 @@ class StopAtDivergence(L.Callback):
 
     @staticmethod
     def _least(trainer: L.Trainer, number: float) -> float:
-        """The least of the numbers of all processes."""
+        """Least of the numbers of all processes."""
         if trainer.world_size == 1:
             return number
         there = torch.tensor(float(number), device=trainer.strategy.root_device)
         return float(trainer.strategy.reduce(there, reduce_op="min"))
 
     def _any(self, trainer: L.Trainer, found: bool) -> bool:
-        """Whether any process found it."""
+        """Return whether the condition holds in any process."""
         return self._least(trainer, -float(found)) < 0
 
     def _end(self, trainer: L.Trainer, what: str, step: int) -> NoReturn:
-        """End it, with what may help and the last good checkpoint.
+        """End the training with a message that names the last good checkpoint and settings that may help.
 
         Raises:
             DivergedError: Always.

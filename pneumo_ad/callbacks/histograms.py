@@ -1,4 +1,4 @@
-"""SAD histograms of each validation, for the loggers (the paper's Fig. 9 over time)."""
+"""SAD histograms of each validation for the loggers (the paper's Fig. 9 over time)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import torch
 from pneumo_ad.data.datasets import VAL_KINDS
 from pneumo_ad.loggers.pictures import log_histogram, picture_loggers
 
-# Geometric edges resolve 0.05 grey levels and the whole range alike; fixed, so that epochs and ranks add up.
+# Geometric bin edges resolve small and large SAD alike; fixed, so that counts of epochs and ranks can be added.
 _EDGES = np.concatenate([[0.0], np.geomspace(0.05, 255.0, 255)])
 
 
 class SADHistograms(L.Callback):
-    """Counts the SAD of each validation patch and writes one histogram per kind: `sad/normal_lung`, `sad/normal`,
+    """Histograms of the SAD of validation patches, one per kind: `sad/normal_lung`, `sad/normal`,
     `sad/pneumonia`.
 
     Only counts are kept, so that cost and event files do not grow with the number of patches.
 
     Args:
-        every_n_epochs: Write each so many epochs.
+        every_n_epochs: Number of epochs from one histogram to the next.
     """  # noqa: D205
 
     def __init__(self, every_n_epochs: int = 1) -> None:
         self.every_n_epochs = every_n_epochs
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start to count."""
+        """Reset the counts."""
         self._counts = {kind: np.zeros(len(_EDGES) - 1, dtype=np.int64) for kind in VAL_KINDS}
         # least, largest, sum, sum of squares
         self._moments = {kind: np.array([np.inf, -np.inf, 0.0, 0.0]) for kind in VAL_KINDS}
@@ -54,7 +54,7 @@ class SADHistograms(L.Callback):
         )
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write what all processes counted."""
+        """Write the histograms of all processes together."""
         if trainer.sanity_checking or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         if trainer.world_size > 1:
@@ -75,6 +75,6 @@ class SADHistograms(L.Callback):
         for kind in VAL_KINDS:
             self._counts[kind] = over_processes(self._counts[kind], "sum")
             least, largest, *sums = self._moments[kind]
-            # The largest of -least is -(the least): one call less.
+            # The maximum of -least is -(the minimum): one reduction less.
             extremes = over_processes(np.array([-least, largest]), "max")
             self._moments[kind] = np.array([-extremes[0], extremes[1], *over_processes(np.array(sums), "sum")])

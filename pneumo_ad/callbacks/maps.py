@@ -1,4 +1,4 @@
-"""Anomaly maps and red frames of validation radiographs, for the loggers (the paper's Fig. 10)."""
+"""Anomaly maps and red frames of validation radiographs for the loggers (the paper's Fig. 10)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.loggers.pictures import log_figure
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 
-_QUANTILES = (0.5, 0.9)  # of the shown radiographs' scores; between them and beyond are the ranges of the red frames
+_QUANTILES = (0.5, 0.9)  # of the scores of the shown radiographs; they bound the ranges of the red frames
 
 
 class AnomalyMaps(PeriodicDrawing):
-    """Scores a few whole radiographs and draws their anomaly maps and, by range of the score, red frames.
+    """Anomaly maps of a few whole radiographs and, per range of the score, red frames around their windows.
 
     Args:
         radiographs: Number of radiographs of each class; the same ones each time.
-        every_n_epochs: Draw every so many epochs, and after the last.
+        every_n_epochs: Number of epochs from one drawing to the next; the last epoch is drawn too.
     """
 
     def __init__(self, radiographs: int = 3, every_n_epochs: int = 5) -> None:
@@ -30,7 +30,7 @@ class AnomalyMaps(PeriodicDrawing):
         self.radiographs = radiographs
 
     def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
-        """Maps and frames of the same radiographs; see `PeriodicDrawing.draw`."""
+        """Draw maps and frames of the same radiographs; see `PeriodicDrawing.draw`."""
         radiographs = data.radiographs
         shown = [radiographs.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
         rows = np.concatenate(shown)

@@ -1,4 +1,4 @@
-"""Inputs beside their reconstructions during training, for the loggers (the paper's Figs. 7 and 8)."""
+"""Inputs and their reconstructions during training for the loggers (the paper's Figs. 7 and 8)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pneumo_ad.modules.base import to_unit
 
 
 class ReconstructionPanels(PeriodicDrawing):
-    """Draws some patches of normal lung and of pneumonia radiographs: the same patches each time.
+    """Panels of patches of normal lung and of pneumonia radiographs, the same patches each time.
 
     Args:
-        patches: Columns of a panel.
-        every_n_epochs: Draw each so many epochs, and after the last.
+        patches: Number of patches, the columns of a panel.
+        every_n_epochs: Number of epochs from one drawing to the next; the last epoch is drawn too.
     """
 
     def __init__(self, patches: int = 8, every_n_epochs: int = 5) -> None:
@@ -29,7 +29,7 @@ class ReconstructionPanels(PeriodicDrawing):
         self.patches = patches
 
     def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
-        """One panel per origin; see `PeriodicDrawing.draw`."""
+        """Draw one panel per kind of patch; see `PeriodicDrawing.draw`."""
         datasets: dict[str, PatchDataset] = {
             "normal_lung": data.radiographs.normal_lung_patches("val"),
             "pneumonia": data.radiographs.exhaustive_patches("val", PNEUMONIA, data.val_images),

@@ -1,4 +1,4 @@
-"""When pictures are drawn: each so many epochs, and after the last."""
+"""Base of callbacks that draw pictures every few epochs and after the last."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pneumo_ad.modules.autoencoder import PatchAutoencoder
 
 
 class PeriodicDrawing(L.Callback):
-    """Draws for the loggers at the end of a validation, where it is due and somebody listens.
+    """Drawing for the loggers at the end of a validation, when it is due and a logger takes pictures.
 
     Args:
-        every_n_epochs: Draw each so many epochs, and after the last.
+        every_n_epochs: Number of epochs from one drawing to the next; the last epoch is drawn too.
     """
 
     def __init__(self, every_n_epochs: int) -> None:
         self.every_n_epochs = every_n_epochs
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw, where it is due."""
+        """Draw, if it is due."""
         last = trainer.current_epoch + 1 == trainer.max_epochs
         due = last or not (trainer.current_epoch + 1) % self.every_n_epochs
         listening = picture_loggers(trainer)
@@ -34,11 +34,11 @@ class PeriodicDrawing(L.Callback):
 
     @abstractmethod
     def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
-        """Draw and hand the pictures to every logger.
+        """Draw and pass the pictures to every logger.
 
         Args:
-            trainer: Lightning's trainer; tells epoch and step.
-            module: Module that is trained.
-            data: Data module that holds the radiographs, lung fields and windows.
+            trainer: Lightning trainer, for epoch and step.
+            module: Module in training.
+            data: Data module with the radiographs, lung fields and windows.
             loggers: Loggers that take pictures (`picture_loggers`).
         """

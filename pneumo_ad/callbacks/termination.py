@@ -1,4 +1,4 @@
-"""SIGTERM, as clusters send it before the time is up: save within the epoch."""
+"""Checkpoint on SIGTERM, which clusters send before the time limit, within an epoch."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
 class SaveOnTermination(L.Callback):
-    """Saves when SIGTERM ends a training between two batches; the resumed run equals an uninterrupted one.
+    """Checkpoint when SIGTERM ends a training between two batches; the resumed run equals an uninterrupted one.
 
-    Within a validation there is nothing to save that a run could go on from: its epoch is trained again. At the end of
-    an epoch its checkpoint stands already.
+    A state within a validation cannot be resumed, so nothing is saved there and the epoch is trained again. At the end
+    of an epoch its checkpoint has already been written.
 
-    Several processes agree after each batch to end, so that all of them stop at the same one. (Lightning's own handler
-    would exchange messages wherever each process happens to be when the signal comes; they may then be taken for
+    Several processes agree on the end after each batch, so that all of them stop at the same one. (Lightning's own
+    handler would exchange messages wherever each process is when the signal arrives; these may then be mistaken for
     gradients.)
 
     Args:
-        file: Where to; the checkpoint that a resumed run begins with.
+        file: Checkpoint to write; a resumed run begins with it.
     """
 
     def __init__(self, file: str | Path) -> None:
@@ -29,7 +29,7 @@ class SaveOnTermination(L.Callback):
         self._told = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Of several processes: take the signal from Lightning, which gives back the former handler at the end."""
+        """With several processes, replace Lightning's signal handler; Lightning restores the former one at the end."""
         if trainer.world_size > 1:
             signal.signal(signal.SIGTERM, self._note)
 
@@ -37,16 +37,16 @@ class SaveOnTermination(L.Callback):
         self._told = True
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Of several processes: agree; after the last batch the epoch is brought to its end first.
+        """With several processes, agree on the end; after the last batch the epoch is finished first.
 
         Args:
-            trainer: Lightning's.
+            trainer: Lightning trainer.
         """
         if trainer.world_size > 1 and not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._agree(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Of several processes: agree."""
+        """With several processes, agree on the end."""
         if trainer.world_size > 1:
             self._agree(trainer)
 
@@ -55,7 +55,7 @@ class SaveOnTermination(L.Callback):
             trainer._signal_connector.received_sigterm = True
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Save, if it was SIGTERM and batches of the epoch are left."""
+        """Save, if the exception is SIGTERM and batches of the epoch are left."""
         done = trainer.fit_loop.epoch_loop.batch_progress.current
         if isinstance(exception, SIGTERMException) and 0 < done.completed == done.ready < trainer.num_training_batches:
             trainer.save_checkpoint(self.file)

@@ -1,4 +1,4 @@
-"""The paper's preliminary experiment: a CNN that tells whole radiographs apart, and where it looks."""
+"""Preliminary experiment of the paper: a CNN that classifies whole radiographs, and its Grad-CAM."""
 
 from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_inside
 from pneumo_ad.classifier.cnn import RadiographCNN

@@ -1,4 +1,4 @@
-"""Where a classifier looks: Grad-CAM, and how much of it falls into the lung field."""
+"""Grad-CAM of a classifier, and its share inside the lung field."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
 
 
 def grad_cam(net: nn.Module, layer: nn.Module, x: Tensor) -> npt.NDArray[np.float32]:
-    """Grad-CAM of the net's logit (Selvaraju et al. 2017, ICCV), brought to the image's size (bilinear).
+    """Compute Grad-CAM of the net's logit (Selvaraju et al. 2017, ICCV), resized to the image (bilinear).
 
-    The layer's maps weighted by the mean of their gradients, summed, negative values cut off: what speaks for
-    pneumonia, never what speaks against it.
+    It is the sum of the layer's maps, weighted by the mean of their gradients, with negative values set to 0: evidence
+    for pneumonia, never against it.
 
     Args:
         net: (B, 1, H, W) -> (B,) logits, in evaluation mode.
@@ -24,7 +24,7 @@ def grad_cam(net: nn.Module, layer: nn.Module, x: Tensor) -> npt.NDArray[np.floa
         x: Radiographs, (B, 1, H, W) in [0, 1].
 
     Returns:
-        (B, H, W) at least 0, in the logit's own unit; all 0 where nothing speaks for pneumonia.
+        (B, H, W) float32 maps, 0 or more, in units of the logit; 0 everywhere without evidence for pneumonia.
     """
     assert not net.training, "dropout and batch statistics would change the map"
     with torch.enable_grad():
@@ -34,14 +34,14 @@ def grad_cam(net: nn.Module, layer: nn.Module, x: Tensor) -> npt.NDArray[np.floa
 
 
 def share_inside(cams: npt.NDArray[np.floating], fields: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Share of each map's mass that lies inside a field.
+    """Compute the share of each map's sum that lies inside a lung field.
 
     Args:
-        cams: (B, H, W) at least 0.
-        fields: (B, H, W) of 0 and 1.
+        cams: (B, H, W) maps, 0 or more.
+        fields: (B, H, W) lung fields, 0 or 1.
 
     Returns:
-        (B,) in [0, 1]; NaN for a map that is 0 everywhere.
+        (B,) shares in [0, 1]; NaN for a map that is 0 everywhere.
 
     >>> share_inside(np.ones((1, 2, 2)), np.array([[[1, 0], [0, 0]]]))
     array([0.25])
@@ -58,14 +58,14 @@ def compare_with_area(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Mean share of Grad-CAM in the lung field, beside what a map that looks everywhere alike would reach: its area.
+    """Compare the mean share of Grad-CAM in the lung field with that of a uniform map, the share of its area.
 
     Args:
         shares: (n,) `share_inside` of each radiograph, none NaN.
-        areas: (n,) share of the image's pixels that are lung field, above 0.
-        patients: (n,) whose radiograph it is; what the bootstrap draws.
+        areas: (n,) share of the image's pixels inside the lung field, above 0.
+        patients: (n,) patient of each radiograph; the bootstrap resamples patients.
         resamples: Number of bootstrap resamples.
-        seed: Fixes the resamples.
+        seed: Seed of the resamples.
 
     Returns:
         `share_in_lung`, `lung_share_of_area`, their `difference` and `ratio` (of the means), each with its 95 %

@@ -1,4 +1,4 @@
-"""The classifier of the paper's § 3.1."""
+"""CNN classifier of whole radiographs, § 3.1 of the paper."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pneumo_ad.errors import ConfigError
 
 
 class RadiographCNN(nn.Module):
-    """Three 3 × 3 convolutions, a max pooling after each, batch norm after the last, FC, dropout 0.5, FC.
+    """CNN of three 3 × 3 convolutions with max pooling, batch norm after the last, FC, dropout 0.5, FC.
 
-    So far Nagamura, Tokunaga and Okita (2019, § 3.1). What they leave open is ours: the widths, ReLU, the width of the
-    hidden layer, and that the last maps are averaged to `cells` × `cells` before the FC: it still sees where something
-    lies, at any image size, with 0.3 million weights where flattening 32 × 32 maps would take 4 million. ReLU comes
-    after the pooling, where it gives the same at a quarter of the cost.
+    These layers follow Nagamura, Tokunaga and Okita (2019, § 3.1). The paper does not specify, and this implementation
+    adds: the widths, ReLU, the width of the hidden layer, and average pooling of the last maps to `cells` × `cells`
+    before the FC. Pooling keeps positions, takes any image size, and needs 0.3 million weights where flattened 32 × 32
+    maps would need 4 million. ReLU follows the pooling, with the same result at a quarter of the cost.
 
     Args:
         widths: Channels of the convolutions.
         hidden: Width of the hidden layer.
-        cells: Side of the grid that the FC sees.
-        dropout: Share of hidden units left out in training.
+        cells: Side of the grid of cells that the FC takes.
+        dropout: Share of hidden units dropped in training, in [0, 1).
 
     Raises:
-        ConfigError: A number that cannot be.
+        ConfigError: Number out of its range.
 
     >>> RadiographCNN()(torch.zeros(2, 1, 256, 256)).shape
     torch.Size([2])
@@ -44,8 +44,8 @@ class RadiographCNN(nn.Module):
             blocks += [nn.Conv2d(before, after, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         self.divisor = 2 ** len(widths)
         self.features = nn.Sequential(*blocks)
-        # What Grad-CAM looks at: (B, widths[-1], H / divisor, W / divisor), the last maps with their level taken out.
-        # Before the norm each map is mostly its own constant level, and so is what Grad-CAM makes of them.
+        # Layer of Grad-CAM, (B, widths[-1], H / divisor, W / divisor): the norm removes the mean of each map. Before
+        # the norm a constant dominates each map, and so would dominate Grad-CAM.
         self.norm = nn.BatchNorm2d(widths[-1])
         self.cells = nn.AdaptiveAvgPool2d(cells)
         self.decide = nn.Sequential(
@@ -53,10 +53,10 @@ class RadiographCNN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) float32 in [0, 1] -> (B,) logits of pneumonia.
+        """Classify radiographs, (B, 1, H, W) float32 in [0, 1] -> (B,) logits of pneumonia.
 
         Raises:
-            ConfigError: Not one channel, or sides too small for the poolings; names the least.
+            ConfigError: Channels other than one, or sides too small for the poolings; the message names the least.
         """
         if x.ndim != 4 or x.shape[1] != 1:
             raise ConfigError(f"the classifier takes (B, 1, H, W), one grey channel; {tuple(x.shape)} came")

@@ -1,4 +1,4 @@
-"""Whole radiographs with their class, out of the store."""
+"""Data module of whole radiographs with their class."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _NEEDED = ": a classifier needs both classes to learn, and its AUROC to be measu
 
 
 class RadiographDataModule(WholeDataModule):
-    """Normal and pneumonia radiographs of a table, split as the table says: by patient.
+    """Normal and pneumonia radiographs of a table, with its split by patient.
 
     Args:
-        table: A table of radiographs (`sources`); those labelled neither normal nor pneumonia are not used.
+        table: Table of radiographs (`sources`); those labelled neither normal nor pneumonia are not used.
         image_size: See `FittedRadiographs`.
         fit: See `FittedRadiographs`.
-        lungs: Gives the lung fields; default: mask files where there are any, else the segmenter.
-        batch_size: Radiographs in a batch.
+        lungs: Source of the lung fields; default: mask files where available, else the segmenter.
+        batch_size: Number of radiographs in a batch.
         on_error: See `FittedRadiographs`.
-        seed: Fixes the order of batches.
+        seed: Seed of the order of batches.
         num_workers: See `WholeDataModule`.
 
     Raises:
-        DataError: See `FittedRadiographs`; also a split without one of the classes.
+        DataError: See `FittedRadiographs`; also a split that lacks a class.
         ConfigError: Sizes below 1.
     """
 
@@ -54,19 +54,19 @@ class RadiographDataModule(WholeDataModule):
 
     @staticmethod
     def check(table: pd.DataFrame) -> None:
-        """See that each split has both classes.
+        """Check that each split has both classes.
 
         Raises:
-            DataError: One has not; says how many there are.
+            DataError: Split that lacks a class; the message names the counts.
         """
         for split in SPLITS:
             for label in (NORMAL, PNEUMONIA):
                 check_some(table, split, label, _NEEDED)
 
     def targets(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """`pneumonia`: (N,) bool."""
+        """Return the targets by name: `pneumonia`, (N,) bool."""
         return {"pneumonia": (self.radiographs.store.table["label"] == PNEUMONIA).to_numpy()}
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
-        """Rows of the store in a split, normal and pneumonia."""
+        """Return the rows of the store in a split, normal and pneumonia, ascending."""
         return np.sort(np.concatenate([self.radiographs.rows(split, label) for label in (NORMAL, PNEUMONIA)]))

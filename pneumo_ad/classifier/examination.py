@@ -1,4 +1,4 @@
-"""What a trained classifier says of held-out radiographs, where it looks, and what that is worth."""
+"""Evaluation of a trained classifier on held-out radiographs: predictions, Grad-CAM and metrics."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import shortcut_aurocs
 
 FIGURE = "fig02_grad_cam"
-# Nagamura, Tokunaga and Okita 2019, § 3.1.
+# Result of Nagamura, Tokunaga and Okita 2019, § 3.1.
 PAPER = {"accuracy": 0.876, "comparable": False, "reason": "the paper does not say on which radiographs"}
 _SHOWN = {PNEUMONIA: 4, NORMAL: 2}  # radiographs in the figure
 
 
 @dataclass(frozen=True)
 class Classified:
-    """Radiographs that were classified.
+    """Classified radiographs.
 
     Attributes:
-        rows: (I,) of the store.
-        table: A row for each: `image`, `patient`, `label`, `split`, `probability` of pneumonia, `cam_share_in_lung`
-            (NaN where Grad-CAM is 0 everywhere) and `lung_share_of_area`.
-        shown: Places of those in the figure: evenly spaced by name within a class, so that they are no choice.
-        images: (n, H, W) uint8 of those in the figure.
-        cams: (n, H, W) float32 of the same, Grad-CAM of pneumonia.
-        lung_fields: (n, H, W) of 0 and 1 of the same.
+        rows: (I,) rows of the store.
+        table: Table with a row per radiograph: `image`, `patient`, `label`, `split`, `probability` of pneumonia,
+            `cam_share_in_lung` (NaN where Grad-CAM is 0 everywhere) and `lung_share_of_area`.
+        shown: Positions in the table of the radiographs in the figure, evenly spaced by name within a class, so that
+            none is hand-picked.
+        images: (n, H, W) uint8 grey levels of the radiographs in the figure.
+        cams: (n, H, W) float32 Grad-CAM of pneumonia of the same radiographs.
+        lung_fields: (n, H, W) lung fields of the same radiographs, 0 or 1.
     """
 
     rows: npt.NDArray[np.int64]
@@ -56,12 +57,12 @@ class Classified:
 def classify_split(
     classifier: RadiographClassifier, datamodule: RadiographDataModule, split: str = "test"
 ) -> Classified:
-    """Classify the radiographs of a split; Grad-CAM is that of the pneumonia logit, whatever their class.
+    """Classify the radiographs of a split; Grad-CAM is of the pneumonia logit for both classes.
 
     Args:
-        classifier: Trained, in evaluation mode.
-        datamodule: The radiographs, dealt to splits.
-        split: `train`, `val` or `test`.
+        classifier: Trained classifier in evaluation mode.
+        datamodule: Data module of the radiographs with their splits.
+        split: Name of the split: `train`, `val` or `test`.
     """
     net, store, fields = classifier.net.eval(), datamodule.radiographs.store, datamodule.radiographs.lung_fields
     rows = datamodule.rows(split)
@@ -73,12 +74,12 @@ def classify_split(
             probability = net(x).float().sigmoid().cpu().numpy()
         return probability, grad_cam(net, net.norm, x)
 
-    parts = []
+    columns = []
     for batch in tqdm(datamodule.in_order(rows), desc="Grad-CAM", unit="batch", leave=False):
         probability, cams = look(batch["patch"])
-        own = np.asarray(fields[batch["where"][:, 0].numpy()])
-        parts.append(np.stack([probability, share_inside(cams, own), own.mean(axis=(1, 2))]))
-    table[["probability", "cam_share_in_lung", "lung_share_of_area"]] = np.concatenate(parts, axis=1).T
+        lung_fields = np.asarray(fields[batch["where"][:, 0].numpy()])
+        columns.append(np.stack([probability, share_inside(cams, lung_fields), lung_fields.mean(axis=(1, 2))]))
+    table[["probability", "cam_share_in_lung", "lung_share_of_area"]] = np.concatenate(columns, axis=1).T
     places = {label: np.flatnonzero(table["label"] == label) for label in _SHOWN}
     shown = [int(places[label][i]) for label, count in _SHOWN.items() for i in evenly_spaced(len(places[label]), count)]
     pictures, outlines = np.asarray(store.images[rows[shown]]), np.asarray(fields[rows[shown]])
@@ -88,35 +89,35 @@ def classify_split(
 def measure_classifier(
     table: pd.DataFrame, shortcuts: Mapping[str, npt.NDArray[np.floating]]
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Metrics of classified radiographs, each `<key>` with the ends of its 95 % interval, `<key>_low` and `<key>_high`.
+    """Compute metrics of classified radiographs, each with its 95 % interval as `<key>_low` and `<key>_high`.
 
     Args:
-        table: See `Classified`.
-        shortcuts: By name, (I,) a trivial score of each radiograph.
+        table: Table of `Classified`.
+        shortcuts: (I,) trivial score of each radiograph, by name.
 
     Returns:
-        The metrics, and what there is to say about them. `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`
+        Metrics, and facts about them. `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`
         (decided at 0.5, as trained) and `auroc`, beside `always_pneumonia/accuracy` and `shortcut/image/<name>` (AUROC
         of the shortcut); `cam/share_in_lung`, `cam/lung_share_of_area`, `cam/difference` and `cam/ratio` over
         radiographs with pneumonia, the same under `cam/normal/` over normal ones; `counts/...`.
 
     Raises:
-        DataError: One class only.
+        DataError: Radiographs of one class only.
     """
     truth = (table["label"] == PNEUMONIA).to_numpy()
     patients = table["patient"].to_numpy(dtype=str)
-    found = decision_metrics(table["probability"].to_numpy(), truth, patients)
+    intervals = decision_metrics(table["probability"].to_numpy(), truth, patients)
     aurocs, omitted = shortcut_aurocs(shortcuts, truth, ~truth, patients)
-    found |= {f"shortcut/image/{name}": auroc for name, auroc in aurocs.items()}
+    intervals |= {f"shortcut/image/{name}": auroc for name, auroc in aurocs.items()}
     looks_nowhere = table["cam_share_in_lung"].isna()
     no_lung = table["lung_share_of_area"] == 0
     for prefix, chosen in (("cam/", truth), ("cam/normal/", ~truth)):
-        part = table[chosen & ~looks_nowhere & ~no_lung]
-        if len(part):
-            shares, areas = (part[name].to_numpy() for name in ("cam_share_in_lung", "lung_share_of_area"))
-            compared = compare_with_area(shares, areas, part["patient"].to_numpy(dtype=str))
-            found |= {prefix + key: interval for key, interval in compared.items()}
-    metrics = _flat(found) | {
+        usable = table[chosen & ~looks_nowhere & ~no_lung]
+        if len(usable):
+            shares, areas = (usable[name].to_numpy() for name in ("cam_share_in_lung", "lung_share_of_area"))
+            compared = compare_with_area(shares, areas, usable["patient"].to_numpy(dtype=str))
+            intervals |= {prefix + key: interval for key, interval in compared.items()}
+    metrics = _flat(intervals) | {
         "always_pneumonia/balanced_accuracy": 0.5,
         "counts/images": len(table),
         "counts/images_normal": int((~truth).sum()),
@@ -139,12 +140,12 @@ def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
 
 
 def write_examination(folder: Path, found: Classified, metrics: dict[str, float], about: dict[str, Any]) -> None:
-    """Write `images.csv`, `figures/fig02_grad_cam.png`, `.csv` with its numbers, and last what `write_metrics` does.
+    """Write `images.csv`, `figures/fig02_grad_cam.png` with its numbers as `.csv`, and the files of `write_metrics`.
 
     Args:
-        folder: Where to write.
-        found: Answers and where they come from, radiograph by radiograph.
-        metrics: Figures by key.
+        folder: Folder to write to.
+        found: Classified radiographs with their Grad-CAM.
+        metrics: Metrics by key.
         about: Further entries of `metrics.json`.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -158,4 +159,4 @@ def write_examination(folder: Path, found: Classified, metrics: dict[str, float]
     )
     with atomic_write(folder / "figures" / f"{FIGURE}.png") as aside:
         drawn.savefig(aside, dpi=300, format="png")
-    write_metrics(folder, metrics, about)  # last: where it stands, the rest does
+    write_metrics(folder, metrics, about)  # last: its files imply that all others are complete

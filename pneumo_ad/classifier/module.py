@@ -17,12 +17,12 @@ from pneumo_ad.errors import ConfigError, DataError
 
 
 def balanced_weights(pneumonia: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Weights of normal and pneumonia that give both classes the same say and leave the mean weight at 1.
+    """Compute weights of normal and pneumonia that balance the classes, with a mean weight of 1.
 
     n / (2 n_class): the rarer class weighs more (King and Zeng 2001, *Logistic Regression in Rare Events Data*).
 
     Raises:
-        DataError: One class only.
+        DataError: Radiographs of one class only.
 
     >>> balanced_weights(np.array([False, True, True, True]))
     (2.0, 0.6666666666666666)
@@ -34,11 +34,11 @@ def balanced_weights(pneumonia: npt.NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def weighted_loss(logits: Tensor, pneumonia: Tensor, class_weights: Sequence[float]) -> Tensor:
-    """Binary cross-entropy, each radiograph weighted by its class, mean over the batch: (B,), (B,) bool -> scalar.
+    """Compute the binary cross-entropy, weighted by class, as a mean over the batch, a scalar.
 
     Args:
-        logits: (B,) before the sigmoid.
-        pneumonia: (B,) bool.
+        logits: (B,) logits of pneumonia.
+        pneumonia: (B,) bool labels.
         class_weights: Weights of normal and pneumonia, in this order.
     """
     normal, sick = class_weights
@@ -47,15 +47,15 @@ def weighted_loss(logits: Tensor, pneumonia: Tensor, class_weights: Sequence[flo
 
 
 class RadiographClassifier(L.LightningModule):
-    """Learns to tell pneumonia from normal radiographs.
+    """Classifier of pneumonia against normal radiographs.
 
     Logs `train/loss`, and over the validation radiographs `val/loss` (weighted as in training) and `val/auroc`.
 
     Args:
-        net: (B, 1, H, W) in [0, 1] -> (B,) logits of pneumonia.
-        optimizer: Parameters -> optimizer.
+        net: Net, (B, 1, H, W) in [0, 1] -> (B,) logits of pneumonia.
+        optimizer: Factory, parameters -> optimizer.
         class_weights: Weights of normal and pneumonia in the loss (`balanced_weights`).
-        seed: Fixes the dropout of each (epoch, batch), so that a resumed run equals an uninterrupted one.
+        seed: Seed of the dropout of each (epoch, batch), so that a resumed run equals an uninterrupted one.
 
     Raises:
         ConfigError: Weights that are not two positive numbers.
@@ -71,7 +71,7 @@ class RadiographClassifier(L.LightningModule):
         super().__init__()
         if len(class_weights) != 2 or not all(0 < weight < float("inf") for weight in class_weights):
             raise ConfigError(f"class_weights={list(class_weights)} must be two positive numbers: normal, pneumonia")
-        # channels_last: two to three times as fast on the CPU as the default layout.
+        # channels_last is two to three times as fast on the CPU as the default layout.
         self.net: RadiographCNN = net.to(memory_format=torch.channels_last)
         self.optimizer_factory = optimizer
         self.class_weights = tuple(class_weights)
@@ -79,14 +79,14 @@ class RadiographClassifier(L.LightningModule):
         self.val_auroc = BinaryAUROC()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) uint8 grey levels -> (B,) logits of pneumonia."""
+        """Classify radiographs, (B, 1, H, W) uint8 grey levels -> (B,) logits of pneumonia."""
         return self.net(images.float() / 255)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
-        """Scalar loss."""
+        """Compute the loss of a batch, a scalar."""
         images = batch["patch"]
         state = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1, np.uint64)
-        # Dropout draws from torch's global generator, whose state no checkpoint holds.
+        # Dropout draws from torch's global generator, whose state is not in checkpoints.
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(int(state[0]))
             loss = weighted_loss(self(images), batch["pneumonia"], self.class_weights)
@@ -94,7 +94,7 @@ class RadiographClassifier(L.LightningModule):
         return loss
 
     def validation_step(self, batch: PatchBatch, batch_idx: int) -> None:
-        """Logs loss and AUROC."""
+        """Log loss and AUROC."""
         logits, pneumonia = self(batch["patch"]), batch["pneumonia"]
         self.val_auroc.update(logits.float().sigmoid(), pneumonia.long())
         loss = weighted_loss(logits, pneumonia, self.class_weights)
@@ -102,5 +102,5 @@ class RadiographClassifier(L.LightningModule):
         self.log("val/auroc", self.val_auroc, on_step=False, on_epoch=True, prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """What the factory makes of the net's parameters."""
+        """Create the optimizer of the net's parameters."""
         return self.optimizer_factory(self.net.parameters())

@@ -1,4 +1,4 @@
-"""Corruptions of the training input, one per file: the net is asked for the clean patch."""
+"""Corruptions of the training input, one per file; the target stays the clean patch."""
 
 from pneumo_ad.corruptions.coarse_noise import CoarseNoise
 from pneumo_ad.corruptions.drawn_opacity import DrawnOpacity

@@ -1,4 +1,4 @@
-"""Coarse noise (Kascenas et al. 2022, MIDL): with it a skip connection no longer pays for copying."""
+"""Coarse noise (Kascenas et al. 2022, MIDL), which makes copying through skip connections a poor solution."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pneumo_ad.errors import ConfigError
 
 
 class CoarseNoise:
-    """Adds Gaussian noise drawn on a coarse grid and upsampled bilinearly, at a random shift per batch.
+    """Gaussian noise on a coarse grid, upsampled bilinearly and added at a random shift per batch.
 
-    The size of its blobs is the size of the lesions the net learns to remove. The authors add noise of 16 x 16 cells to
-    images of 128 pixels; here the cell is given in pixels, so that it does not change with the patch.
+    The size of its blobs is the size of the lesions that the net learns to remove. The authors add noise of 16 x 16
+    cells to images of 128 pixels; here the cell is given in pixels, so that it does not change with the patch.
 
     Args:
         std: Standard deviation of the noise, in units of [0, 1].
-        cell: Pixels from one drawn value to the next.
+        cell: Cell of the coarse grid in pixels.
 
     Raises:
-        ConfigError: A number that is not positive.
+        ConfigError: Number that is not positive.
 
     >>> noise = CoarseNoise(std=0.2, cell=8)
     >>> noise(torch.zeros(2, 1, 32, 32), torch.Generator().manual_seed(0)).shape
@@ -33,7 +33,7 @@ class CoarseNoise:
         self.cell = cell
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 1, p, p) in [0, 1] -> the same shape, not clipped."""
+        """Add the noise: (B, 1, p, p) in [0, 1] -> the same shape, not clipped."""
         height, width = x.shape[-2:]
         rows, columns = -(-height // self.cell) + 1, -(-width // self.cell) + 1
         coarse = torch.randn((len(x), 1, rows, columns), generator=generator, device=x.device) * self.std

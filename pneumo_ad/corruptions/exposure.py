@@ -1,4 +1,4 @@
-"""Exposure and sharpness changed at random, so that a net cannot go by them."""
+"""Random exposure and sharpness, so that a net cannot use them as shortcuts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 
 def expose(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Change gamma, gain, offset, sharpness and noise of each radiograph by itself.
+    """Change gamma, gain, offset, sharpness and noise of each radiograph at random.
 
     Args:
-        x: (B, 1, H, W) in [0, 1].
+        x: (B, 1, H, W) radiographs in [0, 1].
         generator: Random generator on the device of `x`.
 
     Returns:
-        The same shape and range.
+        Radiographs of the same shape and range.
     """
 
     def between(low: float, high: float) -> Tensor:
@@ -25,7 +25,7 @@ def expose(x: Tensor, generator: torch.Generator) -> Tensor:
     x = between(-0.05, 0.15) + between(0.7, 1.05) * x
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     which = torch.rand((len(x), 1, 1, 1), generator=generator, device=x.device)
-    # From as it is to the mean of 3 x 3, and the other way: duller, sharper or neither.
+    # Towards or away from the 3 x 3 mean: blurred, sharpened or neither.
     change = (which < 0.4) * between(0, 1) - (which > 0.75) * between(0, 1.2)
     x = x + change * (blurred - x)
     noise = torch.randn(x.shape, generator=generator, device=x.device)

@@ -1,4 +1,4 @@
-"""A blank centre, to be painted from its surroundings (context encoders, Pathak et al. 2016, CVPR)."""
+"""Masked centre, to be inpainted from its surroundings (context encoders, Pathak et al. 2016, CVPR)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pneumo_ad.errors import ConfigError
 
 
 class MaskCenter:
-    """Blanks a centred square, the same for all patches, with one grey value.
+    """Mask of a centred square, filled with one grey value; the same square for all patches.
 
-    What cannot be copied must be foretold from the lung around it. The authors blank a quarter of the image with its
-    mean colour and ask for the square alone; here the loss looks at the whole patch.
+    The net cannot copy the square and must predict it from the lung around it. The authors fill a quarter of the image
+    with its mean colour and predict only the square; here the loss covers the whole patch.
 
     Args:
-        share: Side of the square as a share of the patch's shorter side, in (0, 1); at least one pixel is blanked, and
-            one at each border is left.
-        fill: `mean`, the mean of what is still seen of each patch, or a grey value in [0, 1].
+        share: Side of the square as a share of the patch's shorter side, in (0, 1); at least one pixel is masked, and
+            one at each border is kept.
+        fill: `mean`, the mean of the unmasked pixels of each patch, or a grey value in [0, 1].
 
     Raises:
-        ConfigError: A share or grey value out of its range.
+        ConfigError: Share or grey value out of its range.
 
     >>> MaskCenter(share=0.5, fill=0.0)(torch.ones(1, 1, 4, 4), torch.Generator())[0, 0]
     tensor([[1., 1., 1., 1.],
@@ -40,7 +40,7 @@ class MaskCenter:
         self.fill = fill
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 1, p, p) in [0, 1] -> the same shape and range; nothing is drawn from the generator."""
+        """Mask the centre: (B, 1, p, p) in [0, 1] -> the same shape and range; the generator is not used."""
         height, width = x.shape[-2:]
         side = max(1, min(round(self.share * min(height, width)), min(height, width) - 2))
         top, left = (height - side) // 2, (width - side) // 2

@@ -1,4 +1,4 @@
-"""No corruption: the net sees what it must return, as in the paper. Also what every corruption offers."""
+"""Interface of corruptions, and no corruption: input and target are the same, as in the paper."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 class Corruption(Protocol):
-    """Clean patches (B, 1, p, p) in [0, 1] in, the net's training input of the same shape out."""
+    """Function from clean patches, (B, 1, p, p) in [0, 1], to the net's training input of the same shape."""
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """All randomness comes from the generator."""
+        """Corrupt patches; the generator is the only source of randomness."""
 
 
 class NoCorruption:
-    """Returns its input."""
+    """Identity: input and target are the same."""
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, 1, p, p), the same tensor."""
+        """Return the patches, (B, 1, p, p), unchanged and uncopied."""
         return x

@@ -1,4 +1,4 @@
-"""Drawings: families of anomalies and distractors, drawn into normal radiographs in torch; nothing here reads data."""
+"""Synthetic anomalies and distractors, drawn into normal radiographs in torch; independent of data sources."""
 
 from pneumo_ad.drawings.blends import Blends
 from pneumo_ad.drawings.consolidations import Consolidations

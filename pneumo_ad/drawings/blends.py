@@ -1,4 +1,4 @@
-"""Blends: pieces of another radiograph whose border is made to fit by Poisson's equation (Perez et al. 2003)."""
+"""Blends: pieces of another radiograph inserted by Poisson image editing (Perez et al. 2003)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
 
 
 class Blends:
-    """One rectangle of another radiograph of the batch, blended without a step at its border (Schluter et al. 2022).
+    """A rectangle of another radiograph of the batch, blended without a step at its border (Schluter et al. 2022).
 
-    What is to be found is where it became brighter than it was by more than a third of the lung's own deviation.
+    The mask holds pixels that became brighter by more than about a third of the lung's standard deviation.
     """
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
@@ -42,15 +42,15 @@ class Blends:
 
 
 def membrane(border: Tensor) -> Tensor:
-    """The solution of Laplace's equation inside a rectangle whose border is given: the smoothest way from edge to edge.
+    """Solve Laplace's equation inside a rectangle with given border values: the smoothest interpolation of the border.
 
     Solved exactly by the sine transform of the five-point Laplacian.
 
     Args:
-        border: (B, H, W), of which the outermost pixels alone are read.
+        border: (B, H, W) floats; only the outermost pixels are read.
 
     Returns:
-        (B, H, W); its border is that which was given.
+        (B, H, W) solution; its outermost pixels are those of `border`.
     """
     around = border.clone()
     around[:, 1:-1, 1:-1] = 0
@@ -67,6 +67,6 @@ def membrane(border: Tensor) -> Tensor:
 
 
 def _sines(side: int, like: Tensor) -> Tensor:
-    """(side, side) the sine transform, which is its own inverse."""
+    """Matrix of the sine transform, (side, side), which is its own inverse."""
     number = torch.arange(1, side + 1, device=like.device, dtype=like.dtype)
     return math.sqrt(2 / (side + 1)) * torch.sin(math.pi / (side + 1) * number[:, None] * number)

@@ -1,4 +1,4 @@
-"""Consolidations: parts of the lung as dense as tissue, in which vessels vanish and air-filled bronchi show dark."""
+"""Consolidations: regions of the lung as dense as tissue, with vessels obscured and air-filled bronchi dark."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd
 
 
 class Consolidations:
-    """One dense region: an ellipse, clouds, or one side of a line (a lobe); in half of them with air bronchograms.
+    """One dense region: an ellipse, clouds, or one side of a line (a lobe); half of them with air bronchograms.
 
     Args:
-        strength: Least and largest share of the way to tissue, in (0, 1].
+        strength: Least and largest interpolation weight from lung to tissue, in (0, 1].
 
     Raises:
         ConfigError: Strengths that are not two numbers in (0, 1], the smaller first.
@@ -30,13 +30,13 @@ class Consolidations:
             which < 1, brush.ellipse(0.06, 0.25), torch.where(which < 2, brush.half_plane(), brush.clouds())
         )
         share = brush.between(*self.strength) * region * brush.field()
-        # Bronchi: dark ridges of smooth noise, fewer than the lines of interstitial disease, in half of the regions.
+        # Bronchi: dark ridges of smooth noise, sparser than the lines of interstitial disease, in half of the regions.
         airy = (brush.between(0, 1) < 0.5) * brush.between(0.2, 0.7)
         bronchi = (-((brush.smooth_noise(8, 24) / 0.15) ** 2)).exp()
         share = share * (1 - airy * bronchi) * (1 + 0.1 * brush.smooth_noise(12, 32))
         share = share.clamp(0, 1)
         near = blurred(x, odd(0.03, brush.side))
-        dense = x + share * (near - x)  # vessels go at the pace at which the lung brightens
+        dense = x + share * (near - x)  # vessels fade as the lung brightens
         dense = dense + share * (brush.tissue(0.4, 0.95) - dense).clamp_min(0)
         dense = dense + share * brush.between(0, 0.03) * brush.noise()
         return Drawn(torch.where(share > 0.004, dense, x).clamp(0, 1), ((region > 0.3) & (lung > 0.5)).float())

@@ -1,4 +1,4 @@
-"""Deformations: the lung's own structures drawn together or pushed apart about a place (Baugh et al. 2023)."""
+"""Deformations: structures of the lung contracted around a point (Baugh et al. 2023)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pneumo_ad.drawings.drawing import Brush, Drawn
 
 
 class Deformations:
-    """A part of the lung shrunk towards its middle, so that vessels crowd and tissue about is drawn in."""
+    """A region of the lung contracted towards its centre: vessels crowd, and surrounding tissue moves inwards."""
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
         """See `Drawing`."""

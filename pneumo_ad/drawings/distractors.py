@@ -1,4 +1,4 @@
-"""Distractors: what a normal radiograph shows, too, and is not to be found: all masks are empty."""
+"""Distractors: variation that normal radiographs show too, not to be detected; all masks are empty."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
 
 
 class Haze:
-    """A smooth veil over both lungs, some way to tissue: exposure, build and breathing, and no disease.
+    """A smooth veil over both lungs that lightens them towards tissue, as exposure, build and breathing do.
 
     Args:
-        strength: Largest share of the way to tissue.
+        strength: Largest interpolation weight from lung to tissue, in [0, 1].
     """
 
     def __init__(self, strength: float = 0.35) -> None:
@@ -27,7 +27,7 @@ class Haze:
 
 
 class Shade:
-    """Soft shades over the chest that end beyond the lungs: breasts, the arms of scapulae, gain from side to side."""
+    """Soft shades over the chest that extend beyond the lungs: breasts, and a lateral gradient of the gain."""
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
         """See `Drawing`."""
@@ -70,14 +70,14 @@ class Devices:
             box = ((brush.down - brush.between(0.02, 0.98)).abs() < tall) & (
                 (brush.right - brush.between(0.02, 0.98)).abs() < wide
             )
-            one = torch.where(brush.between(0, 1) < 0.5, wire, torch.maximum(disc, box.float()))
-            canvas = torch.maximum(canvas, there * one)
+            shape = torch.where(brush.between(0, 1) < 0.5, wire, torch.maximum(disc, box.float()))
+            canvas = torch.maximum(canvas, there * shape)
         bright = brush.between(0.1, 0.6)
         return Drawn((x + bright * canvas).clamp(0, 1), torch.zeros_like(x))
 
 
 class Exposure:
-    """Gamma, gain, blur, sharpening, coarser pixels and noise: on drawn and undrawn alike, so that none of it tells."""
+    """Random gamma, offset, gain, blur, sharpening and noise, on anomalous and normal images alike: no shortcut."""
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
         """See `Drawing`."""

@@ -1,4 +1,4 @@
-"""Effusions: fluid that fills a lung field from its base, up to a white lung."""
+"""Effusions: fluid that fills a lung field from its base up to complete opacification."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd
 
 
 class Effusions:
-    """Tissue's grey from the base of one lung up to a level that rises towards the chest wall (the meniscus).
+    """Fluid of the grey value of tissue from the base of one lung to a level that rises laterally (meniscus sign).
 
     Args:
-        height: Least and largest share of the lung's height that is filled, in (0, 1]; at 1 it is white.
+        height: Least and largest share of the lung's height that is filled, in (0, 1]; 1 is a white lung.
 
     Raises:
         ConfigError: Heights that are not two numbers in (0, 1], the smaller first.
@@ -44,12 +44,7 @@ class Effusions:
 
 
 def _ends(shown: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 1, 1, 1) first and last place at which something is shown; 0 and 1 where nothing is.
-
-    Args:
-        shown: (B, 1, H, 1) or (B, 1, 1, W) of 0 and 1.
-        place: Place of each row or column as a share of the side, (1, 1, H, 1) or (1, 1, 1, W).
-    """
+    """First and last position where a projection of 0 and 1 is 1, (B, 1, 1, 1) each; 0 and 1 where none is."""
     there = shown > 0
     none = ~there.flatten(1).any(dim=1)[:, None, None, None]
     first = torch.where(there, place, 2.0).amin(dim=(2, 3), keepdim=True)

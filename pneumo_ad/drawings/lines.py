@@ -1,4 +1,4 @@
-"""Lines: nets of fine lines within a part of the lung, as of interstitial disease and scars."""
+"""Lines: networks of fine lines in a region of the lung, as in interstitial disease and scars."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pneumo_ad.errors import ConfigError
 
 
 class Lines:
-    """Ridges of smooth noise within a wavy region; the whole region is to be found.
+    """Ridges of smooth noise within a wavy region; the mask is the whole region.
 
     Args:
-        amplitude: Least and largest brightness, in standard deviations of the lung's own grey values.
+        amplitude: Least and largest brightness, in standard deviations of the lung's grey values.
 
     Raises:
         ConfigError: Amplitudes that are not two positive numbers, the smaller first.
@@ -32,6 +32,6 @@ class Lines:
         width = brush.between(0.12, 0.4)
         ridges = (-((brush.smooth_noise(14, 60) / width) ** 2)).exp()
         amplitude = brush.between(*self.amplitude) * brush.spread()
-        base = brush.between(0, 0.4)  # between the lines the lung is a little denser, too
+        base = brush.between(0, 0.4)  # the lung between the lines is slightly denser too
         drawn = x + amplitude * region * (base + (1 - base) * ridges)
         return Drawn(drawn.clamp(0, 1), ((region > 0.4) & (lung > 0.5)).float())

@@ -1,4 +1,4 @@
-"""A mixture of families: which radiographs get which drawings."""
+"""Random mixture of families of anomalies and distractors over the radiographs of a batch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pneumo_ad.errors import ConfigError
 
 
 class Mixture:
-    """Anomalies of some families into most radiographs of a batch, distractors into any.
+    """Mixture that draws anomalies into most radiographs of a batch, and distractors into any.
 
     Args:
-        anomalies: Families that are to be found.
-        weights: How often each is drawn, relative to the others; default: equally.
-        distractors: Families that are not to be found.
-        chances: Share of the radiographs that get each distractor; default: 0.4 of each.
+        anomalies: Families of anomalies, which the mask marks.
+        weights: Relative frequency of each family of anomalies; default: equal.
+        distractors: Families of distractors, which leave the mask empty.
+        chances: Share of the radiographs that get each distractor, in [0, 1]; default: 0.4 each.
         unmodified: Share of the radiographs without an anomaly, in [0, 1).
-        further: Chance that a radiograph with an anomaly gets one of another draw, too, in [0, 1].
+        further: Chance in [0, 1] that a radiograph with an anomaly gets a second draw, used if its family differs.
 
     Raises:
-        ConfigError: No anomaly, weights or chances of another number, or a share out of its range.
+        ConfigError: No anomaly, a number of weights or chances that does not match, or a share out of its range.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Mixture:
         """See `Drawing`."""
         weights = torch.tensor(self.weights, dtype=torch.float32, device=x.device).expand(len(x), -1)
         drawn = torch.rand((3, len(x)), generator=generator, device=x.device)
-        alone = (drawn[0] < self.unmodified) | (lung.flatten(1).amax(dim=1) < 0.5)  # without lungs nothing is drawn
+        alone = (drawn[0] < self.unmodified) | (lung.flatten(1).amax(dim=1) < 0.5)  # no anomaly without a lung field
         first, second = torch.multinomial(weights, 2, replacement=True, generator=generator).T
         x, mask = x.clone(), torch.zeros_like(x)
         for number, family in enumerate(self.anomalies):
@@ -68,6 +68,6 @@ class Mixture:
 def _draw(family: Drawing, x: Tensor, lung: Tensor, mask: Tensor, chosen: Tensor, generator: torch.Generator) -> None:
     """Draw into the chosen radiographs, in place."""
     if chosen.any():
-        found = family(x[chosen], lung[chosen], generator)
-        x[chosen] = found.x
-        mask[chosen] = torch.maximum(mask[chosen], found.mask)
+        drawing = family(x[chosen], lung[chosen], generator)
+        x[chosen] = drawing.x
+        mask[chosen] = torch.maximum(mask[chosen], drawing.mask)

@@ -1,4 +1,4 @@
-"""Pastes: pieces of another radiograph blended into the lung (Tan et al. 2020; Li et al. 2021, CVPR)."""
+"""Pastes: regions of another radiograph blended into the lung (Tan et al. 2020; Li et al. 2021, CVPR)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
 
 
 class Pastes:
-    """What is brighter than the lung in a piece of another radiograph of the batch, over a wavy region."""
+    """Brighter pixels of another radiograph of the batch, blended into the lung within a wavy region."""
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
         """See `Drawing`."""

@@ -1,4 +1,4 @@
-"""Spots: nodules and cavities, few and large or many and small."""
+"""Spots: nodules and cavities, either few and large or many and small."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pneumo_ad.errors import ConfigError
 class Spots:
     """Round spots brighter than the lung, some of them rings.
 
-    In half of the radiographs one to three with a radius of up to 8 pixels of 256, in the others 5 to `many` of up to
-    3.5 pixels.
+    Half of the radiographs get one to three spots of a radius up to 8 pixels at a side of 256, the others 5 to `many`
+    spots of up to 3.5 pixels.
 
     Args:
-        many: Small spots in one radiograph at most, at least 5.
-        amplitude: Least and largest brightness, in standard deviations of the lung's own grey values.
+        many: Largest number of small spots in a radiograph, at least 5.
+        amplitude: Least and largest brightness, in standard deviations of the lung's grey values.
         rings: Share of the radiographs whose spots are rings, in [0, 1].
 
     Raises:
@@ -51,14 +51,7 @@ class Spots:
 
 
 def _stamped(brush: Brush, radius: Tensor, ring: Tensor, there: Tensor) -> Tensor:
-    """(B, 1, H, W) in [0, 1]: the brightest of some spots at each pixel.
-
-    Args:
-        brush: Brush of the radiographs; draws the spots' centres from the lung fields.
-        radius: (B, N, 1, 1) radii in pixels.
-        ring: (B, 1, 1, 1) whether the spots are rings.
-        there: (B, N, 1, 1) which of the N spots are drawn.
-    """
+    """Maximum over N spots at random centres in the lung fields, (B, 1, H, W) in [0, 1]; `there` selects the spots."""
     height, width = brush.size
     down, right = (at * brush.side for at in brush.lung_pixel(radius.shape[1]))
     reach = int(8 * brush.side / 256 * 1.8) + 2

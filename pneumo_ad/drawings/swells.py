@@ -1,4 +1,4 @@
-"""Swells: a part of the lung brighter by a smooth amount, its texture as it was (Baugh et al. 2023)."""
+"""Swells: a region of the lung brightened smoothly, its texture unchanged (Baugh et al. 2023)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pneumo_ad.drawings.drawing import Brush, Drawn
 
 
 class Swells:
-    """An ellipse within which grey is raised by 0.5 to 2.5 of the lung's deviations, with a soft edge."""
+    """A soft-edged ellipse, brightened by 0.5 to 2.5 standard deviations of the lung's grey values."""
 
     def __call__(self, x: Tensor, lung: Tensor, generator: torch.Generator) -> Drawn:
         """See `Drawing`."""

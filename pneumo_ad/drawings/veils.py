@@ -1,4 +1,4 @@
-"""Veils: parts of the lung that go some way to the grey of tissue, from barely visible to a white lung."""
+"""Veils: regions of the lung lightened towards the grey of tissue, from barely visible to a white lung."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from torch import Tensor
 from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd, veiled
 from pneumo_ad.errors import ConfigError
 
-_VISIBLE = 0.10  # share of the way to tissue from which a pixel counts
+_VISIBLE = 0.10  # interpolation weight from lung to tissue above which a pixel belongs to the mask
 _SHAPES = 4
 
 
 class Veils:
-    """One to `most` veils, of four shapes: an ellipse, clouds, one side of a line, haze over all.
+    """One to `most` veils of four shapes: an ellipse, clouds, one side of a line, or haze over all.
 
-    Under a veil vessels lose contrast, and texture of another radiograph and fine noise may show.
+    Under a veil vessels lose contrast, and texture of another radiograph and fine noise are added.
 
     Args:
-        most: Veils in one radiograph at most.
-        strength: Least and largest share of the way to tissue; weak ones are more frequent.
+        most: Largest number of veils in a radiograph.
+        strength: Least and largest interpolation weight from lung to tissue, in (0, 1]; weak veils are more frequent.
 
     Raises:
-        ConfigError: No veil, or strengths that are not two numbers in (0, 1], the smaller first.
+        ConfigError: `most` below 1, or strengths that are not two numbers in (0, 1], the smaller first.
     """
 
     def __init__(self, most: int = 3, strength: tuple[float, float] = (0.08, 0.93)) -> None:
@@ -51,20 +51,20 @@ class Veils:
 
 
 def _shapes(x: Tensor, lung: Tensor, generator: torch.Generator) -> Tensor:
-    """(B, 1, H, W) in [0, 1], each radiograph's of one of the shapes."""
+    """Draw a veil of a random shape for each radiograph, (B, 1, H, W) in [0, 1]."""
     which = torch.randint(_SHAPES, (len(x),), generator=generator, device=x.device)
-    found = torch.zeros_like(x)
+    veils = torch.zeros_like(x)
     for shape in range(_SHAPES):
         chosen = which == shape
         if not chosen.any():
             continue
         brush = Brush(x[chosen], lung[chosen], generator)
         if shape == 0:
-            found[chosen] = brush.ellipse(0.04, 0.3)
+            veils[chosen] = brush.ellipse(0.04, 0.3)
         elif shape == 1:
-            found[chosen] = brush.clouds()
+            veils[chosen] = brush.clouds()
         elif shape == 2:
-            found[chosen] = brush.half_plane()
+            veils[chosen] = brush.half_plane()
         else:
-            found[chosen] = (0.7 + 0.3 * brush.smooth_noise(3, 6)).clamp(0, 1) * brush.clouds(2, 3)
-    return found
+            veils[chosen] = (0.7 + 0.3 * brush.smooth_noise(3, 6)).clamp(0, 1) * brush.clouds(2, 3)
+    return veils

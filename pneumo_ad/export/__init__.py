@@ -1,4 +1,4 @@
-"""A trained run as one graph that needs nothing of this project: from a fitted radiograph to map, score, percentile."""
+"""Export of a trained run as one self-contained graph: fitted radiograph -> anomaly map, score and percentile."""
 
 from __future__ import annotations
 

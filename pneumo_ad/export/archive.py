@@ -1,7 +1,7 @@
-"""A `.pt2` file as plain weights and a plain graph: what torch.export.load may be given.
+"""Validation of `.pt2` files: plain weights and a plain graph, safe for `torch.export.load`.
 
-torch itself unpickles what the file declares to be pickled, runs guards that are Python, evaluates sizes as Python and
-looks functions up by any name. Here each part is checked, and what is opened is a copy of the parts that were.
+torch itself unpickles every member that the file declares as a pickle, runs guards as Python code, evaluates sizes as
+Python and resolves functions by any name. Here each member is checked, and only a copy of them is opened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.saved import GIB, open_zip, opened
 
-# Members by their name below the archive's own folder. Weights and constants are raw numbers.
+# Members by their name below the top folder of the archive. Weights and constants are raw numbers.
 _RAW = re.compile(r"data/(weights/weight|constants/tensor)_\d+")
 _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
 _GRAPH = "models/model.json"
@@ -32,7 +32,7 @@ _NOTES = {
     ".format_version",
 }
 
-_NAME = re.compile(r"[\w.+:-]*")  # of values, weights, inputs, devices and versions: they become Python
+_NAME = re.compile(r"[\w.+:-]*")  # of values, weights, inputs, devices and versions: torch writes them as Python
 _OPERATOR = re.compile(
     r"torch\.ops\.aten\.(?!save\b|from_file\b)(?:_?[a-z]\w*|__(?:and|or|xor|lshift|rshift)__)\.[A-Za-z]\w*"
     r"|torch\.ops\.higher_order\.(?:wrap_with_autocast|wrap_with_set_grad_enabled|cond)"
@@ -50,16 +50,15 @@ _SIZE_WORDS = re.compile(
 
 
 def checked(file: Path) -> io.BytesIO:
-    """A copy of a `.pt2` file, as `torch.export.load` takes it, that holds numbers and torch's own operators alone.
+    """Return a copy of a `.pt2` file for `torch.export.load` that holds only numbers and torch operators.
 
-    Guards, which say no more than that the inputs are as many as one another, and notes on where the graph came from
-    are left out.
+    Guards, which only require equal batch sizes of the inputs, and notes on the origin of the graph are left out.
 
     Args:
-        file: Written by `pneumo-ad export format=torch_export`.
+        file: `.pt2` file written by `pneumo-ad export format=torch_export`.
 
     Raises:
-        DataError: No such archive, or one with anything else in it; says what.
+        DataError: Missing archive, or an archive with any other content; the message names it.
     """
     try:
         with opened(file, 64 * GIB) as held, open_zip(held) as archive:
@@ -87,10 +86,10 @@ def checked(file: Path) -> io.BytesIO:
 
 
 def _copied(name: str, content: bytes, file: Path) -> bytes:
-    """A part of the archive, checked.
+    """Check a member of the archive and return its content.
 
     Raises:
-        DataError: It may not be there, or holds what it may not hold.
+        DataError: Member or content that is not allowed.
     """
     if name in _NOTES or _RAW.fullmatch(name):
         return content
@@ -98,9 +97,9 @@ def _copied(name: str, content: bytes, file: Path) -> bytes:
         return content
     if name in _CONFIGS:
         config = json.loads(content)
-        for one in config["config"].values():
-            raw = f"{name.rpartition('/')[0]}/{one['path_name']}"
-            if one["use_pickle"] is not False or not _RAW.fullmatch(raw):
+        for entry in config["config"].values():
+            raw = f"{name.rpartition('/')[0]}/{entry['path_name']}"
+            if entry["use_pickle"] is not False or not _RAW.fullmatch(raw):
                 raise DataError(f"{file}: holds a pickle ({raw}), which could run anything; it is not opened")
         return json.dumps(config).encode()
     if name == _GRAPH:
@@ -117,7 +116,7 @@ def _copied(name: str, content: bytes, file: Path) -> bytes:
 
 
 def _strange(node: Any, key: str = "") -> Iterator[str]:
-    """Words of a graph that could be more than a name. Notes on nodes are taken out of it."""
+    """Yield strings of a graph that are not plain names or operators; delete the metadata of its nodes in place."""
     if isinstance(node, dict):
         if isinstance(node.get("metadata"), dict):
             node["metadata"] = {}
@@ -137,14 +136,14 @@ def _strange(node: Any, key: str = "") -> Iterator[str]:
             fine = _is_size(node)
         elif key in ("in_spec", "out_spec"):
             fine = _is_plain_tree(json.loads(node))
-        else:  # a string that an operator takes is quoted wherever it becomes Python
+        else:  # torch quotes string arguments of operators in the Python code that it writes
             fine = key == "as_string" or bool(_NAME.fullmatch(node))
         if not fine:
             yield node
 
 
 def _is_size(text: str) -> bool:
-    """Whether a size is arithmetic of symbols and numbers.
+    """Check that a size is arithmetic on symbols and numbers.
 
     >>> _is_size("Mul(Integer(49), Symbol('s40', positive=True))"), _is_size("exec('x')"), _is_size("s0.x")
     (True, False, False)
@@ -160,11 +159,11 @@ def _is_size(text: str) -> bool:
 
 
 def _is_plain_tree(tree: Any) -> bool:
-    """Whether inputs or outputs are lists, tuples and dicts of tensors: other types are looked up by name."""
+    """Check that inputs or outputs are lists, tuples and dicts of tensors: torch resolves other types by name."""
     if isinstance(tree, list):
         return all(_is_plain_tree(one) for one in tree)
     if isinstance(tree, int):
-        return True  # the protocol's number
+        return True  # version number of the tree protocol
     names = tree["context"] is None or json.loads(tree["context"])
     plain = names is None or names is True or all(isinstance(name, str) and _NAME.fullmatch(name) for name in names)
     kinds = (None, "builtins.tuple", "builtins.list", "builtins.dict")

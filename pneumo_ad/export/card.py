@@ -1,4 +1,4 @@
-"""The model card of an exported model (after Mitchell et al. 2019, FAT*), written from what the run recorded."""
+"""Model card of an exported model (after Mitchell et al. 2019, FAT*), written from the records of the run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MISSING = "not recorded in the run folder"
 
 @dataclass(frozen=True)
 class Record:
-    """What a run folder tells of itself; empty where it tells nothing.
+    """Records of a run folder for its model card; empty where a file is missing.
 
     Attributes:
         config: The run's config with the overrides of the export, plain.
-        story: Its `run.json`.
-        metrics: Its `metrics.json`.
-        split: Its `split.csv`: image, patient, label, split.
-        source: Description of the data, from the docstring of its source.
+        story: Content of `run.json`.
+        metrics: Content of `metrics.json`.
+        split: Table `split.csv` with columns image, patient, label, split; None without the file.
+        source: Description of the data, from the docstring of the data source.
         overrides: Overrides of the run's config that the export was given, `key=value`.
         checkpoint: Name of the checkpoint that was exported.
     """
@@ -39,11 +39,11 @@ class Record:
 
 
 def model_card(model: ModelDescription, record: Record, headline: Mapping[str, str]) -> str:
-    """Markdown.
+    """Write the model card in Markdown.
 
     Args:
         model: Description of the model, with its parity.
-        record: Record of the run.
+        record: Records of the run.
         headline: Words for the metrics to show, by key.
     """
     normals, rate = len(model.standard.normals), model.standard.false_alarm_rate
@@ -85,17 +85,17 @@ def _what(model: ModelDescription, record: Record) -> str:
 
 
 def _kinds(model: ModelDescription) -> str:
-    """What is told of each window."""
+    """Sentence on the kinds that each window is classified as; empty without thresholds."""
     thresholds = model.standard.thresholds
     if thresholds is None:
         return ""
     kinds = f"{', '.join(thresholds.words[:-1])} or {thresholds.words[-1]}"
     how = ", whichever the net finds likeliest in it" if isinstance(thresholds, LikeliestKinds) else ""
-    return f"Each window by itself is told as {kinds}{how}. "
+    return f"Each window by itself is classified as {kinds}{how}. "
 
 
 def _data(record: Record) -> str:
-    text = record.source or f"What the source says of its data: {MISSING}."
+    text = record.source or f"Description of the data: {MISSING}."
     if record.split is None:
         return f"{text}\n\nCounts: {MISSING} (no split.csv)."
     rows = ["| split | normal | pneumonia | other | patients |", "|---|---|---|---|---|"]
@@ -127,20 +127,19 @@ def _training(record: Record) -> str:
 def _limits(record: Record) -> str:
     target = str(record.config.get("data", {}).get("_target_", ""))
     limits = {
-        "phantom": "It has seen drawn radiographs only and says nothing about patients.",
+        "phantom": "Trained on drawn radiographs only; it says nothing about patients.",
         "chest_xray": "Children of one to five years, of one hospital; its normal and pneumonia radiographs differ in "
         "sharpness, aspect and exposure, which any score may pick up. Not tested on adults.",
     }
     known = next((words for name, words in limits.items() if target.endswith(f".{name}")), None)
     lines = [
         known or "Not tested on other hospitals, machines or ages than those of the data above.",
-        "Frontal views only: laterals, other projections and other parts of the body are scored all the same, and "
-        "meaninglessly.",
+        "Frontal views only: scores of laterals, other projections and other parts of the body are meaningless.",
         "An anomaly is whatever normal training radiographs do not show: devices, markers, scars, bad exposure and "
         "pneumonia alike. A low score is no sign of health.",
         "Where no lung is found there is no score (NaN). Consolidated lung may be missed by the lung segmenter, and "
-        "what lies outside the lung field does not count.",
-        "Scores of other fits, sizes or software do not compare with the percentiles kept here: fit radiographs as "
+        "pixels outside the lung field do not count.",
+        "Scores of other fits, sizes or software are not comparable with these percentiles: fit radiographs as "
         "`example.py` does.",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -149,20 +148,20 @@ def _limits(record: Record) -> str:
 def _export(model: ModelDescription) -> str:
     files = ", ".join(f"`{name}`" for name in model.files.values())
     lungs = (
-        "`lungs` gives the probability of lung; pneumo_ad takes what is above 0.5, drops small parts and fills holes, "
-        "which no graph can hold. `example.py` takes the threshold alone."
+        "`lungs` gives the probability of lung; pneumo_ad thresholds it at 0.5, drops small parts and fills holes, "
+        "which a graph cannot do. `example.py` applies the threshold alone."
         if "lungs" in model.files
-        else "The run does not look for lungs: everything that is radiograph counts as lung."
+        else "The run does not segment lungs: the whole radiograph counts as lung."
     )
     trust = (
         " Opening a `.pt2` file with torch.export.load can run code that somebody hid in it. These hold no pickle "
-        "(weights are raw numbers, the graph is JSON), and pneumo_ad refuses one that does; take files only from whom "
-        "you trust."
+        "(weights are raw numbers, the graph is JSON), and pneumo_ad refuses one that does; take files from sources "
+        "that you trust only."
         if model.format == "torch_export"
         else ""
     )
     parity = model.parity
-    assert parity is not None  # it is measured before anything is said of the model
+    assert parity is not None  # parity is measured before the card is written
     return (
         f"Files: {files}; `model.json` names inputs, outputs, ranges, digests and held-out normals. {lungs}{trust}\n\n"
         f"Parity with the run in PyTorch on {parity['radiographs']} {parity['source']}: largest difference "
@@ -186,6 +185,6 @@ def _class(node: Any) -> str:
 
 
 def _without_path(override: str) -> str:
-    """`data.root=/somebody/s/folder` -> `data.root=folder`: a card goes to others."""
+    """`data.root=/somebody/s/folder` -> `data.root=folder`: cards are published, so paths are shortened."""
     key, equals, value = override.partition("=")
     return f"{key}{equals}{value.rstrip('/').rpartition('/')[2] if value.startswith(('/', '~', '.')) else value}"

@@ -1,4 +1,4 @@
-"""What a model card says of a run's evaluation: its table, and in words what that amounts to."""
+"""Section of a model card on the run's evaluation: table of metrics and their meaning in words."""
 
 from __future__ import annotations
 
@@ -12,29 +12,26 @@ Metrics = Mapping[str, Any]
 
 
 def measured(metrics: Metrics, headline: Mapping[str, str], changes: str) -> str:
-    """Markdown: plain words first, then the table, each figure beside what needs no model.
+    """Write the evaluation in Markdown: plain words, then a table of each metric beside its shortcuts.
 
     Args:
-        metrics: `metrics.json` of the run.
-        headline: Words for the metrics to show, by key.
+        metrics: Content of the run's `metrics.json`.
+        headline: Labels of the metrics to show, by key.
         changes: Overrides that the export was given, as Markdown; empty where there are none.
     """
     rows = [_row(metrics, key, words) for key, words in headline.items() if key in metrics]
     if not rows:
-        return (
-            "**Nothing.** The run was not evaluated (`pneumo-ad evaluate`): nothing is known of how well it tells "
-            "anything from anything."
-        )
+        return "**Nothing.** The run was not evaluated (`pneumo-ad evaluate`): its performance is unknown."
     subset = metrics.get("about", {}).get("subset", "?")
     counts = [metrics.get(f"counts/{what}", "?") for what in ("images", "patients")]
-    told = [f"**{sentence}**\n" for sentence in plain_words(metrics)]
+    lines = [f"**{sentence}**\n" for sentence in plain_words(metrics)]
     if changes:
-        told.append(f"The export changed {changes}; the figures are those of the run as it was evaluated.\n")
-    told.append(
+        lines.append(f"The export changed {changes}; the figures are those of the run as it was evaluated.\n")
+    lines.append(
         f"On the split `{subset}`: {counts[0]} radiographs of {counts[1]} patients. In brackets 95 % intervals, "
         "patients drawn with replacement; a shortcut is something that needs no model, whichever way round it ranks.\n"
     )
-    return "\n".join([*told, "| metric | model | brightness alone | best shortcut |", "|---|---|---|---|", *rows])
+    return "\n".join([*lines, "| metric | model | brightness alone | best shortcut |", "|---|---|---|---|", *rows])
 
 
 def _row(metrics: Metrics, key: str, words: str) -> str:
@@ -50,39 +47,39 @@ def _row(metrics: Metrics, key: str, words: str) -> str:
 
 
 def plain_words(metrics: Metrics) -> list[str]:
-    """What the AUROC of radiographs amounts to; nothing where none was measured.
+    """Return the meaning of the AUROC of radiographs in sentences; empty without a measured AUROC.
 
     >>> plain_words({"image/auroc": 0.55, "image/auroc_low": 0.48, "image/auroc_high": 0.62})
     ['Near chance: it does not tell radiographs with pneumonia from normal ones (AUROC 0.550 (0.480–0.620)).']
     """
-    said = []
+    sentences = []
     for key, where in (("image/auroc", ""), ("image/auroc_matched", " matched in aspect, sharpness and intensity")):
         if f"{key}_low" not in metrics:
             continue
         low, high, words = metrics[f"{key}_low"], metrics[f"{key}_high"], figure_with_interval(metrics, key)
         if low <= 0.5 <= high:
-            said.append(
+            sentences.append(
                 f"Near chance: it does not tell radiographs with pneumonia from normal ones{where} (AUROC {words})."
             )
         elif high < 0.5:
-            said.append(
+            sentences.append(
                 f"The wrong way round: radiographs with pneumonia{where} score lower than normal ones (AUROC {words})."
             )
         best = strongest_shortcut(metrics, key)
         if best and strength(best.auroc) >= low:
             better = "Worse" if strength(best.auroc) > metrics[key] else "Not clearly better"
-            said.append(
+            sentences.append(
                 f"{better} than a shortcut: {best.words} alone ranks radiographs{where} with an AUROC of "
                 f"{strength(best.auroc):.3f}."
             )
-    return said
+    return sentences
 
 
 def false_alarms_in_words(metrics: Metrics, normals: int, rate: float) -> str:
-    """Declared and realised rates of false alarms.
+    """Return sentences on the declared and realised rates of false alarms.
 
     Args:
-        metrics: `metrics.json` of the run.
+        metrics: Content of the run's `metrics.json`.
         normals: Number of held-out normal radiographs.
         rate: Declared false-alarm rate.
     """
@@ -90,14 +87,14 @@ def false_alarms_in_words(metrics: Metrics, normals: int, rate: float) -> str:
         f"Declared: at most {rate:.0%} of normal radiographs like the {normals} held-out ones are called anomalous "
         "(conformal)."
         if normals
-        else "No held-out normal radiograph was at hand: there are no percentiles and no decisions."
+        else "No held-out normal radiograph was available: there are no percentiles and no decisions."
     )
     if "false_alarms/image" not in metrics:
         return f"{declared} Realised on unseen normal radiographs: not recorded in the run folder."
     realised, sensitivity = (figure_with_interval(metrics, key) for key in ("false_alarms/image", "image/sensitivity"))
-    found = f", with a sensitivity of {sensitivity}" if "image/sensitivity" in metrics else ""
+    detected = f", with a sensitivity of {sensitivity}" if "image/sensitivity" in metrics else ""
     return (
         f"{declared} Realised on unseen normal radiographs at a declared rate of "
-        f"{metrics['false_alarms/declared']:.3f}: {realised}{found}. Other machines and other patients have other "
+        f"{metrics['false_alarms/declared']:.3f}: {realised}{detected}. Other machines and other patients have other "
         "rates: measure on normal radiographs of your own."
     )

@@ -1,4 +1,4 @@
-"""`model.json`: what an exported model is, in plain numbers and words."""
+"""`model.json`: description of an exported model in plain numbers and text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pneumo_ad.saved import MIB, Expected, check_mapping, file_digest, in_a_line
 from pneumo_ad.scores import score_named
 
 FILE = "model.json"
-VERSION = 3  # of what stands in it; raise it when a reader of this version could no longer read it
-_ONE_THRESHOLD = 2  # the version that reads what has one threshold alone; the next reads likeliest kinds
-_TWO_THRESHOLDS = 1  # the version that reads what has two thresholds, or none
+VERSION = 3  # format version of the file; raise it when readers of this version could no longer read it
+_ONE_THRESHOLD = 2  # first version that reads a single threshold; the next one reads likeliest kinds
+_TWO_THRESHOLDS = 1  # version that reads two thresholds or none
 LUNG_THRESHOLD = 0.5  # probability above which a pixel is lung
 
-_LARGEST = 1e30  # of a score: NaN and infinity are none
+_LARGEST = 1e30  # bound on absolute scores, which excludes NaN and infinity
 _EXPECTED: Expected = {
     **dict.fromkeys(("format", "fit", "cover", "view"), str),
     **dict.fromkeys(("patch", "stride"), int),
@@ -45,19 +45,19 @@ _EXPECTED: Expected = {
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """What an exported model is.
+    """Description of an exported model, the content of `model.json`.
 
     Attributes:
         format: `onnx` or `torch_export`.
-        grid: The windows, and the size to which radiographs are fitted.
-        fit: How they are fitted; `pad` gives the graph a third input.
+        grid: Grid of the windows, with the size to which radiographs are fitted.
+        fit: Method by which radiographs are fitted; `pad` gives the graph a third input.
         view: Input of the net: `patch`, or `image` for whole radiographs.
-        standard: Calibration that scores are judged by: held-out normals, thresholds, false-alarm rate.
-        files: `model` and, where lungs are looked for, `lungs`: name of the file in the folder.
+        standard: Calibration of the scores: held-out normals, thresholds, false-alarm rate.
+        files: File names in the folder by part: `model` and, where lungs are segmented, `lungs`.
         about: Origin of the model: run, weights, versions and settings.
         notes: Remarks for readers of its predictions, a sentence each.
-        parity: Result of `parity.Parity.as_dict`, or None before it was measured.
-        told_anew: Whether it was written with thresholds between three kinds that its score does not order.
+        parity: Result of `parity.Parity.as_dict`; None before it is measured.
+        told_anew: Whether the file has thresholds between three kinds that its score does not order.
     """
 
     format: str
@@ -73,12 +73,12 @@ class ModelDescription:
 
     @property
     def inputs(self) -> list[str]:
-        """Names of what the graph takes, in order."""
+        """Names of the inputs of the graph, in order."""
         return ["image", "lung_field", *(["content"] if self.fit == "pad" else [])]
 
     @property
     def outputs(self) -> list[str]:
-        """Names of what the graph gives, in order."""
+        """Names of the outputs of the graph, in order."""
         return [one["name"] for one in self._model_tensors()["outputs"]]
 
     def write(self, folder: Path) -> None:
@@ -119,7 +119,7 @@ class ModelDescription:
 
     @property
     def _version(self) -> int:
-        """The first that reads it."""
+        """Oldest format version whose readers understand this description."""
         thresholds = self.standard.thresholds
         if isinstance(thresholds, LikeliestKinds):
             return VERSION
@@ -148,12 +148,12 @@ class ModelDescription:
         }
 
     def _kinds_tensor(self) -> list[dict[str, Any]]:
-        """Of the likeliest kind of each window, where windows are decided by it."""
+        """Output tensor of the likeliest kind of each window; empty unless windows are classified by it."""
         if not isinstance(self.standard.thresholds, LikeliestKinds):
             return []
         words = ", ".join(f"{kind} {name}" for kind, name in enumerate(self.standard.thresholds.words))
-        told = f"likeliest kind: {words}"
-        return [_tensor("window_kinds", ["batch", len(self.grid)], told, [HEALTHY, OUTSIDE])]
+        meaning = f"likeliest kind: {words}"
+        return [_tensor("window_kinds", ["batch", len(self.grid)], meaning, [HEALTHY, OUTSIDE])]
 
     def _lung_tensors(self) -> dict[str, list[dict[str, Any]]]:
         return {
@@ -167,16 +167,16 @@ class ModelDescription:
 
 
 def _tensor(name: str, shape: Sequence[str | int], words: str, values: list[int] | None = None) -> dict[str, Any]:
-    found = {"name": name, "shape": list(shape), "dtype": "float32", "is": words}
-    return found | ({"range": values} if values else {})
+    entry = {"name": name, "shape": list(shape), "dtype": "float32", "is": words}
+    return entry | ({"range": values} if values else {})
 
 
 def read_description(folder: Path) -> ModelDescription:
-    """What lies in a folder that `pneumo-ad export` wrote, its files as they were written.
+    """Read the description of an exported model from its folder and verify the digests of its files.
 
     Raises:
-        DataError: No such folder, a `model.json` of a newer version or with something missing, or a file that is not
-            the one that was written.
+        DataError: Missing folder, a `model.json` of a newer version or with missing entries, or a file whose digest
+            differs.
     """
     file = folder / FILE
     if not is_there(file):
@@ -190,10 +190,10 @@ def read_description(folder: Path) -> ModelDescription:
             )
         _check(content)
         standard = content["standard"]
-        notes = list(content.get("notes", []))  # which the first version did not write
+        notes = list(content.get("notes", []))  # absent in the first version
         thresholds, unordered = _told(standard)
         height, width = content["image_size"]
-        found = ModelDescription(
+        description = ModelDescription(
             content["format"],
             PatchGrid((height, width), content["patch"], content["stride"], content["cover"]),
             content["fit"],
@@ -205,7 +205,7 @@ def read_description(folder: Path) -> ModelDescription:
                 standard["false_alarm_rate"],
                 thresholds,
                 tuple(standard["window_range"]),
-                RuleOfNormals(**standard["rule"]) if standard.get("rule") else None,  # earlier versions wrote none
+                RuleOfNormals(**standard["rule"]) if standard.get("rule") else None,  # absent in earlier versions
                 math.inf if standard.get("highest") is None else float(standard["highest"]),
             ),
             {part: about["file"] for part, about in content["files"].items()},
@@ -227,14 +227,14 @@ def read_description(folder: Path) -> ModelDescription:
                 f"{folder / name}: not the file that was written (its SHA-256 is not that of {FILE}): damaged, or of "
                 "another export; export again"
             )
-    return found
+    return description
 
 
 def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
-    """Thresholds as they are told, and what is to be said of it.
+    """Return the thresholds in use, and notes on a change to them.
 
-    Versions before told three kinds by every score. Of scores that do not order what lies outside the lung, the lower
-    threshold is kept.
+    Earlier versions separated three kinds by every score. For scores that do not order windows outside the lung, only
+    the lower threshold is kept.
     """
     if standard["thresholds"] is None:
         return None, []
@@ -247,10 +247,10 @@ def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
 
 
 def _check(content: dict[str, Any]) -> None:
-    """See that a `model.json` holds what is read of it, each of its kind and within its range.
+    """Check that a `model.json` has all entries, with the right types and within their ranges.
 
     Raises:
-        ValueError: It does not; names the key.
+        ValueError: Missing or invalid entry; the message names the key.
     """
     check_mapping(content, _EXPECTED)
     standard, sizes = content["standard"], content["image_size"]
@@ -277,9 +277,7 @@ def _check(content: dict[str, Any]) -> None:
     if standard.get("rule"):
         _ = RuleOfNormals(**standard["rule"]).rule
     if "model" not in content["files"] or not content["files"].keys() <= {"model", "lungs"}:
-        raise ValueError(
-            f"files are {', '.join(content['files'])}, expected model, and lungs where they are looked for"
-        )
+        raise ValueError(f"files are {', '.join(content['files'])}, expected model, and lungs where they are segmented")
     for part, about in content["files"].items():
         check_mapping(about, {"file": str, "sha256": str}, f"files.{part}")
     if not all(isinstance(note, str) for note in content.get("notes", [])):

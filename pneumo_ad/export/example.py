@@ -1,4 +1,4 @@
-"""`example.py`, which goes with an exported model and needs nothing of this project."""
+"""Text of `example.py`, a program beside an exported model that does not need this package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _READ = {
     "squash": """\
 picture = Image.open(sys.argv[1]).convert("L").resize(size, Image.Resampling.BILINEAR)
 """,
-    # Centred as `data.fit.place` centres: an odd pixel goes to the bottom and to the right.
+    # Centred as in `data.fit.place`: an odd pixel goes to the bottom and to the right.
     "pad": """\
 whole = Image.open(sys.argv[1]).convert("L")
 picture = ImageOps.pad(whole, size, Image.Resampling.BILINEAR, centering=(0.499, 0.499))
@@ -25,13 +25,13 @@ _LIBRARY = {"onnx": "onnxruntime", "torch_export": "torch"}
 
 
 def example_text(form: str, suffix: str, fit: str, lungs: bool) -> str:
-    """A program of twenty lines: `python example.py RADIOGRAPH.png MAP.png`.
+    """Return a program of twenty lines: `python example.py RADIOGRAPH.png MAP.png`.
 
     Args:
-        form: Format of the model.
-        suffix: Suffix of the model's files.
-        fit: How radiographs are fitted.
-        lungs: Whether there is a lung segmenter beside the model.
+        form: Name of the format: `onnx` or `torch_export`.
+        suffix: Suffix of the model's files, for example `.onnx`.
+        fit: Method by which radiographs are fitted: `squash` or `pad`.
+        lungs: Whether a lung segmenter is exported beside the model.
     """
     padded = fit == "pad"
     imports = "\n".join(f"import {name}" for name in sorted([_LIBRARY[form], "numpy as np"]))

@@ -1,4 +1,4 @@
-"""An exported model judges radiographs, without the run it came from."""
+"""Prediction by an exported model, without the run that it was exported from."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from pneumo_ad.inference.predictor import Prediction
 from pneumo_ad.lungs.segmenter import clean_field
 from pneumo_ad.saved import file_digest
 
-_AT_ONCE = 4  # radiographs; a graph keeps the windows of a step of each in memory
+_AT_ONCE = 4  # radiographs per call; the graph holds windows of all of them in memory
 
 
 class ExportedPredictor:
-    """See `inference.predictor.Predictor`.
+    """`inference.predictor.Predictor` of an exported model.
 
     Args:
-        folder: Written by `pneumo-ad export`.
+        folder: Folder written by `pneumo-ad export`.
 
     Attributes:
         description: Content of `model.json`.
-        identity: Digest of `model.json`, and with it of all it names.
+        identity: Digest of `model.json`, which contains the digests of all files.
 
     Raises:
-        DataError: See `read_description`; a graph that cannot be opened.
-        ConfigError: Packages that open its format are missing.
+        DataError: See `read_description`; also a graph that cannot be opened.
+        ConfigError: Missing packages for the format of the model.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -40,7 +40,7 @@ class ExportedPredictor:
             raise DataError(f"{folder / FILE}: format is {self.description.format!r}, expected {' or '.join(FORMATS)}")
         opened = format_named(self.description.format).open
         self.graphs = {part: opened(folder / name) for part, name in self.description.files.items()}
-        for part, graph in self.graphs.items():  # before pictures of such a size are made
+        for part, graph in self.graphs.items():  # before arrays of such a size are allocated
             takes = [self.description.grid.image_size] * (len(self.description.inputs) if part == "model" else 1)
             if graph.sides != takes:
                 raise DataError(
@@ -50,7 +50,7 @@ class ExportedPredictor:
         self.grid, self.fit, self.view = self.description.grid, self.description.fit, self.description.view
         self.standard = self.description.standard
         self.notes = self.description.notes
-        # What an earlier version told otherwise is another judgement: a prediction that it began does not go on.
+        # Changed thresholds change the predictions, so a prediction begun by an earlier version is not continued.
         self.identity = file_digest(folder / FILE)[:16] + "-opacity_or_not" * self.description.told_anew
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
@@ -61,7 +61,7 @@ class ExportedPredictor:
         return Prediction.of(fields, maps[:, 0], windows, scores, content, self.grid, likeliest)
 
     def lung_fields(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """`images` (b, H, W) -> (b, H, W) of 0 and 1, cleaned; `content` where lungs are not sought."""
+        """Lung fields of `images`: (b, H, W) -> (b, H, W) of 0 and 1, cleaned; `content` without a segmenter."""
         if "lungs" not in self.graphs:
             return content
         (probability,) = self._run("lungs", _floats(images) / np.float32(255))
@@ -74,40 +74,40 @@ class ExportedPredictor:
     def inside(
         self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]
     ) -> list[Floats]:
-        """What the graph says of radiographs whose lung fields are given.
+        """Run the graph on radiographs with given lung fields.
 
         Args:
-            images: (b, H, W) grey levels.
-            fields: (b, H, W) of 0 and 1.
-            content: (b, H, W) of 0 and 1.
+            images: (b, H, W) uint8 grey levels.
+            fields: (b, H, W) lung fields, 0 or 1.
+            content: (b, H, W) of 0 and 1: radiograph or padding.
 
         Returns:
-            (b, 1, H, W) maps, (b, N) windows, (b,) scores, (b,) percentiles and, where they decide, (b, N) likeliest
-            kinds of windows, all float32.
+            (b, 1, H, W) maps, (b, N) window scores, (b,) scores, (b,) percentiles and, where windows are classified by
+            them, (b, N) likeliest kinds of windows, all float32.
 
         Raises:
-            DataError: The graph gives fewer or more.
+            DataError: Number of outputs that differs from `model.json`.
         """
         given = [_floats(images) / np.float32(255), _floats(fields), _floats(content)]
-        found = self._run("model", *given[: len(self.description.inputs)])
-        if len(found) != len(self.description.outputs):
+        outputs = self._run("model", *given[: len(self.description.inputs)])
+        if len(outputs) != len(self.description.outputs):
             raise DataError(
-                f"{self.folder / self.description.files['model']} gives {len(found)} outputs, {FILE} says "
+                f"{self.folder / self.description.files['model']} gives {len(outputs)} outputs, {FILE} says "
                 f"{', '.join(self.description.outputs)}: export again"
             )
-        return found
+        return outputs
 
     def _run(self, part: str, *inputs: Floats) -> list[Floats]:
-        parts = []
+        results = []
         for first in range(0, len(inputs[0]), _AT_ONCE):
             try:
-                parts.append(self.graphs[part](*(one[first : first + _AT_ONCE] for one in inputs)))
-            except Exception as reason:  # each library has errors of its own
+                results.append(self.graphs[part](*(one[first : first + _AT_ONCE] for one in inputs)))
+            except Exception as reason:  # the errors of the libraries share no base class
                 raise DataError(
                     f"{self.folder / self.description.files[part]} does not take {inputs[0].shape[-2:]} pixels and "
                     f"{len(inputs)} inputs, as model.json says it does ({str(reason).splitlines()[0]}): export again"
                 ) from reason
-        return [np.concatenate(found) for found in zip(*parts, strict=True)]
+        return [np.concatenate(batches) for batches in zip(*results, strict=True)]
 
 
 def _floats(images: npt.NDArray[np.uint8]) -> Floats:

@@ -1,4 +1,4 @@
-"""The two forms in which a graph is kept, each written and opened by its own library."""
+"""File formats of exported graphs: ONNX and torch.export."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Graph:
-    """An opened graph.
+    """Graph opened from a file.
 
     Attributes:
-        run: Arrays in the order of the inputs -> arrays in the order of the outputs.
-        sides: Last two dimensions of each input: height and width.
+        run: Function of the input arrays, in order, that returns the output arrays, in order; float32.
+        sides: (height, width) of each input.
     """
 
     run: Callable[..., list[Floats]]
@@ -45,15 +45,15 @@ OPSET = 18  # of ONNX: the first with an antialiased Resize
 
 @dataclass(frozen=True)
 class Format:
-    """How graphs are kept.
+    """File format of graphs.
 
     Attributes:
         name: Name, as `format=` takes it.
-        suffix: Suffix of its files, for example `.onnx`.
-        writes: Packages that write it, beside torch.
-        opens: Packages that open it, beside torch.
-        save: Writes a graph; takes program, names of the inputs, names of the outputs and file.
-        open: Opens the graph in a file.
+        suffix: Suffix of the files, for example `.onnx`.
+        writes: Packages needed to write it, beside torch.
+        opens: Packages needed to open it, beside torch.
+        save: Function that writes a graph; takes program, names of the inputs, names of the outputs and file.
+        open: Function that opens the graph in a file.
     """
 
     name: str
@@ -65,14 +65,14 @@ class Format:
 
 
 def format_named(name: str, write: bool = False) -> Format:
-    """A format, ready to be used.
+    """Return a format by its name, after a check that its packages are installed.
 
     Args:
         name: Name of the format.
-        write: Whether graphs are written, and opened again, or opened only.
+        write: Whether graphs are written and opened again; False: opened only.
 
     Raises:
-        ConfigError: An unknown name, or packages that are missing.
+        ConfigError: Unknown name or missing packages.
     """
     if name not in FORMATS:
         raise ConfigError(f"format={name} is not known; expected {' or '.join(FORMATS)}")
@@ -89,21 +89,21 @@ def format_named(name: str, write: bool = False) -> Format:
 
 
 def trace_graph(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
-    """A module as a graph for batches of any size.
+    """Trace a module into a graph for batches of any size.
 
     Args:
-        module: In evaluation mode.
-        inputs: An example of each input by name, two in the batch, in the order in which `forward` takes them.
+        module: Module in evaluation mode.
+        inputs: Example of each input by name, batches of two, in the order of the arguments of `forward`.
 
     Raises:
-        UserError: As the module raised it: parts that do not go together.
-        ConfigError: torch.export cannot trace it; says where.
+        UserError: Error of the module itself, raised unchanged.
+        ConfigError: Module that torch.export cannot trace; the message says where.
     """
     batch = Dim("batch", min=1, max=4096)
     given = tuple(inputs.values())
     try:
         with torch.no_grad():
-            module(*given)  # what a net computes once and keeps is then a constant of the graph
+            module(*given)  # fills caches of the net, which then are constants of the graph
             return torch.export.export(module, given, dynamic_shapes=tuple({0: batch} for _ in given), strict=False)
     except UserError:
         raise
@@ -119,28 +119,30 @@ def trace_graph(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProg
 def _save_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path) -> None:
     try:
         with _quiet("onnxscript", "onnx_ir"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter's own inner workings
+            warnings.simplefilter("ignore")  # about internals of the exporter
             torch.onnx.export(
                 program, (), file, input_names=inputs, output_names=outputs, opset_version=OPSET, dynamo=True,
                 external_data=False, verbose=False,
             )  # fmt: skip
     except Exception as reason:  # as in `trace_graph`
         words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
-        raise ConfigError(f"ONNX has no words for this model ({words}); format=torch_export works") from reason
+        raise ConfigError(
+            f"the ONNX exporter does not support this model ({words}); format=torch_export works"
+        ) from reason
 
 
 @contextmanager
 def _quiet(*names: str) -> Iterator[None]:
-    """Without what some libraries tell of each node they take away."""
+    """Silence log messages of some libraries, which report each node they remove."""
     loggers = [logging.getLogger(name) for name in names]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _open_onnx(file: Path) -> Graph:
@@ -150,21 +152,21 @@ def _open_onnx(file: Path) -> Graph:
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    except Exception as reason:  # its own errors share no base
+    except Exception as reason:  # its errors share no base class
         raise DataError(f"{file}: not a whole ONNX model ({str(reason).splitlines()[0]})") from reason
     inputs = session.get_inputs()
-    names = [one.name for one in inputs]
+    names = [node.name for node in inputs]
 
     def graph(*inputs: Floats) -> list[Floats]:
         return session.run(None, dict(zip(names, inputs, strict=True)))
 
-    return Graph(graph, [tuple(one.shape[-2:]) for one in inputs])
+    return Graph(graph, [tuple(node.shape[-2:]) for node in inputs])
 
 
 def _save_torch(program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], file: Path) -> None:
-    program.example_inputs = None  # the one part of the file that would be pickled
+    program.example_inputs = None  # the only part of the file that would be pickled
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of weights in channels_last order, which are saved whole all the same
+        warnings.simplefilter("ignore")  # about weights in channels_last order, which are saved completely nevertheless
         torch.export.save(program, file)
 
 
@@ -176,14 +178,14 @@ def _open_torch(file: Path) -> Graph:
         taken = set(program.graph_signature.user_inputs)
         inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in taken]
         sides = [tuple(one.shape[-2:]) for one in inputs]
-    except Exception as reason:  # half a file can fail in any way
+    except Exception as reason:  # a truncated file can fail in any way
         words = f"{reason}".partition("\n")[0] or type(reason).__name__
         raise DataError(f"{file}: not a whole torch.export program ({words})") from reason
 
     @torch.no_grad()
     def graph(*inputs: Floats) -> list[Floats]:
-        found = module(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs))
-        return [one.numpy() for one in found]
+        outputs = module(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs))
+        return [output.numpy() for output in outputs]
 
     return Graph(graph, sides)
 
@@ -195,9 +197,9 @@ FORMATS = {
 
 
 def other_formats(form: Format) -> str:
-    """The formats beside one, as they are asked for.
+    """Return the other formats as options, for example `format=onnx`.
 
     Args:
-        form: The one.
+        form: Format to leave out.
     """
     return ", ".join(f"format={name}" for name in FORMATS if name != form.name)

@@ -1,4 +1,4 @@
-"""The lung segmenter as a module that torch.export can trace."""
+"""Lung segmenter as a module that torch.export can trace."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pneumo_ad.lungs.segmenter import LEAST_CONTRAST, LungSegmenter
 
 
 class LungProbability(nn.Module):
-    """Probability of lung at every pixel. The lung field is where it is above 0.5, cleaned by `clean_field`.
+    """Probability of lung at every pixel; above 0.5 and cleaned by `clean_field`, it is the lung field.
 
-    Cleaning looks for connected parts, which no graph does: it is left to who calls.
+    Cleaning needs connected components, which a graph cannot compute: it is left to the caller.
 
     Args:
-        segmenter: Trained.
+        segmenter: Trained lung segmenter.
     """
 
     def __init__(self, segmenter: LungSegmenter) -> None:
@@ -25,17 +25,17 @@ class LungProbability(nn.Module):
         self.segmenter = segmenter.cpu().eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> tuple[Tensor]:
-        """(B, 1, H, W) in [0, 1] -> one output, (B, 1, H, W) in [0, 1], all 0 for an image that shows nothing."""
+        """(B, 1, H, W) in [0, 1] -> one output, (B, 1, H, W) in [0, 1], all 0 for a blank image."""
         grey = image * 255
         shows = grey.std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
         return (torch.where(shows, self.segmenter.probability(grey), 0.0),)
 
 
 def segmenter_of(lungs: LungFields) -> LungSegmenter | None:
-    """What finds lungs in radiographs without masks; None where everything that is radiograph counts as lung.
+    """Return the segmenter for radiographs without masks; None where the whole radiograph counts as lung.
 
     Raises:
-        ConfigError: Something else than what ships; names what can be exported.
+        ConfigError: Custom source of lung fields; the message names those that can be exported.
     """
     if isinstance(lungs, WholeImage):
         return None

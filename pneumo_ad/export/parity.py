@@ -1,4 +1,4 @@
-"""Whether an exported model says what the run says."""
+"""Parity of an exported model with its run in PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pneumo_ad.inference.predictor import Predictor
 Values = npt.NDArray[np.floating]
 
 TOLERANCE = 1e-4  # share of the largest value
-_ROUNDING = 1e-5  # of a percentile in float32
+_ROUNDING = 1e-5  # rounding of a percentile in float32
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Parity:
         radiographs: Number of radiographs compared.
         source: Description of the radiographs, in words.
         anomaly_map: Difference of maps, as a share of the largest value in the run's maps.
-        window_scores: Difference of window scores, as a share of the run's largest.
-        score: Difference of radiograph scores, as a share of the run's largest.
+        window_scores: Difference of window scores, as a share of the run's largest window score.
+        score: Difference of radiograph scores, as a share of the run's largest score.
         percentile: Difference of percentiles, in percent. One normal that scores within the tolerance of a
-            radiograph moves it by 100 / n, so `excess` is what counts.
-        excess: How far percentiles lie outside the range that scores within the tolerance may give, in percent.
+            radiograph moves it by 100 / n, so `excess` is compared with the tolerance instead.
+        excess: Distance of percentiles from the range that scores within the tolerance may give, in percent.
         lung_fields: Share of pixels where the exported segmenter's lung field differs from the run's.
-        window_kinds: Share of windows whose likeliest kind differs; 0 where none is asked for.
-        holes: Number of values that are NaN on one side alone.
+        window_kinds: Share of windows whose likeliest kind differs; 0 where it is not computed.
+        holes: Number of values that are NaN on one side only.
     """
 
     radiographs: int
@@ -49,17 +49,17 @@ class Parity:
 
     @property
     def largest(self) -> float:
-        """Of all differences that the tolerance is for."""
+        """Largest of all differences that the tolerance applies to, as a share."""
         shares = self.anomaly_map, self.window_scores, self.score, self.lung_fields, self.window_kinds
         return max(*shares, self.excess / 100)
 
     @property
     def holds(self) -> bool:
-        """Whether the two say the same."""
+        """Whether all differences lie within the tolerance and NaN values agree."""
         return not self.holes and self.largest <= TOLERANCE
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, with the tolerance."""
+        """Return all differences as plain numbers, with the tolerance."""
         return asdict(self) | {"tolerance": TOLERANCE, "holds": self.holds}
 
     def __str__(self) -> str:
@@ -79,47 +79,49 @@ def check_parity(
     content: npt.NDArray[np.uint8],
     source: str,
 ) -> Parity:
-    """Hold an exported model against what it was made of.
+    """Compare an exported model with the run that it was exported from.
 
     Args:
         reference: Predictor of the run.
         exported: Exported model of that run.
-        images: (b, H, W) grey levels, fitted.
-        content: (b, H, W) of 0 and 1.
+        images: (b, H, W) uint8 grey levels, fitted.
+        content: (b, H, W) of 0 and 1: radiograph or padding.
         source: Description of the radiographs, in words, for example `drawn radiographs`.
 
     Raises:
-        DivergedError: The output of the run's net is not finite.
+        DivergedError: Output of the run's net that is not finite.
     """
-    told = reference(images, content)
-    if not told.finite.all():
-        raise DivergedError(f"what the net gives of {(~told.finite).sum()} of {len(images)} {source} is not finite")
-    found: list[Values] = [*exported.inside(images, told.lung_fields, content)]
-    kinds = (found.pop() != told.likeliest).mean() if told.likeliest is not None else 0.0
+    prediction = reference(images, content)
+    if not prediction.finite.all():
+        raise DivergedError(
+            f"what the net gives of {(~prediction.finite).sum()} of {len(images)} {source} is not finite"
+        )
+    outputs: list[Values] = [*exported.inside(images, prediction.lung_fields, content)]
+    kinds = (outputs.pop() != prediction.likeliest).mean() if prediction.likeliest is not None else 0.0
     expected: list[Values] = [
-        told.maps[:, None],
-        told.windows,
-        told.scores,
-        reference.standard.percentiles(told.scores),
+        prediction.maps[:, None],
+        prediction.windows,
+        prediction.scores,
+        reference.standard.percentiles(prediction.scores),
     ]
-    pairs = list(zip(found, expected, strict=True))
+    pairs = list(zip(outputs, expected, strict=True))
     shares = [_largest(np.abs(ours - theirs)) / (_largest(np.abs(theirs)) or 1) for ours, theirs in pairs]
-    slack = TOLERANCE * _largest(np.abs(told.scores))
-    low, high = (reference.standard.percentiles(told.scores + side * slack) for side in (-1, 1))
+    slack = TOLERANCE * _largest(np.abs(prediction.scores))
+    low, high = (reference.standard.percentiles(prediction.scores + side * slack) for side in (-1, 1))
     return Parity(
         radiographs=len(images),
         source=source,
         anomaly_map=shares[0],
         window_scores=shares[1],
         score=shares[2],
-        percentile=_largest(np.abs(found[3] - expected[3])),
-        excess=_largest(np.maximum(low - found[3], found[3] - high).clip(_ROUNDING) - _ROUNDING),
-        lung_fields=float((exported.lung_fields(images, content) != told.lung_fields).mean()),
+        percentile=_largest(np.abs(outputs[3] - expected[3])),
+        excess=_largest(np.maximum(low - outputs[3], outputs[3] - high).clip(_ROUNDING) - _ROUNDING),
+        lung_fields=float((exported.lung_fields(images, content) != prediction.lung_fields).mean()),
         window_kinds=float(kinds),
         holes=sum(int((np.isnan(ours) != np.isnan(theirs)).sum()) for ours, theirs in pairs),
     )
 
 
 def _largest(values: Values) -> float:
-    """Largest of what is not NaN, 0 of nothing; none is below 0."""
+    """Largest of non-negative values, NaN ignored; 0 of an empty array."""
     return float(np.max(values, where=~np.isnan(values), initial=0))

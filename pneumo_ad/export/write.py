@@ -1,4 +1,4 @@
-"""A run written as an export: its graphs, what goes with them, and the radiographs that they are compared on."""
+"""Writing of an export: graphs, model card and example, and radiographs for the parity check."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ COMPARED = 12  # radiographs for the parity check
 
 @contextmanager
 def folder_to_be(output: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder aside that becomes `output` when all is written; nothing is left of a failure.
+    """Yield a temporary folder that becomes `output` at the end; it is removed if anything fails.
 
     Args:
-        output: Where the export is to lie.
+        output: Folder of the export.
         overwrite: Whether an earlier export there is replaced.
 
     Raises:
-        ConfigError: There is something in `output` that may not be replaced, or it cannot be written to.
+        ConfigError: `output` that holds other files, or that cannot be written to.
     """
     there = sorted(entry.name for entry in output.iterdir()) if output.is_dir() else []
     if output.exists() and not output.is_dir():
@@ -74,10 +74,10 @@ def folder_to_be(output: Path, overwrite: bool) -> Iterator[Path]:
 
 
 def check_graph(run: Run) -> None:
-    """A graph cuts windows, without surroundings, and runs the net on each.
+    """Check that a run scores window by window without a halo, as exported graphs do.
 
     Raises:
-        ConfigError: The run scores in another way.
+        ConfigError: Run with dense scoring or a halo.
     """
     if run.options.scoring == "dense" and run.options.view == "patch":
         raise ConfigError(
@@ -91,7 +91,7 @@ def check_graph(run: Run) -> None:
 
 
 def some_radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Some radiographs, evenly chosen, and their content; no store of all is built for them."""
+    """Return evenly spaced radiographs (b, H, W) and their content; only these are read, not the whole store."""
     table = run.radiographs.table
     table = table[table["split"] != UNDEALT]
     if not run.data_changed and (table["split"] == "test").any():
@@ -110,10 +110,10 @@ def write_graphs(
     Args:
         folder: Folder to write to.
         form: Format of the graphs.
-        run: Run, opened.
+        run: Opened run.
         judge: Predictor of the run.
-        scoring: How the run scores windows.
-        config: Part of the run's config that the export tells, in plain values.
+        scoring: Scoring of the run.
+        config: Part of the run's config that the export records, in plain values.
     """
     data = run.radiographs
     pipeline = Pipeline(
@@ -149,7 +149,7 @@ def write_graphs(
 
 
 def _about(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Where a model comes from, in plain words."""
+    """Origin of a model in plain values: run, weights, versions and settings."""
     story = read_run_json(run.folder)
     return {
         "name": str(config["name"]),
@@ -176,14 +176,14 @@ def write_words(
     metrics: Mapping[str, Any],
     overrides: Sequence[str],
 ) -> None:
-    """Write what goes with the graphs.
+    """Write `model.json`, `example.py` and `MODEL_CARD.md`.
 
     Args:
         folder: Folder to write to.
         form: Format of the graphs.
-        run: Run, opened.
+        run: Opened run.
         model: Description of the model, with its parity.
-        config: Part of the run's config that the export tells, in plain values.
+        config: Part of the run's config that the export records, in plain values.
         metrics: Content of the run's `metrics.json`, or empty.
         overrides: Overrides of the run's config that the export was given, `key=value`.
     """
@@ -204,7 +204,7 @@ def write_words(
 
 
 def _said_by(target: str) -> str:
-    """What a data source's docstring says of its data, up to its arguments."""
+    """Description of the data from the docstring of a data source, up to its Args section."""
     return (inspect.getdoc(_named(target)) or "" if target else "").partition("\nArgs:")[0].strip()
 
 

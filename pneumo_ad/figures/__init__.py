@@ -1,4 +1,4 @@
-"""The paper's figures from arrays: nothing here reads a run or a config."""
+"""Figures of the paper, drawn from arrays; independent of runs and configs."""
 
 from matplotlib.figure import Figure
 

@@ -1,7 +1,7 @@
-"""A net drawn from its layers: the paper's Fig. 6.
+"""Diagram of a net from its layers (the paper's Fig. 6).
 
-No library draws it: of a U-net, visualtorch shows no upsampling, which is a function and no module, and writes neither
-channels nor sizes; torchview, which finds them all, needs Graphviz's program to draw; torchinfo prints a table.
+No library draws it: for a U-net, visualtorch omits the upsampling, which is a function and not a module, and prints
+neither channels nor sizes; torchview shows all layers but needs the Graphviz program; torchinfo prints a table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from pneumo_ad.figures.net_layers import Layer
 from pneumo_ad.figures.style import PAGE_WIDTH, SMALL, STYLE, page
 
-# What a layer does to a picture, by the words in its kind; the first that fits.
+# Operation of a layer by words in its kind; the first match counts.
 _DOES = (
     ("Input", ("Input",)),
     ("join", ("Concatenate", "Add")),
@@ -40,21 +40,21 @@ _COLOURS = {
     "join": "0.55",
 }
 _FILL, _COPIED = "#9ecae1", "white"
-_MOST = 24  # boxes; neighbours of one shape become one box where there are more
-_ABOVE, _BELOW = 0.17, 0.2  # inches for the words above and below a box
+_MOST = 24  # largest number of boxes; beyond it, neighbours of equal shape are merged
+_ABOVE, _BELOW = 0.17, 0.2  # inches for the text above and below a box
 
 
 @dataclass
 class _Box:
-    """What one or several layers return, as it is drawn."""
+    """Output of one or several layers as a box of the diagram."""
 
     layer: Layer
     does: str
-    words: list[str]  # what made it
-    numbers: set[int]  # of the layers that it stands for
+    words: list[str]  # layers that produced it, for the legend
+    numbers: set[int]  # numbers of the layers that it represents
     fed_by: int = 0  # number of the layer that the arrow comes from
     joins: list[int] = field(default_factory=list)
-    copied: int = 0  # channels that a skip connection brought
+    copied: int = 0  # channels from a skip connection
     level: int = 0
     times: int = 1
     x: float = 0.0
@@ -64,14 +64,15 @@ class _Box:
 
 
 def architecture(layers: Sequence[Layer], title: str) -> Figure:
-    """Fig. 6: what each layer returns as a box, as high as the picture and as wide as it has channels.
+    """Draw Fig. 6: the output of each layer as a box, its height by the picture size, its width by the channels.
 
-    From left to right in the order of the layers, the smaller the picture the lower: a U-net descends and ascends, a
-    net that keeps its size is a chain. Activations and norms stand in the legend, with the layer before them.
+    Boxes run from left to right in the order of the layers, and smaller pictures lie lower: a U-net descends and
+    ascends, a net of constant size is a chain. Activations and norms are named in the legend, with the layer before
+    them.
 
     Args:
-        layers: From `trace`.
-        title: Above it.
+        layers: Layers of the net, from `trace_layers`.
+        title: Title above the diagram.
     """
     boxes = _boxes([layer for layer in layers if layer.kind != "not used"])
     if len(boxes) > _MOST:
@@ -95,7 +96,7 @@ def architecture(layers: Sequence[Layer], title: str) -> Figure:
 
 
 def _holding(boxes: Sequence[_Box], number: int) -> _Box:
-    """The box that a layer went into."""
+    """Return the box that represents a layer."""
     return next(box for box in boxes if number in box.numbers)
 
 
@@ -104,7 +105,7 @@ def _does(layer: Layer) -> str:
 
 
 def _boxes(layers: Sequence[Layer]) -> list[_Box]:
-    """A box per layer that makes a new picture; the others become words of the box before them."""
+    """Make a box per layer that returns a new picture; other layers are named in the box before them."""
     boxes: list[_Box] = []
     for number, layer in enumerate(layers):
         does = _does(layer)
@@ -124,7 +125,7 @@ def _boxes(layers: Sequence[Layer]) -> list[_Box]:
 
 
 def _merged(boxes: Sequence[_Box]) -> list[_Box]:
-    """Neighbours that return the same shape as one box."""
+    """Merge neighbours of equal output shape into one box."""
     merged = []
     for _, group in groupby(boxes, key=lambda box: box.layer.shape):
         first, *rest = group
@@ -135,7 +136,7 @@ def _merged(boxes: Sequence[_Box]) -> list[_Box]:
 
 
 def _place(boxes: Sequence[_Box]) -> float:
-    """Give every box its place and size in inches; returns how deep the drawing is."""
+    """Set position and size of every box in inches; return the height of the drawing in inches."""
     sizes = sorted({box.layer.height for box in boxes}, reverse=True)
     step = min(0.66, (PAGE_WIDTH - 0.5) / len(boxes))
     widest = max(box.layer.channels for box in boxes)
@@ -176,15 +177,15 @@ def _draw_box(axis: Axes, box: _Box, before: _Box | None, after: _Box | None) ->
         height, width = box.layer.shape[1:]
         words = "vector" if (height, width) == (1, 1) else f"{height}×{width}"
         x, side = box.x, "center"
-        if before is not None and box.level < before.level:  # an arrow comes from the lower left
+        if before is not None and box.level < before.level:  # an arrow arrives from the lower left
             x, side = box.x - box.width / 2 + 0.05, "left"
-        elif after is not None and after.level > box.level:  # one goes to the lower right
+        elif after is not None and after.level > box.level:  # an arrow leaves to the lower right
             x, side = box.x + box.width / 2 - 0.02, "right"
         axis.text(x, box.y - box.height / 2 - 0.03, words, ha=side, va="top", fontsize=SMALL, color="0.35")
 
 
 def _arrow(axis: Axes, before: _Box, box: _Box, neighbour: _Box) -> None:
-    """From a box to what is made of it: level, down from the lower corner, or up to it; in a bow over others."""
+    """Draw an arrow from a box to the next layer: level, down or up at the lower corner, or curved over other boxes."""
     if before is not neighbour:
         top = (before.x, before.y + before.height / 2) if before.level == box.level else (before.x, before.y)
         _line(axis, top, (box.x, box.y + box.height / 2), _COLOURS[box.does], bow=0.15)
@@ -198,9 +199,9 @@ def _arrow(axis: Axes, before: _Box, box: _Box, neighbour: _Box) -> None:
 
 
 def _skip(axis: Axes, source: _Box, box: _Box, boxes: Sequence[_Box]) -> None:
-    """A grey arrow: straight where nothing of the same level is between the two, else in a bow above."""
-    between = [one for one in boxes if source.x < one.x < box.x]
-    if source.level == box.level and not any(one.level == box.level for one in between):
+    """Draw a skip connection: straight if no box of the same level lies between, else curved above."""
+    between = [other for other in boxes if source.x < other.x < box.x]
+    if source.level == box.level and not any(other.level == box.level for other in between):
         y = box.y + box.height * 0.2
         _line(axis, (source.x + source.width / 2, y), (box.x - box.width / 2, y), _COLOURS["join"], dashed=True)
     else:
@@ -232,7 +233,7 @@ def _line(
 
 
 def _legend(boxes: Sequence[_Box]) -> list[Line2D]:
-    """A line per kind of arrow with all that it stands for, in the order of the net."""
+    """Make a legend line per kind of arrow with the layers that it represents, in the order of the net."""
 
     def lines() -> Iterator[tuple[str, str]]:
         for does in dict.fromkeys(box.does for box in boxes[1:]):

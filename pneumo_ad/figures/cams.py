@@ -1,4 +1,4 @@
-"""Where a classifier of whole radiographs looks: the paper's Fig. 2."""
+"""Grad-CAM of a classifier of whole radiographs (the paper's Fig. 2)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def grad_cam_panel(
     names: Sequence[str],
     shares: Sequence[float],
 ) -> Figure:
-    """Fig. 2: radiographs above the same with Grad-CAM laid over, the lung field outlined, its share printed below.
+    """Draw Fig. 2: radiographs above the same with Grad-CAM overlaid, lung field outlined, its share printed below.
 
     Args:
-        images: (H, W) uint8 each.
-        cams: (H, W) each, at least 0; each is drawn against its own largest value.
-        lung_fields: (H, W) of 0 and 1 each.
+        images: Radiographs, (H, W) uint8 grey levels each.
+        cams: Grad-CAM maps, (H, W) each, 0 or more; each is scaled by its own maximum.
+        lung_fields: Lung fields, (H, W) of 0 and 1 each.
         names: Names of the radiographs.
-        shares: Share of each map's mass inside its lung field, in [0, 1]; NaN where the map is 0 everywhere.
+        shares: Share of each map's sum inside its lung field, in [0, 1]; NaN where the map is 0 everywhere.
     """
     with mpl.rc_context(STYLE):
         height, width = images[0].shape
@@ -41,10 +41,10 @@ def grad_cam_panel(
             name, *more = names[column].split("\n")
             axes[0, column].set_title("\n".join([fitting(name, side), *more]), size=SMALL)
             strength = cam / (cam.max() or 1)
-            # What it does not look at stays as it is: see-through where the map is 0.
+            # The overlay is transparent where the map is 0.
             axes[1, column].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * np.sqrt(strength))
-            found = "Grad-CAM:\n0 everywhere" if np.isnan(share) else f"in the lung:\n{share:.0%} of Grad-CAM"
-            axes[1, column].set_xlabel(f"{found}\n{field.mean():.0%} of the area", size=SMALL)
+            caption = "Grad-CAM:\n0 everywhere" if np.isnan(share) else f"in the lung:\n{share:.0%} of Grad-CAM"
+            axes[1, column].set_xlabel(f"{caption}\n{field.mean():.0%} of the area", size=SMALL)
         axes[0, 0].set_ylabel("radiograph,\nlung field outlined", size=SMALL)
         axes[1, 0].set_ylabel("with Grad-CAM\nof pneumonia", size=SMALL)
         bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=axes[1, :].tolist(), shrink=0.9, pad=0.01)

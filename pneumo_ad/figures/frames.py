@@ -1,4 +1,4 @@
-"""Where on a radiograph patches of a range of scores lie: the paper's Fig. 10."""
+"""Red frames around the patches in a range of scores (the paper's Fig. 10)."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def red_frames(
     opacities: Sequence[npt.NDArray[np.uint8] | None] | None = None,
     captions: Sequence[str] | None = None,
 ) -> Figure:
-    """Fig. 10: a red frame round every patch whose score lies in a range; a row per radiograph, a column per range.
+    """Draw Fig. 10: a red frame around every patch with a score in a range; a row per radiograph, a column per range.
 
     Args:
-        images: (H, W) uint8 each.
-        scores: (n, N) score of each window.
-        grid: The windows.
-        ranges: Low (included) and high (excluded) end of each column's range.
+        images: Radiographs, (H, W) uint8 grey levels each.
+        scores: (n, N) score of each window of each radiograph.
+        grid: Grid of the windows.
+        ranges: Lower (included) and upper (excluded) bound of each column's range.
         names: Names of the radiographs.
         unit: Name of the score, printed before the bounds of each range.
-        opacities: (H, W) truth masks to outline in the first column, or None.
+        opacities: Truth masks to outline in the first column, (H, W) of 0 and 1 each, or None.
         captions: Captions of the ranges, printed above their bounds, or None.
     """
     with mpl.rc_context(STYLE):
-        line = 0.8 * min(1.0, (1.6 * grid.stride / grid.patch) ** 0.5)  # thin, where frames lie close
+        line = 0.8 * min(1.0, (1.6 * grid.stride / grid.patch) ** 0.5)  # thinner where frames are dense
         aspect = grid.image_size[0] / grid.image_size[1]
         columns = len(ranges) + 1
-        # Below each picture stands a line of words, above the first row two.
+        # One line of text below each picture, two above the first row.
         side = cell_width(columns, len(images), aspect, 1.75, beside=0.4, above=0.2 * len(images) + 0.45)
         figure = page(side * columns + 0.4, (side * aspect + 0.2) * len(images) + 0.45)
         axes = figure.subplots(len(images), columns, squeeze=False)
@@ -55,7 +55,7 @@ def red_frames(
                 show(axis, image)
                 inside = (scores[row] >= low) & (scores[row] < high)
                 corners = grid.positions[inside][:, None, ::-1] - 0.5 + _SQUARE * grid.patch
-                # One collection: thousands of single frames would take a minute to draw.
+                # One collection, as thousands of single frames take a minute to draw.
                 axis.add_collection(PolyCollection(corners, facecolors="none", edgecolors=RED, linewidths=line))
                 axis.set_xlabel(f"{int(inside.sum())} of {len(grid)} patches", size=SMALL, labelpad=2)
         axes[0, 0].set_title("radiograph" + ("\nopacity outlined" if outlined else ""), size=SMALL)

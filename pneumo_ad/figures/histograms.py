@@ -1,4 +1,4 @@
-"""How the scores of patches are spread: the paper's Fig. 9."""
+"""Histograms of patch scores (the paper's Fig. 9)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _BINS = 80
 def binned(
     scores: Mapping[str, npt.NDArray[np.floating]],
 ) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[np.int64]]]:
-    """Counts of scores in bins that all groups share; the last bin holds all above.
+    """Count scores in bins shared by all groups; the last bin includes all larger scores.
 
     Args:
-        scores: Scores by name of the group, any number of them; empty groups are left out.
+        scores: Scores by name of the group, arrays of any shape; empty groups are left out.
 
     Returns:
-        (81,) edges, and by name (80,) counts.
+        (81,) bin edges, and (80,) counts by name of the group.
     """
     groups = {name: np.asarray(values).ravel() for name, values in scores.items() if np.size(values)}
     everything = np.concatenate(list(groups.values())) if groups else np.zeros(1)
     low, most, nearly_all = np.quantile(everything, [0, 0.9, 0.98])
-    high = min(nearly_all, 1.3 * most)  # a long tail would leave the humps a few bins
+    high = min(nearly_all, 1.3 * most)  # a long tail would leave only a few bins to the modes
     edges = np.linspace(min(low, 0), high if high > low else low + 1, _BINS + 1)
     return edges, {name: np.histogram(np.minimum(values, edges[-1]), edges)[0] for name, values in groups.items()}
 
@@ -40,12 +40,12 @@ def score_histogram(
     title: str = "",
     words: str = "",
 ) -> Figure:
-    """Fig. 9: how the scores of patches are spread, one outline per group, thresholds as vertical lines.
+    """Draw Fig. 9: histograms of patch scores, one outline per group, thresholds as vertical lines.
 
     Args:
-        scores: Scores by name of the group (`COLOURS`), any number of them; empty groups are left out.
-        thresholds: Scores to mark.
-        unit: Label of the score's axis: name and unit.
+        scores: Scores by name of the group (`COLOURS`), arrays of any shape; empty groups are left out.
+        thresholds: Thresholds to mark, in units of the score.
+        unit: Label of the score axis: name and unit.
         title: Title above the figure.
         words: Text above the legend.
     """

@@ -1,4 +1,4 @@
-"""Radiographs above their anomaly maps."""
+"""Anomaly maps below their radiographs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def anomaly_maps(
     unit: str,
     opacities: Sequence[npt.NDArray[np.uint8] | None] | None = None,
 ) -> Figure:
-    """Radiographs above their anomaly maps on one common scale; uncovered pixels stay empty.
+    """Draw radiographs above their anomaly maps on one common scale; uncovered pixels stay empty.
 
     Args:
-        images: (H, W) uint8 each.
-        maps: (H, W) each, NaN where no window lies.
+        images: Radiographs, (H, W) uint8 grey levels each.
+        maps: Anomaly maps, (H, W) each, NaN where no window lies.
         names: Names of the radiographs.
         unit: Label of the colour bar: name and unit of the maps' values.
-        opacities: (H, W) truth masks to outline, or None.
+        opacities: Truth masks to outline, (H, W) of 0 and 1 each, or None.
     """
     columns = min(len(images), _COLUMNS)
     blocks = -(-len(images) // columns)

@@ -1,4 +1,4 @@
-"""What a net is made of, layer by layer, as a picture passes through it."""
+"""Layers of a net in the order of its forward pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from pneumo_ad.nets.unet import UpBlock
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-# Functions that change a picture as a layer does, and what they are called.
+# Functions that count as layers, with the kind that they are reported as.
 _FUNCTIONS = {
     "interpolate": "Upsample",
     "max_pool2d": "MaxPool2d",
@@ -35,17 +35,17 @@ _JOINS = {"cat": "Concatenate", "concat": "Concatenate", "add": "Add", "__add__"
 
 @dataclass(frozen=True)
 class Layer:
-    """One step of a net.
+    """Layer of a net: a module, function or lone parameter.
 
     Attributes:
-        name: Name of the module, as in `named_modules`; name of the parameter or function where it is no module.
-        kind: Class of the module, or what the function does: Conv2d, MaxPool2d, Upsample, Concatenate, Parameter, ...
+        name: Name of the module, as in `named_modules`, or of the function or parameter.
+        kind: Class of the module, or the function's operation: Conv2d, MaxPool2d, Upsample, Concatenate, Parameter, ...
         kernel: Kernel size, for example `3 × 3`; shape of a lone parameter; mode of an upsampling; else empty.
-        channels: Channels of its output; the length, where that is a vector.
-        height: Height of its output; 1 for a vector.
-        width: Width of its output; 1 for a vector.
+        channels: Channels of the output; its length for a vector.
+        height: Height of the output in pixels; 1 for a vector.
+        width: Width of the output in pixels; 1 for a vector.
         parameters: Number of its parameters, counted at its first use; later uses count 0.
-        inputs: Numbers of the earlier layers whose results it takes, rising.
+        inputs: Numbers of the earlier layers whose outputs it takes, ascending.
     """
 
     name: str
@@ -59,34 +59,34 @@ class Layer:
 
     @property
     def joins(self) -> tuple[int, ...]:
-        """Numbers of the layers that skip connections bring: all inputs of a join but the last."""
+        """Numbers of the layers at the start of skip connections: all inputs of a join but the last."""
         return self.inputs[:-1] if self.kind in _JOINS.values() else ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
+        """Shape of the output: channels, height and width."""
         return self.channels, self.height, self.width
 
 
 def trace_layers(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
-    """The layers of a net in the order in which a picture passes them, the input first.
+    """Trace the layers of a net in the order of its forward pass, the input first.
 
-    Modules of torch and modules without further ones inside are layers, seen through forward hooks; so are functions
-    called between them that resize, join or activate. Parameters that nothing used come last, as kind `not used`: the
-    rows' parameters add up to those of the net.
+    Torch modules and modules without submodules are layers, recorded by forward hooks; so are functions called between
+    them that resize, join or activate. Unused parameters come last, as kind `not used`: the parameters of all layers
+    add up to those of the net.
 
     Args:
-        net: (B, 1, H, W) -> anything; a copy of it is traced, in evaluation mode.
+        net: Net that takes (B, 1, H, W), with any output; a copy of it is traced, in evaluation mode.
         size: H and W in pixels.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2))
     >>> [(layer.kind, layer.shape) for layer in trace_layers(net, (8, 8))]
     [('Input', (1, 8, 8)), ('Conv2d', (4, 6, 6)), ('MaxPool2d', (4, 3, 3))]
     """
-    net = copy.deepcopy(net).cpu().eval()  # without what a compiler made of it
+    net = copy.deepcopy(net).cpu().eval()  # without its compiled code
     for block in net.modules():
         if isinstance(block, UpBlock):
-            block.fused = False  # step by step, as the paper draws it
+            block.fused = False  # separate layers, as in the paper's figure
     x = torch.zeros(1, 1, *size)
     recorder = _Recorder(net, x)
     with torch.no_grad(), recorder.hooked(), recorder:
@@ -95,7 +95,7 @@ def trace_layers(net: nn.Module, size: tuple[int, int]) -> list[Layer]:
 
 
 class _Recorder(TorchFunctionMode):
-    """Notes layers, and of each tensor between them the layer it came from."""
+    """Recorder of layers, and of the layer that each tensor between them came from."""
 
     def __init__(self, net: nn.Module, x: Tensor) -> None:
         super().__init__()
@@ -104,11 +104,11 @@ class _Recorder(TorchFunctionMode):
         self.uncounted = {id(parameter): parameter for parameter in net.parameters()}
         self.layers = [Layer("input", "Input", "", *x.shape[1:])]
         self.source = {id(x): 0}
-        self.alive = [x]  # a tensor that is gone could give its id to another
-        self.inside = 0  # depth of layers that are running: what they call is theirs
+        self.alive = [x]  # keeps tensors alive: the id of a freed tensor may be reused
+        self.inside = 0  # nesting depth of running layers; calls inside a layer belong to it
 
     def hooked(self) -> ExitStack:
-        """Hooks on every layer, taken away at the end."""
+        """Hook every layer; leaving the returned context removes the hooks."""
         stack = ExitStack()
         names = {module: name for name, module in self.net.named_modules()}
         for module in self.net.modules():
@@ -118,7 +118,7 @@ class _Recorder(TorchFunctionMode):
         return stack
 
     def unused(self) -> list[Layer]:
-        """Parameters that no layer has counted."""
+        """Return the parameters that no layer has used, as layers of kind `not used`."""
         return [
             Layer(self.names[key], "not used", _times(parameter.shape), 0, 0, 0, parameter.numel())
             for key, parameter in self.uncounted.items()
@@ -132,8 +132,8 @@ class _Recorder(TorchFunctionMode):
             self.inside -= 1
             if not self.inside:
                 kernel = getattr(module, "kernel_size", "")
-                kind, own = type(module).__name__, list(module.parameters())
-                self._note(name or "net", kind, _kernel(kernel), output, own, self._sources(inputs))
+                kind, parameters = type(module).__name__, list(module.parameters())
+                self._note(name or "net", kind, _kernel(kernel), output, parameters, self._sources(inputs))
 
         return note
 
@@ -149,7 +149,7 @@ class _Recorder(TorchFunctionMode):
         result = next(_tensors(output), None)
         shape = self.layers[-1].shape if result is None or kind == "Parameter" else _shape(result)
         count = sum(self.uncounted.pop(id(one)).numel() for one in parameters if id(one) in self.uncounted)
-        # What came from no layer, a lone parameter say, stands behind the layer before it.
+        # An output without a source layer, such as a lone parameter, is attached to the previous layer.
         self.layers.append(Layer(name, kind, kernel, *shape, count, tuple(sources) or (len(self.layers) - 1,)))
         self._made(output, len(self.layers) - 1)
 
@@ -175,11 +175,11 @@ class _Recorder(TorchFunctionMode):
             self._note(name, _JOINS[name], "", output, new, sources)
         elif name in _FUNCTIONS and sources:
             self._note(name, _FUNCTIONS[name], str((kwargs or {}).get("mode", "")), output, new, sources)
-        elif new:  # a function with weights of its own, or a parameter that stands alone
+        elif new:  # a function on unused weights, or a lone parameter
             kind = name if name.startswith(("conv", "linear")) else "Parameter"
             names = ", ".join(self.names[id(one)] for one in new)
             self._note(names, kind, _times(new[0].shape), output, new, sources)
-        elif sources:  # a reshape, a slice, a cast: still the same layer's result
+        elif sources:  # a reshape, a slice, a cast: still the output of the same layer
             self._made(output, sources[-1])
         return output
 
@@ -201,7 +201,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _shape(result: Tensor) -> tuple[int, int, int]:
-    """(B, C, H, W), tokens (B, N, C) or a vector (B, C) as channels, height and width."""
+    """Channels, height and width of (B, C, H, W), tokens (B, N, C) or a vector (B, C)."""
     if result.ndim == 4:
         return result.shape[1], result.shape[2], result.shape[3]
     if result.ndim == 3:

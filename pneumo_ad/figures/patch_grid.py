@@ -1,4 +1,4 @@
-"""Patches side by side: the paper's Figs. 3 and 4."""
+"""Grid of patches (the paper's Figs. 3 and 4)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ COLUMNS, ROWS = 10, 5
 
 
 def patch_grid(patches: npt.NDArray[np.uint8], title: str) -> Figure:
-    """Figs. 3 and 4: patches in rows of ten.
+    """Draw Figs. 3 and 4: patches in rows of ten.
 
     Args:
-        patches: (n, p, p) grey levels, at least one.
-        title: Above them.
+        patches: (n, p, p) uint8 grey levels, at least one patch.
+        title: Title above the patches.
     """
     rows = -(-len(patches) // COLUMNS)
     side = PAGE_WIDTH / COLUMNS

@@ -1,4 +1,4 @@
-"""Whole radiographs and their lung fields: the paper's Figs. 1 and 5."""
+"""Whole radiographs and their lung fields (the paper's Figs. 1 and 5)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell_width, draw_outline, fitting, page, show
 
-# No grey, so that no pixel of a lung is mistaken for it.
+# Not a grey, so that it is not mistaken for a pixel of the lung.
 BACKGROUND = "#c6dbef"
 
 Images = Sequence[npt.NDArray[np.uint8]]
 
 
 def sample_rows(rows: Mapping[str, tuple[Images, Sequence[str]]]) -> Figure:
-    """Fig. 1: a row of radiographs per class.
+    """Draw Fig. 1: a row of radiographs per class.
 
     Args:
-        rows: By name of the class, (H, W) uint8 images and their names, at least one.
+        rows: Radiographs, (H, W) uint8 grey levels each, and their names, by class; at least one radiograph.
     """
     images = [image for pictures, _ in rows.values() for image in pictures]
     aspect = images[0].shape[0] / images[0].shape[1]
@@ -42,21 +42,21 @@ def sample_rows(rows: Mapping[str, tuple[Images, Sequence[str]]]) -> Figure:
 
 
 def painted(image: npt.NDArray[np.uint8], field: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """(H, W) grey levels and a field of 0 and 1 -> (H, W, 3) in [0, 1]: all but the field in one colour.
+    """Paint everything outside a lung field in one colour, (H, W, 3) in [0, 1].
 
     Args:
         image: (H, W) uint8 grey levels.
-        field: (H, W) of 0 and 1.
+        field: (H, W) lung field, 0 or 1.
     """
     return np.where(field[..., None] == 1, image[..., None] / 255, np.array(to_rgb(BACKGROUND)))
 
 
 def lung_fields(images: Images, fields: Images, names: Sequence[str]) -> Figure:
-    """Fig. 5: a column per radiograph: as it is, with the lung field outlined, all but the lung in one colour.
+    """Draw Fig. 5, a column per radiograph: plain, with the lung field outlined, and with all else in one colour.
 
     Args:
-        images: (H, W) uint8 each.
-        fields: (H, W) of 0 and 1 each.
+        images: Radiographs, (H, W) uint8 grey levels each.
+        fields: Lung fields, (H, W) of 0 and 1 each.
         names: Names of the radiographs.
     """
     aspect = images[0].shape[0] / images[0].shape[1]

@@ -1,4 +1,4 @@
-"""What all figures share: sizes as they are printed, type that stays readable there, colours, how they are saved."""
+"""Style shared by all figures: printed sizes, readable type, colours and file format."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.files import atomic_write
 
-PAGE_WIDTH, PAGE_HEIGHT = 7.0, 9.4  # inches of a page within its margins; figures are printed as large as they are
-SMALL = 7  # points of the smallest type
+PAGE_WIDTH, PAGE_HEIGHT = 7.0, 9.4  # inches of a page within its margins; figures are printed at their size
+SMALL = 7  # smallest font size in points
 RED = "#d62728"
 FIELD = "#56b4e9"
-# Of kinds of patch and origins; told apart in grey and by the colour-blind.
+# Colours of kinds and origins of patches, distinct in greyscale and to colour-blind readers.
 COLOURS = {
     "normal_lung": "#1b9e77",
     "normal": "#7570b3",
@@ -47,11 +47,11 @@ STYLE: dict[Any, Any] = {
 
 
 def page(width: float, height: float) -> Figure:
-    """An empty figure of so many inches; to be used within `mpl.rc_context(STYLE)`.
+    """Create an empty figure, for use within `mpl.rc_context(STYLE)`.
 
     Args:
-        width: In inches.
-        height: In inches.
+        width: Width in inches.
+        height: Height in inches.
     """
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -59,28 +59,28 @@ def page(width: float, height: float) -> Figure:
 def cell_width(
     columns: int, rows: int, aspect: float, largest: float, beside: float = 0.0, above: float = 0.0
 ) -> float:
-    """Width in inches of a picture of which `rows` by `columns` are to fit a page.
+    """Compute the width in inches of pictures of which `rows` by `columns` fit a page.
 
     Args:
         columns: Pictures side by side.
         rows: Pictures on top of each other.
         aspect: Height over width of a picture.
-        largest: Width that is not exceeded.
-        beside: Width taken by other things.
-        above: Height taken by other things.
+        largest: Upper bound of the width in inches.
+        beside: Width of other elements in inches.
+        above: Height of other elements in inches.
     """
     return min(largest, (PAGE_WIDTH - beside) / columns, (PAGE_HEIGHT - above) / (rows * aspect))
 
 
 def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gray", sharp: bool = False) -> None:
-    """A picture without ticks and frame.
+    """Show a picture without ticks and frame.
 
     Args:
         axis: Axes to draw in.
         image: (H, W) from 0 to `top`, or (H, W, 3) in [0, 1].
         top: Value at the bright end of the colour map.
         cmap: Name of the colour map.
-        sharp: Whether every pixel is drawn as a square.
+        sharp: Whether pixels are drawn as squares, without interpolation.
     """
     axis.imshow(image, cmap=cmap, vmin=0, vmax=top, interpolation="nearest" if sharp else None)
     axis.set(xticks=[], yticks=[])
@@ -88,11 +88,11 @@ def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gra
 
 
 def draw_outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) -> None:
-    """The edge of a mask of 0 and 1, if there is any.
+    """Draw the outline of a mask, unless it is empty or None.
 
     Args:
-        axis: The axes that show the radiograph.
-        mask: (H, W) of 0 and 1, or None.
+        axis: Axes that show the radiograph.
+        mask: (H, W) mask of 0 and 1, or None.
         colour: Colour of the line.
     """
     if mask is not None and mask.any():
@@ -100,10 +100,10 @@ def draw_outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) 
 
 
 def fitting(name: str, width: float) -> str:
-    """A name cut in its middle to what fits so many inches in small type.
+    """Shorten a name in its middle to fit a width in small type.
 
     Args:
-        name: Name to be shown.
+        name: Name to show.
         width: Width in inches.
 
     >>> fitting("NORMAL2-IM-0389-0001", 1.0)
@@ -115,10 +115,10 @@ def fitting(name: str, width: float) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG of 300 dots per inch on opaque white, which reads on a dark page too.
+    """Write a figure as PNG of 300 dots per inch on opaque white, readable on dark pages too.
 
     Args:
-        figure: Drawn within `STYLE`.
+        figure: Figure drawn within `STYLE`.
         path: PNG file to write.
     """
     with atomic_write(path) as aside, mpl.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""A table as a picture, as the paper prints its Table 1."""
+"""Table as a figure, in the layout of the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.figures.style import PAGE_WIDTH, STYLE, page
 
-_LINE = 0.24  # inches
+_LINE = 0.24  # height of a line in inches
 
 
 def printed_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], title: str, notes: str = "", rules: Sequence[int] = ()
 ) -> Figure:
-    """Rows of words and numbers between rules; the first and the last column stand left, the others right.
+    """Draw a table between rules; the first and the last column are left-aligned, the others right-aligned.
 
     Args:
-        header: Titles of the columns.
+        header: Column titles.
         rows: Rows, each with as many cells as the header.
         title: Title above the table.
         notes: Notes below the table.

@@ -1,4 +1,4 @@
-"""Radiographs through a net: window scores and anomaly maps, a file for each way there."""
+"""Inference on radiographs: window scores and anomaly maps, one file per scoring mode."""
 
 from pneumo_ad.inference.anomaly_maps import MapOf
 from pneumo_ad.inference.dense import check_dense, score_densely

@@ -1,4 +1,4 @@
-"""A net run over whole radiographs instead of window by window: window scores are box means of one residual.
+"""Dense scoring: the net runs over whole radiographs, and window scores are box means of one residual.
 
 Fully convolutional inference (Long et al. 2015, CVPR), as Sermanet et al. 2014 (ICLR) ran sliding windows.
 """
@@ -38,24 +38,24 @@ def score_densely(
     progress: str | None = None,
     halo: int = 0,
 ) -> Iterator[Scored]:
-    """Score every window of some radiographs by running the net over all of each.
+    """Score every window of some radiographs by running the net over whole radiographs.
 
-    The halo must be as wide as the net sees: scores are then those that `score_radiographs` gives with the same halo,
-    to 1e-4. The net is run once for each place that windows begin at within the windows of its poolings, once where
-    the stride is a multiple of `ReceptiveField.step`.
+    The halo must cover the receptive field of the net: scores then equal those of `score_radiographs` with the same
+    halo, to 1e-4. The net runs once per offset of the windows modulo `ReceptiveField.step` (its pooling factor), so
+    once in all where the stride is a multiple of the step.
 
     Args:
-        net: (B, 1, h, w) in [0, 1] -> `Output`, of any size; used as it is (mode, device).
-        scores: Scores to take, by name.
-        images: (N, H, W) uint8, may be memory-mapped.
-        rows: (R,) rows to score.
-        grid: The windows.
-        batch_size: Pixels per forward pass, in windows: larger radiographs go through in blocks, several small ones at
-            once.
-        map_of: Also make anomaly maps, of this; None skips the work.
+        net: (B, 1, h, w) in [0, 1] -> `Output`, for any size; used in its current mode and on its device.
+        scores: Scores to compute, by name.
+        images: (N, H, W) uint8 grey levels, may be memory-mapped.
+        rows: (R,) row numbers of the radiographs to score.
+        grid: Grid of the windows.
+        batch_size: Pixels per forward pass, in windows: larger radiographs are split into blocks, small ones are
+            batched.
+        map_of: Content of the anomaly maps; None makes no maps.
         precision: dtype of autocast; float32 switches it off.
-        progress: Caption of a progress bar; None shows none.
-        halo: Pixels of surroundings that windows have on every side; mirrored at the border.
+        progress: Caption of the progress bar; None shows none.
+        halo: Pixels of surroundings on every side of a window, mirrored at the border.
 
     Yields:
         `Scored` for a few radiographs at a time (`groups`), in the order of `rows`.
@@ -73,7 +73,7 @@ def score_densely(
         for across in _passes(grid.lefts, grid.patch, halo, reach)
     ]
     for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
-        found = {name: np.empty((len(group), *grid.shape), dtype=np.float32) for name in scores}
+        window_scores = {name: np.empty((len(group), *grid.shape), dtype=np.float32) for name in scores}
         sums = {name: np.zeros((len(group), *grid.image_size)) for name in scores if map_of == "residual"}
         for down, across in passes:
             at_once = max(1, at_most // (down.length * across.length))
@@ -81,36 +81,36 @@ def score_densely(
             high, wide = down.pixels(grid.image_size[0]), across.pixels(grid.image_size[1])
             shown = (slice(down.first, down.last), slice(across.first, across.last))
             for first in range(0, len(group), at_once):
-                part = slice(first, first + at_once)
-                cut = np.asarray(images[group[part]])[:, high[:, None], wide]
+                members = slice(first, first + at_once)
+                cut = np.asarray(images[group[members]])[:, high[:, None], wide]
                 x = torch.from_numpy(cut)[:, None].to(device).float().div_(255)
                 output, x = _blockwise(net, x, at_most, reach, precision).inner(halo), inner(x, halo)
                 for name, score in scores.items():
                     terms = score.terms(x, output, boxes)
                     values = score.over_windows(terms, boxes)
-                    found[name][part, down.numbers[:, None], across.numbers] = values.cpu().numpy()
+                    window_scores[name][members, down.numbers[:, None], across.numbers] = values.cpu().numpy()
                     if map_of == "residual":
                         total = sum((term.total() for term in terms[1:]), terms[0].total())
-                        sums[name][part, *shown] += total.cpu().numpy()
-        windows = {name: values.reshape(len(values), -1) for name, values in found.items()}
+                        sums[name][members, *shown] += total.cpu().numpy()
+        windows = {name: values.reshape(len(values), -1) for name, values in window_scores.items()}
         yield Scored(group, windows, mean_maps(windows, sums, grid, map_of))
 
 
 def check_dense(net: nn.Module, patch: int, halo: int, image_size: tuple[int, int]) -> ReceptiveField:
-    """See that a net run over whole radiographs scores what it scores window by window.
+    """Check that a net gives the same scores over whole radiographs as window by window.
 
     Args:
         net: (B, 1, h, w) in [0, 1] -> `Output`; not changed.
         patch: Side of the windows in pixels.
-        halo: Pixels of surroundings that windows have on every side.
+        halo: Pixels of surroundings on every side of a window.
         image_size: (H, W) of the radiographs in pixels.
 
     Returns:
-        The net's reach.
+        Receptive field of the net.
 
     Raises:
-        ConfigError: The net cannot run over whole radiographs (`receptive_field`), or the halo is too small; names
-            those that work.
+        ConfigError: Net that cannot run over whole radiographs (`receptive_field`), or too small a halo; the message
+            names settings that work.
     """
     reach = receptive_field(net, patch + 2 * halo)
     if halo < reach.pixels:
@@ -124,14 +124,14 @@ def check_dense(net: nn.Module, patch: int, halo: int, image_size: tuple[int, in
 
 
 class _Pass(NamedTuple):
-    """Along one side: windows that begin at the same place within the windows of the poolings.
+    """Windows along one axis that begin at the same offset modulo the step: one run of the net.
 
     Attributes:
-        numbers: (n,) number of each window, among all along this side.
+        numbers: (n,) number of each window along this axis.
         starts: (n,) first pixel of each window.
         patch: Side of the windows in pixels.
         halo: Pixels of surroundings on either side.
-        length: Number of pixels that the net is run over, halo included.
+        length: Number of pixels along this axis of the net's input, halo included.
     """
 
     numbers: npt.NDArray[np.int64]
@@ -142,39 +142,39 @@ class _Pass(NamedTuple):
 
     @property
     def first(self) -> int:
-        """First pixel of any of them."""
+        """First pixel of the first window."""
         return int(self.starts[0])
 
     @property
     def last(self) -> int:
-        """First pixel behind all of them."""
+        """First pixel behind the last window."""
         return int(self.starts[-1]) + self.patch
 
     def offsets(self, device: torch.device) -> Tensor:
-        """(n,) where they begin within what the net is run over, less the halo."""
+        """(n,) first pixels of the windows within the net's input without its halo."""
         return torch.from_numpy(self.starts - self.first).to(device)
 
     def pixels(self, side: int) -> npt.NDArray[np.int64]:
-        """(length,) the image's pixels that the net is run over, of an image of this side."""
+        """(length,) pixels of an image of this side that form the net's input, mirrored at the border."""
         return mirrored(self.first - self.halo + np.arange(self.length), side)
 
 
 def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: ReceptiveField) -> list[_Pass]:
-    place = starts % reach.step
-    found = []
-    for one in np.unique(place):
-        numbers = np.flatnonzero(place == one)
+    offset = starts % reach.step
+    passes = []
+    for value in np.unique(offset):
+        numbers = np.flatnonzero(offset == value)
         length = int(starts[numbers[-1]] - starts[numbers[0]]) + patch + 2 * halo
-        found.append(_Pass(numbers, starts[numbers], patch, halo, length))
-    return found
+        passes.append(_Pass(numbers, starts[numbers], patch, halo, length))
+    return passes
 
 
 def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: ReceptiveField, precision: torch.dtype) -> Output:
-    """The net over (B, 1, h, w), in blocks that overlap as far as it sees: the same as at once, in bounded memory."""
+    """Run the net over (B, 1, h, w) in blocks that overlap by its receptive field, in bounded memory; same output."""
     if x.numel() <= at_most:
         return forward(net, x, precision)
     margin = -(-reach.pixels // reach.step) * reach.step
-    # Of a block at most half is overlap, whatever the memory that was asked for.
+    # At most half of a block's side is overlap, even where that exceeds the requested memory.
     side = max(int(at_most**0.5) - 2 * margin, 2 * margin, 1)
     side = -(-side // reach.step) * reach.step
     height, width = x.shape[-2:]

@@ -1,4 +1,4 @@
-"""A net's answer as scores take it, the same on every way there."""
+"""Forward pass of a net, shared by all scoring modes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pneumo_ad.nets.output import Output
 
 
 def forward(net: nn.Module, x: Tensor, precision: torch.dtype) -> Output:
-    """Run a net in its fastest layout; pictures of the output in float32, without the penalty, which no score reads.
+    """Run a net in its fastest memory layout; the output is float32 and has no penalty, which scores do not use.
 
     Args:
-        net: (B, 1, h, w) in [0, 1] -> `Output`; used as it is (mode, device).
-        x: (B, 1, h, w) float32 in [0, 1], where the net is.
+        net: (B, 1, h, w) in [0, 1] -> `Output`; used in its current mode and on its device.
+        x: (B, 1, h, w) float32 in [0, 1], on the device of the net.
         precision: dtype of autocast; float32 switches it off.
     """
     with torch.autocast(x.device.type, precision, enabled=precision != torch.float32):

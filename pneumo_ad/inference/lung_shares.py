@@ -9,10 +9,10 @@ from pneumo_ad.inference import Scorable
 
 
 def lung_shares(data: Scorable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """(I, N) share of each window inside the lung field; 0 for a window with padding in it, which is no patch.
+    """Compute the share of each window inside the lung field, (I, N) in [0, 1]; 0 for windows that contain padding.
 
     Args:
-        data: Radiographs, with their lung fields and windows.
+        data: Radiographs with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
     shares = np.empty((len(rows), len(data.grid)))

@@ -1,4 +1,4 @@
-"""What judges radiographs: a run, or a model that was exported from one."""
+"""Interface of predictors (runs and exported models), their predictions and calibration."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A few radiographs, judged, in fitted pixels.
+    """Predictions for a batch of radiographs, in fitted pixels.
 
     Attributes:
-        lung_fields: (b, H, W) uint8 of 0 and 1.
+        lung_fields: (b, H, W) uint8 lung fields, 0 or 1.
         maps: (b, H, W) float32 anomaly maps in units of the score, NaN where no window lies.
         windows: (b, N) float32 score of each window, in the order of `PatchGrid.positions`.
-        inside: (b, N) whether a window is radiograph throughout; the others have padding in them and are no patches.
-        scores: (b,) float64, one per radiograph, NaN where no lung was found, or where what the net gave is not finite.
-        finite: (b,) whether that is (`inference.finite_radiographs`).
-        likeliest: (b, N) the net's likeliest kind of each window, of 0 to 2; None unless windows are decided by it.
+        inside: (b, N) bool, whether a window lies on the radiograph; other windows contain padding and are not used.
+        scores: (b,) float64 score of each radiograph, NaN without a lung field or where the net's output is not finite.
+        finite: (b,) bool, whether the net's output is finite (`inference.finite_radiographs`).
+        likeliest: (b, N) int8 likeliest kind of each window, 0 to 2; None unless windows are classified by it.
     """
 
     lung_fields: npt.NDArray[np.uint8]
@@ -51,15 +51,15 @@ class Prediction:
         grid: PatchGrid,
         likeliest: npt.NDArray[np.int8] | None = None,
     ) -> Prediction:
-        """Put together; what is not finite becomes no score and a hole in the map.
+        """Build predictions; values that are not finite become NaN in scores and maps.
 
         Args:
             lung_fields: See the class.
             maps: See the class.
             windows: See the class.
-            scores: (b,), of whatever the net gave.
-            content: (b, H, W) of 0 and 1: what is radiograph and not padding.
-            grid: The windows.
+            scores: (b,) scores, also where the net's output is not finite.
+            content: (b, H, W) of 0 and 1: radiograph or padding.
+            grid: Grid of the windows.
             likeliest: See the class.
         """
         finite = finite_radiographs([windows], [maps], grid) & ~np.isinf(scores)
@@ -72,18 +72,18 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What held-out normal radiographs and windows say of a score; plain numbers, so that it travels with a model.
+    """Calibration of a score by held-out normal radiographs and windows, in plain numbers that can be exported.
 
     Attributes:
         score: Name of the score.
         unit: Unit of the score.
-        normals: (n,) scores of held-out normal radiographs; empty where they were not at hand.
-        false_alarm_rate: Declared share of normal radiographs that may be called anomalous.
+        normals: (n,) scores of held-out normal radiographs; empty where they were not available.
+        false_alarm_rate: Declared share of normal radiographs that may be called anomalous, in (0, 1).
         thresholds: Thresholds between the kinds of window, or None where they could not be fitted.
-        window_range: Median and 99 % quantile of held-out normal windows.
-        rule: Sets thresholds by windows of normal lung, of another site too; None where the run's rule needs more than
-            those, or is not known.
-        highest: The most the score can be (`Score.highest`).
+        window_range: Median and 99 % quantile of the scores of held-out normal windows.
+        rule: Rule that sets thresholds from windows of normal lung alone, also of another site; None where the run's
+            rule needs other windows or is not known.
+        highest: Upper bound of the score (`Score.highest`).
     """
 
     score: str
@@ -97,34 +97,34 @@ class Calibration:
 
     @property
     def colours(self) -> tuple[float, float]:
-        """Scores at which the colours of a map start and are full, the same for all radiographs.
+        """Scores at the lower and the upper end of the colour scale of maps, the same for all radiographs.
 
-        They start where 99 % of held-out normal lung ends. They are full at the highest score there is; where nothing
-        bounds it, at three times the distance of their start from the median.
+        The scale starts at the 99 % quantile of held-out normal windows. It ends at the upper bound of the score;
+        without one, at three times the distance of the start from the median.
         """
         median, end = self.window_range
         return end, self.highest if math.isfinite(self.highest) else end + 2 * (end - median)
 
     def percentiles(self, scores: Floats) -> npt.NDArray[np.float64]:
-        """(b,) share in percent of held-out normals that score lower; NaN without a score or without normals."""
+        """Compute the percentage of held-out normals that score lower, (b,); NaN without a score or without normals."""
         if not len(self.normals):
             return np.full(len(scores), np.nan)
         below = np.searchsorted(np.sort(self.normals), scores, side="left") / len(self.normals)
         return np.where(np.isnan(scores), np.nan, 100 * below)
 
     def p_values(self, scores: Floats) -> npt.NDArray[np.float64]:
-        """(b,) conformal p-value (`metrics.conformal.p_values`); NaN without a score or without normals."""
+        """Compute conformal p-values (`metrics.conformal.p_values`), (b,); NaN without a score or without normals."""
         if not len(self.normals):
             return np.full(len(scores), np.nan)
         return p_values(scores, self.normals)
 
     def decisions(self, scores: Floats) -> list[bool | None]:
-        """(b,) whether each is anomalous at the declared false-alarm rate; None where that cannot be told."""
+        """Decide which radiographs are anomalous at the declared false-alarm rate, (b,); None where undecidable."""
         return decisions(self.p_values(scores), len(self.normals), self.false_alarm_rate)
 
     @property
     def limits(self) -> list[str]:
-        """Why it decides nothing, and from which rate on it would; empty where it does, or has no normals at all."""
+        """Note on too few normals for decisions, with the least rate that works; empty otherwise or with no normals."""
         n, least = len(self.normals), least_normals(self.false_alarm_rate)
         if n == 0 or n >= least:
             return []
@@ -135,13 +135,13 @@ class Calibration:
 
 
 class Predictor(Protocol):
-    """From radiographs to what is thought of them.
+    """Predictor of anomaly maps and scores of radiographs.
 
     Attributes:
-        grid: The windows, and the size to which radiographs are fitted.
-        fit: How they are fitted.
-        standard: Calibration that scores are judged by: held-out normals, thresholds, false-alarm rate.
-        identity: Digest of everything that its predictions depend on.
+        grid: Grid of the windows, with the size to which radiographs are fitted.
+        fit: Method by which radiographs are fitted.
+        standard: Calibration of the scores: held-out normals, thresholds, false-alarm rate.
+        identity: Digest of everything that the predictions depend on.
         notes: Remarks for readers of its predictions, a sentence each.
     """
 
@@ -153,14 +153,14 @@ class Predictor(Protocol):
 
     @property
     def view(self) -> str:
-        """What the net sees, `patch` or `image`."""
+        """Input of the net: `patch`, or `image` for whole radiographs."""
         ...
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
-        """Judge some radiographs.
+        """Predict for a batch of radiographs.
 
         Args:
-            images: (b, H, W) grey levels 0-255, fitted (`fit_image`).
-            content: (b, H, W) of 0 and 1: what is radiograph and not padding.
+            images: (b, H, W) uint8 grey levels 0-255, fitted (`fit_image`).
+            content: (b, H, W) of 0 and 1: radiograph or padding.
         """
         ...

@@ -1,4 +1,4 @@
-"""What can be scored, and what comes of it."""
+"""Radiographs to score and their scores."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ import numpy.typing as npt
 
 from pneumo_ad.patches import PatchGrid
 
-# Every window through the net, or the net over whole radiographs.
+# `windows` runs the net on every window, `dense` over whole radiographs.
 Mode = Literal["windows", "dense"]
 
 
 class Scorable(Protocol):
-    """What can be scored: `Radiographs` with their store, or a few files that were just read."""
+    """Radiographs to score: `Radiographs` with their store, or a few files in memory."""
 
     @property
     def grid(self) -> PatchGrid:
-        """The windows."""
+        """Grid of the windows."""
         ...
 
     @property
     def view(self) -> str:
-        """What a net sees of them: `patch` or `image`."""
+        """Input of the net: `patch`, or `image` for whole radiographs."""
         ...
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W) grey levels as nets see them."""
+        """(N, H, W) uint8 grey levels, the input of nets."""
         ...
 
     @property
     def lung_fields(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1."""
+        """(N, H, W) uint8 lung fields, 0 or 1."""
         ...
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
+        """Return masks of the radiographs without their padding, (len(rows), H, W) of 0 and 1."""
         ...
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A few radiographs, scored.
+    """Scores of a batch of radiographs.
 
     Attributes:
         rows: (b,) rows of the store.
-        scores: By name of score, (b, N) float32, windows in the order of `PatchGrid.positions`.
-        maps: By name of score, (b, H, W) float32 anomaly maps, NaN where no window lies; empty unless asked for.
-        likeliest: (b, N) the kind that the net finds likeliest in each window, of 0 to 2; None unless asked for.
+        scores: (b, N) float32 window scores by name of the score, windows in the order of `PatchGrid.positions`.
+        maps: (b, H, W) float32 anomaly maps by name of the score, NaN where no window lies; empty unless requested.
+        likeliest: (b, N) int8 likeliest kind of each window, 0 to 2; None unless requested.
     """
 
     rows: npt.NDArray[np.int64]
@@ -63,28 +63,28 @@ class Scored:
 def finite_radiographs(
     windows: Iterable[npt.NDArray[np.floating]], maps: Iterable[npt.NDArray[np.floating]], grid: PatchGrid
 ) -> npt.NDArray[np.bool_]:
-    """(b,) whether every window of a radiograph has finite scores, and every pixel that a window covers.
+    """Check which radiographs have finite scores at all windows and finite maps at all covered pixels, (b,) bool.
 
     Args:
-        windows: (b, N) of each score.
-        maps: (b, H, W) anomaly maps of each.
-        grid: The windows.
+        windows: (b, N) window scores, an array per score.
+        maps: (b, H, W) anomaly maps, an array per score.
+        grid: Grid of the windows.
     """
     beyond = ~grid.covered
-    found = [np.isfinite(one).all(axis=1) for one in windows]
-    found += [(np.isfinite(one) | beyond).all(axis=(1, 2)) for one in maps]
-    return np.logical_and.reduce(found)
+    finite = [np.isfinite(one).all(axis=1) for one in windows]
+    finite += [(np.isfinite(one) | beyond).all(axis=(1, 2)) for one in maps]
+    return np.logical_and.reduce(finite)
 
 
-GROUP = 32  # radiographs of 256 x 256 pixels that are scored, and held in memory, at a time; fewer of larger ones
+GROUP = 32  # radiographs of 256 x 256 pixels scored, and held in memory, at a time; fewer of larger ones
 
 
 def groups(rows: npt.NDArray[np.integer], grid: PatchGrid) -> list[npt.NDArray[np.integer]]:
-    """Rows that are scored together, so that their maps take the same memory whatever the size of an image.
+    """Split rows into groups that are scored together, sized to bound the memory of their maps at any image size.
 
     Args:
-        rows: (R,) all that are to be scored.
-        grid: The windows.
+        rows: (R,) row numbers of the radiographs to score.
+        grid: Grid of the windows.
 
     >>> [len(group) for group in groups(np.arange(40), PatchGrid((256, 256), 32, 20))]
     [32, 8]
@@ -98,14 +98,14 @@ def groups(rows: npt.NDArray[np.integer], grid: PatchGrid) -> list[npt.NDArray[n
 
 @dataclass(frozen=True)
 class Loaded:
-    """`Scorable` that lie in no store.
+    """`Scorable` radiographs in memory, without a store.
 
     Attributes:
-        grid: The windows.
+        grid: Grid of the windows.
         view: Input of the net: `patch`, or `image` for whole radiographs.
-        images: (b, H, W) grey levels as nets see them.
-        lung_fields: (b, H, W) of 0 and 1.
-        contents: (b, H, W) of 0 and 1: what is radiograph and not padding.
+        images: (b, H, W) uint8 grey levels, the input of nets.
+        lung_fields: (b, H, W) lung fields, 0 or 1.
+        contents: (b, H, W) of 0 and 1: radiograph or padding.
     """
 
     grid: PatchGrid
@@ -115,5 +115,5 @@ class Loaded:
     contents: npt.NDArray[np.uint8]
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """(len(rows), H, W) of 0 and 1."""
+        """See `Scorable`."""
         return self.contents[rows]

@@ -1,4 +1,4 @@
-"""How far a net sees, found by putting NaN in and looking where it comes out: nothing needs to be declared."""
+"""Receptive field of a net, measured by the spread of NaN from input to output; nets declare nothing."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from torch import nn
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets.output import Output
 
-_MOST_STEP = 32  # a net whose poolings take more pixels together is not looked into
-_FARTHEST = 512  # pixels; a net that sees more sees everything
+_MOST_STEP = 32  # largest pooling factor that is measured
+_FARTHEST = 512  # pixels; larger receptive fields count as the whole picture
 
 
 class ReceptiveField(NamedTuple):
-    """What it takes to run a net over more than a patch.
+    """Receptive field of a net beyond a pixel, and the pooling factor.
 
     Attributes:
-        pixels: From a border of the input on, at a multiple of `step`: so many pixels of the output depend on what
-            lies beyond the border, those further in do not.
-        step: Smallest number of pixels by which the input may shift for the output to shift with it: 2 ** depth.
+        pixels: Number of output pixels, counted from a border of the input at a multiple of `step`, that depend on
+            input beyond that border.
+        step: Smallest shift of the input in pixels by which the output shifts equally: 2 ** depth.
     """
 
     pixels: int
     step: int
 
     def halo(self, patch: int) -> int:
-        """Least halo from which on the inner pixels of a patch are those of the whole radiograph.
+        """Return the least halo with which the net's output on a patch equals that on the whole radiograph.
 
         >>> ReceptiveField(pixels=11, step=4).halo(patch=32)
         12
@@ -45,14 +45,14 @@ _KNOWN: WeakKeyDictionary[nn.Module, dict[int, ReceptiveField]] = WeakKeyDiction
 
 
 def receptive_field(net: nn.Module, side: int) -> ReceptiveField:
-    """Reach of a net that can run over pictures of any size; looked for once per net.
+    """Measure the receptive field of a net that can run over pictures of any size; cached per net.
 
     Args:
         net: (B, 1, H, W) in [0, 1] -> `Output`; not changed.
         side: Side in pixels of square pictures that the net takes.
 
     Raises:
-        ConfigError: It takes pictures of one size, sees all of a picture, or answers by where in the picture it is.
+        ConfigError: Net that takes a single size, sees the whole picture, or depends on absolute position.
 
     >>> from pneumo_ad.nets import UNetAutoencoder
     >>> receptive_field(UNetAutoencoder(width=4, depth=1), side=32)
@@ -65,22 +65,22 @@ def receptive_field(net: nn.Module, side: int) -> ReceptiveField:
 
 
 def takes(net: nn.Module, height: int, width: int) -> bool:
-    """Whether a net answers pictures of a size with pictures of that size.
+    """Check whether a net maps pictures of a size to pictures of that size.
 
     Args:
-        net: On the CPU.
-        height: In pixels.
-        width: In pixels.
+        net: Net on the CPU.
+        height: Height in pixels.
+        width: Width in pixels.
     """
     try:
         output: Output = net(torch.zeros(1, 1, height, width))
-    except Exception:  # whatever a net of somebody else's raises for a size that it does not take
+    except Exception:  # custom nets may raise anything for a size that they do not take
         return False
     return output.reconstruction.shape == (1, 1, height, width)
 
 
 def check_side(net: nn.Module, patch: int, halo: int) -> None:
-    """See that a net takes patches with a halo.
+    """Check that a net takes patches with a halo.
 
     Args:
         net: (B, 1, h, w) -> `Output`; not changed.
@@ -88,7 +88,7 @@ def check_side(net: nn.Module, patch: int, halo: int) -> None:
         halo: Pixels of surroundings on every side.
 
     Raises:
-        ConfigError: It does not; names the nearest halos with which it does.
+        ConfigError: Size that the net does not take; the message names the nearest halos that work.
     """
     probe = _probe(net)
     with torch.inference_mode():
@@ -107,7 +107,7 @@ def check_side(net: nn.Module, patch: int, halo: int) -> None:
 
 @contextmanager
 def _plain_sums() -> Iterator[None]:
-    """Without libraries whose fast algorithms share sums between pixels, and carry NaN where no weight does."""
+    """Disable libraries whose fast algorithms share sums between pixels and so spread NaN too far."""
     mkldnn: Any = torch.backends.mkldnn  # its own `flags` warns of Intel GPUs
     before, mkldnn.enabled = mkldnn.enabled, False
     try:
@@ -148,9 +148,9 @@ def _cannot(name: str, why: str) -> str:
 
 
 def _along(net: nn.Module, side: int, least: int, thin: int, turned: bool) -> ReceptiveField | None:
-    """Reach along one side: which rows a row of NaN comes out at, for rows in all places of the poolings' windows."""
+    """Measure along one axis which output rows a row of NaN reaches, at all offsets modulo the step."""
     rows = 3 * _MOST_STEP
-    # Sizes that the net takes differ by `least`; longer pictures only where the NaN met the border of shorter ones.
+    # Sizes that the net takes differ by `least`; longer pictures only if NaN reached the border of shorter ones.
     for longer in (128, 256, 2 * _FARTHEST + rows):
         length = side + -(-longer // least) * least
         middle = (length - rows) // 2
@@ -176,7 +176,7 @@ def _along(net: nn.Module, side: int, least: int, thin: int, turned: bool) -> Re
 
 
 def _shifts(net: nn.Module, side: int, reach: ReceptiveField) -> bool:
-    """Whether a picture that is shifted by the step comes out shifted, away from the border."""
+    """Check that a shift of the input by the step shifts the output equally, away from the border."""
     more = -(-2 * reach.pixels // reach.step) * reach.step
     length = side + more
     picture = torch.rand(1, 1, length + reach.step, length + reach.step, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""A whole radiograph reconstructed window by window."""
+"""Reconstruction of a whole radiograph window by window."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pneumo_ad.scores.sad import GREY_LEVELS
 def reconstructed(
     scoring: Scoring, grid: PatchGrid, picture: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """A radiograph put together of its windows' reconstructions; where they overlap, the mean.
+    """Reconstruct a radiograph from its windows; overlapping windows are averaged.
 
     Args:
         scoring: Scoring with a net that reconstructs patches.
-        grid: The windows.
+        grid: Grid of the windows.
         picture: (H, W) uint8 grey levels.
 
     Returns:
-        (H, W) uint8, black where no window lies; and (H, W) float32 its absolute difference to the radiograph in grey
-        levels, NaN there.
+        (H, W) uint8 reconstruction, 0 where no window lies; and (H, W) float32 absolute difference from the radiograph
+        in grey levels, NaN where no window lies.
     """
     device = next(scoring.net.parameters(), torch.empty(0)).device
     covered = grid.covered
-    if grid.stride < grid.patch // 2:  # for a picture windows that overlap by half are enough
+    if grid.stride < grid.patch // 2:  # windows that overlap by half suffice for a picture
         grid = replace(grid, stride=grid.patch // 2, cover="full")
     where = np.insert(grid.positions, 0, 0, axis=1)
     patches = torch.from_numpy(gather(picture[None], where, grid.patch, scoring.halo))

@@ -1,4 +1,4 @@
-"""Every window of every radiograph through a net: window scores and anomaly maps, in bounded memory."""
+"""Scoring window by window: window scores and anomaly maps of radiographs, in bounded memory."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def score_radiographs(
     """Score every window of some radiographs, batched across radiographs.
 
     Args:
-        net: (B, 1, p, p) in [0, 1] -> `Output`, p + 2 halo wide; used as it is (mode, device). On the CPU convolutions
-            of weights that are `channels_last`, as the batches are, take half the time.
-        scores: Scores to take, by name.
-        images: (N, H, W) uint8, may be memory-mapped.
-        rows: (R,) rows to score.
-        grid: The windows.
+        net: (B, 1, s, s) in [0, 1] -> `Output`, s = patch + 2 halo; used in its current mode and on its device. On the
+            CPU convolutions take half the time if weights are `channels_last`, as the batches are.
+        scores: Scores to compute, by name.
+        images: (N, H, W) uint8 grey levels, may be memory-mapped.
+        rows: (R,) row numbers of the radiographs to score.
+        grid: Grid of the windows.
         batch_size: Windows per forward pass.
-        map_of: Also stitch anomaly maps, of this; None skips the work.
+        map_of: Content of the anomaly maps; None makes no maps.
         precision: dtype of autocast; float32 switches it off.
-        progress: Caption of a progress bar; None shows none.
-        halo: Pixels of surroundings that the net is shown on every side, mirrored at the border.
+        progress: Caption of the progress bar; None shows none.
+        halo: Pixels of surroundings on every side of a window, mirrored at the border.
 
     Yields:
         `Scored` for a few radiographs at a time (`groups`), in the order of `rows`.
@@ -56,7 +56,7 @@ def score_radiographs(
     device = next(net.parameters(), torch.empty(0)).device
     positions = grid.positions
     for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
-        found = {name: np.empty((len(group), len(grid)), dtype=np.float32) for name in scores}
+        window_scores = {name: np.empty((len(group), len(grid)), dtype=np.float32) for name in scores}
         sums = {
             name: torch.zeros(len(group), *grid.image_size, device=device) for name in scores if map_of == "residual"
         }
@@ -69,17 +69,17 @@ def score_radiographs(
             output, x = forward(net, wide, precision).inner(halo), inner(wide, halo)
             pixels = _pixels(image, positions[window], grid, device) if map_of == "residual" else None
             for name, score in scores.items():
-                found[name].ravel()[number] = score.score(x, output).cpu().numpy()
+                window_scores[name].ravel()[number] = score.score(x, output).cpu().numpy()
                 if pixels is not None:
                     sums[name].view(-1).scatter_add_(0, pixels, score.residual_map(x, output).reshape(-1))
         added = {name: total.cpu().numpy() for name, total in sums.items()}
-        yield Scored(group, found, mean_maps(found, added, grid, map_of))
+        yield Scored(group, window_scores, mean_maps(window_scores, added, grid, map_of))
 
 
 def _pixels(
     image: npt.NDArray[np.int64], position: npt.NDArray[np.int64], grid: PatchGrid, device: torch.device
 ) -> Tensor:
-    """(B p p) where in (b, H, W) totals the pixels of windows lie, for all scores alike."""
+    """Compute flat indices of the pixels of windows in (b, H, W) sums, (B p p), shared by all scores."""
     height, width = grid.image_size
     side = torch.arange(grid.patch, device=device)
     corner = torch.from_numpy((image * height + position[:, 0]) * width + position[:, 1]).to(device)

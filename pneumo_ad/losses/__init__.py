@@ -1,4 +1,4 @@
-"""Losses, one per file: (target (B, 1, p, p) in [0, 1], `Output`) -> scalar."""
+"""Losses, one per file: target (B, 1, p, p) in [0, 1] and `Output` -> scalar."""
 
 from pneumo_ad.losses.dice import DiceLoss, dice_loss
 from pneumo_ad.losses.l1 import L1Loss

@@ -13,17 +13,17 @@ DiceForm = Literal["squared", "linear"]
 
 
 def dice_loss(x: Tensor, y: Tensor, form: DiceForm = "squared", smooth: float = 1.0) -> Tensor:
-    """-ln((2 sum(xy) + s) / (sum(x^2) + sum(y^2) + s)) per patch, or with sum(x) + sum(y) below (`linear`).
+    """Compute -ln((2 sum(xy) + s) / (sum(x^2) + sum(y^2) + s)) per patch; `linear` has sum(x) + sum(y) below.
 
     The squared form has its only optimum, 0, at y = x (2xy <= x^2 + y^2). The linear form is equation 3 as printed; on
-    grey values its optimum is not y = x: every y is best pushed to 0 or 1. The smoothing term keeps black patches
-    finite and leaves the optimum where it is.
+    grey values its optimum is not y = x, but drives every y to 0 or 1. The smoothing term keeps the loss of black
+    patches finite and does not move the optimum.
 
     Args:
         x: (B, 1, p, p) target in [0, 1].
         y: (B, 1, p, p) reconstruction in [0, 1].
         form: `squared` or `linear`.
-        smooth: s above, in units of the sums (pixels of full brightness).
+        smooth: Smoothing term s, in units of the sums (pixels of full brightness).
 
     Returns:
         (B,) loss per patch, finite; squared: 0 or more.
@@ -40,14 +40,14 @@ def dice_loss(x: Tensor, y: Tensor, form: DiceForm = "squared", smooth: float = 
 
 
 class DiceLoss(nn.Module):
-    """`dice_loss` of target and reconstruction, mean over the batch.
+    """Mean of `dice_loss` of target and reconstruction over the batch.
 
     Args:
         form: `squared` (default) or `linear`.
         smooth: See `dice_loss`.
 
     Raises:
-        ConfigError: An unknown form, or a smoothing term that is not positive.
+        ConfigError: Unknown form, or a smoothing term that is not positive.
     """
 
     def __init__(self, form: DiceForm = "squared", smooth: float = 1.0) -> None:
@@ -60,5 +60,5 @@ class DiceLoss(nn.Module):
         self.smooth = smooth
 
     def forward(self, x: Tensor, output: Output) -> Tensor:
-        """Scalar."""
+        """Compute the loss, a scalar."""
         return dice_loss(x, output.reconstruction, self.form, self.smooth).mean()

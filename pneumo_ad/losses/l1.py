@@ -9,5 +9,5 @@ class L1Loss(nn.Module):
     """Mean absolute difference per pixel of target and reconstruction, both in [0, 1]: SAD / 255."""
 
     def forward(self, x: Tensor, output: Output) -> Tensor:
-        """Scalar in [0, 1]."""
+        """Compute the loss, a scalar in [0, 1]."""
         return nn.functional.l1_loss(output.reconstruction, x)

@@ -9,5 +9,5 @@ class MSELoss(nn.Module):
     """Mean squared difference per pixel of target and reconstruction, both in [0, 1]."""
 
     def forward(self, x: Tensor, output: Output) -> Tensor:
-        """Scalar in [0, 1]."""
+        """Compute the loss, a scalar in [0, 1]."""
         return nn.functional.mse_loss(output.reconstruction, x)

@@ -1,4 +1,4 @@
-"""Structural similarity (Wang et al. 2004, IEEE TIP; as an autoencoder's loss: Bergmann et al. 2019, VISAPP)."""
+"""Structural similarity (Wang et al. 2004, IEEE TIP; as a loss of autoencoders: Bergmann et al. 2019, VISAPP)."""
 
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -8,13 +8,13 @@ from pneumo_ad.nets.output import Output
 
 
 class SSIMLoss(nn.Module):
-    """1 - SSIM of target and reconstruction, mean over pixels and batch; 0 where they are equal, at most 2.
+    """1 - SSIM of target and reconstruction, mean over pixels and batch; 0 for equal images, at most 2.
 
     Args:
         sigma: Standard deviation of the Gaussian window in pixels; the window is 7 sigma wide and must fit the patch.
 
     Raises:
-        ConfigError: A sigma that is not positive.
+        ConfigError: `sigma` that is not positive.
     """
 
     def __init__(self, sigma: float = 1.5) -> None:
@@ -24,10 +24,10 @@ class SSIMLoss(nn.Module):
         self.sigma = sigma
 
     def forward(self, x: Tensor, output: Output) -> Tensor:
-        """Scalar in [0, 2].
+        """Compute the loss, a scalar in [0, 2].
 
         Raises:
-            ConfigError: A patch smaller than half the window, which cannot be mirrored at its border.
+            ConfigError: Patch not larger than half the window, which cannot be mirrored at its border.
         """
         reach = int(3.5 * self.sigma + 0.5)
         if min(x.shape[-2:]) <= reach:

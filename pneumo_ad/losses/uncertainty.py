@@ -6,18 +6,18 @@ from pneumo_ad.nets.output import Output
 
 
 def uncertainty_loss(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """(x - mean)^2 / s^2 + ln s^2 per pixel: twice a Gaussian's negative log-likelihood, less a constant.
+    """Compute (x - mean)^2 / s^2 + ln s^2 per pixel: twice a Gaussian's negative log-likelihood, less a constant.
 
-    Its least value lies at mean = x; for a given residual, at s^2 = residual^2. It is negative where the net is sure of
-    itself, and has no bound below: bounding ln s^2 is the net's part.
+    Its minimum lies at mean = x; for a given residual, at s^2 = residual^2. It is negative for small s^2 and has no
+    lower bound: the net must bound ln s^2.
 
     Args:
         x: (B, 1, p, p) target in [0, 1].
-        mean: (B, 1, p, p) in [0, 1].
-        log_variance: (B, 1, p, p) ln s^2.
+        mean: (B, 1, p, p) predicted mean in [0, 1].
+        log_variance: (B, 1, p, p) predicted ln s^2.
 
     Returns:
-        (B, 1, p, p).
+        (B, 1, p, p) loss per pixel.
 
     >>> import torch
     >>> uncertainty_loss(torch.tensor(0.5), torch.tensor(0.3), torch.tensor(0.04).log()).item()  # 1 + ln 0.04
@@ -27,13 +27,13 @@ def uncertainty_loss(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class UncertaintyLoss(nn.Module):
-    """`uncertainty_loss` of target and `Output`, mean over pixels and batch; needs a net that gives a log-variance."""
+    """Mean of `uncertainty_loss` over pixels and batch, for nets that predict a log-variance."""
 
     def forward(self, x: Tensor, output: Output) -> Tensor:
-        """Scalar, of either sign.
+        """Compute the loss, a scalar of either sign.
 
         Raises:
-            ConfigError: The net gives no log-variance.
+            ConfigError: Net that predicts no log-variance.
         """
         log_variance = output.needed("log_variance", by="loss=uncertainty")
         return uncertainty_loss(x, output.reconstruction, log_variance).mean()

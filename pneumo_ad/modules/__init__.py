@@ -1,4 +1,4 @@
-"""LightningModules, one way of training per file."""
+"""LightningModules, one training scheme per file."""
 
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.modules.base import NetModule

@@ -1,4 +1,4 @@
-"""The experiment as a LightningModule: net, corruption, loss, score and optimizer put together."""
+"""Training of reconstructing nets on patches: net, corruption, loss, score and optimizer in a LightningModule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumo_ad.scores import SAD, Score
 
 
 class Examined(TypedDict):
-    """What `validation_step` returns for callbacks: inputs, reconstructions (B, 1, p, p) and scores (B,)."""
+    """Result of `validation_step` for callbacks: inputs and reconstructions (B, 1, p, p), SAD and scores (B,)."""
 
     x: Tensor
     reconstruction: Tensor
@@ -25,19 +25,19 @@ class Examined(TypedDict):
 
 
 class PatchAutoencoder(NetModule):
-    """Learns to reconstruct normal-lung patches; what it reconstructs badly is anomalous.
+    """Autoencoder of normal-lung patches; patches with a large reconstruction error are anomalous.
 
     Logs `train/loss`, `train/sad`, and for the loaders of `PatchDataModule` `val/loss` (normal lung, under the training
     corruption) and `val/sad_<kind>` (mean grey levels per pixel, uncorrupted input).
 
     Args:
-        net: (B, 1, p, p) in [0, 1] -> `Output`.
-        loss: (target, `Output`) -> scalar.
-        optimizer: Parameters -> optimizer, for example `functools.partial(torch.optim.Adam, lr=1e-3)`.
-        score: Turns input and output into residual map and score; default `SAD()`.
+        net: Net, (B, 1, p, p) in [0, 1] -> `Output`.
+        loss: Loss of target and `Output`, a scalar.
+        optimizer: Factory, parameters -> optimizer, for example `functools.partial(torch.optim.Adam, lr=1e-3)`.
+        score: Score of input and output; default `SAD()`.
         corruption: Corruption of the input in training and in `val/loss`; default none.
-        halo: Pixels of surroundings on every side of a patch, which the net sees and loss and scores leave out.
-        seed: Fixes the corruption, and the noise a net draws, of each (epoch, batch).
+        halo: Pixels of surroundings on every side of a patch, input of the net but excluded from loss and scores.
+        seed: Seed of the corruption, and of noise drawn by the net, of each (epoch, batch).
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class PatchAutoencoder(NetModule):
         self._sad = SAD()
 
     def _corrupted_loss(self, x: Tensor, epoch: int, batch_idx: int) -> tuple[Tensor, Output]:
-        # A function of (seed, epoch, batch) alone, so that a resumed run repeats it.
+        # Depends on (seed, epoch, batch, rank) alone, so that a resumed run repeats it.
         sequence = np.random.SeedSequence([self.seed, epoch, batch_idx, self.global_rank])
         for_corruption, for_net = (int(state) for state in sequence.generate_state(2, np.uint64))
         generator = torch.Generator(device=x.device).manual_seed(for_corruption)
         corrupted = self.corruption(x, generator)
-        # A net that draws noise draws it from torch's global generator, whose state no checkpoint holds.
+        # Nets draw noise from torch's global generator, whose state is not in checkpoints.
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(for_net)
             output: Output = self(corrupted).inner(self.halo)
@@ -71,7 +71,7 @@ class PatchAutoencoder(NetModule):
         return (loss if output.penalty is None else loss + output.penalty), output
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
-        """Scalar loss of a batch of normal-lung patches."""
+        """Compute the loss of a batch of normal-lung patches, a scalar."""
         x = to_unit(batch["patch"])
         loss, output = self._corrupted_loss(x, self.current_epoch, batch_idx)
         size = len(x)
@@ -82,7 +82,7 @@ class PatchAutoencoder(NetModule):
         return loss
 
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> Examined:
-        """Scores a batch of one of the `VAL_KINDS`."""
+        """Score a batch of one of the `VAL_KINDS`."""
         kind = VAL_KINDS[dataloader_idx]
         x = to_unit(batch["patch"])
         examined = self.examine(x)
@@ -94,7 +94,7 @@ class PatchAutoencoder(NetModule):
         return examined
 
     def examine(self, x: Tensor) -> Examined:
-        """Reconstruct and score uncorrupted patches, (B, 1, p, p) in [0, 1], cut with the halo and returned without."""
+        """Reconstruct and score uncorrupted patches, (B, 1, p, p) in [0, 1] with halo; results are without it."""
         output, x = self(x).inner(self.halo), inner(x, self.halo)
         sad, score = self._sad.score(x, output), self.score.score(x, output)
         return {"x": x, "reconstruction": output.reconstruction, "sad": sad, "score": score}

@@ -1,4 +1,4 @@
-"""Training of a net that learns by counting."""
+"""Training of a `FeatureGaussian` by accumulated moments, without gradients."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pneumo_ad.scores import Judgement, Score
 
 
 class FeatureDetector(NetModule):
-    """Shows a `FeatureGaussian` every normal radiograph once; there is no gradient descent.
+    """Fit of a `FeatureGaussian` in one pass over the normal radiographs, without gradient descent.
 
     Needs whole radiographs (`PatchDataModule(view="image")`). Logs `val/loss`: mean distance of normal lung.
 
     Args:
         net: Net to train, a `FeatureGaussian`.
-        score: Turns input and output into a map and a score; default `Judgement()`.
+        score: Score of input and output; default `Judgement()`.
 
     Raises:
-        ConfigError: Another kind of net.
+        ConfigError: Net that is not a `FeatureGaussian`.
     """
 
     view = "image"
@@ -36,10 +36,10 @@ class FeatureDetector(NetModule):
             )
 
     def on_fit_start(self) -> None:
-        """See that it can count.
+        """Check for a single process and a single epoch.
 
         Raises:
-            ConfigError: Several processes, which would count apart, or several epochs, which would count twice.
+            ConfigError: Several processes, whose moments would be separate, or several epochs, which would count twice.
         """
         if self.trainer.world_size > 1 or self.trainer.max_epochs != 1:
             raise ConfigError(
@@ -48,18 +48,18 @@ class FeatureDetector(NetModule):
             )
 
     def try_out(self, x: Tensor) -> None:
-        """See `NetModule`; there is no distance before anything was counted."""
+        """See `NetModule`; computes features only, as there is no distance before training."""
         assert isinstance(self.net, FeatureGaussian)
         self.net.describe(x)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> None:
-        """Count a batch of normal radiographs in."""
+        """Add a batch of normal radiographs to the moments."""
         assert isinstance(self.net, FeatureGaussian)
         self.net.observe(to_unit(batch["patch"]), batch["lung"])
 
     @torch.no_grad()
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Distance of held-out normal lung."""
+        """Log the mean distance of held-out normal lung."""
         if VAL_KINDS[dataloader_idx] == "normal_lung":
             anomaly: Tensor = self(batch["patch"]).anomaly
             inside = anomaly[batch["lung"] == 1]

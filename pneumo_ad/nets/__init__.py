@@ -1,4 +1,4 @@
-"""Architectures, one per file: (B, 1, p, p) in [0, 1] -> `Output`."""
+"""Net architectures, one per file: (B, 1, p, p) in [0, 1] -> `Output`."""
 
 from pneumo_ad.nets.bottleneck_autoencoder import BottleneckAutoencoder
 from pneumo_ad.nets.feature_gaussian import FeatureGaussian

@@ -10,12 +10,12 @@ from pneumo_ad.nets.unet import Norm
 
 
 class BottleneckAutoencoder(nn.Module):
-    """Convolutions, a vector of `latent` numbers, convolutions: what it returns has passed that vector.
+    """Convolutional autoencoder whose bottleneck is a vector of `latent` numbers.
 
-    Unlike `UNetAutoencoder(skips=False)`, whose bottleneck is a picture that grows with the patch, it cannot copy.
+    Unlike `UNetAutoencoder(skips=False)`, whose bottleneck is a feature map that grows with the patch, it cannot copy.
 
     Args:
-        patch: Side of the patches in pixels, divisible by 2 ** depth; it takes no other.
+        patch: Side of the patches in pixels, divisible by 2 ** depth; other sizes are refused.
         latent: Size of the bottleneck.
         width: Channels of the first level, doubled after each pooling.
         depth: Number of poolings.
@@ -23,8 +23,8 @@ class BottleneckAutoencoder(nn.Module):
         norm: `none` or `batch`.
 
     Raises:
-        ConfigError: A number below 1, an unknown norm, a patch that cannot be halved `depth` times (names the nearest
-            that can); on a patch of another size.
+        ConfigError: Number below 1, unknown norm, or side not divisible by 2 ** depth (the message names the nearest
+            that is); in `forward`, a patch of another size.
 
     >>> import torch
     >>> BottleneckAutoencoder(patch=32, latent=8, width=4)(torch.rand(2, 1, 32, 32)).reconstruction.shape
@@ -39,5 +39,5 @@ class BottleneckAutoencoder(nn.Module):
         self.decoder = DenseDecoder(patch, latent, width, depth, convs, norm)
 
     def forward(self, x: Tensor) -> Output:
-        """(B, 1, patch, patch) in [0, 1] -> `Output`."""
+        """Reconstruct patches: (B, 1, patch, patch) in [0, 1] -> `Output`."""
         return Output(self.decoder(self.encoder(x)))

@@ -1,4 +1,4 @@
-"""Encoder and decoder of convolutions: the halves of nets without skip connections."""
+"""Convolutional encoder and decoder of nets without skip connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pneumo_ad.nets.unet import ConvBlock, Norm, UpBlock, check_divisible, check
 
 
 class Encoder(nn.Module):
-    """(B, 1, H, W) -> (B, channels, H / 2 ** depth, W / 2 ** depth); channels double after each pooling.
+    """Encoder, (B, 1, H, W) -> (B, channels, H / 2 ** depth, W / 2 ** depth); channels double after each pooling.
 
     Args:
         width: Channels of the first level.
@@ -20,10 +20,10 @@ class Encoder(nn.Module):
         norm: `none` or `batch`.
 
     Attributes:
-        channels: width * 2 ** depth.
+        channels: Channels of the output, width * 2 ** depth.
 
     Raises:
-        ConfigError: A number below 1 or an unknown norm; on a side not divisible by 2 ** depth.
+        ConfigError: Number below 1 or unknown norm; in `forward`, a side not divisible by 2 ** depth.
 
     >>> Encoder(width=4, depth=3)(torch.rand(2, 1, 32, 32)).shape
     torch.Size([2, 32, 4, 4])
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 1] -> features, 0 or more."""
+        """Encode (B, 1, H, W) in [0, 1] -> features, 0 or more."""
         check_divisible(x.shape[-2:], self.depth)
         for level, block in enumerate(self.blocks):
             x = block(self.pool(x) if level else x)
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder's mirror image: (B, width * 2 ** depth, h, w) -> (B, pictures, h * 2 ** depth, w * 2 ** depth).
+    """Decoder, the mirror of `Encoder`: (B, width * 2 ** depth, h, w) -> (B, pictures, h * 2 ** depth, w * 2 ** depth).
 
     Args:
         width: Channels of the last level.
@@ -64,8 +64,8 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(width, pictures, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features -> float32, without an activation."""
+        """Decode features -> float32 pictures, without an activation."""
         for block in self.blocks:
             features = block(features)
-        with torch.autocast(features.device.type, enabled=False):  # as in `UNet`: bfloat16 would round grey levels
+        with torch.autocast(features.device.type, enabled=False):  # as in `UNet`, as bfloat16 would round grey levels
             return self.head(features.float())

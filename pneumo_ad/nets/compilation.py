@@ -1,4 +1,4 @@
-"""Nets compiled by `torch.compile` (PyTorch 2: Ansel et al., ASPLOS 2024), with the compiler looked for beforehand."""
+"""Compilation of nets by `torch.compile` (PyTorch 2: Ansel et al., ASPLOS 2024), with a check for a compiler."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pneumo_ad.errors import ConfigError
 
 
 def compile_net(net: nn.Module, device: torch.device) -> None:
-    """Compile a net in place: its weights keep their names, and checkpoints load with and without.
+    """Compile a net in place; weights keep their names, so checkpoints load with and without compilation.
 
-    The work is done at the first batch, and once more at the first of another size, for which the number of patches
-    becomes a variable; batches of any size then run. Results are those of the plain net to rounding, not to the bit.
+    Compilation takes place at the first batch, and again at the first batch of another size, from which on the batch
+    size is dynamic. Results equal those of the plain net up to rounding, not bit by bit.
 
     Args:
-        net: In training or evaluation mode.
-        device: Where it will run.
+        net: Net in training or evaluation mode.
+        device: Device that the net will run on.
 
     Raises:
         ConfigError: See `check_compiler`.
@@ -26,17 +26,17 @@ def compile_net(net: nn.Module, device: torch.device) -> None:
 
 
 def check_compiler(device: torch.device) -> None:
-    """See that there is a compiler for a device, with a function of one line.
+    """Check that there is a compiler for a device, by compiling a function of one line.
 
     Args:
-        device: Where compiled nets will run.
+        device: Device that compiled nets will run on.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: No working compiler for the device.
     """
     try:
         torch.compile(_one_more)(torch.zeros(8, device=device))
-    except Exception as reason:  # torch raises what the compiler's absence led to, of many classes
+    except Exception as reason:  # without a compiler torch raises errors of many classes
         words = (str(reason).strip() or type(reason).__name__).splitlines()[0]
         needed = "a C++ compiler (g++ or clang++)" if device.type == "cpu" else "Triton and a C compiler"
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Encoder to, and decoder from, one vector per patch: unlike `codec` they know the patch's size."""
+"""Encoder to and decoder from one vector per patch, for a fixed patch size, unlike `codec`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pneumo_ad.nets.unet import Norm, check_divisible
 
 
 class DenseEncoder(nn.Module):
-    """(B, 1, patch, patch) -> (B, size): convolutions, then one dense layer without an activation.
+    """Encoder, (B, 1, patch, patch) -> (B, size): convolutions, then one dense layer without an activation.
 
     Args:
         patch: Side of the patches in pixels, divisible by 2 ** depth.
@@ -22,7 +22,7 @@ class DenseEncoder(nn.Module):
         norm: See `Encoder`.
 
     Raises:
-        ConfigError: See `Encoder`; a size below 1; a patch that cannot be halved `depth` times; input of another size.
+        ConfigError: See `Encoder`; also a size below 1, a side not divisible by 2 ** depth, or input of another size.
     """
 
     def __init__(self, patch: int, size: int, width: int, depth: int, convs: int, norm: Norm) -> None:
@@ -35,7 +35,7 @@ class DenseEncoder(nn.Module):
         self.dense = nn.Linear(self.features.channels * (patch // 2**depth) ** 2, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 1, patch, patch) in [0, 1] -> (B, size)."""
+        """Encode (B, 1, patch, patch) in [0, 1] -> (B, size)."""
         height, width = x.shape[-2:]
         if (height, width) != (self.patch, self.patch):
             better = f"; train one with patch={height}" if height == width else ""
@@ -47,7 +47,7 @@ class DenseEncoder(nn.Module):
 
 
 class DenseDecoder(nn.Module):
-    """(B, latent) -> (B, 1, patch, patch) in [0, 1]: one dense layer, then convolutions and a sigmoid.
+    """Decoder, (B, latent) -> (B, 1, patch, patch) in [0, 1]: one dense layer, then convolutions and a sigmoid.
 
     Args:
         patch: See `DenseEncoder`.
@@ -67,5 +67,5 @@ class DenseDecoder(nn.Module):
         self.picture = Decoder(width, depth, convs, norm)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(B, latent) -> (B, 1, patch, patch) float32 in [0, 1]."""
+        """Decode (B, latent) -> (B, 1, patch, patch) float32 in [0, 1]."""
         return torch.sigmoid(self.picture(self.dense(latent)))

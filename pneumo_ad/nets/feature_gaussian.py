@@ -1,4 +1,4 @@
-"""A Gaussian of the features of normal lung (after PaDiM, Defard et al. 2021, ICPR)."""
+"""Gaussian model of the features of normal lung (after PaDiM, Defard et al. 2021, ICPR)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from torch.nn import functional as F
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.nets.output import Output
 
-_LEAST_LUNG = 0.9  # share of a cell inside the lung field for its features to be those of lung
+_LEAST_LUNG = 0.9  # least share of a cell inside the lung field for its features to count as lung
 
 
 class FeatureGaussian(nn.Module):
-    """(B, 1, H, W) whole radiographs in [0, 1] -> `Output` whose anomaly is the Mahalanobis distance to normal lung.
+    """Mahalanobis distance of features to normal lung; (B, 1, H, W) radiographs in [0, 1] -> `Output` with an anomaly.
 
-    PaDiM fits one Gaussian per position of aligned photographs; lungs are not aligned, so by default one is fitted to
-    all positions inside the lung fields of normal radiographs: what lies outside the lung is then far away, as the
-    paper's Table 1 wants it. It learns by counting (`observe`), not by gradient.
+    PaDiM fits one Gaussian per position of aligned photographs; lungs are not aligned, so by default one Gaussian is
+    fitted to all positions inside the lung fields of normal radiographs. Positions outside the lung are then distant,
+    as in the order of the paper's Table 1. Its moments are accumulated (`observe`), without gradients.
 
     Args:
         features: (B, 1, H, W) in [0, 1] -> list of (B, C, h, w) maps; frozen, with an attribute `channels`, their sum.
-        cells: Side of the grid on which features are compared.
-        pooled: One Gaussian for all cells; False: one per cell, as in PaDiM.
+        cells: Side of the grid of cells on which features are compared.
+        pooled: Whether all cells share one Gaussian; False: one per cell, as in PaDiM.
         shrinkage: Weight in [0, 1] of the diagonal of equal variance that keeps the covariance invertible (Ledoit and
             Wolf 2004, J. Multivariate Anal., with a fixed weight).
 
     Raises:
-        ConfigError: A shrinkage outside (0, 1] or no cell.
+        ConfigError: Shrinkage outside (0, 1], or `cells` below 1.
     """
 
     count: Tensor
@@ -43,24 +43,24 @@ class FeatureGaussian(nn.Module):
         self.pooled = pooled
         self.shrinkage = shrinkage
         groups, channels = 1 if pooled else cells**2, int(features.channels)  # type: ignore[arg-type]
-        self._found: tuple[Tensor, Tensor] | None = None  # of what was counted so far
+        self._found: tuple[Tensor, Tensor] | None = None  # cached Gaussian of the current moments
         self.register_load_state_dict_post_hook(lambda module, keys: module.forget())
         self.register_buffer("count", torch.zeros(groups, dtype=torch.float64))
         self.register_buffer("total", torch.zeros(groups, channels, dtype=torch.float64))
         self.register_buffer("products", torch.zeros(groups, channels, channels, dtype=torch.float64))
 
     def train(self, mode: bool = True) -> FeatureGaussian:
-        """The features stay as they are."""
+        """Set the mode; the features stay in evaluation mode."""
         super().train(mode)
         self.features.eval()
         return self
 
     def forget(self) -> None:
-        """What was counted changed: mean and covariance are to be found anew."""
+        """Drop the cached Gaussian after a change of the moments."""
         self._found = None
 
     def describe(self, x: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, cells, cells, C) features."""
+        """Compute features per cell, (B, 1, H, W) -> (B, cells, cells, C)."""
         maps = [self._to_cells(part.float()) for part in self.features(x)]
         return torch.cat(maps, dim=1).permute(0, 2, 3, 1)
 
@@ -72,11 +72,11 @@ class FeatureGaussian(nn.Module):
 
     @torch.no_grad()
     def observe(self, x: Tensor, lung: Tensor) -> None:
-        """Count normal lung in.
+        """Add the features of normal lung to the moments.
 
         Args:
             x: (B, 1, H, W) normal radiographs in [0, 1].
-            lung: (B, 1, H, W) of 0 and 1.
+            lung: (B, 1, H, W) lung fields, 0 or 1.
         """
         self.forget()
         described = self.describe(x).flatten(1, 2).double()  # (B, cells ** 2, C)
@@ -93,10 +93,10 @@ class FeatureGaussian(nn.Module):
         self.products += torch.einsum("ngc,ngd->gcd", weighted, described)
 
     def gaussian(self) -> tuple[Tensor, Tensor]:
-        """Mean (G, C) and Cholesky factor (G, C, C) of the inverse covariance; a cell never seen takes what all saw.
+        """Compute mean (G, C) and Cholesky factor (G, C, C) of the inverse covariance; sparse cells use those of all.
 
         Raises:
-            DataError: No lung was observed.
+            DataError: No observed lung.
         """
         if not self.count.sum() > 1:
             raise DataError(
@@ -114,7 +114,7 @@ class FeatureGaussian(nn.Module):
         return mean, torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(shrunk)))
 
     def forward(self, x: Tensor) -> Output:
-        """See the class; the reconstruction is x itself. The distance is per feature: root of its mean square."""
+        """See the class; the reconstruction is `x`. The distance is the root mean square over the whitened features."""
         if self._found is None or self._found[0].device != x.device:
             self._found = self.gaussian()
         mean, factor = self._found

@@ -1,4 +1,4 @@
-"""Whether weights are finite: those of a training that diverged judge nothing."""
+"""Check for finite weights: those of a diverged training are unusable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumo_ad.errors import DivergedError
 
 
 def not_finite(state: Mapping[str, Any]) -> list[str]:
-    """Names of the tensors of a state dict that hold NaN or infinity.
+    """Return names of the tensors of a state dict that hold NaN or infinity.
 
     >>> not_finite({"weight": torch.tensor([1.0, torch.nan]), "bias": torch.zeros(2), "steps": torch.tensor(3)})
     ['weight']
@@ -25,7 +25,7 @@ def not_finite(state: Mapping[str, Any]) -> list[str]:
 
 
 def all_finite(tensors: Sequence[Tensor]) -> bool:
-    """Whether no tensor holds NaN or infinity; the device is waited for once.
+    """Check that no tensor holds NaN or infinity, with a single synchronisation of the device.
 
     Args:
         tensors: One or more tensors of any shapes, on one device.
@@ -34,20 +34,21 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
 
 
 def check_weights(state: Mapping[str, Any], module: nn.Module, file: str | Path) -> None:
-    """See that weights are finite, before they are loaded.
+    """Check that weights are finite, before they are loaded.
 
     Args:
         state: State dict of a file.
-        module: Just built. What is not finite there, as a mask of minus infinity, is a constant.
-        file: Where they come from, for the message.
+        module: Module just built. Tensors that are not finite there, such as a mask of minus infinity, are constants
+            and are not checked.
+        file: File of the weights, for the message.
 
     Raises:
-        DivergedError: They are not; names the file and the first tensor.
+        DivergedError: Weights that are not finite; the message names the file and the first tensor.
     """
     constants = not_finite(module.state_dict())
-    if found := [name for name in not_finite(state) if name not in constants]:
-        more = f" and {len(found) - 1} more tensors" if len(found) > 1 else ""
+    if bad := [name for name in not_finite(state) if name not in constants]:
+        more = f" and {len(bad) - 1} more tensors" if len(bad) > 1 else ""
         raise DivergedError(
-            f"{file}: the weights are not finite ({found[0]}{more}): the training diverged, and nothing can be judged "
+            f"{file}: the weights are not finite ({bad[0]}{more}): the training diverged, and nothing can be judged "
             "by them. Train again with a smaller optimizer.lr"
         )

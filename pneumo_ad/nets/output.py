@@ -1,4 +1,4 @@
-"""What every net returns."""
+"""Output of every net."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pneumo_ad.errors import ConfigError
 
 
 class Output(NamedTuple):
-    """A net's answer to a batch of patches.
+    """Output of a net for a batch of patches.
 
     Attributes:
-        reconstruction: (B, 1, p, p) in [0, 1].
-        log_variance: (B, 1, p, p) predicted log-variance per pixel, for nets that predict their own spread.
-        penalty: Scalar that the net wants added to the loss (a prior, sparsity), mean per patch.
-        anomaly: (B, 1, p, p) the net's own judgement, higher is more anomalous, for nets that do not reconstruct.
-        kinds: (B, 3, p, p) chance of each kind of `labels.KINDS` (healthy, opacity, outside), for nets that tell them
-            apart.
+        reconstruction: (B, 1, p, p) reconstruction in [0, 1].
+        log_variance: (B, 1, p, p) log-variance per pixel, of nets that predict it; else None.
+        penalty: Scalar to add to the loss (a prior, sparsity), mean per patch; else None.
+        anomaly: (B, 1, p, p) anomaly map of nets that do not reconstruct, higher is more anomalous; else None.
+        kinds: (B, 3, p, p) probability of each kind of `labels.KINDS` (healthy, opacity, outside), of nets that
+            classify pixels; else None.
     """
 
     reconstruction: Tensor
@@ -29,14 +29,14 @@ class Output(NamedTuple):
     kinds: Tensor | None = None
 
     def inner(self, halo: int) -> Output:
-        """Without `halo` pixels on every side of each picture."""
+        """Return the output without `halo` pixels on every side of each picture."""
         return self.apply(lambda picture: inner(picture, halo))
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> Output:
-        """Every picture changed alike; the penalty, which is none, stays as it is.
+        """Apply a function to every picture; the penalty, a scalar, is unchanged.
 
         Args:
-            change: (B, C, h, w) -> (B, C, ...).
+            change: Function (B, C, h, w) -> (B, C, ...).
 
         >>> import torch
         >>> Output(torch.zeros(1, 1, 4, 4), penalty=torch.tensor(2.0)).apply(lambda picture: picture + 1).penalty
@@ -46,23 +46,23 @@ class Output(NamedTuple):
         return self._replace(**{name: change(part) for name, part in pictures.items()})
 
     def needed(self, part: str, by: str) -> Tensor:
-        """A part that not every net gives, for what cannot do without.
+        """Return a part that not every net provides, or fail.
 
         Args:
             part: Name of the part: `log_variance`, `anomaly` or `kinds`.
-            by: Who needs it, as it is chosen: `loss=uncertainty`.
+            by: Option that needs it, for the message, for example `loss=uncertainty`.
 
         Raises:
-            ConfigError: The net gives none; names one that does.
+            ConfigError: Net without that part; the message names a net that provides it.
         """
-        found: Tensor | None = getattr(self, part)
-        if found is None:
+        tensor: Tensor | None = getattr(self, part)
+        if tensor is None:
             does, net = _GIVEN[part]
             raise ConfigError(f"{by} needs a net that {does}, as net={net} does; this one does not")
-        return found
+        return tensor
 
 
-# Parts that not every net gives: what such a net does, and one that does it.
+# Optional parts: what a net that provides the part does, and one such net.
 _GIVEN = {
     "log_variance": ("predicts a log-variance", "uncertainty_autoencoder"),
     "anomaly": ("judges by itself", "feature_gaussian"),
@@ -71,11 +71,11 @@ _GIVEN = {
 
 
 def inner(pictures: Tensor, halo: int) -> Tensor:
-    """(..., h, w) without `halo` pixels on every side, a view.
+    """Cut `halo` pixels from every side of pictures; returns a view.
 
     Args:
-        pictures: (..., h, w).
-        halo: Pixels to leave out.
+        pictures: (..., h, w) tensor.
+        halo: Pixels to cut on every side.
 
     >>> import torch
     >>> inner(torch.zeros(2, 1, 8, 10), 2).shape

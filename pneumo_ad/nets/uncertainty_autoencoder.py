@@ -15,9 +15,9 @@ LEAST_LOG_VARIANCE = -11.0  # about ln(1 / 255 ** 2): a spread of one grey level
 class UncertaintyAutoencoder(nn.Module):
     """Convolutional autoencoder that predicts a mean and a log-variance for each pixel.
 
-    The log-variance lies between `LEAST_LOG_VARIANCE`, as grey levels are whole, and 0, as no residual in [0, 1] has a
-    larger one; without a bound below, the paper's loss falls without end on flat patches. Only loss=uncertainty trains
-    it: with any other loss the mean learns and the log-variance keeps its first values, without a gradient.
+    The log-variance lies between `LEAST_LOG_VARIANCE`, as grey levels are integers, and 0, as squared residuals
+    are at most 1; without a lower bound, the paper's loss has no minimum on flat patches. Only loss=uncertainty trains
+    the log-variance: other losses train the mean alone and give it no gradient.
 
     Args:
         width: Channels of the first level, doubled after each pooling.
@@ -26,7 +26,7 @@ class UncertaintyAutoencoder(nn.Module):
         norm: `none` or `batch`.
 
     Raises:
-        ConfigError: A number below 1 or an unknown norm; on a patch whose side is not divisible by 2 ** depth.
+        ConfigError: Number below 1 or unknown norm; in `forward`, a patch side that is not divisible by 2 ** depth.
 
     >>> output = UncertaintyAutoencoder(width=4)(torch.rand(2, 1, 32, 32))
     >>> output.reconstruction.shape == output.log_variance.shape == (2, 1, 32, 32)
@@ -39,6 +39,6 @@ class UncertaintyAutoencoder(nn.Module):
         self.decoder = Decoder(width, depth, convs, norm, pictures=2)
 
     def forward(self, x: Tensor) -> Output:
-        """(B, 1, p, p) in [0, 1] -> `Output` with a log-variance."""
+        """Reconstruct patches: (B, 1, p, p) in [0, 1] -> `Output` with a log-variance."""
         mean, spread = torch.sigmoid(self.decoder(self.encoder(x))).chunk(2, dim=1)
         return Output(mean, log_variance=LEAST_LOG_VARIANCE * spread)

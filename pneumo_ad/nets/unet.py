@@ -14,11 +14,11 @@ from pneumo_ad.nets.upconv import upconv, upsample
 
 Norm = Literal["none", "batch"]
 
-_DEEPEST = 14  # poolings: of the longest side that there is (`patches.grid.LONGEST`) one pixel is left
+_DEEPEST = 14  # poolings that reduce the longest side (`patches.grid.LONGEST`) to one pixel
 
 
 class ConvBlock(nn.Sequential):
-    """`convs` 3 x 3 convolutions with zero padding, each followed by an optional norm and ReLU: size is kept.
+    """Block of `convs` 3 x 3 convolutions with zero padding, each followed by an optional norm and ReLU; same size.
 
     Args:
         in_channels: Channels of the input.
@@ -39,7 +39,7 @@ class ConvBlock(nn.Sequential):
 
 
 class UpBlock(ConvBlock):
-    """A block whose first convolution sees an upsampled input and, beside it, a skip connection.
+    """Convolution block on an upsampled input concatenated with a skip connection.
 
     Args:
         in_channels: Channels of the upsampled input and the skip connection together.
@@ -48,18 +48,18 @@ class UpBlock(ConvBlock):
         norm: See `ConvBlock`.
 
     Attributes:
-        fused: Whether `upconv` does upsampling, concatenation and first convolution in one step on the CPU. Other
-            devices always do them one by one: transposed convolutions on CUDA need not give the same sums twice.
+        fused: Whether `upconv` computes upsampling, concatenation and first convolution in one step on the CPU. Other
+            devices always use separate steps: transposed convolutions on CUDA may be nondeterministic.
     """
 
     fused: bool = True
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) -> (B, out_channels, 2H, 2W).
+        """Upsample and convolve, (B, C, H, W) -> (B, out_channels, 2H, 2W).
 
         Args:
-            x: Input to upsample.
-            kept: Map of the skip connection, (B, D, 2H, 2W); None without one.
+            x: (B, C, H, W) input to upsample.
+            kept: (B, D, 2H, 2W) feature map of the skip connection; None without one.
         """
         first, *rest = self
         assert isinstance(first, nn.Conv2d)
@@ -74,7 +74,7 @@ class UpBlock(ConvBlock):
 
 
 class UNet(nn.Module):
-    """Encoder, decoder and, at each level, a skip connection: (B, C, H, W) -> (B, C, H, W) without an activation.
+    """U-net of encoder, decoder and skip connections: (B, C, H, W) -> (B, C, H, W) without an activation.
 
     Channels double after each pooling and halve after each upsampling.
 
@@ -82,13 +82,13 @@ class UNet(nn.Module):
         width: Channels of the first level.
         depth: Number of poolings; the sides must be divisible by 2 ** depth.
         convs: Convolutions per level.
-        skips: Whether each decoder level sees the encoder level of its size.
+        skips: Whether each decoder level takes the encoder level of its size as a skip connection.
         norm: `none` (the paper's net) or `batch`.
         channels: Channels of the input, and of the output unless `classes` says otherwise.
         classes: Channels of the output; default `channels`.
 
     Raises:
-        ConfigError: A number below 1 or an unknown norm.
+        ConfigError: Number below 1 or unknown norm.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, classes or channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C or classes, H, W)."""
+        """Run the U-net, (B, C, H, W) -> (B, C or classes, H, W) float32."""
         check_divisible(x.shape[-2:], self.depth)
         kept = []
         for level, block in enumerate(self.encoder):
@@ -129,16 +129,16 @@ class UNet(nn.Module):
 
 
 def check_sizes(width: int, depth: int, convs: int, norm: str) -> None:
-    """Refuse what no net of `ConvBlock`s can be made of.
+    """Check the sizes of a net of `ConvBlock`s.
 
     Args:
         width: Channels of the first level.
-        depth: Poolings.
+        depth: Number of poolings.
         convs: Convolutions per level.
         norm: `none` or `batch`.
 
     Raises:
-        ConfigError: A number below 1, more poolings than a side has halves, or an unknown norm.
+        ConfigError: Number below 1, more than 14 poolings, or unknown norm.
     """
     if min(width, depth, convs) < 1:
         raise ConfigError(f"width={width}, depth={depth} and convs={convs} must be at least 1")
@@ -149,10 +149,10 @@ def check_sizes(width: int, depth: int, convs: int, norm: str) -> None:
 
 
 def check_divisible(sides: Sequence[int], depth: int) -> None:
-    """Refuse sides that `depth` poolings cannot halve.
+    """Check that sides in pixels are divisible by 2 ** depth.
 
     Raises:
-        ConfigError: Names the side, the divisor and the nearest sides that work.
+        ConfigError: Side that is not; the message names side, divisor and the nearest sides that work.
     """
     factor = 2**depth
     for side in sides:
@@ -166,10 +166,10 @@ def check_divisible(sides: Sequence[int], depth: int) -> None:
 
 
 class UNetAutoencoder(nn.Module):
-    """The paper's net: a U-net whose output is a picture in [0, 1] (sigmoid).
+    """U-net autoencoder, the paper's net: its output is a picture in [0, 1] (sigmoid).
 
-    With skip connections at full resolution it can copy its input, which is the paper's trouble; `skips=False` makes it
-    a plain convolutional autoencoder.
+    With skip connections at full resolution it can copy its input, the weakness of the paper's method; `skips=False`
+    makes it a plain convolutional autoencoder.
 
     Args:
         width: See `UNet`.
@@ -179,7 +179,7 @@ class UNetAutoencoder(nn.Module):
         norm: See `UNet`.
 
     Raises:
-        ConfigError: See `UNet`; on a patch whose side is not divisible by 2 ** depth.
+        ConfigError: See `UNet`; in `forward`, a patch side that is not divisible by 2 ** depth.
 
     >>> UNetAutoencoder(width=4)(torch.rand(2, 1, 32, 32)).reconstruction.shape
     torch.Size([2, 1, 32, 32])
@@ -192,5 +192,5 @@ class UNetAutoencoder(nn.Module):
         self.unet = UNet(width, depth, convs, skips, norm)
 
     def forward(self, x: Tensor) -> Output:
-        """(B, 1, p, p) in [0, 1] -> `Output`."""
+        """Reconstruct patches: (B, 1, p, p) in [0, 1] -> `Output`."""
         return Output(torch.sigmoid(self.unet(x)))

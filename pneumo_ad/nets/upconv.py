@@ -1,4 +1,4 @@
-"""A 3 x 3 convolution of what was upsampled, without upsampling it: the same numbers for half of the work."""
+"""Upsampling and 3 x 3 convolution as one transposed convolution: the same result for half of the work."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from torch.nn import functional as F
 
 
 def upsample(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 2H, 2W) by copying each pixel into a 2 x 2 square (nearest neighbour)."""
+    """Upsample (B, C, H, W) -> (B, C, 2H, 2W) by nearest neighbour: each pixel becomes a 2 x 2 square."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def upconv(x: Tensor, kept: Tensor | None, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve an upsampled input and, beside it, a skip connection: 3 x 3 with zero padding.
+    """Convolve an upsampled input concatenated with a skip connection, 3 x 3 with zero padding.
 
-    Four pixels of an upsampled input are equal, so that of nine products five are sums known before: upsampling and
-    convolution are one transposed convolution of four products a pixel (the sub-pixel convolution of Shi et al. 2016,
-    CVPR, read backwards). A convolution of two inputs side by side is the sum of their convolutions. Nothing is
-    upsampled or copied, and the result is that of `conv(cat([upsample(x), kept]))` but for rounding (1e-6 of it).
+    A 3 x 3 window of an upsampled input holds at most four distinct pixels, so upsampling and convolution are one
+    transposed convolution of four products a pixel instead of nine (the reverse of the sub-pixel convolution of Shi et
+    al. 2016, CVPR). The convolution of a concatenation is the sum of the convolutions of its parts. Nothing is
+    upsampled or copied; the result equals `conv(cat([upsample(x), kept]))` up to rounding (relative 1e-6).
 
     Args:
-        x: (B, C, H, W).
-        kept: (B, D, 2H, 2W), or None.
-        weight: (O, C + D, 3, 3).
-        bias: (O,), or None.
+        x: (B, C, H, W) input to upsample.
+        kept: (B, D, 2H, 2W) skip connection, or None.
+        weight: (O, C + D, 3, 3) weights of the convolution.
+        bias: (O,) bias, or None.
 
     Returns:
-        (B, O, 2H, 2W).
+        (B, O, 2H, 2W) output.
 
     >>> x, kept, weight = torch.rand(1, 2, 5, 5), torch.rand(1, 1, 10, 10), torch.rand(4, 3, 3, 3)
     >>> plain = F.conv2d(torch.cat([upsample(x), kept], dim=1), weight, padding=1)
@@ -43,13 +43,13 @@ def upconv(x: Tensor, kept: Tensor | None, weight: Tensor, bias: Tensor | None) 
 
 
 def transposed(weight: Tensor) -> Tensor:
-    """(O, C, 3, 3) weights behind an upsampling -> (C, O, 4, 4) of a transposed convolution at stride 2, padding 1.
+    """Convert weights after an upsampling, (O, C, 3, 3), to a transposed convolution of stride 2, (C, O, 4, 4).
 
-    A row of the input reaches four rows of the output. From the first of these to the last, its weights are the third,
-    the third plus the second, the second plus the first, and the first; columns likewise.
+    The transposed convolution has padding 1. A row of the input contributes to four rows of the output, in order with
+    the third row of weights, third plus second, second plus first, and the first; columns likewise.
 
     Args:
-        weight: Weights of the convolution that follows the upsampling, (O, C, 3, 3).
+        weight: (O, C, 3, 3) weights of the convolution that follows the upsampling.
     """
     for axis in (2, 3):
         first, second, third = weight.unbind(axis)

@@ -12,11 +12,11 @@ from pneumo_ad.nets.unet import Norm
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of N(mean, exp(log_variance)) from N(0, 1).
+    """Compute the KL divergence of N(mean, exp(log_variance)) from N(0, 1).
 
     Args:
-        mean: (B, latent).
-        log_variance: (B, latent).
+        mean: (B, latent) means.
+        log_variance: (B, latent) log-variances.
 
     Returns:
         (B,) nats, summed over the latent, 0 or more; 0 at mean 0 and log-variance 0.
@@ -28,25 +28,25 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 class VAE(nn.Module):
-    """`BottleneckAutoencoder` whose latent is a distribution: samples it in training, takes its mean in evaluation.
+    """`BottleneckAutoencoder` with a distribution as latent: sampled in training, its mean in evaluation.
 
-    The penalty is beta times the KL divergence in nats per pixel (the mean over the batch, divided by patch ** 2), to
-    stand beside losses that are means per pixel. With the mean squared error this is the evidence lower bound for a
-    Gaussian of variance beta / 2 about the picture; with L1, for a Laplacian of scale beta. (Squared Dice is about the
-    squared error over twice the mean square of the patch, so there beta weighs less.) beta=1 would take whole patches
-    for noise, and the latent would collapse. Noise comes from torch's global generator.
+    The penalty is beta times the KL divergence in nats per pixel (the mean over the batch, divided by patch ** 2), on
+    the scale of losses that are means per pixel. With the mean squared error this is the evidence lower bound for a
+    Gaussian of variance beta / 2 around the picture; with L1, for a Laplacian of scale beta. (Squared Dice is about the
+    squared error over twice the mean square of the patch, so beta weighs less there.) beta=1 would model whole patches
+    as noise, and the latent would collapse. Noise comes from torch's global generator.
 
     Args:
-        patch: Side of the patches in pixels, divisible by 2 ** depth; it takes no other.
+        patch: Side of the patches in pixels, divisible by 2 ** depth; other sizes are refused.
         latent: Size of the latent.
-        beta: Weight of the divergence, see above.
+        beta: Weight of the divergence, positive; see above.
         width: Channels of the first level, doubled after each pooling.
         depth: Number of poolings.
         convs: Convolutions per level.
         norm: `none` or `batch`.
 
     Raises:
-        ConfigError: See `BottleneckAutoencoder`; a beta that is not positive.
+        ConfigError: See `BottleneckAutoencoder`; also a beta that is not positive.
 
     >>> output = VAE(patch=32, latent=8, width=4)(torch.rand(2, 1, 32, 32))
     >>> output.reconstruction.shape, output.penalty.item() > 0
@@ -73,12 +73,12 @@ class VAE(nn.Module):
         self.decoder = DenseDecoder(patch, latent, width, depth, convs, norm)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, patch, patch) in [0, 1] -> mean and log-variance of the latent, (B, latent) float32 each."""
+        """Encode (B, 1, patch, patch) in [0, 1] -> mean and log-variance of the latent, (B, latent) float32 each."""
         mean, log_variance = self.encoder(x).float().chunk(2, dim=1)
         return mean, log_variance
 
     def forward(self, x: Tensor) -> Output:
-        """(B, 1, patch, patch) in [0, 1] -> `Output` with a penalty."""
+        """Reconstruct patches: (B, 1, patch, patch) in [0, 1] -> `Output` with a penalty."""
         mean, log_variance = self.encode(x)
         latent = mean
         if self.training:

@@ -1,4 +1,4 @@
-"""Patches: where they lie, which there are, and how they are cut, with their surroundings."""
+"""Patches of radiographs: grid, index of selected windows, cutting, and halo."""
 
 from pneumo_ad.patches.gather import gather
 from pneumo_ad.patches.grid import Cover, PatchGrid, largest_patch_inside, starts

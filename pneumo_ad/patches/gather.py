@@ -1,4 +1,4 @@
-"""Patches cut out of radiographs, wherever these lie."""
+"""Cutting of patches from radiographs in memory or memory-mapped."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pneumo_ad.patches.halo import mirrored
 def gather(
     images: npt.NDArray[np.uint8], where: npt.NDArray[np.int64], patch: int, halo: int = 0
 ) -> npt.NDArray[np.uint8]:
-    """Cut one patch per row of `where` in one vectorised read.
+    """Cut one patch per row of `where` in a vectorised read.
 
     Args:
-        images: (I, H, W), may be memory-mapped.
-        where: (M, 3) image, top, left.
-        patch: Side in pixels.
-        halo: Pixels of context on every side; beyond the image's border the image is mirrored.
+        images: (I, H, W) uint8 grey levels, may be memory-mapped.
+        where: (M, 3) image number, top and left pixel of each patch.
+        patch: Side of the patches in pixels.
+        halo: Pixels of surroundings on every side; the image is mirrored beyond its border.
 
     Returns:
-        (M, 1, p + 2 halo, p + 2 halo), a copy.
+        (M, 1, p + 2 halo, p + 2 halo) patches, a copy.
 
     >>> gather(np.arange(9, dtype=np.uint8).reshape(1, 3, 3), np.array([[0, 0, 1]]), patch=1, halo=1)[0, 0].tolist()
     [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
@@ -51,10 +51,10 @@ def _cut(
     left: npt.NDArray[np.int64],
     side: int,
 ) -> npt.NDArray[np.uint8]:
-    """Windows that lie inside, (M, 1, side, side)."""
+    """Cut windows that lie inside the images, (M, 1, side, side)."""
     images = images if images.strides[2] == images.itemsize else np.ascontiguousarray(images)
-    # A strided view of all windows: indexing it copies only what is asked for, and a row of a window as one item twice
-    # as fast as pixel by pixel.
+    # Indexing a strided view of all windows copies the requested ones only; a row of a window as one item is twice as
+    # fast as pixel by pixel.
     rows = images[:, :, :side].view(np.dtype((np.void, side * images.itemsize)))
     count, height, width = images.shape
     shape = (count, height - side + 1, width - side + 1, side)

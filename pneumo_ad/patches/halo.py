@@ -1,4 +1,4 @@
-"""The surroundings of a patch that a net is shown: mirrored where the image ends, cut off from what it answers."""
+"""Halo, the surroundings of a patch in the net's input: mirrored at the image border, cut from the output."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Places = TypeVar("Places", npt.NDArray[np.int64], Tensor)
 
 
 def mirrored(places: Places, length: int) -> Places:
-    """Places along a side that may lie up to `length` - 1 beyond its ends, mirrored into it; the ends are not repeated.
+    """Mirror positions up to `length` - 1 pixels beyond the ends of a side into it; the ends are not repeated.
 
     Args:
-        places: Whole numbers of any shape, of numpy or torch.
+        places: Integer positions, numpy array or tensor of any shape.
         length: Length of the side in pixels.
 
     >>> mirrored(np.arange(-2, 6), 4).tolist()
@@ -27,14 +27,14 @@ def mirrored(places: Places, length: int) -> Places:
 
 
 def check_halo(halo: int, image_size: tuple[int, int]) -> None:
-    """See that windows can be cut with so many pixels of surroundings.
+    """Check that windows can be cut with a halo.
 
     Args:
-        halo: Pixels on every side.
-        image_size: Height and width in pixels.
+        halo: Pixels of surroundings on every side.
+        image_size: Height and width of the images in pixels.
 
     Raises:
-        ConfigError: A negative halo, or one that the image is too small to mirror.
+        ConfigError: Negative halo, or an image too small to mirror it.
     """
     if halo < 0:
         raise ConfigError(f"halo={halo} must be 0 or more pixels")

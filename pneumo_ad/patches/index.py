@@ -1,4 +1,4 @@
-"""Which patches there are, many more than could be cut: a number each, and where it lies."""
+"""Compact index of the selected windows (run lengths)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pneumo_ad.patches.grid import PatchGrid
 
 
 class PatchIndex:
-    """Numbers the windows chosen from many images, in memory that grows with images and not with windows.
+    """Index of windows selected from many images, whose memory grows with images, not with windows.
 
-    The windows of all images stand in one line, image by image and row by row; neighbours in it are kept as a run, 16
-    bytes each: stride 1 costs about what stride 20 does, and all windows of any number of images are one run.
+    All windows are ordered image by image and row by row; consecutive selected windows are stored as a run of 16 bytes.
+    Stride 1 thus costs about as much as stride 20, and all windows of any number of images are one run.
 
     Args:
-        grid: The geometry shared by all images.
-        starts: (R,) place in that line of the first window of each run, ascending.
-        lengths: (R,) windows of each run.
+        grid: Grid of the windows, shared by all images.
+        starts: (R,) position in that order of the first window of each run, ascending.
+        lengths: (R,) number of windows of each run.
 
     >>> grid = PatchGrid((4, 6), patch=2, stride=2)
     >>> index = PatchIndex.where(grid, np.array([[[1, 1, 0], [0, 0, 1]]], dtype=bool))
@@ -27,26 +27,26 @@ class PatchIndex:
 
     def __init__(self, grid: PatchGrid, starts: npt.NDArray[np.integer], lengths: npt.NDArray[np.integer]) -> None:
         self.grid = grid
-        self._ends = np.cumsum(lengths, dtype=np.int64)  # the numbers of a run end before
-        self._shifts = np.asarray(starts, dtype=np.int64) - (self._ends - lengths)  # from a number to its place
+        self._ends = np.cumsum(lengths, dtype=np.int64)  # first number behind each run
+        self._shifts = np.asarray(starts, dtype=np.int64) - (self._ends - lengths)  # from number to position
 
     @classmethod
     def every(cls, grid: PatchGrid, images: int) -> PatchIndex:
-        """Every window of `images` images.
+        """Index every window of some images.
 
         Args:
-            grid: Positions of windows in an image.
-            images: How many there are.
+            grid: Grid of the windows.
+            images: Number of images.
         """
         return cls(grid, np.array([0]), np.array([images * len(grid)]))
 
     @classmethod
     def where(cls, grid: PatchGrid, chosen: npt.NDArray[np.bool_], first_image: int = 0) -> PatchIndex:
-        """The windows where `chosen`, (B, rows, columns), is true; images are numbered from `first_image`.
+        """Index the windows where a mask is true.
 
         Args:
-            grid: Positions of windows in an image.
-            chosen: (B, rows, columns) bool.
+            grid: Grid of the windows.
+            chosen: (B, rows, columns) bool mask of the windows of each image.
             first_image: Number of the first image.
         """
         assert chosen.shape[1:] == grid.shape, (chosen.shape, grid.shape)
@@ -56,7 +56,7 @@ class PatchIndex:
 
     @classmethod
     def join(cls, parts: list[PatchIndex]) -> PatchIndex:
-        """One index after the other; all of the same grid, the images of each after those of the one before."""
+        """Concatenate indices of the same grid, ordered by their images."""
         lengths = [np.diff(part._ends, prepend=0) for part in parts]
         starts = [part._shifts + part._ends - length for part, length in zip(parts, lengths, strict=True)]
         return cls(parts[0].grid, np.concatenate(starts), np.concatenate(lengths))
@@ -65,13 +65,13 @@ class PatchIndex:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def locate(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        """(M,) numbers of windows -> (M, 3) image, top, left.
+        """Locate windows by their numbers: (M,) -> (M, 3) image, top and left pixel.
 
         Raises:
-            IndexError: A number outside [0, len).
+            IndexError: Number outside [0, len).
         """
         numbers = np.asarray(numbers, dtype=np.int64)
-        if numbers.size and numbers.view(np.uint64).max() >= len(self):  # without a sign, a negative number is large
+        if numbers.size and numbers.view(np.uint64).max() >= len(self):  # as unsigned, a negative number is large
             raise IndexError(f"window {numbers.min()}..{numbers.max()} of an index of {len(self)} windows")
         place = numbers + self._shifts[np.searchsorted(self._ends, numbers, side="right")]
         line, column = np.divmod(place, len(self.grid.lefts))

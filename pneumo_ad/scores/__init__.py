@@ -1,4 +1,4 @@
-"""Scores, one idea per file: (input, `Output`) -> residual map and one number per patch, higher is more anomalous."""
+"""Scores, one per file: input and `Output` -> residual map and a number per patch, higher is more anomalous."""
 
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
@@ -26,10 +26,10 @@ __all__ = [
 
 
 def score_named(name: str) -> type[Score]:
-    """The score of this package that a saved name means; for any other, `Score`: nothing is known of it.
+    """Return the score class of a saved name, or `Score` for a name that is not in this package.
 
     >>> score_named("SAD").__name__, score_named("Mine").__name__
     ('SAD', 'Score')
     """
-    found = globals().get(name)
-    return found if isinstance(found, type) and issubclass(found, Score) else Score
+    candidate = globals().get(name)
+    return candidate if isinstance(candidate, type) and issubclass(candidate, Score) else Score

@@ -1,4 +1,4 @@
-"""Mean brightness: the score that needs no net and that every other one must beat."""
+"""Mean brightness, a baseline score without a net."""
 
 from torch import Tensor
 
@@ -8,12 +8,12 @@ from pneumo_ad.scores.score import Score
 
 
 class Brightness(Score):
-    """Mean grey level 0-255 of the input; opacities are bright, so higher counts as more anomalous."""
+    """Mean grey level of the input, 0-255; opacities are bright, so higher is more anomalous."""
 
     unit = "grey levels"
     orders_outside = False  # the body is as bright as an opacity, air is black
     highest = GREY_LEVELS
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) the input itself in grey levels."""
+        """Return the input in grey levels, (B, 1, p, p)."""
         return x * GREY_LEVELS

@@ -1,4 +1,4 @@
-"""Contrast of the patch itself: what a score finds for no better reason than that something is to be seen."""
+"""Contrast of the input patch, a baseline score for any visible structure."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from pneumo_ad.scores.score import Score, Term
 
 
 class Contrast(Score):
-    """Standard deviation of the input in grey levels; needs no net, higher counts as more anomalous.
+    """Standard deviation of the input in grey levels, without a net; higher is more anomalous.
 
     >>> import torch
     >>> x = torch.tensor([[0.0, 1.0], [1.0, 0.0]])[None, None]
@@ -19,20 +19,20 @@ class Contrast(Score):
     """
 
     unit = "grey levels"
-    orders_outside = False  # lung has more of it than what lies outside
+    orders_outside = False  # lung has more contrast than regions outside
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) squared deviation over the standard deviation, so that its mean is the standard deviation."""
+        """Compute squared deviation over standard deviation, (B, 1, p, p); its mean is the standard deviation."""
         squared = (x - x.mean(dim=(1, 2, 3), keepdim=True)).square()
         spread = squared.mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return squared / spread.clamp_min(1e-6) * GREY_LEVELS
 
     def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
-        """(x - m)^2 / s = x^2 / s - 2 m x / s + m^2 / s, of the mean m and the deviation s of each window.
+        """Expand (x - m)^2 / s = x^2 / s - 2 m x / s + m^2 / s, with mean m and standard deviation s of each window.
 
         Args:
             x: See `Score.terms`.
-            output: Not looked at.
+            output: Not used.
             windows: See `Score.terms`.
         """
         picture = x[:, 0].double()

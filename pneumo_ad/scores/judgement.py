@@ -1,4 +1,4 @@
-"""The anomaly map that a net gives by itself, where nothing is reconstructed."""
+"""Anomaly map of nets that do not reconstruct, as a score."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from pneumo_ad.scores.score import Score
 
 
 class Judgement(Score):
-    """The net's own anomaly map, in the net's unit.
+    """Anomaly map of the net, in its own unit.
 
     >>> import torch
     >>> x = torch.zeros(1, 1, 4, 4)
@@ -18,9 +18,9 @@ class Judgement(Score):
     unit = "the net's own"
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) as the net gave it.
+        """Return the net's anomaly map, (B, 1, p, p).
 
         Raises:
-            ConfigError: The net gives none.
+            ConfigError: Net without an anomaly map.
         """
         return output.needed("anomaly", by="score=judgement")

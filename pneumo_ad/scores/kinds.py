@@ -1,4 +1,4 @@
-"""Scores of nets that tell the three kinds of patch apart."""
+"""Scores of nets that classify pixels as one of the three kinds."""
 
 from torch import Tensor
 
@@ -7,20 +7,20 @@ from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores.score import Score
 
-_LEAST = 1e-6  # chance that is divided by
+_LEAST = 1e-6  # lower bound on a divisor
 
 
 class OpacityChance(Score):
-    """Chance of opacity, in [0, 1]; what the net takes for outside the lung counts as lung by a share.
+    """Probability of opacity, in [0, 1], with a share of the probability of outside reassigned to lung.
 
-    A white lung looks much like what lies about it. With `outside=0`, what is taken for outside is as harmless as
-    healthy lung; with 1 it is judged as lung, by opacity's share of the chances of opacity and healthy lung.
+    A white lung resembles the tissue around it. With `outside=0`, pixels classified as outside score as low as healthy
+    lung; with 1 their probability is divided between opacity and healthy lung in proportion to these two.
 
     Args:
-        outside: Share in [0, 1] of the chance of outside that is judged as lung.
+        outside: Share in [0, 1] of the probability of outside that is reassigned to lung.
 
     Raises:
-        ConfigError: `outside` is not in [0, 1].
+        ConfigError: `outside` outside [0, 1].
 
     >>> import torch
     >>> x = torch.zeros(1, 1, 2, 2)
@@ -30,7 +30,7 @@ class OpacityChance(Score):
     """
 
     unit = "chance of opacity"
-    orders_outside = False  # outside has no more chance of it than opacity
+    orders_outside = False  # regions outside score no higher than opacity
     highest = 1.0
 
     def __init__(self, outside: float = 0.0) -> None:
@@ -39,10 +39,10 @@ class OpacityChance(Score):
         self.outside = outside
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) in [0, 1].
+        """Compute the probability per pixel, (B, 1, p, p) in [0, 1].
 
         Raises:
-            ConfigError: The net does not tell kinds apart.
+            ConfigError: Net that does not predict kinds.
         """
         kinds = output.needed("kinds", by="score=opacity_in_lung" if self.outside else "score=opacity_chance")
         opacity, healthy, outside = (kinds[:, kind, None] for kind in (OPACITY, HEALTHY, OUTSIDE))
@@ -50,7 +50,7 @@ class OpacityChance(Score):
 
 
 class ExpectedKind(Score):
-    """Expected kind, in [0, 2]: healthy lung is 0, opacity 1, outside the lung 2, the order of the paper's Table 1.
+    """Expected value of the kind, in [0, 2]: healthy lung 0, opacity 1, outside the lung 2, as in the paper's Table 1.
 
     >>> import torch
     >>> x = torch.zeros(1, 1, 2, 2)
@@ -62,10 +62,10 @@ class ExpectedKind(Score):
     highest = 2.0
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) in [0, 2].
+        """Compute the expected kind per pixel, (B, 1, p, p) in [0, 2].
 
         Raises:
-            ConfigError: The net does not tell kinds apart.
+            ConfigError: Net that does not predict kinds.
         """
         kinds = output.needed("kinds", by="score=expected_kind")
         return sum((kind * kinds[:, kind, None] for kind in (OPACITY, OUTSIDE)), HEALTHY * kinds[:, HEALTHY, None])

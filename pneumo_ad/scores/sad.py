@@ -1,4 +1,4 @@
-"""Sum of absolute differences, the paper's score (§ 3.2), as a mean per pixel, which is what its figures show."""
+"""Sum of absolute differences, the paper's score (§ 3.2), as a mean per pixel, as in its figures."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class SAD(Score):
     unit = "grey levels per pixel"
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) absolute difference in grey levels."""
+        """Compute the absolute difference in grey levels, (B, 1, p, p)."""
         return (x - output.reconstruction).abs() * GREY_LEVELS
 
 
 class SADSum(SAD):
-    """The sum that the paper's equation 1 names, in grey levels per patch: patches of other sizes do not compare."""
+    """Sum of equation 1 of the paper, in grey levels per patch; not comparable between patch sizes."""
 
     unit = "grey levels per patch"
 
     def score(self, x: Tensor, output: Output) -> Tensor:
-        """(B,) sum of the residual map."""
+        """Sum the residual map of each patch, (B,)."""
         return self.residual_map(x, output).sum(dim=(1, 2, 3))
 
     def over_windows(self, terms: list[Term], windows: Boxes) -> Tensor:
-        """(B, R, C) sums over the windows.
+        """Sum over each window, (B, R, C).
 
         Args:
             terms: See `Score.over_windows`.
@@ -48,16 +48,16 @@ class SADSum(SAD):
 
 
 class SADContrast(SAD):
-    """SAD divided by the patch's own contrast (standard deviation), a pure number.
+    """SAD divided by the contrast of the patch (standard deviation), dimensionless.
 
-    SAD measures texture first: smooth patches are easy to copy. Dividing by contrast asks how much of what there was to
-    reconstruct was lost.
+    SAD depends mostly on texture, as smooth patches are easy to copy. The quotient is the lost share of the contrast
+    that was to be reconstructed.
 
     Args:
-        floor: Least contrast in grey levels, so that flat patches do not divide by their noise.
+        floor: Lower bound on the contrast in grey levels, so that flat patches are not divided by their noise.
 
     Raises:
-        ConfigError: A floor that is not positive.
+        ConfigError: `floor` that is not positive.
     """
 
     unit = "share of the patch's contrast"
@@ -68,12 +68,12 @@ class SADContrast(SAD):
         self.floor = floor
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) absolute difference over the contrast of its patch."""
+        """Compute the absolute difference over the contrast of its patch, (B, 1, p, p)."""
         contrast = x.std(dim=(1, 2, 3), keepdim=True, correction=0) * GREY_LEVELS
         return super().residual_map(x, output) / contrast.clamp_min(self.floor)
 
     def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
-        """The absolute difference, for each window over its own contrast.
+        """Return the absolute difference as one term, weighted by the inverse contrast of each window.
 
         Args:
             x: See `Score.terms`.
@@ -85,7 +85,7 @@ class SADContrast(SAD):
 
 
 def deviation(x: Tensor, windows: Boxes) -> Tensor:
-    """(B, 1, h, w) pictures -> (B, R, C) float64 standard deviation within each window.
+    """Compute the standard deviation within each window, (B, R, C) float64.
 
     Args:
         x: (B, 1, h, w) pictures.

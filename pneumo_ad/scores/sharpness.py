@@ -1,4 +1,4 @@
-"""Sharpness of the patch itself: what a reconstruction loses first, whatever the patch shows."""
+"""Sharpness of the input patch, a baseline score: reconstructions lose fine detail first."""
 
 from itertools import product
 
@@ -12,9 +12,9 @@ from pneumo_ad.scores.score import Score, Term
 
 
 class Sharpness(Score):
-    """Mean absolute Laplacian of the input in grey levels; needs no net, higher counts as more anomalous.
+    """Mean absolute Laplacian of the input in grey levels, without a net; higher is more anomalous.
 
-    The Laplacian is that of the four neighbours; a pixel at the patch's border stands in for its missing neighbour.
+    The Laplacian has four neighbours; a missing neighbour of a border pixel takes the value of that pixel.
 
     >>> import torch
     >>> x = torch.zeros(1, 1, 4, 4)
@@ -24,20 +24,20 @@ class Sharpness(Score):
     """
 
     unit = "grey levels"
-    orders_outside = False  # lung has more of it than what lies outside
+    orders_outside = False  # lung is sharper than regions outside
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) absolute Laplacian in grey levels."""
+        """Compute the absolute Laplacian in grey levels, (B, 1, p, p)."""
         wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
         around = wide[..., :-2, 1:-1] + wide[..., 2:, 1:-1] + wide[..., 1:-1, :-2] + wide[..., 1:-1, 2:]
         return (around - 4 * x).abs() * GREY_LEVELS
 
     def terms(self, x: Tensor, output: Output, windows: Boxes) -> list[Term]:
-        """Nine parts of a window: a pixel at its border lacks the neighbours beyond, whose difference is then 0.
+        """Return a term for each of nine parts of a window; differences to missing neighbours of border pixels are 0.
 
         Args:
             x: See `Score.terms`.
-            output: Not looked at.
+            output: Not used.
             windows: See `Score.terms`.
         """
         wide = F.pad(x, (1, 1, 1, 1))[:, 0]
@@ -56,7 +56,7 @@ class Sharpness(Score):
 
 
 def _first_inner_last(side: int) -> list[tuple[int, int, bool, bool]]:
-    """Start and length of the parts of a side, and whether their pixels have a neighbour before and behind."""
+    """Return start and length of the parts of a side, and whether their pixels have a neighbour before and after."""
     if side == 1:
         return [(0, 1, False, False)]
     inner = [(1, side - 2, True, True)] * (side > 2)

@@ -1,4 +1,4 @@
-"""Residual in units of what the net expected of itself, AE-U (Mao et al. 2020, MICCAI)."""
+"""Residual over predicted variance, AE-U (Mao et al. 2020, MICCAI)."""
 
 from torch import Tensor
 
@@ -7,10 +7,10 @@ from pneumo_ad.scores.score import Score
 
 
 class UncertaintyScore(Score):
-    """Mean of (x - mean)^2 / s^2 per pixel, a pure number; 1 where the net errs as much as it predicted.
+    """Mean of (x - mean)^2 / s^2 per pixel, dimensionless; 1 where the residual is as large as predicted.
 
-    The paper's score: squared, so as to be the first term of its loss. Edges and vessels, where residuals are large
-    as a rule, count for less than the same residual in smooth lung.
+    The score of AE-U, the first term of its loss. Residuals at edges and vessels, where they are usually large, weigh
+    less than equal residuals in smooth lung.
 
     >>> import torch
     >>> x = torch.zeros(1, 1, 4, 4)
@@ -21,10 +21,10 @@ class UncertaintyScore(Score):
     unit = "share of the predicted variance"
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
-        """(B, 1, p, p) squared difference over predicted variance.
+        """Compute the squared difference over the predicted variance, (B, 1, p, p).
 
         Raises:
-            ConfigError: The net gives no log-variance.
+            ConfigError: Net that predicts no log-variance.
         """
         log_variance = output.needed("log_variance", by="score=uncertainty")
         return (x - output.reconstruction).square() * (-log_variance).exp()
