@@ -96,7 +96,10 @@ def thumbnails(images: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer]) -> 
 
 
 def hashes(small: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Hash (N, 64, 64) thumbnails to (N, 63) float32 of -1 and 1: lowest frequencies but the mean, against the median."""
+    """Hash (N, 64, 64) thumbnails to (N, 63) float32 of -1 and 1, by the signs of low frequencies.
+
+    These are the lowest 63 besides the mean, each compared with their median.
+    """
     waves = fft.dctn(small, axes=(1, 2), norm="ortho", workers=-1)[:, :8, :8].reshape(-1, 64)[:, 1:]
     return np.where(waves > np.median(waves, axis=1, keepdims=True), 1, -1).astype(np.float32)
 
