@@ -128,7 +128,7 @@ def replace_paths(text: str, instead: Mapping[str, str]) -> str:
     'set/a.png: no such file'
     """
     paths = sorted(filter(None, instead), key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, paths)), lambda found: instead[found[0]], text) if paths else text
+    return re.sub("|".join(map(re.escape, paths)), lambda match: instead[match[0]], text) if paths else text
 
 
 def config_dir() -> Path:

@@ -76,7 +76,7 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
     for kind in ("images", "lung", "opacity"):
         (folder / kind).mkdir()
 
-    def one(job: tuple[bool, int]) -> dict[str, str | int]:
+    def write_one(job: tuple[bool, int]) -> dict[str, str | int]:
         ill, number = job
         phantom_seed = int(np.random.SeedSequence([seed, number, int(ill)]).generate_state(1)[0])
         phantom = draw_phantom(phantom_seed, pneumonia=ill, size=size)
@@ -90,7 +90,7 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
         return dict(zip(COLUMNS, (stem, stem, label, phantom.finding, width, height, phantom_seed), strict=True))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        rows = list(tqdm(pool.map(one, wanted), total=len(wanted), desc="phantoms", unit="image", leave=False))
+        rows = list(tqdm(pool.map(write_one, wanted), total=len(wanted), desc="phantoms", unit="image", leave=False))
     with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()

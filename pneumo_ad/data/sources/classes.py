@@ -53,18 +53,17 @@ def check_classes(root: Path, paths: Iterable[str], label: str) -> None:
     """
     places = {Path(path).relative_to(root).parent for path in paths}
     folders = {folder for place in places for folder in (place, *place.parents) if folder.name}
-    healthy_of = {folder: health_told(folder.name) for folder in folders}
+    health = {folder: health_told(folder.name) for folder in folders}
     # That word alone: the folders beside `quality control` are no classes.
     beside = {folder.parent for folder in folders if re.sub("[^a-z]", "", folder.name.lower()) in _HEALTHY}
     for folder in folders:
-        if healthy_of[folder] is None and folder.parent in beside and folder.name.lower() not in _PARTS:
-            healthy_of[folder] = False
+        if health[folder] is None and folder.parent in beside and folder.name.lower() not in _PARTS:
+            health[folder] = False
     nearest = {
-        next((folder for folder in (place, *place.parents) if healthy_of.get(folder) is not None), None)
-        for place in places
+        next((level for level in (place, *place.parents) if health.get(level) is not None), None) for place in places
     } - {None}
     wrong, right = (
-        sorted(folder for folder in nearest if folder and healthy_of[folder] is healthy)
+        sorted(folder for folder in nearest if folder and health[folder] is healthy)
         for healthy in (label != NORMAL, label == NORMAL)
     )
     if not wrong:

@@ -64,14 +64,14 @@ def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: flo
         shown = ", ".join(f"{word!r} ({count} rows)" for word, count in counts.head(8).items())
         raise DataError(
             f"{csv}: {int(counts.sum())} of {len(told)} cells in column 'split' are none of {', '.join(SPLITS)}: "
-            f"{shown}{', ...' if len(counts) > 8 else ''}; data.split=patient deals by patient instead"
+            f"{shown}{', ...' if len(counts) > 8 else ''}; data.split=patient splits by patient instead"
         )
     of_patient = kept.groupby(table["patient"]).unique()
     both = of_patient[of_patient.map(len) > 1]
     if len(both):
         raise DataError(
             f"{csv}: {len(both)} patients are in two splits, for example {both.index[0]} in "
-            f"{' and '.join(both.iloc[0])}; put all radiographs of a patient in one; data.split=patient deals by "
+            f"{' and '.join(both.iloc[0])}; put all radiographs of a patient in one; data.split=patient splits by "
             "patient instead"
         )
     note = ""

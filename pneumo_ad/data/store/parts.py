@@ -183,7 +183,7 @@ def join_parts(folder: Path, table: pd.DataFrame, image_size: tuple[int, int], f
                 parts.append(read_store(place, block, "skip"))
             except DamagedError as reason:
                 command = _command(image_size, fit, shards, [shard])
-                raise DamagedError(f"{reason}; this makes the part anew: {command}") from reason
+                raise DamagedError(f"{reason}; this rebuilds the part: {command}") from reason
         check_room(folder.parent, sum(map(bytes_on_disk, places)))
         try:
             with full_disk_named(folder.parent):
