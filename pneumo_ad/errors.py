@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: the command line shows their message without a traceback."""
+"""Errors that the user can correct: the command line shows their message without a traceback."""
 
 import logging
 import os
@@ -14,11 +14,11 @@ from typing import Any
 
 
 class UserError(ValueError):
-    r"""Something the caller gave cannot work; the message says what came, what was expected and what would work.
+    r"""Error in the user's input; the message says what came, what was expected and what would work.
 
     Args:
-        lines: Lines of the message. A line feed within one came with a name, for example of a file, and is escaped
-            (`printable`), so that a name cannot add a line to the message.
+        lines: Lines of the message. A line feed within a line is escaped (`printable`), so that a name, for example of
+            a file, cannot add a line to the message.
 
     >>> print(UserError("scan\nerror: forged.png: no image", "  the second line"))
     scan\nerror: forged.png: no image
@@ -33,27 +33,27 @@ class UserError(ValueError):
 
 
 class DataError(UserError):
-    """A file, folder or table that is not what it should be."""
+    """File, folder or table that is missing, unreadable or not as expected."""
 
 
 class DivergedError(UserError):
-    """A loss, weights or scores that are not finite: what a training that diverged leaves behind."""
+    """Loss, weights or scores that are not finite, as after diverged training."""
 
 
 class DamagedError(DataError):
-    """A file that this project wrote, and that is no longer, or never was, what it wrote."""
+    """File in the place of one of this project's own that is damaged, or was not written by this project."""
 
 
 class ConfigError(UserError):
-    """Options that cannot work, or cannot work together."""
+    """Invalid option, or options that do not work together."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence that offers the known word nearest to another; empty where none is near.
+    """Return the end of a sentence that suggests the known word nearest to a misspelt one; empty if none is near.
 
     Args:
-        word: Word that is not known.
-        known: Words that are known.
+        word: Unknown word.
+        known: Known words.
 
     >>> did_you_mean("strid", ["patch", "stride"])
     '; did you mean stride?'
@@ -64,10 +64,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def ending_in_words() -> Iterator[None]:
-    """End the process with the message of a `UserError` alone; PNEUMO_AD_TRACEBACK=1 shows where it arose.
+    """End the process with the message of a `UserError` alone; PNEUMO_AD_TRACEBACK=1 keeps its traceback.
 
     Raises:
-        SystemExit: With 2.
+        SystemExit: After a `UserError`, with exit status 2.
     """
     try:
         yield
@@ -78,29 +78,29 @@ def ending_in_words() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-# Control characters, marks that turn the direction of writing, line separators, and bytes of a name that are no UTF-8.
+# Control characters, marks that change the writing direction, line separators, and bytes of a name that are no UTF-8.
 _RAW = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _IN_LINE = re.compile(f"[\t\n{_RAW}]")
 _IN_TEXT = re.compile(f"[{_RAW}]")
 
 
 def printable(words: str, lines: bool = False) -> str:
-    r"""Text with every character that is not to be printed written as its escape; what is clean stays as it is.
+    r"""Escape every character of a text that a terminal should not get; other text is not changed.
 
-    A backslash stays one, so that it is done twice without harm; whoever needs names that differ sees to that (`walk`).
+    Backslashes are not escaped, so that a second call changes nothing; two names may thus become equal (see `walk`).
 
     Args:
-        words: Any text, as Python has it of a path.
-        lines: Whether line feeds and tabs are meant, and stay.
+        words: Any text; may hold surrogates, as paths do in Python.
+        lines: Whether line feeds and tabs are kept.
 
     >>> print(printable("bad\udcff.png\nerror: forged \x1b[31m"), printable("Лёгкие 肺.png"))
     bad\udcff.png\nerror: forged \x1b[31m Лёгкие 肺.png
     """
-    return (_IN_TEXT if lines else _IN_LINE).sub(lambda found: ascii(found.group())[1:-1], words)
+    return (_IN_TEXT if lines else _IN_LINE).sub(lambda match: ascii(match.group())[1:-1], words)
 
 
 def print_safely() -> None:
-    """See that warnings, log records and prints of this process reach the terminal as `printable` has them."""
+    """Pass the warnings and log records of this process through `printable`; printed text cannot raise on encoding."""
     for stream in (sys.stdout, sys.stderr):
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="backslashreplace")
@@ -109,7 +109,7 @@ def print_safely() -> None:
 
 @cache
 def _escape_records() -> None:
-    """Once for the process, whatever handlers come later."""
+    """Escape log records and warnings, once for the process and for handlers that are added later too."""
     make: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
     said = warnings.formatwarning
 
@@ -117,7 +117,7 @@ def _escape_records() -> None:
         made = make(*arguments, **more)
         made.msg = printable(made.msg, lines=True) if isinstance(made.msg, str) else made.msg
         if isinstance(made.args, tuple):
-            made.args = tuple(printable(str(one)) if isinstance(one, str | Path) else one for one in made.args)
+            made.args = tuple(printable(str(arg)) if isinstance(arg, str | Path) else arg for arg in made.args)
         return made
 
     def warning(message: Warning | str, *arguments: Any, **more: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writing of files, and folders of results, cache and configuration."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pneumo_ad.errors import ConfigError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a place beside `path` to write to, and renames it when all is written; nothing is left of a failure.
+    """Yield a temporary path beside `path`, renamed to it after the block; deleted if the block fails.
 
-    The place is nobody else's: of two who write at once, the last whole file stays.
+    The temporary path is unique: of two processes that write at once, the last whole file stays.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -40,44 +40,44 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text whole or not at all.
+    """Write a text atomically.
 
     Args:
-        path: Where to write.
-        text: As UTF-8.
+        path: File to write.
+        text: Text, written as UTF-8.
     """
     with atomic_write(path) as aside:
-        aside.write_text(text, encoding="utf-8")  # whatever the machine's language: names may hold any letters
+        aside.write_text(text, encoding="utf-8")  # not the locale's encoding: names may hold any letters
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON whole or not at all.
+    """Write JSON atomically.
 
     Args:
-        path: Where to write.
-        content: Plain values; NaN is none.
+        path: File to write.
+        content: Plain values, without NaN.
     """
     write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays whole or not at all, as `saved.read_arrays` reads them.
+    """Write arrays atomically, as `saved.read_arrays` reads them.
 
     Args:
-        path: Where to write.
-        arrays: By name; plain numbers and words.
+        path: File to write.
+        arrays: Name -> array of numbers or text.
     """
-    import numpy as np  # which most commands do not need to start
+    import numpy as np  # slow to import, and most commands do without
 
     with atomic_write(path) as aside, aside.open("wb") as opened:  # a file: savez appends .npz to a name
         np.savez(opened, **arrays)
 
 
 def writable_folder(folder: Path) -> Path:
-    """The folder, made; nothing is computed for one that cannot take the result.
+    """Create a folder and check that it can be written to, before results are computed for it.
 
     Raises:
-        ConfigError: It cannot be made or written to.
+        ConfigError: It cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,10 +93,10 @@ def writable_folder(folder: Path) -> Path:
 
 @contextmanager
 def folder_for_results(folder: Path) -> Iterator[Path]:
-    """A `writable_folder`, taken away again where it was made for this and nothing came of it but a lock.
+    """Yield a `writable_folder`; if the block fails, a folder created here that holds at most a lock is deleted.
 
     Args:
-        folder: Where results go.
+        folder: Folder of the results.
 
     Raises:
         ConfigError: See `writable_folder`.
@@ -112,40 +112,40 @@ def folder_for_results(folder: Path) -> Iterator[Path]:
 
 
 def cache_dir() -> Path:
-    """Folder of stores, lung fields and phantoms: `PNEUMO_AD_CACHE`, else the user's own cache folder."""
+    """Return the folder of stores, lung fields and phantoms: `PNEUMO_AD_CACHE`, else the user's cache folder."""
     given = os.environ.get("PNEUMO_AD_CACHE")
     return Path(given).expanduser() if given else user_cache_path("pneumo_ad")
 
 
 def replace_paths(text: str, instead: Mapping[str, str]) -> str:
-    """A text with other paths in it.
+    """Replace paths in a text.
 
     Args:
-        text: Any.
-        instead: Path -> what stands in its place; of paths that begin alike the longest counts.
+        text: Text to search.
+        instead: Path -> replacement; of paths that begin alike the longest is replaced.
 
     >>> replace_paths("/x/set/a.png: no such file", {"/x/set": "set"})
     'set/a.png: no such file'
     """
     paths = sorted(filter(None, instead), key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, paths)), lambda found: instead[found[0]], text) if paths else text
+    return re.sub("|".join(map(re.escape, paths)), lambda match: instead[match[0]], text) if paths else text
 
 
 def config_dir() -> Path:
-    """Folder of what the user trusts: `PNEUMO_AD_CONFIG`, else the user's own config folder."""
+    """Return the folder of the files that the user trusts: `PNEUMO_AD_CONFIG`, else the user's config folder."""
     given = os.environ.get("PNEUMO_AD_CONFIG")
     return Path(given).expanduser() if given else user_config_path("pneumo_ad")
 
 
-MOST = 8  # a file of 100 megapixels takes 1.2 GB while it is read
+MOST = 8  # most threads: a file of 100 megapixels takes 1.2 GB while it is read
 
 
 def reading_threads() -> int:
-    """One per core that this process may use, which of a shared node are few of many; at most `MOST`.
+    """Return the number of threads that read files: one per core that this process may use, at most `MOST`.
 
     >>> 1 <= reading_threads() <= MOST
     True
     """
-    # Not every system tells which cores are a process's own.
+    # On a shared node a process may use few of the cores; not every system can report which.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MOST, cores)

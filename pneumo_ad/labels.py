@@ -11,7 +11,7 @@ LABELS = (NORMAL, PNEUMONIA, OTHER)
 SPLITS = ("train", "val", "test")
 
 
-UNDEALT = "undealt"  # in place of a split: it came after a run had dealt its own, and is in none of them
+UNDEALT = "undealt"  # in place of a split: radiographs added after a run had fixed its splits; in none of them
 
 
 HEALTHY, OPACITY, OUTSIDE, MIXED, PADDING, UNKNOWN = range(6)
@@ -20,7 +20,7 @@ HEALTHY, OPACITY, OUTSIDE, MIXED, PADDING, UNKNOWN = range(6)
 KINDS = ("healthy", "opacity", "outside", "mixed", "padding", "unknown")
 
 
-NOT_KNOWN = -1  # no metric counts it: padding, or covered by no window
+NOT_KNOWN = -1  # counted by no metric: padding, or covered by no window
 OUTSIDE_LUNG = 0  # or lung not known
-HEALTHY_LUNG = 1  # what is lung, ill or not, lies above OUTSIDE_LUNG
+HEALTHY_LUNG = 1  # codes of lung, healthy or not, are above OUTSIDE_LUNG
 IN_OPACITY = 2

@@ -1,8 +1,8 @@
-"""Files of run folders, stores, predictions and exports, read as strangers' files: bounded, and named where damaged.
+"""Safe reading of files in run folders, stores, predictions and exports, as if they were untrusted.
 
-Whatever lies in the place of a file (half of it, another format, a folder, a pipe, a link that leads nowhere) ends in
-one `DamagedError` with its name. Nothing is waited for, nothing is run, and memory is bounded by the file's size.
-Heavy libraries are imported by the function that needs them.
+Whatever is in the place of a file (half of it, another format, a folder, a pipe, a broken link) raises one
+`DamagedError` with its name. Reading neither blocks nor executes code, and memory is bounded by the file's size. Heavy
+libraries are imported by the function that needs them.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
-_DEEP = 50  # levels of lists and mappings; a config of this project has six
-_LINE = 64 * KIB  # bytes of a table's line
+_DEEP = 50  # most levels of lists and mappings; a config of this project has six
+_LINE = 64 * KIB  # most bytes of a table's line
 
 Expected = Mapping[str, "type | UnionType | Expected"]
 
 
 def is_there(file: Path) -> bool:
-    """Whether anything lies in the place of a file: what is no file is not taken for a file that was never written."""
+    """Whether anything exists at a path, a broken link included: it is then damaged and not just missing."""
     return os.path.lexists(file)
 
 
 @contextmanager
 def opened(file: Path, most: int) -> Iterator[BufferedReader]:
-    """A regular file of bounded size, open for reading; what cannot be read from it as expected is named.
+    """Open a regular file of bounded size for reading; errors of the block become one that names the file.
 
     Args:
-        file: To read.
-        most: Bytes that it may have.
+        file: File to read.
+        most: Largest size of the file in bytes.
 
     Raises:
-        DamagedError: It is no regular file, it is larger, it cannot be read, or the block raised `ValueError`, one of
-            its kin, or ran out of memory or of depth.
+        DamagedError: It is no regular file, it is larger, it cannot be read, or the block raised `ValueError` or a
+            similar error, or ran out of memory or recursion depth.
     """
     try:
-        # What is open is looked at: a pipe would be waited for, a device has no end.
+        # Checked by the open descriptor, non-blocking: opening a pipe would block, and a device has no end.
         with open(os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as content:  # noqa: PTH123
             about = os.fstat(content.fileno())
             if not stat.S_ISREG(about.st_mode):
@@ -77,7 +77,7 @@ def opened(file: Path, most: int) -> Iterator[BufferedReader]:
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits.
+    """Compute the SHA-256 of a file, 64 hexadecimal digits.
 
     Raises:
         DamagedError: It cannot be read, or is no regular file.
@@ -87,7 +87,7 @@ def file_digest(file: Path) -> str:
 
 
 def in_a_line(reason: BaseException) -> str:
-    r"""What an error says, in at most 200 characters; its name where it says nothing.
+    r"""Return the message of an error on one line of at most 200 characters; its type if it has none.
 
     >>> in_a_line(ValueError("one\n  two")), in_a_line(EOFError())
     ('one two', 'EOFError')
@@ -98,7 +98,7 @@ def in_a_line(reason: BaseException) -> str:
 
 
 def read_text(file: Path, most: int = MIB) -> str:
-    """A text in UTF-8.
+    """Read a text in UTF-8.
 
     Raises:
         DamagedError: See `opened`.
@@ -108,36 +108,36 @@ def read_text(file: Path, most: int = MIB) -> str:
 
 
 def read_json(file: Path, expected: Expected | None = None, most: int = 8 * MIB) -> dict[str, Any]:
-    """A JSON mapping.
+    """Read a JSON mapping.
 
     Args:
-        file: To read.
-        expected: Keys that must be there, with the type of their values, or with those of a mapping within.
-        most: Bytes that it may have.
+        file: File to read.
+        expected: Required key -> type of its value, or the required keys of a nested mapping.
+        most: Largest size of the file in bytes.
 
     Raises:
-        DamagedError: See `opened`; no mapping, a key that stands twice, is missing, or holds another type.
+        DamagedError: See `opened`; no mapping, a repeated or missing key, or a value of another type.
     """
     with opened(file, most) as content:
-        found = json.loads(content.read(most + 1).decode("utf-8"), object_pairs_hook=_without_doubles)
-        check_mapping(found, expected or {})
-    return found
+        mapping = json.loads(content.read(most + 1).decode("utf-8"), object_pairs_hook=_without_doubles)
+        check_mapping(mapping, expected or {})
+    return mapping
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         raise ValueError(f"the key {Counter(key for key, _ in pairs).most_common(1)[0][0]!r} stands twice")
-    return found
+    return mapping
 
 
 def check_mapping(found: Any, expected: Expected, key: str = "") -> None:
-    """See that a value read from a file is a mapping with some keys.
+    """Check that a value read from a file is a mapping with the expected keys and types.
 
     Args:
-        found: The value.
+        found: Value to check.
         expected: See `read_json`.
-        key: Under which it stands, for the message; empty for the whole file.
+        key: Key of the value, for the message; empty for the whole file.
 
     Raises:
         ValueError: It is not; names the key.
@@ -161,15 +161,15 @@ def check_mapping(found: Any, expected: Expected, key: str = "") -> None:
 
 
 def read_yaml(file: Path, make: Callable[[str], Any], most: int = MIB) -> Any:
-    """Yaml, which may not repeat itself by reference: a kilobyte of aliases makes more nodes than memory holds.
+    """Read YAML without aliases, as a kilobyte of them can make more nodes than fit in memory.
 
     Args:
-        file: To read.
-        make: Text -> what it holds, for example `OmegaConf.create`; called once its size and depth are known.
-        most: Bytes that it may have.
+        file: File to read.
+        make: Parser of the text, for example `OmegaConf.create`; called after size and depth are checked.
+        most: Largest size of the file in bytes.
 
     Raises:
-        DamagedError: See `opened`; an alias, or mappings nested too deep.
+        DamagedError: See `opened`; an alias, or lists or mappings nested too deep.
     """
     with opened(file, most) as content:
         text = content.read(most + 1).decode("utf-8")
@@ -182,7 +182,7 @@ def read_yaml(file: Path, make: Callable[[str], Any], most: int = MIB) -> Any:
 
 def _check_yaml(text: str) -> None:
     depth = 0
-    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # it takes no surrogates, as of names that are no UTF-8
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # refuses surrogates, which stand for names that are no UTF-8
     for event in yaml.parse(text, Loader=yaml.SafeLoader if "\\ud" in text.lower() else fast):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError(f"line {event.start_mark.line + 1} repeats another node (*{event.anchor}); write it out")
@@ -196,17 +196,18 @@ def _check_yaml(text: str) -> None:
 def read_table(
     file: Path, columns: Mapping[str, type], most: int = 64 * MIB, dtype: Any = str, **options: Any
 ) -> pd.DataFrame:
-    """A csv with a heading; a blank cell is "", and no word is taken for a missing value.
+    """Read a csv with a header; a blank cell is "", and no word is taken for a missing value.
 
     Args:
-        file: To read.
-        columns: That must be there: `str` for words, `float` for numbers (a blank is none).
-        most: Bytes that it may have.
-        dtype: As of `pandas.read_csv`; default: every cell as text.
-        options: More of `pandas.read_csv`.
+        file: File to read.
+        columns: Required column -> `str` for text, `float` for numbers (blank cells may occur).
+        most: Largest size of the file in bytes.
+        dtype: See `pandas.read_csv`; default: every cell as text.
+        options: Further options of `pandas.read_csv`.
 
     Raises:
-        DamagedError: See `opened`; a column that is missing or holds other than numbers, an endless line.
+        DamagedError: See `opened`; a missing column, a cell of a `float` column that is no number, a line that is too
+            long or cut.
     """
     import pandas as pd
 
@@ -218,53 +219,53 @@ def read_table(
             raise ValueError(f"no column {', '.join(lacks)}; it has {', '.join(map(str, table.columns[:8])) or 'none'}")
         for name, kind in columns.items():
             if kind is float and not pd.api.types.is_numeric_dtype(table[name]):
-                pd.to_numeric(table[name].replace("", None))  # says which cell is none
+                pd.to_numeric(table[name].replace("", None))  # its error names the cell that is no number
         return table
 
 
 def _check_lines(content: BufferedReader) -> None:
-    """A line without an end would become millions of columns; half of a last line, a row with blanks."""
+    """Refuse a long line, which could become millions of columns, and a cut last line, which would get blanks."""
     last = b""
-    while part := content.read(_LINE):
-        if b"\n" not in part and len(part) == _LINE:
+    while block := content.read(_LINE):
+        if b"\n" not in block and len(block) == _LINE:
             raise ValueError(f"a line of more than {_LINE // KIB} KiB")
-        last = part
+        last = block
     if last and not last.endswith(b"\n"):
         raise ValueError("it ends in the midst of a line")
     content.seek(0)
 
 
 def map_array(file: Path, dtype: npt.DTypeLike, shape: tuple[int | None, ...], most: int | None = None) -> np.ndarray:
-    """An npy file, memory-mapped.
+    """Memory-map an npy file.
 
     Args:
-        file: To read.
-        dtype: That it must have.
-        shape: That it must have; None for a side of any length.
-        most: Bytes that it may have; default: any number, as nothing is read.
+        file: File to map.
+        dtype: Required dtype.
+        shape: Required shape; None for an axis of any length.
+        most: Largest size of the file in bytes; default: any, as nothing is read.
 
     Raises:
-        DamagedError: See `opened`; objects, less data than its heading says, another type or shape.
+        DamagedError: See `opened`; Python objects, less data than the header says, another dtype or shape.
     """
     import numpy as np
 
     with opened(file, most if most is not None else 2**62) as content:
         if content.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
-            raise ValueError("no npy file")  # which numpy would take for a pickle, and advise to open
-        found = np.load(file, mmap_mode="r", allow_pickle=False)
-        check_array(found, dtype, shape)
-    return found
+            raise ValueError("no npy file")  # numpy would take it for a pickle, and advise to load it
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        check_array(array, dtype, shape)
+    return array
 
 
 def read_arrays(file: Path, most: int = GIB) -> dict[str, np.ndarray]:
-    """Every array of an npz that `numpy.savez` wrote.
+    """Read every array of an npz file that `numpy.savez` wrote.
 
     Args:
-        file: To read.
-        most: Bytes that it may have.
+        file: File to read.
+        most: Largest size of the file in bytes.
 
     Raises:
-        DamagedError: See `opened`; compressed or objects: neither is what this project writes.
+        DamagedError: See `opened`; compressed data or Python objects, which this project does not write.
     """
     import numpy as np
 
@@ -277,15 +278,15 @@ def read_arrays(file: Path, most: int = GIB) -> dict[str, np.ndarray]:
 
 
 def check_array(found: Any, dtype: npt.DTypeLike, shape: tuple[int | None, ...]) -> None:
-    """See that an array is what was expected.
+    """Check dtype and shape of an array.
 
     Args:
-        found: The array.
-        dtype: That it must have.
-        shape: That it must have; None for a side of any length.
+        found: Array of any shape.
+        dtype: Required dtype.
+        shape: Required shape; None for an axis of any length.
 
     Raises:
-        ValueError: It is not; says what it is.
+        ValueError: Another dtype or shape, or no array; says what came.
     """
     import numpy as np
 
@@ -299,23 +300,23 @@ def check_array(found: Any, dtype: npt.DTypeLike, shape: tuple[int | None, ...])
 
 @contextmanager
 def open_zip(content: BufferedReader) -> Iterator[zipfile.ZipFile]:
-    """A zip archive whose members are whole by their checksums and stored as they are.
+    """Open a zip archive without compression, after a check of its members' checksums.
 
-    Unpacked it is thus no larger than the file: none of the archives of this project is compressed.
+    The unpacked members are thus no larger than the file. No archive of this project is compressed.
 
     Args:
-        content: Open for reading.
+        content: File, open for reading.
 
     Raises:
-        ValueError: No archive, one that is compressed, or a member that is damaged.
+        ValueError: No archive, a compressed one, or a damaged member.
     """
     try:
         if content.read(4) != b"PK\x03\x04":
             raise ValueError("no archive")
         with zipfile.ZipFile(content) as archive:
             members = archive.infolist()
-            packed = [one.filename for one in members if one.compress_type != zipfile.ZIP_STORED]
-            if packed or sum(one.file_size for one in members) > os.fstat(content.fileno()).st_size:
+            packed = [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]
+            if packed or sum(member.file_size for member in members) > os.fstat(content.fileno()).st_size:
                 raise ValueError(f"{packed[0] if packed else 'its content'} is compressed, or repeated")
             if (bad := archive.testzip()) is not None:
                 raise ValueError(f"the checksum of {bad} is wrong")

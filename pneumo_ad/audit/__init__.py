@@ -1,4 +1,4 @@
-"""Data sets examined: duplicates, counts and findings, the figure, what is printed."""
+"""Audit of data sets: duplicates, counts and findings, figure, printed tables."""
 
 from __future__ import annotations
 

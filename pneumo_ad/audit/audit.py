@@ -1,4 +1,4 @@
-"""A data set examined: counts, copies, unreadable files, and how far trivial facts tell its classes apart."""
+"""Audit of a data set: counts, copies, unreadable files, and shortcuts (trivial facts that separate its classes)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def audit_data(
     warned: Sequence[str] = (),
     source: Any = None,
 ) -> Path:
-    """Audit radiographs, and write what was found.
+    """Audit radiographs, and write tables, a figure and `audit.json`.
 
     Args:
-        table: Table of radiographs, as a data source gives it.
+        table: Table of radiographs, as a data source returns it.
         output: Folder to write to.
         image_size: Height and width at which radiographs are compared, in pixels.
-        fit: `squash` or `pad`: how they are fitted to that size.
-        lungs: Finds the lung fields; shortcuts are then measured within these too.
+        fit: `squash` or `pad`, see `place`.
+        lungs: Lung fields; if given, shortcuts are measured within these too.
         warned: Warnings of the data source; they become findings.
         source: Description of the data source in plain values, kept as `data` in audit.json.
 
@@ -70,7 +70,7 @@ def audit_data(
     drawn.unlink(missing_ok=True)  # of an earlier audit
     if ranked := [name for name in shortcuts["shortcut"] if name in aurocs][:_DRAWN]:
         class_distributions(values, labels, aurocs, ranked).savefig(drawn, dpi=200)
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "data": source,
         "image_size": list(image_size),
         "fit": fit,
@@ -87,17 +87,17 @@ def audit_data(
         "findings": sentences(store.table, pairs, store.skipped, shortcuts, warned),
     }
     if fields is None:
-        found["omitted"]["shortcuts/lung_*"] = (
+        report["omitted"]["shortcuts/lung_*"] = (
             "no lung fields; lungs=auto finds them (about 40 ms a radiograph on a CPU)"
         )
-    write_json(output / "audit.json", found)  # after the tables: where it stands, they do
+    write_json(output / "audit.json", report)  # last: its presence implies that of the tables
     return output
 
 
 def _tally(pairs: pd.DataFrame) -> dict[str, Any]:
     tally: dict[str, Any] = {"groups": int(pairs["group"].nunique())}
     for kind in ("same file", "same pixels", "near"):
-        own = pairs[pairs["kind"] == kind]
-        across = {name: int(own[name].sum()) for name in own.columns if name.startswith("across_")}
-        tally[kind.replace(" ", "_")] = {"pairs": len(own)} | across
+        of_kind = pairs[pairs["kind"] == kind]
+        across = {name: int(of_kind[name].sum()) for name in of_kind.columns if name.startswith("across_")}
+        tally[kind.replace(" ", "_")] = {"pairs": len(of_kind)} | across
     return tally

@@ -1,4 +1,4 @@
-"""The figure of an audit, from arrays."""
+"""Figure of an audit."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _AXES = {
 def class_distributions(
     values: Values, labels: npt.NDArray[np.str_], aurocs: dict[str, Interval], names: Sequence[str]
 ) -> Figure:
-    """How shortcuts are spread over the classes, a panel each.
+    """Draw histograms of shortcuts by class, a panel each.
 
     Args:
-        values: By name, (I,).
-        labels: (I,) normal, pneumonia or other.
-        aurocs: By name.
-        names: Which to draw, in this order; at least one.
+        values: Name of a shortcut -> (N,) values.
+        labels: (N,) normal, pneumonia or other.
+        aurocs: Name of a shortcut -> AUROC with its interval.
+        names: Shortcuts to draw, in this order; at least one.
     """
     with mpl.rc_context(STYLE):
         columns = min(_COLUMNS, len(names))
@@ -52,14 +52,14 @@ def class_distributions(
         for axis, name in zip(axes.flat, names, strict=False):
             value = values[name] / (1000 if name == "jpeg_size" else 1)
             known = np.isin(labels, (NORMAL, PNEUMONIA)) & ~np.isnan(value)
-            # A few extreme files must not press all others into one bar.
+            # Without these limits a few extreme files would put all others into one bin.
             low, high = np.quantile(value[known], [0.002, 0.998])
             bins = np.linspace(low, high if high > low else low + 1, _BINS + 1)
             for label in (NORMAL, PNEUMONIA):
-                own = np.clip(value[known & (labels == label)], bins[0], bins[-1])
-                share = np.histogram(own, bins=bins)[0] / max(len(own), 1)
+                of_class = np.clip(value[known & (labels == label)], bins[0], bins[-1])
+                share = np.histogram(of_class, bins=bins)[0] / max(len(of_class), 1)
                 axis.stairs(share, bins, fill=True, alpha=0.3, color=COLOURS[label])
-                axis.stairs(share, bins, linewidth=1.2, color=COLOURS[label], label=f"{label} (n = {len(own):,})")
+                axis.stairs(share, bins, linewidth=1.2, color=COLOURS[label], label=f"{label} (n = {len(of_class):,})")
             interval = aurocs[name]
             axis.set_title(
                 f"{spoken(name)}\nAUROC {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})", fontsize=9

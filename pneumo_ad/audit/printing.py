@@ -1,4 +1,4 @@
-"""What `pneumo-ad audit` prints."""
+"""Printed tables of `pneumo-ad audit`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA
 from pneumo_ad.metrics.catalogue import figure_with_interval
 from pneumo_ad.metrics.shortcuts import WORDS, spoken
 
-_WIDE = 130  # columns, from which there is room to say what each shortcut is
+_WIDE = 130  # least width of the terminal, in columns, for the description of each shortcut
 
 
 def print_audit(output: Path) -> None:
-    """Print the tables of an audit, its findings and where everything lies."""
-    found = json.loads((output / "audit.json").read_text())
+    """Print the tables and findings of an audit, and the folder of its files."""
+    report = json.loads((output / "audit.json").read_text())
     console = Console(highlight=False)
-    counts = found["counts"]
+    counts = report["counts"]
     console.print(f"{counts['images']:,} radiographs of {counts['patients']:,} patients")
     console.print(_counts(counts))
-    console.print(_sizes(found["sizes"]))
+    console.print(_sizes(report["sizes"]))
     shortcuts = pd.read_csv(output / "shortcuts.csv", keep_default_na=False)
     console.print(_shortcuts(shortcuts, explained=console.width >= _WIDE))
-    for finding in found["findings"]:
+    for finding in report["findings"]:
         console.print(f"[yellow]•[/yellow] {escape(finding)}", soft_wrap=True)
-    if not found["findings"]:
+    if not report["findings"]:
         console.print("nothing was found that should not be there")
     console.print(f"tables and figure: {escape(str(output))}", soft_wrap=True)
 

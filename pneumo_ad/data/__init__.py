@@ -1,4 +1,4 @@
-"""From a file to a batch of patches."""
+"""Data pipeline: from files to batches of patches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """`PatchDataModule` comes when it is asked for: it alone needs Lightning."""
+    """Import `PatchDataModule` lazily: it alone needs Lightning."""
     if name != "PatchDataModule":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from pneumo_ad.data.datamodule import PatchDataModule

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-# albumentations asks the network for news at import unless told not to.
+# Without this, albumentations checks for updates over the network at import.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import albumentations as A
 
 
 class Augment:
-    """Applies albumentations transforms to a radiograph and its lung field.
+    """Albumentations transforms of a radiograph and its lung field.
 
     Args:
         transforms: Albumentations transforms, applied in order, each with its own probability.
@@ -31,7 +31,7 @@ class Augment:
     def __call__(
         self, image: npt.NDArray[np.uint8], lung: npt.NDArray[np.uint8], seed: int
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """(H, W) image and mask of 0 and 1 -> the same, transformed; equal seeds give equal results."""
+        """Transform a (H, W) uint8 image and its mask of 0 and 1; equal seeds give equal results."""
         self._compose.set_random_seed(seed)
         result = self._compose(image=image, mask=np.ascontiguousarray(lung))
         return result["image"], result["mask"]
@@ -39,12 +39,12 @@ class Augment:
     def all(
         self, images: npt.NDArray[np.uint8], lungs: npt.NDArray[np.uint8], seed: Sequence[int]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """(N, H, W) images and lung fields -> augmented copies; a function of `seed` (for example seed and epoch).
+        """Return augmented copies of radiographs and their lung fields, each (N, H, W) uint8, fixed by `seed`.
 
         Args:
-            images: (N, H, W) uint8.
-            lungs: (N, H, W) uint8 of 0 and 1.
-            seed: For example seed and epoch.
+            images: (N, H, W) uint8 grey levels.
+            lungs: (N, H, W) uint8 lung fields of 0 and 1.
+            seed: Entropy of the random state, for example seed and epoch.
         """
         seeds = np.random.SeedSequence(seed).generate_state(len(images))
         pairs = [self(*item[:2], seed=int(item[2])) for item in zip(images, lungs, seeds, strict=True)]

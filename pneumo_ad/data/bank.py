@@ -1,4 +1,4 @@
-"""Where the radiographs lie that batches are cut from: in memory, or whole on the device that trains."""
+"""Storage of the radiographs that batches are cut from: main memory, or the memory of the training device."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.patches import gather, mirrored
 
 BankOf = Literal["auto", "memory", "device"]
-_AT_ONCE = 256  # radiographs that are copied to the device at a time
+_AT_ONCE = 256  # radiographs copied to the device at a time
 
 
 class Bank(Protocol):
-    """Cuts patches of some rows of a store."""
+    """Radiographs of some rows of a store, from which patches are cut."""
 
     def cut(self, places: npt.NDArray[np.int64], patch: int, halo: int = 0) -> tuple[Tensor, Tensor]:
-        """Cut a batch.
+        """Cut a batch of patches.
 
         Args:
-            places: (M, 3) which of the rows, top, left.
-            patch: Side in pixels.
+            places: (M, 3) int64: number of the row in the bank, top, left.
+            patch: Side of a patch in pixels.
             halo: Pixels of context on every side, mirrored beyond the border; see `patches.gather`.
 
         Returns:
-            (M, 1, p + 2 halo, p + 2 halo) uint8, and (M, 3) int64 row of its images, top, left; on the same device.
+            Patches, (M, 1, p + 2 halo, p + 2 halo) uint8, and their places, (M, 3) int64: row of the images, top, left;
+            both on the same device.
         """
         ...
 
 
 class MemoryBank:
-    """Radiographs in memory or mapped from a file; nothing is copied before it is cut.
+    """Radiographs in memory or mapped from a file; nothing is copied before a patch is cut.
 
     Args:
-        images: (N, H, W) uint8.
-        rows: (R,) which of them.
+        images: (N, H, W) uint8 grey levels.
+        rows: (R,) int64 rows of `images` that the bank holds.
     """
 
     def __init__(self, images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> None:
@@ -53,12 +54,12 @@ class MemoryBank:
 
 
 class DeviceBank:
-    """Radiographs copied once to a device: of a batch nothing travels there but its places.
+    """Radiographs copied once to a device; only the places of a batch are transferred afterwards.
 
     Args:
-        images: (N, H, W) uint8, may be memory-mapped.
-        rows: (R,) which of them; the others stay where they are.
-        device: Any that torch knows.
+        images: (N, H, W) uint8 grey levels, may be memory-mapped.
+        rows: (R,) int64 rows of `images` to copy; the others are not copied.
+        device: Torch device to copy them to.
 
     >>> images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4)
     >>> patch, where = DeviceBank(images, np.array([1]), torch.device("cpu")).cut(np.array([[0, 2, 1]]), patch=2)
@@ -70,12 +71,12 @@ class DeviceBank:
         self.rows = rows
         self.images = torch.empty((len(rows), *images.shape[1:]), dtype=torch.uint8, device=device)
         for first in range(0, len(rows), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
-            self.images[part] = torch.from_numpy(np.asarray(images[rows[part]]))
+            block = slice(first, first + _AT_ONCE)
+            self.images[block] = torch.from_numpy(np.asarray(images[rows[block]]))
 
     def cut(self, places: npt.NDArray[np.int64], patch: int, halo: int = 0) -> tuple[Tensor, Tensor]:
         """See `Bank`."""
-        # One small copy, behind which the device need not be waited for: which, row of the images, top, left.
+        # One small asynchronous copy, (M, 4): row in the bank, row of the images, top, left.
         sent = torch.from_numpy(np.column_stack([places[:, 0], self.rows[places[:, 0]], places[:, 1:]]))
         sent = sent.to(self.images.device, non_blocking=True)
         which, _, top, left = sent.unbind(1)
@@ -91,15 +92,15 @@ class DeviceBank:
 
 
 def device_of_bank(bank: BankOf, device: torch.device, nbytes: int) -> torch.device | None:
-    """The device that a bank goes to, None where it stays in memory.
+    """Choose the device of a bank; None for main memory.
 
     Args:
-        bank: `device`, `memory`, or `auto`: on CUDA, as long as half of the memory that is free there stays free.
-        device: Device that trains.
+        bank: `device`, `memory`, or `auto`: on CUDA if the radiographs take at most half of its free memory.
+        device: Training device.
         nbytes: Size of the radiographs in bytes.
 
     Raises:
-        ConfigError: `device`, and they do not fit.
+        ConfigError: `bank` is `device` and the radiographs do not fit.
 
     >>> device_of_bank("auto", torch.device("cpu"), 1)
     """

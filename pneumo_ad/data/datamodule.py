@@ -1,4 +1,4 @@
-"""The data of an experiment: normal-lung patches to train on, every window of the others to look at."""
+"""Data module of an experiment: normal-lung patches for training, every window of some radiographs for validation."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do wit
 
 
 class PatchDataModule(L.LightningDataModule):
-    """Loads batches of `Radiographs` for training.
+    """Lightning data module of `Radiographs`.
 
-    Batches are `PatchBatch`: uint8 patches and where they come from. Training sees normal-lung patches of the train
-    patients; validation has three loaders (`VAL_KINDS`): normal-lung patches, and every window of some normal and some
-    pneumonia radiographs of the val patients.
+    Batches are `PatchBatch`: uint8 patches and their places. Training uses normal-lung patches of the train patients;
+    validation has three loaders (`VAL_KINDS`): normal-lung patches, and every window of some normal and some pneumonia
+    radiographs of the val patients.
 
     Args:
-        table: A table of radiographs (`sources`).
+        table: Table of radiographs (`sources`).
         image_size: See `Radiographs`.
         lungs: See `Radiographs`.
         fit: See `Radiographs`.
@@ -55,19 +55,19 @@ class PatchDataModule(L.LightningDataModule):
         intensity: See `Radiographs`.
         view: Input of the net: `patch`, or `image`; with `image`, training and validation have whole radiographs
             (`WholeRadiographs`), normal ones to train on.
-        augment: Augmentation of whole training radiographs, new each epoch. Needs
+        augment: Augmentation of whole training radiographs, redrawn each epoch. Needs
             `Trainer(reload_dataloaders_every_n_epochs=1)`.
-        batch_size: Patches in a batch, of all processes together.
+        batch_size: Patches in a batch, over all processes.
         per_epoch: Training patches drawn each epoch; None takes all.
         val_images: Radiographs of each class whose windows are all scored in each validation.
         on_error: See `Radiographs`.
-        seed: Fixes the order of batches.
-        num_workers: Processes that cut batches; 0 is fastest for patches of this size.
-        bank: Where the radiographs lie that batches are cut from: `memory`; `device`, copied once to the device that
-            trains; or `auto`, which is `device` on CUDA where they take at most half of the memory that is free there.
+        seed: Seed of the order of batches and of the augmentation.
+        num_workers: Worker processes that cut batches; 0 is fastest for patches of this size.
+        bank: Storage of the radiographs that batches are cut from: `memory`; `device`, copied once to the training
+            device; or `auto`, which is `device` on CUDA if they take at most half of its free memory.
 
     Attributes:
-        radiographs: `Radiographs` that the batches come from.
+        radiographs: `Radiographs` that the batches are cut from.
 
     Raises:
         DataError: See `Radiographs`.
@@ -134,7 +134,7 @@ class PatchDataModule(L.LightningDataModule):
         _ = self.radiographs.images
 
     def setup(self, stage: str | None = None) -> None:
-        """Open what `prepare_data` built and say what is missing."""
+        """Open what `prepare_data` built, and warn of radiographs without a lung field."""
         blind = self.radiographs.rows_without_lung()
         if len(blind):
             names = ", ".join(self.radiographs.store.table["image"].iloc[blind[:5]])
@@ -145,7 +145,7 @@ class PatchDataModule(L.LightningDataModule):
             self.check_processes(self._rank()[1])
 
     def train_dataloader(self) -> DataLoader[PatchBatch]:
-        """Normal-lung patches of the train patients, in a new order (and augmentation) each epoch."""
+        """Return normal-lung patches of the train patients, in a new order (and augmentation) each epoch."""
         rows = self.radiographs.some_rows("train", NORMAL)
         images, fields = self.radiographs.images, self.radiographs.lung_fields
         if self.augment is not None:
@@ -158,18 +158,18 @@ class PatchDataModule(L.LightningDataModule):
         return ResumableLoader(dataset, self.batch_size // ranks, shuffle, self.num_workers)
 
     def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
-        """One loader per entry of `VAL_KINDS`; that of a class without a radiograph is empty."""
-        return [self._in_order(part) for part in self._parts("val", self.val_images)]
+        """Return one loader per entry of `VAL_KINDS`; that of a class without a radiograph is empty."""
+        return [self._in_order(dataset) for dataset in self._parts("val", self.val_images)]
 
     def test_dataloader(self) -> list[DataLoader[PatchBatch]]:
-        """As `val_dataloader`, every window of every test radiograph."""
-        return [self._in_order(part) for part in self._parts("test")]
+        """Return the loaders of `val_dataloader` for the test split, with every window of every radiograph."""
+        return [self._in_order(dataset) for dataset in self._parts("test")]
 
     def check_processes(self, processes: int) -> None:
-        """See that the training's patches go round among several processes.
+        """Check that the patches can be split among several processes.
 
         Raises:
-            ConfigError: A batch that cannot be dealt out evenly; names the nearest that can.
+            ConfigError: A batch size that the number of processes does not divide; names the nearest that it does.
             DataError: Fewer patches than processes.
         """
         if processes == 1:
@@ -178,42 +178,42 @@ class PatchDataModule(L.LightningDataModule):
             below, above = (self.batch_size // processes + i for i in (0, 1))
             nearest = f"{below * processes} or {above * processes}" if below else f"{above * processes}"
             raise ConfigError(
-                f"batch_size={self.batch_size} is the batch of all processes together and cannot be dealt out evenly "
-                f"to {processes}; the nearest that can: {nearest}"
+                f"batch_size={self.batch_size} is the batch of all processes together and cannot be split evenly "
+                f"among {processes}; the nearest that can: {nearest}"
             )
         data = self.radiographs
         rows = data.some_rows("train", NORMAL)
         drawn = len(self._normal_parts(data.images, data.lung_fields, rows))
-        parts = {"training": min(drawn, self.per_epoch or drawn)}
-        parts |= {
-            f"validation {kind}": len(part)
-            for kind, part in zip(VAL_KINDS, self._parts("val", self.val_images), strict=True)
+        lengths = {"training": min(drawn, self.per_epoch or drawn)}
+        lengths |= {
+            f"validation {kind}": len(dataset)
+            for kind, dataset in zip(VAL_KINDS, self._parts("val", self.val_images), strict=True)
         }
-        for name, length in parts.items():
+        for name, length in lengths.items():
             if 0 < length < processes:
                 raise DataError(f"{processes} processes and only {length} {name} patches: take fewer devices")
 
     def _rank(self) -> tuple[int, int]:
-        """Which process this is, and of how many."""
+        """Rank of this process, and number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _normal_parts(
         self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer]
     ) -> PatchDataset | WholeRadiographs:
-        """What is to be learnt: normal-lung patches, or the radiographs they are of."""
+        """Normal-lung patches, or with `view=image` the normal radiographs."""
         data = self.radiographs
         if data.view == "image":
             return WholeRadiographs(images, rows, {"lung": fields})
         return NormalLungPatches(images, fields, rows, data.grid, data.halo)
 
     def _parts(self, split: str, images: int | None = None) -> list[PatchDataset | WholeRadiographs]:
-        """By `VAL_KINDS`; of the latter two at most `images` radiographs."""
+        """Datasets in the order of `VAL_KINDS`; the latter two of at most `images` radiographs each."""
         data = self.radiographs
         everywhere = [data.exhaustive_patches(split, label, images) for label in (NORMAL, PNEUMONIA)]
         normal = self._normal_parts(data.images, data.lung_fields, data.some_rows(split, NORMAL))
         if data.view == "image":
             lungs = {"lung": data.lung_fields}
-            return [normal, *(WholeRadiographs(data.images, part.rows, lungs) for part in everywhere)]
+            return [normal, *(WholeRadiographs(data.images, patches.rows, lungs) for patches in everywhere)]
         return [normal, *everywhere]
 
     def _in_order(self, dataset: PatchDataset | WholeRadiographs) -> DataLoader[PatchBatch]:
@@ -222,16 +222,16 @@ class PatchDataModule(L.LightningDataModule):
         return BatchLoader(self._banked(dataset), self.batch_size // ranks, order, self.num_workers)
 
     def _banked(self, dataset: PatchDataset | WholeRadiographs) -> PatchDataset | WholeRadiographs:
-        """Its radiographs where `bank` wants them."""
+        """The dataset, with its radiographs copied to the device if `bank` asks for that."""
         if isinstance(dataset, PatchDataset) and self._bank_device is not None:
             dataset.to(self._bank_device)
         return dataset
 
     @cached_property
     def _bank_device(self) -> torch.device | None:
-        """Where the radiographs go that are not cut in memory; decided once, while nothing of them is there yet."""
+        """Device of the banks, None for memory; chosen once, before any radiograph takes memory there."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         trained, held_out = (len(self.radiographs.rows(split, NORMAL)) for split in ("train", "val"))
-        # Augmented radiographs come while those of the epoch before still lie there.
+        # Augmented radiographs are copied while those of the previous epoch are still on the device.
         count = trained * (1 if self.augment is None else 2) + held_out + 2 * self.val_images
         return device_of_bank(self.bank, device, count * int(np.prod(self.radiographs.grid.image_size)))

@@ -1,4 +1,4 @@
-"""Patches of radiographs as torch datasets: indices over shared images, nothing copied until a batch is asked for."""
+"""Torch datasets of patches: indices over shared images; nothing is copied until a batch is cut."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pneumo_ad.patches import PatchGrid, PatchIndex, largest_patch_inside
 if TYPE_CHECKING:  # albumentations takes seconds to import
     from pneumo_ad.data.augment import Augment
 
-_CHUNK = 16  # images whose integral images are held at once; more are no faster
+_CHUNK = 16  # images whose integral images are in memory at once; more are no faster
 
 
 class PatchBatch(TypedDict):
-    """A batch of patches and where they come from."""
+    """Batch of patches and their places."""
 
-    patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255; p + 2 halo wide where there is one
-    where: Tensor  # (B, 3) int64: row of the dataset's images, top, left; with augmentation these are the train rows
+    patch: Tensor  # (B, 1, p, p) uint8, grey levels 0-255; side p + 2 halo with a halo
+    where: Tensor  # (B, 3) int64: row of the dataset's images (with augmentation: of the train radiographs), top, left
     lung: NotRequired[Tensor]  # (B, 1, H, W) uint8 of 0 and 1, with whole radiographs
-    pneumonia: NotRequired[Tensor]  # (B,) bool, with whole radiographs that are to be classified
+    pneumonia: NotRequired[Tensor]  # (B,) bool, with whole radiographs for classification
 
 
 class PatchDataset(Dataset[PatchBatch]):
@@ -37,13 +37,13 @@ class PatchDataset(Dataset[PatchBatch]):
     and `DataLoader(..., collate_fn=already_a_batch)` do by themselves.
 
     Args:
-        images: (N, H, W) uint8, may be memory-mapped.
+        images: (N, H, W) uint8 grey levels, may be memory-mapped.
         rows: (R,) rows of `images`; the index counts in these.
-        index: Windows chosen.
-        halo: Pixels of surroundings that are cut with them on every side, mirrored at the border.
+        index: Chosen windows.
+        halo: Pixels of context on every side of a window, mirrored at the border.
 
     Attributes:
-        bank: Where the radiographs lie; see `to`.
+        bank: Storage of the radiographs, see `to`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class PatchDataset(Dataset[PatchBatch]):
         self.bank: Bank = MemoryBank(images, self.rows)
 
     def to(self, device: torch.device) -> Self:
-        """Copy its radiographs to a device once; batches are cut there from now on."""
+        """Copy the radiographs to a device once; batches are cut there from now on."""
         self.bank = DeviceBank(self.images, self.rows, device)
         return self
 
@@ -69,7 +69,7 @@ class PatchDataset(Dataset[PatchBatch]):
         return len(self.index)
 
     def cut(self, numbers: Sequence[int] | npt.NDArray[np.integer]) -> PatchBatch:
-        """Cut the windows of these numbers: one vectorised read.
+        """Cut the windows of some numbers in one vectorised read.
 
         Raises:
             IndexError: A number outside [0, len).
@@ -89,9 +89,9 @@ class ExhaustivePatches(PatchDataset):
     """Every window of the given rows, row by row (the paper's § 3.5).
 
     Args:
-        images: (N, H, W) uint8, memory-mapped or not.
-        rows: (I,) which of them.
-        grid: Where the windows lie.
+        images: (N, H, W) uint8 grey levels, may be memory-mapped.
+        rows: (R,) rows of `images`.
+        grid: Geometry of the windows.
         halo: See `PatchDataset`.
 
     >>> images = np.zeros((2, 256, 256), dtype=np.uint8)
@@ -109,11 +109,11 @@ class NormalLungPatches(PatchDataset):
     """Windows that hold no background pixel, that is, lie wholly inside the lung field (the paper's § 3.4).
 
     Args:
-        images: (N, H, W) uint8.
-        lung_fields: (N, H, W) of 0 and 1.
-        rows: (R,) rows to take windows from.
+        images: (N, H, W) uint8 grey levels.
+        lung_fields: (N, H, W) uint8 of 0 and 1.
+        rows: (R,) rows of `images` to take windows from.
         grid: Candidate windows.
-        halo: See `PatchDataset`; what it shows may lie outside the lung.
+        halo: See `PatchDataset`; the halo may lie outside the lung.
 
     Raises:
         DataError: No window fits into any lung field; names the largest patch that would.
@@ -151,14 +151,14 @@ class NormalLungPatches(PatchDataset):
 
 
 class WholeRadiographs(Dataset[PatchBatch]):
-    """Radiographs uncut, each with its targets, for nets that see all of one.
+    """Whole radiographs, each with its targets, for nets whose input is a whole radiograph.
 
     Args:
-        images: (N, H, W) uint8, may be memory-mapped.
-        rows: (R,) rows to take.
-        targets: By name in the batch, an array with a row for each image: (N, H, W) masks or (N,) values.
-        augment: Augmentation of image and `lung`; number `epoch * R + i` is then radiograph i as it is in that epoch.
-        seed: Fixes the augmentation.
+        images: (N, H, W) uint8 grey levels, may be memory-mapped.
+        rows: (R,) rows of `images` to take.
+        targets: Name in the batch -> array with a row for each image: (N, H, W) masks or (N,) values.
+        augment: Augmentation of image and `lung`; number `epoch * R + i` is then radiograph i of that epoch.
+        seed: Seed of the augmentation.
     """
 
     def __init__(
@@ -181,15 +181,15 @@ class WholeRadiographs(Dataset[PatchBatch]):
     def __getitems__(self, numbers: Sequence[int]) -> PatchBatch:
         rows = self.rows[np.asarray(numbers) % len(self)]
         arrays: dict[str, npt.NDArray[Any]] = {"patch": self.images, **self.targets}
-        found = {name: np.asarray(array[rows]) for name, array in arrays.items()}
+        chosen = {name: np.asarray(array[rows]) for name, array in arrays.items()}
         if self.augment is not None:
             seeds = [np.random.SeedSequence([self.seed, int(number)]).generate_state(1)[0] for number in numbers]
-            each = zip(found["patch"], found["lung"], map(int, seeds), strict=True)
-            drawn = [self.augment(*one) for one in each]
-            found["patch"], found["lung"] = (np.stack(kind) for kind in zip(*drawn, strict=True))
-        found["where"] = np.stack([rows, 0 * rows, 0 * rows], axis=1)
-        batch = {name: torch.from_numpy(array) for name, array in found.items()}
-        return {name: one[:, None] if one.ndim == 3 else one for name, one in batch.items()}  # type: ignore[return-value]
+            each = zip(chosen["patch"], chosen["lung"], map(int, seeds), strict=True)
+            augmented = [self.augment(*item) for item in each]
+            chosen["patch"], chosen["lung"] = (np.stack(kind) for kind in zip(*augmented, strict=True))
+        chosen["where"] = np.stack([rows, 0 * rows, 0 * rows], axis=1)
+        batch = {name: torch.from_numpy(array) for name, array in chosen.items()}
+        return {name: x[:, None] if x.ndim == 3 else x for name, x in batch.items()}  # type: ignore[return-value]
 
     def __getitem__(self, number: int) -> PatchBatch:
         batch = self.__getitems__([range(len(self))[number]])
@@ -197,9 +197,9 @@ class WholeRadiographs(Dataset[PatchBatch]):
 
 
 def already_a_batch(batch: Any) -> Any:
-    """Collate function for datasets that cut whole batches: what `__getitems__` returned, as it is."""
+    """Return the batch of `__getitems__` unchanged: collate function for datasets that cut whole batches."""
     return batch
 
 
-# What `val_dataloader` returns, in this order.
+# Names of the loaders of `val_dataloader`, in this order.
 VAL_KINDS = ("normal_lung", "normal", "pneumonia")

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 
 def evenly_spaced(number: int, most: int) -> npt.NDArray[np.int64]:
-    """At most `most` of so many numbers, evenly spaced, the first and the last among them.
+    """Return at most `most` evenly spaced indices below `number`, the first and the last included.
 
     Args:
-        number: How many there are.
-        most: How many are wanted.
+        number: Number of items.
+        most: Largest number of indices.
 
     >>> evenly_spaced(9, 3).tolist(), evenly_spaced(2, 3).tolist(), evenly_spaced(0, 3).tolist()
     ([0, 4, 8], [0, 1], [])

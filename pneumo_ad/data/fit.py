@@ -1,4 +1,4 @@
-"""How a radiograph of any size becomes one of `image_size`, and how maps find the way back."""
+"""Resizing of radiographs to `image_size`, and of maps back to the size of the radiograph."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Fit = Literal["squash", "pad"]
 
 
 def sides(image_size: int | Sequence[int], least: int = 1) -> tuple[int, int]:
-    """Height and width in pixels, of one side or of both.
+    """Return height and width in pixels, given one side or both.
 
     Args:
-        image_size: One side, or height and width.
-        least: Pixels that a side must have.
+        image_size: One side, or height and width, in pixels.
+        least: Least side in pixels.
 
     Raises:
-        ConfigError: Not one or two sides of at least that.
+        ConfigError: Not one or two whole numbers of at least `least`.
 
     >>> sides(256), sides([420, 320])
     ((256, 256), (420, 320))
@@ -36,7 +36,7 @@ def sides(image_size: int | Sequence[int], least: int = 1) -> tuple[int, int]:
 
 
 def place(size: tuple[int, int], image_size: tuple[int, int], fit: Fit) -> Placement:
-    """Where an image of `size` (height, width) comes to lie in `image_size`.
+    """Compute the placement of an image of `size` (height, width) within `image_size`.
 
     `squash` stretches both sides to fit (as the paper does); `pad` keeps the aspect ratio and centres.
 
@@ -62,11 +62,11 @@ def fit_image(
 
     Args:
         pixels: (H, W), float32 in [0, 1] or uint8; or Pillow's image of them (`displayed`).
-        image_size: Height and width wanted.
+        image_size: Height and width of the result in pixels.
         fit: See `place`.
 
     Returns:
-        (image_size) uint8 and where the radiograph lies in it.
+        Grey levels, (image_size) uint8, and the placement of the radiograph in them.
     """
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     placement = place((image.height, image.width), image_size, fit)
@@ -81,23 +81,23 @@ def fit_image(
 
 
 def fit_mask(mask: npt.NDArray[np.bool_], image_size: tuple[int, int], fit: Fit) -> npt.NDArray[np.uint8]:
-    """(H, W) bool -> (image_size) uint8 of 0 and 1: a pixel is set where at least half of it was.
+    """Resize a mask to (image_size) uint8 of 0 and 1; a pixel is set where the mask covers at least half of it.
 
     Args:
-        mask: (H, W) bool, of the radiograph as stored.
-        image_size: (height, width) of fitted radiographs in pixels.
-        fit: `squash` or `pad`.
+        mask: (H, W) bool, at the size of the radiograph's file.
+        image_size: Height and width of fitted radiographs in pixels.
+        fit: See `place`.
     """
     return (fit_image(mask.view(np.uint8) * np.uint8(255), image_size, fit)[0] >= 128).astype(np.uint8)
 
 
 def unfit_map(fitted: npt.NDArray[np.float32], placement: Placement, size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Bring a map back to the radiograph's own pixels: padding cut away, then resized (nearest, so that NaN stays NaN).
+    """Resize a map to the pixels of the radiograph's file, without its padding (nearest neighbour: NaN stays NaN).
 
     Args:
-        fitted: (H, W) map in fitted pixels.
-        placement: As `fit_image` returned it.
-        size: Height and width of the radiograph.
+        fitted: (H, W) float32 map in fitted pixels.
+        placement: Placement that `fit_image` returned.
+        size: Height and width of the radiograph's file in pixels.
 
     >>> unfit_map(np.ones((4, 4), dtype=np.float32), place((4, 8), (4, 4), "pad"), (4, 8)).shape
     (4, 8)

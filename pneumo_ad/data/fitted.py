@@ -1,4 +1,4 @@
-"""A file becomes a fitted radiograph, for a store as for a prediction."""
+"""Reading and fitting of one radiograph, for stores and predictions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pneumo_ad.patches.placement import Placement
 
 
 class Fitted(NamedTuple):
-    """A radiograph as read and fitted.
+    """Fitted radiograph, with the image that it was read from.
 
     Attributes:
         image: (H, W) uint8 grey levels, fitted.
-        placement: Where it lies in `image`.
+        placement: Placement of the radiograph in `image`.
         size: Height and width of the file in pixels.
         window: Grey values that became black and white.
-        shown: Pillow's image of it through the window, at its own size (`displayed`).
-        opened: Pillow's image as `open_image` decoded it; None of DICOM.
+        shown: Pillow's image of the file through the window, at its original size (`displayed`).
+        opened: Pillow's image as `open_image` decoded it; None for DICOM.
     """
 
     image: npt.NDArray[np.uint8]

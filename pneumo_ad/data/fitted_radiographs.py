@@ -1,4 +1,4 @@
-"""The radiographs of a table, fitted, with their lung fields: opened at first use."""
+"""Fitted radiographs of a table, with their lung fields; opened at first use."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def _some(skipped: dict[str, str]) -> str:
 
 
 def check_some(table: pd.DataFrame, split: str, label: str, needed: str = "") -> None:
-    """See that a split has a radiograph of a label.
+    """Check that a split has a radiograph of a label.
 
     Args:
-        table: A table of radiographs.
-        split: Split to look in.
-        label: Label to look for.
-        needed: Purpose, for the error.
+        table: Table of radiographs.
+        split: Split that needs it.
+        label: Label that is needed.
+        needed: Purpose, for the message.
 
     Raises:
-        DataError: It has none; says what there is.
+        DataError: It has none; lists the numbers of radiographs by split and label.
     """
     counts = (table["split"] + "/" + table["label"]).value_counts(sort=False)
     if f"{split}/{label}" not in counts:
@@ -43,10 +43,10 @@ def check_some(table: pd.DataFrame, split: str, label: str, needed: str = "") ->
 
 
 class FittedRadiographs:
-    """The store and the lung fields of a table, opened at first use.
+    """Store and lung fields of a table, opened at first use.
 
     Args:
-        table: A table of radiographs (`sources`).
+        table: Table of radiographs (`sources`).
         image_size: Side, or height and width, of the fitted radiographs in pixels.
         lungs: Lung fields of a store, for example `pneumo_ad.lungs.AutoFields()`: mask files where there are any,
             else the segmenter.
@@ -54,12 +54,12 @@ class FittedRadiographs:
         on_error: `raise` or `skip` files that cannot be read.
 
     Attributes:
-        skipped: Name -> reason of the radiographs that cannot be used; known once the store is open.
+        skipped: Name of a radiograph that cannot be used -> reason; known once the store is open.
         opened: Hook that gets the function which opens the store, and returns the store; `Origin` adds its checks here.
 
     Raises:
         DataError: See `check_table`, `open_store`.
-        ConfigError: Sizes below 1.
+        ConfigError: An image size below 1.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class FittedRadiographs:
 
     @property
     def store(self) -> Store:
-        """The open store; opened, or built, at first use."""
+        """Open store; opened, or built, at first use."""
         if self._store is None:
             self._store = self.opened(partial(open_store, self.table, self.image_size, self.fit, self.on_error))
             small = self._too_small(self._store)
@@ -98,18 +98,18 @@ class FittedRadiographs:
         return self._store
 
     def _too_small(self, store: Store) -> dict[str, str]:
-        """Name -> reason of radiographs that are read and cannot be used."""
+        """Radiographs that can be read but not used: name -> reason."""
         return {}
 
     @property
     def lung_fields(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1, row by row as in the store; computed at first use."""
+        """Lung fields, (N, H, W) uint8 of 0 and 1, row by row as in the store; computed at first use."""
         if self._lung_fields is None:
             self._lung_fields = self.lungs(self.store)
         return self._lung_fields
 
     def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
-        """Rows of the store in a split (None: any), of one label or of all; without those skipped or `UNDEALT`."""
+        """Return the rows of a split (None: any) and label (None: all), without those skipped or `UNDEALT`."""
         table = self.store.table
         chosen = (~table["image"].isin(list(self.skipped)) & table["split"].isin(SPLITS)).to_numpy()
         for column, wanted in (("split", split), ("label", label)):

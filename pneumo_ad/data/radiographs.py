@@ -1,4 +1,4 @@
-"""Radiographs with their store, lung fields, truth and windows: what is trained on, scored and measured."""
+"""Radiographs with their store, lung fields, ground truth and windows, for training, scoring and evaluation."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ View = Literal["patch", "image"]
 
 
 class Radiographs(FittedRadiographs):
-    """The store and the lung fields of a table, opened at first use, and patches cut from them.
+    """Store and lung fields of a table, opened at first use, and patches cut from them.
 
     Args:
-        table: A table of radiographs (`sources`).
+        table: Table of radiographs (`sources`).
         image_size: See `FittedRadiographs`.
         lungs: See `FittedRadiographs`.
         fit: See `FittedRadiographs`.
         patch: Side of a patch in pixels.
-        stride: Pixels from one window to the next.
+        stride: Distance between windows in pixels.
         cover: `inside` leaves an uncovered border, `full` adds windows flush to it.
-        halo: Pixels of surroundings on every side of a patch that batches hold too, mirrored at the border.
-        intensity: Makes grey levels comparable; default: as stored.
+        halo: Pixels of context on every side of a patch, mirrored at the border.
+        intensity: Normalisation of grey levels; default: as stored.
         view: Input of the net: `patch`, or `image`, a whole radiograph.
         on_error: See `FittedRadiographs`.
 
     Attributes:
-        grid: The windows.
+        grid: Geometry of the windows.
 
     Raises:
         DataError: See `check_table`, `open_store`, `NormalLungPatches`; also a class or split without a radiograph.
@@ -77,7 +77,7 @@ class Radiographs(FittedRadiographs):
         self._images: npt.NDArray[np.uint8] | None = None
 
     def _too_small(self, store: Store) -> dict[str, str]:
-        """Radiographs smaller than a patch: enlarged, they would show nothing but interpolation."""
+        """Radiographs smaller than a patch: enlarged, their patches would be interpolation only."""
         table = store.table[store.table[["height", "width"]].min(axis=1) < self.grid.patch]
         return {
             str(row["image"]): f"{row['path']}: {row['height']} x {row['width']} pixels, smaller than a patch of "
@@ -87,40 +87,40 @@ class Radiographs(FittedRadiographs):
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
-        """(N, H, W) uint8 grey levels as nets see them, row by row as in the store; computed at first use."""
+        """Grey levels after `intensity`, (N, H, W) uint8, row by row as in the store; computed at first use."""
         if self._images is None:
             self._images = self.intensity(self.store, self.lung_fields)
         return self._images
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
+        """Return content masks, (len(rows), H, W) uint8: 1 on the radiograph, 0 on the padding."""
         return self.store.content(rows)
 
     @property
     def truth(self) -> PixelTruth:
-        """What is known of the pixels; with the lungs not looked for (`WholeImage`), of lungs only what files tell."""
+        """Pixel-level ground truth; with `WholeImage`, lungs are known from mask files only."""
         return PixelTruth(self.store, None if isinstance(self.lungs, WholeImage) else self.lung_fields)
 
     def rows_without_lung(self) -> npt.NDArray[np.int64]:
-        """Rows in whose radiograph no lung was found."""
-        return np.flatnonzero([not field.any() for field in self.lung_fields])  # one by one: none is kept
+        """Return the rows whose lung field is empty."""
+        return np.flatnonzero([not field.any() for field in self.lung_fields])  # one by one, to bound memory
 
     def some_rows(self, split: str, label: str) -> npt.NDArray[np.int64]:
-        """Rows of a split and label, see `rows`.
+        """Return the rows of a split and label, at least one, see `rows`.
 
         Raises:
-            DataError: There are none; says what there is.
+            DataError: There are none; lists the numbers of radiographs by split and label.
         """
         rows = self.rows(split, label)
         check_some(self.store.table.iloc[self.rows(None)], split, label)
         return rows
 
     def normal_lung_patches(self, split: str) -> NormalLungPatches:
-        """Patches wholly inside the lungs of a split's normal radiographs."""
+        """Return the patches wholly inside the lung fields of a split's normal radiographs."""
         return NormalLungPatches(self.images, self.lung_fields, self.some_rows(split, NORMAL), self.grid, self.halo)
 
     def exhaustive_patches(self, split: str, label: str, images: int | None = None) -> ExhaustivePatches:
-        """Every window of a split's radiographs of one label, of at most `images` of them, evenly chosen."""
+        """Return every window of a split's radiographs of one label, of at most `images` of them, evenly spaced."""
         rows = self.rows(split, label)
         if images is not None:
             rows = rows[evenly_spaced(len(rows), images)]

@@ -1,4 +1,4 @@
-"""Which patches come when: orders that depend on (seed, epoch) alone, shares of several processes, exact resumption."""
+"""Samplers and loaders: orders that depend on (seed, epoch) alone, shares of several processes, exact resumption."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from pneumo_ad.data.datasets import already_a_batch
 from pneumo_ad.errors import ConfigError
 
-_HELD = 2**24  # patches up to which a permutation is held: 128 MiB
-_AHEAD = 2**16  # numbers of an order that are worked out at a time
-_TOGETHER = 2**19  # bytes that are cut at a time: more are no faster and leave the processor's cache
+_HELD = 2**24  # patches up to which a permutation is kept in memory: 128 MiB
+_AHEAD = 2**16  # numbers of an order that are computed at a time
+_TOGETHER = 2**19  # bytes that are cut at a time: more are no faster and exceed the processor's cache
 
 
 class EpochShuffle(DistributedSampler[int]):
-    """A new order each epoch that depends on (seed, epoch) alone, so that a resumed run sees what it would have seen.
+    """Sampler with a new order each epoch that depends on (seed, epoch) alone, so that a resumed run repeats it.
 
-    Of several processes each takes every n-th patch of the one order: n batches of B / n patches, side by side, hold
-    the patches of one process's batch of B. A rest that does not go round is left out of the epoch. It is a
-    `DistributedSampler` so that Lightning leaves it as it is.
+    Each of n processes takes every n-th patch of the same order: their n batches of B / n patches together are one
+    process's batch of B. A remainder that n does not divide is left out of the epoch. The base class
+    `DistributedSampler` keeps Lightning from replacing the sampler.
 
-    Up to 2**24 patches an epoch is a permutation, or the beginning of one. A longer one would take gigabytes: its
-    patches are drawn with replacement, so that some come twice in an epoch and others not at all (37 % of them, where
-    `per_epoch` is not set), and no memory grows with their number.
+    Up to 2**24 patches, an epoch is a permutation, or the beginning of one. A longer permutation would take gigabytes:
+    its patches are drawn with replacement, so that memory does not grow with their number. Some then come twice in an
+    epoch and others not at all (37 % of them, if `per_epoch` is not set).
 
     Args:
         length: Number of samples.
-        seed: Fixes the orders.
-        per_epoch: Draw only so many; None draws as many as there are.
-        rank: Which process this is.
+        seed: Seed of the orders.
+        per_epoch: Samples drawn each epoch, over all processes; None draws `length`.
+        rank: Rank of this process.
         ranks: Number of processes.
 
     Raises:
@@ -55,13 +55,13 @@ class EpochShuffle(DistributedSampler[int]):
         super().__init__(range(length), num_replicas=ranks, rank=rank, seed=seed)  # type: ignore[arg-type]
         self.length = length
         self.count = min(length, per_epoch or length) // ranks
-        self.first = 0  # samples of this rank to pass over, once
+        self.first = 0  # samples of this rank to skip in the next epoch
 
     def __len__(self) -> int:
         return self.count
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
-        """The numbers of this process in arrays of `size`, of which the last may be shorter."""
+        """Yield the numbers of this process in arrays of `size`, of which the last may be shorter."""
         begin, self.first = self.first, 0
         bits = np.random.PCG64([self.seed, self.epoch])
         generator, ranks = np.random.Generator(bits), self.num_replicas
@@ -69,7 +69,7 @@ class EpochShuffle(DistributedSampler[int]):
         if held:
             order = generator.permutation(self.length)
         else:
-            bits.advance(begin * ranks)  # a draw for each patch that is passed over
+            bits.advance(begin * ranks)  # a draw for each skipped patch
         ahead = max(_AHEAD // size, 1) * size
         for first in range(begin, self.count, ahead):
             last = min(first + ahead, self.count)
@@ -86,7 +86,7 @@ class EpochShuffle(DistributedSampler[int]):
 
 
 class NumberedEpochs(EpochShuffle):
-    """`EpochShuffle` whose numbers tell the epoch too, `epoch * length + i`: worker processes need not be told."""
+    """`EpochShuffle` whose numbers contain the epoch, `epoch * length + i`, which worker processes thus know."""
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
         """See `EpochShuffle`."""
@@ -94,9 +94,9 @@ class NumberedEpochs(EpochShuffle):
 
 
 class Share(DistributedSampler[int]):
-    """Every n-th sample in order, none twice and none left out: shares may differ by one in length.
+    """Sampler of every n-th sample in order, none twice and none left out: shares may differ by one in length.
 
-    The usual `DistributedSampler` repeats samples until all shares are alike, and metrics count them twice.
+    A plain `DistributedSampler` repeats samples until all shares are equally long, and metrics count them twice.
 
     >>> [list(Share(5, rank, ranks=2)) for rank in (0, 1)]
     [[0, 2, 4], [1, 3]]
@@ -110,7 +110,7 @@ class Share(DistributedSampler[int]):
         return len(self.mine)
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
-        """The numbers of this process in arrays of `size`, of which the last may be shorter."""
+        """Yield the numbers of this process in arrays of `size`, of which the last may be shorter."""
         for first in range(0, len(self.mine), size):
             block = self.mine[first : first + size]
             yield np.arange(block.start, block.stop, block.step)
@@ -120,16 +120,16 @@ class Share(DistributedSampler[int]):
 
 
 class BatchLoader(DataLoader[Any]):
-    """Batches that the dataset cuts whole, from an array of numbers each.
+    """Data loader that has the dataset cut each batch at once, from an array of numbers.
 
-    Without workers nothing stands between order and dataset, where a `DataLoader` would hand every number on as a
-    Python object of its own; Lightning finds in it what it finds in any other.
+    Without workers it passes arrays from the order to the dataset, where a `DataLoader` passes each number as a Python
+    object. To Lightning it is an ordinary `DataLoader`.
 
     Args:
-        dataset: Cuts a whole batch at once (`__getitems__`).
-        batch_size: Patches.
-        order: Which come when, and the share of this process.
-        num_workers: Processes that cut beside this one.
+        dataset: Dataset that cuts a whole batch at once (`__getitems__`).
+        batch_size: Samples in a batch of this process.
+        order: Order of the samples, and the share of this process.
+        num_workers: Worker processes; 0 cuts in this process.
     """
 
     def __init__(
@@ -160,36 +160,36 @@ class BatchLoader(DataLoader[Any]):
         return self.dataset.__getitems__(numbers)  # type: ignore[attr-defined]
 
     def _together(self) -> int:
-        """Small batches that are cut at a time, so that they share what a call costs."""
+        """Number of batches that are cut at a time: small batches share the cost of a call."""
         assert self.batch_size is not None
-        one = sum(value.nbytes for value in self._cut(np.zeros(1, dtype=np.int64)).values())
-        return max(_TOGETHER // (one * self.batch_size), 1)
+        sample_bytes = sum(value.nbytes for value in self._cut(np.zeros(1, dtype=np.int64)).values())
+        return max(_TOGETHER // (sample_bytes * self.batch_size), 1)
 
 
 class ResumableLoader(BatchLoader):
-    """Training batches that go on where a checkpoint within an epoch left off.
+    """Loader of training batches that resumes within an epoch, after the last batch before a checkpoint.
 
-    Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader passes over them.
+    Lightning keeps `state_dict` in its checkpoints and counts the batches of the epoch; the loader skips them.
 
     Args:
         dataset: See `BatchLoader`.
-        batch_size: Patches.
-        shuffle: The order of an epoch, and the share of this process.
+        batch_size: See `BatchLoader`.
+        shuffle: Order of an epoch, and the share of this process.
         num_workers: See `BatchLoader`.
     """
 
     def __init__(self, dataset: Dataset[Any], batch_size: int, shuffle: EpochShuffle, num_workers: int = 0) -> None:
         super().__init__(dataset, batch_size, shuffle, num_workers)
         self.shuffle = shuffle
-        self._place = {"epoch": 0, "batches": 0}  # how far it came
+        self._place = {"epoch": 0, "batches": 0}  # batches yielded so far
         self._resumed = {"epoch": -1, "batches": 0}
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and how many of its batches were given."""
+        """Return the epoch and the number of its batches that were yielded."""
         return self._place
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Pass over the batches that were given, if that epoch comes again."""
+        """Skip the batches that were yielded, if the next epoch is that of the state."""
         self._resumed = state
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]

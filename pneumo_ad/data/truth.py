@@ -1,4 +1,4 @@
-"""What is known of the pixels of every radiograph: from masks, boxes and labels; lung fields where no mask is."""
+"""Pixel-level ground truth of every radiograph: masks, boxes and labels; lung fields without a lung mask."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pneumo_ad.labels import IN_OPACITY, NORMAL
 
 @dataclass(frozen=True)
 class PixelTruth:
-    """The truth of the radiographs of a store, row by row.
+    """Pixel-level ground truth of the radiographs of a store, row by row.
 
     Attributes:
-        store: Open.
-        fields: (N, H, W) lung fields, used where no lung mask exists; None where the lungs were not looked for.
+        store: Open store.
+        fields: (N, H, W) uint8 lung fields of 0 and 1, used without a lung mask; None without lung segmentation.
     """
 
     store: Store
@@ -25,29 +25,29 @@ class PixelTruth:
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        """(N,) where it is known which pixels are opacity.
+        """Radiographs whose opacity pixels are known, (N,) bool.
 
-        A mask file or boxes tell, and the label normal tells that there is none. Of normal radiographs without a lung
-        mask that counts only in data in which something tells of opacities: elsewhere there is nothing to rank.
+        They are known from a mask file or boxes, and from the label normal: there are none. Normal radiographs without
+        a lung mask count only if some radiograph has a mask or boxes: without any there is nothing to rank.
         """
         table = self.store.table
-        told = table["has_opacity"].to_numpy(dtype=bool)
+        marked = table["has_opacity"].to_numpy(dtype=bool)
         masked = table["has_lung"].to_numpy(dtype=bool)
         normal = (table["label"] == NORMAL).to_numpy()
-        return told | (normal & (masked | told.any()))
+        return marked | (normal & (masked | marked.any()))
 
     @property
     def lung_known(self) -> npt.NDArray[np.bool_]:
-        """(N,) where a mask file or the lung field tells lung from the rest."""
+        """Radiographs whose lung pixels are known, from a mask file or a lung field, (N,) bool."""
         masked = self.store.table["has_lung"].to_numpy(dtype=bool)
         return masked if self.fields is None else np.ones(len(masked), dtype=bool)
 
     def lung(self, row: int) -> npt.NDArray[np.uint8]:
-        """(H, W) of 0 and 1: the mask file, else the lung field, else nothing."""
+        """Return the lung mask, (H, W) uint8 of 0 and 1: the mask file, else the lung field, else zeros."""
         if self.store.table["has_lung"].iloc[row] or self.fields is None:
             return np.asarray(self.store.lung[row])  # zeros where there is no file
         return np.asarray(self.fields[row])
 
     def pixels(self, row: int) -> npt.NDArray[np.uint8]:
-        """(H, W) of `labels`, but for `NOT_KNOWN`; of a row that is `known`."""
+        """Return the codes of the pixels (`labels`, without `NOT_KNOWN`), (H, W) uint8, of a row that is `known`."""
         return np.where(self.store.opacity[row] == 1, IN_OPACITY, self.lung(row)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Batches of whole radiographs, each with what is to be learnt of it."""
+"""Data module of whole radiographs with their targets."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
 
 
 class WholeDataModule(L.LightningDataModule):
-    """Loads batches of whole radiographs, split as their table says: by patient.
+    """Lightning data module of whole radiographs, split by patient as in their table.
 
-    Who trains on them says with which targets (`targets`), on which radiographs (`rows`), and what a table must have
-    (`check`).
+    Subclasses choose the targets (`targets`), the radiographs (`rows`), and the requirements on a table (`check`).
 
     Args:
-        radiographs: The radiographs and their lung fields.
+        radiographs: Radiographs and their lung fields.
         augment: Augmentation of training radiographs and their lung fields.
         batch_size: Radiographs in a batch.
-        only_whole: Whether the last batch of an epoch is left out where it is smaller than the others.
-        seed: Fixes order and augmentation.
-        num_workers: Processes that read and augment; 0 is fastest without augmentation.
+        only_whole: Whether the last batch of an epoch is left out if it is smaller than the others.
+        seed: Seed of order and augmentation.
+        num_workers: Worker processes that read and augment; 0 is fastest without augmentation.
 
     Raises:
         DataError: See `check`.
@@ -61,18 +60,18 @@ class WholeDataModule(L.LightningDataModule):
 
     @staticmethod
     def check(table: pd.DataFrame) -> None:
-        """See that each split has what is needed of it.
+        """Check that each split has the radiographs that are needed of it.
 
         Raises:
-            DataError: One has not; says what there is.
+            DataError: A split lacks them; says what there is.
         """
 
     def targets(self) -> Mapping[str, npt.NDArray[np.generic]]:
-        """By name in a batch, an array with a row for each radiograph of the store."""
+        """Return the targets: name in a batch -> array with a row for each radiograph of the store."""
         return {"lung": self.radiographs.lung_fields}
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
-        """Rows of the store in a split."""
+        """Return the rows of a split."""
         return self.radiographs.rows(split)
 
     def prepare_data(self) -> None:
@@ -82,21 +81,21 @@ class WholeDataModule(L.LightningDataModule):
         _ = self.radiographs.lung_fields
 
     def train_dataloader(self) -> DataLoader[PatchBatch]:
-        """Radiographs of the train patients, augmented, in a new order each epoch."""
+        """Return radiographs of the train patients, augmented, in a new order each epoch."""
         dataset, size = self._dataset(self.rows("train"), self.augment), self.batch_size
         drawn = len(dataset) // size * size if self.only_whole and len(dataset) > size else None
         return ResumableLoader(dataset, size, NumberedEpochs(len(dataset), self.seed, drawn), self.num_workers)
 
     def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
-        """Those of the validation patients as they are, in order."""
+        """Return radiographs of the validation patients, not augmented, in order."""
         return [self.in_order(self.rows("val"))]
 
     def in_order(self, rows: npt.NDArray[np.integer], augment: Augment | None = None) -> DataLoader[PatchBatch]:
-        """Any rows of the store, in order.
+        """Return a loader of some rows of the store, in order.
 
         Args:
             rows: (I,) rows of the store.
-            augment: Augmentation, the same each time, or None.
+            augment: Augmentation, the same in each epoch, or None.
         """
         dataset = self._dataset(rows, augment)
         return BatchLoader(dataset, self.batch_size, Share(len(dataset)), self.num_workers)

@@ -1,4 +1,4 @@
-"""Lung fields: the trained segmenter, and masks from files."""
+"""Lung fields from the trained segmenter and from mask files."""
 
 from pneumo_ad.data.lung_fields import LungFields, WholeImage
 from pneumo_ad.lungs.fields import AutoFields, FileFields, SegmenterFields

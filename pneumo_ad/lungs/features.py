@@ -1,4 +1,4 @@
-"""Features of the lung segmenter that ships: trained on chest radiographs, without a label but the lungs."""
+"""Features of the packaged lung segmenter: trained on chest radiographs with lung masks as the only labels."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pneumo_ad.nets.standardise import standardised_squares
 
 
 class SegmenterFeatures(nn.Module):
-    """(B, 1, H, W) in [0, 1] -> a map per chosen level of the segmenter's encoder.
+    """Feature extractor: (B, 1, H, W) in [0, 1] -> a feature map per chosen level of the segmenter's encoder.
 
     Args:
         levels: Numbers of the levels; level n is at 1 / 2 ** (n + 1) of the resolution.
-        weights: A safetensors file written by `pneumo-ad train-lungs`; default: the one that ships.
+        weights: Safetensors file written by `pneumo-ad train-lungs`; default: the packaged weights.
 
     Attributes:
         channels: Channels of all maps together.
 
     Raises:
-        ConfigError: A number that is no level.
-        DataError: Not the weights of a lung segmenter.
+        ConfigError: No level, or a number that is none.
+        DataError: See `LungSegmenter.from_file`.
     """
 
     def __init__(self, levels: Sequence[int] = (0, 1, 2), weights: str | Path | None = None) -> None:
@@ -41,7 +41,7 @@ class SegmenterFeatures(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """See the class."""
+        """Return the feature maps, from the finest to the coarsest chosen level."""
         x = standardised_squares(x)
         maps = []
         for level, block in enumerate(self.encoder):

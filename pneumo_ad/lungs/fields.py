@@ -1,4 +1,4 @@
-"""Where the lungs are in every radiograph of a store: from mask files, from the segmenter, or everywhere."""
+"""Lung fields of the radiographs of a store: from mask files, from the segmenter, or from both."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _VERSION = 1  # raise it, and that of `runs.calibration`, when `clean_field` or 
 
 
 class FileFields:
-    """Lung fields from the source's mask files.
+    """Lung fields from the mask files of the data source.
 
     Raises:
-        DataError: A radiograph without a lung mask; says how many and which to use instead.
+        DataError: A radiograph without a lung mask; gives their number, and other choices of `lungs`.
     """
 
     def __init__(self) -> None:
         self.segmenter = SegmenterFields()
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1."""
+        """Return the lung fields of a store, (N, H, W) uint8 of 0 and 1."""
         missing = store.table.loc[~store.table["has_lung"], "image"]
         if len(missing):
             raise DataError(
@@ -38,7 +38,7 @@ class FileFields:
         return store.lung
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1, see `LungFields`: there are no files, so the segmenter that ships finds them."""
+        """Return (N, H, W) uint8 of 0 and 1 from the packaged segmenter, as there are no files; see `LungFields`."""
         return self.segmenter.of_images(images, content)
 
 
@@ -46,7 +46,7 @@ class SegmenterFields:
     """Lung fields from the trained segmenter, computed once and kept beside the store.
 
     Args:
-        weights: A safetensors file written by `pneumo-ad train-lungs`; default: the one that ships.
+        weights: Safetensors file written by `pneumo-ad train-lungs`; default: the packaged weights.
         batch_size: Radiographs segmented at once.
     """
 
@@ -55,12 +55,12 @@ class SegmenterFields:
         self.batch_size = batch_size
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1."""
+        """Return the lung fields of a store, (N, H, W) uint8 of 0 and 1."""
         return cached_array(store, self.name, lambda: self._segmenter.segment_each(store.images, self.batch_size))
 
     @property
     def name(self) -> str:
-        """Of what is kept beside a store.
+        """Name of the array that is kept beside a store: digest of the weights, and version.
 
         Raises:
             DataError: The weights are missing.
@@ -70,7 +70,7 @@ class SegmenterFields:
         return f"lungs-{file_digest(self.weights)[:12]}-{_VERSION}"
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1, see `LungFields`."""
+        """Return (N, H, W) uint8 of 0 and 1 from the segmenter, see `LungFields`."""
         return self._segmenter.segment_all(images, self.batch_size, progress=False)
 
     @cached_property
@@ -79,7 +79,7 @@ class SegmenterFields:
 
 
 class AutoFields:
-    """Mask files where the source has them, the segmenter for the rest.
+    """Lung fields from mask files, and from the segmenter for radiographs without one.
 
     Args:
         weights: See `SegmenterFields`.
@@ -90,7 +90,7 @@ class AutoFields:
         self.segmenter = SegmenterFields(weights, batch_size)
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1."""
+        """Return the lung fields of a store, (N, H, W) uint8 of 0 and 1."""
         has_lung = store.table["has_lung"].to_numpy(dtype=bool)
         if has_lung.all():
             return store.lung
@@ -98,8 +98,8 @@ class AutoFields:
         if not has_lung.any():
             return fields
         each = zip(has_lung, store.lung, fields, strict=True)
-        return cached_array(store, f"{self.segmenter.name}-or-files", lambda: (a if told else b for told, a, b in each))
+        return cached_array(store, f"{self.segmenter.name}-or-files", lambda: (a if has else b for has, a, b in each))
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(N, H, W) of 0 and 1, see `LungFields`."""
+        """Return (N, H, W) uint8 of 0 and 1 from the segmenter, see `LungFields`."""
         return self.segmenter.of_images(images, content)

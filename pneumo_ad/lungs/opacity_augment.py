@@ -1,4 +1,4 @@
-"""Opacities drawn into real radiographs, so that the segmenter learns that an opaque lung is still lung."""
+"""Augmentation with synthetic opacities, which teaches the segmenter that an opaque lung is still lung."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Array = npt.NDArray[np.float32]
 
 
 class OpacityAugment(A.ImageOnlyTransform):
-    """Albumentations transform that draws opacities inside the lung mask; the mask stays as it is.
+    """Albumentations transform that draws opacities inside the lung mask; the mask is not changed.
 
     Args:
-        times: At most so many opacities, one upon the other.
-        white_out: Share of the opacities in [0, 1] that are white-outs (`white_out`) and not those of the phantoms.
+        times: Largest number of opacities, drawn one over the other.
+        white_out: Share in [0, 1] of opacities drawn by `white_out`; the others are those of the phantoms.
         p: Probability that any is drawn.
     """
 
@@ -33,11 +33,11 @@ class OpacityAugment(A.ImageOnlyTransform):
 
     @property
     def targets_as_params(self) -> list[str]:
-        """The mask tells where the lungs are."""
+        """Targets that the parameters depend on: the lung mask."""
         return ["mask"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw: returns what is to be added to the image, (H, W) float32 in [-1, 1]."""
+        """Draw the opacities: `difference`, to be added to the image, (H, W) float32 in [-1, 1]."""
         image, lung = data["image"].astype(np.float32) / 255, data["mask"].astype(bool)
         rng, drawn = self.random_generator, image
         for _ in range(int(rng.integers(1, self.times + 1))):
@@ -46,27 +46,28 @@ class OpacityAugment(A.ImageOnlyTransform):
         return {"difference": drawn - image}
 
     def apply(self, img: npt.NDArray[np.uint8], difference: Array, **_: Any) -> npt.NDArray[np.uint8]:
-        """(H, W) uint8 with the opacities."""
+        """Return the image with the opacities, (H, W) uint8."""
         return np.rint(np.clip(img.astype(np.float32) + 255 * difference, 0, 255)).astype(np.uint8)
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:
-        """Names that albumentations shows."""
+        """Return the names of the arguments that albumentations shows."""
         return ("times", "white_out")
 
 
 def white_out(radiograph: Array, lung: npt.NDArray[np.bool_], rng: np.random.Generator) -> Array:
-    """Draw a part of the lungs nearly as bright as the tissue about them, so that their border vanishes.
+    """Draw a part of the lungs nearly as bright as the surrounding tissue, so that their border vanishes.
 
-    A pleural effusion, a collapse or an opaque lung: one lung or both, from a soft, wavy line in any direction on. The
-    veil reaches a little over the lung's border, as no border is seen between an opaque lung and what it touches.
+    It imitates a pleural effusion, a collapse or an opaque lung: one lung or both, on one side of a soft, wavy line in
+    any direction. The opacity extends a little beyond the lung's border, as no border is visible between an opaque lung
+    and the tissue beside it.
 
     Args:
         radiograph: (H, W) float32 in [0, 1], bright where dense.
-        lung: (H, W) bool, the lung field.
-        rng: Source of every choice.
+        lung: (H, W) bool lung field.
+        rng: Random generator.
 
     Returns:
-        (H, W) float32 in [0, 1]; the radiograph itself where the lung is empty.
+        (H, W) float32 in [0, 1]; the radiograph itself if the lung field is empty.
     """
     pieces, count = ndimage.label(lung)
     if not count:
@@ -74,7 +75,7 @@ def white_out(radiograph: Array, lung: npt.NDArray[np.bool_], rng: np.random.Gen
     chosen = lung if rng.random() < 0.4 else pieces == rng.integers(1, count + 1)
     rows, columns = np.nonzero(chosen)
     side = float(np.sqrt(lung.size))
-    # How far each pixel lies beyond the line, in standard deviations of the chosen lung about its middle.
+    # Distance of each pixel beyond the line, in standard deviations of the chosen lung about its centre.
     y, x = np.ogrid[: lung.shape[0], : lung.shape[1]]
     angle = rng.uniform(0, 2 * np.pi)
     down, right = (y - rows.mean()) / (rows.std() + 1), (x - columns.mean()) / (columns.std() + 1)

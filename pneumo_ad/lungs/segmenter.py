@@ -1,4 +1,4 @@
-"""The lung segmenter: a radiograph in, its lung field out."""
+"""Lung segmenter: from a radiograph to its lung field."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pneumo_ad.nets.standardise import standardised_squares
 from pneumo_ad.nets.unet import UNet
 
 WEIGHTS = Path(__file__).with_name("weights") / "lung_unet.safetensors"
-_LEAST_SHARE = 0.01  # of the image: a smaller component is no lung
-LEAST_CONTRAST = 1.0  # standard deviation in grey levels: a flatter image shows nothing
+_LEAST_SHARE = 0.01  # least area of a lung as a share of the image
+LEAST_CONTRAST = 1.0  # standard deviation in grey levels: a flatter image has no lung field
 
 
 def clean_field(field: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Keep the two largest components of at least 1 % of the image, holes filled: (H, W) -> (H, W) of 0 and 1."""
+    """Keep the two largest components of at least 1 % of the image, holes filled: (H, W) bool -> uint8 of 0 and 1."""
     labels, count = ndimage.label(field)
     if not count:
         return np.zeros(field.shape, dtype=np.uint8)
@@ -36,18 +36,18 @@ def clean_field(field: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
 
 
 class LungSegmenter(nn.Module):
-    """A U-net that marks the lung field of frontal chest radiographs, opaque parts included.
+    """U-net that segments the lung fields of frontal chest radiographs, opaque parts included.
 
-    Every 2 x 2 pixels go in as four channels and come out as four (Shi et al. 2016, CVPR): full resolution in and out
-    at a quarter of the work.
+    Each block of 2 x 2 pixels enters as four channels and leaves as four (Shi et al. 2016, CVPR): full resolution in
+    and out at a quarter of the computation.
 
     Args:
-        width: Channels of the first level of its `UNet`.
-        depth: Poolings.
-        image_size: Side in pixels at which it works, divisible by 2 ** (depth + 1); others are resized to it and back.
+        width: Channels of the first level of the `UNet`.
+        depth: Number of poolings.
+        image_size: Side of the input in pixels, divisible by 2 ** (depth + 1); others are resized to it and back.
 
     Raises:
-        ConfigError: An image size that cannot be halved so often.
+        ConfigError: An image size that 2 ** (depth + 1) does not divide.
     """
 
     def __init__(self, width: int = 16, depth: int = 4, image_size: int = 256) -> None:
@@ -60,10 +60,10 @@ class LungSegmenter(nn.Module):
 
     @classmethod
     def from_file(cls, path: str | Path = WEIGHTS) -> LungSegmenter:
-        """Load weights that `save` wrote.
+        """Load a segmenter that `save` wrote.
 
         Raises:
-            DataError: The file is missing or is not what `save` writes.
+            DataError: The file is missing or was not written by `save`.
             DivergedError: Weights that are not finite.
         """
         try:
@@ -90,17 +90,17 @@ class LungSegmenter(nn.Module):
         aside.rename(path)
 
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-        """As `nn.Module`, but the step counters of batch norm, which inference does not read, may be missing."""
+        """Load as `nn.Module` does; the step counters of batch norm, which inference does not use, may be missing."""
         counters = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
         return super().load_state_dict(counters | dict(state_dict), strict, assign)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, S, S) of any range, S = `image_size` -> (B, 1, S, S) logits."""
+        """Compute logits, (B, 1, S, S), of images (B, 1, S, S) of any range, with S = `image_size`."""
         return nn.functional.pixel_shuffle(self.unet(standardised_squares(images)), 2)
 
     @torch.inference_mode()
     def probability(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) of any size and range -> (B, 1, H, W) probability of lung."""
+        """Compute the probability of lung, (B, 1, H, W) in [0, 1], of images (B, 1, H, W) of any size and range."""
         resize = nn.functional.interpolate
         side = (self.image_size, self.image_size)
         size = tuple(images.shape[-2:])
@@ -112,29 +112,29 @@ class LungSegmenter(nn.Module):
     def segment_all(
         self, images: npt.NDArray[np.uint8], batch_size: int = 16, progress: bool = True
     ) -> npt.NDArray[np.uint8]:
-        """Segment many radiographs, on CUDA where there is one.
+        """Segment many radiographs, on CUDA if available.
 
         Args:
-            images: (N, H, W) uint8.
-            batch_size: Radiographs at once.
-            progress: Show a bar.
+            images: (N, H, W) uint8 grey levels.
+            batch_size: Radiographs in a batch.
+            progress: Whether to show a progress bar.
 
         Returns:
             (N, H, W) uint8 of 0 and 1, cleaned by `clean_field`; all 0 where no lung is found.
         """
         fields = np.zeros(images.shape, dtype=np.uint8)
-        for field, found in zip(fields, self.segment_each(images, batch_size, progress), strict=True):
-            field[:] = found
+        for field, segmented in zip(fields, self.segment_each(images, batch_size, progress), strict=True):
+            field[:] = segmented
         return fields
 
     def segment_each(
         self, images: npt.NDArray[np.uint8], batch_size: int = 16, progress: bool = True
     ) -> Iterator[npt.NDArray[np.uint8]]:
-        """One (H, W) field after the other: memory does not grow with radiographs; see `segment_all`."""
+        """Yield (H, W) uint8 lung fields one by one, which bounds memory; see `segment_all`."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch", disable=not progress):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
-            shows = batch.float().std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
-            found = ((self.probability(batch) > 0.5) & shows)[:, 0].cpu().numpy()
-            yield from map(clean_field, found)
+            contrasted = batch.float().std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
+            fields = ((self.probability(batch) > 0.5) & contrasted)[:, 0].cpu().numpy()
+            yield from map(clean_field, fields)

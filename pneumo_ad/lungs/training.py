@@ -1,4 +1,4 @@
-"""Training of the lung segmenter: its data and its LightningModule."""
+"""Training of the lung segmenter: data module and LightningModule."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 
 class LungDataModule(WholeDataModule):
-    """Radiographs with lung masks, split by patient.
+    """Lightning data module of radiographs with lung masks, split by patient.
 
     Args:
-        table: A table of radiographs; those without a lung mask are not used.
-        image_size: Side of the square to which radiographs are squashed.
+        table: Table of radiographs; those without a lung mask are not used.
+        image_size: Side in pixels of the square to which radiographs are squashed.
         augment: Augmentation of training radiographs.
         batch_size: Radiographs in a batch.
         on_error: `raise` or `skip` files that cannot be read.
-        seed: Fixes order and augmentation.
-        num_workers: Processes that augment.
+        seed: Seed of order and augmentation.
+        num_workers: Worker processes that augment.
 
     Raises:
         DataError: A split without a radiograph that has a lung mask.
@@ -60,26 +60,26 @@ class LungDataModule(WholeDataModule):
 
     @staticmethod
     def check(table: pd.DataFrame) -> None:
-        """See that there are lung masks to learn from and to choose by.
+        """Check that the train and val splits have lung masks.
 
         Raises:
-            DataError: There are none.
+            DataError: One of them has none.
         """
         for split in ("train", "val"):
             if not ((table["split"] == split) & (table["lung"] != "")).any():
                 raise DataError(f"no radiograph with a lung mask in the {split} split ({len(table)} in all)")
 
     def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
-        """As they are, and augmented: the same way in every epoch."""
+        """Return two loaders of the val radiographs: not augmented, and augmented in the same way in every epoch."""
         return [self.in_order(self.rows("val"), augment) for augment in (None, self.augment)]
 
 
 def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
-    """Binary cross-entropy plus 1 - soft Dice per image, mean over the batch: (B, 1, H, W) twice -> scalar.
+    """Compute binary cross-entropy per pixel plus 1 - soft Dice per image, both as means over the batch: a scalar.
 
     Args:
-        logits: (B, 1, H, W) before the sigmoid.
-        lung: (B, 1, H, W) of 0 and 1.
+        logits: (B, 1, H, W) float, before the sigmoid.
+        lung: (B, 1, H, W) lung masks of 0 and 1.
     """
     target = lung.float()
     crossed = nn.functional.binary_cross_entropy_with_logits(logits, target)
@@ -90,26 +90,26 @@ def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
 
 
 def dice(found: Tensor, lung: Tensor) -> Tensor:
-    """Dice of two masks per image; 1 where both are empty: (B, 1, H, W) bool twice -> (B,) in [0, 1].
+    """Compute the Dice coefficient of two masks per image, (B,) in [0, 1]; 1 if both are empty.
 
     Args:
-        found: One mask of each image.
-        lung: The other.
+        found: (B, 1, H, W) bool, predicted masks.
+        lung: (B, 1, H, W) bool, true masks.
     """
     axes = (1, 2, 3)
     return (2 * (found & lung).sum(axes) + 1) / (found.sum(axes) + lung.sum(axes) + 1)
 
 
 class LungSegmentation(L.LightningModule):
-    """Trains a `LungSegmenter`.
+    """LightningModule that trains a `LungSegmenter`.
 
-    Logs `train/loss` and, as means over the validation radiographs, `val/loss` and `val/dice` as they are,
-    `val/loss_stressed` and `val/dice_stressed` augmented.
+    Logs `train/loss` and, as means over the validation radiographs, `val/loss` and `val/dice` without augmentation,
+    `val/loss_stressed` and `val/dice_stressed` with it.
 
     Args:
-        segmenter: The net.
-        optimizer: Parameters -> optimizer.
-        max_lr_epochs: Length of the cosine to which the learning rate follows down to 0, in epochs.
+        segmenter: Net to train.
+        optimizer: Optimizer factory: parameters -> optimizer.
+        max_lr_epochs: Epochs in which the learning rate falls to 0 along a cosine.
     """
 
     def __init__(
@@ -124,14 +124,14 @@ class LungSegmentation(L.LightningModule):
         self.max_lr_epochs = max_lr_epochs
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
-        """Scalar loss."""
+        """Return the loss, a scalar, and log it."""
         images, lung = batch["patch"], batch["lung"]
         loss = overlap_loss(self.segmenter(images), lung)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Logs loss and Dice."""
+        """Log loss and Dice."""
         images, lung = batch["patch"], batch["lung"]
         logits = self.segmenter(images)
         kind = ("", "_stressed")[dataloader_idx]
@@ -140,7 +140,7 @@ class LungSegmentation(L.LightningModule):
         self.log_dict(figures, batch_size=len(images), prog_bar=True, add_dataloader_idx=False)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """The optimizer, its learning rate on a cosine."""
+        """Return the optimizer, and the cosine schedule of its learning rate."""
         optimizer = self.optimizer_factory(self.segmenter.parameters())
         return {
             "optimizer": optimizer,
@@ -149,15 +149,15 @@ class LungSegmentation(L.LightningModule):
 
 
 def field_metrics(found: npt.NDArray[np.uint8], store: Store) -> dict[str, float]:
-    """Compare lung fields with a store's masks, each figure a mean over the radiographs that have a lung mask.
+    """Compare lung fields with the lung masks of a store; means over the radiographs with a lung mask.
 
     Args:
-        found: (N, H, W) of 0 and 1, a lung field for each radiograph of the store.
-        store: Has the lung masks.
+        found: (N, H, W) uint8 of 0 and 1, a lung field for each radiograph of the store.
+        store: Store with the lung masks.
 
     Returns:
-        `dice`, `precision`, `recall` in [0, 1]; `images`; and, where there are opacity masks, `opacity_inside`: the
-        share of opacity pixels that lie inside the found field (mean over images with an opacity).
+        `dice`, `precision`, `recall` in [0, 1]; `images`, the number of radiographs; and, with opacity masks,
+        `opacity_inside`: the share of opacity pixels inside the lung field (mean over images with an opacity).
     """
     masked = store.table["has_lung"].to_numpy(dtype=bool)
     f, t, opaque = (array[masked].astype(bool) for array in (found, store.lung, store.opacity))

@@ -1,4 +1,4 @@
-"""A net that begins with the weights of the lung segmenter."""
+"""Initialisation of a net with the weights of the lung segmenter."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pneumo_ad.nets import KindUNet
 
 
 def begin_as_segmenter(net: KindUNet, weights_file: str | Path = WEIGHTS) -> None:
-    """Give a net the weights of a lung segmenter, all but its last layer.
+    """Initialise a net with the weights of a lung segmenter, except the last layer.
 
     Args:
-        net: Changed in place.
-        weights_file: Written by `pneumo-ad train-lungs`; default: those of the segmenter that ships.
+        net: Net, changed in place.
+        weights_file: Safetensors file written by `pneumo-ad train-lungs`; default: the packaged weights.
 
     Raises:
-        ConfigError: The net has another size.
+        ConfigError: A net of another size.
         DataError: See `LungSegmenter.from_file`.
     """
     segmenter = LungSegmenter.from_file(weights_file)
     weights = {key: value for key, value in segmenter.unet.state_dict().items() if "head" not in key}
-    own = net.unet.state_dict()
+    initial = net.unet.state_dict()
     if {key: value.shape for key, value in weights.items()} != {
-        key: value.shape for key, value in own.items() if "head" not in key
+        key: value.shape for key, value in initial.items() if "head" not in key
     }:
         options = segmenter.options
         raise ConfigError(

@@ -161,7 +161,7 @@ def test_what_a_process_refuses_reaches_the_user_in_one_line(sweeps, tmp_path, c
 
 
 REFUSED = {
-    "batch": (["batch_size=15"], "cannot be dealt out evenly to 2; the nearest that can: 14 or 16"),
+    "batch": (["batch_size=15"], "cannot be split evenly among 2; the nearest that can: 14 or 16"),
     "batch of one": (["batch_size=1"], "the nearest that can: 2"),
     "few patches": (["per_epoch=1"], "2 processes and only 1 training patches: take fewer devices"),
     "spawn": (["trainer.strategy=ddp_spawn"], "trainer.strategy=ddp_spawn is not supported"),

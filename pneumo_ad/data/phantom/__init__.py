@@ -1,4 +1,4 @@
-"""Drawn frontal chest radiographs with exact lung fields and exact opacities: the data set that needs no download."""
+"""Phantoms: synthetic frontal chest radiographs with exact lung fields and opacities, without any download."""
 
 from .draw import DRAWING, Phantom, draw_phantom
 from .opacity import FINDINGS, OPACITY_FRACTION, add_opacity

@@ -1,4 +1,4 @@
-"""What differs from one body to the next."""
+"""Random body proportions of phantoms."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,24 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Build:
-    """The proportions of one body; lengths in body units."""
+    """Proportions of one body; lengths in body units."""
 
     childlike: float  # 0 adult .. 1 small child
     fat: float  # thickness of the wall beside the chest, 1 usual
     heart: float  # size of the heart, 1 usual
-    domes: tuple[float, float]  # share of the height where the right and left diaphragm domes stand
-    knob: float  # how far the aortic arch bulges to the left
-    trunk: float  # how far the pulmonary trunk does
+    domes: tuple[float, float]  # height of the right and left diaphragm domes, as a share of the height of the lungs
+    knob: float  # bulge of the aortic arch to the left
+    trunk: float  # bulge of the pulmonary trunk to the left
     middle: float  # width of the mediastinum, 1 usual
     arms: float  # angle of the arms to the horizontal in radians, > 0 raised
     bent: float  # amplitude of the spine's curve
     bone: float  # density of the bones, 1 usual
     vessels: float  # prominence of the vessels, 1 usual
-    turned: float  # rotation about the long axis: moves the heart and the clavicles to a side
+    turned: float  # rotation about the long axis: shifts the heart and the clavicles to one side
 
 
 def draw_build(rng: np.random.Generator) -> Build:
-    """A random body."""
+    """Draw random proportions."""
     child = float(np.clip(rng.normal(0.55, 0.4), 0, 1))
     right = float(np.clip(rng.normal(0.8, 0.035), 0.7, 0.87))
     raised = rng.random() < 0.25 + 0.5 * child
@@ -47,11 +47,11 @@ def draw_build(rng: np.random.Generator) -> Build:
 
 
 def arm(build: Build, side: int) -> tuple[Point, Point]:
-    """Shoulder joint and elbow of one arm in body coordinates.
+    """Return the positions of shoulder joint and elbow of one arm in body coordinates.
 
     Args:
-        build: The proportions of the body.
-        side: -1 or 1.
+        build: Proportions of the body.
+        side: -1 for the patient's right, 1 for the left.
     """
     shoulder = (side * (1.06 + 0.08 * build.fat), 0.06 if build.arms < 0 else -0.08)
     reach = 1.7
@@ -59,5 +59,5 @@ def arm(build: Build, side: int) -> tuple[Point, Point]:
 
 
 def head(build: Build) -> Point:
-    """Middle of the head in body coordinates; a child's neck is short."""
+    """Return the centre of the head in body coordinates; a child's neck is short."""
     return 4 * build.turned + build.bent, -(0.92 - 0.14 * build.childlike)

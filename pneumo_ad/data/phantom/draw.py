@@ -1,4 +1,4 @@
-"""One phantom: a body in its pose, an opacity or none, an exposure."""
+"""Drawing of one phantom: a body in a pose, with or without an opacity, and an exposure."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,22 @@ from .skeleton import skeleton
 from .thorax import LUNG_DENSITY, chest
 from .vessels import vessels
 
-PARENCHYMA = 0.02  # deviation of the lung's own fine texture, in thickness of water
+PARENCHYMA = 0.02  # standard deviation of the lung's fine texture, in thickness of water
 VEIL = 0.5  # share of the contrast of bones that is lost over a lung without any air
-# What each stream of random numbers is for: the class must not shift the numbers of the body or of the exposure.
+# Separate streams of random numbers: the class must not change the numbers of the body or of the exposure.
 BODY, OPACITY, EXPOSURE = range(3)
 
-DRAWING = 1  # raise it when the pictures change: phantoms on disk are named by it
+DRAWING = 1  # increase it when the images change: it is part of the folder's name
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """A drawn frontal chest radiograph and what is known about it.
+    """Synthetic frontal chest radiograph with its ground truth.
 
     Attributes:
-        image: (H, W) uint8, bright where dense.
-        lung: (H, W) bool, the lung field: without heart, mediastinum and what lies below the diaphragm.
-        opacity: (H, W) bool within the lung, all False for a normal one.
+        image: (H, W) uint8 grey levels, bright where dense.
+        lung: (H, W) bool lung field, without heart, mediastinum and the region below the diaphragm.
+        opacity: (H, W) bool opacity mask within the lung, all False for a normal phantom.
         finding: ``"normal"``, or one of ``pneumo_ad.data.phantom.FINDINGS``.
     """
 
@@ -42,13 +42,13 @@ class Phantom:
 def draw_phantom(seed: int, *, pneumonia: bool, size: int = 320) -> Phantom:
     """Draw one phantom; the same arguments give the same bytes.
 
-    One seed is one patient in one exposure: with ``pneumonia`` an opacity is added to the very picture drawn without,
-    so that nothing but the opacity tells the classes apart.
+    One seed is one patient in one exposure: ``pneumonia`` adds an opacity to the same body and exposure, so that the
+    classes differ in the opacity alone.
 
     Args:
-        seed: patient and exposure, >= 0.
-        pneumonia: whether an opacity is added.
-        size: longest side in pixels, >= 64; the other follows from a random aspect ratio.
+        seed: Patient and exposure, >= 0.
+        pneumonia: Whether an opacity is added.
+        size: Longest side in pixels, >= 64; the other follows from a random aspect ratio.
 
     Returns:
         Image, lung field, opacity and finding.
@@ -66,7 +66,7 @@ def draw_phantom(seed: int, *, pneumonia: bool, size: int = 320) -> Phantom:
         raise ValueError(f"seed {seed} must be >= 0")
     if size < 64:
         raise ValueError(f"size {size} must be at least 64 pixels")
-    body, ill, beam = (np.random.default_rng([seed, part]) for part in (BODY, OPACITY, EXPOSURE))
+    body, ill, beam = (np.random.default_rng([seed, stream]) for stream in (BODY, OPACITY, EXPOSURE))
     frame = draw_frame(body, size)
     build = draw_build(body)
     soft = chest(frame, build, body)
@@ -83,9 +83,9 @@ def draw_phantom(seed: int, *, pneumonia: bool, size: int = 320) -> Phantom:
         shape = draw_shape(soft.lung, ill)
         share = shape.strength * shape.density * (1 - 0.4 * shape.air)
         added = share * (1 - LUNG_DENSITY) * blur(soft.depth, 0.01 * size)
-        # Water beside a vessel hides it.
+        # A vessel surrounded by water is not visible.
         tree = tree * (1 - np.clip(1.5 * share, 0, 0.92))
-        # Rays scattered in what is dense veil the bones over it.
+        # Radiation scattered in dense tissue reduces the contrast of the bones over it.
         bones = bones * (1 - np.float32(VEIL) * share)
         mask, finding = shape.mask, shape.finding
     attenuation = soft.tissue + bones + tree + added + leads

@@ -1,4 +1,4 @@
-"""From attenuation to an 8-bit picture: scatter, quantum noise, the detector's curve, collimation and enhancement."""
+"""Exposure: from attenuation to grey values, with scatter, quantum noise, edge enhancement and the detector's curve."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ DARKEST = 0.02  # attenuation read where the beam meets only air
 
 
 def to_grey_values(attenuation: Array, rng: np.random.Generator) -> Array:
-    """The grey values of a radiograph, (H, W) float32 in [0, 1], bright where dense.
+    """Compute the grey values of a radiograph, (H, W) float32 in [0, 1], bright where dense.
 
-    Every choice is drawn here whatever the picture shows, so that none of them tells the classes apart.
+    The random parameters do not depend on the content of the image, so that none of them separates the classes.
 
     Args:
         attenuation: (H, W) float32 thickness of water along the ray.
-        rng: source of every choice.
+        rng: Random generator.
     """
     reach = float(np.hypot(*attenuation.shape))
     contrast = 2.2
@@ -33,12 +33,12 @@ def to_grey_values(attenuation: Array, rng: np.random.Generator) -> Array:
     dense = blur(dense, rng.uniform(0.35, 1.0) * reach / 410)
     gain, fine = rng.uniform(0.0, 0.8), rng.uniform(0.012, 0.05)
     dense = dense + np.float32(gain) * np.clip(dense - blur(dense, fine * reach), -0.15, 0.15)
-    # The window: where lung and abdomen come to lie among the grey values.
+    # Window: grey values of lung and abdomen.
     lung = np.clip(rng.normal(0.48, 0.13), 0.15, 0.75)
     tissue = np.clip(lung + rng.normal(0.46, 0.07), lung + 0.18, 0.98)
     slope = (tissue - lung) / (TISSUE_LEVEL - LUNG_LEVEL)
     grey = lung + slope * (dense - LUNG_LEVEL)
-    # Film and display have a toe and a shoulder: softplus bends at both ends instead of clipping.
+    # The curve of film and display has a toe and a shoulder: softplus instead of clipping at both ends.
     knee = rng.uniform(0.03, 0.09)
     top = rng.uniform(0.88, 1.0)
     grey = _soft_floor(grey, knee)
@@ -50,6 +50,6 @@ def to_grey_values(attenuation: Array, rng: np.random.Generator) -> Array:
 
 
 def _soft_floor(grey: Array, knee: float) -> Array:
-    """The larger of ``grey`` and 0, with a bend of width ``knee`` in place of the corner."""
-    bent = np.minimum(grey / np.float32(knee), 60)  # past this the exponential would overflow and the bend is over
+    """Softplus: the larger of ``grey`` and 0, with a bend of width ``knee`` in place of the corner."""
+    bent = np.minimum(grey / np.float32(knee), 60)  # avoids overflow of the exponential
     return np.asarray(np.float32(knee) * np.log(1 + np.exp(bent)))

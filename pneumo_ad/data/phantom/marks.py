@@ -1,4 +1,4 @@
-"""What lies on a radiograph without being of the body: side letters, small print, leads, the border of the beam."""
+"""Marks on a radiograph besides the body: side letters, small print, leads, border of the beam."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,11 +9,11 @@ _PRINT = ("AP", "PA", "PORT", "ERECT", "SUPINE", "MOBILE", "A-P", "12:41", "kV 7
 
 
 def draw_leads(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Attenuation of cables and electrodes on the skin, (H, W) float32; none in most pictures.
+    """Draw the attenuation of cables and electrodes on the skin, (H, W) float32; zeros in most images.
 
     Args:
-        shape: (rows, columns).
-        rng: Source of what is random.
+        shape: Rows and columns.
+        rng: Random generator.
     """
     if rng.random() >= 0.2:
         return np.zeros(shape, np.float32)
@@ -33,17 +33,17 @@ def draw_leads(shape: tuple[int, int], rng: np.random.Generator) -> Array:
 
 
 def stamp(grey: Array, rng: np.random.Generator) -> Array:
-    """The picture with a side letter, print and the border of the beam, each in some pictures; float32 in [0, 1].
+    """Add a side letter, print and the border of the beam, each with some probability; (H, W) float32 in [0, 1].
 
     Args:
-        grey: (H, W) float32 in [0, 1].
-        rng: Source of what is random.
+        grey: (H, W) float32 grey values in [0, 1].
+        rng: Random generator.
     """
     rows, columns = grey.shape
     layer = Image.new("L", (columns, rows))
     pen = ImageDraw.Draw(layer)
     if rng.random() < 0.75:
-        # The patient's right is on the left of the picture.
+        # The patient's right is on the left of the image.
         letter, left = ("R", True) if rng.random() < 0.7 else ("L", False)
         x = rng.uniform(0.02, 0.14) * columns
         at = (x if left else columns - x - 0.05 * columns, rng.uniform(0.02, 0.35) * rows)

@@ -1,4 +1,4 @@
-"""Smooth random fields and wide blurs, quickly: what is smooth is worked out on a coarse grid."""
+"""Fast smooth random fields and wide blurs, computed on a coarse grid."""
 
 import numpy as np
 from PIL import Image
@@ -8,12 +8,12 @@ Array = np.ndarray
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> Array:
-    """Gaussian noise of mean 0 and deviation 1, blurred by ``scale`` pixels.
+    """Draw Gaussian noise blurred by ``scale`` pixels, with mean 0 and standard deviation 1.
 
     Args:
-        rng: Source of what is random.
-        shape: (rows, columns).
-        scale: Standard deviation in pixels.
+        rng: Random generator.
+        shape: Rows and columns.
+        scale: Standard deviation of the blur in pixels.
 
     Returns:
         (H, W) float32.
@@ -27,7 +27,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale: float)
 
 
 def blur(field: Array, scale: float) -> Array:
-    """Gaussian blur of deviation ``scale`` pixels, (H, W) float32 to (H, W) float32.
+    """Blur a field with a Gaussian; returns (H, W) float32.
 
     Args:
         field: (H, W) float32.
@@ -42,10 +42,10 @@ def blur(field: Array, scale: float) -> Array:
 
 
 def resize(field: Array, shape: tuple[int, ...]) -> Array:
-    """A float32 field at another (rows, columns); bicubic, since the eye sees the creases of a bilinear grid.
+    """Resize a float32 field; bicubic, as the creases of bilinear interpolation are visible.
 
     Args:
         field: (H, W) float32.
-        shape: (rows, columns).
+        shape: Rows and columns of the result.
     """
     return np.array(Image.fromarray(field).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))

@@ -1,6 +1,6 @@
-"""Opacities of pneumonia: where they lie in a lung and how dense they are; `draw` lays them over a phantom.
+"""Shape and density of synthetic opacities of pneumonia; `draw` adds them to the attenuation of a phantom.
 
-`add_opacity` lays one over a radiograph, drawn or real, instead: in grey values, as attenuation is not known there.
+`add_opacity` adds one to a synthetic or real radiograph in grey values, where the attenuation is not known.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from pneumo_ad.drawings.drawing import veiled
 
 from .noise import Array, blur, smooth_noise
 
-OPACITY_FRACTION = 0.35  # an opacity is where at least this share of its strongest attenuation is added
+OPACITY_FRACTION = 0.35  # the mask is where more than this share of the strongest attenuation is added
 AREA = (0.07, 0.55)  # share of the lungs that an opacity covers
-BEYOND = -10.0  # potential of what an opacity cannot reach; what it can lies above half of it
+BEYOND = -10.0  # potential of pixels that an opacity cannot reach; the others are above half of it
 FINDINGS = ("lobar consolidation", "patchy ground-glass", "interstitial haze")
 CHANCES = (0.4, 0.4, 0.2)
 # Strongest attenuation as a share of the air it can replace: consolidated lung holds no air, ground-glass much.
@@ -24,14 +24,14 @@ STRENGTH = {"lobar consolidation": (0.45, 0.97), "patchy ground-glass": (0.26, 0
 
 @dataclass(frozen=True)
 class Shape:
-    """An opacity before it is laid over a radiograph.
+    """Opacity before it is added to a radiograph.
 
     Attributes:
         density: (H, W) float32 in [0, 1], share of the strongest added attenuation; 0 outside the lung.
         mask: (H, W) bool, ``density`` above ``OPACITY_FRACTION``, within the lung.
-        air: (H, W) float32 in [0, 1], bronchi that stay full of air.
-        finding: one of ``FINDINGS``.
-        strength: share of the lung's air replaced where the density is 1.
+        air: (H, W) float32 in [0, 1], air-filled bronchi.
+        finding: One of ``FINDINGS``.
+        strength: Share of the lung's air replaced where the density is 1.
     """
 
     density: Array
@@ -42,11 +42,11 @@ class Shape:
 
 
 def draw_shape(lung: Array, rng: np.random.Generator) -> Shape:
-    """A random opacity in a lung field that is not empty.
+    """Draw a random opacity in a lung field that is not empty.
 
     Args:
-        lung: (H, W) bool.
-        rng: source of every choice.
+        lung: (H, W) bool lung field.
+        rng: Random generator.
     """
     finding = str(rng.choice(FINDINGS, p=CHANCES))
     share = float(np.exp(rng.uniform(*np.log(AREA))))
@@ -56,16 +56,16 @@ def draw_shape(lung: Array, rng: np.random.Generator) -> Shape:
     inside = lung[box]
     draw = {FINDINGS[0]: _lobar, FINDINGS[1]: _patches, FINDINGS[2]: _haze}[finding]
     potential, soft = draw(inside, rng)
-    # No more than what the shape may reach: a lobe stays in its lung.
+    # At most the pixels that the shape can reach: a lobe stays in its lung.
     share = min(share, 0.9 * float((potential[inside] > BEYOND / 2).mean()))
     scale = float(np.sqrt(inside.sum()))
-    # Where the edge falls to OPACITY_FRACTION, the share asked for lies within.
+    # The level at which the edge falls to OPACITY_FRACTION encloses the required share.
     level = np.quantile(potential[inside], 1 - share) + soft * np.log(1 / OPACITY_FRACTION - 1)
     edge = 1 / (1 + np.exp(np.clip((level - potential) / soft, -30, 30)))
     texture = 1 + np.float32(0.08) * smooth_noise(rng, inside.shape, 0.04 * scale)
     texture += np.float32(0.03) * smooth_noise(rng, inside.shape, 0.012 * scale)
     core = edge * np.clip(texture, 0.3, 1.6) * inside
-    # The strongest spot is not typical: the densest tenth counts as full strength.
+    # Normalised by the densest tenth, as the maximum is an outlier.
     core = np.clip(core / max(float(np.quantile(core[inside], 1 - 0.1 * share)), 1e-6), 0, 1)
     density, air = np.zeros(lung.shape, np.float32), np.zeros(lung.shape, np.float32)
     density[box] = core
@@ -77,23 +77,23 @@ def draw_shape(lung: Array, rng: np.random.Generator) -> Shape:
 def add_opacity(
     radiograph: Array, lung: Array, rng: np.random.Generator, *, strength: float | None = None
 ) -> tuple[Array, Array]:
-    """Lay a drawn opacity over a radiograph, in grey values.
+    """Add a synthetic opacity to a radiograph, in grey values.
 
-    Added attenuation moves the lung towards the grey of the tissue beside it and hides vessels, as it does in the
-    phantoms, where the same shapes are laid over attenuation.
+    It moves the lung towards the grey of the tissue beside it and hides vessels, like the same shapes in the
+    attenuation of phantoms.
 
     Args:
         radiograph: (H, W) float32 in [0, 1], bright where dense.
-        lung: (H, W) bool, the lung field.
-        rng: source of every choice; the same state gives the same opacity.
-        strength: share of the way from lung to tissue at the opacity's densest, in (0, 1]; drawn where left out.
+        lung: (H, W) bool lung field.
+        rng: Random generator; the same state gives the same opacity.
+        strength: Share in (0, 1] of the difference between tissue and lung added at the densest; default: drawn.
 
     Returns:
-        The radiograph with the opacity, (H, W) float32 in [0, 1], and the opacity's mask, (H, W) bool; the radiograph
-        itself and an empty mask where the lung is empty.
+        Radiograph with the opacity, (H, W) float32 in [0, 1], and mask of the opacity, (H, W) bool; the radiograph
+        itself and an empty mask if the lung field is empty.
 
     Raises:
-        ValueError: the shapes differ or are not two-dimensional, or the strength is outside (0, 1].
+        ValueError: Shapes that differ or are not two-dimensional, or a strength outside (0, 1].
 
     >>> import numpy as np
     >>> lung = np.zeros((64, 64), bool)
@@ -120,7 +120,7 @@ def add_opacity(
 
 
 def _lungs(inside: Array) -> list[Array]:
-    """The one or two large pieces of a lung field."""
+    """Separate the one or two large components of a lung field."""
     pieces, count = label(inside)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
     keep = [index + 1 for index in np.argsort(sizes)[::-1][:2] if sizes[index] >= 0.2 * sizes.max()]
@@ -128,7 +128,7 @@ def _lungs(inside: Array) -> list[Array]:
 
 
 def _grid(shape: tuple[int, ...], scale: float) -> tuple[Array, Array]:
-    """Columns and rows in units of ``scale``."""
+    """Coordinates of columns and rows in units of ``scale``."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return columns / np.float32(scale), rows / np.float32(scale)
 
@@ -176,7 +176,7 @@ def _patches(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
 
 
 def _haze(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
-    """A veil with no edge over much of both lungs, thickest about the hila or the base."""
+    """A haze without an edge over much of both lungs, densest about the hila or the base."""
     scale = float(np.sqrt(inside.sum()))
     x, y = _grid(inside.shape, scale)
     middle = inside.shape[1] / 2 / scale
@@ -186,7 +186,7 @@ def _haze(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
 
 
 def _bronchi(inside: Array, rng: np.random.Generator) -> Array:
-    """Branching dark lines: ridges of a smooth field run together like bronchi."""
+    """Branching dark lines: the ridges of a smooth random field resemble bronchi."""
     scale = float(np.sqrt(inside.sum()))
     ridge = smooth_noise(rng, inside.shape, 0.05 * scale)
     where = np.clip(smooth_noise(rng, inside.shape, 0.1 * scale) - 0.2, 0, 0.7)

@@ -1,4 +1,4 @@
-"""Bones as hollow tubes, projected from the front."""
+"""Skeleton of phantoms: bones as hollow tubes, projected from the front."""
 
 import numpy as np
 
@@ -7,26 +7,26 @@ from .frame import Frame, project
 from .noise import Array, smooth_noise
 
 RIBS = 11
-RIB_DENSITY = 0.18  # of one crossing of a rib that lies flat in the picture, in thickness of water
+RIB_DENSITY = 0.18  # attenuation of one rib parallel to the image plane, in thickness of water
 SPINE_DENSITY = 0.17
 
 
 def skeleton(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
-    """Attenuation of ribs, spine, clavicles, shoulder blades, upper arms and jaw, (H, W) float32.
+    """Compute the attenuation of ribs, spine, clavicles, shoulder blades, upper arms and jaw, (H, W) float32.
 
     Args:
-        frame: The pose.
-        build: The proportions of the body.
-        rng: Source of what is random.
+        frame: Pose of the body.
+        build: Proportions of the body.
+        rng: Random generator.
     """
     bones = _ribs(frame, build, rng) + _spine(frame, build) + _girdle(frame, build, rng) + _jaw(frame, build, rng)
-    # Spongy bone is grained.
+    # Texture of spongy bone.
     return np.float32(build.bone) * bones * (1 + np.float32(0.1) * smooth_noise(rng, frame.shape, 0.02 * frame.unit))
 
 
 def _ribs(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
-    """Each rib is a tilted hoop from the spine round the wall to the front; a child's hoops lie flatter."""
-    # From the spine to where bone turns into cartilage, which hardly shows.
+    """Ribs as tilted hoops from the spine round the wall to the front; a child's are less tilted."""
+    # From the spine to the cartilage, which is hardly visible.
     turns = np.linspace(0.05, 0.86, max(60, int(1.7 * frame.unit))) * np.pi
     number = np.arange(RIBS)
     gap = frame.height * rng.uniform(0.094, 0.108) * np.interp(number, (0, 3, 10), (0.8, 1.0, 1.04))
@@ -58,7 +58,7 @@ def _ribs(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
     # The last ribs are short and faint.
     density = density * np.tile(np.interp(number, (0, 1, 8, 10), (0.6, 0.9, 0.9, 0.5)), 2)[:, None]
     flat = np.linalg.norm(np.gradient(paths, axis=1), axis=-1)
-    # Where the hoop runs along the ray it would be a needle; real ribs twist, which spreads it.
+    # Limits the density where the hoop is parallel to the ray; real ribs are twisted there.
     return project(frame, paths, np.broadcast_to(radius, density.shape), density, "shell", np.minimum(arc, 1.7 * flat))
 
 
@@ -123,7 +123,7 @@ def _girdle(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
 
 
 def _jaw(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
-    """The lower jaw, seen where the head is not tilted back out of the picture, and teeth as uneven brightness."""
+    """Lower jaw, if the head is not tilted back out of the image, and teeth as uneven brightness."""
     x, y = head(build)
     turn = np.linspace(-1.9, 1.9, max(40, int(1.9 * frame.unit)))
     paths = np.stack([x + 0.36 * np.sin(turn), y + 0.05 + 0.4 * np.cos(turn)], -1)[None]

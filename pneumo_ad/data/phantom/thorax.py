@@ -11,7 +11,7 @@ from .frame import Frame
 from .noise import Array, resize, smooth_noise
 
 LUNG_DENSITY = 0.27  # an inflated lung is about a quarter water
-LUNG_DEPTH = 0.74  # of the chest's depth; the rest is its wall
+LUNG_DEPTH = 0.74  # share of the chest's depth; the rest is its wall
 PEN = 0.014  # softness of an organ's edge, in body units: the beat of a heart and a breath
 
 # Half-widths down the chest: (share of the height of the lungs, half-width in body units). The wall of the cavity, the
@@ -37,13 +37,13 @@ _DEPTH = ((-0.5, 0.6), (-0.2, 0.58), (-0.05, 0.68), (0.12, 0.83), (0.4, 0.96), (
 
 @dataclass(frozen=True)
 class Chest:
-    """The soft parts of one body.
+    """Soft tissue and lungs of one body.
 
     Attributes:
-        tissue: (H, W) float32 thickness of tissue along the ray, lungs taken off.
+        tissue: (H, W) float32 thickness of tissue along the ray, without the air of the lungs.
         depth: (H, W) float32 thickness of lung along the ray.
-        lung: (H, W) bool, the lung field as a radiologist outlines it.
-        inside: (H, W) bool, the body.
+        lung: (H, W) bool lung field as a radiologist outlines it.
+        inside: (H, W) bool mask of the body.
     """
 
     tissue: Array
@@ -54,7 +54,7 @@ class Chest:
 
 @cache
 def _table(knots: tuple[Point, ...]) -> Array:
-    """The smooth curve through the knots at 1024 even steps from the first to the last."""
+    """Smooth curve through the knots at 1024 even steps from the first to the last."""
     steps = np.linspace(knots[0][0], knots[-1][0], 1024)
     return np.asarray(PchipInterpolator(*np.array(knots).T)(steps), dtype=np.float32)
 
@@ -93,12 +93,12 @@ def _limb(x: Array, y: Array, start: Point, end: Point, radii: Point) -> Array:
 
 
 def chest(frame: Frame, build: Build, rng: np.random.Generator) -> Chest:
-    """The soft parts of a body in its pose.
+    """Compute soft tissue and lungs of a body in its pose.
 
     Args:
-        frame: The pose.
-        build: The proportions of the body.
-        rng: Source of what is random.
+        frame: Pose of the body.
+        build: Proportions of the body.
+        rng: Random generator.
     """
     x, y, tall = frame.x, frame.y, frame.height
     t = y / np.float32(tall)
@@ -113,7 +113,7 @@ def chest(frame: Frame, build: Build, rng: np.random.Generator) -> Chest:
 
     depth = _depth(build, t)
     deep = np.float32(LUNG_DEPTH) * depth * lateral * reach * np.clip(0.6 + t * np.float32(4 / 3), 0, 1)
-    # No lung is inflated evenly: gravity, the way of lying and of breathing.
+    # Lungs are inflated unevenly, depending on gravity, posture and breathing.
     uneven = 1 + np.float32(0.1) * smooth_noise(rng, frame.shape, 0.22 * frame.unit)
     uneven += np.float32(rng.normal(0, 0.07)) * x + np.float32(rng.normal(0, 0.16)) * (t - np.float32(0.5))
     air = deep * (1 - filled) * np.clip(uneven, 0.6, 1.2)
@@ -127,12 +127,12 @@ def chest(frame: Frame, build: Build, rng: np.random.Generator) -> Chest:
 
 
 def _depth(build: Build, t: Array) -> Array:
-    """The trunk from front to back in its middle."""
+    """Depth of the trunk from front to back in its middle."""
     return _curve(_DEPTH, t) * np.float32(0.85 + 0.15 * build.fat)
 
 
 def _body(frame: Frame, build: Build) -> Array:
-    """Depth of trunk, arms and head; where they meet, flesh rounds off the corner."""
+    """Depth of trunk, arms and head, with rounded corners between them."""
     x, y = frame.x, frame.y
     t = y / np.float32(frame.height)
     half = _curve(_TORSO, t) + np.float32(0.45 * (build.fat - 0.9)) * np.sqrt(np.clip(t + 0.15, 0, 1))
@@ -144,7 +144,7 @@ def _body(frame: Frame, build: Build) -> Array:
         thick = 0.24 * build.fat**0.5
         limb = _limb(x, y, shoulder, elbow, (thick, 0.75 * thick))
         squares += limb * limb
-    # The chin juts out in front of the neck, so its edge is soft; the jaw's bone rims it.
+    # The chin is in front of the neck, so its edge is soft, with the bone of the jaw along it.
     face = _ball(x, y, head(build), (0.48, 0.54))
     jaw = np.float32(0.9) * face + np.float32(0.35) * _edge(face - 0.25, 0.2) * (1 - np.float32(0.6) * face)
     return np.sqrt(squares + jaw * jaw)
@@ -165,9 +165,9 @@ def _diaphragm(frame: Frame, build: Build) -> tuple[Array, Array]:
 
 
 def _mediastinum(frame: Frame, build: Build, t: Array, wobble: Array) -> tuple[Array, Array]:
-    """Share of the chest's depth that heart and mediastinum fill, and how far inside their border a pixel lies.
+    """Share of the chest's depth filled by heart and mediastinum, and distance of a pixel inside their border.
 
-    The border wobbles, since veins and fat draw no line with a ruler.
+    ``wobble`` makes the border irregular, as veins and fat do.
     """
     x = frame.x - np.float32(build.turned) * np.clip(t * 4, 0, 1)
     low = np.clip((t - 0.3) / 0.3, 0, 1)
@@ -204,7 +204,7 @@ def _gas(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
         radii = (rng.uniform(0.12, 0.28), rng.uniform(0.07, 0.16))
         at = (rng.uniform(0.35, 0.62), base + radii[1] + rng.uniform(0.04, 0.1))
         bubble = np.float32(rng.uniform(0.15, 0.4)) * _ball(frame.x, frame.y, at, radii, rng.uniform(-0.3, 0.5))
-        # Standing, a bubble rests on the fluid below it.
+        # In a standing body a gas bubble ends in a horizontal fluid level.
         level = at[1] + radii[1] * rng.uniform(0.2, 1.2)
         gas = bubble * _edge(np.float32(level) - frame.y)
     for _ in range(rng.integers(0, 7)):
@@ -216,7 +216,7 @@ def _gas(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
 
 
 def _muscles(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
-    """What lies over the lungs unevenly: chest muscles above, breasts below, folds and fat all over."""
+    """Uneven tissue over the lungs: chest muscles above, breasts below, folds and fat everywhere."""
     adult = 1 - build.childlike
     total = np.float32(0.022 * build.fat) * smooth_noise(rng, frame.shape, 0.12 * frame.unit)
     total += np.float32(0.08 * build.fat) * smooth_noise(rng, frame.shape, 0.4 * frame.unit)

@@ -1,4 +1,4 @@
-"""Pulmonary vessels: trees that leave the two hila, fork and taper outwards."""
+"""Pulmonary vessels: trees that start at the two hila, branch and taper outwards."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ DENSITY = 3.4  # thickness of water per radius: 2 for a round vessel, more since
 
 
 def vessels(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
-    """Attenuation of the hila and vessels of both lungs, (H, W) float32.
+    """Compute the attenuation of the hila and vessels of both lungs, (H, W) float32.
 
     Args:
-        frame: The pose.
-        build: The proportions of the body.
-        rng: Source of what is random.
+        frame: Pose of the body.
+        build: Proportions of the body.
+        rng: Random generator.
     """
     x, y = frame.x, frame.y
     total = np.zeros(frame.shape, np.float32)

@@ -1,4 +1,4 @@
-"""Phantoms as ordinary files: a folder of PNG pictures, masks and an index."""
+"""Writing of phantoms to files: a folder of PNG images, masks and an index."""
 
 import csv
 import os
@@ -20,27 +20,27 @@ COLUMNS = ("image", "patient", "label", "finding", "width", "height", "seed")
 def write_phantoms(
     folder: str | Path, *, normal: int = 240, pneumonia: int = 60, size: int = 320, seed: int = 0
 ) -> Path:
-    """Write a data set of phantoms, or leave the one that is already there.
+    """Write a data set of phantoms, unless it already exists.
 
     ``images/*.png`` are 8-bit grey, ``lung/*.png`` and ``opacity/*.png`` 1-bit masks with the stem of their image
-    (an opacity for the pneumonia ones alone); ``index.csv`` has one row an image. One patient has one image, and the
-    names carry the seed, so that sets of several seeds can lie together.
+    (opacities for pneumonia only); ``index.csv`` has one row per image. One patient has one image, and the names
+    contain the seed, so that sets of several seeds can be put together.
 
-    Everything is written beside ``folder`` and renamed when whole: a write that is killed leaves no half set, and of
-    two writers at once the first to finish wins and the other's work is dropped.
+    The files are written to a temporary folder beside ``folder``, which is renamed when complete: a killed write leaves
+    no incomplete set, and of two writers at once the first to finish wins and the other's files are deleted.
 
     Args:
-        folder: where the data set goes; its parents are made.
-        normal: how many normal phantoms, >= 0.
-        pneumonia: how many with pneumonia, >= 0.
-        size: longest side in pixels, >= 64.
-        seed: of the whole set, >= 0.
+        folder: Folder of the data set; its parents are created.
+        normal: Number of normal phantoms, >= 0.
+        pneumonia: Number of phantoms with pneumonia, >= 0.
+        size: Longest side in pixels, >= 64.
+        seed: Seed of the whole set, >= 0.
 
     Returns:
-        The folder.
+        Folder of the data set.
 
     Raises:
-        ValueError: a count is negative, both are 0, ``size`` is below 64 or ``seed`` is negative.
+        ValueError: A count is negative, both are 0, ``size`` is below 64 or ``seed`` is negative.
         FileExistsError: ``folder`` exists, is not empty and is no complete data set.
 
     >>> import tempfile
@@ -64,7 +64,7 @@ def write_phantoms(
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write(aside, [(False, n + 1) for n in range(normal)] + [(True, n + 1) for n in range(pneumonia)], size, seed)
-        aside.chmod(0o755)  # mkdtemp makes folders that nobody else may read
+        aside.chmod(0o755)  # mkdtemp creates folders that other users may not read
         _settle(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -72,14 +72,14 @@ def write_phantoms(
 
 
 def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -> None:
-    """All files of a set, the index last."""
+    """Write all files of a set, the index last."""
     for kind in ("images", "lung", "opacity"):
         (folder / kind).mkdir()
 
-    def one(job: tuple[bool, int]) -> dict[str, str | int]:
+    def write_one(job: tuple[bool, int]) -> dict[str, str | int]:
         ill, number = job
-        own = int(np.random.SeedSequence([seed, number, int(ill)]).generate_state(1)[0])
-        phantom = draw_phantom(own, pneumonia=ill, size=size)
+        phantom_seed = int(np.random.SeedSequence([seed, number, int(ill)]).generate_state(1)[0])
+        phantom = draw_phantom(phantom_seed, pneumonia=ill, size=size)
         stem = f"s{seed}-{'p' if ill else 'n'}{number:04d}"
         Image.fromarray(phantom.image).save(folder / "images" / f"{stem}.png")
         Image.fromarray(phantom.lung).save(folder / "lung" / f"{stem}.png")
@@ -87,10 +87,10 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
             Image.fromarray(phantom.opacity).save(folder / "opacity" / f"{stem}.png")
         height, width = phantom.image.shape
         label = "pneumonia" if ill else "normal"
-        return dict(zip(COLUMNS, (stem, stem, label, phantom.finding, width, height, own), strict=True))
+        return dict(zip(COLUMNS, (stem, stem, label, phantom.finding, width, height, phantom_seed), strict=True))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        rows = list(tqdm(pool.map(one, wanted), total=len(wanted), desc="phantoms", unit="image", leave=False))
+        rows = list(tqdm(pool.map(write_one, wanted), total=len(wanted), desc="phantoms", unit="image", leave=False))
     with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
@@ -98,7 +98,7 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
 
 
 def _settle(aside: Path, folder: Path) -> None:
-    """Give a whole set its name; a set that another writer finished first stays."""
+    """Rename a complete set; if another writer finished first, keep the other's."""
     try:
         aside.rename(folder)
     except OSError:

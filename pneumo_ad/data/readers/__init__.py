@@ -1,4 +1,4 @@
-"""From a file to grey values: DICOM, TIFF, and what Pillow reads."""
+"""Readers of image files: DICOM, TIFF, and other formats of Pillow."""
 
 from pneumo_ad.data.readers.radiograph import read_radiograph
 

@@ -1,7 +1,7 @@
-"""What compressed pixels say of themselves: the head of a JPEG, JPEG-LS or JPEG 2000 stream, the sum of run lengths.
+"""Headers of compressed pixel data: size and depth of JPEG, JPEG-LS and JPEG 2000 streams, length of RLE frames.
 
-A DICOM header may say otherwise, and a decoder that believes the wrong one may end the whole process: on fuzzed streams
-GDCM did so where the header told another size, and where the markers before the scan were broken.
+A DICOM header may contradict them, and a decoder may then crash the whole process: on fuzzed streams GDCM did so if the
+header gave another size, and if the markers before the scan were damaged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SCAN = 0xDA
 
 
 class Picture(NamedTuple):
-    """What a code stream's header tells.
+    """Size and depth from the header of a code stream.
 
     Attributes:
         height: Height in pixels.
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
 
 
 def describe(stream: bytes) -> Picture | None:
-    """The picture in a code stream; None where it is none of those known here, cut, or broken before its scan.
+    """Read the header of a code stream; None for an unknown format, or a stream cut or damaged before its scan.
 
     >>> describe(bytes.fromhex("ffd8 ffe0 0004 0000 ffc0 000b 08 0060 0050 01 00 11 00 ffda 0000"))
     Picture(height=96, width=80, bits=8, samples=1)
@@ -58,7 +58,7 @@ def _jpeg(stream: bytes) -> Picture | None:
 
 
 def _jpeg2000(stream: bytes) -> Picture | None:
-    """SIZ: ITU-T T.800, A.5.1."""
+    """Read the SIZ marker segment (ITU-T T.800, A.5.1)."""
     if len(stream) < 43:
         return None
     right, bottom, left, top = (int.from_bytes(stream[place : place + 4]) for place in range(8, 24, 4))
@@ -66,7 +66,7 @@ def _jpeg2000(stream: bytes) -> Picture | None:
 
 
 def run_length_bytes(frame: bytes) -> int:
-    """Bytes to which the segments of a frame decode (DICOM PS3.5, annex G: PackBits behind a table of 16 numbers).
+    """Compute the decoded length in bytes of an RLE frame (DICOM PS3.5, annex G: PackBits after a table of 16 numbers).
 
     >>> run_length_bytes(bytes([1, 0, 0, 0, 64, *[0] * 59]) + bytes([2, 7, 8, 9, 0xFD, 5]))
     7
@@ -79,7 +79,7 @@ def run_length_bytes(frame: bytes) -> int:
         end = min(end, len(frame))
         while place < end:
             head = frame[place]
-            if head < 128:  # that many bytes and one more as they are; the last of an odd segment has none
+            if head < 128:  # head + 1 literal bytes follow; the last of an odd segment may be missing
                 total += min(head + 1, end - place - 1)
                 place += head + 2
             else:

@@ -1,4 +1,4 @@
-"""Whether a picture is in colour, as no radiograph is."""
+"""Detection of colour images, which are no radiographs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-_SIDE = 64  # pixels that are looked at, per side
-_COLOURED = 12  # mean distance of the strongest from the weakest of red, green and blue, in grey levels
+_SIDE = 64  # side in pixels of the reduced image that is examined
+_COLOURED = 12  # mean of max - min of red, green and blue, in grey levels; above it an image is in colour
 
 
 def in_colour(path: str | Path, image: Image.Image) -> bool:
-    """Whether a file shows colours, and not grey levels written as colours; a small mark in colour is none.
+    """Whether an image is in colour; grey levels stored as RGB, and small marks in colour, do not count.
 
     Args:
-        path: A file that is no DICOM.
-        image: Pillow's image of it, as `open_image` decoded it.
+        path: File of the image, not DICOM.
+        image: Pillow's image, as `open_image` decoded it.
     """
     if image.format in ("JPEG", "MPO"):  # of which only the luminance was decoded
         with Image.open(path, formats=["JPEG"]) as again:

@@ -1,7 +1,7 @@
-"""A DICOM file becomes grey values and the window of them that its header asks for.
+"""Reading of DICOM files: grey values and the window that the header asks for.
 
-Here it is parsed, checked and decoded: everything that a radiograph is not, or that contradicts itself, is refused by
-name, and from its header alone where that tells. `voi.shown` does the rest.
+A file is parsed, checked and decoded here; `voi.shown` applies its lookup tables and window. A file that is no
+radiograph, or contradicts itself, is refused with its name, if possible from its header alone.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ from pneumo_ad.errors import DataError
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 
-# Of the decoders of these the one that says why it refuses, and does not write to the terminal; the other syntaxes have
+# Syntaxes with several decoders: Pillow's reports why it refuses, and does not write to the terminal. The others have
 # one decoder each.
 _PILLOW = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless})
 
-# One of them is in every DICOM file.
+# Every DICOM file has one of these.
 _ANY = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
 
-# What a deflated file may inflate to beside its pixels. Headers take some kilobytes, private pictures in them more.
+# Most bytes besides its pixels that a deflated file may inflate to. Headers take some kilobytes, private pictures more.
 MOST_BESIDE_PIXELS = 16 * 2**20
 _CHUNK = 2**16  # bytes
-_PLAIN = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + ExplicitVRLittleEndian.encode() + b"\0"  # the head of such a file
+_PLAIN = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + ExplicitVRLittleEndian.encode() + b"\0"  # head of a plain file
 
-# What pydicom and GDCM remark names no file; what matters of it is refused by name here.
+# Warnings of pydicom and GDCM name no file; the checks here raise errors that do.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 for _silence in (gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff, gdcm.Trace.DebugOff):
     _silence()
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Whether a file says that it is DICOM: by its content, or by a name that ends in .dcm or .dicom."""
+    """Whether a file is DICOM by its preamble, or by a name that ends in .dcm or .dicom."""
     try:
         with Path(path).open("rb") as file:
             return file.read(132)[128:] == b"DICM" or Path(path).suffix.lower() in DICOM_SUFFIXES
@@ -68,18 +68,18 @@ def is_dicom(path: str | Path) -> bool:
 
 
 def read_dicom(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
-    """Read a radiograph of one frame, grey, as its header says it is to be shown.
+    """Read a grey radiograph of one frame, and its window from the header.
 
-    The window is the header's VOI LUT, or the first of its windows (functions LINEAR, LINEAR_EXACT and SIGMOID); where
-    it has none, the full range for 8 bit and percentiles for deeper files (`intensity_window`).
+    The window is the header's VOI LUT, or the first of its windows (functions LINEAR, LINEAR_EXACT and SIGMOID);
+    without one, the full range for 8 bit and percentiles for deeper files (`intensity_window`).
 
     Args:
-        path: Uncompressed, deflated, RLE, JPEG (baseline, lossless), JPEG-LS, JPEG 2000 or, where pylibjpeg is
+        path: DICOM file: uncompressed, deflated, RLE, JPEG (baseline, lossless), JPEG-LS, JPEG 2000 or, if pylibjpeg is
             installed, high-throughput JPEG 2000.
 
     Returns:
-        (H, W) grey values, and those of them that become 0 and 1; the first is above the second where high values are
-        dark (MONOCHROME1). Integers as stored; through a LUT its entries; through a sigmoid float32 in [0, 1].
+        Grey values, (H, W), and the two of them that become 0 and 1; the first is above the second if high values are
+        dark (MONOCHROME1). Grey values are integers as stored, entries of a LUT, or float32 in [0, 1] after a sigmoid.
 
     Raises:
         DataError: Not DICOM, encrypted, truncated, or damaged; no radiograph (another modality, several frames, colour,
@@ -100,10 +100,10 @@ def read_dicom(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
 
 
 def parse(path: str | Path, pixel_bytes: int = 0, specific_tags: list[str] | None = None) -> Dataset:
-    """Pydicom's dataset of a file.
+    """Parse a file into a dataset of pydicom.
 
     Args:
-        path: The file; without the preamble that DICOM asks for it must have one of `DICOM_SUFFIXES`.
+        path: DICOM file; without the preamble it must have one of `DICOM_SUFFIXES`.
         pixel_bytes: Size of the uncompressed pixels in bytes, as the header announces it; a deflated file is inflated
             to at most that size plus `MOST_BESIDE_PIXELS`. 0 stops before the pixels.
         specific_tags: Tags to read; None reads all.
@@ -111,32 +111,26 @@ def parse(path: str | Path, pixel_bytes: int = 0, specific_tags: list[str] | Non
     Raises:
         DataError: It cannot be parsed, or inflates to more.
     """
-    ignore_warnings(module=r"pydicom\.")  # remarks without a file's name; see above
+    ignore_warnings(module=r"pydicom\.")  # they name no file; see above
     force = Path(path).suffix.lower() in DICOM_SUFFIXES
     with _named(path), Path(path).open("rb") as file:
         inflated, more = _inflated(file, force, pixel_bytes + MOST_BESIDE_PIXELS)
         if not (more and pixel_bytes):
             source = inflated or file
             dataset = dcmread(source, force=force, stop_before_pixels=not pixel_bytes, specific_tags=specific_tags)
-            more = more and not source.read(1)  # what it stopped before
+            more = more and not source.read(1)  # unread bytes: it stopped before the limit
         if more:
             raise DataError(
                 f"{path}: is deflated and inflates to more than {pixel_bytes + MOST_BESIDE_PIXELS} bytes, the most "
                 f"that is read for pixels of {pixel_bytes} bytes and what else it holds; is it damaged?"
             )
-    if not any(name in dataset for name in _ANY):  # other bytes too can be parsed, as something
+    if not any(name in dataset for name in _ANY):  # pydicom parses many files that are no DICOM
         raise DataError(f"{path}: is no DICOM file, whatever its name, or it ends before it says of what")
     return dataset
 
 
 def _inflated(file: BinaryIO, force: bool, most: int) -> tuple[BinaryIO | None, bool]:
-    """A deflated file as it would be without, up to `most` bytes, and whether there are more; None: it is not deflated.
-
-    Args:
-        file: Read from its beginning, and left there.
-        force: Whether it may lack the preamble.
-        most: Bytes.
-    """
+    """Inflate at most `most` bytes of a deflated file (None if it is not), and report whether there are more."""
     read_preamble(file, force)
     syntax = _read_file_meta_info(file).get("TransferSyntaxUID")
     if syntax != DeflatedExplicitVRLittleEndian:
@@ -157,7 +151,7 @@ def _inflated(file: BinaryIO, force: bool, most: int) -> tuple[BinaryIO | None, 
 
 @contextmanager
 def _named(path: str | Path) -> Iterator[None]:
-    """Whatever pydicom raises, and damaged files make it raise anything, becomes an error that names the file."""
+    """Turn any error of pydicom, which damaged files make raise many types, into a `DataError` with the file's name."""
     try:
         yield
     except DataError:
@@ -170,7 +164,7 @@ def _named(path: str | Path) -> Iterator[None]:
 
 
 def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
-    """(H, W) stored values, after a look whether pixels and header are of the same size."""
+    """Decode the stored values, (H, W), after a check that pixels and header agree in size."""
     syntax = _transfer_syntax(dataset)
     try:
         decoder = get_decoder(syntax)
@@ -183,7 +177,7 @@ def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
         check_stream(path, dataset, syntax)
     else:
         check_length(path, dataset)
-    plugin = "pillow" if syntax in _PILLOW else ""  # "": whichever works
+    plugin = "pillow" if syntax in _PILLOW else ""  # "": any that is available
     try:
         return decoder.as_array(dataset, decoding_plugin=plugin)[0]
     except Exception as reason:
@@ -194,7 +188,7 @@ def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
-    if "TransferSyntaxUID" not in dataset.file_meta:  # a file without the preamble: as it could be parsed
+    if "TransferSyntaxUID" not in dataset.file_meta:  # a file without the preamble: the encoding it was parsed with
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit

@@ -1,4 +1,4 @@
-"""What a DICOM file must be to be read as a radiograph, and whether its header is true to its pixels.
+"""Checks that a DICOM file is a grey radiograph of one frame, and that its header agrees with its pixels.
 
 Each check raises a `DataError` that names the file, what it holds and what was expected.
 """
@@ -15,7 +15,7 @@ from pneumo_ad.data.readers.codestream import describe, run_length_bytes
 from pneumo_ad.data.readers.limits import ONE, check_size
 from pneumo_ad.errors import DataError
 
-# Computed and digital radiography, and film that was scanned. Public sets often leave the modality out.
+# Computed and digital radiography, and scanned film. Public sets often leave the modality out.
 MODALITIES = ("CR", "DX", "RG", "")
 DECOMPRESS = (
     "if another program shows it, decompress it first (for example with `gdcmconv --raw IN OUT` or `dcmdjpeg IN OUT`)"
@@ -23,7 +23,7 @@ DECOMPRESS = (
 
 
 def check_kind(path: str | Path, header: Dataset) -> None:
-    """Check that a file is a radiograph, and a grey picture of one frame.
+    """Check that a file is a grey radiograph of one frame.
 
     Args:
         path: File to name in the message.
@@ -53,7 +53,7 @@ def check_kind(path: str | Path, header: Dataset) -> None:
 
 
 def check_header(path: str | Path, header: Dataset) -> None:
-    """Check that sides and bits are possible, and the pixels no more than are read.
+    """Check that sides and bit depths are valid, and that the pixels are at most `MOST_PIXELS`.
 
     Args:
         path: File to name in the message.
@@ -78,7 +78,7 @@ def check_header(path: str | Path, header: Dataset) -> None:
 
 
 def check_length(path: str | Path, dataset: Dataset) -> None:
-    """Check that uncompressed pixels fill what the header announces; at most zeros follow, fewer than a row.
+    """Check that uncompressed pixels have the length of the header; only zeros may follow, fewer than a row.
 
     Args:
         path: File to name in the message.
@@ -99,17 +99,17 @@ def check_stream(path: str | Path, dataset: Dataset, syntax: UID) -> None:
     Args:
         path: File to name in the message.
         dataset: Data set of the file, with its pixels.
-        syntax: Transfer syntax, which tells how they are compressed.
+        syntax: Transfer syntax: compression of the pixels.
     """
     rows, columns, allocated = dataset.Rows, dataset.Columns, dataset.BitsAllocated
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    told = f"{rows} x {columns}, {allocated} bits allocated, 1 sample a pixel"
+    size = f"{rows} x {columns}, {allocated} bits allocated, 1 sample a pixel"
     if syntax == RLELossless:
-        # A segment of an odd length ends with one byte more.
+        # A segment of odd length is padded by one byte.
         expected, there = rows * columns * allocated // 8, run_length_bytes(frame)
         if not expected <= there <= expected + allocated // 8:
             raise DataError(
-                f"{path}: is truncated, or its header ({told}) is wrong: that is {expected} bytes, and its run lengths "
+                f"{path}: is truncated, or its header ({size}) is wrong: that is {expected} bytes, and its run lengths "
                 f"make {there}"
             )
         return
@@ -118,6 +118,6 @@ def check_stream(path: str | Path, dataset: Dataset, syntax: UID) -> None:
         raise DataError(f"{path}: holds no {syntax.name} stream, or a damaged one; {DECOMPRESS}")
     if (picture.height, picture.width, picture.samples) != (rows, columns, 1) or picture.bits > allocated:
         raise DataError(
-            f"{path}: its header ({told}) is not that of its picture ({picture.height} x {picture.width}, "
+            f"{path}: its header ({size}) is not that of its picture ({picture.height} x {picture.width}, "
             f"{picture.bits} bits, {picture.samples})"
         )

@@ -1,4 +1,4 @@
-"""What a DICOM header tells of a radiograph besides its pixels: of what, which view, how."""
+"""Facts of a radiograph in its DICOM header: patient's sex and age, modality, view, body part."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TAGS = [
 
 @dataclass(frozen=True)
 class DicomFacts:
-    """Facts of one radiograph; "" or None where the header does not tell. The patient's name and number are never read.
+    """Facts of one radiograph; "" or None if the header lacks them. The patient's name and number are never read.
 
     Attributes:
         sex: M, F or O.
-        age: In years.
+        age: Age in years.
         modality: CR, DX, ...
         view: ViewPosition: AP, PA, LL, LATERAL, ...
         body_part: BodyPartExamined.
@@ -41,23 +41,23 @@ class DicomFacts:
 
     @property
     def doubts(self) -> list[str]:
-        """Why a model of frontal chest radiographs may not be meant for this one, in words.
+        """Reasons why a model of frontal chest radiographs may not apply to this one.
 
         >>> DicomFacts(modality="CR", view="LL").doubts
         ['view LL is not frontal (AP or PA)']
         >>> DicomFacts(modality="DX", view="PA", body_part="CHEST").doubts
         []
         """
-        found = []
+        reasons = []
         if self.view and self.view not in _FRONTAL:
-            found.append(f"view {self.view} is not frontal (AP or PA)")
+            reasons.append(f"view {self.view} is not frontal (AP or PA)")
         if self.body_part not in _CHEST:
-            found.append(f"body part {self.body_part} is not the chest")
+            reasons.append(f"body part {self.body_part} is not the chest")
         if not self.modality:
-            found.append("no modality is given")
+            reasons.append("no modality is given")
         if self.intent == "FOR PROCESSING":
-            found.append("raw detector values (FOR PROCESSING), not made to be shown")
-        return found
+            reasons.append("raw detector values (FOR PROCESSING), not made to be shown")
+        return reasons
 
 
 def dicom_facts(path: str | Path) -> DicomFacts:
@@ -78,7 +78,7 @@ def dicom_facts(path: str | Path) -> DicomFacts:
 
 
 def years(age: str) -> float | None:
-    """DICOM's age (three digits and D, W, M or Y) in years; digits alone, as some files have, are years.
+    """Convert an age in DICOM's form (three digits and D, W, M or Y) to years; digits alone, in some files, are years.
 
     >>> years("018M"), years("58"), years("unknown")
     (1.5, 58.0, None)
@@ -90,5 +90,5 @@ def years(age: str) -> float | None:
 def _word(header: Dataset, name: str) -> str:
     try:
         return str(header.get(name) or "").strip().upper()
-    except Exception:  # a value that cannot be read tells nothing; the pixels may be sound
+    except Exception:  # an unreadable value counts as missing; the pixels may still be intact
         return ""

@@ -1,4 +1,4 @@
-"""How large a radiograph may be, and how many a file: told from its header, before memory is taken for its pixels."""
+"""Limits on the size of a radiograph and their number in a file, checked before memory is allocated for pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ONE = "expected one radiograph a file. Save the one you mean as such"
 
 
 def check_size(path: str | Path, height: int, width: int) -> None:
-    """Refuse a picture of more than `MOST_PIXELS`.
+    """Refuse an image of more than `MOST_PIXELS`.
 
     Args:
         path: File to name in the message.

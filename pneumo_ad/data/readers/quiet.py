@@ -1,4 +1,4 @@
-"""Warnings that say nothing to the user are kept still, and nobody else's are stirred up by that."""
+"""Suppression of warnings that do not help the user, without repeating others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LOCK = threading.Lock()
 
 
 def ignore_warnings(category: type[Warning] = Warning, module: str = "") -> None:
-    """See that such warnings are ignored, whoever has reset the filters since the last call (as pytest does).
+    """Ignore warnings of a category, even if the filters were reset since the last call (as pytest does).
 
-    Every change of the filters makes Python forget what it has warned of once, so that it would warn again of each
-    file: a filter that is there is left as it is.
+    Every change of the filters makes Python forget which warnings it has shown, and it would repeat them for each file.
+    A filter that exists is therefore not set again.
 
     Args:
         category: Category of the warnings.

@@ -1,4 +1,4 @@
-"""A file becomes grey values: the one door through which every image and mask enters."""
+"""Reading of image files: every radiograph and mask is read here."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pneumo_ad.data.readers.window import Window, apply_window, intensity_window
 from pneumo_ad.errors import DataError
 
 _BAND = 64  # rows
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # of those Pillow knows; some start other programs
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # not all of Pillow's: some start other programs
 _UNKNOWN = "expected BMP, GIF, JPEG, PNG, TIFF or WebP, not cut at its beginning"
-_FEW_BITS = {"L;2": 85, "L;4": 17}  # Pillow's names of grey levels of 2 and 4 bits -> what it stretches them by
+_FEW_BITS = {"L;2": 85, "L;4": 17}  # Pillow's raw modes of 2 and 4 bits -> factor by which it stretches grey levels
 _MP_ENTRIES = 0xB002  # the list of pictures in a JPEG: CIPA DC-007 (2009), 5.2.3.3
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
 
 
 def looks_like_radiograph(path: Path) -> bool:
-    """Whether a file of a folder is worth a try: by its suffix, or DICOM by its content, as scanners name no suffix.
+    """Whether a file may be a radiograph: by its suffix, or as DICOM by its content, as scanners write no suffix.
 
     Hidden files and a DICOMDIR, which is an index, are not.
     """
@@ -37,22 +37,22 @@ def looks_like_radiograph(path: Path) -> bool:
 
 
 def open_image(path: str | Path) -> tuple[Image.Image, TiffPage | None]:
-    """Decode a file that is not DICOM completely, upright; of a JPEG in colour the luminance.
+    """Decode a file that is not DICOM completely, and turn it upright; a JPEG in colour yields its luminance.
 
-    Its format is told by its content, not by its suffix.
+    The format is determined by the content, not by the suffix.
 
     Returns:
-        Pillow's image; of a TIFF also the page that it shows.
+        Pillow's image; for a TIFF also the page that it shows.
 
     Raises:
-        DataError: The file is missing, is not an image, ends too early, holds more than one picture, has more than
-            `MOST_PIXELS`, or has tags that are not read (`tiff_checks`); names the file and the reason.
+        DataError: The file is missing, is not an image, is truncated, holds more than one picture, has more than
+            `MOST_PIXELS`, or has unsupported tags (`tiff_checks`); names the file and the reason.
     """
-    ignore_warnings(Image.DecompressionBombWarning)  # we have a limit of our own
-    ignore_warnings(UserWarning, r"PIL\.")  # remarks without a file's name; what matters of it is refused by name
+    ignore_warnings(Image.DecompressionBombWarning)  # `MOST_PIXELS` is the limit here
+    ignore_warnings(UserWarning, r"PIL\.")  # they name no file; the checks here raise errors that do
     page = None
     try:
-        # Not by its path: Pillow maps some files then, and those that are to be turned with their sides swapped.
+        # Not by its path: Pillow memory-maps some files then, and swaps the sides of those with an orientation.
         with Path(path).open("rb") as file:
             page = find_page(path, file)
             file.seek(0)
@@ -63,7 +63,7 @@ def open_image(path: str | Path) -> tuple[Image.Image, TiffPage | None]:
                 _refuse_frames(path, image)
             check_size(path, image.height, image.width)
             raw = str(image.tile[0][3]) if image.tile else ""  # Pillow's name of the samples
-            image.draft("L", None)  # a JPEG in colour holds its luminance: the rest is not decoded
+            image.draft("L", None)  # decodes only the luminance of a JPEG in colour
             image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except DataError:
@@ -74,20 +74,20 @@ def open_image(path: str | Path) -> tuple[Image.Image, TiffPage | None]:
         raise DataError(
             f"{path}: has more than {MOST_PIXELS / 1e6:.0f} megapixels, the most that is read; make it smaller first"
         ) from None
-    except Exception as reason:  # damaged files make Pillow raise anything
+    except Exception as reason:  # damaged files make Pillow raise errors of many types
         if page:
             raise DataError(f"{path}: is damaged, or a TIFF that is not read ({page}); {SAVE_AS}") from reason
         words = _UNKNOWN if isinstance(reason, UnidentifiedImageError) else str(reason) or type(reason).__name__
         raise DataError(f"{path}: cannot be decoded as an image ({words})") from reason
     if raw in _FEW_BITS and "transparency" in image.info:
-        image.info["transparency"] *= _FEW_BITS[raw]  # told as stored, where the levels are stretched
+        image.info["transparency"] *= _FEW_BITS[raw]  # given in stored levels, while Pillow has stretched the image
     if ";16" in raw and image.mode in ("RGB", "RGBA"):
         _check_deep_colour(path, image)
     return image, page
 
 
 def _refuse_frames(path: str | Path, image: Image.Image) -> None:
-    """More than one picture in an animation, or in a JPEG of a camera whose others are no thumbnails."""
+    """Refuse animations, and camera JPEGs whose further pictures are no thumbnails."""
     if not getattr(image, "is_animated", False):
         return
     entries = getattr(image, "mpinfo", {}).get(_MP_ENTRIES, [])
@@ -97,7 +97,7 @@ def _refuse_frames(path: str | Path, image: Image.Image) -> None:
 
 
 def _check_deep_colour(path: str | Path, image: Image.Image) -> None:
-    """Colour of 16 bits comes at 8: all is lost of what does not use the range, or is one level of it transparent."""
+    """Refuse 16-bit colour, which Pillow reads at 8 bits, if that loses a narrow range or a transparent colour."""
     if np.asarray(image)[..., :3].max() < 64 or "transparency" in image.info:
         raise DataError(
             f"{path}: colour of 16 bits is read at 8, and this one uses less than a quarter of its range, or has a "
@@ -106,11 +106,10 @@ def _check_deep_colour(path: str | Path, image: Image.Image) -> None:
 
 
 def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
-    """(H, W) grey values as stored: uint8, or whole numbers up to 32 bits or float32 for deeper files.
+    """Read grey values as stored, (H, W): uint8, or for deeper files integers up to 32 bits or float32.
 
-    Colour, palette and CMYK become luminance (ITU-R 601-2); transparency is laid over black; WhiteIsZero is turned
-    round (`as_meant`). How a DICOM file is to be
-    shown is not in its pixels alone: `read_grey` tells.
+    Colour, palette and CMYK become luminance (ITU-R 601-2); transparency is composed over black; WhiteIsZero is
+    inverted (`as_meant`). The display window of a DICOM file is not applied: see `read_grey`.
 
     Raises:
         DataError: As `open_image` and `read_dicom`.
@@ -119,7 +118,7 @@ def read_pixels(path: str | Path) -> npt.NDArray[np.generic]:
 
 
 def _levels(path: str | Path, image: Image.Image, page: TiffPage | None) -> npt.NDArray[np.generic]:
-    """`read_pixels` of a file that is not DICOM, as `open_image` decoded it."""
+    """Convert an image that `open_image` decoded to the grey values of `read_pixels`."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         pixels = as_meant(_deep(image), page) if page else _deep(image)
         if isinstance(clear := image.info.get("transparency"), int):
@@ -140,7 +139,7 @@ def _levels(path: str | Path, image: Image.Image, page: TiffPage | None) -> npt.
 
 
 def _deep(image: Image.Image) -> npt.NDArray[np.generic]:
-    """The array of a deep image, band by band: Pillow's bytes of the whole take longer than resizing it."""
+    """Convert a deep image to an array, band by band: Pillow's conversion of the whole takes longer than resizing."""
     pixels = np.empty((image.height, image.width), np.asarray(image.crop((0, 0, 1, 1))).dtype)
     for top in range(0, image.height, _BAND):
         rows = pixels[top : top + _BAND]
@@ -149,11 +148,11 @@ def _deep(image: Image.Image) -> npt.NDArray[np.generic]:
 
 
 def read_grey(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
-    """Grey values as stored, and which of them become black and white.
+    """Read grey values as stored, and the window that maps them to black and white.
 
     Returns:
-        (H, W) as `read_pixels`, and the window for `apply_window`: of DICOM what the header asks for, else
-        `intensity_window`.
+        Grey values, (H, W), as `read_pixels` returns them, and the window for `apply_window`: that of the header for
+        DICOM, else `intensity_window`.
 
     Raises:
         DataError: As `read_pixels`.
@@ -162,7 +161,7 @@ def read_grey(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
 
 
 def read_file(path: str | Path) -> tuple[npt.NDArray[np.generic], Window, Image.Image | None]:
-    """`read_grey`, and Pillow's image that it was made of, which may be in colour; None of DICOM.
+    """Read as `read_grey`, and return Pillow's image too, which may be in colour; None for DICOM.
 
     Raises:
         DataError: As `read_pixels`.
@@ -175,7 +174,7 @@ def read_file(path: str | Path) -> tuple[npt.NDArray[np.generic], Window, Image.
 
 
 def read_radiograph(path: str | Path) -> npt.NDArray[np.float32]:
-    """Read a radiograph at its own size and full depth.
+    """Read a radiograph at its original size and full depth.
 
     Returns:
         (1, H, W) float32 in [0, 1].
@@ -187,7 +186,7 @@ def read_radiograph(path: str | Path) -> npt.NDArray[np.float32]:
 
 
 def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
-    """(H, W) bool: whatever is not 0; in masks of bright grey values whatever lies above half of the brightest.
+    """Read a mask, (H, W) bool: pixels above 0, or above half of the maximum if that is at least 128.
 
     Masks come as 0/1, as labels 0/1/2, as 0/255 and as JPEG with ringing; an empty mask stays empty.
 
@@ -198,6 +197,6 @@ def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     brightest = pixels.max()
     if pixels.min() < 0:
         raise DataError(f"{path}: a mask with negative values; expected 0, and what is above 0")
-    half = brightest // 2 if pixels.dtype.kind in "iu" else brightest / 2  # of whole numbers the same pixels lie above
+    half = brightest // 2 if pixels.dtype.kind in "iu" else brightest / 2  # the same pixels of integers are above it
     above: npt.NDArray[np.bool_] = pixels > (half if brightest >= 128 else 0)
     return above

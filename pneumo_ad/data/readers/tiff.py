@@ -1,7 +1,7 @@
-"""Which page of a TIFF is its picture, and what its samples mean.
+"""Selection of the page of a TIFF that is its picture, and interpretation of its samples.
 
-Pillow decodes. It believes a file whose tags contradict it, and takes some of what the format can say for something
-else: `tiff_checks` lets through what the tests compared with another reader.
+Pillow decodes the pixels. It trusts tags that contradict the file, and misreads some variants of the format:
+`tiff_checks` accepts only those that the tests compared with another reader.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pneumo_ad.data.readers.limits import ONE
 from pneumo_ad.data.readers.tiff_checks import TAGS, Tags, check_segments, check_tags
 from pneumo_ad.errors import DataError
 
-_MOST_PAGES = 64  # thumbnails are a handful
-_MOST_TAGS = 1024  # of a page, which has a dozen or two
-_MOST_NUMBERS = 2**20  # of a tag: the longest are a number for each strip
-_PLACES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # types of whole numbers, as `struct` has them
+_MOST_PAGES = 64  # a file has a handful of thumbnails
+_MOST_TAGS = 1024  # a page has a dozen or two
+_MOST_NUMBERS = 2**20  # values of a tag; the longest have a value for each strip
+_PLACES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # integer types of TIFF -> formats of `struct`
 _DESCRIPTION = 270
-# A stack behind one page, as ImageJ writes it beyond 4 GB, and tifffile when it is told to.
+# A stack in one page, as ImageJ writes it beyond 4 GB, and tifffile with `truncate`.
 _STACK = re.compile(rb'\AImageJ=.*?\nimages=(?!1\b)\d|\A\{"shape": .*"truncated": true', re.DOTALL)
 
 
 @dataclass(frozen=True)
 class TiffPage:
-    """A page of a file.
+    """Page of a TIFF.
 
     Attributes:
         number: Number in the chain of pages, from 0; -1 for a page outside the chain (SubIFDs).
@@ -49,25 +49,25 @@ class TiffPage:
 
     @property
     def is_thumbnail(self) -> bool:
-        """Whether it calls itself a smaller version of another page."""
+        """Whether its tags call it a smaller version of another page."""
         return bool(self.tags.first("NewSubfileType") & 1) or self.tags.first("SubfileType") == 2
 
 
 def find_page(path: str | Path, file: BinaryIO) -> TiffPage | None:
-    """The one page of a file that is no thumbnail; its tags can be read, and are true to the file.
+    """Find the only page of a file that is no thumbnail, and check its tags.
 
-    A transparency mask (NewSubfileType 4) is a page of its own: what it hides would be shown without it.
+    A transparency mask (NewSubfileType 4) counts as a page: ignoring it would show the pixels that it hides.
 
     Args:
-        path: For the messages.
-        file: Open; it is left anywhere.
+        path: File to name in the messages.
+        file: Open file; its position afterwards is undefined.
 
     Returns:
-        The page; None where the file is no TIFF.
+        Page; None if the file is no TIFF.
 
     Raises:
-        DataError: More than one picture or none; tags that contradict each other or the file, or whose values are not
-            read. Names the file, and the tag with its value.
+        DataError: No picture or more than one; tags that contradict each other or the file, or have unsupported values.
+            Names the file, and the tag with its value.
     """
     file.seek(0)
     head = file.read(4)
@@ -94,7 +94,7 @@ def find_page(path: str | Path, file: BinaryIO) -> TiffPage | None:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads the tags of all pages, in bounded time and memory whatever they say."""
+    """Reader of the tags of all pages, in time and memory that no content can exceed."""
 
     path: str | Path
     file: BinaryIO
@@ -103,8 +103,8 @@ class _Reader:
     big: bool
 
     def pages(self) -> list[TiffPage]:
-        """Those of the chain, and those beside it."""
-        found: list[TiffPage] = []
+        """Read the pages of the chain, and those of SubIFDs."""
+        pages: list[TiffPage] = []
         seen: set[int] = set()
         beside: list[int] = []
         chain = self._numbers(self._offset, 1, 8 if self.big else 4)[0]
@@ -114,16 +114,16 @@ class _Reader:
             if len(seen) == _MOST_PAGES:
                 raise DataError(f"{self.path}: holds more than {_MOST_PAGES} pages; {ONE}")
             seen.add(place)
-            page, after = self._page(place, len(found) if chain else -1)
-            found.append(page)
+            page, after = self._page(place, len(pages) if chain else -1)
+            pages.append(page)
             beside += page.tags.get("SubIFDs", ())
             chain = after if chain else 0
-        if not found:
+        if not pages:
             raise DataError(f"{self.path}: is a TIFF without a page")
-        return found
+        return pages
 
     def _page(self, place: int, number: int) -> tuple[TiffPage, int]:
-        """The page at a place, and the place of the next in the chain."""
+        """Read the page at an offset, and the offset of the next in the chain."""
         count_form = "Q" if self.big else "H"
         (count,) = self._numbers(count_form, 1, place)
         if count > _MOST_TAGS:
@@ -159,24 +159,24 @@ class _Reader:
 
 
 def as_meant(pixels: npt.NDArray[Any], page: TiffPage) -> npt.NDArray[Any]:
-    """Turn a page's grey pixels from what Pillow gives into what the file means; black is the lowest value.
+    """Convert the grey pixels of a page from Pillow's to the file's dtype and polarity; black is the lowest value.
 
-    Where white is zero (WhiteIsZero) the pixels are inverted: integers are subtracted from the highest value of their
-    type, floating-point numbers from 1, or from their own maximum where that is above 1. Up to 8 bits, Pillow has
-    inverted them already.
+    If white is zero (WhiteIsZero), pixels are inverted: integers are subtracted from the highest value of their type,
+    floating-point numbers from 1, or from their maximum if that is above 1. Up to 8 bits, Pillow has already inverted
+    them.
 
     Args:
-        pixels: (H, W), from Pillow.
-        page: Page that the pixels belong to.
+        pixels: (H, W) grey values, as Pillow decodes them.
+        page: Page of the pixels.
 
     Returns:
         (H, W): uint8, int8, int16, uint16, int32, uint32 or float32.
     """
     bits, form = page.tags.first("BitsPerSample"), page.tags.first("SampleFormat")
     if bits in (8, 16, 32) and (bits, form) != (16, 1):
-        pixels = pixels.astype(f"{'uif'[form - 1]}{bits // 8}", copy=False)  # Pillow has no name for all of them
+        pixels = pixels.astype(f"{'uif'[form - 1]}{bits // 8}", copy=False)  # Pillow has no mode for some types
         if page.order == ">" and bits > 8 and page.tags.first("Compression") != 1:
-            pixels = pixels.byteswap()  # Pillow has taken libtiff's for the file's
+            pixels = pixels.byteswap()  # Pillow takes libtiff's native byte order for the file's
     if page.tags.first("PhotometricInterpretation") != 0 or bits <= 8:
         return pixels
     return np.iinfo(pixels.dtype).max - pixels if form == 1 else np.maximum(pixels.max(), 1) - pixels

@@ -1,4 +1,4 @@
-"""What the tags of a TIFF page must say to be read, and whether they are true to the file.
+"""Checks that the tags of a TIFF page have supported values, and agree with the file.
 
 Each check raises a `DataError` that names the file, the tag with its value, and what was expected.
 """
@@ -13,7 +13,7 @@ from pneumo_ad.errors import DataError
 
 SAVE_AS = "Save it as PNG, or as a little-endian TIFF, grey, of 8 or 16 bits"
 
-# TIFF 6.0 (Adobe, 1992); ImageDepth is of SGI's supplement.
+# TIFF 6.0 (Adobe, 1992); ImageDepth is from SGI's supplement.
 TAGS = {
     254: "NewSubfileType", 255: "SubfileType", 256: "ImageWidth", 257: "ImageLength", 258: "BitsPerSample",
     259: "Compression", 262: "PhotometricInterpretation", 266: "FillOrder", 273: "StripOffsets", 274: "Orientation",
@@ -22,7 +22,7 @@ TAGS = {
     332: "InkSet", 338: "ExtraSamples", 339: "SampleFormat", 32997: "ImageDepth",
 }  # fmt: skip
 
-# The values that are read; the first of all is what the format takes for granted.
+# Supported values; the first of each is the format's default.
 _READ = {
     "Compression": (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000),
     "SampleFormat": (1, 2, 3),
@@ -40,9 +40,9 @@ _GRANTED = {name: values[0] for name, values in _READ.items()} | {
     "SamplesPerPixel": 1,
     "RowsPerStrip": 2**32 - 1,
 }
-_PREDICTED = (5, 8, 32946, 34925, 50000)  # compressions that know a predictor
+_PREDICTED = (5, 8, 32946, 34925, 50000)  # compressions that may have a predictor
 
-# PhotometricInterpretation -> samples of a pixel; SampleFormat -> bits of each; how many bits with alpha.
+# PhotometricInterpretation -> samples of a pixel; SampleFormat -> supported bits per sample; bits supported with alpha.
 _SAMPLES: dict[int, tuple[int, dict[int, tuple[int, ...]], tuple[int, ...]]] = {
     0: (1, {1: (1, 2, 4, 8, 16), 3: (32,)}, ()),
     1: (1, {1: (1, 2, 4, 8, 12, 16, 32), 2: (8, 16, 32), 3: (32,)}, (8,)),
@@ -68,20 +68,20 @@ _NAMES = {
 
 
 class Tags(dict[str, tuple[int, ...]]):
-    """The tags of a page: name -> its numbers.
+    """Tags of a page: name -> values.
 
     >>> print(Tags({"BitsPerSample": (16,), "PhotometricInterpretation": (0,)}))
     BitsPerSample 16, SampleFormat 1 (unsigned), PhotometricInterpretation 0 (WhiteIsZero), Compression 1 (none)
     """
 
     def first(self, name: str) -> int:
-        """A tag's first number; without it what the format takes for granted, or -1."""
+        """Return the first value of a tag; if it is missing, the format's default, or -1."""
         return self[name][0] if name in self else _GRANTED.get(name, -1)
 
     def words(self, *names: str) -> str:
-        """Tags with their numbers, and the names of these."""
-        told = ((name, self.first(name), _NAMES.get(name, {}).get(self.first(name))) for name in names)
-        return ", ".join(f"{name} {value}" + (f" ({word})" if word else "") for name, value, word in told)
+        """Describe tags by name, first value, and the name of that value."""
+        values = ((name, self.first(name), _NAMES.get(name, {}).get(self.first(name))) for name in names)
+        return ", ".join(f"{name} {value}" + (f" ({word})" if word else "") for name, value, word in values)
 
     def __str__(self) -> str:
         given = [name for name in ("Predictor", "FillOrder", "PlanarConfiguration", "ExtraSamples") if name in self]
@@ -89,7 +89,7 @@ class Tags(dict[str, tuple[int, ...]]):
 
 
 def check_tags(path: str | Path, tags: Tags) -> None:
-    """Check that each tag's value can be read, and the combination of all of them.
+    """Check that the values of the tags, and their combination, are supported.
 
     Args:
         path: File to name in the messages.

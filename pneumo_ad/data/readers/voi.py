@@ -1,8 +1,8 @@
-"""How a DICOM header wants its pixels shown: modality LUT, then VOI LUT or window (PS3.3, C.11.1 and C.11.2).
+"""Display transform of a DICOM header: modality LUT, then VOI LUT or window (PS3.3, C.11.1 and C.11.2).
 
-Where both are linear the pixels stay as stored and the window is brought to them, so that a radiograph of 16 bits is
-not held as floating point. Overlays, shutters and presentation states are left out; pixel padding is left out of the
-percentiles only.
+If both are linear, the pixels stay as stored and the window is converted to stored values, so that a radiograph of 16
+bits does not become floating point. Overlays, shutters and presentation states are ignored; pixel padding is excluded
+from the percentiles only.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from scipy.special import expit
 from pneumo_ad.data.readers.window import Window, intensity_window
 from pneumo_ad.errors import DataError
 
-# By how many levels a window is narrower than its width: half a level on each side (C.11.2.1.2.1, C.11.2.1.3.2).
+# Levels by which the interval is narrower than WindowWidth: half a level on each side (C.11.2.1.2.1, C.11.2.1.3.2).
 _NARROWER = {"LINEAR": 1.0, "LINEAR_EXACT": 0.0, "SIGMOID": 0.0}
 
 
 def shown(path: str | Path, pixels: npt.NDArray[Any], dataset: Dataset) -> tuple[npt.NDArray[Any], Window]:
-    """Pixels and their window as the header has them: its VOI LUT, the first of its windows, or `intensity_window`.
+    """Apply the header's LUTs, and find the window: of its VOI LUT, the first of its windows, or `intensity_window`.
 
     Args:
-        path: For the messages.
+        path: File to name in the messages.
         pixels: (H, W) integers as stored.
-        dataset: The header.
+        dataset: Header of the file.
 
     Returns:
-        (H, W) and the values that become 0 and 1, the first above the second where high values are dark. Integers as
-        stored; through a LUT its entries; through a sigmoid float32 in [0, 1].
+        Grey values, (H, W), and the two of them that become 0 and 1, the first above the second if high values are
+        dark. Grey values are integers as stored, entries of a LUT, or float32 in [0, 1] after a sigmoid.
 
     Raises:
         DataError: Nothing but padding, a slope of 0, an unknown VOI LUT function, or a window that all pixels are below
@@ -62,11 +62,11 @@ def _brought_to(path: str | Path, pixels: npt.NDArray[Any], dataset: Dataset) ->
         return apply_voi(levels, dataset), (0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     if function not in _NARROWER:
-        told = ascii(function)[1:-1][:64]
-        raise DataError(f"{path}: VOI LUT function {told} is not known; expected {', '.join(_NARROWER)}")
+        name = ascii(function)[1:-1][:64]
+        raise DataError(f"{path}: VOI LUT function {name} is not known; expected {', '.join(_NARROWER)}")
     width, center = _number(dataset, "WindowWidth", 0.0), _number(dataset, "WindowCenter", nan)
     span = width - _NARROWER[function]
-    if span <= 0 or isnan(center):  # headers without a window may have one of no width
+    if span <= 0 or isnan(center):  # some headers without a window have one of width 0
         low, high = (0.0, 2.0**bits - 1) if pixels.dtype == np.uint8 else intensity_window(inside)
         return pixels, (low, high) if slope > 0 else (high, low)
     if function == "SIGMOID":
@@ -84,7 +84,7 @@ def _brought_to(path: str | Path, pixels: npt.NDArray[Any], dataset: Dataset) ->
 
 
 def _padding(pixels: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[np.bool_]:
-    """(H, W) where a pixel only fills the rectangle: C.7.5.1.1.2."""
+    """Find the padding pixels, (H, W) bool (C.7.5.1.1.2)."""
     ends = sorted(
         (int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue)))
     )
@@ -92,7 +92,7 @@ def _padding(pixels: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[np.bool_
 
 
 def _number(dataset: Dataset, name: str, default: float) -> float:
-    """The first of the header's values; `default` where it has none."""
+    """Read the first value of an element; `default` if it has none."""
     value = dataset.get(name)
     values = value if isinstance(value, MutableSequence) else [value]
     return default if not len(values) or values[0] in (None, "") else float(values[0])

@@ -1,4 +1,4 @@
-"""Which grey values become black and white: the intensity window of a radiograph."""
+"""Intensity window of a radiograph: the grey values that become black and white."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# Grey values that become 0 and 1. The first is above the second where high values are dark (MONOCHROME1).
+# Grey values that become 0 and 1. The first is above the second if high values are dark (MONOCHROME1).
 Window = tuple[float, float]
 
 # Deeper files rarely use their whole range (12 bits in 16): the window between these percentiles becomes [0, 1].
 WINDOW_PERCENTILES = (0.1, 99.9)
 
 _BAND = 64  # rows
-_SAMPLE = 8192  # pixels that tell where the tails begin
+_SAMPLE = 8192  # pixels from which the beginning of the tails is estimated
 
 
 def intensity_window(pixels: npt.NDArray[np.generic]) -> Window:
-    """Grey values that become 0 and 1: the full range for 8 bit, percentiles for deeper files.
+    """Return the window of (H, W) pixels: the full range for 8 bit, percentiles for deeper files.
 
     >>> intensity_window(np.zeros((2, 2), dtype=np.uint8))
     (0.0, 255.0)
@@ -32,14 +32,10 @@ def intensity_window(pixels: npt.NDArray[np.generic]) -> Window:
 
 
 def _tail_percentiles(pixels: npt.NDArray[np.generic]) -> tuple[float, float]:
-    """The percentiles to the bit, a tenth of the time: a sample tells beyond which levels to look for them.
-
-    Args:
-        pixels: (n,) uint16.
-    """
+    """Compute the percentiles of (n,) uint16 exactly, in a tenth of the time: a sample bounds the levels to sort."""
     sample = np.sort(pixels[:: pixels.size // _SAMPLE | 1])  # odd, or it would run down a few columns
-    margin = len(sample) // 500  # twice the tail: that the sample misses it is rare, and is seen
-    found = []
+    margin = len(sample) // 500  # twice the tail: the sample rarely misses it, which is detected below
+    percentiles = []
     for percentile, tail in (
         (WINDOW_PERCENTILES[0], pixels[pixels <= sample[margin]]),
         (WINDOW_PERCENTILES[1], pixels[pixels >= sample[-1 - margin]]),
@@ -50,19 +46,18 @@ def _tail_percentiles(pixels: npt.NDArray[np.generic]) -> tuple[float, float]:
             tail, first = pixels, int(rank)
         below, above = (float(level) for level in np.partition(tail, (first, first + 1))[first : first + 2])
         share = rank % 1
-        # Between two levels from the nearer one, as np.percentile rounds.
-        found.append(below + (above - below) * share if share < 0.5 else above - (above - below) * (1 - share))
-    return found[0], found[1]
+        # Interpolated from the nearer of two levels, as np.percentile does, to round alike.
+        percentiles.append(below + (above - below) * share if share < 0.5 else above - (above - below) * (1 - share))
+    return percentiles[0], percentiles[1]
 
 
 def displayed(pixels: npt.NDArray[np.generic], window: Window) -> Image.Image:
-    """Pixels through their window, without a detour: grey levels that are shown as they are stay 8 bit.
+    """Apply a window and return an image of Pillow; 8-bit pixels with the full range are not converted.
 
-    Others pass through it band by band: what a band takes is used again, where fresh memory for the whole costs more
-    than the arithmetic.
+    Other pixels are converted band by band, which reuses memory: allocating the whole costs more than the arithmetic.
 
     Args:
-        pixels: (H, W) of any depth.
+        pixels: (H, W) grey values of any dtype.
         window: Grey values that become black and white.
 
     Returns:
@@ -80,17 +75,17 @@ def displayed(pixels: npt.NDArray[np.generic], window: Window) -> Image.Image:
 
 
 def apply_window(pixels: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.float32]:
-    """(H, W) float32 in [0, 1]: `window` stretched, values beyond it clipped.
+    """Apply a window: map its grey values to 0 and 1 linearly, and clip; returns (H, W) float32 in [0, 1].
 
     Args:
-        pixels: (H, W) of any depth.
+        pixels: (H, W) grey values of any dtype.
         window: Grey values that become 0 and 1.
 
     >>> apply_window(np.array([[0, 3, 9]], dtype=np.uint16), (4.0, 0.0)).tolist()
     [[1.0, 0.25, 0.0]]
     """
     low, high = window
-    # Beyond 24 bits float32 skips whole numbers.
+    # float32 does not represent all integers above 2**24.
     levels: npt.NDArray[np.floating] = pixels.astype(np.float32 if max(abs(low), abs(high)) <= 2**24 else np.float64)
     levels -= low  # in place: fresh memory costs more than the arithmetic
     levels /= high - low

@@ -1,4 +1,4 @@
-"""Folders and csv files become tables of radiographs. Each source is a function that returns a checked table."""
+"""Data sources: functions that read folders and csv files and return a checked table of radiographs."""
 
 from pneumo_ad.data.sources.chest_xray import chest_xray
 from pneumo_ad.data.sources.folders import folder, masks

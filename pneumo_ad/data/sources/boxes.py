@@ -1,4 +1,4 @@
-"""Opacities known as boxes: a csv, as radiologists' findings are often published, becomes rectangles of pixels."""
+"""Opacities as bounding boxes, read from a csv and drawn as masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 from pneumo_ad.data.sources.listing import match_names, read_listing
 from pneumo_ad.errors import DataError
 
-Box = tuple[float, float, float, float]  # x, y of the upper left corner, width, height, in pixels of the upright file
+Box = tuple[float, float, float, float]  # x, y of the upper left corner, width, height, in pixels of the upright image
 
 _SIDES = ["x", "y", "width", "height"]
 _ROUNDING = 1.0  # pixels by which a box may leave its image: other programs round, or count from 1
@@ -23,20 +23,20 @@ _ROUNDING = 1.0  # pixels by which a box may leave its image: other programs rou
 def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, str]:
     """Read `image, x, y, width, height`, a row per box, in pixels of the file; further columns are ignored.
 
-    A row whose four numbers are blank says that the image holds no opacity. The csv of the *RSNA Pneumonia Detection
-    Challenge* (Shih et al. 2019, Radiology: Artificial Intelligence), with `patientId` for `image`, is of that form.
+    A row whose four numbers are blank means that the image has no opacity. The csv of the *RSNA Pneumonia Detection
+    Challenge* (Shih et al. 2019, Radiology: Artificial Intelligence), with `patientId` for `image`, has this form.
 
     Args:
-        csv: The file.
+        csv: File to read.
         files: Columns `image` and `path`: every image of the folder.
         folder: Folder of the images; the csv may name an image by its path below this folder.
 
     Returns:
-        By image, its boxes as the table holds them: JSON, sorted, each once; `"[]"` where it is known to hold none.
+        Name of an image -> its boxes as in the table: JSON, sorted, without repetition; `"[]"` if it has no opacity.
 
     Raises:
         DataError: A name of no image (`match_names`); rows whose numbers are not finite, or whose width or height is
-            not above 0; images that are said to hold boxes and none. Names lines and images.
+            not above 0; images with both boxes and a blank row. Names lines and images.
     """
     listed = read_listing(csv, ["image", *_SIDES], renamed={"patientId": "image"})
     listed["image"] = match_names(listed["image"], files, folder, csv)
@@ -49,7 +49,7 @@ def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, 
     boxes: dict[str, set[Box]] = {image: set() for image in listed["image"]}
     for image, x, y, width, height in numbers.assign(image=listed["image"])[~blank][["image", *_SIDES]].to_numpy():
         boxes[image].add((x, y, width, height))
-    return {image: json.dumps(sorted(found)) for image, found in boxes.items()}
+    return {image: json.dumps(sorted(distinct)) for image, distinct in boxes.items()}
 
 
 def _refuse(csv: str | Path, rows: pd.DataFrame, what: str) -> None:
@@ -65,7 +65,7 @@ def _refuse(csv: str | Path, rows: pd.DataFrame, what: str) -> None:
 
 
 def parse_boxes(text: str) -> list[Box]:
-    """From the table's text to boxes.
+    """Parse the boxes of a table's cell.
 
     Raises:
         DataError: Anything but a JSON list of four finite numbers each, the last two above 0.
@@ -86,17 +86,17 @@ def parse_boxes(text: str) -> list[Box]:
 
 
 def draw_boxes(boxes: Iterable[Box], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Filled rectangles: a pixel is set where its centre lies in a box; a box sets at least one pixel.
+    """Draw boxes as a mask: a pixel is set if its centre is in a box; a box sets at least one pixel.
 
     Args:
-        boxes: In pixels; what leaves the image by no more than one pixel, as rounding does, is clipped.
-        size: Height and width of the image.
+        boxes: Boxes in pixels; those that exceed the image by at most one pixel, as by rounding, are clipped.
+        size: Height and width of the image in pixels.
 
     Returns:
-        (size) bool.
+        Mask, (size) bool.
 
     Raises:
-        DataError: A box that leaves the image by more.
+        DataError: A box that exceeds the image by more.
 
     >>> draw_boxes([(1, 0, 2, 1)], (2, 4)).astype(int).tolist()
     [[0, 1, 1, 0], [0, 0, 0, 0]]
@@ -114,6 +114,6 @@ def draw_boxes(boxes: Iterable[Box], size: tuple[int, int]) -> npt.NDArray[np.bo
 
 
 def _pixels(start: float, length: float, side: int) -> slice:
-    """The pixels of an axis whose centres lie in [start, start + length)."""
+    """Pixels of an axis whose centres are in [start, start + length)."""
     first = min(max(ceil(start - 0.5), 0), side - 1)
     return slice(first, max(ceil(start + length - 0.5), first + 1))

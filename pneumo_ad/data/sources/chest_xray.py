@@ -1,4 +1,4 @@
-"""data=chest_xray: the Kaggle set of children's radiographs."""
+"""data=chest_xray: Kaggle data set of children's radiographs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pneumo_ad.data.sources.walk import Identity
 from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 
-# person12_virus_46, IM-0115-0001, NORMAL2-IM-0389-0001(-0002). The prefix NORMAL2- stays part of the patient: whether
-# both numberings mean the same people is not known.
+# person12_virus_46, IM-0115-0001, NORMAL2-IM-0389-0001(-0002). The prefix NORMAL2- stays part of the patient's name, as
+# it is not known whether both numberings mean the same patients.
 PATIENT = re.compile(r"^(?P<patient>person\d+|(?:NORMAL2-)?IM-\d+)(?:_(?P<finding>bacteria|virus))?[-_].*")
 
 
@@ -34,12 +34,12 @@ def chest_xray(
 
     Args:
         root: Folder that holds NORMAL and PNEUMONIA, or train (and test, val) above them.
-        split: `patient` deals anew by patient; `official` keeps the test folder and takes val from the patients of
-            train (patients of the test folder are left out of train and val, and counted in a warning); `test` puts
-            everything in test.
+        split: `patient` makes a new split by patient; `official` keeps the test folder and takes val from the patients
+            of train (patients of the test folder are left out of train and val, and counted in a warning); `test`
+            assigns everything to test.
         val: Share of patients in val.
-        test: Share of patients in test; without effect when `split=official`.
-        seed: Fixes the split.
+        test: Share of patients in test; without effect for `split=official`.
+        seed: Seed of the split.
 
     Raises:
         DataError: Another layout (says what was found and what was expected), or a class without an image.

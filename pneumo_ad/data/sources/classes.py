@@ -1,4 +1,4 @@
-"""Folders that are classes: `data=folder` would give what lies in them one label."""
+"""Detection of folders that are classes, whose files `data=folder` would give one label."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARTS = frozenset({*SPLITS, "training", "valid", "validation", "testing"})
 
 
 def health_told(folder: str) -> bool | None:
-    """Whether a folder's name says that who is in it is healthy, or is not; None where it says neither, or both.
+    """Whether a folder's name means healthy (True) or ill (False); None if it means neither, or both.
 
     >>> [health_told(name) for name in ("NORMAL", "01_Normal (1341)", "Viral Pneumonia", "Not Normal", "no_finding")]
     [True, True, False, False, True]
@@ -38,32 +38,32 @@ def health_told(folder: str) -> bool | None:
 
 
 def check_classes(root: Path, paths: Iterable[str], label: str) -> None:
-    """See that no folder below `root` tells another class than the label that all below it are to have.
+    """Check that no folder below `root` is a class other than the label for all files below it.
 
-    A folder is a class by its name, or because it stands beside one that is called `good`, `normal` or the like; of
-    folders in folders the one that is nearest to a file counts.
+    A folder is a class by its name, or because it is beside one called `good`, `normal` or similar; of nested folders
+    the one nearest to a file counts.
 
     Args:
         root: Folder that is searched.
         paths: Files below it.
-        label: Label that all would have.
+        label: Label for all files.
 
     Raises:
-        DataError: Files lie in folders of another class; names the folders, and what to give instead.
+        DataError: Files in folders of another class; names the folders, and the options to use instead.
     """
     places = {Path(path).relative_to(root).parent for path in paths}
     folders = {folder for place in places for folder in (place, *place.parents) if folder.name}
-    told = {folder: health_told(folder.name) for folder in folders}
-    # That word and no other: `quality control` makes no class of what stands beside it.
+    health = {folder: health_told(folder.name) for folder in folders}
+    # That word alone: the folders beside `quality control` are no classes.
     beside = {folder.parent for folder in folders if re.sub("[^a-z]", "", folder.name.lower()) in _HEALTHY}
     for folder in folders:
-        if told[folder] is None and folder.parent in beside and folder.name.lower() not in _PARTS:
-            told[folder] = False
+        if health[folder] is None and folder.parent in beside and folder.name.lower() not in _PARTS:
+            health[folder] = False
     nearest = {
-        next((one for one in (place, *place.parents) if told.get(one) is not None), None) for place in places
+        next((level for level in (place, *place.parents) if health.get(level) is not None), None) for place in places
     } - {None}
     wrong, right = (
-        sorted(folder for folder in nearest if folder and told[folder] is healthy)
+        sorted(folder for folder in nearest if folder and health[folder] is healthy)
         for healthy in (label != NORMAL, label == NORMAL)
     )
     if not wrong:

@@ -1,4 +1,4 @@
-"""data=masks and data=folder: radiographs of any origin, with what a csv tells of them."""
+"""data=masks and data=folder: radiographs of any origin, with masks, boxes and an optional csv."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pneumo_ad.labels import NORMAL, OTHER
 
 log = logging.getLogger(__name__)
 
-_OWN = (*REQUIRED, "boxes")  # the columns of a csv that are more than descriptions
+_OWN = (*REQUIRED, "boxes")  # columns of a csv that are used; the others only describe
 
 
 def masks(
@@ -41,28 +41,29 @@ def masks(
     test: float = 0.2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Radiographs with masks of the same stem: a folder with images/, optionally lung/, opacity/ and index.csv.
+    """Read radiographs with masks of the same stem: a folder with images/, optionally lung/, opacity/ and index.csv.
 
     Args:
         root: Folder with images/, or of the images themselves.
-        lung_dir: Folder of lung-field masks, or with a pattern of their names: `DIR/*_mask`; default root/lung.
-        opacity_dir: The same of opacity masks; default root/opacity.
+        lung_dir: Folder of lung masks, or with a pattern of their names: `DIR/*_mask`; default root/lung.
+        opacity_dir: Folder of opacity masks, or with a pattern; default root/opacity.
         index: csv with `image` (stem) and any of patient, label, split, lung and opacity (mask files, below root or
-            beside the csv), view, finding, ...; default root/index.csv if there. Only the images it lists are used.
+            beside the csv), view, finding, ...; default root/index.csv if it exists. Only the listed images are used.
         boxes: csv of opacities as boxes, for images without an opacity mask (`read_boxes`).
-        labels: From the csv's words to normal, pneumonia or other (`map_labels`).
-        default_label: Label where the csv gives none; None: other without a column of labels, and no blank cell in one.
-        only_with_masks: Leave out images without a lung mask (counted in a warning) instead of keeping them.
+        labels: Word in the csv -> normal, pneumonia or other (`map_labels`).
+        default_label: Label of images without one in the csv; None: other without a column of labels, and blank cells
+            in one are refused.
+        only_with_masks: Whether to leave out images without a lung mask (counted in a warning).
         split: See `choose_split`.
         val: Share of patients in val.
         test: Share of patients in test.
-        seed: Fixes the split.
+        seed: Seed of the split.
 
     Raises:
-        DataError: No image, a mask folder that is named but absent or that matches no image, two masks of an image, a
-            csv that lists images or masks that are not there, tells a patient in two splits or has words that are no
-            label, or an image with both an opacity mask and boxes.
-        ConfigError: Masks by a folder and by the csv, or labels that lead nowhere.
+        DataError: No image, a given mask folder that does not exist or matches no image, two masks of an image, a csv
+            that lists missing images or masks, has a patient in two splits or words that are no label, or an image with
+            both an opacity mask and boxes.
+        ConfigError: Masks by both folder and csv, or an invalid mapping of labels.
     """
     root = existing_folder(root)
     folder = root / "images" if (root / "images").is_dir() else root
@@ -71,10 +72,10 @@ def masks(
     for kind, given in (("lung", lung_dir), ("opacity", opacity_dir)):
         if kind in table.columns:
             if given is not None:
-                raise ConfigError(f"{kind}_dir={given} and column {kind!r} of {csv} both tell of masks: leave one out")
+                raise ConfigError(f"{kind}_dir={given} and column {kind!r} of {csv} both name masks: leave one out")
             continue
-        found = find_masks(kind, given, root / kind, files)
-        table[kind] = path_column(found.get(path, "") for path in table["path"]).set_axis(table.index)
+        mask_of = find_masks(kind, given, root / kind, files)
+        table[kind] = path_column(mask_of.get(path, "") for path in table["path"]).set_axis(table.index)
         if given is not None and not (table[kind] != "").any():
             raise DataError(f"{given}: no mask has the stem of an image that {csv} lists")
     if only_with_masks:
@@ -99,24 +100,24 @@ def folder(
     test: float = 0.2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Any images, searched recursively, with an optional csv (image, patient, label, split, lung, opacity, ...).
+    """Read all images below a folder, with an optional csv (image, patient, label, split, lung, opacity, ...).
 
     Args:
-        root: Folder.
+        root: Folder, searched recursively.
         csv: Table with column `image`: path below root, file name or stem. Further columns: see `masks`.
         boxes: csv of opacities as boxes (`read_boxes`).
-        labels: From the csv's words to normal, pneumonia or other (`map_labels`).
-        default_label: Label of every image where no csv gives one; None: normal without a column of labels, and no
-            blank cell in one.
-        split: See `choose_split`; without a csv each image is a patient of its own.
+        labels: Word in the csv -> normal, pneumonia or other (`map_labels`).
+        default_label: Label of images without one in the csv; None: normal without a column of labels, and blank cells
+            in one are refused.
+        split: See `choose_split`; without a csv each image counts as one patient.
         val: Share of patients in val.
         test: Share of patients in test.
-        seed: Fixes the split.
+        seed: Seed of the split.
 
     Raises:
-        DataError: No image, a csv that lists images or masks that are not there, tells a patient in two splits or has
-            words that are no label, or folders that are classes (`NORMAL` and `PNEUMONIA`) where no csv gives labels.
-        ConfigError: Labels that lead nowhere.
+        DataError: No image, a csv that lists missing images or masks, has a patient in two splits or words that are no
+            label, or folders that are classes (`NORMAL` and `PNEUMONIA`) if no csv gives labels.
+        ConfigError: An invalid mapping of labels.
     """
     root = existing_folder(root)
     table, _ = _with_csv(root, csv, boxes, root, recursive=True)
@@ -132,20 +133,20 @@ def _finish(
     csv: str | Path | None,
     labels: Mapping[Any, str] | None,
     blank: str | None,  # label of a blank cell
-    untold: str,  # label where no column tells, unless `blank` is given
+    untold: str,  # label without a column of labels, unless `blank` is given
     split_of: Callable[..., pd.Series],
 ) -> pd.DataFrame:
-    # Without a csv a file name that tells the patient, as those of the Kaggle set do, is believed.
-    told = table["image"].str.rpartition("/")[2].str.extract(PATIENT)["patient"].fillna(table["image"])
-    # Blank patients are not one person.
+    # Without a patient in a csv, that of the file name is taken, as in the Kaggle set.
+    by_name = table["image"].str.rpartition("/")[2].str.extract(PATIENT)["patient"].fillna(table["image"])
+    # Images with a blank patient do not belong to one person.
     given = table["patient"].str.strip() if "patient" in table.columns else pd.Series("", index=table.index)
-    table["patient"] = given.where(given != "", told)
+    table["patient"] = given.where(given != "", by_name)
     if "label" in table.columns:
         table["label"] = map_labels(table["label"], labels, blank, csv or "csv")
     else:
         table["label"] = map_labels(pd.Series("", index=table.index), labels, blank if blank is not None else untold)
-    own = table.pop("split") if "split" in table.columns else None
-    table["split"] = split_of(table, own)
+    listed_split = table.pop("split") if "split" in table.columns else None
+    table["split"] = split_of(table, listed_split)
     table = check_table(table)
     warn_of_gaps(table)
     return table
@@ -154,7 +155,7 @@ def _finish(
 def _with_csv(
     folder: Path, csv: str | Path | None, boxes: str | Path | None, root: Path, recursive: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The images that a csv lists, with what it tells of them, and all files of the folder."""
+    """Table of the images that a csv lists, with its columns, and table of all files of the folder."""
     table = files = list_files(folder, recursive)
     if csv is not None:
         listed = read_listing(csv, known=_OWN, renamed={"path": "image"})
@@ -165,28 +166,28 @@ def _with_csv(
         _say_columns(listed, csv)
         listed = listed.drop(columns=["path"], errors="ignore")
         for kind in [name for name in ("lung", "opacity") if name in listed.columns]:
-            told = told_masks(listed.pop(kind), kind, csv, root)
-            if (told != "").any():
-                listed[kind] = told
+            paths = told_masks(listed.pop(kind), kind, csv, root)
+            if (paths != "").any():
+                listed[kind] = paths
         table = files.merge(listed, on="image", how="inner")
     if boxes is not None:
         if "boxes" in table.columns:
-            raise ConfigError(f"boxes={boxes} and column 'boxes' of {csv} both tell of boxes: leave one out")
-        # Whatever lies in the folder may have boxes, also where the csv of images leaves it out.
-        found = read_boxes(boxes, files, folder)
-        table["boxes"] = [found.get(image, "") for image in table["image"]]
+            raise ConfigError(f"boxes={boxes} and column 'boxes' of {csv} both give boxes: leave one out")
+        # Matched to all files of the folder: images that the csv leaves out may have boxes too.
+        boxes_of = read_boxes(boxes, files, folder)
+        table["boxes"] = [boxes_of.get(image, "") for image in table["image"]]
         if not (table["boxes"] != "").any():
             raise DataError(f"{boxes}: tells nothing of the {len(table)} images (for example {table['image'].iloc[0]})")
     return table, files
 
 
 def _say_columns(listed: pd.DataFrame, csv: str | Path) -> None:
-    """Which columns of a csv are used, and which only describe; a name that is almost ours is warned of."""
+    """Log which columns of a csv are used and which only describe; warn of names that are almost those used."""
     used = [column for column in listed.columns if column in _OWN and column != "path"]
     words = [column for column in listed.columns if column not in _OWN]
-    told = f"{csv}: used are the columns {', '.join(used)}"
-    told += f"; {', '.join(words)} describe{'s' * (len(words) == 1)}" * bool(words)
-    log.info(told + "; path is left aside, as image names the file" * ("path" in listed.columns))
+    message = f"{csv}: used are the columns {', '.join(used)}"
+    message += f"; {', '.join(words)} describe{'s' * (len(words) == 1)}" * bool(words)
+    log.info(message + "; path is left aside, as image names the file" * ("path" in listed.columns))
     for ours in ("patient", "label", "split"):
         near = [column for column in words if ours in column.lower()]
         if ours not in used and near:

@@ -1,4 +1,4 @@
-"""Public data sets from Kaggle, through its own client, kagglehub."""
+"""Download of public data sets from Kaggle, through its client kagglehub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumo_ad.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Offer:
-    """A data set on Kaggle.
+    """Data set on Kaggle.
 
     Attributes:
         handle: Name of the data set on Kaggle.
@@ -29,7 +29,7 @@ class Offer:
 
     @property
     def page(self) -> str:
-        """Its address for a browser."""
+        """Address for a browser."""
         return f"https://www.kaggle.com/{'competitions' if self.competition else 'datasets'}/{self.handle}"
 
 
@@ -54,18 +54,18 @@ _CREDENTIALS = (
 
 
 def fetch(name: str, output: Path | None = None) -> Path:
-    """Download a data set; a second call only looks it up.
+    """Download a data set, unless it is already there.
 
     Args:
         name: One of `OFFERS`.
-        output: Folder to download to; kagglehub's cache by default.
+        output: Folder to download to; default: kagglehub's cache.
 
     Returns:
-        The folder for `data.root`.
+        Folder for `data.root`.
 
     Raises:
         ConfigError: kagglehub is not installed.
-        DataError: No network, no credentials, rules not accepted, no room, or another set than expected came.
+        DataError: No network, no credentials, rules not accepted, no space, or other files than expected.
     """
     offer = OFFERS[name]
     try:
@@ -85,7 +85,7 @@ def fetch(name: str, output: Path | None = None) -> Path:
             f"output={output}: holds something that is no finished download of {offer.handle}; clear it, or name "
             "another folder"
         ) from reason
-    except (OSError, ValueError, DataCorruptionError, zipfile.BadZipFile) as reason:  # of the net they are OSErrors
+    except (OSError, ValueError, DataCorruptionError, zipfile.BadZipFile) as reason:  # network errors are OSErrors
         status = getattr(getattr(reason, "response", None), "status_code", None)
         words = " ".join(str(reason).split()) + (f" ({status})" if status else "")
         raise DataError(f"kagglehub: {words}; mend that and try again, {by_hand}") from reason
@@ -93,14 +93,14 @@ def fetch(name: str, output: Path | None = None) -> Path:
 
 
 def find_root(folder: Path, offer: Offer) -> Path:
-    """The topmost folder that holds the data set: archives may have further levels above it, or hold it twice.
+    """Find the topmost folder that holds the data set: archives may have further levels above it, or hold it twice.
 
     Args:
         folder: Folder in which the archive was unpacked.
-        offer: Data set whose paths (`Offer.holds`) must be there.
+        offer: Data set whose paths (`Offer.holds`) the folder must have.
 
     Raises:
-        DataError: No folder holds them; says what is there.
+        DataError: No folder holds them; says what was found.
     """
     folders = sorted((entry for entry in folder.rglob("*") if entry.is_dir()), key=lambda entry: len(entry.parts))
     for candidate in (folder, *folders):

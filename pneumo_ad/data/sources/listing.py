@@ -1,4 +1,4 @@
-"""Csv files that speak of images: read as text, and their names brought to the images of a folder."""
+"""Reading of csv files about images as text, and matching of their names with the images of a folder."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def read_listing(
     known: Iterable[str] = (),
     renamed: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Every cell of a csv as text, whatever it looks like; a blank cell is "". Row i stands in line i + 2 of the file.
+    """Read every cell of a csv as text; a blank cell is "". The row of index i is line i + 2 of the file.
 
-    UTF-8, with or without a byte order mark; cells between commas, semicolons or tabs: those that part the header into
-    the columns it must have. Columns without a name, as row numbers are often written, are left out.
+    The file is UTF-8, with or without a byte order mark. Its delimiter is the comma, semicolon or tab that splits the
+    header into the required columns. Columns without a name, as row numbers often are, are left out.
 
     Args:
         csv: File with a header.
-        columns: Names it must have, in any case.
-        known: Further names that are ours where they are there, in any case.
-        renamed: Other names that columns may come under, to ours; used where ours is not there.
+        columns: Required columns, in upper or lower case.
+        known: Optional columns, in upper or lower case.
+        renamed: Alternative name of a column -> our name; used if the column with our name is missing.
 
     Raises:
         DataError: It cannot be read, lacks a column (says which it has), has a column twice, or a row with more or
@@ -60,7 +60,7 @@ def read_listing(
 
 
 def _text_of(csv: str | Path) -> str:
-    """The text of a csv file.
+    """Read the text of a csv file.
 
     Raises:
         DataError: It cannot be read, is empty or no UTF-8; names the line.
@@ -81,7 +81,7 @@ def _text_of(csv: str | Path) -> str:
 
 
 def _rows_of(csv: str | Path, text: str, delimiter: str, width: int) -> tuple[list[int], list[list[str]]]:
-    """Lines and cells of the rows below the header; blank lines and blank cells beyond the header are passed over.
+    """Read line numbers and cells of the rows below the header, without blank lines and blank cells beyond the header.
 
     Raises:
         DataError: A row of another width, or quotes that are not closed; names the line.
@@ -106,14 +106,14 @@ def _rows_of(csv: str | Path, text: str, delimiter: str, width: int) -> tuple[li
 
 
 def one_row_each(listed: pd.DataFrame, csv: str | Path) -> None:
-    """See that no image has two rows.
+    """Check that no image has two rows.
 
     Args:
-        listed: By `read_listing`, its `image` brought to the images of the folder.
-        csv: For the message.
+        listed: Table from `read_listing`, its `image` matched with the images of the folder (`match_names`).
+        csv: File to name in the message.
 
     Raises:
-        DataError: One has; names the image, the lines and the columns in which they differ.
+        DataError: An image has; names it, the lines and the columns in which they differ.
     """
     again = listed[listed["image"].duplicated(keep=False)]
     if len(again):
@@ -128,31 +128,34 @@ def one_row_each(listed: pd.DataFrame, csv: str | Path) -> None:
 
 
 def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | Path) -> list[str]:
-    """The image that each name means: its path below the folder, its file name or its stem.
+    """Match names with images: by path below the folder, file name or stem.
 
     Args:
-        names: As a csv has them, by row (`read_listing`).
+        names: Names in a csv, by row (`read_listing`).
         files: Columns `image` and `path`, one row per file of the folder.
         folder: Folder that paths are relative to.
-        csv: Csv file to name in the messages.
+        csv: File to name in the messages.
+
+    Returns:
+        Name of the image for each row.
 
     Raises:
-        DataError: Names of no image (how many, the first few and the nearest name there is), or of more than one.
+        DataError: Names of no image (how many, the first few and the nearest image), or of more than one.
     """
     meant: dict[str, set[str]] = {}
     root = str(folder / "_")[:-1]
-    for path, image in zip(files["path"], files["image"], strict=True):  # strings: many `Path`s take long
+    for path, image in zip(files["path"], files["image"], strict=True):  # as strings: `Path`s of many files are slow
         below = path.removeprefix(root).replace(os.sep, "/")
         within, _, name = below.rpartition("/")
         stem = PurePath(name).stem
         for key in (below, f"{within}/{stem}" if within else stem, name, stem):
             meant.setdefault(key, set()).add(image)
-    meant |= {image: {image} for image in files["image"]}  # a full name means its own image, whatever others are called
+    meant |= {image: {image} for image in files["image"]}  # a full name always means its own image
     blank = [row + 2 for row, name in zip(names.index, names, strict=True) if not Path(name).name]
     if blank:
         raise DataError(f"{csv}: {len(blank)} rows name no image, for example line {blank[0]}")
-    found = {name: meant.get(name) or meant.get(str(Path(name).with_suffix("")), set()) for name in names.unique()}
-    absent = [name for name, images in found.items() if not images]
+    matches = {name: meant.get(name) or meant.get(str(Path(name).with_suffix("")), set()) for name in names.unique()}
+    absent = [name for name, images in matches.items() if not images]
     if absent:
         near = difflib.get_close_matches(absent[0], list(meant), n=1, cutoff=0)[0]
         shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
@@ -160,10 +163,10 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
             f"{csv} lists {len(absent)} images that are not in {folder}, for example {shown}; the nearest to "
             f"{absent[0]} is {near}"
         )
-    double = [name for name, images in found.items() if len(images) > 1]
+    double = [name for name, images in matches.items() if len(images) > 1]
     if double:
         raise DataError(
             f"{csv} lists {len(double)} names that more than one image in {folder} has, for example {double[0]}; give "
             "their paths below that folder"
         )
-    return [next(iter(found[name])) for name in names]
+    return [next(iter(matches[name])) for name in names]

@@ -1,4 +1,4 @@
-"""Mask files find their images: by stem, by a pattern of it, or by the cells of a csv."""
+"""Matching of mask files with images: by stem, by a pattern of it, or by the cells of a csv."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pneumo_ad.data.sources.paths import existing_folder, images_in, path_column
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import PNEUMONIA
 
-_LOOKED_AT = 200  # masks that belong to no image, for a pattern in their names
+_LOOKED_AT = 200  # unmatched masks that are searched for a pattern in their names
 
 
 def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.DataFrame) -> dict[str, str]:
-    """The mask of each image of a folder that has one.
+    """Find the masks of the images of a folder.
 
     Args:
         kind: `lung` or `opacity`, for messages.
-        given: Folder of masks of the same stem as their images, or with a pattern of their names, * being the image's
-            stem: `masks/*_mask`. None for the default.
-        default: Folder that is looked at where none is given, and it exists.
+        given: Folder of masks of the same stem as their images, or with a pattern of their names, where * is the
+            image's stem: `masks/*_mask`. None for the default.
+        default: Folder that is searched if none is given and it exists.
         files: Columns `image` and `path`: every image of the folder.
 
     Returns:
-        Path of the mask by path of the image. Masks that belong to no image are counted in a warning.
+        Path of an image -> path of its mask. Masks that belong to no image are counted in a warning.
 
     Raises:
-        DataError: A folder that is given but absent or matches no image, or two masks of one image.
+        DataError: A given folder that does not exist or matches no image, or two masks of one image.
         ConfigError: A pattern with more than one *.
     """
     where = Path(default if given is None else given).expanduser()
@@ -47,33 +47,33 @@ def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.Dat
     images: dict[str, list[str]] = {}
     for path in files["path"]:
         images.setdefault(stem_of(Path(path).name), []).append(path)
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     strays = []
     for mask in masks:
         name = stem_of(mask.name)
         stem = name.removeprefix(before).removesuffix(after)
         if stem not in images or name != f"{before}{stem}{after}":
             strays.append(mask)
-        elif stem in found:
-            raise DataError(f"{where}: {found[stem].name} and {mask.name} are both the {kind} mask of {stem}: keep one")
+        elif stem in paths:
+            raise DataError(f"{where}: {paths[stem].name} and {mask.name} are both the {kind} mask of {stem}: keep one")
         else:
-            found[stem] = mask
+            paths[stem] = mask
     if strays:
         shown = ", ".join(mask.name for mask in strays[:3]) + (", ..." if len(strays) > 3 else "")
         words = f"{where}: {len(strays)} {kind} masks belong to no image: {shown}"
         if offer := common_pattern([stem_of(mask.name) for mask in strays], set(images)):
             words += f"; named {offer} by the stems of images they are found with 'data.{kind}_dir={where / offer}'"
-        if given is not None and not found:
-            folder, one = Path(files["path"].iloc[0]).parent, files["image"].iloc[0]
-            raise DataError(f"{where}: no mask has the stem of an image in {folder} (for example {one}). {words}")
+        if given is not None and not paths:
+            folder, example = Path(files["path"].iloc[0]).parent, files["image"].iloc[0]
+            raise DataError(f"{where}: no mask has the stem of an image in {folder} (for example {example}). {words}")
         warnings.warn(words, stacklevel=3)
-    elif given is not None and not found:
+    elif given is not None and not paths:
         raise DataError(f"{where}: holds no mask")
-    return {path: str(mask) for stem, mask in found.items() for path in images[stem]}
+    return {path: str(mask) for stem, mask in paths.items() for path in images[stem]}
 
 
 def stem_of(name: str) -> str:
-    """A file name without its suffix; the end of a DICOM number (1.2.840.10) is none.
+    """Return a file name without its suffix; the end of a DICOM UID (1.2.840.10) is no suffix.
 
     >>> stem_of("a.png"), stem_of("1.2.840.10")
     ('a', '1.2.840.10')
@@ -82,33 +82,33 @@ def stem_of(name: str) -> str:
 
 
 def common_pattern(masks: Sequence[str], images: Collection[str]) -> str:
-    """What masks add to the stems of images, as `*_mask`; empty where there is nothing in common.
+    """Find the commonest pattern by which the stems of masks extend those of images, as `*_mask`; empty if none.
 
     Args:
-        masks: Stems of masks that belong to no image; the first hundreds are looked at.
+        masks: Stems of masks that belong to no image; only the first 200 are examined.
         images: Stems of images.
 
     >>> common_pattern(["a_mask", "b_mask", "c"], {"a", "b"})
     '*_mask'
     """
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for mask in masks[:_LOOKED_AT]:
         cuts = ((i, j) for i in range(len(mask)) for j in range(i + 1, len(mask) + 1) if mask[i:j] in images)
-        found.update({f"{mask[:i]}*{mask[j:]}" for i, j in cuts})
-    return min(found, key=lambda pattern: (-found[pattern], len(pattern), pattern), default="")
+        counts.update({f"{mask[:i]}*{mask[j:]}" for i, j in cuts})
+    return min(counts, key=lambda pattern: (-counts[pattern], len(pattern), pattern), default="")
 
 
 def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Series:
-    """Paths of the masks that a csv names.
+    """Return the paths of the masks that a csv names, by row.
 
     Args:
         told: Cells of the csv: a path below the folder of the data, or else below that of the csv; "" for none.
-        kind: `lung` or `opacity`: the column, for messages.
-        csv: The file.
+        kind: Column, `lung` or `opacity`, for messages.
+        csv: File to name in the messages.
         root: Folder of the data.
 
     Raises:
-        DataError: Files that are not there; says how many, and where they were looked for.
+        DataError: Missing files; says how many, and where they were searched.
     """
     bases = list(dict.fromkeys([root, Path(csv).parent]))
     paths = {"": ""}
@@ -125,10 +125,10 @@ def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Se
 
 
 def warn_of_gaps(table: pd.DataFrame) -> None:
-    """Warn of masks that only a part of the radiographs have: lungs, and the opacities of those with pneumonia.
+    """Warn if only some radiographs have lung masks, or only some pneumonias have opacity masks or boxes.
 
     Args:
-        table: Checked.
+        table: Checked table (`check_table`).
     """
     boxes = table["boxes"] if "boxes" in table.columns else pd.Series("", index=table.index)
     sick = table["label"] == PNEUMONIA

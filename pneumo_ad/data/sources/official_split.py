@@ -1,4 +1,4 @@
-"""The split that a csv tells: who is train, val and test, checked and kept."""
+"""Official splits: train, val and test of a csv, checked and kept."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def choose_split(
     test: float = 0.2,
     seed: int = 0,
 ) -> pd.Series:
-    """The split that a csv tells, or a new one.
+    """Return the split of a csv, or a new one.
 
     Args:
         table: Columns `image`, `patient` and `label`.
-        told: By row of the table, the csv's word for its split; None where it has no such column.
-        csv: For messages.
-        split: `auto` keeps what the csv tells and deals by patient where it tells nothing; `patient` deals whatever it
-            tells; `test` puts everybody in test.
-        val: Share of patients in val; of those of train, where the csv tells of no val.
-        test: Share of patients in test; without effect where the csv tells.
-        seed: Fixes what is dealt.
+        told: Split in the csv, by row of the table; None if it has no such column.
+        csv: File to name in the messages.
+        split: `auto` keeps the split of the csv, and splits by patient if it has none; `patient` always makes a new
+            split by patient; `test` assigns all to test.
+        val: Share of patients in val; if the csv has a train but no val split, share of the patients of train.
+        test: Share of patients in test; without effect if the csv's split is kept.
+        seed: Seed of a new split.
 
     Returns:
         One of train, val, test per row.
 
     Raises:
-        ConfigError: An unknown `split`, or shares that cannot be dealt.
+        ConfigError: An unknown `split`, or shares that leave nothing to train on.
         DataError: Words that are no split, rows without one, or a patient in two.
     """
     if split not in ("auto", "patient", "test"):
@@ -64,21 +64,21 @@ def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: flo
         shown = ", ".join(f"{word!r} ({count} rows)" for word, count in counts.head(8).items())
         raise DataError(
             f"{csv}: {int(counts.sum())} of {len(told)} cells in column 'split' are none of {', '.join(SPLITS)}: "
-            f"{shown}{', ...' if len(counts) > 8 else ''}; data.split=patient deals by patient instead"
+            f"{shown}{', ...' if len(counts) > 8 else ''}; data.split=patient splits by patient instead"
         )
     of_patient = kept.groupby(table["patient"]).unique()
     both = of_patient[of_patient.map(len) > 1]
     if len(both):
         raise DataError(
             f"{csv}: {len(both)} patients are in two splits, for example {both.index[0]} in "
-            f"{' and '.join(both.iloc[0])}; put all radiographs of a patient in one; data.split=patient deals by "
+            f"{' and '.join(both.iloc[0])}; put all radiographs of a patient in one; data.split=patient splits by "
             "patient instead"
         )
-    dealt = ""
+    note = ""
     if (kept == "train").any() and not (kept == "val").any() and val > 0:
         training = kept == "train"
         kept[training] = split_by_patient(table[training], "patient", val, 0.0, seed)
-        dealt = f" (it tells of no val: {val:.0%} of the patients of train, dealt)"
+        note = f" (it has no val: {val:.0%} of the patients of train, drawn)"
     counted = ", ".join(f"{name} {int((kept == name).sum())}" for name in SPLITS)
-    log.info("%s: its column split is kept: %s%s; data.split=patient deals anew", csv, counted, dealt)
+    log.info("%s: its column split is kept: %s%s; data.split=patient makes a new one", csv, counted, note)
     return kept

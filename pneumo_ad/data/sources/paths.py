@@ -1,4 +1,4 @@
-"""What lies in a folder of radiographs."""
+"""Listing of the radiographs in a folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _PASSED: dict[State, str] = {
 
 
 def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
-    """Columns `image` (path below the folder, without its suffix where that leaves all names apart) and `path`.
+    """List radiographs: `image` (path below the folder, without suffix if all names still differ) and `path`.
 
-    A name is `printable`: what a terminal would obey or a csv cannot hold is written as its escape.
+    A name is `printable`: characters that a terminal would interpret or a csv cannot hold are escaped.
 
     Args:
-        folder: That exists.
-        recursive: Also what lies in its folders.
+        folder: Existing folder.
+        recursive: Whether to search the folders below it.
 
     Raises:
         DataError: No radiograph; says what there is instead.
@@ -41,7 +41,7 @@ def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
             f"{folder}: no image found (looked for {', '.join(sorted(SUFFIXES))}, and DICOM by content); it holds "
             f"{content_of(folder)}"
         )
-    # The end of a DICOM number (1.2.840.10) is no suffix.
+    # The end of a DICOM UID (1.2.840.10) is no suffix.
     names = [
         file.name.removesuffix(file.path.suffix) if file.path.suffix.lower() in SUFFIXES else file.name
         for file in files
@@ -52,19 +52,19 @@ def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
 
 
 def path_column(paths: Iterable[Path | str]) -> pd.Series:
-    """Paths as a column of Python's own text: that of pandas holds no file name that is no UTF-8.
+    """Convert paths to a column of Python strings: those of pandas cannot hold file names that are no UTF-8.
 
     Args:
-        paths: One per row; "" for none.
+        paths: Path for each row; "" for none.
     """
     return pd.Series([str(path) for path in paths], dtype=object)
 
 
 def existing_folder(path: str | Path) -> Path:
-    """The path of a folder that exists.
+    """Expand the path of a folder and check that it exists.
 
     Raises:
-        DataError: It does not; names the nearest that does, and what it holds.
+        DataError: It does not; names the nearest that does, and its content.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
@@ -74,23 +74,23 @@ def existing_folder(path: str | Path) -> Path:
 
 
 def images_in(folder: Path, recursive: bool = False, seen: dict[Identity, Path] | None = None) -> list[Path]:
-    """Files that look like radiographs, sorted; what is passed over is counted in a warning, with an example of each.
+    """List files that look like radiographs, sorted; skipped ones are counted in a warning, with an example per kind.
 
     Args:
-        folder: That exists.
-        recursive: Also what lies in its folders.
-        seen: Files of other folders, by identity, to which those of this one are added: one that is met again is passed
-            over. None keeps them: a mask may belong to several images.
+        folder: Existing folder.
+        recursive: Whether to search the folders below it.
+        seen: Files of other folders, by identity: they are skipped, and those of this folder are added. None keeps
+            repeated files: a mask may belong to several images.
     """
     return [file.path for file in _radiographs(folder, recursive, seen)]
 
 
 def _radiographs(folder: Path, recursive: bool, seen: dict[Identity, Path] | None) -> list[Entry]:
-    found, passed = [], defaultdict[State, list[Entry]](list)
+    files, passed = [], defaultdict[State, list[Entry]](list)
     for entry in walk(folder, recursive, seen=seen):
         if entry.state == "file" or (entry.state == "again" and seen is None):
             if looks_like_radiograph(entry.path):
-                found.append(entry)
+                files.append(entry)
         elif entry.state in ("unlisted", "loop") or entry.path.is_dir() or _would_be_one(entry.path):
             passed[entry.state].append(entry)
     if passed:
@@ -101,16 +101,16 @@ def _radiographs(folder: Path, recursive: bool, seen: dict[Identity, Path] | Non
             if state in passed
         )
         warnings.warn(f"{folder}: passed over {words}", stacklevel=3)
-    return found
+    return files
 
 
 def _would_be_one(path: Path) -> bool:
-    """Whether a file that is not read has the name or the content of a radiograph."""
+    """Whether a skipped file has the name or the content of a radiograph."""
     return path.suffix.lower() in SUFFIXES or looks_like_radiograph(path)
 
 
 def content_of(folder: Path) -> str:
-    """The first few names in a folder, for messages."""
+    """Return the first few names in a folder, for messages."""
     try:
         names = sorted(printable(entry.name) + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
     except OSError as reason:

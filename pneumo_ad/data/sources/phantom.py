@@ -1,4 +1,4 @@
-"""data=phantom: drawn radiographs."""
+"""data=phantom: synthetic radiographs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def phantom(
     val: float = 0.2,
     test: float = 0.3,
 ) -> pd.DataFrame:
-    """Drawn radiographs with known lungs and opacities, written to the cache folder once and read like any others.
+    """Read synthetic radiographs with known lungs and opacities, written to the cache folder at first use.
 
     Args:
         normal: Number of normal radiographs.
         pneumonia: Number of radiographs with opacities.
         size: Longest side in pixels.
-        seed: Fixes every drawing and the split.
+        seed: Seed of all drawings and of the split.
         split: See `split_by_patient`; one patient per radiograph.
         val: Share of patients in val.
         test: Share of patients in test.
 
     Raises:
-        ValueError: Numbers that cannot be drawn.
+        ValueError: See `write_phantoms`.
     """
     folder = cache_dir() / "phantoms" / f"v{DRAWING}-normal{normal}-pneumonia{pneumonia}-size{size}-seed{seed}"
     write_phantoms(folder, normal=normal, pneumonia=pneumonia, size=size, seed=seed)

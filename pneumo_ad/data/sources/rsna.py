@@ -31,7 +31,7 @@ def rsna(
     test: float = 0.2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """RSNA Pneumonia Detection Challenge 2018 (Shih et al. 2019, Radiology: Artificial Intelligence), stage 2.
+    """Read the RSNA Pneumonia Detection Challenge 2018, stage 2 (Shih et al. 2019, Radiology: Artificial Intelligence).
 
     26,684 frontal radiographs of ChestX-ray8 (Wang et al. 2017, CVPR) as DICOM of 1024 x 1024 pixels and 8 bits: 8,851
     Normal, 6,012 Lung Opacity, 11,821 No Lung Opacity / Not Normal. Radiologists drew boxes around opacities that may
@@ -39,22 +39,22 @@ def rsna(
     it and `Normal` are known to hold no opacity. The test images have no labels and are left out.
 
     Known faults: a patientId is one radiograph, not one person, so that other radiographs of a person may be in another
-    split; sick patients lie in bed more often (view AP), which alone tells much of the classes.
+    split; ill patients are in bed more often (view AP), which alone separates the classes to a large extent.
 
     Args:
         root: Folder that holds stage_2_train_images/, stage_2_train_labels.csv and stage_2_detailed_class_info.csv.
-        headers: Read view, sex and age from the DICOM headers (half a millisecond each).
-        split: See `choose_split`; a column `split`, as copies of the set have it, stands beside the classes.
+        headers: Whether to read view, sex and age from the DICOM headers (half a millisecond each).
+        split: See `choose_split`; the csv of classes may have a column `split`, as copies of the set do.
         val: Share of patients in val.
         test: Share of patients in test.
-        seed: Fixes the split.
+        seed: Seed of the split.
 
     Returns:
-        A checked table, with `boxes`, `class` (the set's own word) and, of the headers, `view`, `sex`, `age` (years).
+        Checked table, with `boxes`, `class` (the data set's word) and, from the headers, `view`, `sex`, `age` (years).
 
     Raises:
-        DataError: A file of the three is missing, lists what is not there or contradicts another, an image that no csv
-            tells of, or see `choose_split`.
+        DataError: One of the three is missing, lists missing images or contradicts another, an image in no csv, or see
+            `choose_split`.
     """
     root = existing_folder(root)
     missing = [name for name in (IMAGES, BOXES, CLASSES) if not (root / name).exists()]
@@ -64,30 +64,30 @@ def rsna(
         )
     table = files = list_files(root / IMAGES)
     boxes = read_boxes(root / BOXES, files, root / IMAGES)
-    classes, own = _read_classes(root / CLASSES, files, root / IMAGES)
-    for csv, told in ((BOXES, boxes), (CLASSES, classes)):
-        untold = [image for image in files["image"] if image not in told]
-        if untold:
-            raise DataError(f"{root / csv}: tells nothing of {len(untold)} images in {IMAGES}, for example {untold[0]}")
+    classes, listed_split = _read_classes(root / CLASSES, files, root / IMAGES)
+    for csv, listed in ((BOXES, boxes), (CLASSES, classes)):
+        absent = [image for image in files["image"] if image not in listed]
+        if absent:
+            raise DataError(f"{root / csv}: tells nothing of {len(absent)} images in {IMAGES}, for example {absent[0]}")
     table = table.assign(patient=files["image"], boxes=files["image"].map(boxes), lung="", opacity="")
     table["class"] = files["image"].map(classes)
     table["label"] = table["class"].map(LABELS)
     contrary = table[(table["boxes"] != "[]") != (table["label"] == PNEUMONIA)]
     if len(contrary):
-        one = contrary.iloc[0]
+        row = contrary.iloc[0]
         raise DataError(
-            f"{root / BOXES} and {CLASSES} contradict each other in {len(contrary)} images: {one['image']} is "
-            f"{one['class']!r} and has the boxes {one['boxes']}; expected boxes where the class is 'Lung Opacity' alone"
+            f"{root / BOXES} and {CLASSES} contradict each other in {len(contrary)} images: {row['image']} is "
+            f"{row['class']!r} and has the boxes {row['boxes']}; expected boxes where the class is 'Lung Opacity' alone"
         )
     if headers:
         table = table.join(_read_headers(table))
-    splits = files["image"].map(own) if own is not None else None
+    splits = files["image"].map(listed_split) if listed_split is not None else None
     table["split"] = choose_split(table, splits, root / CLASSES, split, val, test, seed)
     return check_table(table)
 
 
 def _read_classes(csv: Path, files: pd.DataFrame, folder: Path) -> tuple[dict[str, str], dict[str, str] | None]:
-    """The class of each image, and its split where the csv tells it; the csv has a line for each box."""
+    """Read the class of each image, and its split if the csv has that column; the csv has a line for each box."""
     listed = read_listing(csv, ["image", "class"], ["split"], {"patientId": "image"})
     listed["image"] = match_names(listed["image"], files, folder, csv)
     words = {name.lower(): name for name in LABELS}
@@ -100,16 +100,16 @@ def _read_classes(csv: Path, files: pd.DataFrame, folder: Path) -> tuple[dict[st
             f"{classes.index[classes.isna()][0] + 2}"
         )
     listed["class"] = classes
-    told = [
+    words_of = [
         _one_each(listed, column, many, csv)
         for column, many in (("class", "classes"), ("split", "splits"))
         if column in listed.columns
     ]
-    return told[0], told[1] if len(told) > 1 else None
+    return words_of[0], words_of[1] if len(words_of) > 1 else None
 
 
 def _one_each(listed: pd.DataFrame, column: str, many: str, csv: Path) -> dict[str, str]:
-    """By image, the one word of a column."""
+    """Map each image to its only value in a column."""
     alone = listed[["image", column]].drop_duplicates()
     twice = alone[alone["image"].duplicated()]
     if len(twice):
@@ -118,7 +118,7 @@ def _one_each(listed: pd.DataFrame, column: str, many: str, csv: Path) -> dict[s
 
 
 def _read_headers(table: pd.DataFrame) -> pd.DataFrame:
-    """view, sex and age by row; blank, with a warning, where a header cannot be read: the store names that file."""
+    """Read view, sex and age by row; blank, with a warning, if a header cannot be read: the store names that file."""
     unread: list[str] = []
 
     def read(path: str) -> DicomFacts:

@@ -1,4 +1,4 @@
-"""The table of radiographs: what every source must deliver, checked once at the border."""
+"""Table of radiographs, which every data source returns, and its checks."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PatientSplit = Literal["patient", "test"]
 
 
 def check_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Check a table of radiographs, one row each, and sort it by image name; its words become `printable`.
+    """Check a table of radiographs, one row each, and sort it by image name; its text becomes `printable`.
 
     Columns: `image` (unique name), `path` (file), `patient`, `label` (normal, pneumonia or other), `lung` and
-    `opacity` (mask file, or "" where there is none), `split` (train, val or test). Optional: `boxes`, opacities as
-    JSON text `[[x, y, width, height], ...]` in pixels of the file, "[]" where there are known to be none, "" where
-    nothing is known. Further columns are kept.
+    `opacity` (mask file, or "" for none), `split` (train, val or test). Optional: `boxes`, opacities as JSON text
+    `[[x, y, width, height], ...]` in pixels of the file, "[]" if there are known to be none, "" if unknown. Further
+    columns are kept.
 
     Raises:
-        DataError: A missing column, an empty table, a doubled name, an unknown label or split, a patient in two splits,
-            a file that does not exist, boxes that are none, or boxes beside an opacity mask; names the offending rows.
+        DataError: A missing column, an empty table, a repeated name, an unknown label or split, a patient in two
+            splits, a missing file, invalid boxes, or boxes beside an opacity mask; names the rows.
     """
     missing = [column for column in REQUIRED if column not in table.columns]
     if missing:
@@ -39,7 +39,7 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         raise DataError("the table of radiographs is empty")
     table = table.copy()
-    for column in table.columns.difference(["path", "lung", "opacity"]):  # those are to open files with
+    for column in table.columns.difference(["path", "lung", "opacity"]):  # paths must stay as they are
         words = table[column].map(lambda word: printable(word) if isinstance(word, str) else word)
         if not words.equals(table[column]):
             table[column] = words
@@ -60,7 +60,7 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def warn_of_undealt(table: pd.DataFrame) -> None:
-    """Warn once, with count and names, of radiographs that came after a run had dealt its splits.
+    """Warn once, with count and names, of radiographs that were added after a run had fixed its splits.
 
     Args:
         table: Table of an open store, with the splits of a run.
@@ -68,7 +68,7 @@ def warn_of_undealt(table: pd.DataFrame) -> None:
     left = table.loc[table["split"] == UNDEALT, "image"]
     if len(left):
         warnings.warn(
-            f"{len(left)} radiographs came after the run had dealt its splits; they are in none of them, neither "
+            f"{len(left)} radiographs were added after the run had fixed its splits; they are in none of them, neither "
             f"trained on nor evaluated: {', '.join(left.head(5))}{', ...' if len(left) > 5 else ''}",
             stacklevel=3,
         )
@@ -88,19 +88,19 @@ def _refuse(rows: pd.DataFrame, what: str) -> None:
 
 
 def describing_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that describe radiographs in words: view, finding, ..., but no required one, no boxes, no numbers.
+    """Select the columns that describe radiographs in words: view, finding, ..., without required ones and numbers.
 
     >>> describing_columns(pd.DataFrame({"image": ["a"], "view": ["PA"], "height": [512]})).columns.tolist()
     ['view']
     """
-    own = table.drop(columns=[*REQUIRED, "boxes"], errors="ignore")
-    return own.select_dtypes(exclude=["number", "bool"])
+    further = table.drop(columns=[*REQUIRED, "boxes"], errors="ignore")
+    return further.select_dtypes(exclude=["number", "bool"])
 
 
-# What stands for a missing value, a truth or a number, and is no name of a finding.
+# Words for a missing value, a boolean or a number, which are no findings.
 _CODES = frozenset({"na", "nan", "nat", "none", "null", "nil", "true", "false", "yes", "no", "on", "off", "inf"})
-_SPECIAL = re.compile(r"[\\()\[\]{}:=,]")  # Hydra wants a backslash before these
-_BOOLEANS = {True: ("true", "yes", "on"), False: ("false", "no", "off")}  # as yaml reads them
+_SPECIAL = re.compile(r"[\\()\[\]{}:=,]")  # Hydra needs a backslash before these
+_BOOLEANS = {True: ("true", "yes", "on"), False: ("false", "no", "off")}  # words that YAML reads as booleans
 
 
 def map_labels(
@@ -109,21 +109,21 @@ def map_labels(
     default: str | None = None,
     source: str | Path = "the column label",
 ) -> pd.Series:
-    """Bring a source's words to normal, pneumonia or other.
+    """Map a source's words to the labels normal, pneumonia or other.
 
-    A word is one of ours in upper or lower case, or `mapping` says what it means; numbers are compared by value (0, 0.0
-    and "0" are one). A further word, such as a diagnosis, becomes other and is counted in a warning.
+    A word is one of the labels in upper or lower case, or a key of `mapping`; numbers are compared by value (0, 0.0 and
+    "0" are equal). A further word, such as a diagnosis, becomes other and is counted in a warning.
 
     Args:
-        labels: Words; "" where there is none.
-        mapping: From a source's word (any case) to one of ours; None takes the words as they are.
-        default: The word for a blank cell; None where there should be none.
-        source: Name of the source or file that the words come from, for messages.
+        labels: Words of the source, one per row; "" for none.
+        mapping: Word of the source (any case) -> label; None expects labels.
+        default: Label, or word of the mapping, for blank cells; None refuses these.
+        source: Name of the source or file of the words, for messages.
 
     Raises:
-        ConfigError: The mapping leads to a word that is not ours, or leads one word to two; or a default that does.
-        DataError: Words that are neither ours nor mapped: blank cells, numbers, booleans, words for a missing value; or
-            any, where nothing is normal. Says which the source has and how often.
+        ConfigError: A mapping to a word that is no label, or of one word to two labels; an unknown default.
+        DataError: Words that are neither labels nor mapped: blank cells, numbers, booleans, words for a missing value;
+            or any such word, if no radiograph is normal. Says which words there are and how often.
 
     >>> map_labels(pd.Series(["NORMAL ", "0", "1.0"]), {0: "normal", 1: "pneumonia"}).tolist()
     ['normal', 'normal', 'pneumonia']
@@ -151,21 +151,21 @@ def map_labels(
 
 
 def _meanings(mapping: Mapping[Any, str] | None) -> dict[str, str]:
-    """Key of a word -> label."""
+    """Mapping of the `_key` of each known word to its label."""
     if not isinstance(mapping, Mapping | None):
         raise ConfigError(f'labels={mapping!r} maps no words; expected for example "data.labels={{0: normal}}"')
-    told: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     for word, label in (mapping or {}).items():
         for key in map(_key, _BOOLEANS[word] if isinstance(word, bool) else (word,)):
             if label not in LABELS:
                 raise ConfigError(f"labels lead to {[label]}; expected some of {LABELS}")
-            if told.setdefault(key, label) != label:
-                raise ConfigError(f"labels lead {word!r} to both {told[key]} and {label}")
-    return dict(zip(LABELS, LABELS, strict=True)) | told
+            if meanings.setdefault(key, label) != label:
+                raise ConfigError(f"labels lead {word!r} to both {meanings[key]} and {label}")
+    return dict(zip(LABELS, LABELS, strict=True)) | meanings
 
 
 def _key(word: object) -> str:
-    """By what words are compared."""
+    """Normal form by which words are compared: lower case, numbers by value."""
     text = str(word).strip().lower()
     try:
         return str(float(text))
@@ -181,14 +181,14 @@ def _is_code(word: str) -> bool:
 def split_by_patient(
     table: pd.DataFrame, split: PatientSplit = "patient", val: float = 0.1, test: float = 0.2, seed: int = 0
 ) -> pd.Series:
-    """Deal patients to train, val and test, the same shares of those with pneumonia and of those without.
+    """Split patients into train, val and test, stratified by pneumonia.
 
     Args:
-        table: With columns `patient` and `label`.
-        split: `patient` deals; `test` puts everybody in test (data that no training sees).
+        table: Columns `patient` and `label`.
+        split: `patient` splits by patient; `test` assigns all to test (data without training).
         val: Share of patients in val.
         test: Share of patients in test.
-        seed: Fixes who goes where, whatever the order of rows.
+        seed: Seed of the split, which does not depend on the order of rows.
 
     Returns:
         One of train, val, test per row.
@@ -202,16 +202,16 @@ def split_by_patient(
         raise ConfigError(f"split={split!r} is not known here; expected 'patient' or 'test'")
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise ConfigError(f"val={val} and test={test} must not be negative and must leave a share for training")
-    dealt: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     sick = table.assign(sick=table["label"] == PNEUMONIA).groupby("patient")["sick"].any()
     for stratum in (False, True):
         patients = np.sort(sick.index[sick == stratum].to_numpy(dtype=str))
         order = np.random.default_rng([seed, int(stratum)]).permutation(len(patients))
-        # At least one patient each, where there are three or more: a class must not vanish from a small data set.
+        # At least one patient each if there are three or more, so that no class is missing from a split of a small set.
         counts = [round(share * len(patients)) for share in (val, test)]
         if len(patients) >= 3:
             counts = [max(count, int(share > 0)) for count, share in zip(counts, (val, test), strict=True)]
         for place, index in enumerate(order):
             name = "val" if place < counts[0] else "test" if place < sum(counts) else "train"
-            dealt[patients[index]] = name
-    return table["patient"].map(dealt)
+            split_of[patients[index]] = name
+    return table["patient"].map(split_of)

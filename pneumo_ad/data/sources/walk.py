@@ -1,7 +1,7 @@
-"""Everything that lies below a folder, once: what sources and `predict` have in common."""
+"""Walk of a folder that lists every file once, for data sources and `predict`."""
 
 # ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH120
-# Paths are strings here: a `Path` of each of many files takes long.
+# Paths are strings here: `Path`s of many files are slow.
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from typing import Literal
 
 from pneumo_ad.errors import printable
 
-# Folders that systems make for themselves, beside those whose name begins with a dot; any case.
+# Folders that operating systems create, besides those whose name begins with a dot; in any case.
 HIDDEN = frozenset(
     {"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"}
 )
 
 State = Literal["file", "hidden", "again", "special", "broken", "loop", "unlisted"]
-Identity = tuple[int, int]  # of a file, whatever it is called: its device and its number there
+Identity = tuple[int, int]  # identity of a file, whatever its name: device and inode
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What was found.
+    """File below a folder, or folder that was not entered.
 
     Attributes:
-        path: To open it.
-        name: Path below the folder, with `/`, `printable`, and that of no other entry.
-        state: `file`, a regular one; a file that is `hidden`, or lies in a hidden folder; a file or folder that was
-            met before under another name (`again`); `special`: no regular file (FIFO, socket, device); a link that
-            leads nowhere (`broken`) or to a folder that it lies in (`loop`); a folder that cannot be listed.
-        reason: Why it is not to be read; empty for a file.
+        path: Path for opening it.
+        name: Path below the folder, with `/`, `printable` and unique.
+        state: `file`: a regular file; `hidden`: a hidden file, or one in a hidden folder; `again`: a file or folder
+            that was listed under another name; `special`: no regular file (FIFO, socket, device); `broken`: a broken
+            link, or a file that cannot be opened; `loop`: a link to a folder that contains it; `unlisted`: a folder
+            that cannot be listed.
+        reason: Reason not to read it; empty for a file.
     """
 
     path: Path
@@ -43,7 +44,7 @@ class Entry:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is not meant for who looks into a folder.
+    """Whether a file or folder is hidden by its name.
 
     >>> [is_hidden(name) for name in (".ipynb_checkpoints", "__MACOSX", "ward 3")]
     [True, True, False]
@@ -54,19 +55,19 @@ def is_hidden(name: str) -> bool:
 def walk(
     folder: Path, recursive: bool = True, leave_out: Path | None = None, seen: dict[Identity, Path] | None = None
 ) -> list[Entry]:
-    """Every file below a folder, and every folder that is not entered; nothing is opened.
+    """List every file below a folder, and every folder that is not entered; no file is opened.
 
-    What lies there comes first and links after it, each followed once: of a file with two names the real one is the
-    file and the other `again`. Two names of one file (hard links) are told by its number, two folders likewise.
+    Links are followed once, after all other files: of a file and a link to it, the link is `again`. Hard links are
+    recognised by the inode, folders by their real path.
 
     Args:
-        folder: Folder that exists; hidden or not, it was named.
-        recursive: Whether folders below are entered, linked ones too; else nothing is said of them.
-        leave_out: Folder to pass over without an entry.
-        seen: Files met in other folders, by identity, to which those met here are added.
+        folder: Existing folder, hidden or not.
+        recursive: Whether to enter the folders below, linked ones too; else they are not listed.
+        leave_out: Folder to skip without an entry.
+        seen: Files listed in other folders, by identity; those listed here are added.
 
     Returns:
-        Sorted by path; files of one folder as the system's names sort.
+        Entries, sorted by path.
     """
     return _Walk(folder, recursive, leave_out, {} if seen is None else seen).entries()
 
@@ -75,18 +76,18 @@ class _Walk:
     def __init__(self, folder: Path, recursive: bool, leave_out: Path | None, seen: dict[Identity, Path]) -> None:
         self._top, self._recursive, self._seen = str(folder), recursive, seen
         self._left_out = None if leave_out is None else os.path.realpath(leave_out)
-        self._folders: dict[str, str] = {}  # as they were met, by real path
+        self._folders: dict[str, str] = {}  # real path -> path under which it was entered
         self._found: list[tuple[str, State, str]] = []
         self._links: deque[str] = deque()
 
     def entries(self) -> list[Entry]:
         self._enter(self._top, linked=False)
-        while self._links:  # those that are met on the way come last
+        while self._links:  # links found on the way are followed last
             self._follow(self._links.popleft())
         entries, names = [], set[str]()
         for path, state, reason in sorted(self._found):
             name = self._named(path)
-            while name in names:  # a name with an escape in it, beside one with what that stands for
+            while name in names:  # a name that contains an escape, beside one with the escaped character
                 name = name.replace("\\", "\\\\")
             names.add(name)
             entries.append(Entry(Path(path), name, state, reason))
@@ -106,7 +107,7 @@ class _Walk:
             try:
                 with os.scandir(folder) as listed:
                     inside = sorted(
-                        (one.name, one.path, one.is_dir(follow_symlinks=False), one.is_symlink()) for one in listed
+                        (item.name, item.path, item.is_dir(follow_symlinks=False), item.is_symlink()) for item in listed
                     )
             except OSError as reason:
                 self._found.append((folder, "unlisted", f"cannot be listed ({reason.strerror})"))
@@ -146,10 +147,10 @@ class _Walk:
             self._found.append((path, "special", "no regular file"))
             return
         first = str(self._seen.setdefault((status.st_dev, status.st_ino), Path(path)))
-        # The number of a file is asked only where it may have two names: not every disk has numbers.
+        # The inode counts only if the file may have two names: not every file system has inodes.
         again = first != path and status.st_ino != 0 and (linked or status.st_nlink > 1)
         self._found.append((path, "again", f"the same file as {self._named(first)}") if again else (path, "file", ""))
 
     def _named(self, path: str) -> str:
-        """Below the folder, where it lies there."""
+        """Printable path below the folder."""
         return printable(path.removeprefix(os.path.join(self._top, "")).replace(os.sep, "/"))

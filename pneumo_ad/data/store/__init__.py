@@ -1,4 +1,4 @@
-"""Radiographs decoded and fitted once, kept in the cache as arrays."""
+"""Stores: decoded and fitted radiographs, cached as arrays on disk."""
 
 from pneumo_ad.data.store.cached_array import cached_array
 from pneumo_ad.data.store.opening import open_store

@@ -1,4 +1,4 @@
-"""An array on disk that grows row by row."""
+"""Writing of an array to disk row by row."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pneumo_ad.errors import DataError
 
 
 class ArrayFile:
-    """Writes an .npy file row by row through ordinary writes: a full disk is then an error and not a bus error.
+    """Writer of an .npy file row by row, without memory-mapping: a full disk then raises an error, not a bus error.
 
-    Rows of zeros for masks that are not there are left out, as holes: they read as zeros and take no room on the disk.
+    Rows of missing masks are holes of the file: they read as zeros and take no space on the disk.
 
     Args:
-        path: Where to write.
-        rows: How many there will be at most.
-        shape: Height and width of a row.
+        path: File to write.
+        rows: Largest number of rows.
+        shape: Height and width of a row in pixels.
     """
 
     def __init__(self, path: Path, rows: int, shape: tuple[int, int]) -> None:
-        # Unbuffered: nothing is left to be written, and to fail, when the file is closed.
+        # Unbuffered: closing the file cannot fail by a pending write.
         self._file = path.open("wb", buffering=0)
         self._shape = shape
         self._written = 0
@@ -51,7 +51,7 @@ class ArrayFile:
             content = content[self._file.write(content) :]
 
     def write(self, row: npt.NDArray[np.uint8] | None) -> None:
-        """Write a row; None is a hole."""
+        """Write a row, (H, W) uint8; None leaves a hole."""
         if row is None:
             self._file.seek(self._shape[0] * self._shape[1], os.SEEK_CUR)
         else:
@@ -59,7 +59,7 @@ class ArrayFile:
         self._written += 1
 
     def finish(self) -> None:
-        """Give the header the number of rows that were written, and wait for the disk."""
+        """Write the number of rows to the header, and flush the file to disk."""
         end = self._file.truncate()  # it may end in a hole
         self._file.seek(0)
         self._header(self._written)
@@ -69,10 +69,10 @@ class ArrayFile:
 
 @contextmanager
 def full_disk_named(folder: Path) -> Iterator[None]:
-    """Turns the system's error about a full disk into one that says what to do.
+    """Turn the system's error about a full disk into one that says what to do.
 
     Args:
-        folder: On that disk.
+        folder: Folder on that disk, named in the message.
 
     Raises:
         DataError: The disk is full.
@@ -89,13 +89,13 @@ def full_disk_named(folder: Path) -> Iterator[None]:
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """Room that the files of a folder take, without holes where the system tells.
+    """Compute the space that the files of a folder take, without holes if the system reports them.
 
     Args:
         folder: Folder of a store, or of a part of one.
     """
     stats = []
-    with suppress(FileNotFoundError):  # of a folder that is gone by now
+    with suppress(FileNotFoundError):  # the folder was deleted meanwhile
         for file in folder.iterdir():
             with suppress(FileNotFoundError):
                 stats.append(file.lstat())

@@ -1,4 +1,4 @@
-"""A store is built: files decoded ahead in threads, written row by row, renamed when whole."""
+"""Building of a store: files are decoded ahead in threads, written row by row, renamed when complete."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from pneumo_ad.files import reading_threads, replace_paths
 
 OnError = Literal["raise", "skip"]
 
-FORMAT = 3  # raise it when what the files hold changes: old stores are then left alone and new ones built
+FORMAT = 3  # increase it when the content of the files changes: old stores are then ignored and new ones built
 _MEASURED = ["image", "height", "width", "window_low", "window_high", "top", "left", "fitted_height", "fitted_width"]
 _MEASURED += ["has_lung", "has_opacity", "bytes"]  # columns of `table.csv`
-_AHEAD = 4  # radiographs decoded ahead of the one that is written, for each thread
-_ASPECT_TOLERANCE = 0.02  # a mask may be smaller than its image, but must show the same picture
+_AHEAD = 4  # radiographs decoded ahead of the one being written, per thread
+_ASPECT_TOLERANCE = 0.02  # most |log| of the ratio of the aspect ratios of a mask, which may be smaller, and its image
 
 
 def entries_of(table: pd.DataFrame) -> list[dict[str, str]]:
-    """What a store is made of, by radiograph.
+    """List the input of a store: `image`, `path`, `lung`, `opacity` and `boxes` of each radiograph.
 
     Args:
-        table: A checked table (`check_table`).
+        table: Checked table (`check_table`).
     """
     table = table if "boxes" in table.columns else table.assign(boxes="")
     entries: list[dict[str, str]] = table[["image", "path", "lung", "opacity", "boxes"]].to_dict("records")  # type: ignore[assignment]
@@ -54,23 +54,23 @@ def build_store(
     folder: Path,
     may_be_empty: bool = False,
 ) -> None:
-    """Build a store beside its place, and move it there when it is whole; whoever asks holds the lock.
+    """Build a store in a temporary folder, and rename it when complete; the caller holds the lock.
 
     Args:
         table: See `open_store`.
         image_size: See `open_store`.
         fit: See `open_store`.
         on_error: See `open_store`.
-        folder: Where the store will lie.
-        may_be_empty: Whether it may hold none of the radiographs, as a part of a store may (`on_error=skip`).
+        folder: Folder of the store (`store_folder`).
+        may_be_empty: Whether the store may hold no radiograph, as a part of one may (`on_error=skip`).
 
     Raises:
-        DataError: See `open_store`; nothing is left then.
+        DataError: See `open_store`; no files are left then.
     """
     aside = folder.with_suffix(".partial")
-    shutil.rmtree(aside, ignore_errors=True)  # of a builder that was killed: we hold the lock, so nobody writes it
+    shutil.rmtree(aside, ignore_errors=True)  # left by a killed builder: as we hold the lock, nobody writes to it
     entries = entries_of(table)
-    rows = len(entries) + sum(bool(one["lung"]) + bool(one["opacity"] or one["boxes"]) for one in entries)
+    rows = len(entries) + sum(bool(entry["lung"]) + bool(entry["opacity"] or entry["boxes"]) for entry in entries)
     check_room(folder.parent, rows * image_size[0] * image_size[1])
     try:
         with full_disk_named(folder.parent):
@@ -83,11 +83,11 @@ def build_store(
 
 
 def check_room(cache: Path, needed: int) -> None:
-    """See that a store fits on the disk.
+    """Check that a store fits on the disk.
 
     Args:
         cache: Folder of stores.
-        needed: Bytes of the store.
+        needed: Size of the store in bytes.
 
     Raises:
         DataError: It does not.
@@ -132,12 +132,12 @@ def _write(
 
 
 def name_files(reasons: dict[str, str], table: pd.DataFrame, absolute: bool) -> dict[str, str]:
-    """Reasons for which radiographs are left out, with their files named as a store or as a table names them.
+    """Rewrite file names in the reasons why radiographs are left out: to absolute paths, or to those of a table.
 
     Args:
-        reasons: By radiograph.
-        table: A checked table (`check_table`).
-        absolute: As a store does, which tables with other words for the same files may open.
+        reasons: Name of a radiograph -> reason.
+        table: Checked table (`check_table`).
+        absolute: Whether to write absolute paths, as a store does, which tables with other relative paths may open.
     """
     named = {}
     for entry in entries_of(table[table["image"].isin(list(reasons))]):
@@ -148,10 +148,10 @@ def name_files(reasons: dict[str, str], table: pd.DataFrame, absolute: bool) -> 
 
 
 def unreadable(skipped: dict[str, str]) -> DataError:
-    """What to raise for radiographs that cannot be used, by name.
+    """Return the error for radiographs that cannot be used.
 
     Args:
-        skipped: Name -> reason.
+        skipped: Name of a radiograph -> reason.
     """
     more = [f"... and {len(skipped) - 10} more"] if len(skipped) > 10 else []
     return DataError(
@@ -161,7 +161,7 @@ def unreadable(skipped: dict[str, str]) -> DataError:
 
 
 class _Decoded(NamedTuple):
-    """What goes into a store of one radiograph: fitted arrays, what was measured, and rows of `contents_of`."""
+    """Data of one radiograph for a store: fitted arrays, measurements, and rows of `contents_of`."""
 
     arrays: dict[str, npt.NDArray[np.uint8]]
     facts: dict[str, float]
@@ -193,14 +193,14 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
 def _like(
     mask: npt.NDArray[np.bool_], size: tuple[int, int], image_size: tuple[int, int], fit: Fit
 ) -> npt.NDArray[np.bool_]:
-    """A mask of another scale, brought to the placement of its image (rounding may differ by a pixel otherwise)."""
+    """Resize a mask to the size of its image if their placements differ, which rounding can cause."""
     if mask.shape == size or place(mask.shape, image_size, fit) == place(size, image_size, fit):
         return mask
     return fit_image(mask.astype(np.uint8) * 255, size, "squash")[0] >= 128
 
 
 def _check_mask(entry: dict[str, str], kind: str, mask: tuple[int, int], image: tuple[int, int]) -> None:
-    # A mask at another resolution is welcome; another shape means another picture.
+    # Another resolution is accepted; another aspect ratio means that the mask belongs to another image.
     if abs(np.log((mask[0] / mask[1]) / (image[0] / image[1]))) > _ASPECT_TOLERANCE:
         raise DataError(
             f"{entry[kind]}: the {kind} mask is {mask[0]} x {mask[1]} pixels and its image {entry['path']} is "
@@ -219,7 +219,7 @@ def _decode_all(
         except DataError as reason:
             return reason
 
-    # Threads, not processes: Pillow decodes and resizes outside the interpreter's lock.
+    # Threads, not processes: Pillow releases the GIL while it decodes and resizes.
     threads = reading_threads()
     pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[_Decoded | DataError]] = deque()

@@ -1,4 +1,4 @@
-"""Arrays kept beside a store, such as lung fields: computed once."""
+"""Arrays cached beside a store, such as lung fields."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def cached_array(
     compute: Callable[[], Iterable[npt.NDArray[np.uint8]]],
     shape: tuple[int, int, int] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """An array kept beside a store (for example lung fields), computed once, and again where it is damaged.
+    """Read an array cached beside a store (for example lung fields); compute it if it is missing or damaged.
 
-    It is written aside and renamed when whole.
+    It is written to a temporary file and renamed when complete.
 
     Args:
-        store: The store it belongs to.
-        name: File name without suffix; must tell apart whatever changes the result.
-        compute: Gives the array's rows, all at once as an array or one by one, so that memory does not grow with them.
+        store: Store that the array belongs to.
+        name: File name without suffix; must differ for all that changes the result.
+        compute: Function that returns the rows, each (H, W) uint8: an array, or an iterator to bound memory.
         shape: Rows, height and width of the array; default: those of the store's images.
 
     Returns:
-        The array, memory-mapped.
+        (N, H, W) uint8, memory-mapped.
     """
     path = store.folder / f"{name}.npy"
     rows, *size = shape or (len(store), *store.image_size)
@@ -47,12 +47,12 @@ def cached_array(
         if is_there(path):
             return map_array(path, *expected)
     except DamagedError as reason:
-        log.warning("%s: it is made anew", reason)
+        log.warning("%s: it is recomputed", reason)
     with FileLock(f"{path}.lock"):
         try:
-            return map_array(path, *expected)  # somebody made it while we waited
+            return map_array(path, *expected)  # another process made it while we waited
         except DamagedError:
-            if path.is_dir():  # which no file can be moved over
+            if path.is_dir():  # a file cannot be renamed to a folder's name
                 shutil.rmtree(path)
         aside = path.with_suffix(".partial")
         try:

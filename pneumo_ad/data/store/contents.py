@@ -1,7 +1,7 @@
-"""What the files of a store hold: their sizes and digests, taken while they are decoded, kept with store and run.
+"""Sizes and digests of the files of a store, computed while they are decoded, kept with store and run.
 
-A table with a row per file: `image` (its radiograph), `kind` (one of `KINDS`), `bytes` and `sha256`. Boxes count as a
-file that holds their text in the table of radiographs.
+They are a table with a row per file: `image` (its radiograph), `kind` (one of `KINDS`), `bytes` and `sha256`. Boxes
+count as a file that holds their text in the table of radiographs.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ FILE = "files.csv"
 KINDS = {"image": "path", "lung": "lung", "opacity": "opacity", "boxes": "boxes"}  # kind -> column of the table
 _COLUMNS = ["image", "kind", "bytes", "sha256"]
 _BLOCK = 2**18  # bytes read at once
-_MOST = 2**28  # bytes of such a table: two million rows
+_MOST = 2**28  # most bytes of such a table: two million rows
 
 
 def contents_of(entry: Mapping[str, str]) -> list[dict[str, object]]:
-    """Rows for the files of one radiograph.
+    """Compute size and digest of the files of one radiograph, a row each.
 
     Args:
-        entry: Its `image`, `path`, `lung`, `opacity` and `boxes`, "" where there is none.
+        entry: `image`, `path`, `lung`, `opacity` and `boxes` of the radiograph, "" for none.
 
     Raises:
         DataError: A file that cannot be read.
@@ -55,28 +55,28 @@ def contents_of(entry: Mapping[str, str]) -> list[dict[str, object]]:
 
 
 def as_table(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """Rows of `contents_of` as a table of text, as `read_contents` gives it."""
+    """Convert rows of `contents_of` to a table of text, as `read_contents` returns it."""
     return pd.DataFrame(rows, columns=_COLUMNS).astype(str)
 
 
 def read_contents(file: Path) -> pd.DataFrame:
-    """A table that was kept, every cell as text.
+    """Read a table of contents, every cell as text.
 
     Raises:
         DamagedError: It is no such table.
     """
-    found = read_table(file, dict.fromkeys(_COLUMNS, str), _MOST)
-    if list(found.columns) != _COLUMNS or found.duplicated(["image", "kind"]).any():
+    table = read_table(file, dict.fromkeys(_COLUMNS, str), _MOST)
+    if list(table.columns) != _COLUMNS or table.duplicated(["image", "kind"]).any():
         raise DamagedError(f"{file}: expected the columns {', '.join(_COLUMNS)}, and a row for each file")
-    return found
+    return table
 
 
 def changed_files(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, list[str]]:
-    """Radiographs in both tables whose files hold something else now, with the kinds of those files.
+    """Find radiographs in both tables whose files have changed, with the kinds of those files.
 
     Args:
-        before: Table of sizes and digests at an earlier time.
-        now: Table of today's sizes and digests.
+        before: Earlier table of sizes and digests.
+        now: Present table of sizes and digests.
 
     >>> one = as_table([{"image": "a", "kind": "image", "bytes": 1, "sha256": "x"}])
     >>> changed_files(one, one), changed_files(one, one.assign(sha256="y"))

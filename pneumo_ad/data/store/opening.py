@@ -1,4 +1,4 @@
-"""The store of a table is opened: read, joined from parts that `pneumo-ad prepare` made, or built."""
+"""Opening of a table's store: read, joined from the parts of `pneumo-ad prepare`, or built."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def open_store(
     on_error: OnError = "raise",
     cache: Path | None = None,
 ) -> Store:
-    """Open the store of a table: joined from its parts or built where it is not there yet, or no longer whole.
+    """Open the store of a table; if it is missing or damaged, join it from its parts or build it.
 
     Args:
-        table: A checked table (`check_table`).
+        table: Checked table (`check_table`).
         image_size: Height and width in pixels.
         fit: See `place`.
         on_error: Treatment of a file that cannot be read: `raise` an error, or `skip` it and keep its name and reason.
@@ -46,16 +46,16 @@ def open_store(
         if is_there(folder / "store.json"):
             return read_store(folder, table, on_error)
     except DamagedError as reason:
-        log.warning("%s: the store is built anew", reason)
+        log.warning("%s: the store is rebuilt", reason)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         try:
-            return read_store(folder, table, on_error)  # somebody built it while we waited
+            return read_store(folder, table, on_error)  # another process built it while we waited
         except DamagedError as reason:
             try:
                 remove_store(folder)
             except OSError:
-                raise reason from None  # somebody else's, or on a disk for reading
+                raise reason from None  # no permission, or a read-only disk
         earlier = earlier_key(table, image_size, fit)
         if (folder.with_name(earlier) / "store.json").is_file():
             log.warning(
@@ -70,11 +70,11 @@ def open_store(
 
 
 def as_it_is(opening: Callable[[], Store]) -> Store:
-    """Opens a store: what `Radiographs` do where nobody asks for more."""
+    """Open a store without further checks: the default of `FittedRadiographs.opened`."""
     return opening()
 
 
 def check_on_error(on_error: OnError) -> None:
-    """Raises `ConfigError` for what is not known."""
+    """Raise `ConfigError` for an unknown value."""
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error={on_error!r} is not known; expected 'raise' or 'skip'")

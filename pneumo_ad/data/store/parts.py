@@ -1,8 +1,8 @@
-"""Parts of a store, prepared by whoever has time and joined into the one store of the table.
+"""Parts of a store, prepared by several processes or machines and joined into the store of the table.
 
-Part i of n lies in `<key>.parts/<i>-of-<n>`, beside the place of the whole `<key>`, and is a store of its stretch of
-the table. Each is written by one process, in files of its own: two machines that write one page of one file over NFS
-lose bytes. The joined store equals, to the byte, the one that is built at once.
+Part i of n is in `<key>.parts/<i>-of-<n>`, beside the folder `<key>` of the whole store, and is a store of consecutive
+rows of the table. Each part has its own files, written by one process: two machines that write one page of a file over
+NFS lose bytes. The joined store equals, byte by byte, the one that is built at once.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from pneumo_ad.saved import is_there, map_array
 
 log = logging.getLogger(__name__)
 
-_MAKING = ".making"  # a part whose lung fields and grey levels are still to come
+_MAKING = ".making"  # suffix of a part whose lung fields and grey levels are not complete
 
 
 def split_table(table: pd.DataFrame, shards: int) -> list[pd.DataFrame]:
-    """Cut a table into stretches of its rows, in order, whose lengths differ by one at most.
+    """Split a table into blocks of consecutive rows, in order, whose lengths differ by one at most.
 
     Args:
-        table: A checked table (`check_table`), which is sorted: everybody cuts it alike.
-        shards: Number of stretches.
+        table: Checked table (`check_table`), which is sorted, so that every process splits it alike.
+        shards: Number of blocks.
 
     Raises:
         ConfigError: Fewer than one, or more than radiographs.
@@ -54,10 +54,10 @@ def split_table(table: pd.DataFrame, shards: int) -> list[pd.DataFrame]:
 
 
 def part_folder(folder: Path, shard: int, shards: int) -> Path:
-    """Place of a part.
+    """Return the folder of a part.
 
     Args:
-        folder: Place of the whole store (`store_folder`).
+        folder: Folder of the whole store (`store_folder`).
         shard: Number of the part, from 0.
         shards: Number of parts.
     """
@@ -65,10 +65,10 @@ def part_folder(folder: Path, shard: int, shards: int) -> Path:
 
 
 def parts_there(folder: Path) -> dict[int, list[int]]:
-    """Numbers of the parts that are whole, by the number of shards that they are of.
+    """List the parts that are complete: number of shards -> numbers of the parts.
 
     Args:
-        folder: Place of the whole store (`store_folder`).
+        folder: Folder of the whole store (`store_folder`).
     """
     there: dict[int, list[int]] = {}
     for about in folder.with_suffix(".parts").glob("*/store.json"):
@@ -81,13 +81,13 @@ def parts_there(folder: Path) -> dict[int, list[int]]:
 def opened_part(
     folder: Path, table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, on_error: OnError, shard: int, shards: int
 ) -> Iterator[Store | None]:
-    """A part, built where it is not there yet; it is in its place once the body, which adds to it, has ended well.
+    """Open a part, or build it if it is missing; it counts as complete after the block, which may add arrays to it.
 
-    Whoever else asks for the same part waits.
+    Another process that asks for the same part waits.
 
     Args:
-        folder: Place of the whole store (`store_folder`).
-        table: The whole table.
+        folder: Folder of the whole store (`store_folder`).
+        table: Table of the whole store.
         image_size: See `open_store`.
         fit: See `open_store`.
         on_error: See `open_store`.
@@ -95,23 +95,24 @@ def opened_part(
         shards: Number of parts.
 
     Yields:
-        The part, empty where none of its radiographs can be read (`on_error=skip`); None where it was joined meanwhile.
+        Store of the part, empty if none of its radiographs can be read (`on_error=skip`); None if the whole store was
+        joined meanwhile.
 
     Raises:
         DataError: See `open_store`.
     """
-    own, place = split_table(table, shards)[shard], part_folder(folder, shard, shards)
+    block, place = split_table(table, shards)[shard], part_folder(folder, shard, shards)
     making = place.with_suffix(_MAKING)
     with _held(place, folder) as joined:
         if joined:
             yield None
             return
-        part = _read(place, own, on_error)
+        part = _read(place, block, on_error)
         if part is None:
-            part = _read(making, own, on_error)  # of who was killed
+            part = _read(making, block, on_error)  # left by a killed process
         if part is None:
-            build_store(own, image_size, fit, on_error, making, may_be_empty=True)
-            part = read_store(making, own, on_error)
+            build_store(block, image_size, fit, on_error, making, may_be_empty=True)
+            part = read_store(making, block, on_error)
         yield part
         if part.folder == making:
             making.rename(place)
@@ -119,7 +120,7 @@ def opened_part(
 
 @contextmanager
 def _held(place: Path, folder: Path) -> Iterator[bool]:
-    """Hold the lock of a part; whether the store was joined meanwhile, and its parts are gone or about to be."""
+    """Hold the lock of a part; yield whether the store was joined meanwhile, which deletes the parts."""
     lock, whole = FileLock(f"{place}.lock"), folder / "store.json"
     while not is_there(whole):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -127,14 +128,14 @@ def _held(place: Path, folder: Path) -> Iterator[bool]:
             lock.acquire()
             break
         except FileNotFoundError:
-            continue  # who joined the parts removed their folder before there was a lock
+            continue  # the process that joined the parts deleted their folder before the lock was created
     joined = is_there(whole)
     try:
         yield joined
     finally:
         lock.release()
     if joined:
-        remove_parts(folder)  # the lock that was waited for
+        remove_parts(folder)  # deletes the lock that was waited for
 
 
 def _read(place: Path, table: pd.DataFrame, on_error: OnError) -> Store | None:
@@ -143,27 +144,27 @@ def _read(place: Path, table: pd.DataFrame, on_error: OnError) -> Store | None:
     try:
         return read_store(place, table, on_error)
     except DamagedError as reason:
-        log.warning("%s: the part is built anew", reason)
+        log.warning("%s: the part is rebuilt", reason)
         remove_store(place)
         return None
 
 
 def join_parts(folder: Path, table: pd.DataFrame, image_size: tuple[int, int], fit: Fit) -> bool:
-    """Join the parts of a store, lung fields and grey levels too; whoever asks holds the lock of the store.
+    """Join the parts of a store, with lung fields and grey levels; the caller holds the lock of the store.
 
     Args:
-        folder: Place of the whole store (`store_folder`).
+        folder: Folder of the whole store (`store_folder`).
         table: See `open_store`.
         image_size: See `open_store`.
         fit: See `open_store`.
 
     Returns:
-        Whether there were any.
+        Whether there were parts.
 
     Raises:
-        DataError: Some are missing (says which, and the command that makes them), none holds a radiograph that can be
-            read, or no room on the disk.
-        DamagedError: A part is not whole; says the command that makes it anew.
+        DataError: Some parts are missing (names them, and the command that makes them), no part holds a radiograph that
+            can be read, or no space on the disk.
+        DamagedError: A part is damaged; names the command that rebuilds it.
     """
     there = parts_there(folder)
     if not there:
@@ -176,13 +177,13 @@ def join_parts(folder: Path, table: pd.DataFrame, image_size: tuple[int, int], f
     shutil.rmtree(aside, ignore_errors=True)
     with ExitStack() as locks:
         parts = []
-        for shard, (place, own) in enumerate(zip(places, split_table(table, shards), strict=True)):
-            locks.enter_context(FileLock(f"{place}.lock"))  # somebody may be adding lung fields to it
+        for shard, (place, block) in enumerate(zip(places, split_table(table, shards), strict=True)):
+            locks.enter_context(FileLock(f"{place}.lock"))  # another process may be adding lung fields to it
             try:
-                parts.append(read_store(place, own, "skip"))
+                parts.append(read_store(place, block, "skip"))
             except DamagedError as reason:
                 command = _command(image_size, fit, shards, [shard])
-                raise DamagedError(f"{reason}; this makes the part anew: {command}") from reason
+                raise DamagedError(f"{reason}; this rebuilds the part: {command}") from reason
         check_room(folder.parent, sum(map(bytes_on_disk, places)))
         try:
             with full_disk_named(folder.parent):
@@ -197,19 +198,19 @@ def join_parts(folder: Path, table: pd.DataFrame, image_size: tuple[int, int], f
 
 def _join(parts: Sequence[Store], aside: Path) -> None:
     about = [read_about(part.folder) for part in parts]
-    skipped = {image: reason for one in about for image, reason in one["skipped"].items()}
+    skipped = {image: reason for of_part in about for image, reason in of_part["skipped"].items()}
     parts = [part for part in parts if len(part)]
     if not parts:
         raise unreadable(skipped)
     held = Counter(file.name for part in parts for file in part.folder.glob("*.npy"))
     for name, count in sorted(held.items()):
         if count < len(parts):
-            log.warning("%s is not in every part of %s: it is made for all when it is asked for", name, aside.stem)
+            log.warning("%s is not in every part of %s: it is computed for all when needed", name, aside.stem)
             continue
         try:
             arrays = [map_array(part.folder / name, np.uint8, (len(part), None, None)) for part in parts]
-        except DamagedError as reason:  # lung fields or grey levels: `read_store` has looked at the others
-            log.warning("%s: it is made anew for all when it is asked for", reason)
+        except DamagedError as reason:  # lung fields or grey levels: `read_store` has checked the other arrays
+            log.warning("%s: it is recomputed for all when needed", reason)
             continue
         with ArrayFile(aside / name, sum(map(len, arrays)), arrays[0].shape[1:]) as rows:
             for row in chain.from_iterable(arrays):
@@ -218,41 +219,41 @@ def _join(parts: Sequence[Store], aside: Path) -> None:
     for name in ("table.csv", FILE):
         with (aside / name).open("wb") as whole:
             for number, part in enumerate(parts):
-                with (part.folder / name).open("rb") as own:
-                    heading = own.readline()
+                with (part.folder / name).open("rb") as lines:
+                    heading = lines.readline()
                     whole.write(b"" if number else heading)
-                    shutil.copyfileobj(own, whole)
+                    shutil.copyfileobj(lines, whole)
     whole_about = about[0] | {"images": sum(map(len, parts)), "skipped": skipped}
-    whole_about["source"] = os.path.commonpath([one["source"] for one in about])
+    whole_about["source"] = os.path.commonpath([of_part["source"] for of_part in about])
     (aside / "store.json").write_text(json.dumps(whole_about, indent=1))
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete the parts of a store, but for those that somebody is at work on.
+    """Delete the parts of a store, except those that another process has locked.
 
     Args:
-        folder: Place of the whole store (`store_folder`).
+        folder: Folder of the whole store (`store_folder`).
     """
     parts, joined = folder.with_suffix(".parts"), is_there(folder / "store.json")
-    for place in {one.with_suffix("") for one in parts.glob("*")}:
+    for place in {entry.with_suffix("") for entry in parts.glob("*")}:
         lock = Path(f"{place}.lock")
         with suppress(Timeout), FileLock(lock, timeout=0):
-            for one in (place, place.with_suffix(_MAKING), place.with_suffix(".partial")):
-                shutil.rmtree(one, ignore_errors=True)
-            if joined:  # else who waits for this lock and who comes later would hold two, and build at once
+            for version in (place, place.with_suffix(_MAKING), place.with_suffix(".partial")):
+                shutil.rmtree(version, ignore_errors=True)
+            if joined:  # else a waiting process and a later one would hold two locks, and both build
                 lock.unlink(missing_ok=True)
-    with suppress(OSError):  # somebody is at work in it, or locks are left
+    with suppress(OSError):  # another process works in it, or locks are left
         parts.rmdir()
 
 
 def _missing(folder: Path, there: dict[int, list[int]], image_size: tuple[int, int], fit: Fit) -> str:
-    """The numbers that are there and those that are not, with the commands for what can be done."""
-    told = [f"{', '.join(map(str, numbers))} of num_shards={shards}" for shards, numbers in there.items()]
+    """Message with the present and missing parts, and the commands that complete or clear them."""
+    present = [f"{', '.join(map(str, numbers))} of num_shards={shards}" for shards, numbers in there.items()]
     missing = {shards: sorted(set(range(shards)) - set(numbers)) for shards, numbers in there.items()}
-    shards = min(missing, key=lambda one: len(missing[one]) / one)
+    shards = min(missing, key=lambda count: len(missing[count]) / count)
     numbers = missing[shards]
     return (
-        f"store {folder.name} is half made: of its parts {' and '.join(told)} are there. Prepare the missing "
+        f"store {folder.name} is half made: of its parts {' and '.join(present)} are there. Prepare the missing "
         f"{', '.join(map(str, numbers))}, with data=..., lungs=... and intensity=... as given here: "
         f"{_command(image_size, fit, shards, numbers)}; or clear them: pneumo-ad store clear={folder.name}"
     )

@@ -1,9 +1,9 @@
-"""Decoded, resized radiographs and masks as memory-mapped uint8 on disk: built once, shared by every run.
+"""Store: decoded, resized radiographs and masks as memory-mapped uint8 on disk, built once, shared by every run.
 
 A store is a folder `<cache>/stores/<key>` with `images.npy` (N, H, W), `lung.npy` and `opacity.npy` (N, H, W; 0 and 1;
-holes where there is no mask), `table.csv`, `files.csv` (`contents`) and `store.json`. Its key is a digest of the files
-(absolute path, size, modification time), boxes, image size and fit. It is written aside and renamed when whole; a lock
-lets a second builder wait and then use the first one's.
+holes for missing masks), `table.csv`, `files.csv` (`contents`) and `store.json`. Its key is a digest of the files
+(absolute path, size, modification time), boxes, image size and fit. It is written to a temporary folder and renamed
+when complete; a lock makes a second builder wait and then use the store of the first.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from pneumo_ad.saved import GIB, MIB, map_array, read_json, read_table
 
 @dataclass(frozen=True)
 class Store:
-    """An open store: row i of every array and of the table is the same radiograph.
+    """Open store: row i of every array and of the table is the same radiograph.
 
     Attributes:
         images: (N, H, W) uint8, memory-mapped, grey levels 0-255.
-        lung: (N, H, W) uint8 of 0 and 1 from mask files; zeros where `table.has_lung` is false.
-        opacity: The same for opacities, from mask files or boxes, with `table.has_opacity`.
-        table: The source's table for the images that could be read, with `height`, `width` (the file's own),
+        lung: (N, H, W) uint8 lung masks of 0 and 1 from files; zeros where `table.has_lung` is false.
+        opacity: (N, H, W) uint8 opacity masks of 0 and 1 from files or boxes; zeros where `table.has_opacity` is false.
+        table: Table of the source for the images that could be read, with `height`, `width` (of the file),
             `window_low`, `window_high`, `top`, `left`, `fitted_height`, `fitted_width` (see `Placement`), `bytes` (of
-            the image's file), and `truth`: "mask" or "boxes" where that tells of opacities, else "".
-        contents: `image`, `kind`, `bytes` and `sha256` of each of its files as they were decoded, as text (`contents`).
-        skipped: name -> reason for each file that was left out.
-        folder: Where it lies; `key` is the folder's name.
+            the image's file), and `truth`: "mask" or "boxes" if opacities are known from these, else "".
+        contents: `image`, `kind`, `bytes` and `sha256` of each file when it was decoded, as text (`contents`).
+        skipped: Name of a radiograph that was left out -> reason.
+        folder: Folder of the store; its name is `key`.
     """
 
     images: npt.NDArray[np.uint8]
@@ -57,7 +57,7 @@ class Store:
 
     @property
     def key(self) -> str:
-        """Digest of what went in."""
+        """Digest of the input, see `store_key`."""
         return self.folder.name
 
     @property
@@ -69,11 +69,11 @@ class Store:
         return len(self.images)
 
     def placement(self, row: int) -> Placement:
-        """Where radiograph `row` lies inside its fitted image."""
+        """Return the placement of the radiograph of a row in its fitted image."""
         return Placement.of_rows(self.table.iloc[[row]])[0]
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-        """(len(rows), H, W) of 0 and 1: what is radiograph and not padding."""
+        """Return content masks, (len(rows), H, W) uint8: 1 on the radiograph, 0 on the padding."""
         inside = np.empty((len(rows), *self.image_size), dtype=np.uint8)
         for mask, placement in zip(inside, Placement.of_rows(self.table.iloc[rows]), strict=True):
             mask[:] = placement.content(self.image_size)
@@ -87,22 +87,22 @@ def store_key(
     version: int = FORMAT,
     named: Callable[[str], str] = os.path.abspath,
 ) -> str:
-    """Digest of the files behind a table and of what is made of them; labels and splits do not change it.
+    """Compute the key of a store: digest of the files of a table, image size and fit, but not of labels and splits.
 
     Args:
         table: One row per radiograph (`check_table`).
-        image_size: (height, width) of fitted radiographs in pixels.
-        fit: `squash` or `pad`.
+        image_size: Height and width of fitted radiographs in pixels.
+        fit: See `place`.
         version: Version of the store's format.
-        named: From a path of the table to the form that enters the digest; default: the absolute path, so that two
-            folders with the same relative path get different keys.
+        named: Path in the table -> path in the digest; default: the absolute path, so that two folders with the same
+            relative path get different keys.
     """
     digest = hashlib.sha256(json.dumps([version, list(image_size), fit]).encode())
     table = (table if "boxes" in table.columns else table.assign(boxes="")).sort_values("image")
     columns = (table[name] for name in ("image", "path", "lung", "opacity", "boxes"))
     for image, *paths, boxes in zip(*columns, strict=True):
         for path in paths:
-            stat = os.stat(path) if path else None  # noqa: PTH116 - a `Path` of each takes longer than to ask the disk
+            stat = os.stat(path) if path else None  # noqa: PTH116 - making a `Path` takes longer than the system call
             name = named(str(path)) if path else ""
             digest.update(repr((image, name, stat and (stat.st_size, stat.st_mtime_ns))).encode())
         if boxes:
@@ -111,19 +111,19 @@ def store_key(
 
 
 def earlier_key(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, named: Callable[[str], str] = str) -> str:
-    """The key that the version before gave the store of a table: of paths as they were typed.
+    """Compute the key of a table's store in the previous version: with paths as the user typed them.
 
     Args:
         table: See `open_store`.
         image_size: See `open_store`.
         fit: See `open_store`.
-        named: From a path of the table to the one that was typed.
+        named: Path in the table -> path that the user typed.
     """
     return store_key(table, image_size, fit, version=2, named=named)
 
 
 def store_folder(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, cache: Path | None = None) -> Path:
-    """Where the store of a table lies, or will; it is whole where the folder holds `store.json`.
+    """Return the folder of a table's store, which may not exist yet; a complete store has a `store.json`.
 
     Args:
         table: See `open_store`.
@@ -135,16 +135,16 @@ def store_folder(table: pd.DataFrame, image_size: tuple[int, int], fit: Fit, cac
 
 
 def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
-    """Open a store that is there.
+    """Open an existing store.
 
     Args:
         folder: Folder of the store (`store_folder`).
-        table: The table that it was built of; labels and splits are taken from it.
+        table: Table of the same radiographs; labels and splits are taken from it.
         on_error: See `open_store`.
 
     Raises:
         DataError: It was built without files that cannot be read (`on_error=raise`).
-        DamagedError: It is not whole, or not of this table.
+        DamagedError: It is incomplete or damaged, or not of this table.
     """
     about = read_about(folder)
     skipped = name_files(about["skipped"], table, absolute=False)
@@ -155,10 +155,10 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     contents = read_contents(folder / FILE)
     if set(measured["image"]) | set(skipped) != set(table["image"]) or measured["image"].duplicated().any():
         raise DamagedError(f"{folder / 'table.csv'}: not the radiographs that the store was made of")
-    # Labels and splits come from today's table: they are not part of the key.
-    own = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
-    joined = measured.merge(own, on="image", how="left", validate="1:1")
-    # The key holds the boxes: those of today's table are those that were drawn.
+    # Labels and splits are not part of the key, so they come from the present table.
+    described = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
+    joined = measured.merge(described, on="image", how="left", validate="1:1")
+    # Boxes are part of the key, so those of the present table are those that were drawn.
     kinds = ["boxes" if entry["boxes"] else "mask" if entry["opacity"] else "" for entry in entries_of(joined)]
     joined["truth"] = kinds
     shape = (len(measured), *about["image_size"])
@@ -170,13 +170,13 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What `store.json` tells of a store.
+    """Read the metadata of a store from `store.json`.
 
     Args:
         folder: Folder of the store.
 
     Raises:
-        DamagedError: It cannot be read, or something is missing in it.
+        DamagedError: The file cannot be read, or lacks a key.
     """
     file = folder / "store.json"
     about = read_json(
@@ -189,7 +189,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def remove_store(folder: Path) -> None:
-    """Delete a store, whose lock the caller holds; whoever has it open keeps reading it until they close it (on POSIX).
+    """Delete a store; the caller holds its lock. On POSIX, processes that have it open can continue to read it.
 
     Args:
         folder: Folder of the store; may be absent.
@@ -199,12 +199,12 @@ def remove_store(folder: Path) -> None:
         folder.unlink()
     elif folder.exists():
         shutil.rmtree(gone, ignore_errors=True)
-        folder.rename(gone)  # one step: a store is either whole or not there
+        folder.rename(gone)  # atomic: a store is either complete or absent
         shutil.rmtree(gone)
 
 
 def mark_used(folder: Path) -> None:
-    """Set the time of a store's last use, which `pneumo-ad store` shows; where it may not be set, it stays as it is.
+    """Set the time of a store's last use, which `pneumo-ad store` shows; without write permission, do nothing.
 
     Args:
         folder: Folder of the store.

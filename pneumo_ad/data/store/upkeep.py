@@ -1,4 +1,4 @@
-"""Stores on the disk: listed, and cleared."""
+"""Listing and deletion of stores on disk."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pneumo_ad.saved import is_there
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """A store on disk, as `pneumo-ad store` lists it.
+    """Store on disk, as `pneumo-ad store` lists it.
 
     Attributes:
-        folder: Where it lies.
-        images: Radiographs in it.
-        image_size: (height, width) of fitted radiographs in pixels.
+        folder: Folder of the store.
+        images: Number of radiographs.
+        image_size: Height and width of fitted radiographs in pixels.
         fit: `squash` or `pad`.
-        source: Folder of the files it was made of.
+        source: Folder of the files that it was made from.
         bytes: Size on disk in bytes.
-        used: When it was last opened, in seconds since 1970.
-        damaged: Reason why it cannot be opened: its `store.json` is damaged, or it is only half made; `images`,
+        used: Time of last use, in seconds since 1970.
+        damaged: Reason why it cannot be opened: its `store.json` is damaged, or only parts of it exist; `images`,
             `image_size`, `fit` and `source` are then not known (0 or empty). Else empty.
     """
 
@@ -44,14 +44,14 @@ class StoreInfo:
 
 
 def list_stores(cache: Path | None = None) -> list[StoreInfo]:
-    """Every store, whole or half made, the last used first."""
+    """List every store, complete or in parts, the last used first."""
     cache = cache if cache is not None else cache_dir() / "stores"
     stores = []
     for folder in cache.glob("*/"):
         if folder.suffix == ".parts":
             stores += _half_made(folder)
         about_file = folder / "store.json"
-        # `.partial`: under way, or left by who was killed: see `clear_leftovers`.
+        # `.partial`: being built, or left by a killed process: see `clear_leftovers`.
         if folder.suffix == ".partial" or not is_there(about_file):
             continue
         try:
@@ -75,30 +75,30 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
 
 
 def _half_made(place: Path) -> list[StoreInfo]:
-    """What `pneumo-ad prepare` made so far of a store that is not whole: `<key>.parts`."""
-    folders = [one for one in place.iterdir() if one.is_dir()]
+    """List the parts of a store that `pneumo-ad prepare` has not completed: `<key>.parts`."""
+    folders = [entry for entry in place.iterdir() if entry.is_dir()]
     if not folders or is_there(place.with_suffix("") / "store.json"):
         return []
     there = [
         f"{', '.join(map(str, parts))} of {shards}" for shards, parts in parts_there(place.with_suffix("")).items()
     ]
-    told = f"half made: parts {' and '.join(there)} are there" if there else "half made: no part is whole yet"
+    damaged = f"half made: parts {' and '.join(there)} are there" if there else "half made: no part is whole yet"
     size, used = sum(map(bytes_on_disk, folders)), 0.0
-    for one in folders:
-        with suppress(FileNotFoundError):  # renamed by who is at it
-            used = max(used, one.lstat().st_mtime)
-    return [StoreInfo(place.with_suffix(""), 0, (0, 0), "", "", size, used, told)]
+    for folder in folders:
+        with suppress(FileNotFoundError):  # renamed meanwhile by the process that builds it
+            used = max(used, folder.lstat().st_mtime)
+    return [StoreInfo(place.with_suffix(""), 0, (0, 0), "", "", size, used, damaged)]
 
 
 def clear_store(folder: Path) -> None:
-    """Delete a store and its parts; whoever has it open keeps reading it until they close it (on POSIX)."""
+    """Delete a store and its parts; on POSIX, processes that have it open can continue to read it."""
     with FileLock(f"{folder}.lock"):
         remove_parts(folder)
         remove_store(folder)
 
 
 def clear_leftovers(cache: Path | None = None) -> int:
-    """Delete what killed builds left behind, and say how many; builds that are under way are left alone."""
+    """Delete what killed builds left, and return their number; running builds are not touched."""
     cache = cache if cache is not None else cache_dir() / "stores"
     cleared = 0
     for left in cache.glob("*.partial"):

@@ -128,7 +128,7 @@ def test_masks_told_twice_or_not_there_are_refused(root):
     names = [path.stem for path in sorted((root / "images").iterdir())]
     table = pd.DataFrame({"image": names, "lung": [f"lung/{name}.png" for name in names]})
     table.to_csv(root / "index.csv", index=False)
-    with pytest.raises(ConfigError, match=r"lung_dir=.* and column 'lung' of .*index\.csv both tell of masks"):
+    with pytest.raises(ConfigError, match=r"lung_dir=.* and column 'lung' of .*index\.csv both name masks"):
         sources.masks(root, lung_dir=root / "lung")
     table.assign(lung=["left", "gone.png", *table["lung"][2:]]).to_csv(root / "index.csv", index=False)
     with pytest.raises(DataError, match=r"column 'lung' names 2 mask files that are not there, for example 'left'"):
