@@ -76,10 +76,10 @@ def overview() -> str:
 
 def _without_trust(arguments: list[str]) -> list[str]:
     """The arguments without `trust=NAME`, which is no option of a command: the name is kept for all of them."""
-    for one in arguments:
-        if one.startswith("trust="):
+    for argument in arguments:
+        if argument.startswith("trust="):
             from pneumo_ad.runs.trust import trust
 
-            trust(one.removeprefix("trust="))
-            print(f"trusted from now on: {one.removeprefix('trust=')}")
-    return [one for one in arguments if not one.startswith("trust=")]
+            trust(argument.removeprefix("trust="))
+            print(f"trusted from now on: {argument.removeprefix('trust=')}")
+    return [argument for argument in arguments if not argument.startswith("trust=")]

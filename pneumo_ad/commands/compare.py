@@ -45,8 +45,8 @@ def compare(arguments: str | PathLike[str] | Sequence[str] = (), **keywords: obj
     """
     given = COMMAND.parse(arguments, keywords)
     if len(given.names) != 1:
-        told = ", ".join(given.names) or "none"
-        raise ConfigError(f"one folder of runs must be given, got {told}: pneumo-ad compare sweeps/paper/2026-01-31")
+        names = ", ".join(given.names) or "none"
+        raise ConfigError(f"one folder of runs must be given, got {names}: pneumo-ad compare sweeps/paper/2026-01-31")
     from pneumo_ad.leaderboard.compare import compare_runs
 
     sweep = Path(expanded(given.names[0]))

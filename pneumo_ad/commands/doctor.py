@@ -60,11 +60,11 @@ def doctor(arguments: str | Sequence[str] = (), **keywords: object) -> list[Find
     if given["run"]:
         checks = _run_findings(given["run"])
     else:
-        checks = (one for part in (installation(), _trial() if given["trial"] else ()) for one in part)
+        checks = (finding for group in (installation(), _trial() if given["trial"] else ()) for finding in group)
     findings = []
-    for one in checks:
-        print(f"{one.state:<8} {one.part:<12} {one.detail}", flush=True)
-        findings.append(one)
+    for finding in checks:
+        print(f"{finding.state:<8} {finding.part:<12} {finding.detail}", flush=True)
+        findings.append(finding)
     return findings
 
 
@@ -77,9 +77,9 @@ def _run_findings(folder: Path) -> Iterator[Finding]:
 
     def ended() -> str:
         word, reason = status(folder)
-        told = read_run_json(folder)
-        version = told.get("pneumo_ad", "an unknown version")
-        return f"{word}{f' ({reason})' if reason else ''}; {told.get('epochs', 0)} epochs; pneumo_ad {version}"
+        record = read_run_json(folder)
+        version = record.get("pneumo_ad", "an unknown version")
+        return f"{word}{f' ({reason})' if reason else ''}; {record.get('epochs', 0)} epochs; pneumo_ad {version}"
 
     def resumable() -> str:
         epoch = read_checkpoint(find_checkpoint(folder, "last")).get("epoch")

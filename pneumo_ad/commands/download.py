@@ -44,8 +44,8 @@ def download(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     from pneumo_ad.data.sources.kaggle import OFFERS, fetch
 
     if len(given.names) != 1 or given.names[0] not in OFFERS:
-        told = " ".join(given.names) or "nothing"
-        raise ConfigError(f"expected one of {', '.join(OFFERS)} and optionally output=DIR, got {told}")
+        names = " ".join(given.names) or "nothing"
+        raise ConfigError(f"expected one of {', '.join(OFFERS)} and optionally output=DIR, got {names}")
     return fetch(given.names[0], given["output"])
 
 

@@ -106,10 +106,10 @@ def _plain(run: Run) -> dict[str, Any]:
     """What an export tells of a run's config."""
     from omegaconf import OmegaConf
 
-    told = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate")}
+    nodes = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate")}
     return {
         key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-        for key, node in told.items()
+        for key, node in nodes.items()
     }
 
 

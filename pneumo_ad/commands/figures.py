@@ -54,8 +54,8 @@ def draw_figures(arguments: str | Sequence[str] = (), **keywords: object) -> pd.
 
 def _show(index: pd.DataFrame, given: Arguments) -> None:
     for _, row in index.iterrows():
-        told = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
-        print(f"{row['figure']:8} {row['shows']}: {told}")
+        outcome = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
+        print(f"{row['figure']:8} {row['shows']}: {outcome}")
     print(f"figures (png, 300 dpi) and numbers (csv): {index.attrs['output']}")
 
 

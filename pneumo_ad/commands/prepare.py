@@ -122,10 +122,10 @@ def _make(
         if _arrays(store) != before:
             seconds["lung fields and grey levels"] = time.perf_counter() - opened
     count, left_out = len(store), len(store.skipped)
-    told = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in seconds.items()]
+    timings = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in seconds.items()]
     log.info(
         "%s: %d radiographs: %s%s",
-        *(name, count, ", ".join(told) or "was there"),
+        *(name, count, ", ".join(timings) or "was there"),
         f"; {left_out} cannot be read and are left out" if left_out else "",
     )
 

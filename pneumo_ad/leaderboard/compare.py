@@ -51,15 +51,15 @@ def compare_runs(
     evaluations, notes = evaluate_all(runs, overrides)
     runs = _without_damaged(runs, evaluations)
     beside = f"comparison-{default_output(sweep, overrides).name}" if overrides else "comparison"
-    found = Comparison(sweep, output or sweep / beside, runs, evaluations, pd.DataFrame(), notes=notes)
-    measure_runs(found, overrides)
-    found.sort = choose_sort(found, sort)
-    rank(found, reference, overrides)
-    found.output.mkdir(parents=True, exist_ok=True)
-    write_leaderboard(found)
-    if found.groups:
-        draw_comparison(found, overrides)
-    return found
+    comparison = Comparison(sweep, output or sweep / beside, runs, evaluations, pd.DataFrame(), notes=notes)
+    measure_runs(comparison, overrides)
+    comparison.sort = choose_sort(comparison, sort)
+    rank(comparison, reference, overrides)
+    comparison.output.mkdir(parents=True, exist_ok=True)
+    write_leaderboard(comparison)
+    if comparison.groups:
+        draw_comparison(comparison, overrides)
+    return comparison
 
 
 def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
@@ -101,7 +101,7 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
 
 def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> list[SweptRun]:
     """The runs, those whose evaluation cannot be read as failed and out of `evaluations`: the others compare."""
-    found = []
+    checked = []
     for run in runs:
         try:
             if run.name in evaluations:
@@ -110,8 +110,8 @@ def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> 
             del evaluations[run.name]
             run = replace(run, status=Status("failed", str(reason)))
             log.warning("%s; that run is left out", reason)
-        found.append(run)
-    return found
+        checked.append(run)
+    return checked
 
 
 def _evaluated(folder: Path, place: Path) -> bool:

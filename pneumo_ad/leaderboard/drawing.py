@@ -127,11 +127,11 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
     rows = {}
     seeds = {run.name: run.seed for run in found.runs}
     for group in groups:
-        own = next((name for name in group.runs if name in kept and len(kept[name])), None)
-        if own is not None:
-            at = {image: i for i, image in enumerate(kept[own].images["image"])}
-            seed = f"\nseed {seeds[own]}" if len(group.runs) > 1 else ""
-            rows[_title(found, group) + seed] = [kept[own].score[at[image]] for image in shown]
+        run_name = next((name for name in group.runs if name in kept and len(kept[name])), None)
+        if run_name is not None:
+            at = {image: i for i, image in enumerate(kept[run_name].images["image"])}
+            seed = f"\nseed {seeds[run_name]}" if len(group.runs) > 1 else ""
+            rows[_title(found, group) + seed] = [kept[run_name].score[at[image]] for image in shown]
     rows["brightness alone"] = [kept[finest].brightness[place[image]] for image in shown]
     rows_of = read_images(found.evaluations[finest]).set_index("image").to_dict("index")
     shapes = [(float(rows_of[image]["height"]), float(rows_of[image]["width"])) for image in shown]

@@ -92,15 +92,15 @@ def find_runs(sweep: Path) -> list[Path]:
     marks = [
         mark for level in ("*", "*/*") for name in (".hydra", "run.json") for mark in sweep.glob(f"{level}/{name}")
     ]
-    found = sorted({mark.parent for mark in marks}, key=lambda path: natural(str(path.relative_to(sweep))))
+    folders = sorted({mark.parent for mark in marks}, key=lambda path: natural(str(path.relative_to(sweep))))
     if (sweep / ".hydra").is_dir():
         raise DataError(f"{sweep} is a run, not a folder of runs; compare {sweep.resolve().parent}")
-    if not found:
+    if not folders:
         deep = sorted({mark.parent.parent for level in (3, 4) for mark in sweep.glob("*/" * level + ".hydra")})
         there = ", ".join(sorted(path.name for path in sweep.iterdir())[:8]) or "nothing"
         hint = f"; sweeps further down: {', '.join(map(str, deep[:5]))}" if deep else ""
         raise DataError(f"{sweep}: no run below it (a folder with .hydra and run.json); it holds {there}{hint}")
-    return found
+    return folders
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:

@@ -111,15 +111,15 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
         overrides: Overrides from the command line, `key=value`.
     """
     metrics: dict[str, dict[str, Any]] = {}
-    told_by = {name: read_metrics(place, "subset") for name, place in found.evaluations.items()}
-    for name, told in told_by.items():
-        numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
+    contents = {name: read_metrics(place, "subset") for name, place in found.evaluations.items()}
+    for name, content in contents.items():
+        numbers = {key: value for key, value in content.items() if isinstance(value, int | float)}
         metrics[name] = {key: value for key, value in numbers.items() if math.isfinite(value)}
         if odd := [key for key in numbers if key not in metrics[name]]:
             found.notes.append(f"{name}: {', '.join(odd)} are not finite, and left out")
     if found.evaluations:
         _measure_in_pairs(found, overrides)
-        subsets = sorted({told["about"]["subset"] for told in told_by.values()})
+        subsets = sorted({content["about"]["subset"] for content in contents.values()})
         found.subset = " and ".join(subsets)
         if len(subsets) > 1:
             found.notes.append(f"the runs were measured on {found.subset}: their metrics do not compare")
@@ -130,8 +130,8 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
     for run in found.runs:
         row: dict[str, Any] = {"run": run.name, "status": run.status.word, "reason": run.status.reason}
         row |= run.axes | {"seed": run.seed}
-        own = metrics.get(run.name, {})
-        if own:
+        run_metrics = metrics.get(run.name, {})
+        if run_metrics:
             for key, paired in found.paired.items():
                 if key in PIXEL_KEYS and run.name in paired.value:
                     row |= paired.columns(key, run.name)
@@ -139,11 +139,11 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
                 seen = found.pixels.own_brightness.items()
                 row |= {f"brightness/{key}": by_run[run.name] for key, by_run in seen if run.name in by_run}
                 row |= {"same_pixels/lung_covered": found.pixels.covered_by.get(run.name)}
-        row |= own | {key: value for key, value in run.story.items() if key.startswith(("seconds_", "steps"))}
+        row |= run_metrics | {key: value for key, value in run.story.items() if key.startswith(("seconds_", "steps"))}
         if "image/auroc" in found.paired and run.name in found.paired["image/auroc"].value:
             # Of the radiographs that all runs score, as the differences and intervals are.
             row |= found.paired["image/auroc"].columns("image/auroc", run.name)
-        row |= {"parameters": count_parameters(run.folder)} if own else {}
+        row |= {"parameters": count_parameters(run.folder)} if run_metrics else {}
         rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
     found.rows = pd.DataFrame(rows)
 
@@ -265,11 +265,11 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
         if name != first:
             found.notes.append(f"{name} is {first} once more, seed included: it counts once")
     groups = []
-    for _, own in rows[rows["run"] == firsts].groupby(found.axes or (lambda _: 0), sort=False):
-        numbers = own.drop(columns=point).select_dtypes("number").dropna(axis="columns", how="all")
+    for _, group_rows in rows[rows["run"] == firsts].groupby(found.axes or (lambda _: 0), sort=False):
+        numbers = group_rows.drop(columns=point).select_dtypes("number").dropna(axis="columns", how="all")
         summary = zip(numbers.columns, numbers.mean(), numbers.std(), strict=True)
-        axes = {str(key): str(value) for key, value in own[found.axes].iloc[0].items()}
-        groups.append(Replicates(axes, tuple(own["run"]), {str(key): (mean, sd) for key, mean, sd in summary}))
+        axes = {str(key): str(value) for key, value in group_rows[found.axes].iloc[0].items()}
+        groups.append(Replicates(axes, tuple(group_rows["run"]), {str(key): (mean, sd) for key, mean, sd in summary}))
     if not groups:
         return
     if found.sort:
@@ -291,12 +291,12 @@ def _compared(found: Comparison, group: Replicates, reference: Replicates) -> Re
     if key is None or key not in group.summary:
         return group
     paired = found.paired.get(key)
-    own, others = ([name for name in one.runs if paired and name in paired.value] for one in (group, reference))
-    interval = paired.mean(own)[1:] if paired and own else None
+    names, others = ([name for name in one.runs if paired and name in paired.value] for one in (group, reference))
+    interval = paired.mean(names)[1:] if paired and names else None
     difference = None
     if group.runs != reference.runs and key in reference.summary:
         plain = (group.summary[key][0] - reference.summary[key][0], np.nan, np.nan)
-        difference = paired.difference(own, others) if paired and own and others else plain
+        difference = paired.difference(names, others) if paired and names and others else plain
     return replace(group, interval=interval, difference=difference)
 
 
@@ -328,8 +328,8 @@ def _alike(one: str, other: str) -> float:
 
 def _recipe_defaults(found: Comparison) -> dict[str, Any] | None:
     """What `train` would do with the overrides that all runs share, and nothing else."""
-    told = [run.overrides for run in found.runs if run.overrides]
-    shared = set.intersection(*(set(one.items()) for one in told)) if told else set()
+    overrides = [run.overrides for run in found.runs if run.overrides]
+    shared = set.intersection(*(set(one.items()) for one in overrides)) if overrides else set()
     return read_defaults(found.runs[0].folder, dict(shared))
 
 

@@ -114,38 +114,38 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
         finest: The run whose masks are the truth for all: the one of the largest images.
         resamples: Number of bootstrap resamples, drawn by patient.
     """
-    images = _in_common([one.images for one in maps.values()])
-    found = SamePixels(images, finest)
-    places = {name: _places(one.images, images) for name, one in maps.items()}
+    images = _in_common([run_maps.images for run_maps in maps.values()])
+    result = SamePixels(images, finest)
+    places = {name: _places(run_maps.images, images) for name, run_maps in maps.items()}
     truth = np.asarray(maps[finest].truth)[places[finest]]
     reason = _too_few(truth) or _other_radiographs(maps, places, truth, images, finest)
     if reason:
-        found.omitted = dict.fromkeys(PIXEL_KEYS, reason)
-        return found
-    seen = np.ones(truth.shape, dtype=bool)
-    for name, one in maps.items():
-        own = ~np.isnan(one.score[places[name]])
-        found.covered_by[name] = float(own[truth > 0].mean())
-        seen &= own
-    found.covered, found.points = float(seen[truth > 0].mean()), int(seen.sum())
-    reason = _too_few(np.where(seen, truth, 0))
+        result.omitted = dict.fromkeys(PIXEL_KEYS, reason)
+        return result
+    common = np.ones(truth.shape, dtype=bool)
+    for name, run_maps in maps.items():
+        covered = ~np.isnan(run_maps.score[places[name]])
+        result.covered_by[name] = float(covered[truth > 0].mean())
+        common &= covered
+    result.covered, result.points = float(common[truth > 0].mean()), int(common.sum())
+    reason = _too_few(np.where(common, truth, 0))
     if reason:
-        found.omitted = dict.fromkeys(PIXEL_KEYS, f"of the pixels that every run covers, {reason}")
-        return found
+        result.omitted = dict.fromkeys(PIXEL_KEYS, f"of the pixels that every run covers, {reason}")
+        return result
     number = np.unique(images["patient"].to_numpy(dtype=str), return_inverse=True)[1]
     weights = resamples_of(int(number.max()) + 1, resamples)
-    owner = np.repeat(number, seen.sum(axis=(1, 2)))
-    kind = truth[seen]
+    owner = np.repeat(number, common.sum(axis=(1, 2)))
+    kind = truth[common]
     for key, chosen in zip(PIXEL_KEYS, (kind > 0, np.ones(kind.shape, dtype=bool)), strict=True):
         paired, opaque = Paired(), kind[chosen] == IN_OPACITY
-        for name, one in maps.items():
-            paired.add(name, one.score[places[name]][seen][chosen], opaque, owner[chosen], weights)
-            brightness = one.brightness[places[name]][seen][chosen]
-            found.own_brightness.setdefault(key, {})[name] = auroc(brightness, opaque)
-        brightness = maps[finest].brightness[places[finest]][seen][chosen]
+        for name, run_maps in maps.items():
+            paired.add(name, run_maps.score[places[name]][common][chosen], opaque, owner[chosen], weights)
+            brightness = run_maps.brightness[places[name]][common][chosen]
+            result.own_brightness.setdefault(key, {})[name] = auroc(brightness, opaque)
+        brightness = maps[finest].brightness[places[finest]][common][chosen]
         paired.add(BRIGHTNESS, brightness, opaque, owner[chosen], weights)
-        found.paired[key] = paired
-    return found
+        result.paired[key] = paired
+    return result
 
 
 def same_images(
@@ -207,10 +207,10 @@ def _other_radiographs(
 ) -> str | None:
     """Why the runs cannot be compared, where a name stands for another radiograph in one of them."""
     for name, one in maps.items():
-        own = np.asarray(one.truth)[places[name]] > 0
-        either = (own | (truth > 0)).sum(axis=(1, 2)).clip(1)
-        overlap = (own & (truth > 0)).sum(axis=(1, 2)) / either
-        lung = own.any(axis=(1, 2)) | (truth > 0).any(axis=(1, 2))
+        lung_mask = np.asarray(one.truth)[places[name]] > 0
+        either = (lung_mask | (truth > 0)).sum(axis=(1, 2)).clip(1)
+        overlap = (lung_mask & (truth > 0)).sum(axis=(1, 2)) / either
+        lung = lung_mask.any(axis=(1, 2)) | (truth > 0).any(axis=(1, 2))
         if (lung & (overlap < _SAME_PICTURE)).any():
             image = images["image"].iloc[int(np.argmax(lung & (overlap < _SAME_PICTURE)))]
             return f"{image} of {name} is not the radiograph of that name in {finest}: its lungs lie elsewhere"

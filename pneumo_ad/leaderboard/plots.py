@@ -69,10 +69,10 @@ def metric_by_axis(
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for panel, ax in zip(panels, axes.flat, strict=False):
             for number, line in enumerate(lines):
-                own = [point for point in points if (point.panel, point.line) == (panel, line)]
-                own.sort(key=lambda point: places[point.at])
+                line_points = [point for point in points if (point.panel, point.line) == (panel, line)]
+                line_points.sort(key=lambda point: places[point.at])
                 shift = (number - (len(lines) - 1) / 2) * apart
-                _draw_line(ax, own, [places[point.at] + shift for point in own], number, line, to_scale)
+                _draw_line(ax, line_points, [places[point.at] + shift for point in line_points], number, line, to_scale)
             if not np.isnan(brightness):
                 ax.axhline(brightness, color="0.35", linestyle="--", linewidth=1, label="brightness alone")
             ax.set_xticks(list(places.values()), list(places))
@@ -225,11 +225,11 @@ def map_rows(
             else:
                 axes[0, column].imshow(truth[column] > 0, cmap="gray", vmin=0, vmax=3, extent=extent)
             axes[0, column].set_title(names[column], fontsize=7)
-            for row, (_, own) in enumerate(maps.items(), start=1):
-                lungs = [one[~np.isnan(one) & (kind > 0)] for one, kind in zip(own, truth, strict=True)]
+            for row, (_, run_maps) in enumerate(maps.items(), start=1):
+                lungs = [one[~np.isnan(one) & (kind > 0)] for one, kind in zip(run_maps, truth, strict=True)]
                 seen = np.concatenate(lungs)
                 low, high = np.quantile(seen, [0.005, 0.995]) if len(seen) else (0.0, 1.0)
-                axes[row, column].imshow(own[column], cmap="inferno", vmin=low, vmax=high, extent=extent)
+                axes[row, column].imshow(run_maps[column], cmap="inferno", vmin=low, vmax=high, extent=extent)
             for row in range(rows):
                 ax = axes[row, column]
                 if (truth[column] == IN_OPACITY).any():

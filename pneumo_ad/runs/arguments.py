@@ -177,12 +177,12 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
     ('a=b [c], d', ['stride=4'])
     """
     known = {key.name: key for key in keys}
-    own = {key.name: key.default for key in keys}
+    values = {key.name: key.default for key in keys}
     overrides, changes, names = [], [], []
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if equals and name in known:
-            own[name] = _read(known[name], text)
+            values[name] = _read(known[name], text)
             changes += [argument] if known[name].measures else []
         elif takes_names and (_is_folder(argument) or not (equals or argument.startswith("-"))):
             names.append(argument)
@@ -191,7 +191,7 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
         else:
             overrides.append(for_hydra(argument))
             changes.append(overrides[-1])
-    return Arguments(own, overrides, changes, names)
+    return Arguments(values, overrides, changes, names)
 
 
 def _is_folder(text: str) -> bool:
@@ -290,24 +290,24 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
     """
     known = _keys_of(config_name) if config_name else frozenset()
     strange = {
-        one: top
-        for one in overrides
-        if (top := _top(one)) not in known and not (config_name and top.startswith(("+", "~", "hydra")))
+        override: top
+        for override in overrides
+        if (top := _top(override)) not in known and not (config_name and top.startswith(("+", "~", "hydra")))
     }
     if not strange:
         return
     from pneumo_ad.runs.past import check_dropped
 
-    check_dropped(one.partition("=")[0] for one in strange)
+    check_dropped(override.partition("=")[0] for override in strange)
     if folder is not None:
         known |= _keys_of_run(folder, strange.values())
-    adds_places = any(_top(one) == "hydra" for one in overrides)  # of yaml, whose keys are not known here
-    for one, top in strange.items():
+    adds_places = any(_top(override) == "hydra" for override in overrides)  # of yaml, whose keys are not known here
+    for override, top in strange.items():
         if top not in known and not (config_name and adds_places):
             near = did_you_mean(top, {*known, *(key.name for key in keys)})
             own = " ".join(f"{key.name}={key.shows}" for key in keys)
             beside = "; --help lists the keys" if config_name else f"; expected {own}"
-            raise ConfigError(f"{one} is not known{near or beside}")
+            raise ConfigError(f"{override} is not known{near or beside}")
 
 
 def _keys_of_run(folder: Path, asked: Iterable[str]) -> set[str]:

@@ -89,10 +89,10 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     Raises:
         DataError: They are not kept, or damaged, and the run's own data are not at hand.
     """
-    own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
-    data_node = cast(dict[str, Any], OmegaConf.to_container(own.datamodule, resolve=True))
+    config = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
+    data_node = cast(dict[str, Any], OmegaConf.to_container(config.datamodule, resolve=True))
     data_node["shards"] = read_run_json(run.folder).get("shards", 1)  # an argument of 0.1.0, which its digests hold
-    depends = _digested(EvaluationOptions.of(own), data_node)
+    depends = _digested(EvaluationOptions.of(config), data_node)
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)[:12]]
     depends.append(file_digest(run.lung_weights)[:12])
     split = run.folder / "split.csv"
@@ -127,29 +127,29 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     }
     log.info("scoring %d validation radiographs", sum(map(len, groups.values())))
     numbers = data.grid.numbers_of(scoring.kept(data))
-    found: ValidationScores = {}
+    scores: ValidationScores = {}
     for group, rows in groups.items():
         normal = group == "normal_lung"
         windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
         images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
-        parts = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
-        for _, part in placed(parts):
-            check_finite(part, data.store.table["image"].iloc[part.rows].to_numpy(dtype=str), data)
-            shares = lung_shares(data, part.rows)
-            inside = (shares if normal else data.grid.window_shares(data.store.content(part.rows)))[:, numbers] == 1
+        batches = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
+        for _, batch in placed(batches):
+            check_finite(batch, data.store.table["image"].iloc[batch.rows].to_numpy(dtype=str), data)
+            shares = lung_shares(data, batch.rows)
+            inside = (shares if normal else data.grid.window_shares(data.store.content(batch.rows)))[:, numbers] == 1
             for name in JUDGED:
-                windows[name].append(part.scores[name][:, numbers][inside])
+                windows[name].append(batch.scores[name][:, numbers][inside])
                 if normal:
-                    fields = data.lung_fields[part.rows]
-                    images[name].append(scoring.of_radiographs(part, name, shares, fields))
+                    fields = data.lung_fields[batch.rows]
+                    images[name].append(scoring.of_radiographs(batch, name, shares, fields))
         for name in JUDGED:
-            found[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
+            scores[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
             if normal:
                 whole = np.concatenate(images[name]) if len(rows) else np.zeros(0)
-                found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
+                scores[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
     if not is_shipped(run.folder):
-        _keep(kept, found, of_today)
-    return found
+        _keep(kept, scores, of_today)
+    return scores
 
 
 def _digested(options: EvaluationOptions, data: dict[str, Any]) -> list[str]:

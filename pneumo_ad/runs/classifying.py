@@ -87,10 +87,10 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
         with timed(run_dir, "seconds_training"):
             classifier = fit_classifier(config, datamodule, loggers)
         with timed(run_dir, "seconds_evaluating"):
-            found = classify_split(classifier, datamodule)
-            metrics, about = measure_classifier(found.table, shortcuts_of(data, found.rows))
+            classified = classify_split(classifier, datamodule)
+            metrics, about = measure_classifier(classified.table, shortcuts_of(data, classified.rows))
             about |= {"store": data.store.key, "skipped": data.skipped}
-            write_examination(run_dir, found, metrics, about)
+            write_examination(run_dir, classified, metrics, about)
         log_metrics(loggers, {key: metrics[key] for key in HEADLINE}, read_run_json(run_dir)["steps"])
     return metrics
 

@@ -70,10 +70,10 @@ def launch(run_dir: Path, processes: int) -> None:
     command = [sys.executable, "-m", WORKER, str(run_dir), str(processes)]
     # A pipe that nothing is written to: its end tells the processes that this one is gone, however it was killed.
     child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
-    told = threading.Event()
+    terminated = threading.Event()
 
     def pass_on(number: int, frame: object) -> None:
-        told.set()
+        terminated.set()
         child.terminate()
 
     in_main = threading.current_thread() is threading.main_thread()
@@ -87,7 +87,7 @@ def launch(run_dir: Path, processes: int) -> None:
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, before)
-    if told.is_set():
+    if terminated.is_set():
         raise SystemExit(INTERRUPTED)
     failed = run_dir / FAILED
     if failed.is_file():

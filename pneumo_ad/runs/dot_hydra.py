@@ -94,15 +94,15 @@ def _made(text: str, kind: type[_Kind]) -> _Kind:
     if not text.endswith("\n"):
         raise ValueError("it ends in the midst of a line" if text else "it is empty")
     try:
-        found = OmegaConf.create(text)
+        config = OmegaConf.create(text)
     except OmegaConfBaseException as reason:
         raise ValueError(in_a_line(reason)) from reason
     except AssertionError:  # a number or a date by itself
-        found = None
-    if not isinstance(found, kind):
+        config = None
+    if not isinstance(config, kind):
         raise ValueError(f"expected {'a mapping' if kind is DictConfig else 'a list'}")
-    _check_growth(OmegaConf.to_container(found))
-    return found
+    _check_growth(OmegaConf.to_container(config))
+    return config
 
 
 def _check_growth(whole: Any) -> None:

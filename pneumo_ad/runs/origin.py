@@ -63,14 +63,14 @@ class Origin:
         for key, typed, surely in _paths(config):
             here = os.path.abspath(typed)  # noqa: PTH100 - links stay links
             if any(f"{key}.".startswith(f"{one}.") for one in given):
-                found = here
-            elif not (found := self._leads(key, typed)):
+                location = here
+            elif not (location := self._leads(key, typed)):
                 continue
-            if surely or _there(found) or _there(here):
-                self._found[key] = found
-                if found != here:
-                    instead[found] = str(Path(typed))
-                    if not _there(found):
+            if surely or _there(location) or _there(here):
+                self._found[key] = location
+                if location != here:
+                    instead[location] = str(Path(typed))
+                    if not _there(location):
                         self._absent[key] = (
                             f"{key}={typed} is neither where it was typed when the run was started nor, "
                         )
@@ -319,11 +319,11 @@ def _arguments(target: str) -> dict[str, bool]:
     except (ImportError, ValueError, TypeError, AttributeError):
         return {}
     empty = inspect.Parameter.empty
-    found = {}
-    for one in parameters:
-        words = str(one.annotation)
+    is_path = {}
+    for arg in parameters:
+        words = str(arg.annotation)
         if "Path" in words:
-            found[one.name] = True
-        elif (one.annotation is empty or words.startswith(("str", "<class 'str'"))) and one.default in (empty, None):
-            found[one.name] = False
-    return found
+            is_path[arg.name] = True
+        elif (arg.annotation is empty or words.startswith(("str", "<class 'str'"))) and arg.default in (empty, None):
+            is_path[arg.name] = False
+    return is_path

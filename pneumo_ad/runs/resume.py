@@ -79,11 +79,11 @@ def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
     Raises:
         DataError: One does, or something that is no override.
     """
-    for one in kept:
+    for override in kept:
         try:
-            (parsed,) = OverridesParser.create().parse_overrides([one])
+            (parsed,) = OverridesParser.create().parse_overrides([override])
             ours = not any(name.startswith("hydra") for name in (parsed.key_or_group, parsed.package or ""))
         except HydraException:
             ours = False
-        if not ours or one.startswith("-"):
-            raise DataError(f"{file}: {one!r} is no override of a run")
+        if not ours or override.startswith("-"):
+            raise DataError(f"{file}: {override!r} is no override of a run")

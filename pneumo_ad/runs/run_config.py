@@ -123,12 +123,12 @@ def _other_version(folder: Path) -> str:
     made_by = story.get("pneumo_ad", "an unknown version")
     if made_by in (__version__, *OPENS) and not lacks:
         return ""
-    found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
+    notes = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
     commit = f", commit {story['commit']}" if story.get("commit") else ""
     beside = f"which is later than this one, {__version__}" if is_later(made_by) else f"and this is {__version__}"
     return (
         f"{folder} was made by pneumo_ad {made_by}{commit}, {beside}"
-        f"{'; its config ' + ' and '.join(found) if found else ''}. Open it with the version that made it, or train it "
+        f"{'; its config ' + ' and '.join(notes) if notes else ''}. Open it with the version that made it, or train it "
         "again with this one"
     )
 

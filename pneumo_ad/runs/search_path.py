@@ -78,10 +78,10 @@ def places_of(runtime: DictConfig) -> list[str]:
     Args:
         runtime: As Hydra notes it; see `dot_hydra.read_runtime`.
     """
-    found = []
+    places = []
     for source in runtime.config_sources:
         if source.schema == "file":  # a relative folder was relative to where the run was started
-            found.append(f"file://{Path(runtime.cwd, source.path)}")
+            places.append(f"file://{Path(runtime.cwd, source.path)}")
         elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
-            found.append(f"pkg://{source.path}")
-    return found
+            places.append(f"pkg://{source.path}")
+    return places

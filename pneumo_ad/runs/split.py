@@ -33,12 +33,12 @@ def keep_split(data: Dealt, folder: Path) -> None:
     Raises:
         DataError: The data hold radiographs that the run never dealt, or lack some that it did.
     """
-    own = read_split(folder)
-    if own is None:
+    saved = read_split(folder)
+    if saved is None:
         return
-    own = own.set_index("image")
-    own.index = own.index.map(printable)  # an earlier version wrote names as they were
-    dealt = own.loc[own["split"].isin(SPLITS), "split"]
+    saved = saved.set_index("image")
+    saved.index = saved.index.map(printable)  # an earlier version wrote names as they were
+    dealt = saved.loc[saved["split"].isin(SPLITS), "split"]
     table = data.table
     now = set(table["image"]) - set(data.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
@@ -48,7 +48,7 @@ def keep_split(data: Dealt, folder: Path) -> None:
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )
-    check_labels(table, own, folder)
+    check_labels(table, saved, folder)
     # What the run never dealt, such as a file that could not be read; who opens the store is warned of them.
     table["split"] = table["image"].map(dealt).fillna(UNDEALT)
 

@@ -86,11 +86,11 @@ def _refuse_no_choice(typed: Sequence[str]) -> None:
     Raises:
         ConfigError: Names the group's choices.
     """
-    for one in typed:
-        group, _, value = one.lstrip("+").partition("=")
+    for override in typed:
+        group, _, value = override.lstrip("+").partition("=")
         if value == "null" and (names := choices(group)):
             raise ConfigError(
-                f"{one}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
+                f"{override}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
             )
 
 
@@ -126,8 +126,8 @@ def _names(config_name: str, parsed: Sequence[Override]) -> list[str]:
     """Overrides that name the folders of a multirun."""
     swept = [one for one in parsed if one.is_sweep_override()]
     ours = [one for one in parsed if not one.key_or_group.startswith("hydra")]
-    told_by_name = {"name"} if any(one.key_or_group == "name" for one in ours) else {"experiment"}
-    fixed = [one for one in ours if one not in swept and one.key_or_group not in told_by_name]
+    identifying = {"name"} if any(one.key_or_group == "name" for one in ours) else {"experiment"}
+    fixed = [one for one in ours if one not in swept and one.key_or_group not in identifying]
     unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
     names = [f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]"]
     if not any(one.key_or_group == "hydra.sweep.dir" for one in parsed):
@@ -172,14 +172,14 @@ class SweepReport(Callback):
             config: The composed config.
         """
         sweep = Path(config.hydra.sweep.dir)
-        found = {folder: status(folder) for folder in run_folders(sweep)}
-        counted = Counter(one.word for one in found.values())
+        statuses = {folder: status(folder) for folder in run_folders(sweep)}
+        counted = Counter(state.word for state in statuses.values())
         print(f"sweep: {sweep} ({', '.join(f'{count} {word}' for word, count in counted.items())})")
-        for folder, one in found.items():
-            if one.word == "failed":
-                print(f"failed: {folder.relative_to(sweep)}: {one.reason}")
+        for folder, state in statuses.items():
+            if state.word == "failed":
+                print(f"failed: {folder.relative_to(sweep)}: {state.reason}")
         print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
-        if any(one.word == "failed" and self._now(folder) for folder, one in found.items()):
+        if any(state.word == "failed" and self._now(folder) for folder, state in statuses.items()):
             raise SystemExit(1)
 
     def _now(self, folder: Path) -> bool:

@@ -30,9 +30,9 @@ def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
         config: The composed config.
         loggers: The run's.
     """
-    told = config.copy()
-    told.run_dir = "."  # a run folder that moves goes on in the same run, whose params cannot change
-    plain = OmegaConf.to_container(told, resolve=True)
+    shown = config.copy()
+    shown.run_dir = "."  # a run folder that moves goes on in the same run, whose params cannot change
+    plain = OmegaConf.to_container(shown, resolve=True)
     assert isinstance(plain, dict)
     params = flatten(
         {key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune", "evaluation")}

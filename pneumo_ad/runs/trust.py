@@ -183,15 +183,15 @@ def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None
         places: Places of yaml besides `pneumo_ad.conf`.
         folder: The run folder.
     """
-    found = list(_foreign(config))
+    foreign = list(_foreign(config))
     if folder is not None:
         config = config.copy()
         config.run_dir = str(folder)
-        found += _outside(config, folder)
-    packages = {one.name.partition(".")[0] for one in found if one.kind == "target"}
+        foreign += _outside(config, folder)
+    packages = {one.name.partition(".")[0] for one in foreign if one.kind == "target"}
     packages |= {place.removeprefix("pkg://").partition(".")[0] for place in places if place.startswith("pkg://")}
     packages = {package for package in packages if package not in _named() and _is_own(package) and find_spec(package)}
-    names = {one.name for one in found if one.kind != "target" and one.name}
+    names = {one.name for one in foreign if one.kind != "target" and one.name}
     names |= {place for place in places if not place.startswith("pkg://")}
     if new := sorted(packages.difference(_extensions(tuple(sys.path))) | names.difference(_named())):
         _keep(new)
@@ -382,12 +382,12 @@ def _is_defined_in(package: str, target: str) -> bool:
     """
     parts = target.split(".")
     try:
-        found = import_module(parts[0])
-        for i, part in enumerate(parts[1:], 2):
-            if ismodule(found) and not hasattr(found, part):
+        value = import_module(parts[0])
+        for i, name in enumerate(parts[1:], 2):
+            if ismodule(value) and not hasattr(value, name):
                 import_module(".".join(parts[:i]))
-            found = getattr(found, part)
-            owner = found.__name__ if ismodule(found) else getattr(found, "__module__", None)
+            value = getattr(value, name)
+            owner = value.__name__ if ismodule(value) else getattr(value, "__module__", None)
             if not isinstance(owner, str) or owner.partition(".")[0] != package:
                 return False
     except (ImportError, AttributeError):
@@ -419,15 +419,15 @@ def _extensions(path: tuple[str, ...]) -> frozenset[str]:
     Args:
         path: Entries of `sys.path`, in which installed projects are looked for.
     """
-    found: set[str] = set()
-    for one in distributions(path=list(path)):
-        needs = {_canonical(need) for need in one.requires or () if "extra ==" not in need}
-        if "pneumo-ad" in needs and _canonical(one.name) != "pneumo-ad":
-            listed = (one.read_text("top_level.txt") or "").split()
-            found |= set(
-                listed or {file.parts[0].removesuffix(".py") for file in one.files or () if ".." not in file.parts}
+    packages: set[str] = set()
+    for project in distributions(path=list(path)):
+        needs = {_canonical(need) for need in project.requires or () if "extra ==" not in need}
+        if "pneumo-ad" in needs and _canonical(project.name) != "pneumo-ad":
+            listed = (project.read_text("top_level.txt") or "").split()
+            packages |= set(
+                listed or {file.parts[0].removesuffix(".py") for file in project.files or () if ".." not in file.parts}
             )
-    return frozenset(name for name in found if name.isidentifier() and name not in sys.stdlib_module_names)
+    return frozenset(name for name in packages if name.isidentifier() and name not in sys.stdlib_module_names)
 
 
 def _canonical(requirement: str) -> str:
