@@ -1,4 +1,4 @@
-"""Which radiographs an evaluation is of."""
+"""Selection of the radiographs to evaluate."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ SUBSETS = ("train", "val", "test", "all")
 
 
 def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int64], str, int]:
-    """Rows of the store to evaluate, the name of their split, and how many were left out.
+    """Choose the radiographs to evaluate.
 
-    On other data than the run's own, patients whom training or validation saw are left out, and counted.
+    On other data than the run's own, patients of the run's training and validation splits are left out.
+
+    Returns:
+        (n,) int64 rows of the store, the name of the subset, and the number of radiographs left out.
 
     Raises:
         ConfigError: An unknown subset.
-        DataError: Nothing is left.
+        DataError: No radiograph is left.
     """
     subset = subset or ("all" if run.data_changed else "test")
     if subset not in SUBSETS:
