@@ -25,11 +25,11 @@ Lists the stores of decoded, resized radiographs, the last used first, or delete
 
 
 def store(arguments: str | Sequence[str] = (), **keywords: object) -> None:
-    """List the stores of decoded radiographs or clear some, as `pneumo-ad store` does.
+    """List or clear the stores of decoded radiographs, as `pneumo-ad store` does.
 
     Args:
-        arguments: As on the command line.
-        keywords: `clear`: keys of stores with commas between, or all.
+        arguments: Arguments as on the command line.
+        keywords: `clear`: keys of stores separated by commas, or `all`.
 
     Raises:
         ConfigError: An unknown argument, or a key that no store has.
@@ -51,7 +51,7 @@ def store(arguments: str | Sequence[str] = (), **keywords: object) -> None:
             clear_store(info.folder)
             console.print(f"cleared {info.folder.name} ({info.bytes / 2**20:.1f} MiB)")
         if wanted == "all" and (left := clear_leftovers()):
-            console.print(f"cleared what {left} killed builds left behind")
+            console.print(f"cleared the remains of {left} killed builds")
     if not clear:
         _list(console, stores)
 
