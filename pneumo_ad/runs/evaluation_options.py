@@ -24,7 +24,7 @@ Changes = Literal["scores", "decisions", "tables", "speed"]
 Plain: TypeAlias = dict[str, Any]  # a node of a config: `_target_` and arguments
 
 
-def _told(changes: Changes, key: str = "", *, windows: bool = False, fixed: bool = False) -> dict[str, Any]:
+def _option(changes: Changes, key: str = "", *, windows: bool = False, fixed: bool = False) -> dict[str, Any]:
     """Metadata of an option's field.
 
     `changes` is the kind of result that the option changes, `key` the key of `conf/train.yaml` that sets it (default:
@@ -66,27 +66,27 @@ class EvaluationOptions:
     """
 
     # Digests of earlier runs depend on the order of the options that change scores or decisions: append new ones.
-    score: Plain = field(metadata=_told("scores"))
-    aggregate: Plain = field(metadata=_told("scores"))
-    threshold: Plain = field(metadata=_told("decisions"))
-    false_alarm_rate: float = field(metadata=_told("decisions"))
-    precision: str = field(metadata=_told("scores", "trainer.precision"))
-    relative: float | None = field(metadata=_told("scores"))
-    map_of: Literal["score", "residual"] = field(metadata=_told("scores"))
-    lungs: Plain = field(metadata=_told("scores"))
-    intensity: Plain = field(metadata=_told("scores"))
-    view: Literal["patch", "image"] = field(metadata=_told("scores", fixed=True))
-    image_size: int | list[int] = field(metadata=_told("scores", windows=True))
-    fit: Literal["squash", "pad"] = field(metadata=_told("scores", windows=True))
-    patch: int = field(metadata=_told("scores", windows=True))
-    stride: int = field(metadata=_told("scores", windows=True))
-    cover: Literal["inside", "full"] = field(metadata=_told("scores", windows=True))
-    scoring: Literal["windows", "dense"] = field(metadata=_told("scores"))
-    halo: int = field(metadata=_told("scores"))
-    kept_windows: int | None = field(metadata=_told("tables"))
-    matched: bool = field(metadata=_told("tables"))
-    batch_size: int | None = field(metadata=_told("speed", "eval_batch_size"))
-    compile: bool = field(metadata=_told("speed"))
+    score: Plain = field(metadata=_option("scores"))
+    aggregate: Plain = field(metadata=_option("scores"))
+    threshold: Plain = field(metadata=_option("decisions"))
+    false_alarm_rate: float = field(metadata=_option("decisions"))
+    precision: str = field(metadata=_option("scores", "trainer.precision"))
+    relative: float | None = field(metadata=_option("scores"))
+    map_of: Literal["score", "residual"] = field(metadata=_option("scores"))
+    lungs: Plain = field(metadata=_option("scores"))
+    intensity: Plain = field(metadata=_option("scores"))
+    view: Literal["patch", "image"] = field(metadata=_option("scores", fixed=True))
+    image_size: int | list[int] = field(metadata=_option("scores", windows=True))
+    fit: Literal["squash", "pad"] = field(metadata=_option("scores", windows=True))
+    patch: int = field(metadata=_option("scores", windows=True))
+    stride: int = field(metadata=_option("scores", windows=True))
+    cover: Literal["inside", "full"] = field(metadata=_option("scores", windows=True))
+    scoring: Literal["windows", "dense"] = field(metadata=_option("scores"))
+    halo: int = field(metadata=_option("scores"))
+    kept_windows: int | None = field(metadata=_option("tables"))
+    matched: bool = field(metadata=_option("tables"))
+    batch_size: int | None = field(metadata=_option("speed", "eval_batch_size"))
+    compile: bool = field(metadata=_option("speed"))
 
     def __post_init__(self) -> None:
         from pneumo_ad.inference import MapOf, Mode

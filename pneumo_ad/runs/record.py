@@ -26,7 +26,7 @@ from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
 
 # Keys of `run.json` that commands read, with their types.
 _ENDS = ("finished", "failed", "interrupted", "running")
-_TOLD: dict[str, type | UnionType] = {
+_RUN_JSON: dict[str, type | UnionType] = {
     "status": str,
     "reason": str,
     "command": list,
@@ -199,7 +199,7 @@ def read_run_json(folder: Path) -> dict[str, Any]:
         return {}
     story = read_json(file, most=MIB)
     try:
-        check_mapping(story, {key: kind for key, kind in _TOLD.items() if key in story})
+        check_mapping(story, {key: kind for key, kind in _RUN_JSON.items() if key in story})
         if (word := story.get("status", "running")) not in _ENDS:
             raise ValueError(f"status is {word!r}, expected {', '.join(_ENDS)}")
     except ValueError as reason:
