@@ -1,7 +1,7 @@
-"""Find anomalies in radiographs without labels: patch autoencoders on PyTorch Lightning and Hydra.
+"""Unsupervised anomaly detection in radiographs: patch autoencoders on PyTorch Lightning and Hydra.
 
-Nothing heavy is imported here: the names below come when they are asked for, and all else from the room that holds it,
-for example `from pneumo_ad.nets import UNetAutoencoder`.
+The names below are imported on first access. Others come from their packages, for example
+`from pneumo_ad.nets import UNetAutoencoder`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 
 def doors(room: str, names: Mapping[str, str]) -> Callable[[str], object]:
-    """The `__getattr__` of a package that imports what it offers when it is asked for.
+    """Return a module `__getattr__` that imports the public names of a package on first access.
 
     Args:
-        room: The package.
-        names: Module within the package -> names that it holds, blanks between.
+        room: Full name of the package.
+        names: Module within the package -> its public names, separated by blanks.
     """
     homes = {name: module for module, held in names.items() for name in held.split()}
 

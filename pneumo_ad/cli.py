@@ -1,6 +1,6 @@
-"""`pneumo-ad COMMAND [arguments]`: finds the commands, lists and explains them, prints errors.
+"""Command line `pneumo-ad COMMAND [arguments]`: dispatch, overview, usage texts and errors.
 
-A new command is a new file in `commands/`; nothing here changes.
+Commands are found in `commands/`, one file each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PNEUMO_AD_CACHE names the folder of stores; PNEUMO_AD_TRACEBACK=1 shows where in
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point of the command line; exits with 2 for a mistake that is the user's to mend."""
+    """Run the command line; exits with 2 after an error that the user can fix."""
     print_safely()
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help", "help"):
@@ -52,19 +52,19 @@ def _run(name: str, arguments: list[str]) -> None:
 
 @cache
 def command_names() -> list[str]:
-    """The names of all commands, in the overview's order."""
+    """List the names of all commands, in the order of the overview."""
     names = (module.name.replace("_", "-") for module in iter_modules(commands.__path__))
     return sorted(names, key=lambda name: (_SECTIONS.index(command_of(name).section), command_of(name).place))
 
 
 def command_of(name: str) -> Command:
-    """A command by its name."""
+    """Import a command by its name."""
     command: Command = import_module(f"pneumo_ad.commands.{name.replace('-', '_')}").COMMAND
     return command
 
 
 def overview() -> str:
-    """What `pneumo-ad --help` prints."""
+    """Return the text of `pneumo-ad --help`."""
     lines = ["pneumo-ad COMMAND [arguments]", ""]
     for section, names in groupby(command_names(), key=lambda name: command_of(name).section):
         found = [(name, command_of(name)) for name in names]
@@ -75,11 +75,11 @@ def overview() -> str:
 
 
 def _without_trust(arguments: list[str]) -> list[str]:
-    """The arguments without `trust=NAME`, which is no option of a command: the name is kept for all of them."""
-    for one in arguments:
-        if one.startswith("trust="):
+    """Arguments without `trust=NAME`, which holds for all commands; its name is recorded."""
+    for argument in arguments:
+        if argument.startswith("trust="):
             from pneumo_ad.runs.trust import trust
 
-            trust(one.removeprefix("trust="))
-            print(f"trusted from now on: {one.removeprefix('trust=')}")
-    return [one for one in arguments if not one.startswith("trust=")]
+            trust(argument.removeprefix("trust="))
+            print(f"trusted from now on: {argument.removeprefix('trust=')}")
+    return [argument for argument in arguments if not argument.startswith("trust=")]

@@ -1,4 +1,4 @@
-"""The commands of `pneumo-ad`: a file each, with its `COMMAND`, that says how it is called and does it.
+"""Commands of `pneumo-ad`, one file each, with its definition `COMMAND`.
 
-`cli` finds them here. Nothing heavy is imported at the top of any: what a command needs is imported when it runs.
+`cli` finds them here. Heavy modules are imported when a command runs, not at the top of its file.
 """

@@ -1,4 +1,4 @@
-"""`pneumo-ad audit`: what is in a data set, before anybody trains on it or believes a figure made with it."""
+"""`pneumo-ad audit`: content, duplicates and shortcuts of a data set, before training on it or trusting its metrics."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 USAGE = """\
 pneumo-ad audit data=GROUP data.root=DIR [key=value] ...
 
-Tells what is in a data set: counts by split and label, sizes, patients in more than one split or folder, exact and near
-duplicates, files that cannot be read, and how far trivial facts (sharpness, aspect ratio, size of the file, ...) alone
-tell pneumonia from normal. Writes audit.json, duplicates.csv, unreadable.csv, shortcuts.csv and shortcuts.png.
+Reports on a data set: counts by split and label, sizes, patients in more than one split or folder, exact and near
+duplicates, unreadable files, and how far trivial features (sharpness, aspect ratio, size of the file, ...) alone
+separate pneumonia from normal. Writes audit.json, duplicates.csv, unreadable.csv, shortcuts.csv and shortcuts.png.
 
 {keys}
   image_size=N fit=pad the size at which radiographs are compared, and how they are fitted to it (default: 256, squash)
 
 {groups}
 
-data.KEY=VALUE sets what the group takes; with lungs=CHOICE shortcuts are measured within the lung field too.
+data.KEY=VALUE sets a key of the group; with lungs=CHOICE shortcuts are measured within the lung field too.
 """
 
 
@@ -34,14 +34,14 @@ def audit(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     """Audit a data set, as `pneumo-ad audit` does.
 
     Args:
-        arguments: As on the command line: overrides of `conf/audit.yaml`, and `output=DIR`.
-        keywords: Keys without a dot may be given so as well.
+        arguments: Arguments as on the command line: overrides of `conf/audit.yaml`, and `output=DIR`.
+        keywords: Keys without a dot, as keyword arguments.
 
     Returns:
         The folder that holds `audit.json`, `duplicates.csv`, `unreadable.csv`, `shortcuts.csv` and `shortcuts.png`.
 
     Raises:
-        ConfigError: A key that is not known, or a value that is missing.
+        ConfigError: An unknown key, or a missing value.
         DataError: No data, or none that can be read.
     """
     given = COMMAND.parse(arguments, keywords)
@@ -69,7 +69,7 @@ def audit(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
 
 def _read_source(config: DictConfig) -> tuple[pd.DataFrame, list[str]]:
-    """The table of a source and what the source warned of; a patient in two splits is no error here, but a finding."""
+    """Table of a source and its warnings; a patient in two splits is a finding here, not an error."""
     from pneumo_ad.data.sources.table import REQUIRED, check_table
     from pneumo_ad.runs.compose import build
 

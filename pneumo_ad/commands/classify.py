@@ -1,4 +1,4 @@
-"""`pneumo-ad classify`: the paper's preliminary experiment, a CNN on whole radiographs, and where it looks."""
+"""`pneumo-ad classify`: the paper's preliminary experiment, a CNN on whole radiographs with Grad-CAM."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 USAGE = """\
 pneumo-ad classify [group=choice] [key=value] ...
 
-Trains a small CNN to tell pneumonia from normal radiographs, whole images, split by patient, and
+Trains a small CNN that classifies whole radiographs as pneumonia or normal, split by patient, and
 measures it on the test split: accuracy, balanced accuracy and AUROC, and the share of its Grad-CAM
-that lies inside the lung field. resume=RUN goes on with a run; -m seed=0,1,2 sweeps. Groups, with
+that lies inside the lung field. resume=RUN continues a run; -m seed=0,1,2 sweeps. Groups, with
 the default of each and its choices:
 
 {groups}
 
-Keys that people change, with their defaults; --cfg job prints all:
+Keys in common use, with their defaults; --cfg job prints all:
 
   data.root=DIR          folder of radiographs, for all sources but the phantoms
   image_size=256         side, or [height,width], of fitted radiographs in pixels
@@ -36,13 +36,13 @@ Keys that people change, with their defaults; --cfg job prints all:
 
 
 def classify(config: DictConfig) -> dict[str, float]:
-    """The command: train what a config describes in its `run_dir`, from its last checkpoint on if there is one.
+    """Train and measure the classifier of a config in its `run_dir`, from the last checkpoint if there is one.
 
     Returns:
-        See `run_classifier`.
+        Metrics; see `run_classifier`.
 
     Raises:
-        UserError: Something the config asks for cannot work.
+        UserError: The configured training is not possible.
     """
     from pneumo_ad.classifier.examination import FIGURE
     from pneumo_ad.runs.classifying import run_classifier

@@ -1,4 +1,4 @@
-"""`pneumo-ad cluster`: difference images clustered into three (§ 5.3), beside clusters of simpler things."""
+"""`pneumo-ad cluster`: difference images clustered into three (§ 5.3), beside clusters of simpler features."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def cluster(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     """Cluster the difference images of a run, as `pneumo-ad cluster` does.
 
     Args:
-        arguments: As on the command line.
-        keywords: Keys without a dot may be given so as well.
+        arguments: Arguments as on the command line.
+        keywords: Keys without a dot, as keyword arguments.
 
     Returns:
         The folder that holds `clusters.json`, `clusters.csv` and `figures/`.
 
     Raises:
-        ConfigError: No `run=`, a key that is not known, an override that cannot be applied, or a subset that holds what
-            clusters are fitted on.
-        DataError: No run folder, or data that cannot be clustered.
+        ConfigError: No `run=`, an unknown key, an invalid override, or a subset that contains the data that clusters
+            are fitted on.
+        DataError: Not a run folder, or data that cannot be clustered.
     """
     given = COMMAND.parse(arguments, keywords)
     from pneumo_ad.evaluation.clusters import cluster_run

@@ -22,7 +22,7 @@ and writes leaderboard.csv, groups.csv and figures/. Failed and unfinished runs 
 
 {keys}
 
-With what `pneumo-ad evaluate` takes, every finished run is evaluated so first, where it is not yet:
+With keys of `pneumo-ad evaluate`, every finished run is first evaluated with them, unless it already is:
 
   data=GROUP data.root=DIR   {data}
   score=GROUP stride=N trainer=GROUP ...
@@ -33,20 +33,20 @@ def compare(arguments: str | PathLike[str] | Sequence[str] = (), **keywords: obj
     """Compare the runs of a sweep, as `pneumo-ad compare` does.
 
     Args:
-        arguments: As on the command line, for example `["sweeps/paper/default", "sort=image/auroc"]`.
-        keywords: Keys without a dot may be given so as well: `sort="image/auroc"`.
+        arguments: Arguments as on the command line, for example `["sweeps/paper/default", "sort=image/auroc"]`.
+        keywords: Keys without a dot, as keyword arguments: `sort="image/auroc"`.
 
     Returns:
-        What was found; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `output`.
+        The comparison; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `output`.
 
     Raises:
-        ConfigError: Not one folder, a key that is not known, an unknown metric or reference.
+        ConfigError: No folder or several, or an unknown key, metric or reference.
         DataError: The folder holds no run, or no run can be evaluated on the data asked for.
     """
     given = COMMAND.parse(arguments, keywords)
     if len(given.names) != 1:
-        told = ", ".join(given.names) or "none"
-        raise ConfigError(f"one folder of runs must be given, got {told}: pneumo-ad compare sweeps/paper/2026-01-31")
+        names = ", ".join(given.names) or "none"
+        raise ConfigError(f"one folder of runs must be given, got {names}: pneumo-ad compare sweeps/paper/2026-01-31")
     from pneumo_ad.leaderboard.compare import compare_runs
 
     sweep = Path(expanded(given.names[0]))
@@ -76,7 +76,7 @@ COMMAND = Command(
         ),
         Key(
             "reference",
-            "the group that differences are taken to, for example patch=32,net=unet (default: that of the\n"
+            "the group to subtract in differences, for example patch=32,net=unet (default: that of the\n"
             "recipe's defaults, or the first)",
             "KEY=VALUE",
             default="",

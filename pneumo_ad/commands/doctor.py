@@ -1,4 +1,4 @@
-"""`pneumo-ad doctor`: checks an installation, or a run folder; its output is what a bug report needs."""
+"""`pneumo-ad doctor`: checks of an installation or a run folder, for bug reports."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ USAGE = """\
 pneumo-ad doctor [trial=false]
 pneumo-ad doctor run=RUN
 
-Checks this installation: versions, device, cache folder (place, size, writable, whether flock works there), extras that
-are not installed and what each is for; then a trial of about a minute on drawn radiographs: training, evaluation,
-report, prediction, export. With run=RUN it checks a run folder instead: whether the run can be opened, resumed and
-used by `pneumo-ad predict`, and what is missing. Paste the output into a bug report; it names paths of your machine.
+Checks this installation: versions, device, cache folder (place, size, writable, whether flock works there), missing
+extras and their purpose; then a trial of about a minute on drawn radiographs: training, evaluation, report, prediction,
+export. With run=RUN it checks a run folder instead: whether the run can be opened, resumed and used by `pneumo-ad
+predict`, and what is missing. Paste the output into a bug report; it contains paths of your machine.
 Exit status: 0, or 1 where a check fails.
 
 {keys}
@@ -35,21 +35,21 @@ _TRIAL = {
     "train": "train data.normal=14 data.pneumonia=6 data.size=160 image_size=128 patch=16 stride=8 net.width=4 "
     "trainer.max_epochs=1 hydra.run.dir={0}/run",
     "report": "report run={0}/run images=4",
-    "predict": "predict input={0}/cache/phantoms output={0}/predicted",  # with the detector that ships
+    "predict": "predict input={0}/cache/phantoms output={0}/predicted",  # with the shipped detector
     "export": "export run={0}/run output={0}/exported format=torch_export",
 }
-_LIMIT = 300  # seconds that a step may take
+_LIMIT = 300  # time limit of a step in seconds
 
 
 def doctor(arguments: str | Sequence[str] = (), **keywords: object) -> list[Finding]:
     """Check this installation, or a run folder, as `pneumo-ad doctor` does, and print each finding.
 
     Args:
-        arguments: As on the command line.
+        arguments: Arguments as on the command line.
         keywords: `run`: run folder to check instead; `trial=False` leaves the trial out.
 
     Returns:
-        All findings; what is wrong has the state `fails`.
+        All findings; failed checks have the state `fails`.
 
     Raises:
         ConfigError: An unknown argument.
@@ -60,11 +60,11 @@ def doctor(arguments: str | Sequence[str] = (), **keywords: object) -> list[Find
     if given["run"]:
         checks = _run_findings(given["run"])
     else:
-        checks = (one for part in (installation(), _trial() if given["trial"] else ()) for one in part)
+        checks = (finding for group in (installation(), _trial() if given["trial"] else ()) for finding in group)
     findings = []
-    for one in checks:
-        print(f"{one.state:<8} {one.part:<12} {one.detail}", flush=True)
-        findings.append(one)
+    for finding in checks:
+        print(f"{finding.state:<8} {finding.part:<12} {finding.detail}", flush=True)
+        findings.append(finding)
     return findings
 
 
@@ -77,9 +77,9 @@ def _run_findings(folder: Path) -> Iterator[Finding]:
 
     def ended() -> str:
         word, reason = status(folder)
-        told = read_run_json(folder)
-        version = told.get("pneumo_ad", "an unknown version")
-        return f"{word}{f' ({reason})' if reason else ''}; {told.get('epochs', 0)} epochs; pneumo_ad {version}"
+        record = read_run_json(folder)
+        version = record.get("pneumo_ad", "an unknown version")
+        return f"{word}{f' ({reason})' if reason else ''}; {record.get('epochs', 0)} epochs; pneumo_ad {version}"
 
     def resumable() -> str:
         epoch = read_checkpoint(find_checkpoint(folder, "last")).get("epoch")
@@ -88,7 +88,7 @@ def _run_findings(folder: Path) -> Iterator[Finding]:
         return f"pneumo-ad train resume={folder} goes on after epoch {epoch}"
 
     def judges() -> str:
-        if not any(folder.glob("validation_scores/*.npz")):  # minutes, which a check should not take
+        if not any(folder.glob("validation_scores/*.npz")):  # scoring them takes minutes, too long for a check
             return f"pneumo-ad predict run={folder} scores the run's held-out normals first"
         predictor = RunPredictor(load_run(folder))
         normals = len(predictor.standard.normals)
@@ -102,7 +102,7 @@ def _run_findings(folder: Path) -> Iterator[Finding]:
 
 
 def _trial() -> Iterator[Finding]:
-    """Train, report, predict and export in a folder that is removed, each in a process of its own."""
+    """Train, report, predict and export in a temporary folder, each in a separate process."""
     from pneumo_ad.runs.diagnosis import checked
 
     with tempfile.TemporaryDirectory(prefix="pneumo_ad-doctor-") as place:

@@ -15,7 +15,7 @@ from pneumo_ad.runs.grammar import quoted
 USAGE = """\
 pneumo-ad download chest_xray|rsna [output=DIR]
 
-Downloads a public data set from Kaggle, finds the folder that data.root wants and prints the next command.
+Downloads a public data set from Kaggle, finds the folder for data.root and prints the next command.
 
   chest_xray           radiographs of children, normal and pneumonia (Kermany et al. 2018); 2.3 GB
   rsna                 DICOM with boxes of opacities (Shih et al. 2019); 3.7 GB; its rules must be accepted on the site
@@ -27,34 +27,34 @@ and KAGGLE_KEY, or ~/.kaggle/kaggle.json
 
 
 def download(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
-    """Fetch a data set, as `pneumo-ad download` does; a second call only looks it up.
+    """Download a data set, as `pneumo-ad download` does; a second call only finds it.
 
     Args:
-        arguments: As on the command line: `["rsna"]`.
-        keywords: `output`, the folder; kagglehub's cache by default.
+        arguments: Arguments as on the command line: `["rsna"]`.
+        keywords: `output`: folder to download to; default: kagglehub's cache.
 
     Returns:
-        The folder for `data.root`.
+        Folder for `data.root`.
 
     Raises:
         ConfigError: An unknown name or key, or kagglehub is not installed.
-        DataError: No network, no credentials, rules not accepted, no room, or another set than expected came.
+        DataError: No network, no credentials, rules not accepted, no disk space, or an unexpected data set.
     """
     given = COMMAND.parse(arguments, keywords)
     from pneumo_ad.data.sources.kaggle import OFFERS, fetch
 
     if len(given.names) != 1 or given.names[0] not in OFFERS:
-        told = " ".join(given.names) or "nothing"
-        raise ConfigError(f"expected one of {', '.join(OFFERS)} and optionally output=DIR, got {told}")
+        names = " ".join(given.names) or "nothing"
+        raise ConfigError(f"expected one of {', '.join(OFFERS)} and optionally output=DIR, got {names}")
     return fetch(given.names[0], given["output"])
 
 
 def next_command(name: str, root: Path) -> str:
-    r"""What to type next, quoted for Hydra and for the shell.
+    r"""Return the next command, quoted for Hydra and for the shell.
 
     Args:
-        name: The data set.
-        root: Its folder.
+        name: Name of the data set.
+        root: Folder of the data set.
 
     >>> next_command("rsna", Path("/data/rsna"))
     'pneumo-ad train experiment=paper data=rsna data.root=/data/rsna'

@@ -1,4 +1,4 @@
-"""`pneumo-ad evaluate`: what a trained run finds, with every figure beside those of scores that need no model."""
+"""`pneumo-ad evaluate`: metrics of a trained run, beside those of scores that need no model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, SUBS
 from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.evaluation_options import option_help
 
-_PATIENCE = 10  # seconds that another process may take to leave the folder
+_PATIENCE = 10  # seconds to wait for another process to release the folder
 
 USAGE = """\
 pneumo-ad evaluate [run=RUN] [key=value] ...
@@ -32,16 +32,16 @@ def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     """Measure a run, as `pneumo-ad evaluate` does.
 
     Args:
-        arguments: As on the command line, for example `["run=runs/paper/1", "stride=4"]`.
-        keywords: Keys without a dot may be given so as well: `run="runs/paper/1", output="out"`.
+        arguments: Arguments as on the command line, for example `["run=runs/paper/1", "stride=4"]`.
+        keywords: Keys without a dot, as keyword arguments: `run="runs/paper/1", output="out"`.
 
     Returns:
         The folder that holds `metrics.json`, `patches.csv`, `images.csv`, `maps/` and `figures/`.
 
     Raises:
-        ConfigError: No `run=`, a key that is not known, or an override that cannot be applied.
+        ConfigError: No `run=`, an unknown key, or an invalid override.
         DataError: A run folder without checkpoint, data that cannot be evaluated, or normals of `calibrate=` that are
-            too few or are evaluated too.
+            too few or also in the evaluated data.
         BusyError: Another process writes to the same folder.
     """
     given = COMMAND.parse(arguments, keywords)

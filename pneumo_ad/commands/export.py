@@ -1,4 +1,4 @@
-"""`pneumo-ad export`: a trained run as files that need nothing of this project."""
+"""`pneumo-ad export`: a trained run as files that do not need this project."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 USAGE = """\
 pneumo-ad export [run=RUN] [key=value] ...
 
-Writes a run as graphs that need nothing of this project: from a fitted radiograph and its lung field to anomaly map,
-window scores, score and percentile among held-out normals; the lung segmenter beside it; model.json, MODEL_CARD.md and
-example.py. Compared with the run in PyTorch on radiographs of its test split: more than 1e-4 apart, nothing is written.
+Writes a run as graphs that do not need this project: from a fitted radiograph and its lung field to anomaly map, window
+scores, score and percentile among held-out normals; the lung segmenter beside it; model.json, MODEL_CARD.md and
+example.py. The graphs are compared with the run in PyTorch on radiographs of its test split; if results differ by more
+than 1e-4, nothing is written.
 
 {keys}
 
@@ -36,17 +37,17 @@ def export_run(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     """Export a run, as `pneumo-ad export` does.
 
     Args:
-        arguments: As on the command line.
-        keywords: Keys without a dot may be given so as well.
+        arguments: Arguments as on the command line.
+        keywords: Keys without a dot, as keyword arguments.
 
     Returns:
         The folder with the model, `model.json`, `MODEL_CARD.md` and `example.py`.
 
     Raises:
-        ConfigError: No `run=`, a key that is not known, an unknown format, packages that are missing, a part of the run
-            that no graph can hold, or a folder that is not empty.
+        ConfigError: No `run=`, an unknown key or format, missing packages, a part of the run that no graph can
+            represent, or a folder that is not empty.
         DataError: A run folder without checkpoint.
-        UserError: The exported model does not say what the run says; nothing is left of it.
+        UserError: Results of the exported model differ from those of the run; the export is removed.
     """
     given = COMMAND.parse(arguments, keywords)
     from dataclasses import replace
@@ -86,30 +87,30 @@ def export_run(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
 
 def _opened(folder: Path, overrides: Sequence[str], checkpoint: str) -> tuple[Run, str]:
-    """A run on the CPU in float32, as the graph will be, and in words what it can be compared on."""
+    """Run on the CPU in float32, as the graph will be, and a description of the radiographs for the comparison."""
     from pneumo_ad.export.write import COMPARED
     from pneumo_ad.runs.run import load_run
 
     given = ["trainer=cpu", *overrides]
     try:
         run = load_run(folder, given, checkpoint)
-        _ = run.radiographs  # looked for at first use, which is here
+        _ = run.radiographs  # opened at first use, so that missing data fail here
     except DataError as reason:
         drawn = ["data=phantom", f"data.normal={COMPARED}", f"data.pneumonia={COMPARED}"]
-        run = load_run(folder, [*given, *drawn], checkpoint)  # or what is wrong is not the data
-        log.warning("the run's data are not at hand (%s): compared on drawn radiographs", reason)
+        run = load_run(folder, [*given, *drawn], checkpoint)  # raises again if the error is not about the data
+        log.warning("the run's data are not available (%s): compared on drawn radiographs", reason)
         return run, "drawn radiographs"
     return run, "other radiographs" if run.data_changed else "radiographs of the run's test split"
 
 
 def _plain(run: Run) -> dict[str, Any]:
-    """What an export tells of a run's config."""
+    """Part of a run's config that an export contains."""
     from omegaconf import OmegaConf
 
-    told = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate")}
+    nodes = {key: run.config[key] for key in ("name", "seed", "net", "module", "aggregate")}
     return {
         key: OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-        for key, node in told.items()
+        for key, node in nodes.items()
     }
 
 

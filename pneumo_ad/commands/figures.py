@@ -16,7 +16,7 @@ pneumo-ad figures run=RUN [key=value] ...
 
 Draws Figs. 1 to 10 and Table 1 of the paper for a run, on its test split or on other data: each as PNG (300 dpi) with
 the numbers behind it as csv of the same name, and index.csv, which says what was left out and why. Scores of an
-evaluation of the same data are read, not made again.
+evaluation of the same data are read, not recomputed.
 
 {keys}
   score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`
@@ -29,17 +29,16 @@ def draw_figures(arguments: str | Sequence[str] = (), **keywords: object) -> pd.
     """Draw the paper's figures for a run, as `pneumo-ad figures` does.
 
     Args:
-        arguments: As on the command line.
-        keywords: Keys without a dot may be given so as well.
+        arguments: Arguments as on the command line.
+        keywords: Keys without a dot, as keyword arguments.
 
     Returns:
-        What `index.csv` holds, a row per figure: `figure`, `shows`, `files` (stems), `left_out` (the reason, or empty);
+        Content of `index.csv`, a row per figure: `figure`, `shows`, `files` (stems), `left_out` (the reason, or empty);
         `attrs["output"]` is the folder.
 
     Raises:
-        ConfigError: No `run=`, a key that is not known, an unknown figure, a folder that cannot be written to, an
-            override that cannot be applied.
-        DataError: No run folder, no finished classifier in `classifier=`, or no radiograph.
+        ConfigError: No `run=`, an unknown key or figure, a folder that cannot be written to, or an invalid override.
+        DataError: Not a run folder, no finished classifier in `classifier=`, or no radiograph.
     """
     given = COMMAND.parse(arguments, keywords)
     from pneumo_ad.evaluation.paper_figures import checked_classifier, draw_for_run, wanted_figures
@@ -47,15 +46,15 @@ def draw_figures(arguments: str | Sequence[str] = (), **keywords: object) -> pd.
 
     wanted, classifier = wanted_figures(given["only"]), checked_classifier(given["classifier"])
     run = load_run(given["run"], given.overrides, given["checkpoint"])
-    evaluated = default_output(run.folder, given.changes)  # where `pneumo-ad evaluate` puts the same evaluation
+    evaluated = default_output(run.folder, given.changes)  # folder of the same evaluation by `pneumo-ad evaluate`
     output = given["output"] or evaluated / "paper_figures"
     return draw_for_run(run, output, wanted, classifier, given["subset"], evaluated)
 
 
 def _show(index: pd.DataFrame, given: Arguments) -> None:
     for _, row in index.iterrows():
-        told = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
-        print(f"{row['figure']:8} {row['shows']}: {told}")
+        outcome = f"left out: {row['left_out']}" if row["left_out"] else row["files"]
+        print(f"{row['figure']:8} {row['shows']}: {outcome}")
     print(f"figures (png, 300 dpi) and numbers (csv): {index.attrs['output']}")
 
 

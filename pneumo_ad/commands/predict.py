@@ -1,4 +1,4 @@
-"""`pneumo-ad predict`: what a trained run thinks of a folder of files."""
+"""`pneumo-ad predict`: scores, maps and decisions of a trained run for a folder of files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
 
 Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
 the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
-read, or are none), overlays/ and maps/. The same command goes on where it stopped, and takes files that are new.
+read, or are no radiographs), overlays/ and maps/. The same command continues where it stopped and adds new files.
 With calibrate=DIR, normal radiographs of the input's own site take the place of the run's held-out normals; none of
 them may be in the input. They are scored once. Exit status: 0, or 3 where files could not be read.
 
 {keys}
 
-What may change of the run, as on `pneumo-ad evaluate` (held-out normals are then scored anew, from the run's own data):
+Keys of the run that may change, as on `pneumo-ad evaluate` (its held-out normals are then scored again):
 
 {options}
 """
@@ -35,13 +35,13 @@ def predict(arguments: str | Sequence[str] = (), **keywords: object) -> Predicte
     """Judge a folder of files, as `pneumo-ad predict` does.
 
     Args:
-        arguments: As on the command line, for example `["run=runs/paper/1", "input=scans", "output=judged"]`.
-        keywords: Keys without a dot may be given so as well: `run="runs/paper/1", report=True`.
+        arguments: Arguments as on the command line, for example `["run=runs/paper/1", "input=scans", "output=judged"]`.
+        keywords: Keys without a dot, as keyword arguments: `run="runs/paper/1", report=True`.
 
     Raises:
-        ConfigError: A key that is missing or not known, or one that cannot be applied.
+        ConfigError: A missing or unknown key, or an invalid override.
         DataError: Nothing to judge, a run that cannot be opened, or an output folder that cannot be written to.
-        SystemExit: It was told to end; the same command goes on.
+        SystemExit: Ended by a signal; the same command continues.
     """
     given = COMMAND.parse(arguments, keywords)
     from pneumo_ad.prediction.predict import predict_folder

@@ -1,4 +1,4 @@
-"""`pneumo-ad prepare`: a store, its lung fields and grey levels made ahead of training, in shards that many share."""
+"""`pneumo-ad prepare`: a store, its lung fields and grey levels built before training, in shards for many processes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 USAGE = """\
 pneumo-ad prepare data=GROUP data.root=DIR [num_shards=N] [shard=I] [key=value] ...
 
-Decodes and fits radiographs, finds their lungs and makes their grey levels comparable, as training
-would, and keeps it all in the cache folder (PNEUMO_AD_CACHE). What is there is left as it is, so
-the same command goes on where one was killed; several at once, on one machine or on many that share
-the folder, do not clash. The last shard, or the first training, joins all of them into one store.
+Decodes and fits radiographs, segments their lungs and normalises their grey levels, as training
+would, and keeps the results in the cache folder (PNEUMO_AD_CACHE). Finished shards are kept, so the
+same command continues after a kill; several at once, on one machine or on many that share the
+folder, do not clash. The last shard, or the first training, joins all of them into one store.
 
   pneumo-ad prepare data=folder data.root=DIR num_shards=8      all, one after the other
   pneumo-ad prepare -m data=folder data.root=DIR num_shards=8 'shard=range(0,8)' \\
@@ -51,10 +51,10 @@ Keys, with their defaults:
 
 
 def prepare(config: DictConfig) -> None:
-    """The command: prepare the shards that are asked for, and join them where all are there; print what was made.
+    """Prepare the configured shards, join them if all are there, and log the results.
 
     Raises:
-        ConfigError: `num_shards` or `shard` that cannot be, or another value that cannot.
+        ConfigError: An invalid `num_shards`, `shard` or other value.
         DataError: See `check_table` and `open_store`.
     """
     from pneumo_ad.data.fit import sides
@@ -76,7 +76,7 @@ def prepare(config: DictConfig) -> None:
     folder = store_folder(table, image_size, config.fit)
 
     def derive(store: Store) -> None:
-        if len(store):  # of a part it may be that none can be read
+        if len(store):  # 0 if no file of a shard can be read
             intensity(store, lungs(store))
 
     given = (folder, table, image_size, config.fit, config.on_error)
@@ -110,7 +110,7 @@ def _make(
     derive: Callable[[Store], None],
     made: str = "radiographs",
 ) -> None:
-    """Open a store or a part, building it where it is not there, and derive the rest; a line tells what was made."""
+    """Open or build a store or a shard, derive lung fields and grey levels, and log the results in a line."""
     there, started = (place / "store.json").is_file(), time.perf_counter()
     with opening() as store:
         if store is None:
@@ -122,16 +122,16 @@ def _make(
         if _arrays(store) != before:
             seconds["lung fields and grey levels"] = time.perf_counter() - opened
     count, left_out = len(store), len(store.skipped)
-    told = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in seconds.items()]
+    timings = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in seconds.items()]
     log.info(
         "%s: %d radiographs: %s%s",
-        *(name, count, ", ".join(told) or "was there"),
+        *(name, count, ", ".join(timings) or "was there"),
         f"; {left_out} cannot be read and are left out" if left_out else "",
     )
 
 
 def _arrays(store: Store) -> set[str]:
-    """Names of what lies in a store."""
+    """File names of the arrays in a store."""
     return {file.name for file in store.folder.glob("*.npy")}
 
 
@@ -140,7 +140,7 @@ COMMAND = Command(
     place=4,
     summary="decode and segment ahead of training, in shards",
     example="data=... num_shards=8 [shard=3] [-m]",
-    # Whether there is something to do the stores tell, not a run folder.
+    # The stores record what is finished, not a run folder.
     run=partial(run_hydra, "prepare", work=prepare, has_folder=False),
     usage=USAGE,
     config="prepare",

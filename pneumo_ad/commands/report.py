@@ -12,9 +12,9 @@ from pneumo_ad.runs.command import Command
 USAGE = """\
 pneumo-ad report [run=RUN] [key=value] ...
 
-Writes one HTML file that opens offline: drag over the histogram of scores, and the windows of that range light up on
-the radiographs; with reconstructions, anomaly maps, lung fields, truth, the headline table and the config. An
-evaluation of the same is read; where there is none, it is made first, as by `pneumo-ad evaluate`.
+Writes one HTML file that opens offline: drag over the histogram of scores, and the windows of that range are marked on
+the radiographs; with reconstructions, anomaly maps, lung fields, truth, the headline table and the config. An existing
+evaluation of the same data is read; otherwise `pneumo-ad evaluate` runs first.
 
 {keys}
   score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`
@@ -24,20 +24,19 @@ evaluation of the same is read; where there is none, it is made first, as by `pn
 
 
 def report(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
-    """Draw the report of a run, as `pneumo-ad report` does.
+    """Write the report of a run, as `pneumo-ad report` does.
 
-    An evaluation of the same is read; where there is none, it is made first.
+    An existing evaluation of the same data is read; otherwise the run is evaluated first.
 
     Args:
-        arguments: As on the command line.
-        keywords: Keys without a dot may be given so as well.
+        arguments: Arguments as on the command line.
+        keywords: Keys without a dot, as keyword arguments.
 
     Returns:
-        The file.
+        The HTML file.
 
     Raises:
-        ConfigError: No `run=`, a key that is not known, a file that cannot be written, an override that cannot be
-            applied.
+        ConfigError: No `run=`, an unknown key, a file that cannot be written, or an invalid override.
         DataError: A run folder without checkpoint, or data that cannot be evaluated.
     """
     given = COMMAND.parse(arguments, keywords)
@@ -47,7 +46,7 @@ def report(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     from pneumo_ad.runs.run import default_output, load_run
 
     run = load_run(given["run"], given.overrides, given["checkpoint"])
-    evaluated = default_output(run.folder, given.changes)  # where `pneumo-ad evaluate` puts the same evaluation
+    evaluated = default_output(run.folder, given.changes)  # folder of the same evaluation by `pneumo-ad evaluate`
     file: Path = given["output"] or evaluated / "report.html"
     if file.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"output={file} must name an HTML file: output={file}/report.html")

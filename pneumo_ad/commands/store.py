@@ -25,11 +25,11 @@ Lists the stores of decoded, resized radiographs, the last used first, or delete
 
 
 def store(arguments: str | Sequence[str] = (), **keywords: object) -> None:
-    """List the stores of decoded radiographs or clear some, as `pneumo-ad store` does.
+    """List or clear the stores of decoded radiographs, as `pneumo-ad store` does.
 
     Args:
-        arguments: As on the command line.
-        keywords: `clear`: keys of stores with commas between, or all.
+        arguments: Arguments as on the command line.
+        keywords: `clear`: keys of stores separated by commas, or `all`.
 
     Raises:
         ConfigError: An unknown argument, or a key that no store has.
@@ -42,16 +42,16 @@ def store(arguments: str | Sequence[str] = (), **keywords: object) -> None:
     console = Console(highlight=False)
     stores = list_stores()
     for wanted in clear:
-        chosen = [one for one in stores if wanted in ("all", one.folder.name)]
+        chosen = [info for info in stores if wanted in ("all", info.folder.name)]
         if not chosen and wanted != "all":
             raise ConfigError(
-                f"no store {wanted!r}; there are: {', '.join(one.folder.name for one in stores) or 'none'}"
+                f"no store {wanted!r}; there are: {', '.join(info.folder.name for info in stores) or 'none'}"
             )
-        for one in chosen:
-            clear_store(one.folder)
-            console.print(f"cleared {one.folder.name} ({one.bytes / 2**20:.1f} MiB)")
+        for info in chosen:
+            clear_store(info.folder)
+            console.print(f"cleared {info.folder.name} ({info.bytes / 2**20:.1f} MiB)")
         if wanted == "all" and (left := clear_leftovers()):
-            console.print(f"cleared what {left} killed builds left behind")
+            console.print(f"cleared the remains of {left} killed builds")
     if not clear:
         _list(console, stores)
 
@@ -65,14 +65,14 @@ def _list(console: Console, stores: Sequence[StoreInfo]) -> None:
     table = Table(title=f"stores in {cache_dir() / 'stores'}", title_justify="left")
     for column in ("key", "radiographs", "image size", "fit", "MiB", "last used", "source"):
         table.add_column(column, overflow="fold")
-    for one in stores:
-        used = datetime.fromtimestamp(one.used).strftime("%Y-%m-%d %H:%M")
-        size = f"{one.image_size[0]} x {one.image_size[1]}"
-        told = [str(one.images), size, one.fit] if not one.damaged else ["–"] * 3
-        source = escape(printable(one.damaged or one.source))
-        table.add_row(one.folder.name, *told, f"{one.bytes / 2**20:.1f}", used, source)
+    for info in stores:
+        used = datetime.fromtimestamp(info.used).strftime("%Y-%m-%d %H:%M")
+        size = f"{info.image_size[0]} x {info.image_size[1]}"
+        cells = [str(info.images), size, info.fit] if not info.damaged else ["–"] * 3
+        source = escape(printable(info.damaged or info.source))
+        table.add_row(info.folder.name, *cells, f"{info.bytes / 2**20:.1f}", used, source)
     console.print(table)
-    console.print(f"{sum(one.bytes for one in stores) / 2**20:.1f} MiB in {len(stores)} stores")
+    console.print(f"{sum(info.bytes for info in stores) / 2**20:.1f} MiB in {len(stores)} stores")
 
 
 COMMAND = Command(

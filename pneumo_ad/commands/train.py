@@ -1,4 +1,4 @@
-"""`pneumo-ad train`: one straight list from config to a trained, evaluated run."""
+"""`pneumo-ad train`: from a config to a trained and evaluated run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ pneumo-ad train [group=choice] [key=value] ...
 
 Trains a patch autoencoder on normal lung and evaluates it on the test split, in runs/<name>/<time>.
 -m sweeps over values (patch=16,32 net=unet,vae), and so does a recipe that holds axes (experiment=
-ablate_patch_size), in sweeps/<name>/<what was set>. A sweep goes on by the same command, a run by
-resume=RUN. Groups, with the default of each and its choices, whose keys are group.key=value:
+ablate_patch_size), in sweeps/<name>/<what was set>. The same command continues a sweep, resume=RUN
+a run. Groups, with the default of each and its choices, whose keys are group.key=value:
 
 {groups}
 
-Keys that people change, with their defaults; --cfg job prints all, conf/README.md explains them:
+Keys in common use, with their defaults; --cfg job prints all, conf/README.md explains them:
 
   data.root=DIR          folder of radiographs, for all sources but the phantoms
   image_size=256         side, or [height,width], of fitted radiographs in pixels
@@ -42,14 +42,14 @@ Keys that people change, with their defaults; --cfg job prints all, conf/README.
 
 
 def train(config: DictConfig) -> dict[str, object]:
-    """Train and evaluate what a config describes, in its `run_dir`, from its last checkpoint on if there is one.
+    """Train and evaluate the run of a config in its `run_dir`, from the last checkpoint if there is one.
 
     Returns:
-        What was built, so that a test can look inside: `datamodule`, `module` (trained where it was trained in this
-        process), `run_dir`.
+        Built objects, for tests: `datamodule`, `module` (with trained weights only if it was trained in this process),
+        `run_dir`.
 
     Raises:
-        UserError: Something the config asks for cannot work.
+        UserError: The configured training is not possible.
     """
     from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -101,23 +101,23 @@ def train(config: DictConfig) -> dict[str, object]:
 
 
 def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Sequence[str] = ()) -> Run:
-    """Train and evaluate in this process what `pneumo-ad train` would, and open the run.
+    """Train and evaluate a run in this process, as `pneumo-ad train` does, and open it.
 
-    The folder is the same as the command line's, and so is what happens where it holds a run already: a finished one is
-    opened, one that was stopped goes on, one of another recipe is refused. Nothing of Hydra stays behind.
+    The folder has the same content as by the command line. A finished run in it is opened, a stopped one continues, one
+    of another recipe is refused. No global state of Hydra remains.
 
     Args:
-        folder: Where the run is to lie.
-        overrides: As on the command line, for example `["net=unet", "patch=16", "trainer.max_epochs=2"]`. Of a recipe
-            with axes this is the run of its defaults: a loop over folders and overrides is a sweep.
-        search_path: Further places of yaml: `pkg://their_package.conf`, `file:///folder`.
+        folder: Run folder to create or continue.
+        overrides: Overrides as on the command line, for example `["net=unet", "patch=16", "trainer.max_epochs=2"]`. A
+            recipe with axes runs once, with its defaults; loop over folders and overrides for a sweep.
+        search_path: Further locations of yaml: `pkg://their_package.conf`, `file:///folder`.
 
     Returns:
         The finished run; see `load_run`.
 
     Raises:
-        UserError: As the command line would print it.
-        ConfigError: An override of Hydra's own keys, which only the command line obeys.
+        UserError: Any error that the command line would print.
+        ConfigError: An override of Hydra's own keys, which only the command line accepts.
 
     Example:
         `run = start_run("runs/first", ["patch=16", "trainer.max_epochs=2"])`
@@ -136,7 +136,7 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
     if hydras:
         raise ConfigError(f"{hydras[0]}: start_run takes the folder and search_path as arguments of its own")
     config, hydra = compose_job("train", overrides, search_path)
-    OmegaConf.update(hydra, "hydra.runtime.output_dir", str(folder.absolute()))  # on the command line Hydra notes it
+    OmegaConf.update(hydra, "hydra.runtime.output_dir", str(folder.absolute()))  # the command line gets it from Hydra
     with lock(folder):
         keep_recipe(folder, config, overrides, hydra)
         if read_run_json(folder).get("status") != "finished":

@@ -1,4 +1,4 @@
-"""`pneumo-ad train-lungs`: the lung segmenter, trained and measured by the project's own command."""
+"""`pneumo-ad train-lungs`: training and measurement of the lung segmenter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ lungs.weights=FILE uses it. Groups, with the default of each and its choices:
 
 {groups}
 
-Keys that people change, with their defaults; --cfg job prints all:
+Keys in common use, with their defaults; --cfg job prints all:
 
   data.root=DIR             folder of radiographs and their masks
   segmenter.image_size=256  side in pixels at which lungs are found
@@ -41,10 +41,10 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     """Train a segmenter and measure it.
 
     Returns:
-        What `metrics.json` holds: `held_out/...` and, for each set of `also_measure_on`, `<name>/...`.
+        Content of `metrics.json`: `held_out/...` and, for each set of `also_measure_on`, `<name>/...`.
 
     Raises:
-        UserError: Something the config asks for cannot work.
+        UserError: The configured training is not possible.
     """
     import lightning as L
 
@@ -81,7 +81,7 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
 def _measure(
     config: DictConfig, module: LungSegmentation, tables: dict[str, pd.DataFrame], run_dir: Path
 ) -> dict[str, float]:
-    """Write the segmenter and what it reaches on each table."""
+    """Write the segmenter and its metrics on each table."""
     from pneumo_ad.data.store.opening import open_store
     from pneumo_ad.files import write_json
     from pneumo_ad.lungs.segmenter import LungSegmenter

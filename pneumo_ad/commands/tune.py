@@ -1,4 +1,4 @@
-"""`pneumo-ad tune`: Optuna chooses what to try next; each trial is a run of `pneumo-ad train` in its own process."""
+"""`pneumo-ad tune`: hyper-parameter search with Optuna; each trial is a run of `pneumo-ad train` in its own process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ USAGE = """\
 pneumo-ad tune experiment=hpo_unet [key=value] ...
 
 Searches the space of a recipe (`tune:`) with Optuna, by a metric on validation. Each trial is a run of `pneumo-ad
-train`; all lie in sweeps/<name>/<what was set> beside study.db. The same command goes on with a study that was stopped
-or killed, and started several times it has several workers.
+train`; all lie in sweeps/<name>/<what was set> beside study.db. The same command continues a study that was stopped or
+killed; several at once work on the same study.
 
   tune.trials=N           trials of all workers together
   tune.metric=KEY         any key of metrics.json;  tune.direction=minimize
@@ -29,17 +29,17 @@ Needs Optuna: pip install "pneumo_ad[tune]"
 
 
 def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
-    """Search, as `pneumo-ad tune` does: until `tune.trials` have ended, this worker's and the others'.
+    """Search, as `pneumo-ad tune` does, until `tune.trials` of all workers have ended.
 
     Args:
-        arguments: As for `train`; a recipe with `tune` among them, for example `["experiment=hpo_unet"]`.
-        keywords: Keys without a dot may be given so as well.
+        arguments: Arguments as for `train`, including a recipe with `tune`, for example `["experiment=hpo_unet"]`.
+        keywords: Keys without a dot, as keyword arguments.
 
     Returns:
-        The folder of the study: `study.db` and a run folder for each trial.
+        Folder of the study, with `study.db` and a run folder for each trial.
 
     Raises:
-        ConfigError: No Optuna, no recipe with `tune`, a key that is not known, or a space that cannot be searched.
+        ConfigError: No Optuna, a recipe without `tune`, an unknown key, or a space that cannot be searched.
         DataError: The first trials all failed; gives the reason of the last.
     """
     given = COMMAND.parse(arguments, keywords)
@@ -54,13 +54,13 @@ def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
 
 def _train(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
-    """Train; the metric, or the reason why there is none."""
+    """Train a run in its own process; returns the metric, or the reason why there is none."""
     from pneumo_ad.metrics.metrics_json import read_metrics
     from pneumo_ad.runs.record import read_run_json
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("ab") as output:
-        # The pipe's end tells the trial that this worker is gone; another worker goes on with it.
+        # The pipe closes when this worker dies, which ends the trial; another worker continues it.
         command = [sys.executable, "-m", "pneumo_ad.commands.tune", *overrides]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT) as child:
             ended = child.wait()
@@ -77,10 +77,10 @@ def _train(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
 
 
 def _try_one(overrides: Sequence[str]) -> None:
-    """A trial, in its own process: it ends with the worker that started it."""
+    """Run a trial in its own process, which ends with the worker that started it."""
     from pneumo_ad.runs.jobs import end_after
 
-    end_after(lambda: os.read(0, 1))  # comes back when the worker is gone
+    end_after(lambda: os.read(0, 1))  # returns when the worker is gone
     sys.argv = ["pneumo-ad", "train", *overrides]
     runpy.run_module("pneumo_ad", run_name="__main__")
 

@@ -1,4 +1,4 @@
-"""The runs of a sweep side by side: gathered, grouped by seed, measured on the same pixels, tabled and drawn."""
+"""Comparison of the runs of a sweep: grouped over seeds, measured on the same pixels, as tables and figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs of a sweep evaluated, measured together and written as a leaderboard."""
+"""Evaluation and joint measurement of the runs of a sweep, written as a leaderboard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 600  # seconds that another comparison may take over the same run
+_PATIENCE = 600  # seconds to wait for another comparison that evaluates the same run
 
 
 def compare_runs(
@@ -36,12 +36,12 @@ def compare_runs(
     Args:
         sweep: Folder of the sweep.
         overrides: Overrides that `pneumo-ad evaluate` takes, `key=value`, also `subset=` and `checkpoint=`.
-        sort: A column of `leaderboard.csv`, or empty for the default.
-        reference: The group that differences are taken to, or empty for the default.
-        output: Folder to write to, or None for one below the sweep.
+        sort: Column of `leaderboard.csv` to sort by; empty for the default.
+        reference: Group to subtract in differences, `key=value,...`; empty for the default.
+        output: Folder to write to; None for one below the sweep.
 
     Returns:
-        What was found; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `output`.
+        The comparison; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `output`.
 
     Raises:
         ConfigError: An unknown metric or reference.
@@ -51,15 +51,15 @@ def compare_runs(
     evaluations, notes = evaluate_all(runs, overrides)
     runs = _without_damaged(runs, evaluations)
     beside = f"comparison-{default_output(sweep, overrides).name}" if overrides else "comparison"
-    found = Comparison(sweep, output or sweep / beside, runs, evaluations, pd.DataFrame(), notes=notes)
-    measure_runs(found, overrides)
-    found.sort = choose_sort(found, sort)
-    rank(found, reference, overrides)
-    found.output.mkdir(parents=True, exist_ok=True)
-    write_leaderboard(found)
-    if found.groups:
-        draw_comparison(found, overrides)
-    return found
+    comparison = Comparison(sweep, output or sweep / beside, runs, evaluations, pd.DataFrame(), notes=notes)
+    measure_runs(comparison, overrides)
+    comparison.sort = choose_sort(comparison, sort)
+    rank(comparison, reference, overrides)
+    comparison.output.mkdir(parents=True, exist_ok=True)
+    write_leaderboard(comparison)
+    if comparison.groups:
+        draw_comparison(comparison, overrides)
+    return comparison
 
 
 def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
@@ -70,7 +70,7 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
         overrides: Overrides from the command line, `key=value`.
 
     Returns:
-        Run -> folder of its evaluation; and a sentence for each run that cannot be evaluated.
+        Name of the run -> folder of its evaluation; and a sentence for each run that cannot be evaluated.
 
     Raises:
         DataError: No run can be evaluated on the data asked for.
@@ -86,7 +86,7 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
             log.info("evaluating run %d of %d: %s", number, len(finished), run.name)
             try:
                 with lock(place, wait=_PATIENCE):
-                    if not _evaluated(run.folder, place):  # nobody did while we waited
+                    if not _evaluated(run.folder, place):  # not done by another process meanwhile
                         opened = load_run(run.folder, changes, settings.get("checkpoint", "best"))
                         evaluate_run(opened, place, settings.get("subset"))
             except UserError as reason:
@@ -100,8 +100,8 @@ def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[di
 
 
 def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> list[SweptRun]:
-    """The runs, those whose evaluation cannot be read as failed and out of `evaluations`: the others compare."""
-    found = []
+    """Mark runs whose evaluation cannot be read as failed, and remove them from `evaluations`."""
+    checked = []
     for run in runs:
         try:
             if run.name in evaluations:
@@ -110,12 +110,12 @@ def _without_damaged(runs: Sequence[SweptRun], evaluations: dict[str, Path]) -> 
             del evaluations[run.name]
             run = replace(run, status=Status("failed", str(reason)))
             log.warning("%s; that run is left out", reason)
-        found.append(run)
-    return found
+        checked.append(run)
+    return checked
 
 
 def _evaluated(folder: Path, place: Path) -> bool:
-    """Whether an evaluation is whole and no older than the weights."""
+    """Whether an evaluation is complete and no older than the weights."""
     metrics = place / "metrics.json"
     if not is_there(metrics) or not is_there(place / "maps" / "images.csv"):
         return False
@@ -124,9 +124,9 @@ def _evaluated(folder: Path, place: Path) -> bool:
 
 
 def write_leaderboard(found: Comparison) -> None:
-    """`leaderboard.csv`, a row per run; `groups.csv`, a row per group; `leaderboard.md`, for a page; sorted alike."""
+    """Write `leaderboard.csv`, a row per run, `groups.csv`, a row per group, and `leaderboard.md`, in one order."""
     rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
-    rows = found.rows.sort_values("run", key=lambda names: names.map(rank_of), kind="stable")  # the unranked last
+    rows = found.rows.sort_values("run", key=lambda names: names.map(rank_of), kind="stable")  # unranked runs last
     groups = []
     for group in found.groups:
         row: dict[str, Any] = dict(group.axes) | {"runs": len(group.runs), "folders": "; ".join(group.runs)}

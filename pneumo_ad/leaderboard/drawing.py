@@ -1,4 +1,4 @@
-"""What the figures of a comparison are made of: read from the runs' tables and maps, handed to `figures`."""
+"""Figures of a comparison, from the runs' tables and maps."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pneumo_ad.saved import GIB, read_table
 
 log = logging.getLogger(__name__)
 
-_MOST_GROUPS = 12  # in a figure
+_MOST_GROUPS = 12  # per figure
 _MOST_PANELS = 6
-_COLUMNS = 4  # radiographs whose maps are shown
+_COLUMNS = 4  # radiographs in the figure of maps
 
 
 def draw_comparison(found: Comparison, overrides: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def draw_comparison(found: Comparison, overrides: Sequence[str]) -> None:
     drawn["anomaly_maps"] = _maps(found, overrides)
     for name, figure in drawn.items():
         path = folder / f"{name.replace('/', '.')}.png"
-        path.unlink(missing_ok=True)  # of an earlier comparison
+        path.unlink(missing_ok=True)  # file of an earlier comparison
         if figure is not None:
             figure.savefig(path, dpi=170)
 
@@ -49,7 +49,7 @@ def _metric(found: Comparison, axis: str) -> Figure | None:
     key = str(found.sort)
     groups = [group for group in found.groups if key in group.summary]
     others = [other for other in found.axes if other != axis]
-    # The axis of most values makes the lines, the others the panels.
+    # The axis with most values becomes the lines, the others the panels.
     counts = {other: len({group.axes[other] for group in groups}) for other in others}
     line = max((other for other in others if counts[other] <= LINES), key=lambda other: counts[other], default="")
     values = found.rows.set_index("run")[key]
@@ -73,7 +73,7 @@ def _first(found: Comparison) -> tuple[list[Replicates], str]:
 
 
 def _title(found: Comparison, group: Replicates) -> str:
-    """`net=unet, patch=16`, a line per axis where they are many, and the metric."""
+    """Title of a group: its axes, two per line, and the sorting metric."""
     words = [f"{key}={value}" for key, value in group.axes.items()] or ["all runs"]
     lines = [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
     score = f"\n{found.sort.split('/')[-1]} {group.summary[found.sort][0]:.3f}" if found.sort in group.summary else ""
@@ -93,7 +93,7 @@ def _histograms(found: Comparison) -> Figure | None:
 
 
 def _patches(found: Comparison, name: str) -> dict[str, npt.NDArray[np.floating]]:
-    """SAD by true kind where masks tell it, else by origin."""
+    """SAD of windows by true kind if masks are known, else by origin: normal lung or pneumonia."""
     place = found.evaluations[name]
     columns = {"image": str, "sad": float, "lung_share": float, "kind_true": str}
     try:
@@ -127,11 +127,11 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
     rows = {}
     seeds = {run.name: run.seed for run in found.runs}
     for group in groups:
-        own = next((name for name in group.runs if name in kept and len(kept[name])), None)
-        if own is not None:
-            at = {image: i for i, image in enumerate(kept[own].images["image"])}
-            seed = f"\nseed {seeds[own]}" if len(group.runs) > 1 else ""
-            rows[_title(found, group) + seed] = [kept[own].score[at[image]] for image in shown]
+        run_name = next((name for name in group.runs if name in kept and len(kept[name])), None)
+        if run_name is not None:
+            at = {image: i for i, image in enumerate(kept[run_name].images["image"])}
+            seed = f"\nseed {seeds[run_name]}" if len(group.runs) > 1 else ""
+            rows[_title(found, group) + seed] = [kept[run_name].score[at[image]] for image in shown]
     rows["brightness alone"] = [kept[finest].brightness[place[image]] for image in shown]
     rows_of = read_images(found.evaluations[finest]).set_index("image").to_dict("index")
     shapes = [(float(rows_of[image]["height"]), float(rows_of[image]["width"])) for image in shown]
@@ -142,7 +142,7 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
 
 
 def _shown(truth: dict[str, npt.NDArray[np.uint8]]) -> list[str]:
-    """Radiographs at evenly spaced ranks of their opacity's size, so that figures show the range, and one without."""
+    """Choose radiographs at evenly spaced ranks of opacity size, to show the range, and one without opacity."""
     size = {image: int((one == IN_OPACITY).sum()) for image, one in truth.items()}
     sick = sorted((image for image in truth if size[image]), key=lambda image: size[image])
     well = [image for image in truth if not size[image]][:1]
@@ -154,7 +154,7 @@ def _shown(truth: dict[str, npt.NDArray[np.uint8]]) -> list[str]:
 def _radiographs(
     found: Comparison, shown: Sequence[str], overrides: Sequence[str]
 ) -> list[npt.NDArray[np.uint8] | None]:
-    """Pixels of radiographs, padding cut away; None for all where the data are not at hand."""
+    """Pixels of radiographs without padding; None for all if the data are not available."""
     finest = found.pixels.finest if found.pixels else found.finest
     run = next(run for run in found.runs if run.name == finest)
     changes = [override for override in overrides if not override.startswith(("subset=", "checkpoint="))]
@@ -162,7 +162,7 @@ def _radiographs(
         data: Radiographs = load_run(run.folder, changes).radiographs
         rows = {image: row for row, image in enumerate(data.store.table["image"])}
     except UserError as reason:
-        log.warning("figures go without the radiographs: %s", reason)
+        log.warning("figures are drawn without the radiographs: %s", reason)
         return [None] * len(shown)
     pictures: list[npt.NDArray[np.uint8] | None] = []
     for image in shown:

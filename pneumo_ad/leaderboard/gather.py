@@ -1,4 +1,4 @@
-"""A folder of runs: which there are, how each stands, and on which axes they differ."""
+"""Reading of a folder of runs: their status, and the axes on which they differ."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.runs.recipe import read_plain_config, read_set_values
 from pneumo_ad.runs.record import Status, differences, flatten, read_run_json, status
 
-DEFAULT = "default"  # value of an axis in a run that was not told any
-_ABSENT = "absent"  # from a run's config
-_NO_AXES = ("seed", "run_dir")  # replicates differ in the one, all runs in the other
+DEFAULT = "default"  # value of an axis in a run that does not set it
+_ABSENT = "absent"  # value of a key that a run's config lacks
+_NO_AXES = ("seed", "run_dir")  # differ between replicates, and between all runs
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SweptRun:
         name: Path of the run folder below the sweep's.
         status: State of the run, with the reason where it failed.
         story: Content of its `run.json`.
-        config: Config as it was saved, interpolations unresolved; None where the job ended before.
+        config: Config in the current form, interpolations unresolved; None if the job ended before it was saved.
         overrides: Overrides of the run, key -> value.
         axes: Swept key -> this run's value.
     """
@@ -41,16 +41,16 @@ class SweptRun:
 
     @property
     def seed(self) -> str:
-        """In which replicates differ."""
+        """Seed of the run, in which replicates differ."""
         return self.value("seed")
 
     @property
     def point(self) -> tuple[str, ...]:
-        """Its values on the axes: what replicates have in common."""
+        """Values on the axes, equal for replicates."""
         return tuple(self.axes.values())
 
     def value(self, key: str) -> str:
-        """Of a key: the config's, so that a default equals the same value asked for; of a group, the choice."""
+        """Return a key's value in the config, where a default equals the same value typed; of a group, the choice."""
         values = flatten(self.config) if self.config is not None else {}
         if key in values and not isinstance(values[key], dict):
             return _word(values[key])
@@ -58,10 +58,10 @@ class SweptRun:
 
 
 def read_sweep(sweep: Path) -> list[SweptRun]:
-    """Every run below a folder, or below the folders in it, with the axes on which they differ.
+    """Read every run one or two levels below a folder, with the axes on which they differ.
 
     Raises:
-        DataError: The folder is not there, is a run itself, or holds no run; says what it holds.
+        DataError: The folder is missing, is a run itself, or holds no run; lists its content.
     """
     runs = [_read_run(folder, sweep) for folder in find_runs(sweep)]
     axes = [
@@ -71,7 +71,7 @@ def read_sweep(sweep: Path) -> list[SweptRun]:
     ]
     for run in runs:
         run.axes.update({key: run.value(key) for key in axes})
-    # Equal overrides, other configs: two sweeps with a changed default between them.
+    # Configs may differ in spite of equal overrides: two sweeps, and a default that changed in between.
     for key in _silent_differences(runs):
         for run in runs:
             values = flatten(run.config) if run.config is not None else {}
@@ -80,7 +80,7 @@ def read_sweep(sweep: Path) -> list[SweptRun]:
 
 
 def find_runs(sweep: Path) -> list[Path]:
-    """Run folders one or two levels below a folder, in natural order (8 before 16).
+    """List the run folders one or two levels below a folder, in natural order (8 before 16).
 
     Raises:
         DataError: See `read_sweep`.
@@ -92,19 +92,19 @@ def find_runs(sweep: Path) -> list[Path]:
     marks = [
         mark for level in ("*", "*/*") for name in (".hydra", "run.json") for mark in sweep.glob(f"{level}/{name}")
     ]
-    found = sorted({mark.parent for mark in marks}, key=lambda path: natural(str(path.relative_to(sweep))))
+    folders = sorted({mark.parent for mark in marks}, key=lambda path: natural(str(path.relative_to(sweep))))
     if (sweep / ".hydra").is_dir():
         raise DataError(f"{sweep} is a run, not a folder of runs; compare {sweep.resolve().parent}")
-    if not found:
+    if not folders:
         deep = sorted({mark.parent.parent for level in (3, 4) for mark in sweep.glob("*/" * level + ".hydra")})
         there = ", ".join(sorted(path.name for path in sweep.iterdir())[:8]) or "nothing"
         hint = f"; sweeps further down: {', '.join(map(str, deep[:5]))}" if deep else ""
         raise DataError(f"{sweep}: no run below it (a folder with .hydra and run.json); it holds {there}{hint}")
-    return found
+    return folders
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:
-    """Sorts numbers in a text by value.
+    """Return a sort key that orders numbers in a text by value.
 
     >>> sorted(["patch=16", "patch=8"], key=natural)
     ['patch=8', 'patch=16']
@@ -114,12 +114,12 @@ def natural(text: str) -> list[tuple[int, float, str]]:
 
 
 def described(axes: dict[str, str]) -> str:
-    """`net=unet,patch=16`; `all alike` where nothing was swept."""
+    """Format axes as `net=unet,patch=16`; `all alike` if nothing was swept."""
     return ",".join(f"{key}={value}" for key, value in axes.items()) or "all alike"
 
 
 def _read_run(folder: Path, sweep: Path) -> SweptRun:
-    """A run as far as it can be read: one that is damaged counts as failed, with the file that is as the reason."""
+    """Read a run as far as possible; a damaged one counts as failed, with the error as the reason."""
     config, overrides, story, stands = None, {}, {}, status(folder)
     try:
         config, overrides = read_plain_config(folder), read_set_values(folder)

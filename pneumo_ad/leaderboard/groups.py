@@ -1,4 +1,4 @@
-"""What the runs of a sweep say about each other: a row per run, groups of replicates, differences to a reference."""
+"""Statistics of a sweep: a row per run, groups of replicates, differences to a reference."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Replicates:
 
     Attributes:
         axes: Swept key -> value.
-        runs: Names of the runs that were measured, one of each seed.
-        summary: By metric, mean and standard deviation over the runs (NaN of a single one).
-        interval: 95 % interval of the mean of the sorting metric, over patients; None where it cannot be had.
+        runs: Names of the measured runs, one per seed.
+        summary: Metric -> mean and standard deviation over the runs (NaN for a single run).
+        interval: 95 % interval of the mean of the sorting metric, over patients; None if it cannot be computed.
         difference: Difference of that metric to the reference, with its interval; None for the reference itself. The
-            interval is NaN where the metric cannot be resampled in pairs.
+            interval is NaN if the metric cannot be resampled in pairs.
     """
 
     axes: dict[str, str]
@@ -50,29 +50,29 @@ class Replicates:
     difference: tuple[float, float, float] | None = None
 
     def of(self, key: str) -> tuple[float, float]:
-        """Mean and standard deviation of a metric; NaN where the group has none."""
+        """Return mean and standard deviation of a metric; NaN if the group does not have it."""
         return self.summary.get(key, (np.nan, np.nan))
 
 
 @dataclass
 class Comparison:
-    """What is known of a sweep.
+    """Comparison of the runs of a sweep.
 
     Attributes:
-        sweep: The folder.
-        output: Where tables and figures lie.
-        runs: All of them, in natural order of their folders.
-        evaluations: Folder of the evaluation by run; only runs that were measured are in it.
-        rows: A row per run: `leaderboard.csv`.
-        groups: Sorted by the metric, the best first.
-        sort: The metric, or None where no run has any.
-        reference: The group that differences are taken to.
-        reference_is: Why that one.
-        finest: The run whose brightness and masks stand for all.
-        pixels: Measurements of the runs on the same pixels; None where no run keeps maps.
+        sweep: Folder of the sweep.
+        output: Folder of tables and figures.
+        runs: All runs, in natural order of their folders.
+        evaluations: Name of the run -> folder of its evaluation; measured runs alone.
+        rows: Table of `leaderboard.csv`, a row per run.
+        groups: Groups of replicates, sorted by the metric, the best first.
+        sort: Sorting metric; None if no run has one.
+        reference: Group to subtract in differences.
+        reference_is: Reason for the choice of the reference.
+        finest: Run whose brightness and masks are used for all: the one of the largest images.
+        pixels: Measurements of the runs on the same pixels; None if no run has maps.
         paired: Metrics that were resampled in pairs.
-        subset: The split that was measured.
-        notes: Sentences that a reader must not miss.
+        subset: Measured split.
+        notes: Warnings for the reader.
     """
 
     sweep: Path
@@ -96,7 +96,7 @@ class Comparison:
         return list(self.runs[0].axes)
 
     def baseline(self, key: str) -> float:
-        """A metric of brightness alone: as the finest run sees it, the same for every run; NaN where there is none."""
+        """Return a metric of brightness alone, measured by the finest run for all; NaN if there is none."""
         if key in self.paired:
             return self.paired[key].value.get(BRIGHTNESS, np.nan)
         of_finest = self.rows.set_index("run").to_dict("index").get(self.finest, {})
@@ -104,22 +104,22 @@ class Comparison:
 
 
 def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
-    """Fill in a row per run: how it stands, its axes and seed, every metric, seconds, parameters.
+    """Fill in a row per run: status, axes, seed, metrics, seconds, parameters.
 
     Args:
-        found: The comparison, with its runs.
+        found: Comparison with its runs.
         overrides: Overrides from the command line, `key=value`.
     """
     metrics: dict[str, dict[str, Any]] = {}
-    told_by = {name: read_metrics(place, "subset") for name, place in found.evaluations.items()}
-    for name, told in told_by.items():
-        numbers = {key: value for key, value in told.items() if isinstance(value, int | float)}
+    contents = {name: read_metrics(place, "subset") for name, place in found.evaluations.items()}
+    for name, content in contents.items():
+        numbers = {key: value for key, value in content.items() if isinstance(value, int | float)}
         metrics[name] = {key: value for key, value in numbers.items() if math.isfinite(value)}
         if odd := [key for key in numbers if key not in metrics[name]]:
             found.notes.append(f"{name}: {', '.join(odd)} are not finite, and left out")
     if found.evaluations:
         _measure_in_pairs(found, overrides)
-        subsets = sorted({told["about"]["subset"] for told in told_by.values()})
+        subsets = sorted({content["about"]["subset"] for content in contents.values()})
         found.subset = " and ".join(subsets)
         if len(subsets) > 1:
             found.notes.append(f"the runs were measured on {found.subset}: their metrics do not compare")
@@ -130,8 +130,8 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
     for run in found.runs:
         row: dict[str, Any] = {"run": run.name, "status": run.status.word, "reason": run.status.reason}
         row |= run.axes | {"seed": run.seed}
-        own = metrics.get(run.name, {})
-        if own:
+        run_metrics = metrics.get(run.name, {})
+        if run_metrics:
             for key, paired in found.paired.items():
                 if key in PIXEL_KEYS and run.name in paired.value:
                     row |= paired.columns(key, run.name)
@@ -139,11 +139,11 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
                 seen = found.pixels.own_brightness.items()
                 row |= {f"brightness/{key}": by_run[run.name] for key, by_run in seen if run.name in by_run}
                 row |= {"same_pixels/lung_covered": found.pixels.covered_by.get(run.name)}
-        row |= own | {key: value for key, value in run.story.items() if key.startswith(("seconds_", "steps"))}
+        row |= run_metrics | {key: value for key, value in run.story.items() if key.startswith(("seconds_", "steps"))}
         if "image/auroc" in found.paired and run.name in found.paired["image/auroc"].value:
-            # Of the radiographs that all runs score, as the differences and intervals are.
+            # On the radiographs that all runs score, like the differences and intervals.
             row |= found.paired["image/auroc"].columns("image/auroc", run.name)
-        row |= {"parameters": count_parameters(run.folder)} if own else {}
+        row |= {"parameters": count_parameters(run.folder)} if run_metrics else {}
         rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
     found.rows = pd.DataFrame(rows)
 
@@ -170,13 +170,13 @@ def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
 
 
 def read_images(place: Path) -> pd.DataFrame:
-    """`images.csv` of an evaluation, a row per radiograph.
+    """Read `images.csv` of an evaluation, a row per radiograph.
 
     Args:
         place: Folder of the evaluation.
 
     Raises:
-        DamagedError: It cannot be read.
+        DamagedError: The file cannot be read.
     """
     columns = {"image": str, "patient": str, "label": str, "score": float, "height": float, "width": float}
     words = {"image": str, "patient": str}
@@ -184,13 +184,13 @@ def read_images(place: Path) -> pd.DataFrame:
 
 
 def check_evaluated(place: Path) -> None:
-    """See that what a comparison reads of an evaluation can be read.
+    """Check that the files of an evaluation that a comparison needs are readable and consistent.
 
     Args:
         place: Folder of the evaluation.
 
     Raises:
-        DamagedError: A file of it cannot be read, or is not of as many radiographs as the others.
+        DamagedError: A file cannot be read, or the files are of different radiographs.
     """
     counted, images = read_metrics(place, "subset").get("counts/images"), read_images(place)
     if counted is not None and counted != len(images):
@@ -201,7 +201,7 @@ def check_evaluated(place: Path) -> None:
 
 
 def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
-    """Sorts the run of the largest images first, then of the smallest stride and patch."""
+    """Sort key: the largest images first, then the smallest stride and patch."""
     changed = dict(override.split("=", 1) for override in overrides)
     size, stride, patch = (changed.get(key, run.value(key)) for key in ("image_size", "stride", "patch"))
     sides = [float(side) for side in re.findall(r"\d+", size)] or [0.0]
@@ -210,14 +210,14 @@ def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
 
 
 def choose_sort(found: Comparison, asked: str) -> str | None:
-    """The metric to sort by.
+    """Choose the metric to sort by; None if no run has a default one.
 
     Args:
-        found: The comparison, measured.
-        asked: The metric asked for; empty leaves the choice here.
+        found: Measured comparison.
+        asked: Metric from the command line; empty for the first of `DEFAULT_SORTS` that runs have.
 
     Raises:
-        ConfigError: The one asked for is not there; names the nearest, or why it was left out.
+        ConfigError: No run has the metric; names the nearest, or the reason why it was left out.
     """
     there = [
         str(key)
@@ -251,11 +251,11 @@ def _omitted(found: Comparison) -> dict[str, str]:
 
 
 def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
-    """Fill in the groups, sorted, with their differences to the reference.
+    """Fill in the sorted groups with their differences to the reference.
 
     Args:
-        found: The comparison, measured.
-        reference: `key=value,...` of the group that differences are taken to; empty leaves the choice here.
+        found: Measured comparison.
+        reference: Group to subtract in differences, `key=value,...`; empty for the one of the recipe's defaults.
         overrides: Overrides from the command line, `key=value`.
     """
     rows = found.rows[found.rows["run"].isin(found.evaluations)]
@@ -265,11 +265,11 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
         if name != first:
             found.notes.append(f"{name} is {first} once more, seed included: it counts once")
     groups = []
-    for _, own in rows[rows["run"] == firsts].groupby(found.axes or (lambda _: 0), sort=False):
-        numbers = own.drop(columns=point).select_dtypes("number").dropna(axis="columns", how="all")
+    for _, group_rows in rows[rows["run"] == firsts].groupby(found.axes or (lambda _: 0), sort=False):
+        numbers = group_rows.drop(columns=point).select_dtypes("number").dropna(axis="columns", how="all")
         summary = zip(numbers.columns, numbers.mean(), numbers.std(), strict=True)
-        axes = {str(key): str(value) for key, value in own[found.axes].iloc[0].items()}
-        groups.append(Replicates(axes, tuple(own["run"]), {str(key): (mean, sd) for key, mean, sd in summary}))
+        axes = {str(key): str(value) for key, value in group_rows[found.axes].iloc[0].items()}
+        groups.append(Replicates(axes, tuple(group_rows["run"]), {str(key): (mean, sd) for key, mean, sd in summary}))
     if not groups:
         return
     if found.sort:
@@ -291,12 +291,12 @@ def _compared(found: Comparison, group: Replicates, reference: Replicates) -> Re
     if key is None or key not in group.summary:
         return group
     paired = found.paired.get(key)
-    own, others = ([name for name in one.runs if paired and name in paired.value] for one in (group, reference))
-    interval = paired.mean(own)[1:] if paired and own else None
+    names, others = ([name for name in one.runs if paired and name in paired.value] for one in (group, reference))
+    interval = paired.mean(names)[1:] if paired and names else None
     difference = None
     if group.runs != reference.runs and key in reference.summary:
         plain = (group.summary[key][0] - reference.summary[key][0], np.nan, np.nan)
-        difference = paired.difference(own, others) if paired and own and others else plain
+        difference = paired.difference(names, others) if paired and names and others else plain
     return replace(group, interval=interval, difference=difference)
 
 
@@ -310,7 +310,7 @@ def _choose_reference(found: Comparison, groups: Sequence[Replicates], asked: st
         fitting = [group for group in groups if wanted.items() <= group.axes.items()]
         if not fitting:
             points = sorted((described(group.axes) for group in groups), key=lambda point: -_alike(point, asked))
-            raise ConfigError(f"reference={asked}: no measured group is so; the nearest: {'; '.join(points[:4])}")
+            raise ConfigError(f"reference={asked}: no measured group matches; the nearest: {'; '.join(points[:4])}")
         among = f", the best of {len(fitting)} that fit" if len(fitting) > 1 else ""
         return fitting[0], f"asked for{among}"
     of_point = {tuple(group.axes.values()): group for group in groups}
@@ -327,9 +327,9 @@ def _alike(one: str, other: str) -> float:
 
 
 def _recipe_defaults(found: Comparison) -> dict[str, Any] | None:
-    """What `train` would do with the overrides that all runs share, and nothing else."""
-    told = [run.overrides for run in found.runs if run.overrides]
-    shared = set.intersection(*(set(one.items()) for one in told)) if told else set()
+    """Config of `train` with the overrides that all runs share, and no others."""
+    overrides = [run.overrides for run in found.runs if run.overrides]
+    shared = set.intersection(*(set(one.items()) for one in overrides)) if overrides else set()
     return read_defaults(found.runs[0].folder, dict(shared))
 
 
@@ -339,5 +339,5 @@ def _equal(key: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _below(key: str, flat: dict[str, Any]) -> dict[str, Any]:
-    """What a flat config holds at a key and below it."""
+    """Entries of a flat config at a key and below it."""
     return {name: value for name, value in flat.items() if f"{name}.".startswith(f"{key}.")}

@@ -1,4 +1,4 @@
-"""Runs measured on what they have in common: the same pixels of the same radiographs, in the same resamples."""
+"""Paired measurement of runs: the same pixels of the same radiographs, in the same bootstrap resamples."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pneumo_ad.metrics.catalogue import LEAST_IMAGES, scarcity
 from pneumo_ad.metrics.ranking import auroc, interval_of, resampled_aurocs, resamples_of
 from pneumo_ad.runs.sampled_maps import SampledMaps
 
-BRIGHTNESS = "brightness"  # stands beside the names of runs
-_SAME_PICTURE = 0.5  # overlap (intersection over union) of two runs' lungs below which they are of other radiographs
+BRIGHTNESS = "brightness"  # name of the baseline, beside the names of runs
+_SAME_PICTURE = 0.5  # intersection over union of two runs' lungs, below which they are of different radiographs
 
 
 @dataclass
@@ -24,8 +24,8 @@ class Paired:
     """One metric of several runs on the same samples.
 
     Attributes:
-        value: AUROC by run, and that of `BRIGHTNESS`.
-        resampled: (R,) AUROCs by run; resample r draws the same patients for every run.
+        value: AUROC by run, and of `BRIGHTNESS`.
+        resampled: (R,) float64 AUROCs by run; resample r draws the same patients for every run.
     """
 
     value: dict[str, float] = field(default_factory=dict)
@@ -39,24 +39,24 @@ class Paired:
         owner: npt.NDArray[np.integer],
         weights: npt.NDArray[np.float32],
     ) -> None:
-        """AUROC of one more run.
+        """Add the AUROC of a run.
 
         Args:
             name: Name of the run, or `BRIGHTNESS`.
-            scores: (n,) scores, higher is more anomalous.
-            truth: (n,) bool, which are positive.
-            owner: (n,) column of each value's patient in `weights`.
-            weights: (resamples, patients) how often each is drawn.
+            scores: (n,) float scores, higher is more anomalous.
+            truth: (n,) bool, True for positive samples.
+            owner: (n,) integer column of each sample's patient in `weights`.
+            weights: (R, P) float32 number of times that each of P patients is drawn in each of R resamples.
         """
         self.value[name] = auroc(scores, truth)
         self.resampled[name] = resampled_aurocs(scores, truth, owner, weights)
 
     def mean(self, names: Sequence[str]) -> tuple[float, float, float]:
-        """Mean over some runs, and its 95 % interval over patients (not over runs)."""
+        """Return the mean over runs, and its 95 % interval over patients (not over runs)."""
         return float(np.mean([self.value[name] for name in names])), *interval_of(self._mean(names))
 
     def columns(self, key: str, name: str) -> dict[str, float]:
-        """A run's value and interval as columns of a table.
+        """Return a run's value and interval as columns of a table.
 
         Args:
             key: Name of the metric.
@@ -65,11 +65,11 @@ class Paired:
         return dict(zip((key, f"{key}_low", f"{key}_high"), self.mean([name]), strict=True))
 
     def difference(self, names: Sequence[str], reference: Sequence[str]) -> tuple[float, float, float]:
-        """Mean of some runs less that of others and its 95 % interval; of runs with themselves exactly 0.
+        """Return the mean of some runs minus that of others, and its 95 % interval; exactly 0 for the same runs.
 
         Args:
-            names: Runs, as they were added.
-            reference: The others.
+            names: Names of the runs.
+            reference: Names of the runs to subtract.
         """
         value = self.mean(names)[0] - self.mean(reference)[0]
         return value, *interval_of(self._mean(names) - self._mean(reference))
@@ -80,17 +80,17 @@ class Paired:
 
 @dataclass
 class SamePixels:
-    """What several runs say about the same points of the same radiographs.
+    """Measurements of several runs on the same points of the same radiographs.
 
     Attributes:
-        images: Columns `image` and `patient`: the radiographs that every run has.
-        finest: The run whose masks are the truth and whose brightness is the baseline.
-        covered: Share of the lung's points that every run's windows cover.
-        covered_by: By run, the share that its own do.
-        points: How many points every run covers.
+        images: Table of the radiographs that every run has, columns `image` and `patient`.
+        finest: Run whose masks are the truth and whose brightness is the baseline.
+        covered: Proportion of the lung's points that the windows of every run cover, in [0, 1].
+        covered_by: Run -> proportion of the lung's points that its windows cover.
+        points: Number of points that every run covers.
         paired: `same_pixels/auroc_in_lung` (opacity against healthy lung) and `same_pixels/auroc` (against all else).
-        own_brightness: By metric and run, brightness as that run's windows see it.
-        omitted: Metric -> why it was left out.
+        own_brightness: Metric -> run -> AUROC of brightness averaged over that run's windows.
+        omitted: Metric -> reason why it was left out.
     """
 
     images: pd.DataFrame
@@ -111,55 +111,55 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
 
     Args:
         maps: Sampled maps by run.
-        finest: The run whose masks are the truth for all: the one of the largest images.
+        finest: Run whose masks are the truth for all: the one of the largest images.
         resamples: Number of bootstrap resamples, drawn by patient.
     """
-    images = _in_common([one.images for one in maps.values()])
-    found = SamePixels(images, finest)
-    places = {name: _places(one.images, images) for name, one in maps.items()}
+    images = _in_common([run_maps.images for run_maps in maps.values()])
+    result = SamePixels(images, finest)
+    places = {name: _places(run_maps.images, images) for name, run_maps in maps.items()}
     truth = np.asarray(maps[finest].truth)[places[finest]]
     reason = _too_few(truth) or _other_radiographs(maps, places, truth, images, finest)
     if reason:
-        found.omitted = dict.fromkeys(PIXEL_KEYS, reason)
-        return found
-    seen = np.ones(truth.shape, dtype=bool)
-    for name, one in maps.items():
-        own = ~np.isnan(one.score[places[name]])
-        found.covered_by[name] = float(own[truth > 0].mean())
-        seen &= own
-    found.covered, found.points = float(seen[truth > 0].mean()), int(seen.sum())
-    reason = _too_few(np.where(seen, truth, 0))
+        result.omitted = dict.fromkeys(PIXEL_KEYS, reason)
+        return result
+    common = np.ones(truth.shape, dtype=bool)
+    for name, run_maps in maps.items():
+        covered = ~np.isnan(run_maps.score[places[name]])
+        result.covered_by[name] = float(covered[truth > 0].mean())
+        common &= covered
+    result.covered, result.points = float(common[truth > 0].mean()), int(common.sum())
+    reason = _too_few(np.where(common, truth, 0))
     if reason:
-        found.omitted = dict.fromkeys(PIXEL_KEYS, f"of the pixels that every run covers, {reason}")
-        return found
+        result.omitted = dict.fromkeys(PIXEL_KEYS, f"of the pixels that every run covers, {reason}")
+        return result
     number = np.unique(images["patient"].to_numpy(dtype=str), return_inverse=True)[1]
     weights = resamples_of(int(number.max()) + 1, resamples)
-    owner = np.repeat(number, seen.sum(axis=(1, 2)))
-    kind = truth[seen]
+    owner = np.repeat(number, common.sum(axis=(1, 2)))
+    kind = truth[common]
     for key, chosen in zip(PIXEL_KEYS, (kind > 0, np.ones(kind.shape, dtype=bool)), strict=True):
         paired, opaque = Paired(), kind[chosen] == IN_OPACITY
-        for name, one in maps.items():
-            paired.add(name, one.score[places[name]][seen][chosen], opaque, owner[chosen], weights)
-            brightness = one.brightness[places[name]][seen][chosen]
-            found.own_brightness.setdefault(key, {})[name] = auroc(brightness, opaque)
-        brightness = maps[finest].brightness[places[finest]][seen][chosen]
+        for name, run_maps in maps.items():
+            paired.add(name, run_maps.score[places[name]][common][chosen], opaque, owner[chosen], weights)
+            brightness = run_maps.brightness[places[name]][common][chosen]
+            result.own_brightness.setdefault(key, {})[name] = auroc(brightness, opaque)
+        brightness = maps[finest].brightness[places[finest]][common][chosen]
         paired.add(BRIGHTNESS, brightness, opaque, owner[chosen], weights)
-        found.paired[key] = paired
-    return found
+        result.paired[key] = paired
+    return result
 
 
 def same_images(
     tables: Mapping[str, pd.DataFrame], finest: str, resamples: int = 1000
 ) -> tuple[pd.DataFrame, Paired | None]:
-    """Image AUROC of runs on the radiographs that all of them score.
+    """Compute the image AUROC of runs on the radiographs that all of them score.
 
     Args:
-        tables: By run, `images.csv`: `image`, `patient`, `label`, `score`, `brightness`.
-        finest: The run whose brightness is the baseline.
+        tables: `images.csv` by run, with columns `image`, `patient`, `label`, `score`, `brightness`.
+        finest: Run whose brightness is the baseline.
         resamples: Number of bootstrap resamples, drawn by patient.
 
     Returns:
-        The radiographs, and the metric; None with fewer than 5 of a label.
+        Table of the radiographs, and the metric; None with fewer than `LEAST_IMAGES` of a label.
     """
     keys = ["image", "patient", "label"]
     scored = {
@@ -186,7 +186,7 @@ def _in_common(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _places(own: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Row of each wanted radiograph among a run's own."""
+    """Row of each wanted radiograph in a run's table."""
     return pd.Index(own["image"]).get_indexer(pd.Index(wanted["image"])).astype(np.int64)
 
 
@@ -205,12 +205,12 @@ def _other_radiographs(
     images: pd.DataFrame,
     finest: str,
 ) -> str | None:
-    """Why the runs cannot be compared, where a name stands for another radiograph in one of them."""
+    """Reason why runs cannot be compared (one name stands for radiographs with different lungs), or None."""
     for name, one in maps.items():
-        own = np.asarray(one.truth)[places[name]] > 0
-        either = (own | (truth > 0)).sum(axis=(1, 2)).clip(1)
-        overlap = (own & (truth > 0)).sum(axis=(1, 2)) / either
-        lung = own.any(axis=(1, 2)) | (truth > 0).any(axis=(1, 2))
+        lung_mask = np.asarray(one.truth)[places[name]] > 0
+        either = (lung_mask | (truth > 0)).sum(axis=(1, 2)).clip(1)
+        overlap = (lung_mask & (truth > 0)).sum(axis=(1, 2)) / either
+        lung = lung_mask.any(axis=(1, 2)) | (truth > 0).any(axis=(1, 2))
         if (lung & (overlap < _SAME_PICTURE)).any():
             image = images["image"].iloc[int(np.argmax(lung & (overlap < _SAME_PICTURE)))]
             return f"{image} of {name} is not the radiograph of that name in {finest}: its lungs lie elsewhere"

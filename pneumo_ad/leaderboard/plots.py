@@ -1,4 +1,4 @@
-"""Figures of several runs beside each other, from arrays: nothing here reads a file, a run or a config."""
+"""Figures that compare runs, from arrays: no file, run or config is read here."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pneumo_ad.labels import IN_OPACITY
 
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"
-LINES = len(_LINES)  # that one panel tells apart
-_RATIO = 4  # of the largest to the smallest value, from which an axis is drawn in powers of 2
+LINES = len(_LINES)  # largest number of lines that can be distinguished in a panel
+_RATIO = 4  # ratio of the largest to the smallest value from which an axis has a log2 scale
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Point:
         at: Value on the axis.
         line: Label of its line: the swept value that all points of the line share, or empty.
         panel: Title of its panel: the swept values that all points of the panel share, or empty.
-        values: The metric, one value per seed.
-        interval: 95 % interval of their mean, or None.
+        values: Metric, one value per seed.
+        interval: 95 % interval of the mean, or None.
     """
 
     at: str
@@ -44,11 +44,11 @@ class Point:
 def metric_by_axis(
     points: Sequence[Point], axis: str, metric: str, brightness: float = np.nan, note: str = ""
 ) -> Figure:
-    """A metric against a swept axis: a small ring per seed, a marker for their mean, a bar for its interval.
+    """Plot a metric against a swept axis: a small ring per seed, a marker for their mean, a bar for its interval.
 
     Args:
-        points: Groups, in the order in which categories shall stand.
-        axis: Name of the swept key; drawn to scale where every value is a number.
+        points: Groups, in the order of the categories.
+        axis: Name of the swept key; drawn to scale if every value is a number.
         metric: Name of the metric.
         brightness: Metric of brightness alone, drawn as a dashed line; NaN draws none.
         note: Text below the title.
@@ -59,7 +59,7 @@ def metric_by_axis(
     span = max(places.values()) - min(places.values()) or 1.0
     gap = _least_gap(places) or 1.0
     to_scale = _numbers(places) is not None
-    apart = min(0.05 * span if to_scale else gap, 0.5 * gap / len(lines))  # so that bars do not hide each other
+    apart = min(0.05 * span if to_scale else gap, 0.5 * gap / len(lines))  # shift of lines, so that bars do not overlap
     margin = 0.1 * span + apart * len(lines) / 2
     with mpl.rc_context(STYLE):
         columns = min(len(panels), 3)
@@ -69,10 +69,10 @@ def metric_by_axis(
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for panel, ax in zip(panels, axes.flat, strict=False):
             for number, line in enumerate(lines):
-                own = [point for point in points if (point.panel, point.line) == (panel, line)]
-                own.sort(key=lambda point: places[point.at])
+                line_points = [point for point in points if (point.panel, point.line) == (panel, line)]
+                line_points.sort(key=lambda point: places[point.at])
                 shift = (number - (len(lines) - 1) / 2) * apart
-                _draw_line(ax, own, [places[point.at] + shift for point in own], number, line, to_scale)
+                _draw_line(ax, line_points, [places[point.at] + shift for point in line_points], number, line, to_scale)
             if not np.isnan(brightness):
                 ax.axhline(brightness, color="0.35", linestyle="--", linewidth=1, label="brightness alone")
             ax.set_xticks(list(places.values()), list(places))
@@ -87,7 +87,7 @@ def metric_by_axis(
             ax.set_visible(False)
         for ax in axes[:, 0]:
             ax.set_ylabel(metric)
-        for ax in axes[-1]:  # no label of the whole figure: a legend below would lie on it
+        for ax in axes[-1]:  # a label of the whole figure would overlap the legend
             ax.set_xlabel(axis)
         handles, names = axes[0, 0].get_legend_handles_labels()
         unique = dict(zip(names, handles, strict=True))
@@ -102,7 +102,7 @@ def metric_by_axis(
 
 
 def axis_places(values: Sequence[str]) -> dict[str, float]:
-    """Where the values of an axis lie: to scale if all are numbers (log2 over a wide range), else one beside the other.
+    """Compute positions on an axis: to scale if all values are numbers (log2 over a wide range), else equally spaced.
 
     >>> axis_places(["8", "32", "16"])
     {'8': 3.0, '16': 4.0, '32': 5.0}
@@ -118,7 +118,7 @@ def axis_places(values: Sequence[str]) -> dict[str, float]:
 
 
 def _numbers(values: Iterable[str]) -> dict[str, float] | None:
-    """The values as numbers; None where one is a word."""
+    """Convert values to numbers; None if one is not a number."""
     try:
         return {value: float(value) for value in values}
     except ValueError:
@@ -133,7 +133,7 @@ def _least_gap(places: Mapping[str, float]) -> float:
 def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, line: str, scale: bool) -> None:
     colour, marker = _LINES[number % LINES], _MARKERS[number % len(_MARKERS)]
     means = [float(np.mean(point.values)) for point in own]
-    # Between categories there is nothing for a line to lead through.
+    # No line between categories, which have no values in between.
     ax.plot(x, means, color=colour, linewidth=1.2 if scale else 0, marker=marker, markersize=6, label=line, zorder=3)
     for at, point in zip(x, own, strict=True):
         if len(point.values) > 1:
@@ -153,13 +153,13 @@ def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, 
 def score_histograms(
     groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "", columns: int = 3
 ) -> Figure:
-    """How the SAD of patches is spread, a panel per group and an outline per kind; one scale for all.
+    """Draw histograms of SAD, a panel per group and an outline per kind of patch, on a common scale.
 
     Args:
-        groups: Scores by name of the group and of the kind (`COLOURS`), any number of them.
-        unit: Label of the score's axis: name and unit.
+        groups: Group -> kind of patch (`COLOURS`) -> (n,) float scores, n for each kind.
+        unit: Label of the score's axis, with its unit.
         note: Text below the title.
-        columns: Largest number of panels beside each other.
+        columns: Largest number of panels in a row.
     """
     everything = [values for kinds in groups.values() for values in kinds.values() if len(values)]
     top = max((float(np.quantile(values, 0.995)) for values in everything), default=1.0) or 1.0
@@ -201,15 +201,15 @@ def map_rows(
     shapes: Sequence[tuple[float, float]],
     note: str = "",
 ) -> Figure:
-    """A column per radiograph: its picture above, then a row of anomaly maps per run; opacities outlined.
+    """Draw anomaly maps: a column per radiograph, which is at the top, and a row per run; opacities outlined.
 
     Args:
-        radiographs: (H, W) uint8 each, padding cut away; None where the pixels cannot be had.
-        truth: (128, 128) each: 0 outside the lung, 1 healthy lung, 2 opacity.
-        maps: By run, (128, 128) each, NaN where no window lies; every row has a colour scale of its own, over
-            what lies in the lungs.
+        radiographs: (H, W) uint8 each, without padding; None if the pixels are not available.
+        truth: (128, 128) uint8 each: 0 outside the lung, 1 healthy lung, 2 opacity.
+        maps: Title of the row -> (128, 128) float maps, NaN where no window lies; each row has its own colour scale,
+            fitted to the lungs.
         names: Names of the radiographs.
-        shapes: Height and width of the radiographs, to draw all in their own aspect.
+        shapes: Height and width of the radiographs, to draw each in its aspect ratio.
         note: Text below the title.
     """
     rows = 1 + len(maps)
@@ -225,11 +225,11 @@ def map_rows(
             else:
                 axes[0, column].imshow(truth[column] > 0, cmap="gray", vmin=0, vmax=3, extent=extent)
             axes[0, column].set_title(names[column], fontsize=7)
-            for row, (_, own) in enumerate(maps.items(), start=1):
-                lungs = [one[~np.isnan(one) & (kind > 0)] for one, kind in zip(own, truth, strict=True)]
+            for row, (_, run_maps) in enumerate(maps.items(), start=1):
+                lungs = [one[~np.isnan(one) & (kind > 0)] for one, kind in zip(run_maps, truth, strict=True)]
                 seen = np.concatenate(lungs)
                 low, high = np.quantile(seen, [0.005, 0.995]) if len(seen) else (0.0, 1.0)
-                axes[row, column].imshow(own[column], cmap="inferno", vmin=low, vmax=high, extent=extent)
+                axes[row, column].imshow(run_maps[column], cmap="inferno", vmin=low, vmax=high, extent=extent)
             for row in range(rows):
                 ax = axes[row, column]
                 if (truth[column] == IN_OPACITY).any():

@@ -1,4 +1,4 @@
-"""What `pneumo-ad compare` prints: a line per group, then every run that was not measured, then what to mind."""
+"""Printed output of `pneumo-ad compare`: a line per group, every run that was not measured, then notes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.table import Table
 from pneumo_ad.leaderboard.gather import described
 from pneumo_ad.leaderboard.groups import DEFAULT_SORTS, Comparison, Replicates
 
-_MUCH = 0.9  # of the lung; where less is common to all runs, a line says whose windows are few
+_MUCH = 0.9  # proportion of the lung covered by all runs, below which the run of least coverage is named
 _ON_A_PAGE = ("patch/auroc_opacity_vs_healthy", "patch/auroc_outside_vs_healthy", "patch/sad_median_healthy")
 _COLOURS = {"failed": "red", "interrupted": "yellow", "running": "cyan", "unfinished": "yellow"}
 
 
 def leaderboard(found: Comparison, more: Sequence[str] = ()) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of the leaderboard: the groups, sorted; brightness as the last line where it was measured.
+    """Return head and lines of the leaderboard: the sorted groups, and brightness as the last line if measured.
 
     Args:
-        found: The comparison.
-        more: Metrics to show beside the sorting one, where any run has them.
+        found: Measured and ranked comparison.
+        more: Further metrics to show, if any run has them.
     """
     key = found.sort or ""
     beside = [one for one in dict.fromkeys([*DEFAULT_SORTS, *more]) if one != key and one in found.rows]
@@ -41,7 +41,7 @@ def leaderboard(found: Comparison, more: Sequence[str] = ()) -> tuple[list[str],
 
 
 def as_markdown(found: Comparison) -> str:
-    """The leaderboard as a Markdown table, with the patch metrics beside, for a page."""
+    """Return the leaderboard as a Markdown table, with patch metrics."""
     head, lines = leaderboard(found, _ON_A_PAGE)
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
@@ -63,7 +63,7 @@ def _table(found: Comparison) -> Table:
 
 
 def print_comparison(found: Comparison) -> None:
-    """Print the leaderboard and all that a reader must know to read it."""
+    """Print the leaderboard with its status lines and notes."""
     console = Console(highlight=False)
     if found.groups:
         console.print(_table(found))

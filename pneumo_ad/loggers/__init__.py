@@ -1,4 +1,4 @@
-"""Where scalars, pictures and outcomes of a run go, besides its folder: TensorBoard, mlflow, Weights & Biases, csv."""
+"""Loggers of a run's scalars, figures and results: TensorBoard, mlflow, Weights & Biases, csv."""
 
 from pneumo_ad.loggers.mlflow import MLFlowRun
 from pneumo_ad.loggers.run_logger import RunLogger, closing

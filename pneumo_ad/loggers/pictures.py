@@ -1,4 +1,4 @@
-"""Figures and histograms to whatever logger takes them: TensorBoard and the trackers; csv has scalars alone."""
+"""Logging of figures and histograms to the loggers that accept them: TensorBoard and the trackers, not csv."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pneumo_ad.loggers.run_logger import RunLogger
 
 
 def picture_loggers(trainer: L.Trainer) -> list[Logger]:
-    """Those of a trainer's loggers that take pictures; none on another rank than 0."""
+    """Select a trainer's loggers that accept figures; none on ranks other than 0."""
     if not trainer.is_global_zero:
         return []
     return [logger for logger in trainer.loggers if isinstance(logger, (TensorBoardLogger, RunLogger))]
 
 
 def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) -> None:
-    """Hand a figure to some loggers.
+    """Log a figure to several loggers.
 
     Args:
         loggers: Loggers from `picture_loggers`.
         name: Name of the figure.
-        figure: Figure to hand over; it stays open.
+        figure: Figure to log; it stays open.
         step: Step of the training.
     """
     for logger in loggers:
@@ -44,18 +44,18 @@ def log_histogram(
     moments: tuple[float, float, float, float],
     step: int,
 ) -> None:
-    """Hand a histogram to some loggers, cut to its filled bins and the one before them.
+    """Log a histogram to several loggers, cut to its filled bins and the one before them.
 
     Args:
         loggers: Loggers from `picture_loggers`.
         name: Name of the histogram.
-        counts: (N,) number of values in each bin; some above 0.
-        edges: (N + 1,) edges of the bins, rising.
-        moments: Least and largest value, sum, sum of squares: of the values themselves, not of the bins.
+        counts: (N,) int64 number of values in each bin, at least one above 0.
+        edges: (N + 1,) float64 edges of the bins, rising.
+        moments: Minimum, maximum, sum and sum of squares of the values themselves, not of the bins.
         step: Step of the training.
     """
     filled = np.flatnonzero(counts)
-    # An empty bin below the first: TensorBoard knows right edges only, and would draw that bar from the least value.
+    # Keep an empty bin below the first: TensorBoard has right edges only, and would draw that bar from the minimum.
     first, last = max(filled[0] - 1, 0), filled[-1] + 1
     counts, edges = counts[first:last], edges[first : last + 1]
     least, largest, total, squares = moments

@@ -1,4 +1,4 @@
-"""What the loggers of experiment trackers have in common: one run of theirs for one run folder of ours."""
+"""Base class of experiment-tracker loggers: one tracker run per run folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Outcome = Literal["finished", "failed", "interrupted"]
 
 
 class RunLogger(Logger):
-    """Lightning's logger of a tracker, made at first use by rank 0 and kept open after the training, until `close`.
+    """Wrapper of Lightning's logger of a tracker, opened at first use by rank 0 and kept open until `close`.
 
-    Metrics of the test split come when the Trainer is gone; Lightning's logger would have ended the run by then. A run
-    folder that is trained on goes on in the same run of the tracker.
+    Metrics of the test split arrive after the Trainer has finished, when Lightning's logger would have ended the run. A
+    resumed training continues the same run of the tracker.
 
     Args:
         run_dir: The run folder.
@@ -55,12 +55,12 @@ class RunLogger(Logger):
 
     @property
     def version(self) -> str | int | None:
-        """Id that the tracker gave the run, while it is open."""
+        """Id of the tracker's run, while it is open."""
         return self._opened.version if self._opened else None
 
     @property
     def opened(self) -> Any:
-        """Lightning's logger; made here, by rank 0 alone."""
+        """Lightning's logger, created at first access, on rank 0 alone."""
         if self._opened is None:
             self._opened = self._open()
         return self._opened
@@ -68,60 +68,60 @@ class RunLogger(Logger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The tracker's own object, for what is not offered here; opens the run."""
+        """The tracker's own object, for functions that are not wrapped here; opens the run."""
         return self.opened.experiment
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """Keep what the run was made of: `params` by dotted key."""
+        """Log the run's hyper-parameters: `params` by dotted key."""
         self.opened.log_hyperparams(params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Keep `metrics`, scalars, of a `step`."""
+        """Log scalar `metrics` at a `step`."""
         self.opened.log_metrics(metrics, step)
 
     @rank_zero_only
     def close(self, outcome: Outcome) -> None:
-        """End the run, where it was opened, as what it came to; using the logger again opens it again."""
+        """End the run, if it is open, with its outcome; a later use of the logger opens it again."""
         if self._opened is not None:
             self._close(outcome)
             self._opened = None
 
     @abstractmethod
     def _open(self) -> Logger:
-        """Open the run, or go on with it; returns Lightning's logger."""
+        """Open or continue the run; returns Lightning's logger."""
 
     @abstractmethod
     def _close(self, outcome: Outcome) -> None:
-        """End the run that is open."""
+        """End the open run."""
 
     @abstractmethod
     def log_figure(self, name: str, figure: Figure, step: int) -> None:
-        """Keep a picture.
+        """Log a figure.
 
         Args:
-            name: Name of the picture.
-            figure: Figure to keep; it stays open.
+            name: Name of the figure.
+            figure: Figure to log; it stays open.
             step: Step of the training.
         """
 
     def log_histogram(
         self, name: str, counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], step: int
     ) -> None:
-        """Keep a histogram; does nothing where the tracker has no histograms.
+        """Log a histogram; does nothing if the tracker has no histograms.
 
         Args:
             name: Name of the histogram.
-            counts: (N,) number of values in each bin.
-            edges: (N + 1,) edges of the bins, rising.
+            counts: (N,) integer number of values in each bin.
+            edges: (N + 1,) float edges of the bins, rising.
             step: Step of the training.
         """
 
 
 @contextmanager
 def closing(loggers: Sequence[Logger]) -> Iterator[None]:
-    """End the runs of trackers as what is done within ends; Lightning's own loggers need nothing."""
+    """End the runs of trackers when the block ends, with its outcome; Lightning's own loggers need no end."""
     outcome: Outcome = "finished"
     try:
         yield

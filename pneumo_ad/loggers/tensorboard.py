@@ -1,4 +1,4 @@
-"""TensorBoard's table of runs (HParams): what a run was made of beside what it reached."""
+"""TensorBoard's table of runs (HParams): hyper-parameters beside metrics."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 def write_hparams(folder: Path, made_of: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-    """Write what a run was made of and what it reached, for the HParams page, which compares runs.
+    """Write hyper-parameters and metrics of a run for the HParams page, which compares runs.
 
     Args:
-        folder: The run's TensorBoard folder.
-        made_of: Numbers, words and truth values; anything else as text.
-        metrics: By key.
+        folder: TensorBoard folder of the run.
+        made_of: Hyper-parameters by key: numbers, strings and booleans; other values are written as text.
+        metrics: Metrics by key.
     """
     plain = {key: value if isinstance(value, (bool, int, float, str)) else str(value) for key, value in made_of.items()}
     writer = SummaryWriter(str(folder))

@@ -1,4 +1,4 @@
-"""Weights & Biases: a project per study, a run per run folder; offline unless asked otherwise."""
+"""Weights & Biases logger: a project per study, a run per run folder; offline by default."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _STATUS = {"finished": 0, "failed": 1, "interrupted": 143}
 
 
 class WandbRun(RunLogger):
-    """Logs scalars, config, figures and histograms to Weights & Biases; no global run, no environment variable.
+    """Logger of scalars, config, figures and histograms to Weights & Biases; no global run, no environment variable.
 
-    Files lie in `run_dir/wandb`. Offline nothing leaves the machine and nobody is asked to log in; `wandb sync
-    RUN/wandb/offline-run-*` sends them later. A training that goes on has the same id: offline that is one more folder,
-    and `wandb sync` of all of them makes one run.
+    Files lie in `run_dir/wandb`. Offline nothing leaves the machine and no login is needed; `wandb sync
+    RUN/wandb/offline-run-*` sends them later. A resumed training has the same id: offline it adds a folder, and `wandb
+    sync` of all of them makes one run.
 
     Args:
-        run_dir: The run folder; its name is the run's.
+        run_dir: The run folder, whose name becomes the run's.
         project: Name of the project.
-        offline: Whether to keep everything here. Online needs `wandb login` first.
+        offline: Whether to keep all files on this machine. Online needs `wandb login` first.
 
     Raises:
-        ConfigError: wandb is not installed; when it opens, what wandb itself says, for example that nobody logged in.
+        ConfigError: wandb is not installed; at first use also wandb's own error, for example a missing login.
     """
 
     def __init__(self, run_dir: str | Path, project: str = "train", offline: bool = True) -> None:
@@ -46,9 +46,9 @@ class WandbRun(RunLogger):
         from lightning.pytorch.loggers import WandbLogger
 
         self._alone = _SERVICE not in os.environ
-        # `run-<time>-<id>` and `offline-run-<time>-<id>`: the id of the first is that of all.
+        # `run-<time>-<id>` and `offline-run-<time>-<id>`: all have the id of the first.
         before = sorted((self.run_dir / "wandb").glob("*run-*-*"))
-        # Begun here, as Lightning's logger would set WANDB_MODE for this process and those it starts.
+        # Not through Lightning's logger, which would set WANDB_MODE for this process and its children.
         try:
             run = wandb.init(
                 project=self.name,
@@ -58,7 +58,7 @@ class WandbRun(RunLogger):
                 resume=None if self._offline else "allow",
                 mode="offline" if self._offline else "online",
                 reinit="create_new",
-                # The terminal stays the user's: nothing is caught from it and nothing printed.
+                # Neither capture the terminal nor print to it.
                 settings=wandb.Settings(console="off", silent=True),
             )
         except wandb.Error as reason:
@@ -73,20 +73,20 @@ class WandbRun(RunLogger):
         import wandb
 
         self.experiment.finish(exit_code=_STATUS[outcome])
-        if self._alone:  # its helper process, and the variable that leads processes started later to it
+        if self._alone:  # stops wandb's helper process; later processes would find it through the variable
             wandb.teardown()
             os.environ.pop(_SERVICE, None)
 
     @rank_zero_only
     def log_figure(self, name: str, figure: Figure, step: int) -> None:
-        """Keep a picture; see `RunLogger.log_figure`."""
+        """Log a figure; see `RunLogger.log_figure`."""
         self.opened.log_image(name, [figure], step)
 
     @rank_zero_only
     def log_histogram(
         self, name: str, counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], step: int
     ) -> None:
-        """Keep counts (N,) between edges (N + 1,), at most 512 of them; see `RunLogger.log_histogram`."""
+        """Log counts (N,) between edges (N + 1,), at most 512 bins; see `RunLogger.log_histogram`."""
         import wandb
 
         self.opened.log_metrics({name: wandb.Histogram(np_histogram=(counts.tolist(), edges.tolist()))}, step)

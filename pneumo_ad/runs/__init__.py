@@ -1,15 +1,15 @@
-"""The run folder: what it holds, how it is begun, gone on with and opened again.
+"""The run folder: contents, start, continuation and reopening.
 
 - `.hydra/config.yaml`, `overrides.yaml`, `hydra.yaml`: written by `record.keep_recipe`, read by `dot_hydra`
-- `run.json`: how the run stands, its times, and from `provenance` where it comes from; by `record`
-- `split.csv`, `files.csv`: who is in which split and what the files held; by `split` and `origin`
-- `checkpoints/`: `best.ckpt` and `last.ckpt`; by Lightning's callbacks, through `checkpoints`. As it ships
-  (`shipped`), `best.safetensors` alone
+- `run.json`: status, times and (from `provenance`) origin of the run; by `record`
+- `split.csv`, `files.csv`: split of each radiograph, and digests of the files; by `split` and `origin`
+- `checkpoints/`: `best.ckpt` and `last.ckpt`; by Lightning's callbacks, through `checkpoints`. The shipped detector
+  (`shipped`) has `best.safetensors` alone
 - `validation_scores/`: scores of held-out normals; by `calibration`
 - `metrics.json`, `shortcuts.json`, `patches.csv`, `images.csv`, `maps/`, `figures/`: by `pneumo_ad.evaluation`
-- `.lock`: held by whoever is at it; by `jobs`
+- `.lock`: held by the process that works on the run; by `jobs`
 
-Nothing is imported before it is asked for: a sweep passes over its finished runs in no time.
+Imports are lazy, so that a sweep skips its finished runs at once.
 """
 
 from __future__ import annotations

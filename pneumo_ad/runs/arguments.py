@@ -1,8 +1,7 @@
-"""`key=value`, as typed: the keys of a command and their types, and the overrides that go on to a config.
+"""Command-line arguments `key=value`: keys of a command with their types, and overrides of a config.
 
-What is typed is taken as typed: of a key of the command's own as plain text, of an override in Hydra's grammar, or in
-quotes where that grammar has no place for it. Of a key that is typed twice the last counts. Nothing heavy is imported
-here.
+Values of a command's own keys are plain text. Overrides follow Hydra's grammar; a value that the grammar does not
+accept is quoted. A repeated key takes its last value. No heavy imports.
 """
 
 from __future__ import annotations
@@ -25,41 +24,41 @@ Reader = Callable[[str], Any]  # text -> value; a ValueError says what is expect
 
 
 def expanded(text: str) -> str:
-    """Text, with `~` and `~user` at its beginning replaced: the shell does not, after a `=`.
+    """Expand a leading `~` or `~user`: the shell does not after a `=`.
 
     Raises:
-        ConfigError: Nobody of that name has a home here.
+        ConfigError: The user has no home folder on this machine.
     """
     try:
         return str(Path(text).expanduser()) if text.startswith("~") else text
     except RuntimeError:
-        raise ConfigError(f"{text} begins with the home of nobody who is known here") from None
+        raise ConfigError(f"{text} begins with the home of an unknown user") from None
 
 
 def path(text: str) -> Path:
-    """A file or folder."""
+    """Read a path."""
     return Path(expanded(text))
 
 
 def switch(text: str) -> bool:
-    """`true` or `false`, in whatever case."""
+    """Read `true` or `false`, in any case."""
     if text.lower() not in ("true", "false"):
         raise ValueError("true or false")
     return text.lower() == "true"
 
 
 def whole(text: str) -> int:
-    """A whole number, at least 1."""
+    """Read a whole number, at least 1."""
     if not (text.isascii() and text.isdigit() and int(text)):
         raise ValueError("a whole number, at least 1")
     return int(text)
 
 
 def one_of(*choices: str) -> Reader:
-    """A reader that takes one of some words.
+    """Return a reader that accepts one of several words.
 
     Args:
-        choices: The words.
+        choices: Accepted words.
     """
 
     def read(text: str) -> str:
@@ -141,16 +140,16 @@ class Arguments:
     names: list[str]
 
     def __getitem__(self, name: str) -> Any:
-        """The value of a key of the command's own."""
+        """Value of one of the command's own keys."""
         return self.own[name]
 
 
 def as_typed(arguments: str | os.PathLike[str] | Sequence[str], keywords: Mapping[str, object]) -> list[str]:
-    """The arguments of a command from those of a call in Python.
+    """Convert the arguments of a Python call to arguments of the command line.
 
     Args:
-        arguments: As on the command line; one may stand alone.
-        keywords: Further ones, key -> value.
+        arguments: Arguments as on the command line, or a single one.
+        keywords: Further arguments, key -> value.
 
     >>> as_typed(["stride=4"], {"run": Path("runs/x"), "report": True, "subset": None, "data.root": "/a"})
     ['stride=4', 'run=runs/x', 'report=true', 'subset=null', 'data.root=/a']
@@ -162,7 +161,7 @@ def as_typed(arguments: str | os.PathLike[str] | Sequence[str], keywords: Mappin
 
 
 def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = False) -> Arguments:
-    """Split typed arguments into own keys, overrides and names; `check_given` asks for the keys that are required.
+    """Split typed arguments into own keys, overrides and names; `check_given` checks that required keys are there.
 
     Args:
         arguments: Arguments as typed.
@@ -170,19 +169,19 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
         takes_names: Whether the command takes arguments without a key; a folder may then have a `=` in its name.
 
     Raises:
-        ConfigError: A value that a key does not take; an argument without a `=`.
+        ConfigError: A key does not accept its value, or an argument has no `=`.
 
     >>> given = parse(["run=r", "output=a=b [c], d", "stride=4"], [RUN, Key("output", read=path)])
     >>> given["output"].name, given.overrides
     ('a=b [c], d', ['stride=4'])
     """
     known = {key.name: key for key in keys}
-    own = {key.name: key.default for key in keys}
+    values = {key.name: key.default for key in keys}
     overrides, changes, names = [], [], []
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if equals and name in known:
-            own[name] = _read(known[name], text)
+            values[name] = _read(known[name], text)
             changes += [argument] if known[name].measures else []
         elif takes_names and (_is_folder(argument) or not (equals or argument.startswith("-"))):
             names.append(argument)
@@ -191,11 +190,11 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
         else:
             overrides.append(for_hydra(argument))
             changes.append(overrides[-1])
-    return Arguments(own, overrides, changes, names)
+    return Arguments(values, overrides, changes, names)
 
 
 def _is_folder(text: str) -> bool:
-    return os.path.isdir(text)  # noqa: PTH112 - a text that can be no name, too long for one, is none
+    return os.path.isdir(text)  # noqa: PTH112 - False, not an error, for a text too long to be a path
 
 
 def check_given(given: Arguments, keys: Iterable[Key]) -> None:
@@ -225,7 +224,7 @@ def _read(key: Key, text: str) -> Any:
 
 
 def _meant(argument: str, known: Iterable[str]) -> str:
-    """A path without a key is most often the run; a key without a value is a switch."""
+    """Suggest a fix: a path without a key is most often the run, a word without a value a mistyped key."""
     if is_there(Path(expanded(argument))) and "run" in known:
         return f"; did you mean run={argument}?"
     return did_you_mean(argument, [f"{name}=..." for name in known])
@@ -233,10 +232,10 @@ def _meant(argument: str, known: Iterable[str]) -> str:
 
 @cache
 def choices(group: str) -> list[str]:
-    """The choices of a config group, sorted; none where there is no such group.
+    """List the choices of a config group, sorted; empty if there is no such group.
 
     Args:
-        group: A folder of `pneumo_ad.conf`.
+        group: Name of the group, a folder of `pneumo_ad.conf`.
     """
     folder = files("pneumo_ad.conf") / group
     found = (entry.name for entry in folder.iterdir()) if group.isidentifier() and folder.is_dir() else ()
@@ -245,10 +244,10 @@ def choices(group: str) -> list[str]:
 
 @cache
 def groups_of(config_name: str) -> dict[str, str | None]:
-    """Groups of a config and their defaults; those that only come with another group's choice are last, with None.
+    """Map the groups of a config to their defaults; groups that another group's choice adds come last, with None.
 
     Args:
-        config_name: A config of `pneumo_ad.conf`, which is not composed.
+        config_name: Name of a config of `pneumo_ad.conf`; it is read, not composed.
 
     >>> groups_of("audit")
     {'data': 'phantom', 'lungs': None}
@@ -272,7 +271,7 @@ def _read_yaml(config_name: str) -> dict[str, Any]:
 
 @cache
 def _keys_of(config_name: str) -> frozenset[str]:
-    """Top-level keys of a config of `pneumo_ad.conf`, and its groups, without composing it."""
+    """Top-level keys and groups of a config of `pneumo_ad.conf`, without composing it."""
     return frozenset({*_read_yaml(config_name), *groups_of(config_name)} - {"defaults"})
 
 
@@ -283,44 +282,44 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
         overrides: Overrides in Hydra's grammar.
         keys: Keys of the command itself, which the error message may suggest.
         config_name: Name of the config that is changed; empty where there is none.
-        folder: Folder of a run or of a sweep: the user's own yaml may have added keys and groups.
+        folder: Folder of a run or sweep, where the user's own yaml may have added keys and groups.
 
     Raises:
         ConfigError: A key is unknown (names the nearest known one) or was removed (says what to do instead).
     """
     known = _keys_of(config_name) if config_name else frozenset()
     strange = {
-        one: top
-        for one in overrides
-        if (top := _top(one)) not in known and not (config_name and top.startswith(("+", "~", "hydra")))
+        override: top
+        for override in overrides
+        if (top := _top(override)) not in known and not (config_name and top.startswith(("+", "~", "hydra")))
     }
     if not strange:
         return
     from pneumo_ad.runs.past import check_dropped
 
-    check_dropped(one.partition("=")[0] for one in strange)
+    check_dropped(override.partition("=")[0] for override in strange)
     if folder is not None:
         known |= _keys_of_run(folder, strange.values())
-    adds_places = any(_top(one) == "hydra" for one in overrides)  # of yaml, whose keys are not known here
-    for one, top in strange.items():
+    adds_places = any(_top(override) == "hydra" for override in overrides)  # their keys are not known here
+    for override, top in strange.items():
         if top not in known and not (config_name and adds_places):
             near = did_you_mean(top, {*known, *(key.name for key in keys)})
             own = " ".join(f"{key.name}={key.shows}" for key in keys)
             beside = "; --help lists the keys" if config_name else f"; expected {own}"
-            raise ConfigError(f"{one} is not known{near or beside}")
+            raise ConfigError(f"{override} is not known{near or beside}")
 
 
 def _keys_of_run(folder: Path, asked: Iterable[str]) -> set[str]:
-    """Keys of a run's saved config, and those of some names that are groups of its own places of yaml."""
+    """Keys of a run's saved config, and those of `asked` that are groups on the run's search path."""
     from pneumo_ad.runs.dot_hydra import CONFIG, read_config
     from pneumo_ad.runs.search_path import saved_search_path
 
-    if not is_there(folder / CONFIG):  # runs of a sweep lie below it
+    if not is_there(folder / CONFIG):  # a sweep: its runs lie below the folder
         found = next(folder.rglob(str(CONFIG)), None) if folder.is_dir() else None
         return _keys_of_run(found.parents[1], asked) if found else set()
     known = {str(key) for key in read_config(folder)}
     if (left := set(asked) - known) and (places := saved_search_path(folder)):
-        from pneumo_ad.runs.compose import groups_among  # Lightning comes with it
+        from pneumo_ad.runs.compose import groups_among  # imports Lightning
 
         known |= groups_among(left, places)
     return known

@@ -1,4 +1,4 @@
-"""What held-out validation patients of a run's own data say before anything is judged: scores and thresholds."""
+"""Calibration of a run: scores of held-out validation radiographs of its own data, and thresholds from them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from pneumo_ad.saved import check_array, file_digest, is_there, read_arrays
 
 log = logging.getLogger(__name__)
 
-JUDGED = ("score", "brightness")  # the run's score and the baseline that goes through everything with it
-_VERSION = 2  # raise it when what is scored changes: kept scores are then made anew
-_FILES = "files"  # key of what is kept: a digest of the validation files
-_IMAGES = 200  # validation radiographs of each class at most
+JUDGED = ("score", "brightness")  # the run's score, and the baseline that is evaluated beside it
+_VERSION = 2  # raise it when the scored windows or radiographs change: kept scores are then recomputed
+_FILES = "files"  # key of the digest of the validation files among the kept arrays
+_IMAGES = 200  # largest number of validation radiographs of each class
 
 ValidationScores = dict[str, npt.NDArray[np.float32]]
 
@@ -46,14 +46,17 @@ ValidationScores = dict[str, npt.NDArray[np.float32]]
 def fit_thresholds(
     scores: ValidationScores, rule: Threshold, three: bool
 ) -> tuple[dict[str, Thresholds], dict[str, str]]:
-    """Thresholds of each score from `validation_scores`, and for those that cannot be fitted the reason.
+    """Fit the thresholds of each score of `JUDGED`.
 
     Args:
-        scores: As of `validation_scores`.
-        rule: From two sets of scores to two thresholds; `LikeliestKind` needs neither.
-        three: Whether the run's score orders three kinds. The baseline is put to the same question, whatever it orders.
+        scores: Result of `validation_scores`.
+        rule: Threshold rule, from two sets of scores to two thresholds; `LikeliestKind` needs no scores.
+        three: Whether the run's score orders three kinds; the baseline gets the same number of thresholds.
+
+    Returns:
+        Thresholds by score, and by score the reason why they cannot be fitted.
     """
-    if isinstance(rule, LikeliestKind):  # of the net itself: there may be no scores at all
+    if isinstance(rule, LikeliestKind):  # the net decides: there may be no scores at all
         reason = "threshold=kinds takes what the run's own net finds likeliest"
         return {"score": LIKELIEST}, {name: reason for name in JUDGED if name != "score"}
     fitted, missing = {}, {}
@@ -71,28 +74,28 @@ def fit_thresholds(
 
 
 def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> ValidationScores:
-    """Scores of validation windows and radiographs, of the run's own data, whatever else the overrides changed.
+    """Score validation windows and radiographs of the run's own data, even if the overrides replaced the data.
 
-    They are kept in the run folder by a digest of what they depend on, so that data elsewhere can be judged by the run
-    folder alone.
+    The scores are kept in the run folder under a digest of all that they depend on, so that other data can be judged
+    with the run folder alone.
 
     Args:
         run: The opened run.
-        scoring: How a run scores windows.
-        look: Look at the run's own data as well, and score them anew where their files are not those that were scored.
+        scoring: Scoring of the run's windows.
+        look: Whether to compare the kept scores with the run's own data, and to recompute them if the files changed.
 
     Returns:
-        For each of `JUDGED`: `<score>_normal_lung`, windows wholly inside normal lungs; `<score>_pneumonia`, every
-        window of pneumonia radiographs, both of the windows kept (`Scoring.kept`); `<score>_normal_images`, one score
-        per normal radiograph with a lung field.
+        For each of `JUDGED`, float32 arrays: `<score>_normal_lung`, scores of windows wholly inside normal lungs;
+        `<score>_pneumonia`, scores of all windows of pneumonia radiographs, both of the kept windows (`Scoring.kept`);
+        `<score>_normal_images`, one score per normal radiograph with a lung field.
 
     Raises:
-        DataError: They are not kept, or damaged, and the run's own data are not at hand.
+        DataError: The scores are not kept, or damaged, and the run's own data are not available.
     """
-    own = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
-    data_node = cast(dict[str, Any], OmegaConf.to_container(own.datamodule, resolve=True))
-    data_node["shards"] = read_run_json(run.folder).get("shards", 1)  # an argument of 0.1.0, which its digests hold
-    depends = _digested(EvaluationOptions.of(own), data_node)
+    config = change_saved(saved_config(run.folder), run.own_overrides, FIXED, saved_search_path(run.folder))
+    data_node = cast(dict[str, Any], OmegaConf.to_container(config.datamodule, resolve=True))
+    data_node["shards"] = read_run_json(run.folder).get("shards", 1)  # an argument of 0.1.0, part of its digests
+    depends = _digested(EvaluationOptions.of(config), data_node)
     depends += [str((_VERSION, _IMAGES, JUDGED)), file_digest(run.checkpoint)[:12]]
     depends.append(file_digest(run.lung_weights)[:12])
     split = run.folder / "split.csv"
@@ -109,7 +112,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
         damaged = reason
         log.warning("%s: scores of validation are made anew", reason)
     if not all(np.isfinite(values).all() for values in before.values()):
-        before = {}  # of a version that kept them: scored anew, and refused by name
+        before = {}  # of a version that kept non-finite scores: recomputed, and refused with the radiograph's name
     if before and not look:
         return before
     try:
@@ -127,37 +130,35 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
     }
     log.info("scoring %d validation radiographs", sum(map(len, groups.values())))
     numbers = data.grid.numbers_of(scoring.kept(data))
-    found: ValidationScores = {}
+    scores: ValidationScores = {}
     for group, rows in groups.items():
         normal = group == "normal_lung"
         windows: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in JUDGED}
         images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
-        parts = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
-        for _, part in placed(parts):
-            check_finite(part, data.store.table["image"].iloc[part.rows].to_numpy(dtype=str), data)
-            shares = lung_shares(data, part.rows)
-            inside = (shares if normal else data.grid.window_shares(data.store.content(part.rows)))[:, numbers] == 1
+        batches = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
+        for _, batch in placed(batches):
+            check_finite(batch, data.store.table["image"].iloc[batch.rows].to_numpy(dtype=str), data)
+            shares = lung_shares(data, batch.rows)
+            inside = (shares if normal else data.grid.window_shares(data.store.content(batch.rows)))[:, numbers] == 1
             for name in JUDGED:
-                windows[name].append(part.scores[name][:, numbers][inside])
+                windows[name].append(batch.scores[name][:, numbers][inside])
                 if normal:
-                    fields = data.lung_fields[part.rows]
-                    images[name].append(scoring.of_radiographs(part, name, shares, fields))
+                    fields = data.lung_fields[batch.rows]
+                    images[name].append(scoring.of_radiographs(batch, name, shares, fields))
         for name in JUDGED:
-            found[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
+            scores[f"{name}_{group}"] = np.concatenate(windows[name]) if len(rows) else np.zeros(0, dtype=np.float32)
             if normal:
                 whole = np.concatenate(images[name]) if len(rows) else np.zeros(0)
-                found[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
+                scores[f"{name}_normal_images"] = whole[~np.isnan(whole)].astype(np.float32)
     if not is_shipped(run.folder):
-        _keep(kept, found, of_today)
-    return found
+        _keep(kept, scores, of_today)
+    return scores
 
 
 def _digested(options: EvaluationOptions, data: dict[str, Any]) -> list[str]:
-    """Options that scores depend on, as texts for a digest; it must not change, or kept scores are not found.
+    """Options that scores depend on, as texts for a digest; a change here would invalidate all kept scores.
 
-    Args:
-        options: Options of the evaluation.
-        data: Node of the run's own data module, which holds some of the options beside arguments of its own.
+    `data` is the node of the data module, which holds some of the options beside other arguments.
     """
     values = options.changing("scores")
     nodes = json.dumps(as_first_known([values.pop("score"), data, values.pop("aggregate")]), sort_keys=True)
@@ -166,15 +167,15 @@ def _digested(options: EvaluationOptions, data: dict[str, Any]) -> list[str]:
 
 
 def _files_of(data: Radiographs) -> str:
-    """Digest of the validation files: with another picture under the same name, scores are made anew."""
+    """Digest of the validation files: scores are recomputed if a file has another content under the same name."""
     return store_key(data.table[data.table["split"] == "val"], data.grid.image_size, data.fit)
 
 
 def _read(file: Path) -> tuple[ValidationScores, str]:
-    """What `_keep` kept, and of which files; nothing where there is none.
+    """Read the scores that `_keep` wrote and the digest of their files; both empty if there is no such file.
 
     Raises:
-        DamagedError: It is not what was kept.
+        DamagedError: The file does not hold the expected arrays.
     """
     if not is_there(file):
         return {}, ""
@@ -192,10 +193,10 @@ def _read(file: Path) -> tuple[ValidationScores, str]:
 
 
 def _keep(file: Path, found: ValidationScores, files: str) -> None:
-    """Keep for the next time; a run of somebody else's, in a folder that is not ours to write to, does without."""
+    """Keep scores for the next time; in a folder that is not writable, only warn."""
     try:
         file.parent.mkdir(exist_ok=True)
-        if file.is_dir():  # which no file can be moved over
+        if file.is_dir():  # a file cannot replace a folder
             shutil.rmtree(file)
         write_arrays(file, found | {_FILES: np.array(files)})
     except OSError as reason:

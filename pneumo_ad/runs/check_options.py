@@ -1,4 +1,4 @@
-"""Whether what a config asks of scoring and of decisions can be, before hours of work."""
+"""Early checks of a config's scoring and decision options, before hours of training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def check_evaluation(config: DictConfig) -> None:
-    """Check, before hours of training, that the evaluation that a config asks for can be done.
+    """Check, before hours of training, that the configured evaluation is possible.
 
     Args:
         config: Config of the training.
 
     Raises:
-        ConfigError: An unknown split; else see `check_options`.
+        ConfigError: An unknown split, or see `check_options`.
     """
     if config.evaluate and config.evaluate not in SUBSETS:
         raise ConfigError(f"evaluate={config.evaluate} is not known; expected {', '.join(SUBSETS)}; null for none")
@@ -35,13 +35,13 @@ def check_evaluation(config: DictConfig) -> None:
 
 
 def check_options(config: DictConfig) -> None:
-    """Check that radiographs can be scored and decided on as a config asks for.
+    """Check that radiographs can be scored and decided on as configured.
 
     Args:
         config: Config of a run.
 
     Raises:
-        ConfigError: An invalid option, a threshold or aggregate that cannot be built, or a device that is not there.
+        ConfigError: An invalid option, a threshold or aggregate that cannot be built, or a missing device.
     """
     options = EvaluationOptions.of(config)
     if options.scoring == "dense" and options.view == "image":
@@ -53,9 +53,9 @@ def check_options(config: DictConfig) -> None:
 
 
 def windows_of(options: EvaluationOptions) -> PatchGrid:
-    """The windows of a radiograph, which need not be at hand.
+    """Compute the windows of a radiograph from options alone, without data.
 
     Args:
-        options: Options of the evaluation, which give the sizes.
+        options: Options of the evaluation, which give image size, patch, stride and cover.
     """
     return PatchGrid(sides(options.image_size), options.patch, options.stride, options.cover)

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there."""
+"""Checkpoints: atomic writes, and reads of weights and plain numbers alone."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import atomic_write
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, open_zip, opened
 
-SUFFIXES = (".ckpt", ".safetensors")  # of a run that was trained here, and of weights alone, as they ship
-_MOST = 64 * GIB  # bytes of a checkpoint
-_FROZEN = 2**25  # parameters that a net may have beside those in its checkpoint, such as features that are not trained
+SUFFIXES = (".ckpt", ".safetensors")  # checkpoint of a training; weights alone, as shipped
+_MOST = 64 * GIB  # largest size of a checkpoint in bytes
+_FROZEN = 2**25  # parameters that a net may have beyond those in its checkpoint, for example frozen features
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it.
+    """Checkpoint IO that writes to a file in the same folder and renames it.
 
-    Lightning's own way goes through the system's temporary folder: where that is another disk, the last step is a copy,
-    and a process killed in the midst of it leaves half a checkpoint in the place of a whole one.
+    Lightning writes through the system's temporary folder. If that is on another disk, the last step is a copy, and a
+    process killed during the copy leaves half a checkpoint in place of a whole one.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -43,7 +43,7 @@ class WholeCheckpoints(TorchCheckpointIO):
             torch.save(checkpoint, aside)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Load plain weights and numbers; nothing in a checkpoint is run.
+        """Load weights and plain numbers; no code in the checkpoint is executed.
 
         Raises:
             DataError: Not a whole checkpoint.
@@ -52,11 +52,11 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """What a checkpoint holds.
+    """Read a checkpoint, without executing code in it.
 
     Args:
-        file: The checkpoint.
-        map_location: Where its tensors go, as of `torch.load`.
+        file: Checkpoint to read.
+        map_location: Device of the tensors, as for `torch.load`; a `.safetensors` file goes to the CPU.
 
     Raises:
         DamagedError: Not a whole checkpoint.
@@ -80,7 +80,7 @@ def read_checkpoint(file: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def _whole(content: BufferedReader, map_location: Any) -> dict[str, Any]:
-    with open_zip(content):  # torch reads weights without looking at their checksums
+    with open_zip(content):  # checks the checksums, which torch does not
         pass
     content.seek(0)
     checkpoint: dict[str, Any] = torch.load(content, map_location=map_location, weights_only=True)
@@ -88,20 +88,20 @@ def _whole(content: BufferedReader, map_location: Any) -> dict[str, Any]:
 
 
 def _weights_alone(content: BufferedReader) -> dict[str, Any]:
-    """Weights of float16, which is how they ship, as float32."""
+    """Weights of a `.safetensors` file; float16, as shipped, becomes float32."""
     weights = safetensors.torch.load(content.read())
     return {"state_dict": {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}}
 
 
 @contextmanager
 def no_larger_than(state_dict: Mapping[str, Tensor]) -> Iterator[None]:
-    """Refuse to build, in this context, far more parameters than a checkpoint holds: a config may ask for any number.
+    """Refuse, in this context, to build far more parameters than a checkpoint holds: a config may name any number.
 
     Args:
         state_dict: Weights of the checkpoint, by name.
 
     Raises:
-        DataError: More than `_FROZEN` parameters and buffer values beyond those of the checkpoint.
+        DataError: The net exceeds the checkpoint by more than `_FROZEN` parameters and buffer values.
     """
     held = sum(tensor.numel() for tensor in state_dict.values())
     left = held + _FROZEN
@@ -121,7 +121,7 @@ def no_larger_than(state_dict: Mapping[str, Tensor]) -> Iterator[None]:
 
 
 def weights_digest(net: nn.Module) -> str:
-    """Of a net's weights alone: two runs that learnt the same have the same, wherever their files lie."""
+    """Compute a digest of a net's weights alone, equal for two runs with equal weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())

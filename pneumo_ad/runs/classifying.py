@@ -1,4 +1,4 @@
-"""The paper's preliminary experiment, a CNN on whole radiographs, trained and measured in a run folder."""
+"""The paper's preliminary experiment: a CNN on whole radiographs, trained and measured in a run folder."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ HEADLINE = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "auro
 
 
 def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
-    """The classifier of a run's own radiographs, at its image size and on its split, in `run_dir/figures/classifier`.
+    """Train a classifier on a run's radiographs, at its image size and on its split, in `run_dir/figures/classifier`.
 
-    Trained at the first call; one that was killed goes on; a finished one is left as it is.
+    A training that was killed continues; a finished classifier is left as it is.
 
     Args:
         run_dir: Folder of a run of `pneumo-ad train`.
@@ -47,7 +47,7 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
     Raises:
         DataError: Not a run folder, or data without both classes in each split.
     """
-    # Deep enough for `compare` not to take it for a run of a sweep.
+    # So deep that `compare` does not take it for a run of a sweep.
     saved, folder = saved_config(run_dir), run_dir / "figures" / "classifier"
     with lock(folder, wait=10):
         if read_run_json(folder).get("status") == "finished":
@@ -66,11 +66,11 @@ def classifier_beside(run_dir: Path, overrides: Sequence[str] = ()) -> Path:
 
 
 def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
-    """Train and measure a classifier, and write everything into the `run_dir` of its config.
+    """Train and measure a classifier, and write all results to the `run_dir` of its config.
 
     Args:
         config: Config composed from `conf/classify.yaml`.
-        split_of: Folder whose `split.csv`, where there is one, says which radiograph is in which split.
+        split_of: Folder whose `split.csv`, if there is one, gives the split of each radiograph.
 
     Returns:
         Content of `metrics.json`; see `classifier.examination.measure_classifier`.
@@ -80,17 +80,17 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     loggers: list[Logger] = build_all(config.logger)
     _, datamodule = build_data(config, split_of)
     data: FittedRadiographs = datamodule.radiographs
-    with torch.no_grad():  # what does not fit fails here, before any file is decoded
+    with torch.no_grad():  # an image size that the net does not take fails here, before any file is decoded
         build(config.net)(torch.zeros(1, 1, *data.image_size))
     prepare(datamodule, run_dir)
     with closing(loggers):
         with timed(run_dir, "seconds_training"):
             classifier = fit_classifier(config, datamodule, loggers)
         with timed(run_dir, "seconds_evaluating"):
-            found = classify_split(classifier, datamodule)
-            metrics, about = measure_classifier(found.table, shortcuts_of(data, found.rows))
+            classified = classify_split(classifier, datamodule)
+            metrics, about = measure_classifier(classified.table, shortcuts_of(data, classified.rows))
             about |= {"store": data.store.key, "skipped": data.skipped}
-            write_examination(run_dir, found, metrics, about)
+            write_examination(run_dir, classified, metrics, about)
         log_metrics(loggers, {key: metrics[key] for key in HEADLINE}, read_run_json(run_dir)["steps"])
     return metrics
 
@@ -98,18 +98,18 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
 def fit_classifier(
     config: DictConfig, datamodule: RadiographDataModule, loggers: Sequence[Logger]
 ) -> RadiographClassifier:
-    """Train, from the last checkpoint on if there is one.
+    """Train a classifier, from the last checkpoint if there is one.
 
     Args:
-        config: The composed config.
-        datamodule: The radiographs, dealt to splits.
-        loggers: The run's.
+        config: Composed config.
+        datamodule: Radiographs, assigned to splits.
+        loggers: Loggers of the run.
 
     Returns:
-        The classifier of the least validation loss, in evaluation mode.
+        The classifier of the lowest validation loss, in evaluation mode.
 
     Raises:
-        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
+        SystemExit: With `INTERRUPTED`, after SIGTERM; progress is saved.
     """
     run_dir = Path(config.run_dir)
     sick = datamodule.targets()["pneumonia"][datamodule.rows("train")]
@@ -126,10 +126,10 @@ def fit_classifier(
 
 
 def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographDataModule]:
-    """A finished classifier, in evaluation mode on the CPU, and its data on the split that it was trained on.
+    """Load a finished classifier, in evaluation mode on the CPU, and its data with the split of its training.
 
     Raises:
-        DataError: Not a run folder, or no whole checkpoint of its net in it.
+        DataError: Not a run folder, or no whole checkpoint of its net.
     """
     config = saved_config(run_dir)
     _, datamodule = build_data(config, run_dir)
@@ -139,10 +139,10 @@ def load_classifier(run_dir: Path) -> tuple[RadiographClassifier, RadiographData
 
 
 def shortcuts_of(data: FittedRadiographs, rows: npt.NDArray[np.int64]) -> Values:
-    """By name, (I,) a trivial score of each radiograph: what the classifier has to beat.
+    """Compute trivial scores of radiographs, which the classifier has to beat: (I,) by name.
 
     Args:
-        data: The radiographs.
-        rows: (I,) row numbers in the table.
+        data: Radiographs.
+        rows: (I,) int64 row numbers in the table.
     """
     return image_shortcuts(data.store.images, data.store.table, data.lung_fields, rows)

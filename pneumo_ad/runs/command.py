@@ -1,4 +1,4 @@
-"""A command of `pneumo-ad`: what it says of itself, and the keys that it takes. Nothing heavy is imported here."""
+"""Definition of a `pneumo-ad` command: its texts and its keys. No heavy imports."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, groups_of, parse
 
-_COLUMN = 23  # where the words on a key begin, and the choices of a group
-_OPTION_COLUMN = 29  # where those on an option of a config do
+_COLUMN = 23  # start of a key's description and of a group's choices
+_OPTION_COLUMN = 29  # start of the choices of a config option
 _WIDTH = 100
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: the `COMMAND` of a file in `commands`, named as that file with `-` for `_`.
+    """Command: the `COMMAND` of a file in `commands`, named as that file with `-` for `_`.
 
     Attributes:
         section: Section of the overview that lists the command: train, look or use.
@@ -49,10 +49,10 @@ class Command:
     alone: bool = False
 
     def __call__(self, arguments: list[str]) -> None:
-        """Run the command as typed, and print what came of it.
+        """Run the command and print its result.
 
         Args:
-            arguments: As typed.
+            arguments: Arguments as typed.
         """
         if self.show is None:
             self.run(arguments)
@@ -61,7 +61,7 @@ class Command:
         self.show(self.run(arguments), self.parse(arguments))
 
     def help(self) -> str:
-        """The usage text, filled in."""
+        """Return the usage text with its tables filled in."""
         groups = groups_of(self.config) if self.config else {}
         keys, table = "\n".join(map(_row, self.keys)), "\n".join(_group_row(*one) for one in groups.items())
         return self.usage.format_map(_Filled(keys=keys, groups=table))
@@ -71,20 +71,20 @@ class Command:
         arguments: str | PathLike[str] | Sequence[str],
         keywords: Mapping[str, object] | None = None,
     ) -> Arguments:
-        """Part what the command was given.
+        """Parse the arguments of the command.
 
         Args:
-            arguments: As typed.
-            keywords: Further ones, of a call in Python.
+            arguments: Arguments as typed.
+            keywords: Further arguments, of a call in Python.
 
         Raises:
-            ConfigError: A key that is not known, or that is missing, or a value that it does not take.
+            ConfigError: An unknown key, a missing key, or a value that a key does not accept.
         """
         own = {key.name for key in self.keys}
         further = {key: one for key, one in (keywords or {}).items() if one is not None or key not in own}
         given = parse(as_typed(arguments, further), self.keys, self.takes_names)
         where = given.own.get("run") or next((Path(name) for name in given.names), None)
-        check_known(given.overrides, self.keys, self.config, where)  # first: a key that is missing may be mistyped
+        check_known(given.overrides, self.keys, self.config, where)  # first: a missing key may be a mistyped one
         check_given(given, self.keys)
         return given
 

@@ -1,4 +1,4 @@
-"""Configs become objects. The one place that calls `instantiate`, and that changes a saved config."""
+"""Composition of configs and construction of objects: the only caller of `instantiate`, and of saved-config changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from omegaconf.errors import (
 )
 
 from pneumo_ad.errors import ConfigError, UserError
-from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.grammar import hydra_words
 from pneumo_ad.runs.past import SPREAD, check_dropped
 from pneumo_ad.runs.search_path import as_override, key_of
@@ -29,15 +29,15 @@ from pneumo_ad.runs.trust import check
 
 
 def build(node: DictConfig, **parts: Any) -> Any:
-    """Make what a node describes, with plain dicts and lists inside.
+    """Build the object that a node describes, with plain dicts and lists as arguments.
 
     Args:
         node: Config with a `_target_`.
         parts: Arguments that are objects already, by name.
 
     Raises:
-        UserError: As the object's constructor raised it, without Hydra's wrapping.
-        ConfigError: A value the user must give is missing (names the key), the node cannot be made, or it is not
+        UserError: Error of the object's constructor, without Hydra's wrapping.
+        ConfigError: A mandatory value is missing (names the key), the object cannot be built, or the target is not
             trusted (see `trust`).
     """
     check(node)
@@ -64,17 +64,17 @@ def build(node: DictConfig, **parts: Any) -> Any:
 
 
 def _key_to_type(node: DictConfig, key: str) -> str:
-    """`datamodule.table` points to `data`: a value missing below the one must be given below the other."""
+    """Key that the user must set: `datamodule.table` refers to `data`, so a value missing there is set below `data`."""
     missing = [name for name in OmegaConf.missing_keys(node._get_root()) if name.split(".")[-1] == key.split(".")[-1]]
     return min(missing, key=len, default=key)
 
 
 def build_all(nodes: DictConfig | None) -> list[Any]:
-    """Make every named node of a group, leaving out those set to null.
+    """Build every named node of a group except those set to null.
 
     Raises:
-        ConfigError: See `build`; a node that says how but not what, as an experiment's settings of a callback that
-            `callbacks=minimal` took away.
+        ConfigError: See `build`; or a node with settings but no `_target_`, for example an experiment's settings of a
+            callback that `callbacks=minimal` removed.
     """
     for node in (nodes or {}).values():
         if node is not None and "_target_" not in node:
@@ -91,11 +91,11 @@ def compose_config(
     Args:
         name: Name of the config.
         overrides: Overrides in Hydra's grammar.
-        search_path: Further places of yaml, as in `hydra.searchpath`: `pkg://their_package.conf`, `file:///folder`.
+        search_path: Further locations of yaml, as in `hydra.searchpath`: `pkg://their_package.conf`, `file:///folder`.
         hydra_too: Whether to keep Hydra's own config, under the key `hydra`.
 
     Raises:
-        ConfigError: Hydra refuses an override (gives its message), or a key was removed.
+        ConfigError: Hydra refuses an override (with its message), or a key was removed.
     """
     check_dropped(key_of(one) for one in overrides)
     GlobalHydra.instance().clear()
@@ -109,7 +109,7 @@ def compose_config(
 def compose_job(
     name: str, overrides: Sequence[str] = (), search_path: Sequence[str] = ()
 ) -> tuple[DictConfig, DictConfig]:
-    """As `compose_config`, with Hydra's own config as the second: what `jobs.keep_recipe` keeps of a job.
+    """Compose a config as `compose_config` does, with Hydra's own config second, as `record.keep_recipe` needs both.
 
     Raises:
         ConfigError: See `compose_config`.
@@ -121,10 +121,10 @@ def compose_job(
 
 
 def groups_among(names: Iterable[str], search_path: Sequence[str] = ()) -> set[str]:
-    """Which names are config groups of `pneumo_ad.conf` or of a search path: asking for all takes Hydra a second.
+    """Select the names that are config groups of `pneumo_ad.conf` or a search path; to list all takes Hydra a second.
 
     Args:
-        names: That stand left of a `=`.
+        names: Keys of overrides, left of the `=`.
         search_path: See `compose_config`.
 
     >>> sorted(groups_among(["net", "stride", "data.root"]))
@@ -146,17 +146,17 @@ def change_saved(
     search_path: Sequence[str] = (),
     name: str = "train",
 ) -> DictConfig:
-    """A saved config with overrides applied: `group=choice` replaces the group as a whole, `key=value` sets a value.
+    """Apply overrides to a saved config: `group=choice` replaces a whole group, `key=value` sets a value.
 
     Args:
-        saved: Config of a run, in today's form (`past.to_today`).
+        saved: Config of a run, in the current form (`past.to_today`).
         overrides: Overrides in Hydra's grammar; `hydra.searchpath=[...]` adds to the search path.
         fixed: Top-level keys that may not change, because the weights depend on them.
-        search_path: See `compose_config`; `search_path.saved_search_path` gives that of a run.
+        search_path: See `compose_config`; that of a run comes from `search_path.saved_search_path`.
         name: Name of the config in `pneumo_ad.conf` that offers the groups.
 
     Raises:
-        ConfigError: An unknown key, a deletion or sweep, or a key that is fixed.
+        ConfigError: An unknown key, a deletion or sweep, or a fixed key.
     """
     config = OmegaConf.create(OmegaConf.to_container(saved))
     assert isinstance(config, DictConfig)

@@ -1,8 +1,8 @@
 """Training in several processes, one per device.
 
-Lightning's own launcher repeats the command line in each process. In a multirun that is the whole sweep, and the
-processes silently train different runs. Here a job hands its run folder to torchrun: each process reads the saved
-config of that one run, and nothing of the command line.
+Lightning's launcher repeats the command line in each process. In a multirun that is the whole sweep, and the processes
+silently train different runs. Here a job passes its run folder to torchrun: each process reads the saved config of
+that run and ignores the command line.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from omegaconf import DictConfig
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs.jobs import INTERRUPTED
 
-FAILED = ".failed_process"  # in a run folder, the words of a process that failed
+FAILED = ".failed_process"  # file in a run folder: error message of a process that failed
 WORKER = "pneumo_ad.runs.ddp_worker"
 
 
 def count_processes(trainer: DictConfig) -> int:
-    """How many processes `trainer` asks for: one per device.
+    """Count the processes of a `trainer` config: one per device.
 
     Raises:
-        ConfigError: More than one machine, or a strategy that starts processes in another way.
+        ConfigError: More than one machine, or a strategy that starts its own processes.
     """
     cuda = trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     devices: Any = trainer.devices
@@ -52,28 +52,28 @@ def count_processes(trainer: DictConfig) -> int:
 
 
 def launch(run_dir: Path, processes: int) -> None:
-    """Train the run of a folder in several processes of this machine, and wait.
+    """Train the run of a folder in several processes of this machine, and wait for them.
 
     Args:
         run_dir: The run folder.
-        processes: How many.
+        processes: Number of processes.
 
     Raises:
-        UserError: A process failed for a reason that is the user's to mend.
-        RuntimeError: A process failed otherwise; its words stand above.
+        UserError: A process failed with an error that the user can fix.
+        RuntimeError: A process failed otherwise; its output stands above.
         SystemExit: With `INTERRUPTED`, after SIGTERM.
     """
     (run_dir / FAILED).unlink(missing_ok=True)
-    # A scheduler's variables describe this process, not those it starts.
+    # A scheduler's variables describe this process, not its children.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
     environment["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // processes))
     command = [sys.executable, "-m", WORKER, str(run_dir), str(processes)]
-    # A pipe that nothing is written to: its end tells the processes that this one is gone, however it was killed.
+    # Nothing is written to this pipe: it closes when this process dies, however it was killed, and the children end.
     child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
-    told = threading.Event()
+    terminated = threading.Event()
 
     def pass_on(number: int, frame: object) -> None:
-        told.set()
+        terminated.set()
         child.terminate()
 
     in_main = threading.current_thread() is threading.main_thread()
@@ -87,7 +87,7 @@ def launch(run_dir: Path, processes: int) -> None:
     finally:
         if in_main:
             signal.signal(signal.SIGTERM, before)
-    if told.is_set():
+    if terminated.is_set():
         raise SystemExit(INTERRUPTED)
     failed = run_dir / FAILED
     if failed.is_file():

@@ -16,11 +16,11 @@ from pneumo_ad.runs.jobs import INTERRUPTED
 
 
 def start(run_dir: Path, processes: int) -> None:
-    """Start the processes with torchrun and wait; what one of them has said need not be said again.
+    """Start the processes with torchrun and wait; errors that a process printed are not repeated.
 
     Args:
         run_dir: The run folder.
-        processes: How many.
+        processes: Number of processes.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -36,13 +36,13 @@ def start(run_dir: Path, processes: int) -> None:
 
 
 def train_one_of_several(run_dir: Path) -> None:
-    """One of the processes."""
+    """Train as one of several processes."""
     threading.Thread(target=_end_with_first, daemon=True).start()
     print_safely()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if os.environ["RANK"] != "0":
-        warnings.simplefilter("ignore")  # the first process says the same
+        warnings.simplefilter("ignore")  # rank 0 gives the same warnings
     from pneumo_ad.loggers import closing
     from pneumo_ad.runs.compose import build_all
     from pneumo_ad.runs.run_config import saved_config
@@ -54,13 +54,13 @@ def train_one_of_several(run_dir: Path) -> None:
         with closing(loggers):
             fit(config, *parts, loggers)
     except UserError as reason:
-        if os.environ["RANK"] == "0":  # all of them fail alike
+        if os.environ["RANK"] == "0":  # all processes fail with the same error
             write_text(run_dir / FAILED, str(reason))
         raise SystemExit(2) from None
 
 
 def _end_with_first() -> None:
-    os.read(0, 1)  # comes back when the process that called `launch` is gone
+    os.read(0, 1)  # returns when the process that called `launch` is gone
     os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""Where a config says that nets run."""
+"""Device on which nets run, from the config."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pneumo_ad.errors import ConfigError
 
 
 def device_of(trainer: DictConfig) -> torch.device:
-    """The device that a trainer's `accelerator` and `devices` name: of several the first, of `devices=[1]` number 1.
+    """Return the device of a trainer's `accelerator` and `devices`: the first of several, number 1 for `devices=[1]`.
 
     Args:
         trainer: Node `trainer` of a config.
 
     Raises:
-        ConfigError: CUDA is asked for and not available, or there is no CUDA device of that number.
+        ConfigError: CUDA is required and not available, or there is no CUDA device of that number.
     """
     accelerator, devices = trainer.accelerator, trainer.get("devices", "auto")
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ConfigError("trainer=gpu needs a CUDA device and none was found; use trainer=cpu or trainer=auto")
     if accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    # A number is how many, a list which; so is a text with a comma, as Lightning reads it.
+    # A number is a count, a list holds indices; a text with a comma is a list too, as Lightning reads it.
     named = devices.split(",") if isinstance(devices, str) and "," in devices else devices
     index = 0 if isinstance(named, (int, str)) or not named else int(named[0])
     if index >= (there := torch.cuda.device_count()):

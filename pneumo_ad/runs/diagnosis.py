@@ -1,4 +1,4 @@
-"""Checks of an installation: versions, device, cache folder, extras. One finding each."""
+"""Checks of an installation: versions, device, cache folder, extras; one finding each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pneumo_ad.files import atomic_write, cache_dir
 from pneumo_ad.saved import GIB, in_a_line
 
 _SHOWN = ("torch", "lightning", "hydra-core", "omegaconf", "albumentations", "numpy", "pandas", "pydicom")
-# Extra of pyproject.toml -> what it is for.
+# Extra of pyproject.toml -> its purpose.
 EXTRAS = {
     "launchers": "sweeps in parallel processes and on clusters",
     "tune": "pneumo-ad tune",
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
     """Result of one check.
 
     Attributes:
-        state: `ok`; `missing`, for what is optional; `fails`.
+        state: `ok`; `missing`, for an optional part; `fails`.
         part: Part that was checked.
         detail: Measured values, or the reason of a failure with its remedy.
     """
@@ -46,10 +46,10 @@ class Finding(NamedTuple):
 
 
 def checked(part: str, check: Callable[[], str]) -> Finding:
-    """Run a check; an exception of any kind is a finding.
+    """Run a check; any exception becomes a finding.
 
     Args:
-        part: Part that is checked.
+        part: Name of the checked part.
         check: Function that returns the detail of a check that passed.
 
     >>> checked("disk", lambda: "12 GiB free"), checked("disk", lambda: str(1 / 0))[2]
@@ -101,7 +101,7 @@ def _cache() -> str:
 
 
 def _locks() -> str:
-    """Check that a second lock on a file is refused: two processes that build a store rely on it."""
+    """Check that a second lock on a file is refused, as two processes that build a store need it."""
     from filelock import FileLock, Timeout
 
     file = cache_dir() / ".doctor.lock"

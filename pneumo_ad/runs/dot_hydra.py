@@ -1,4 +1,4 @@
-"""The `.hydra` folder of a run, read: its config, the overrides it was started with, where it found yaml."""
+"""Reader of a run's `.hydra` folder: config, overrides and search path."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import DamagedError
-from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.past import to_today
 from pneumo_ad.saved import check_mapping, in_a_line, is_there, read_yaml
 
 CONFIG, OVERRIDES, HYDRA = (Path(".hydra", f"{name}.yaml") for name in ("config", "overrides", "hydra"))
 
-_GROWN = 2**22  # characters of a file with its interpolations resolved; of a config of this project some thousands
+_GROWN = 2**22  # largest number of characters after interpolation; a config of this project has some thousands
 _WORD = re.compile(r"[\w.\[\]]+")
 _Kind = TypeVar("_Kind", DictConfig, ListConfig)
 
 
 def read_config(folder: Path) -> DictConfig:
-    """The config that a run was started with, in today's form (`past.to_today`), interpolations as they stand.
+    """Read the config of a run, in the current form (`past.to_today`), interpolations unresolved.
 
     Args:
         folder: The run folder.
 
     Raises:
-        DamagedError: See `saved.read_yaml`; no mapping.
+        DamagedError: The file holds no mapping, or see `saved.read_yaml`.
     """
     return to_today(_read(folder / CONFIG, DictConfig))
 
 
 def read_overrides(folder: Path) -> list[str]:
-    """The overrides that a run was started with, as they were typed.
+    """Read the overrides of a run, as they were typed.
 
     Args:
         folder: The run folder.
 
     Raises:
-        DamagedError: See `saved.read_yaml`; no list of words.
+        DamagedError: The file holds no list of strings, or see `saved.read_yaml`.
     """
     listed = OmegaConf.to_container(_read(folder / OVERRIDES, ListConfig))
     assert isinstance(listed, list)
@@ -51,13 +51,13 @@ def read_overrides(folder: Path) -> list[str]:
 
 
 def read_runtime(folder: Path) -> DictConfig:
-    """What Hydra noted of how it was started: `cwd`, and `config_sources`, each with `schema` and `path`.
+    """Read Hydra's runtime record of a run: `cwd`, and `config_sources`, each with `schema` and `path`.
 
     Args:
         folder: The run folder.
 
     Raises:
-        DamagedError: See `saved.read_yaml`; something is missing.
+        DamagedError: A key is missing, or see `saved.read_yaml`.
     """
     saved = _read(folder / HYDRA, DictConfig)
     try:
@@ -71,7 +71,7 @@ def read_runtime(folder: Path) -> DictConfig:
 
 
 def read_config_name(folder: Path) -> str:
-    """The name of the config in `pneumo_ad.conf` that a run was composed from; empty where it is not noted.
+    """Read the name of the config in `pneumo_ad.conf` that a run was composed from; empty if it is not recorded.
 
     Args:
         folder: The run folder.
@@ -94,30 +94,29 @@ def _made(text: str, kind: type[_Kind]) -> _Kind:
     if not text.endswith("\n"):
         raise ValueError("it ends in the midst of a line" if text else "it is empty")
     try:
-        found = OmegaConf.create(text)
+        config = OmegaConf.create(text)
     except OmegaConfBaseException as reason:
         raise ValueError(in_a_line(reason)) from reason
     except AssertionError:  # a number or a date by itself
-        found = None
-    if not isinstance(found, kind):
+        config = None
+    if not isinstance(config, kind):
         raise ValueError(f"expected {'a mapping' if kind is DictConfig else 'a list'}")
-    _check_growth(OmegaConf.to_container(found))
-    return found
+    _check_growth(OmegaConf.to_container(config))
+    return config
 
 
 def _check_growth(whole: Any) -> None:
     """Check, without resolving any, that interpolations do not multiply, as `a: ${b}${b}`, `b: ${c}${c}`, ... would.
 
-    Args:
-        whole: Content of a file, interpolations as they stand. Any word that is a key counts as a reference to it.
+    Any word that is a key counts as a reference to it.
 
     Raises:
-        ValueError: Resolved, it could be larger than `_GROWN` characters.
+        ValueError: The resolved content could exceed `_GROWN` characters.
     """
     known: dict[tuple[str, ...], int] = {}
 
     def size(node: Any, path: tuple[str, ...]) -> int:
-        """Characters of a node, resolved; what stands within itself counts once, as it cannot be resolved."""
+        """Characters of a resolved node; a node that refers to itself counts once, as it cannot be resolved."""
         if path not in known:
             known[path] = 0
             if isinstance(node, dict | list):
@@ -133,7 +132,7 @@ def _check_growth(whole: Any) -> None:
         return known[path]
 
     def at(word: str, path: tuple[str, ...]) -> int:
-        """Size of what a word refers to: a dotted key, or `.key` beside the one that it stands under."""
+        """Size of the node that a word refers to: a dotted key, or a relative one such as `.key`."""
         name = word.lstrip(".")
         up = len(word) - len(name)
         node, there = whole, path[:0]

@@ -1,4 +1,4 @@
-"""Which radiographs an evaluation is of."""
+"""Selection of the radiographs to evaluate."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ SUBSETS = ("train", "val", "test", "all")
 
 
 def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int64], str, int]:
-    """Rows of the store to evaluate, the name of their split, and how many were left out.
+    """Choose the radiographs to evaluate.
 
-    On other data than the run's own, patients whom training or validation saw are left out, and counted.
+    On other data than the run's own, patients of the run's training and validation splits are left out.
+
+    Returns:
+        (n,) int64 rows of the store, the name of the subset, and the number of radiographs left out.
 
     Raises:
         ConfigError: An unknown subset.
-        DataError: Nothing is left.
+        DataError: No radiograph is left.
     """
     subset = subset or ("all" if run.data_changed else "test")
     if subset not in SUBSETS:
@@ -35,17 +38,17 @@ def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int
         new = ~run.radiographs.store.table["patient"].iloc[rows].isin(known).to_numpy()
         seen = int((~new).sum())
         if seen:
-            one = run.radiographs.store.table.iloc[rows[~new][0]]
-            told = (
+            example = run.radiographs.store.table.iloc[rows[~new][0]]
+            reason = (
                 f"{seen} of {len(rows)} radiographs are of patients of the same name as some whom the run saw in "
-                f"training, for example {one['image']} of patient {one['patient']}"
+                f"training, for example {example['image']} of patient {example['patient']}"
             )
             if seen == len(rows):
                 raise DataError(
-                    f"nothing to evaluate: {told}. Where they are other people, name the patients in a csv with "
+                    f"nothing to evaluate: {reason}. Where they are other people, name the patients in a csv with "
                     "columns image and patient: data.csv=FILE of data=folder, data.index=FILE of data=masks"
                 )
-            log.warning("%s; they are left out", told)
+            log.warning("%s; they are left out", reason)
         rows = rows[new]
     if not len(rows):
         raise DataError(f"nothing to evaluate: no radiograph in subset={subset}")

@@ -1,8 +1,9 @@
-"""What an evaluation depends on beside data and weights: one frozen field for each option.
+"""Options of an evaluation beside data and weights, one frozen field each.
 
 An option is a key of `conf/train.yaml`, its interpolation in the node `evaluation` there, and a field here. The field
-says what a value changes, and every list of options is made from that: what may change after training, what `predict`
-takes, what kept scores and predictions depend on, what `metrics.json` records. Nothing heavy is imported here.
+declares which results its value changes. All lists of options derive from that: those that may change after training,
+those that `predict` takes, those that kept scores and predictions depend on, those that `metrics.json` records. No
+heavy imports.
 """
 
 from __future__ import annotations
@@ -17,77 +18,75 @@ from pneumo_ad.errors import ConfigError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# What a value changes: the scores of windows and radiographs; what is decided on them; what `evaluate` writes beside
-# that; or nothing but the time that it takes.
+# Results that a value changes: scores of windows and radiographs; decisions on them; further tables of `evaluate`; or
+# the run time alone.
 Changes = Literal["scores", "decisions", "tables", "speed"]
 Plain: TypeAlias = dict[str, Any]  # a node of a config: `_target_` and arguments
 
 
-def _told(changes: Changes, key: str = "", *, windows: bool = False, fixed: bool = False) -> dict[str, Any]:
-    """Metadata of a field about its option.
+def _option(changes: Changes, key: str = "", *, windows: bool = False, fixed: bool = False) -> dict[str, Any]:
+    """Metadata of an option's field.
 
-    Args:
-        changes: Kind of result that the option changes.
-        key: Key of `conf/train.yaml` that sets the option; default: the field's name.
-        windows: Whether the option determines which windows there are.
-        fixed: Whether the weights depend on the option, so that it cannot change after training.
+    `changes` is the kind of result that the option changes, `key` the key of `conf/train.yaml` that sets it (default:
+    the field's name). `windows`: the option determines the grid of windows. `fixed`: the weights depend on it, so that
+    it cannot change after training.
     """
     return {"changes": changes, "key": key, "windows": windows, "fixed": fixed}
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How radiographs are scored and decided on, as plain values.
+    """Options of scoring and deciding on radiographs, as plain values.
 
     Attributes:
         score: Node of the score.
-        aggregate: Node of what makes one score of a radiograph.
-        threshold: Node of the rule that finds thresholds.
-        false_alarm_rate: Declared share of normal radiographs, in (0, 1).
-        precision: Type that the net computes in: `float32` or `bfloat16`.
-        relative: Quantile of a radiograph's own scores by which they are divided, in (0, 1]; None leaves them.
-        map_of: `score` or `residual`: what anomaly maps are the mean of.
+        aggregate: Node of the aggregate, from a radiograph's map or windows to one score.
+        threshold: Node of the threshold rule.
+        false_alarm_rate: Declared false-alarm rate on normal radiographs, in (0, 1).
+        precision: Data type of the net's forward pass: `float32` or `bfloat16`.
+        relative: Quantile of a radiograph's own scores by which they are divided, in (0, 1]; None does not divide.
+        map_of: `score` or `residual`: quantity that anomaly maps average.
         lungs: Node of the lung fields.
-        intensity: Node of what makes grey levels comparable.
-        view: `patch` or `image`: what the net sees.
+        intensity: Node of the intensity normalisation.
+        view: `patch` or `image`: input of the net.
         image_size: Side, or height and width, of fitted radiographs in pixels.
         fit: `squash` or `pad`.
         patch: Side of a patch in pixels.
         stride: Pixels from one window to the next.
         cover: `inside` or `full`.
         scoring: `windows` or `dense`.
-        halo: Pixels of surroundings that the net sees around each patch.
-        kept_windows: Windows of a radiograph that tables and patch metrics are made of at most; None keeps all.
-        matched: Whether radiographs are scored once more, matched in aspect, sharpness and intensity.
+        halo: Pixels of context that the net sees around each patch.
+        kept_windows: Largest number of windows of a radiograph in tables and patch metrics; None keeps all.
+        matched: Whether radiographs are scored a second time, matched in aspect, sharpness and intensity.
         batch_size: Windows per forward pass; None leaves the choice to the device.
         compile: Whether the net is compiled.
 
     Raises:
-        ConfigError: A value that cannot be; names its key.
+        ConfigError: An invalid value; names its key.
     """
 
-    # In this order those that change scores or decisions make digests of earlier runs: new ones go to the end.
-    score: Plain = field(metadata=_told("scores"))
-    aggregate: Plain = field(metadata=_told("scores"))
-    threshold: Plain = field(metadata=_told("decisions"))
-    false_alarm_rate: float = field(metadata=_told("decisions"))
-    precision: str = field(metadata=_told("scores", "trainer.precision"))
-    relative: float | None = field(metadata=_told("scores"))
-    map_of: Literal["score", "residual"] = field(metadata=_told("scores"))
-    lungs: Plain = field(metadata=_told("scores"))
-    intensity: Plain = field(metadata=_told("scores"))
-    view: Literal["patch", "image"] = field(metadata=_told("scores", fixed=True))
-    image_size: int | list[int] = field(metadata=_told("scores", windows=True))
-    fit: Literal["squash", "pad"] = field(metadata=_told("scores", windows=True))
-    patch: int = field(metadata=_told("scores", windows=True))
-    stride: int = field(metadata=_told("scores", windows=True))
-    cover: Literal["inside", "full"] = field(metadata=_told("scores", windows=True))
-    scoring: Literal["windows", "dense"] = field(metadata=_told("scores"))
-    halo: int = field(metadata=_told("scores"))
-    kept_windows: int | None = field(metadata=_told("tables"))
-    matched: bool = field(metadata=_told("tables"))
-    batch_size: int | None = field(metadata=_told("speed", "eval_batch_size"))
-    compile: bool = field(metadata=_told("speed"))
+    # Digests of earlier runs depend on the order of the options that change scores or decisions: append new ones.
+    score: Plain = field(metadata=_option("scores"))
+    aggregate: Plain = field(metadata=_option("scores"))
+    threshold: Plain = field(metadata=_option("decisions"))
+    false_alarm_rate: float = field(metadata=_option("decisions"))
+    precision: str = field(metadata=_option("scores", "trainer.precision"))
+    relative: float | None = field(metadata=_option("scores"))
+    map_of: Literal["score", "residual"] = field(metadata=_option("scores"))
+    lungs: Plain = field(metadata=_option("scores"))
+    intensity: Plain = field(metadata=_option("scores"))
+    view: Literal["patch", "image"] = field(metadata=_option("scores", fixed=True))
+    image_size: int | list[int] = field(metadata=_option("scores", windows=True))
+    fit: Literal["squash", "pad"] = field(metadata=_option("scores", windows=True))
+    patch: int = field(metadata=_option("scores", windows=True))
+    stride: int = field(metadata=_option("scores", windows=True))
+    cover: Literal["inside", "full"] = field(metadata=_option("scores", windows=True))
+    scoring: Literal["windows", "dense"] = field(metadata=_option("scores"))
+    halo: int = field(metadata=_option("scores"))
+    kept_windows: int | None = field(metadata=_option("tables"))
+    matched: bool = field(metadata=_option("tables"))
+    batch_size: int | None = field(metadata=_option("speed", "eval_batch_size"))
+    compile: bool = field(metadata=_option("speed"))
 
     def __post_init__(self) -> None:
         from pneumo_ad.inference import MapOf, Mode
@@ -113,13 +112,13 @@ class EvaluationOptions:
 
     @classmethod
     def of(cls, config: DictConfig) -> EvaluationOptions:
-        """The options of a run, from the node `evaluation` of its config.
+        """Read the options of a run from the node `evaluation` of its config.
 
         Args:
-            config: Composed or saved, with overrides applied.
+            config: Composed or saved config, with overrides applied.
 
         Raises:
-            ConfigError: A value that cannot be, or one that is set within the node instead of at its own key.
+            ConfigError: An invalid value, or one that is set within the node instead of at its own key.
         """
         from omegaconf import OmegaConf
 
@@ -138,7 +137,7 @@ class EvaluationOptions:
         return cls(**values)
 
     def changing(self, *what: Changes) -> dict[str, Any]:
-        """Options that change some kinds of result, by name in the order of the fields.
+        """Return the options that change some kinds of result, by name in the order of the fields.
 
         Args:
             what: Kinds of result, of `Changes`; default: any.
@@ -147,11 +146,11 @@ class EvaluationOptions:
 
 
 def option_names(*what: Changes, windows: bool = False) -> tuple[str, ...]:
-    """Names of options.
+    """List names of options.
 
     Args:
         what: Kinds of result that the options change; default: any.
-        windows: Whether to name only options that determine which windows there are.
+        windows: Whether to list only options that determine the grid of windows.
 
     >>> option_names("decisions"), option_names(windows=True)
     (('threshold', 'false_alarm_rate'), ('image_size', 'fit', 'patch', 'stride', 'cover'))
@@ -164,7 +163,7 @@ def option_names(*what: Changes, windows: bool = False) -> tuple[str, ...]:
 
 
 def keys_that_may_change(*what: Changes) -> tuple[str, ...]:
-    """Top-level keys of a run's config that may be set after training.
+    """List the top-level keys of a run's config that may change after training.
 
     Args:
         what: Kinds of result that the keys change; default: any.
@@ -177,7 +176,7 @@ def keys_that_may_change(*what: Changes) -> tuple[str, ...]:
 
 
 def option_help(*what: Changes) -> str:
-    """Usage text of the options that may be set after training; `{score}` stands for the choices of that group.
+    """Return the usage text of the options that may change after training; `{score}` stands for that group's choices.
 
     Args:
         what: Kinds of result that the options change; default: any.
@@ -225,5 +224,5 @@ _HELP = """\
 """
 # Name of each option -> key of `conf/train.yaml` that sets it.
 KEYS = {one.name: one.metadata["key"] or one.name for one in fields(EvaluationOptions)}
-# Those that the weights depend on.
+# Options that the weights depend on.
 FIXED: Sequence[str] = tuple(one.name for one in fields(EvaluationOptions) if one.metadata["fixed"])

@@ -1,4 +1,4 @@
-"""Overrides in Hydra's grammar: what needs quotes there, and what Hydra has against them, in a line."""
+"""Overrides in Hydra's grammar: quoting, and Hydra's errors in one line."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pneumo_ad.errors import ConfigError, did_you_mean
 
 
 def quoted(override: str) -> str:
-    r"""An override whose value Hydra takes as it stands.
+    r"""Quote an override's value, so that Hydra takes it literally.
 
     >>> print(quoted("data.root=/my data (1)/x=y"), quoted('a="b"'))
     data.root="/my data (1)/x=y" a="\"b\""
     """
     key, _, value = override.partition("=")
-    doubled = re.sub(r'\\+(?="|\Z)', lambda found: 2 * found.group(), value)  # elsewhere a backslash is one
+    doubled = re.sub(r'\\+(?="|\Z)', lambda found: 2 * found.group(), value)  # elsewhere a backslash is literal
     return f'{key}="' + doubled.replace('"', '\\"') + '"'
 
 
 def for_hydra(override: str) -> str:
-    """An override as Hydra takes it: as typed, or in quotes where a plain word is none of its grammar.
+    """Return an override that Hydra accepts: as typed, or with its value quoted if the grammar does not accept it.
 
     Raises:
-        ConfigError: A value is ill-formed and may be meant as a list, a mapping, quoted text or several values; says
+        ConfigError: An ill-formed value that may be meant as a list, a mapping, quoted text or several values; says
             how to quote it.
 
     >>> for_hydra("data.root=/my data (1)/x"), for_hydra("logger=[csv,wandb]"), for_hydra("stride=4")
@@ -51,10 +51,10 @@ def for_hydra(override: str) -> str:
 
 
 def hydra_words(reason: Exception) -> str:
-    """What Hydra has against overrides, in a line: what came, and what is nearest to it.
+    """Convert an error of Hydra about overrides to one line: the value given, and the nearest valid one.
 
     Args:
-        reason: Raised by Hydra or OmegaConf.
+        reason: Exception raised by Hydra or OmegaConf.
     """
     if isinstance(override := getattr(reason, "override", None), str) and "=" not in override:
         return f"{override} is not known; expected KEY=VALUE"

@@ -1,4 +1,4 @@
-"""A command whose config Hydra composes: Hydra parses the overrides, makes the run folder and starts the jobs."""
+"""Hydra commands: Hydra parses the overrides, composes the config, creates the run folder and starts the jobs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _FAILED = "error: "
 
 
 def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder: bool = True) -> None:
-    """Hand over to Hydra.
+    """Run a command through Hydra.
 
     Args:
-        config_name: A config of `pneumo_ad.conf`; the command's name, with `_` for `-`.
-        arguments: As typed.
-        work: Does a job, given its config; imports what it needs when it is called.
-        has_folder: Whether a job has a run folder, which says whether it is done already.
+        config_name: Name of a config of `pneumo_ad.conf`, which is the command's name with `_` for `-`.
+        arguments: Arguments as typed.
+        work: Function that does a job, given its config; it imports what it needs when it is called.
+        has_folder: Whether a job has a run folder, which records whether the job is finished.
 
     Raises:
-        ConfigError: Overrides that Hydra cannot take, in a line.
-        SystemExit: With 1, where jobs of a sweep failed, or for an error that nobody expected.
+        ConfigError: Invalid overrides, with Hydra's reason in one line.
+        SystemExit: With 1, if jobs of a sweep failed, or after an unexpected error.
     """
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -49,7 +49,7 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             try:
                 do(config)
-            except UserError as reason:  # told when all jobs are through, of one; an exit would end them
+            except UserError as reason:  # raised after all jobs; an exit would end the sweep
                 logging.getLogger(__name__).error("%s", reason)
                 raise CompactHydraException(f"{_FAILED}{reason}") from None
         else:
@@ -57,7 +57,7 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
                 do(config)
 
     sys.argv = [f"pneumo-ad {config_name.replace('_', '-')}", *complete(config_name, arguments)]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints a page of its own, and exits
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own report and exits
     try:
         task()
     except CompactHydraException as reason:

@@ -1,7 +1,7 @@
-"""One Hydra job and its run folder: claimed, its recipe kept, how it ended recorded.
+"""One Hydra job and its run folder: lock, saved recipe, recorded status.
 
-The same job started again does only what is left to do: nothing where it had finished, the rest where it was killed.
-Nothing heavy is imported here, so that a sweep passes over its finished runs in no time.
+A job that is started again does only what is left: nothing if it had finished, the rest if it was killed. No heavy
+imports, so that a sweep skips its finished runs at once.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pneumo_ad.errors import DataError, UserError, print_safely
-from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded, without_place
 
 log = logging.getLogger(__name__)
 
 Work = Callable[[DictConfig], object]
 
-INTERRUPTED = 143  # the exit status of a process that SIGTERM ended
-LINGER = 10.0  # seconds that workers of a process that was killed may hold its folder
+INTERRUPTED = 143  # exit status after SIGTERM
+LINGER = 10.0  # seconds for which workers of a killed process may still hold its folder
 
 
 class BusyError(UserError):
-    """Another process is at a run."""
+    """Another process works on the run."""
 
 
 def run_job(config: DictConfig, work: Work) -> None:
-    """Do a job in the folder that Hydra gave it, unless the job is finished already.
+    """Run a job in the folder that Hydra gave it, unless the job is finished.
 
-    In a sweep a job that fails does not end the others: the reason stands in its `run.json` and in the leaderboard.
+    A failed job does not end its sweep: the reason is recorded in its `run.json` and shown in the leaderboard.
 
     Args:
         config: Config of this job; its `run_dir` is set here.
-        work: Function that does the job; called only where there is something to do, as it imports what it needs.
+        work: Function that does the job, with its own imports; called only if the job is not finished.
 
     Raises:
         UserError: The folder holds a run of another recipe. Outside a sweep also errors of `work`, and `BusyError`.
@@ -74,14 +74,14 @@ def run_job(config: DictConfig, work: Work) -> None:
                     raise
                 log.exception("%s failed", folder.name)
     except BusyError as reason:
-        if not in_sweep:  # in a sweep the other process is a worker like this one
+        if not in_sweep:  # in a sweep the other process is another worker
             raise
         log.warning("%s", reason)
 
 
 @cache
 def end_with_parent() -> None:
-    """Watch from a launcher's worker that who started it is there: joblib's workers would otherwise train on alone."""
+    """End this launcher's worker when its parent dies: joblib's workers would otherwise train on alone."""
     parent = os.getppid()
 
     def gone() -> None:
@@ -92,7 +92,7 @@ def end_with_parent() -> None:
 
 
 def end_after(gone: Callable[[], object]) -> None:
-    """End this process once `gone` returns, in a thread beside the work: a training saves first, as at SIGTERM."""
+    """Start a thread that ends this process once `gone` returns; a training saves first, as after SIGTERM."""
 
     def watch() -> None:
         gone()
@@ -105,25 +105,25 @@ def end_after(gone: Callable[[], object]) -> None:
 
 @contextmanager
 def lock(folder: Path, wait: float = 1) -> Iterator[None]:
-    """Hold a run folder, so that two processes never write it at once; released by the system when a process dies.
+    """Lock a run folder, so that two processes never write to it at once; the system unlocks it when a process dies.
 
     Args:
         folder: The run folder.
-        wait: Seconds to wait for another process to leave.
+        wait: Seconds to wait for another process to release the lock.
 
     Raises:
-        BusyError: Another process is at it.
-        DataError: The folder cannot be made or written to, or something else lies in the place of its lock.
+        BusyError: Another process holds the lock.
+        DataError: The folder cannot be created or written to, or its lock is not a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=wait)
         lock.acquire()
     except Timeout:
-        raise BusyError(f"{folder}: another process is at this run; it is left to it") from None
+        raise BusyError(f"{folder}: another process is at this run; nothing was changed") from None
     except OSError as reason:
         raise DataError(
-            f"{folder / '.lock'}: the folder cannot be held for this process ({reason.strerror})"
+            f"{folder / '.lock'}: the folder cannot be locked for this process ({reason.strerror})"
         ) from reason
     try:
         yield

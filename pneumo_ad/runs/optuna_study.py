@@ -1,10 +1,10 @@
-"""A search over the space of a recipe: Optuna chooses what to try next.
+"""Hyper-parameter search over the space of a recipe, with Optuna.
 
-The study lies in a file beside its runs: the same command goes on with it, and started several times it has several
-workers. Whether a worker lives is told by a lock that its process holds, and not by Optuna's heartbeat and its retry of
-stale trials: that waits out a grace period after every kill, and a worker that is merely stopped for longer loses its
-trial to another and ends in an error when it goes on. Hydra's Optuna sweeper is not used: 1.3 is bound to a version of
-Optuna whose storage no longer works, 1.4 to Hydra 1.4, and neither asks a killed trial again.
+The study is a file beside its runs: the same command continues it, and several at once are several workers. A worker is
+alive while its process holds a lock. Optuna's heartbeat with retry of stale trials is not used: it waits for a grace
+period after every kill, and a worker that is suspended for longer loses its trial to another and fails when it resumes.
+Hydra's Optuna sweeper is not used either: 1.3 requires a version of Optuna whose storage no longer works, 1.4 requires
+Hydra 1.4, and neither repeats a killed trial.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ log = logging.getLogger(__name__)
 
 Trial = Callable[[Sequence[str], Path, str], float | str]  # overrides, folder, metric
 
-_HOPELESS = 3  # trials that fail one after the other, the first ones of a worker: then it is not the parameters
+_HOPELESS = 3  # failures of a worker before any success, after which the parameters are not the cause
 
 
 def search(config: DictConfig, overrides: Sequence[str], train: Trial) -> Path:
-    """Run trials until `tune.trials` have ended, counting those of other workers.
+    """Run trials until `tune.trials` have ended, including those of other workers.
 
     Args:
         config: Config of a recipe with `tune`.
@@ -48,10 +48,10 @@ def search(config: DictConfig, overrides: Sequence[str], train: Trial) -> Path:
         train: Function that trains a run in a folder and returns its metric, or the reason why there is none.
 
     Returns:
-        The folder of the study: `study.db` and a run folder for each trial.
+        Folder of the study, with `study.db` and a run folder for each trial.
 
     Raises:
-        ConfigError: No recipe with `tune`, or a space that cannot be searched.
+        ConfigError: A recipe without `tune`, or a space that cannot be searched.
         DataError: The first trials all failed; gives the reason of the last.
     """
     wanted = _checked(config)
@@ -64,17 +64,17 @@ def search(config: DictConfig, overrides: Sequence[str], train: Trial) -> Path:
     _keep_question(study, {"metric": wanted.metric, "direction": wanted.direction, "space": space}, folder)
     worker = folder / "workers" / uuid.uuid4().hex
     worker.parent.mkdir(exist_ok=True)
-    with FileLock(worker):  # held as long as this process lives: by it the others see that its trial goes on
+    with FileLock(worker):  # held while this process lives, so that others leave its trial alone
         _work(study, wanted, space, list(overrides), folder, worker.name, train)
     _report(study, wanted, folder)
     return folder
 
 
 def _open_study(file: Path, name: str, direction: Any) -> optuna.Study:
-    """The study of a file, begun where there is none.
+    """Open the study of a file, or create it.
 
     Raises:
-        DamagedError: Something else lies there.
+        DamagedError: The file is no study.
     """
     if is_there(file):
         with opened(file, 64 * GIB):
@@ -83,12 +83,12 @@ def _open_study(file: Path, name: str, direction: Any) -> optuna.Study:
         return optuna.create_study(
             storage=f"sqlite:///{file}", study_name=name, direction=direction, load_if_exists=True
         )
-    except Exception as reason:  # Optuna passes on whatever SQLAlchemy raises
+    except Exception as reason:  # Optuna passes on SQLAlchemy's errors
         raise DamagedError(f"{file}: no study that Optuna can go on with ({in_a_line(reason)})") from reason
 
 
 def _checked(config: DictConfig) -> DictConfig:
-    """The `tune` of a config."""
+    """Check the node `tune` of a config and return it."""
     if config.tune is None:
         raise ConfigError("nothing says what to tune: take a recipe that does (experiment=hpo_unet), or write `tune:`")
     if config.evaluate != "val":
@@ -101,7 +101,7 @@ def _checked(config: DictConfig) -> DictConfig:
 
 
 def _keep_question(study: optuna.Study, asked: dict[str, Any], folder: Path) -> None:
-    """A study answers one question: with another metric or space its values would not compare."""
+    """Record metric, direction and space of a study; refuse others, as their values would not compare."""
     now = {key: repr(value) for key, value in asked.items()}
     before = study.user_attrs.get("asked")
     if before is not None and not isinstance(before, dict):
@@ -116,15 +116,15 @@ def _keep_question(study: optuna.Study, asked: dict[str, Any], folder: Path) -> 
 
 
 def distributions(space: Any, prefix: str = "") -> dict[str, BaseDistribution]:
-    """What may be chosen, by dotted key.
+    """Convert a search space to Optuna's distributions, by dotted key.
 
     Args:
-        space: Nested as the config is. A list is a choice; `low` and `high` are a range, of whole numbers where both
-            are; `log: true` for a log scale.
+        space: Search space, nested as the config is. A list is a choice; `low` and `high` are a range, of whole numbers
+            if both are whole; `log: true` makes it logarithmic.
         prefix: Dotted key of `space`.
 
     Raises:
-        ConfigError: None of these; names the key.
+        ConfigError: An entry has none of these forms; names its key.
 
     >>> distributions({"net": {"width": [8, 16]}})
     {'net.width': CategoricalDistribution(choices=(8, 16))}
@@ -154,18 +154,18 @@ def _work(
 ) -> None:
     failed, works = 0, False
     while True:
-        with FileLock(folder / ".ask"):  # one worker at a time: nobody takes over or asks what another is about to
+        with FileLock(folder / ".ask"):  # one worker at a time, or two could take the same trial
             _take_over(study, folder)
             ended = _ended(study)
             going_on = len(study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
             if ended + going_on >= wanted.trials:
                 break
-            # A seed of its own for each trial: several workers with one seed would all try the same.
+            # The seed depends on the trial: workers with one common seed would all try the same.
             study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
             trial = study.ask(dict(space))
             chosen = [f"{key}={'null' if value is None else value}" for key, value in trial.params.items()]
             run = folder / folder_name(chosen)
-            twin = status(run).word == "running"  # in a small space another worker is at the same
+            twin = status(run).word == "running"  # possible in a small space
             trial.set_user_attr("worker", worker)
             trial.set_user_attr("folder", run.name)
             if twin:
@@ -189,14 +189,14 @@ def _work(
 
 
 def _ended(study: optuna.Study) -> int:
-    """Trials that were tried to their end, well or not; one that was killed is counted when it has gone on."""
+    """Count the trials that completed or failed; a killed trial counts once, through its continuation."""
     trials = study.get_trials(deepcopy=False)
     killed = {trial.user_attrs.get("goes_on_with") for trial in trials}
     return sum(trial.state in (TrialState.COMPLETE, TrialState.FAIL) and trial.number not in killed for trial in trials)
 
 
 def _take_over(study: optuna.Study, folder: Path) -> None:
-    """Trials of workers that were killed are asked again; their runs go on where they stopped."""
+    """Enqueue the trials of killed workers again; their runs continue from their checkpoints."""
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         if not _alive(trial, folder):
             log.info("trial %d was killed; it goes on", trial.number)
@@ -205,7 +205,7 @@ def _take_over(study: optuna.Study, folder: Path) -> None:
 
 
 def _alive(trial: FrozenTrial, folder: Path) -> bool:
-    """Whether its worker is there; one that died between asking and noting its name left none."""
+    """Whether the trial's worker lives; a worker that died before it recorded its name left no lock."""
     try:
         with FileLock(folder / "workers" / trial.user_attrs.get("worker", "nobody"), timeout=0):
             return False

@@ -1,8 +1,8 @@
-"""Where the paths of a run's config lead, from wherever it is opened, and whether the files there are still its own.
+"""Resolution of the paths in a run's config from any working directory, and checks that the files are unchanged.
 
-A relative path means what it meant where it was typed. That folder is noted in the run's `.hydra/hydra.yaml`, the one
-file that holds absolute paths and is never shown. What is no longer there is looked for beside the run: a folder and
-its run can move together. Whatever is shown names a path as it was typed.
+A relative path refers to the folder in which it was typed. That folder is recorded in the run's `.hydra/hydra.yaml`,
+the one file that holds absolute paths and is never shown. A path that no longer exists is tried relative to the run,
+as data and run can move together. Output names a path as it was typed.
 """
 
 from __future__ import annotations
@@ -37,40 +37,40 @@ from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
 
-# What these name lies in the run folder.
+# Groups whose paths lie in the run folder.
 _OF_THE_RUN = ("callbacks", "logger", "trainer")
 _OTHERS = "evaluate others, data=folder data.root=DIR data.split=test; calibrate=DIR takes normals of your own"
 _AS_OTHERS = "evaluate the new data as others: data.root=... data.split=test output=..."
 
 
 class Origin:
-    """A run's config, whose paths are found from wherever it is opened.
+    """A run's config with its paths resolved from any working directory.
 
     Args:
         config: Config of the run, with overrides applied.
         folder: The run folder.
-        overrides: Overrides that are typed now: their paths start from the present working directory.
+        overrides: Newly typed overrides, whose paths are relative to the current working directory.
     """
 
     def __init__(self, config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> None:
         self._config = config
         self.folder = folder
         given = {override.lstrip("+").partition("=")[0] for override in overrides}
-        self._found: dict[str, str] = {}  # key -> where it leads, absolute
-        self._absent: dict[str, str] = {}  # key -> as typed
-        self._namesakes: list[str] = []  # of which something else has the name here
+        self._found: dict[str, str] = {}  # key -> absolute path
+        self._absent: dict[str, str] = {}  # key -> first words of an error message
+        self._namesakes: list[str] = []  # typed paths that also exist, as other files, below the working directory
         instead: dict[str, str] = {}
         for key, typed, surely in _paths(config):
             here = os.path.abspath(typed)  # noqa: PTH100 - links stay links
             if any(f"{key}.".startswith(f"{one}.") for one in given):
-                found = here
-            elif not (found := self._leads(key, typed)):
+                location = here
+            elif not (location := self._leads(key, typed)):
                 continue
-            if surely or _there(found) or _there(here):
-                self._found[key] = found
-                if found != here:
-                    instead[found] = str(Path(typed))
-                    if not _there(found):
+            if surely or _there(location) or _there(here):
+                self._found[key] = location
+                if location != here:
+                    instead[location] = str(Path(typed))
+                    if not _there(location):
                         self._absent[key] = (
                             f"{key}={typed} is neither where it was typed when the run was started nor, "
                         )
@@ -80,7 +80,7 @@ class Origin:
         self._typed = instead
 
     def _leads(self, key: str, typed: str) -> str:
-        """The absolute path of what was typed when the run was started; "" where the run does not tell."""
+        """Absolute path of a path typed when the run was started; "" if the run does not record where."""
         if _there(typed) and os.path.isabs(typed):  # noqa: PTH117
             return os.path.normpath(typed)
         start = _started(self.folder)
@@ -94,7 +94,7 @@ class Origin:
 
     @cached_property
     def located(self) -> DictConfig:
-        """The config with paths that lead there from here; what is there under the words typed keeps them."""
+        """The config with absolute paths in place of those that, as typed, lead elsewhere from here."""
         changes = {key: found for key, found in self._found.items() if found in self._typed}
         if not changes:
             return self._config
@@ -105,7 +105,7 @@ class Origin:
 
     @property
     def data(self) -> DictConfig:
-        """What the config says of the data, with absolute paths: it tells whether two configs mean the same."""
+        """The config's node `data` with absolute paths, by which two configs are compared."""
         config = copy.deepcopy(self._config)
         for key, found in self._found.items():
             if key.startswith("data."):
@@ -113,12 +113,12 @@ class Origin:
         return config.get("data")
 
     def shown(self, text: str) -> str:
-        """A text with paths as they were typed."""
+        """Replace absolute paths in a text by the paths as they were typed."""
         return replace_paths(text, self._typed)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Names paths as they were typed in the user's errors."""
+        """Name paths as they were typed in errors for the user."""
         try:
             yield
         except UserError as reason:
@@ -127,16 +127,16 @@ class Origin:
             raise type(reason)(words) from reason
 
     def datamodule(self, own: bool = True, table: pd.DataFrame | None = None, **changes: Any) -> Any:
-        """The data of the config.
+        """Build the data module of the config.
 
         Args:
-            own: Whether they are those that the run was trained on: they are compared with what it knows of them, once
-                they are opened.
-            table: Some of the radiographs; default: those of the source.
+            own: Whether the data are those of the run's training; if so, their contents are checked when they are
+                opened.
+            table: Table of some radiographs; default: all of the source.
             changes: Arguments of the data module in place of the config's.
 
         Raises:
-            DataError: They are not there; of the run's own also where they hold something else than at its training.
+            DataError: The data are missing, or the run's own data changed since its training.
             ConfigError: See `compose.build`.
         """
         if table is not None:
@@ -154,7 +154,7 @@ class Origin:
         return datamodule
 
     def _opened(self, opening: Callable[[], Store], own: bool) -> Store:
-        """Opens a store, compares it with what the run knows, and names its files as they were typed."""
+        """Open a store, check its contents against the run, and name its files as they were typed."""
         with self.explained():
             store = opening()
         if own:
@@ -166,7 +166,7 @@ class Origin:
         return replace(store, table=store.table.assign(**files), skipped=skipped)
 
     def compare_with_earlier(self, table: pd.DataFrame, saved: DictConfig) -> None:
-        """For a run by a version that kept no contents, warn where names, sizes or times of its files have changed.
+        """Warn if names, sizes or times of files changed, for a run of a version that recorded no contents.
 
         Args:
             table: Table of the run's own radiographs.
@@ -184,24 +184,24 @@ class Origin:
 
 
 def keep_contents(store: Store, folder: Path) -> None:
-    """Say in `files.csv` what a run is trained on, for `check_contents`.
+    """Record in `files.csv` the contents of a run's training files, for `check_contents`.
 
     Args:
-        store: Open.
+        store: Open store.
         folder: The run folder.
     """
     write_text(folder / FILE, store.contents.to_csv(index=False))
 
 
 def check_contents(store: Store, folder: Path) -> None:
-    """See that files hold what they held when a run was trained; times and places may be others.
+    """Check that files have the contents that they had when a run was trained; times and locations may differ.
 
     Args:
-        store: Open, of the run's radiographs or of some of them.
+        store: Open store of the run's radiographs or of some of them.
         folder: The run folder.
 
     Raises:
-        DataError: They do not; names the radiographs. Or the run's `files.csv` is none.
+        DataError: Contents differ (names the radiographs), or the run's `files.csv` cannot be read.
     """
     if not is_there(folder / FILE):
         return
@@ -223,11 +223,11 @@ def check_labels(table: pd.DataFrame, known: pd.DataFrame, folder: Path) -> None
 
     Args:
         table: Table of the run's radiographs.
-        known: Columns `label` and `patient` as they were then, indexed by radiograph.
+        known: Columns `label` and `patient` at the training, indexed by radiograph.
         folder: The run folder.
 
     Raises:
-        DataError: Some have others; names the radiographs.
+        DataError: Labels or patients differ; names the radiographs.
     """
     now = table.set_index("image")
     named = []
@@ -242,14 +242,14 @@ def check_labels(table: pd.DataFrame, known: pd.DataFrame, folder: Path) -> None
 
 
 class _Start(NamedTuple):
-    """Where a run was started and where its folder lay then, both absolute; "" where it is not noted."""
+    """Working directory and run folder at the start of a run, both absolute; "" if not recorded."""
 
     cwd: str
     folder: str
 
 
 def _started(folder: Path) -> _Start:
-    """What a run folder notes of it; of what was trained inside a run, that of the run."""
+    """Recorded start of a run; of a training inside a run folder, that of the outer run."""
     for above, below in ((folder, ""), (folder.parent.parent, os.path.relpath(folder, folder.parent.parent))):
         file = above / HYDRA
         if is_there(file):
@@ -261,7 +261,7 @@ def _started(folder: Path) -> _Start:
 
 @cache
 def _noted(folder: Path, *stamp: int) -> _Start:
-    """Read once while it stays as it is.
+    """Read the start recorded in `.hydra`, cached by the file's time and size (`stamp`).
 
     Raises:
         DamagedError: See `read_runtime`.
@@ -272,7 +272,7 @@ def _noted(folder: Path, *stamp: int) -> _Start:
 
 
 def _names_of(folder: Path) -> dict[str, None]:
-    """A folder as it is named and as it is without links."""
+    """Absolute path of a folder, and the same with links resolved."""
     return dict.fromkeys((os.path.abspath(folder), os.path.realpath(folder)))  # noqa: PTH100
 
 
@@ -281,7 +281,7 @@ def _there(path: str) -> bool:
 
 
 def _paths(config: DictConfig) -> Iterator[tuple[str, str, bool]]:
-    """Key and value of each path in a config, and whether its annotation says that it is one."""
+    """Key and value of each possible path in a config, and whether its annotation is `Path`."""
     for key in map(str, config):
         if (
             key not in _OF_THE_RUN
@@ -303,7 +303,7 @@ def _below(node: DictConfig, prefix: str) -> Iterator[tuple[str, str, bool]]:
         try:
             value = node[name]
         except OmegaConfBaseException:
-            continue  # whoever builds the node says what is wrong with it
+            continue  # `build` reports what is wrong with the node
         if isinstance(value, DictConfig):
             if not OmegaConf.is_interpolation(node, name):
                 yield from _below(value, key)
@@ -313,17 +313,17 @@ def _below(node: DictConfig, prefix: str) -> Iterator[tuple[str, str, bool]]:
 
 @cache
 def _arguments(target: str) -> dict[str, bool]:
-    """Arguments that are paths (True), by their annotation, or may be: words without one and without a default."""
+    """Arguments that are paths by annotation (True), or may be: strings or unannotated, without a default."""
     try:
         parameters = inspect.signature(get_object(target)).parameters.values()
     except (ImportError, ValueError, TypeError, AttributeError):
         return {}
     empty = inspect.Parameter.empty
-    found = {}
-    for one in parameters:
-        words = str(one.annotation)
+    is_path = {}
+    for arg in parameters:
+        words = str(arg.annotation)
         if "Path" in words:
-            found[one.name] = True
-        elif (one.annotation is empty or words.startswith(("str", "<class 'str'"))) and one.default in (empty, None):
-            found[one.name] = False
-    return found
+            is_path[arg.name] = True
+        elif (arg.annotation is empty or words.startswith(("str", "<class 'str'"))) and arg.default in (empty, None):
+            is_path[arg.name] = False
+    return is_path

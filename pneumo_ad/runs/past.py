@@ -1,4 +1,4 @@
-"""Configs of earlier versions, brought to today's form, so that runs made before open."""
+"""Migration of configs of earlier versions to the current form, so that older runs open."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def _moved(names: str, before: str, after: str) -> dict[str, str]:
     return {f"{before}.{name}": f"{after}.{name}" for name in names.split()}
 
 
-OPENS = ("0.1.0",)  # earlier versions whose configs are brought to today's form
-# Targets of shipped configs by the name that they had, and have.
+OPENS = ("0.1.0",)  # earlier versions whose configs are migrated
+# Earlier name of a target in shipped configs -> current name.
 RENAMED: dict[str, str] = {
     **_moved("Highest Mean TopFraction", "pneumo_ad.aggregates", "pneumo_ad.scores.aggregates"),
     **_moved(
@@ -34,16 +34,16 @@ RENAMED: dict[str, str] = {
 }
 
 _PARTS = "`pneumo-ad prepare num_shards=N` makes parts of one store, and training finds it by itself"
-# Dotted keys of configs that are gone, and what to do instead.
+# Removed key of configs, dotted -> its replacement.
 DROPPED: dict[str, str] = dict.fromkeys(
     ("shards", "missing_shards", "datamodule.shards", "datamodule.missing_shards"), _PARTS
 )
-# Arguments of what has a target of ours that are gone, with the values by which digests go on knowing it.
+# Target -> removed arguments, with the values that earlier digests contain.
 DIGESTED_WITH: dict[str, dict[str, Any]] = {
     "pneumo_ad.data.PatchDataModule": {"shards": 1, "missing_shards": "raise"},
 }
-TODAY = "<as conf/train.yaml has it>"  # for nodes that only say where values of other keys go
-# What is new in the config of a training, with the value that keeps what runs without it did.
+TODAY = "<as conf/train.yaml has it>"  # for nodes that hold interpolations of other keys alone
+# New key in the config of a training -> value that reproduces the behaviour of runs without it.
 ADDED: dict[str, Any] = {
     "sweep": None,
     "tune": None,
@@ -62,7 +62,7 @@ ADDED: dict[str, Any] = {
     "draw_every_n_epochs": 5,
     "evaluation": TODAY,
 }
-# The same, of what has a target of ours.
+# Target -> new arguments, likewise.
 ADDED_TO: dict[str, dict[str, Any]] = {
     "pneumo_ad.data.PatchDataModule": {key: f"${{{key}}}" for key in ("halo", "intensity", "view", "bank")},
     "pneumo_ad.modules.PatchAutoencoder": {"halo": "${halo}"},
@@ -70,24 +70,24 @@ ADDED_TO: dict[str, dict[str, Any]] = {
 
 
 def to_today(config: DictConfig) -> DictConfig:
-    """A saved config in today's form, in which it says what its run did.
+    """Migrate a saved config to the current form, without a change of meaning.
 
-    What was renamed has its name of today, keys that are gone are left out, and those that are new are there.
+    Targets get their current names, removed keys are dropped, and new keys are added.
 
     Args:
-        config: Config as it was saved, interpolations as they stand; it is left as it is.
+        config: Config as it was saved, interpolations unresolved; it is not modified.
 
     >>> to_today(OmegaConf.create({"module": {"_target_": "pneumo_ad.module.PatchAutoencoder", "halo": "${halo}"}}))
     {'module': {'_target_': 'pneumo_ad.modules.PatchAutoencoder', 'halo': '${halo}'}}
     """
     saved = _renamed(OmegaConf.to_container(config), RENAMED)
     plain = _with(ADDED_TO, _without_dropped(saved))
-    if saved.get("missing_shards") == "skip":  # radiographs of the run may be missing, and others have come
+    if saved.get("missing_shards") == "skip":  # radiographs of the run may be missing, others may be new
         plain["on_error"] = "skip"
     if "patch" in plain:  # a training of patches, not `classify` or `train-lungs`
         new = {key: value for key, value in ADDED.items() if key not in plain}
         plain |= {key: _default(key) if value == TODAY else value for key, value in new.items()}
-        if isinstance(plain["evaluation"], dict):  # of a version with fewer options
+        if isinstance(plain["evaluation"], dict):  # a version with fewer options
             plain["evaluation"] = _default("evaluation") | plain["evaluation"]
     today = OmegaConf.create(plain)
     assert isinstance(today, DictConfig)
@@ -99,7 +99,7 @@ SPREAD = ("experiment", "scale", "augment")  # groups of `conf/train.yaml` whose
 
 @cache
 def shipped(name: str) -> DictConfig:
-    """A config of `pneumo_ad.conf` as its file has it, interpolations as they stand; empty where there is none.
+    """Read a config of `pneumo_ad.conf` without composing it, interpolations unresolved; empty if there is none.
 
     Args:
         name: Name of the config, for example `train`.
@@ -111,18 +111,18 @@ def shipped(name: str) -> DictConfig:
 
 
 def _default(key: str) -> Any:
-    """A key of `conf/train.yaml`."""
+    """Value of a key in `conf/train.yaml`."""
     return OmegaConf.to_container(OmegaConf.masked_copy(shipped("train"), key))[key]  # type: ignore[index,call-overload]
 
 
 def check_dropped(keys: Iterable[str]) -> None:
-    """See that nobody asks for what is gone.
+    """Check that no key was removed.
 
     Args:
-        keys: Dotted, of a new config or of what was typed.
+        keys: Dotted keys of a new config or of typed overrides.
 
     Raises:
-        ConfigError: Somebody does; says what to do instead.
+        ConfigError: A key was removed; names the replacement.
     """
     for key in keys:
         if key in DROPPED:
@@ -130,7 +130,7 @@ def check_dropped(keys: Iterable[str]) -> None:
 
 
 def as_first_known(plain: Any) -> Any:
-    """Plain values as the first version that made digests of them knew them: a digest must not change with a name.
+    """Convert plain values to the names of the first version that made digests of them, so that digests stay the same.
 
     Args:
         plain: Dicts, lists and values of a config, interpolations resolved.
@@ -163,7 +163,7 @@ def _without_dropped(node: Any, prefix: str = "") -> Any:
 
 
 def _with(lacking: Mapping[str, Mapping[str, Any]], node: Any) -> Any:
-    """Nodes with keys that they lack, by their target."""
+    """Add to nodes the keys that they lack, by target."""
     if isinstance(node, list):
         return [_with(lacking, one) for one in node]
     if not isinstance(node, dict):

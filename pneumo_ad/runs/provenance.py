@@ -1,4 +1,4 @@
-"""Where a run comes from: commit, versions, machine, seed and command line."""
+"""Provenance of a run: commit, versions, machine, seed and command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pneumo_ad.runs.search_path import as_override, saved_search_path
 
 
 def provenance_of(config: DictConfig) -> dict[str, object]:
-    """Commit, versions, machine, seed and command line of a run."""
+    """Return commit, versions, machine, seed and command line of a run."""
     return {
         "command": [
             *read_overrides(Path(config.run_dir)),
@@ -37,9 +37,9 @@ def provenance_of(config: DictConfig) -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """Commit of the source tree that runs, with `+` where it has changes; None for an installed wheel."""
+    """Commit of the running source tree, with `+` if it has changes; None for an installed wheel."""
     here = Path(pneumo_ad.__file__).parent
-    if not (here.parent / ".git").exists():  # installed: a repository further up is somebody else's
+    if not (here.parent / ".git").exists():  # installed: a repository further up is another project's
         return None
     try:
         described = subprocess.run(

@@ -1,4 +1,4 @@
-"""The recipe of a run as plain values, for who compares runs without opening them."""
+"""The recipe of a run as plain values, to compare runs without opening them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def read_plain_config(folder: Path) -> dict[str, Any] | None:
-    """The config of a run, interpolations as they stand; None where the job ended before it was kept.
+    """Read the config of a run, interpolations unresolved; None if the job ended before it was saved.
 
     Args:
         folder: The run folder.
@@ -35,7 +35,7 @@ def read_plain_config(folder: Path) -> dict[str, Any] | None:
 
 
 def read_set_values(folder: Path) -> dict[str, str]:
-    """Key -> value of the overrides that a run was started with; none where the job ended before they were kept.
+    """Read the overrides of a run, key -> value; empty if the job ended before they were saved.
 
     Args:
         folder: The run folder.
@@ -48,12 +48,12 @@ def read_set_values(folder: Path) -> dict[str, str]:
 
 
 def read_defaults(folder: Path, overrides: Mapping[str, str]) -> dict[str, Any] | None:
-    """The config that `train` would make of some overrides, interpolations as they stand; None where it makes none.
+    """Compose the config of `train` from some overrides, interpolations unresolved; None if it cannot be composed.
 
     Args:
         folder: Run folder whose search path is used.
-        overrides: Key -> value. Keys of Hydra itself are left out: they start what they name, and the run may be a
-            stranger's.
+        overrides: Overrides, key -> value. Hydra's own keys are left out: they can execute code, and the run may be
+            untrusted.
     """
     left = {key: value for key, value in sorted(overrides.items()) if "hydra" not in key and key not in DROPPED}
     ours = [f"{key}={value}" for key, value in left.items()]
@@ -68,7 +68,7 @@ def read_defaults(folder: Path, overrides: Mapping[str, str]) -> dict[str, Any] 
 
 
 def count_parameters(folder: Path) -> int | None:
-    """How many a run's net has; None where it cannot be built.
+    """Count the parameters of a run's net; None if the net cannot be built.
 
     Args:
         folder: The run folder.
@@ -78,6 +78,6 @@ def count_parameters(folder: Path) -> int | None:
         return None
     try:
         return sum(parameter.numel() for parameter in build(config.net).parameters())
-    except (UserError, HydraException) as reason:  # a net of somebody's that is not installed here
+    except (UserError, HydraException) as reason:  # a third-party net that is not installed
         log.warning("%s: its parameters cannot be counted: %s", folder.name, str(reason).splitlines()[0])
         return None

@@ -1,4 +1,4 @@
-"""What a run folder tells of its run: the recipe in `.hydra`, and in `run.json` how it ended and in what time."""
+"""Record of a run in its folder: the recipe in `.hydra`; status, times and counts in `run.json`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from packaging.version import InvalidVersion, Version
 from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError, DamagedError, UserError, printable
 from pneumo_ad.files import replace_paths, write_json, write_text
-from pneumo_ad.runs import resolvers  # noqa: F401 - its words stand in the configs that come by here
+from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.dot_hydra import CONFIG, HYDRA, OVERRIDES, read_config
 from pneumo_ad.runs.past import check_dropped, to_today
 from pneumo_ad.runs.search_path import places_of
 from pneumo_ad.runs.trust import name_own
 from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
 
-# What commands read of `run.json`.
+# Keys of `run.json` that commands read, with their types.
 _ENDS = ("finished", "failed", "interrupted", "running")
-_TOLD: dict[str, type | UnionType] = {
+_RUN_JSON: dict[str, type | UnionType] = {
     "status": str,
     "reason": str,
     "command": list,
@@ -44,12 +44,12 @@ Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 
 
 class Status(NamedTuple):
-    """How a run stands.
+    """Status of a run.
 
     Attributes:
-        word: `finished`; `failed`; `interrupted` (it was told to end, and saved); `running`; `unfinished` (it was
-            killed, or never began).
-        reason: Why it failed, else empty.
+        word: `finished`; `failed`; `interrupted` (ended by a signal, with progress saved); `running`; `unfinished`
+            (killed, or never begun).
+        reason: Reason of a failure, else empty.
     """
 
     word: Word
@@ -57,13 +57,13 @@ class Status(NamedTuple):
 
 
 def runs_below(folder: Path) -> str:
-    """A hint for who named a folder of runs instead of a run; empty where there is none."""
+    """Return a hint for an error message: runs below a folder that is no run; empty if there are none."""
     found = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/.hydra"))
     return f"; runs below it: {', '.join(map(str, found[:5]))}" if found else ""
 
 
 def status(folder: Path) -> Status:
-    """How the run in a folder stands; failed, where its `run.json` cannot be read."""
+    """Return the status of the run in a folder; `failed` if its `run.json` cannot be read."""
     try:
         story = read_run_json(folder)
     except DamagedError as reason:
@@ -72,7 +72,7 @@ def status(folder: Path) -> Status:
     if word == "running":
         try:
             with FileLock(folder / ".lock", timeout=0):
-                word = "unfinished"  # nobody is at it: it was killed
+                word = "unfinished"  # no process holds the lock: it was killed
         except Timeout:
             pass
     return Status(word, story.get("reason", ""))
@@ -81,18 +81,18 @@ def status(folder: Path) -> Status:
 def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydra: Any) -> None:
     """Save a job's config, its overrides and Hydra's own config in `.hydra`.
 
-    Hydra would do so before the job begins, over whatever lies there; here a folder with another recipe is refused.
+    Hydra would do so before the job begins and overwrite existing files; here a folder with another recipe is refused.
 
     Args:
         folder: The run folder.
         config: Config of the job.
         overrides: Overrides as they were typed.
-        hydra: Hydra's own config, which knows the search path.
+        hydra: Hydra's own config, which holds the search path.
 
     Raises:
-        ConfigError: The folder holds a run of another config (names what differs), or one that a later version began,
-            or the config has a key that was removed.
-        DamagedError: The config there cannot be read.
+        ConfigError: The folder holds a run of another config (names the differences) or of a later version, or the
+            config has a removed key.
+        DamagedError: The saved config cannot be read.
     """
     check_dropped(flatten(_plain(config)))
     name_own(config, places_of(hydra.hydra.runtime), folder)
@@ -116,20 +116,20 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
     typed = OmegaConf.to_container(overrides) if isinstance(overrides, ListConfig) else list(overrides)
     write_text(folder / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(typed)))
     write_text(folder / HYDRA, OmegaConf.to_yaml(hydra))
-    write_text(file, OmegaConf.to_yaml(config))  # last: where it stands, the rest does
+    write_text(file, OmegaConf.to_yaml(config))  # last: if it exists, the other files do
 
 
 def differences(saved: DictConfig | dict[str, Any], config: DictConfig | dict[str, Any]) -> list[str]:
-    """`key: saved value -> new value` for every key of two configs that differs, interpolations as they are written.
+    """List the differences of two configs as `key: saved value -> new value`, interpolations unresolved.
 
     Args:
-        saved: The config of the run folder.
-        config: The one asked for.
+        saved: Config of the run folder.
+        config: New config.
 
     >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
     ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
     """
-    # A recipe's axes are not part of a run's own recipe: a sweep or a search may grow.
+    # Axes of a sweep or search are not part of a run's recipe: they may grow.
     before, after = (
         flatten({key: value for key, value in _plain(one).items() if key not in ("run_dir", "sweep", "tune")})
         for one in (saved, config)
@@ -149,7 +149,7 @@ def _plain(config: DictConfig | dict[str, Any]) -> dict[Any, Any]:
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, by dotted key; an empty dict is a value.
+    """Flatten nested dicts to one with dotted keys; an empty dict is a value.
 
     Args:
         node: Nested dicts, lists and values.
@@ -168,7 +168,7 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
 
 @contextmanager
 def recorded(folder: Path) -> Iterator[None]:
-    """Write into `run.json` that a job runs and how it ends."""
+    """Record in `run.json` that a job runs, and its status at the end."""
     update_run_json(folder, status="running", reason="")
     try:
         yield
@@ -186,20 +186,20 @@ def recorded(folder: Path) -> Iterator[None]:
 
 
 def read_run_json(folder: Path) -> dict[str, Any]:
-    """What `run.json` tells; empty where there is none.
+    """Read `run.json`; empty if there is none.
 
     Args:
         folder: The run folder.
 
     Raises:
-        DamagedError: It is there and cannot be read: nobody knows then whether the run finished.
+        DamagedError: The file cannot be read, so that it is unknown whether the run finished.
     """
     file = folder / "run.json"
     if not is_there(file):
         return {}
     story = read_json(file, most=MIB)
     try:
-        check_mapping(story, {key: kind for key, kind in _TOLD.items() if key in story})
+        check_mapping(story, {key: kind for key, kind in _RUN_JSON.items() if key in story})
         if (word := story.get("status", "running")) not in _ENDS:
             raise ValueError(f"status is {word!r}, expected {', '.join(_ENDS)}")
     except ValueError as reason:
@@ -208,7 +208,7 @@ def read_run_json(folder: Path) -> dict[str, Any]:
 
 
 def is_later(version: str) -> bool:
-    """Whether a version of this project is later than the one that runs.
+    """Whether a version of this project is later than the running one.
 
     >>> is_later("99.1"), is_later("0.0.1"), is_later("an unknown version")
     (True, False, False)
@@ -220,7 +220,7 @@ def is_later(version: str) -> bool:
 
 
 def made_by_later(folder: Path) -> str:
-    """The version that made a run, where it is later than this one; else empty.
+    """Return the version that made a run if it is later than the running one, else an empty string.
 
     Args:
         folder: The run folder.
@@ -234,14 +234,14 @@ def update_run_json(folder: Path, **facts: Any) -> None:
 
     Args:
         folder: The run folder.
-        facts: By key.
+        facts: Values by key.
     """
     write_json(folder / "run.json", read_run_json(folder) | facts)
 
 
 @contextmanager
 def timed(folder: Path, key: str) -> Iterator[None]:
-    """Add the seconds that something takes, also where it fails, to those that `run.json` notes already.
+    """Add the duration of a block in seconds, even if it fails, to a sum in `run.json`.
 
     Args:
         folder: The run folder.
@@ -255,5 +255,5 @@ def timed(folder: Path, key: str) -> Iterator[None]:
 
 
 def without_place(reason: str, folder: Path) -> str:
-    """A reason that stays in the run folder, which may move or be shown, and says no more than its name."""
+    """Shorten the run folder's path in a reason to its name, as the folder may move or be published."""
     return replace_paths(reason, {str(folder): folder.name})

@@ -1,4 +1,4 @@
-"""Words of our own in configs. Imported by whatever opens a config; nothing heavy is imported here."""
+"""Custom OmegaConf resolvers, imported by every module that opens a config. No heavy imports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 
 def run_name(overrides: str) -> str:
-    """The folder of a run within its sweep: what varies, as far as a file system takes it; `run` where nothing does.
+    """Name a run's folder in its sweep after the overrides that vary, safe for file systems; `run` if none vary.
 
     >>> run_name("net.width=4,seed=1")
     'net.width=4,seed=1'
@@ -23,21 +23,21 @@ def run_name(overrides: str) -> str:
 
 
 def short(words: str, whole: str) -> str:
-    """A name that any file system takes: shortened words, and a digest that distinguishes names of the same words.
+    """Return a name that any file system takes: shortened text and a digest that makes it unique.
 
     Args:
         words: Text to shorten.
-        whole: Text that the digest is made of.
+        whole: Text of the digest.
     """
     return f"{re.sub(r'[^A-Za-z0-9_.,=+@-]', '', words)[:100]}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
 
 
 def share(size: int | Sequence[int], parts: int) -> int:
-    """`${share:${image_size},8}`: an eighth of the (shorter) side, in whole pixels.
+    """Divide the (shorter) side by a number, in whole pixels: `${share:${image_size},8}` is an eighth.
 
     Args:
         size: Side, or (height, width), in pixels.
-        parts: How many of the result make the side.
+        parts: Divisor of the side.
 
     >>> share(256, 8), share([424, 440], 8)
     (32, 53)

@@ -1,6 +1,6 @@
-"""`resume=RUN`: a run that was stopped goes on from the config that its folder keeps.
+"""`resume=RUN`: continuation of a stopped run from the config saved in its folder.
 
-Nothing heavy is imported here. What is trained on, and from which checkpoint, is the matter of `training.fit`.
+The checkpoint is chosen in `training.fit`. No heavy imports.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pneumo_ad.runs.search_path import key_of, saved_search_path
 from pneumo_ad.runs.trust import check_saved
 from pneumo_ad.saved import is_there
 
-_COMMANDS = {"train": "train", "classify": "classify", "train_lungs": "train-lungs"}  # by the name of their config
-_RESUMED = "_resumed"  # the name under which Hydra finds the config of a run that goes on
+_COMMANDS = {"train": "train", "classify": "classify", "train_lungs": "train-lungs"}  # config name -> command
+_RESUMED = "_resumed"  # name under which Hydra finds the config of a resumed run
 
 
 def arguments_of_run(config_name: str, folder: Path, typed: Sequence[str]) -> list[str]:
-    """Arguments by which Hydra starts a run again in its folder, from the config that was saved there.
+    """Return the arguments with which Hydra restarts a run in its folder, from the config saved there.
 
-    What is typed anew changes it, and `keep_recipe` compares it with the saved one. The folder may be a stranger's:
-    what its config makes is checked before Hydra starts, and no key of it is Hydra's own.
+    New overrides change the config, which `keep_recipe` then compares with the saved one. The folder may be untrusted:
+    the targets of its config are checked before Hydra starts, and Hydra's own keys are refused.
 
     Args:
         config_name: Config of the command.
@@ -38,8 +38,8 @@ def arguments_of_run(config_name: str, folder: Path, typed: Sequence[str]) -> li
         typed: Overrides beside `resume=`, in Hydra's grammar.
 
     Raises:
-        DataError: Not a run folder, or one whose overrides are none.
-        ConfigError: A run of another command; a key that cannot be typed here.
+        DataError: Not a run folder, or one with invalid overrides.
+        ConfigError: A run of another command, or a key that is not allowed here.
     """
     for file in (OVERRIDES, CONFIG):
         if not is_there(folder / file):
@@ -53,10 +53,10 @@ def arguments_of_run(config_name: str, folder: Path, typed: Sequence[str]) -> li
     hydras = [one for one in typed if key_of(one).startswith("hydra")]
     if any(key_of(one) == "hydra.run.dir" for one in hydras):
         raise ConfigError(f"resume={folder} goes on in its own folder; leave out hydra.run.dir")
-    from pneumo_ad.runs.compose import change_saved  # Lightning comes with it
+    from pneumo_ad.runs.compose import change_saved  # imports Lightning
 
-    # What the run keeps as it is typed says the same, whatever a group or a recipe of that name holds today.
-    last = {key_of(one): one for one in typed}.values()  # of what is typed twice
+    # An override equal to a saved one changes nothing, even if its group or recipe has changed since.
+    last = {key_of(one): one for one in typed}.values()  # of a repeated key
     new = [one for one in last if one not in (*hydras, *kept) or key_of(one) == "hydra.searchpath"]
     below = [one for one in kept if one.startswith(tuple(f"{key_of(group)}." for group in new))]
     config = to_today(change_saved(saved_config(folder), [*below, *new], (), saved_search_path(folder), config_name))
@@ -69,21 +69,21 @@ def arguments_of_run(config_name: str, folder: Path, typed: Sequence[str]) -> li
     hydra = OmegaConf.merge(shipped("run_folders").hydra, shipped(config_name).hydra)
     ConfigStore.instance().store(_RESUMED, {**plain, "hydra": OmegaConf.to_container(hydra)})
     quoted = str(folder).replace("'", "\\'")
-    # The recipe may be a sweep: this is one of its runs.
+    # The recipe may be a sweep, of which this is a single run.
     return ["--config-name", _RESUMED, *hydras, f"hydra.run.dir='{quoted}'", "hydra.mode=RUN"]
 
 
 def _refuse_hydra(file: Path, kept: Sequence[str]) -> None:
-    """Hydra's own keys start what they name, and none stands among the overrides that a run keeps.
+    """Refuse saved overrides of Hydra's own keys, which can execute code.
 
     Raises:
-        DataError: One does, or something that is no override.
+        DataError: An override of Hydra, or an invalid one.
     """
-    for one in kept:
+    for override in kept:
         try:
-            (parsed,) = OverridesParser.create().parse_overrides([one])
+            (parsed,) = OverridesParser.create().parse_overrides([override])
             ours = not any(name.startswith("hydra") for name in (parsed.key_or_group, parsed.package or ""))
         except HydraException:
             ours = False
-        if not ours or one.startswith("-"):
-            raise DataError(f"{file}: {one!r} is no override of a run")
+        if not ours or override.startswith("-"):
+            raise DataError(f"{file}: {override!r} is no override of a run")

@@ -1,4 +1,4 @@
-"""A finished run as ready objects: the one door for evaluation, notebooks and other projects."""
+"""A finished run as ready objects: the entry point for evaluation, notebooks and other projects."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.saved import in_a_line, is_there
 
-# The weights depend on these.
+# Keys that the weights depend on.
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", *evaluation_options.FIXED)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, opened.
+    """An opened run folder.
 
     Attributes:
         folder: The run folder.
-        config: Its config, with the overrides that were asked for.
-        module: The trained module, in evaluation mode, on the CPU.
-        checkpoint: The file the weights came from.
-        data_changed: Whether the overrides replaced the data the run was trained on.
-        overrides: As they were asked for.
+        config: Config of the run, with overrides applied.
+        module: Trained module, in evaluation mode, on the CPU.
+        checkpoint: File of the weights.
+        data_changed: Whether the overrides replaced the data of the training.
+        overrides: Overrides as typed.
     """
 
     folder: Path
@@ -59,17 +59,17 @@ class Run:
 
     @property
     def radiographs(self) -> Radiographs:
-        """Its data, looked for at first use: a run can judge other files where they are not at hand.
+        """Radiographs of the config, opened at first use: a run can judge other files without them.
 
         Raises:
-            DataError: They are not there, or are not what the run was trained on.
+            DataError: The data are missing, or changed since the training.
             ConfigError: See `compose.build`.
         """
         return self.datamodule.radiographs
 
     @cached_property
     def datamodule(self) -> PatchDataModule:
-        """Loads batches of its `radiographs`, as at its training."""
+        """Data module of the run, with the split of its training."""
         datamodule = self._built()
         if not self.data_changed:
             keep_split(datamodule.radiographs, self.folder)
@@ -77,7 +77,7 @@ class Run:
         return datamodule
 
     def some_radiographs(self, table: pd.DataFrame | None = None, **changes: Any) -> Radiographs:
-        """Data of the config, of some radiographs or with other arguments; see `Origin.datamodule`."""
+        """Build radiographs of the config, of another table or with other arguments; see `Origin.datamodule`."""
         return self._built(table, **changes).radiographs
 
     def _built(self, table: pd.DataFrame | None = None, **changes: Any) -> PatchDataModule:
@@ -87,22 +87,22 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of the study that it belongs to."""
+        """Name of the study that the run belongs to."""
         return str(self.config.name)
 
     @property
     def data_name(self) -> str:
-        """Name of the data: the last part of their folder, or their source."""
+        """Name of the data: last component of their folder, or their source."""
         root = self.config.data.get("root")
         return Path(root).name if root else str(self.config.data["_target_"]).rpartition(".")[2]
 
     def as_yaml(self) -> str:
-        """The config, interpolations as they stand."""
+        """Return the config as yaml, interpolations unresolved."""
         return OmegaConf.to_yaml(self.config)
 
     @cached_property
     def options(self) -> EvaluationOptions:
-        """How it is evaluated.
+        """Evaluation options of the run.
 
         Raises:
             ConfigError: See `EvaluationOptions`.
@@ -111,7 +111,7 @@ class Run:
 
     @cached_property
     def threshold(self) -> Threshold:
-        """The rule that finds thresholds.
+        """Threshold rule of the run.
 
         Raises:
             ConfigError: See `compose.build`.
@@ -121,36 +121,36 @@ class Run:
 
     @property
     def lung_weights(self) -> Path:
-        """File of the lung segmenter that its config names, or of the one that ships."""
+        """Weights file of the lung segmenter: that of the config, or the shipped one."""
         return Path(self.origin.located.lungs.get("weights") or WEIGHTS).expanduser()
 
     @cached_property
     def origin(self) -> Origin:
-        """Where the paths of its config lead from here."""
+        """The config with resolved paths."""
         return Origin(self.config, self.folder, self.overrides)
 
     @property
     def own_overrides(self) -> list[str]:
-        """Those of the overrides that count for the run's own data too: what they say of other data is left out."""
+        """Overrides that apply to the run's own data: all but those that select other data."""
         return [one for one in self.overrides if not one.lstrip("+").startswith(("data=", "data."))]
 
     def own_radiographs(self) -> Radiographs:
-        """The run's own data, whatever the overrides say of other data; see `radiographs`."""
+        """Open the run's own data, even if the overrides select other data; see `radiographs`."""
         if not self.data_changed:
             return self.radiographs
         return load_run(self.folder, self.own_overrides, str(self.checkpoint)).radiographs
 
 
 def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Run:
-    """Rebuild a run from its folder.
+    """Open a run from its folder.
 
     Args:
-        run_dir: Written by `pneumo-ad train`.
-        overrides: Changes to its config, for example `["data=masks", "data.root=/radiographs"]`.
+        run_dir: Folder written by `pneumo-ad train`.
+        overrides: Overrides of its config, for example `["data=masks", "data.root=/radiographs"]`.
         checkpoint: `best`, `last`, or the path of a checkpoint file.
 
     Raises:
-        DataError: Not a run folder, no whole checkpoint in it (says what is there), or that of another net.
+        DataError: Not a run folder, no whole checkpoint in it (lists those that are there), or one of another net.
         DivergedError: Weights that are not finite.
         ConfigError: See `change_saved`.
     """
@@ -178,11 +178,11 @@ def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
     """Add a file's name to errors for the user, and turn other exceptions, except OmegaConf's, into such errors.
 
     Args:
-        file: File of a run folder; its content can fail in any way.
-        errors: Class of the errors for the user that the name is added to.
+        file: File of a run folder; invalid content can raise any exception.
+        errors: Class of the errors that get the file's name.
 
     Raises:
-        DataError: An exception that was no error for the user.
+        DataError: An exception other than `UserError`.
     """
     try:
         yield
@@ -197,14 +197,14 @@ def named(file: Path, errors: type[UserError] = UserError) -> Iterator[None]:
 
 
 def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
-    """The file of a checkpoint.
+    """Find the file of a checkpoint.
 
     Args:
         folder: The run folder.
         checkpoint: `best`, `last` or the path of a file.
 
     Raises:
-        DataError: It is not there; lists those that are.
+        DataError: The checkpoint is missing; lists those that are there.
     """
     within = (folder / "checkpoints" / f"{checkpoint}{suffix}" for suffix in SUFFIXES)
     path = next(filter(is_there, within), Path(checkpoint))
@@ -216,11 +216,11 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
 
 
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:
-    """`place_of_results` where nothing was changed; else a folder below it that is named by the changes.
+    """Return the default folder of results: `place_of_results`, or with changes a folder below it named after them.
 
     Args:
         folder: The run folder.
-        overrides: Changes that were typed, `key=value`; `run=` and `output=` do not count.
+        overrides: Typed changes, `key=value`; `run=` and `output=` do not count.
 
     >>> default_output(Path("r"), ["run=r", "data=masks", "data.root=/x/y"]).as_posix()  # doctest: +ELLIPSIS
     'r/evaluations/data=masks,root=y-...'

@@ -1,6 +1,6 @@
-"""A run's config, opened: trusted, of a version whose keys are known, of the kinds that commands read, resolvable.
+"""Reading of a run's config with its checks: trusted targets, known keys, expected types, resolvable interpolations.
 
-Nothing heavy is imported here.
+No heavy imports.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _READ: Expected = {
     "datamodule": {"_target_": str, "image_size": int | list, "patch": int, "stride": int, "cover": str},
     "trainer": {"_target_": str, "accelerator": str},
 }
-_OF_TRAINING = ("logger", "callbacks", "sweep", "tune")  # they may refer to what is not here
+_OF_TRAINING = ("logger", "callbacks", "sweep", "tune")  # may refer to environments of other machines
 
 
 def check_config(config: DictConfig) -> None:
@@ -44,7 +44,7 @@ def check_config(config: DictConfig) -> None:
         config: Config of a run, with overrides applied.
 
     Raises:
-        ConfigError: A value refers to itself or to nothing, is missing, or is of another type; names its key.
+        ConfigError: A value refers to itself or to a missing key, or has another type; names its key.
     """
     plain: dict[str, Any] = {}
     for key in map(str, config):
@@ -53,7 +53,7 @@ def check_config(config: DictConfig) -> None:
         try:
             node = config[key]
             plain[key] = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-        except (MissingMandatoryValue, InterpolationToMissingValueError):  # asked for by name where it is needed
+        except (MissingMandatoryValue, InterpolationToMissingValueError):  # `build` names the missing key
             plain[key] = OmegaConf.to_container(OmegaConf.masked_copy(config, key))[key]  # type: ignore[index,call-overload]
         except (OmegaConfBaseException, RecursionError) as reason:
             raise ConfigError(f"{key}: {in_a_line(reason)}") from reason
@@ -64,15 +64,15 @@ def check_config(config: DictConfig) -> None:
 
 
 def saved_config(folder: Path) -> DictConfig:
-    """The config that a run was started with, in today's form.
+    """Read the config of a run, in the current form.
 
     Args:
         folder: The run folder.
 
     Raises:
         DataError: Not a run folder, or its config cannot be read.
-        ConfigError: It would build what is not trusted (see `trust.check_saved`), or a later version made the run, and
-            its config has keys that are not known here.
+        ConfigError: The config has untrusted targets (see `trust.check_saved`), or a later version made the run and its
+            config has unknown keys.
     """
     if not is_there(folder / CONFIG):
         raise DataError(f"{folder}: not a run folder (no {CONFIG}){runs_below(folder)}")
@@ -90,14 +90,14 @@ def saved_config(folder: Path) -> DictConfig:
 
 @contextmanager
 def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
-    """Add to errors what may have caused them: the run was made by another version of this project.
+    """Add to errors their possible cause: the run was made by another version of this project.
 
     Args:
         folder: The run folder.
-        errors: Class of the errors to add to.
+        errors: Class of the errors to extend.
 
     Raises:
-        ConfigError: OmegaConf raised an error, for example because the config has no such key.
+        ConfigError: An error of OmegaConf, for example a missing key.
     """
     try:
         yield
@@ -112,39 +112,39 @@ def explained(folder: Path, errors: type[UserError]) -> Iterator[None]:
 
 @cache
 def _say_later(folder: Path, version: str) -> None:
-    """Say so, once."""
+    """Warn of a later version, once."""
     log.warning("%s was made by pneumo_ad %s, which is later than this one, %s", folder, version, __version__)
 
 
 def _other_version(folder: Path) -> str:
-    """How a run differs from those of today, and what to do; empty where it does not."""
+    """Note on the version of a run, the differences of its config, and the remedy; empty if there are none."""
     story, config = read_run_json(folder), read_config(folder)
     lacks, strange = sorted(_known(folder) - set(map(str, config))), _strange(folder, config)
     made_by = story.get("pneumo_ad", "an unknown version")
     if made_by in (__version__, *OPENS) and not lacks:
         return ""
-    found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
+    notes = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(strange)}, not known here"] * bool(strange)
     commit = f", commit {story['commit']}" if story.get("commit") else ""
     beside = f"which is later than this one, {__version__}" if is_later(made_by) else f"and this is {__version__}"
     return (
         f"{folder} was made by pneumo_ad {made_by}{commit}, {beside}"
-        f"{'; its config ' + ' and '.join(found) if found else ''}. Open it with the version that made it, or train it "
+        f"{'; its config ' + ' and '.join(notes) if notes else ''}. Open it with the version that made it, or train it "
         "again with this one"
     )
 
 
 def _strange(folder: Path, config: DictConfig) -> list[str]:
-    """Keys of a saved config that are not known here."""
+    """Unknown keys of a saved config."""
     return sorted(set(map(str, config)) - _known(folder))
 
 
 def _known(folder: Path) -> set[str]:
-    """Keys that the config of a run like this has today."""
+    """Keys that the current config of the run's command has."""
     today = shipped(read_config_name(folder))
     return _keys(today or shipped("train"))
 
 
 def _keys(config: DictConfig) -> set[str]:
-    """Keys of a config that ships, as they are once its groups are chosen."""
+    """Keys of a shipped config after composition."""
     groups = {str(group) for one in config.defaults if isinstance(one, DictConfig) for group in one}
     return {str(key) for key in config if key not in ("defaults", "hydra")} | groups.difference(SPREAD)

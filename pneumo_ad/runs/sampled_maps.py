@@ -1,7 +1,7 @@
-"""Anomaly maps on points of the radiograph itself, the same points whatever a run's image size, patch, stride or fit.
+"""Anomaly maps sampled on a fixed grid of the radiograph, independent of a run's image size, patch, stride and fit.
 
-`maps/score.npy`, `maps/brightness.npy` and `maps/truth.npy` hold a picture per radiograph whose masks are known,
-`maps/images.csv` which radiographs these are.
+`maps/score.npy`, `maps/brightness.npy` and `maps/truth.npy` hold one array per radiograph with known masks,
+`maps/images.csv` names these radiographs.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pneumo_ad.files import atomic_write
 from pneumo_ad.patches.placement import Placement
 from pneumo_ad.saved import is_there, map_array, read_table
 
-POINTS = 128  # to a side: the rectangle of the radiograph, padding cut away, whatever its aspect
+POINTS = 128  # per side of the radiograph's rectangle, without padding, for any aspect ratio
 _ARRAYS = {"score": np.float32, "brightness": np.float32, "truth": np.uint8}
 
 
 @dataclass(frozen=True)
 class SampledMaps:
-    """Maps of K radiographs whose masks are known.
+    """Sampled maps of K radiographs with known masks.
 
     Attributes:
-        images: Columns `image` and `patient`, a row per radiograph.
-        score: (K, 128, 128) float32 anomaly map of the run's score, NaN where no window lies.
-        brightness: The same of the baseline.
-        truth: (K, 128, 128) uint8: 0 outside the lung, 1 healthy lung, 2 opacity.
+        images: Table of K rows with columns `image` and `patient`.
+        score: (K, 128, 128) float32 anomaly maps of the run's score, NaN where no window lies.
+        brightness: (K, 128, 128) float32 anomaly maps of the brightness baseline, NaN likewise.
+        truth: (K, 128, 128) uint8 classes: 0 outside the lung, 1 healthy lung, 2 opacity.
     """
 
     images: pd.DataFrame
@@ -44,11 +44,14 @@ class SampledMaps:
 
 
 def sample(fitted: npt.NDArray[Any], placement: Placement) -> npt.NDArray[Any]:
-    """(H, W) in fitted pixels -> (128, 128) points spread evenly over the radiograph, each its nearest pixel.
+    """Sample a map in fitted pixels at 128 x 128 evenly spaced points of the radiograph, by nearest neighbour.
 
     Args:
-        fitted: (H, W) of any type.
-        placement: Where the radiograph lies in its fitted image.
+        fitted: (H, W) array of any dtype.
+        placement: Placement of the radiograph in its fitted image.
+
+    Returns:
+        (128, 128) array of the same dtype.
 
     >>> from pneumo_ad.data.fit import place
     >>> sample(np.arange(16, dtype=np.float32).reshape(4, 4), place((2, 4), (4, 4), "pad"))[[0, -1], [0, -1]]
@@ -58,7 +61,7 @@ def sample(fitted: npt.NDArray[Any], placement: Placement) -> npt.NDArray[Any]:
 
 
 def write_maps(folder: Path, maps: SampledMaps) -> None:
-    """Write maps into `folder`; `images.csv` comes last: where it exists, the other files do too.
+    """Write maps to `folder`; `images.csv` comes last, so that it exists only if the other files do.
 
     Args:
         folder: Folder to write to.
@@ -74,13 +77,13 @@ def write_maps(folder: Path, maps: SampledMaps) -> None:
 
 
 def read_maps(folder: Path) -> SampledMaps | None:
-    """What `write_maps` wrote, memory-mapped; None where there is none.
+    """Read maps that `write_maps` wrote, memory-mapped; None if there are none.
 
     Args:
-        folder: Where it was written.
+        folder: Folder of the maps.
 
     Raises:
-        DamagedError: A part of it is missing or cannot be read, or they are not of the same radiographs.
+        DamagedError: A file is missing or cannot be read, or the files hold different numbers of radiographs.
     """
     file = folder / "images.csv"
     if not is_there(file):

@@ -26,31 +26,31 @@ from pneumo_ad.runs.run import Run, explained
 
 
 def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Scorable) -> None:
-    """Check that all scores and maps of a net are finite: a figure that left some out would describe the rest alone.
+    """Check that all scores and maps of a net are finite: metrics that skipped some would describe the rest alone.
 
     Args:
-        part: Scores and maps of some radiographs.
-        images: (b,) names of these radiographs.
+        part: Scores and maps of b radiographs.
+        images: (b,) str names of these radiographs.
         data: Data set that holds the radiographs.
 
     Raises:
-        DivergedError: Some are not; names the first radiograph.
+        DivergedError: A score or map is not finite; names the first radiograph.
     """
     finite = finite_radiographs(part.scores.values(), part.maps.values(), data.grid)
     if not finite.all():
         bad = images[~finite]
         raise DivergedError(
-            f"what the net gives of {bad[0]}{f' and {len(bad) - 1} more' if len(bad) > 1 else ''} is not finite: the "
-            "training diverged, or trainer.precision has no room for it"
+            f"output of the net for {bad[0]}{f' and {len(bad) - 1} more' if len(bad) > 1 else ''} is not finite: the "
+            "training diverged, or trainer.precision cannot represent it"
         )
 
 
 def check_net(run: Run) -> None:
-    """See that a run's net can score as its config asks for, before anything is decoded.
+    """Check that a run's net can score as configured, before any file is decoded.
 
     Raises:
-        ConfigError: It does not take windows with such a halo, dense scores would not be those of windows, or it tells
-            no kinds where they decide.
+        ConfigError: The net does not take windows with such a halo, its dense scores would differ from those of
+            windows, or its output has no kinds although they decide.
     """
     options, net = run.options, run.module.net
     if isinstance(run.threshold, LikeliestKind):
@@ -69,7 +69,7 @@ def check_net(run: Run) -> None:
 
 
 def scoring_of(run: Run) -> Scoring:
-    """How a run scores, its net moved to the device that its config asks for.
+    """Build the scoring of a run, with its net on the configured device.
 
     Raises:
         ConfigError: See `check_net`.
@@ -97,7 +97,7 @@ def scoring_of(run: Run) -> Scoring:
 
 
 def batch_size_at(options: EvaluationOptions, device: torch.device) -> int:
-    """Windows per forward pass; on the CPU few, whose activations the allocator keeps for the next batch.
+    """Return the windows per forward pass; few on the CPU, so that the allocator reuses memory between batches.
 
     Args:
         options: Options of the evaluation.

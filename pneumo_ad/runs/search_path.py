@@ -1,4 +1,4 @@
-"""Where yaml is found besides `pneumo_ad.conf`. Nothing heavy is imported here."""
+"""Hydra search path of a run: locations of yaml besides `pneumo_ad.conf`. No heavy imports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def as_override(search_path: Sequence[str]) -> list[str]:
-    """Places of yaml as Hydra takes them; nothing for none.
+    """Convert locations of yaml to an override for Hydra; empty for none.
 
     >>> as_override(["pkg://their.conf", "file:///a b"])
     ["hydra.searchpath=['pkg://their.conf','file:///a b']"]
@@ -27,10 +27,10 @@ def as_override(search_path: Sequence[str]) -> list[str]:
 
 
 def key_of(override: str) -> str:
-    """The key, or the group, that an override sets.
+    """Return the key or group that an override sets.
 
     Args:
-        override: As it is typed.
+        override: Override as typed.
 
     >>> key_of("+trainer.accumulate_grad_batches=2"), key_of("~logger")
     ('trainer.accumulate_grad_batches', 'logger')
@@ -39,13 +39,13 @@ def key_of(override: str) -> str:
 
 
 def saved_search_path(folder: Path, below: bool = False) -> list[str]:
-    """Where a run found yaml besides `pneumo_ad.conf`: its `hydra.searchpath` and `--config-dir`.
+    """Read the search path of a run: its `hydra.searchpath` and `--config-dir`.
 
-    What is not trusted is left out, and said: yaml can name anything, and a `pkg://` is imported.
+    Untrusted locations are left out with a warning: yaml can name any target, and a `pkg://` is imported.
 
     Args:
-        folder: The run folder; Hydra noted in it where it looked.
-        below: Name folders below that in which the run was started from there on, for what is shown.
+        folder: The run folder, in which Hydra recorded its sources.
+        below: Whether to make folders relative to the run's working directory, if they lie below it, for output.
 
     Raises:
         DamagedError: See `read_runtime`.
@@ -64,7 +64,7 @@ def saved_search_path(folder: Path, below: bool = False) -> list[str]:
 
 @cache
 def _left_out(folder: Path, place: str) -> None:
-    """Say so, once."""
+    """Warn of an untrusted location, once."""
     log.warning(
         "%s: yaml of %s is left out: a search path is not trusted by standing in a run folder. If it is wanted, add "
         "trust='%s' once",
@@ -73,15 +73,15 @@ def _left_out(folder: Path, place: str) -> None:
 
 
 def places_of(runtime: DictConfig) -> list[str]:
-    """Where Hydra found yaml besides `pneumo_ad.conf`.
+    """List the locations of yaml besides `pneumo_ad.conf`.
 
     Args:
-        runtime: As Hydra notes it; see `dot_hydra.read_runtime`.
+        runtime: Hydra's runtime record; see `dot_hydra.read_runtime`.
     """
-    found = []
+    places = []
     for source in runtime.config_sources:
-        if source.schema == "file":  # a relative folder was relative to where the run was started
-            found.append(f"file://{Path(runtime.cwd, source.path)}")
+        if source.schema == "file":  # a relative folder is relative to the run's working directory
+            places.append(f"file://{Path(runtime.cwd, source.path)}")
         elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
-            found.append(f"pkg://{source.path}")
-    return found
+            places.append(f"pkg://{source.path}")
+    return places

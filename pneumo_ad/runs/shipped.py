@@ -1,4 +1,4 @@
-"""The detector that ships: a run folder within the package, which commands take where no `run=` is given."""
+"""The shipped detector: a run folder within the package, the default of commands without `run=`."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ RESULTS = Path("detector")  # below the working directory: the package's own fol
 
 
 def is_shipped(folder: Path) -> bool:
-    """Whether a run folder is the shipped detector's, however it was named."""
+    """Whether a run folder is the shipped detector's, links resolved."""
     return folder.resolve() == SHIPPED.resolve()
 
 
 def check_shipped(folder: Path) -> None:
-    """See that the weights of the shipped detector are there; of any other folder nothing is asked.
+    """Check that the weights of the shipped detector are installed; other folders are not checked.
 
     Args:
         folder: A run folder.
 
     Raises:
-        DataError: An installation without them.
+        DataError: The weights are missing.
     """
     weights = folder / "checkpoints" / "best.safetensors"
     if is_shipped(folder) and not is_there(weights):
         raise DataError(
-            f"the weights of the detector that ships are missing from this installation ({weights}): install pneumo_ad "
-            "anew, or name a run of your own: run=RUN"
+            f"the weights of the detector that ships are missing from this installation ({weights}): reinstall "
+            "pneumo_ad, or name a run of your own: run=RUN"
         )
 
 
 def in_words(folder: Path) -> str:
-    """What a run is called in what is printed.
+    """Return the name of a run for printed output.
 
     >>> in_words(SHIPPED)
     'the detector that ships'
@@ -43,5 +43,5 @@ def in_words(folder: Path) -> str:
 
 
 def place_of_results(folder: Path) -> Path:
-    """Where results of a run go by default: into its folder; of the shipped detector into `RESULTS`."""
+    """Return the default folder of a run's results: its own, or `RESULTS` for the shipped detector."""
     return RESULTS if is_shipped(folder) else folder

@@ -1,4 +1,4 @@
-"""Who is in which split: a run keeps what its radiographs were dealt to in `split.csv`."""
+"""The train/val/test split of a run, recorded in `split.csv`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumo_ad.saved import is_there, read_table
 
 
 class Dealt(Protocol):
-    """What has a table of radiographs that a run dealt to splits."""
+    """Data with a table of radiographs that are assigned to splits."""
 
     table: pd.DataFrame
     skipped: dict[str, str]
@@ -24,21 +24,21 @@ class Dealt(Protocol):
 
 
 def keep_split(data: Dealt, folder: Path) -> None:
-    """Put everybody where the run had them: a split dealt again after a file came or went would move patients.
+    """Restore the run's train/val/test split: a new split after files were added or removed would move patients.
 
     Args:
-        data: The radiographs, dealt to splits.
+        data: Radiographs, assigned to splits; their table is modified.
         folder: The run folder.
 
     Raises:
-        DataError: The data hold radiographs that the run never dealt, or lack some that it did.
+        DataError: The data hold radiographs that the run's split lacks, or lack some of its radiographs.
     """
-    own = read_split(folder)
-    if own is None:
+    saved = read_split(folder)
+    if saved is None:
         return
-    own = own.set_index("image")
-    own.index = own.index.map(printable)  # an earlier version wrote names as they were
-    dealt = own.loc[own["split"].isin(SPLITS), "split"]
+    saved = saved.set_index("image")
+    saved.index = saved.index.map(printable)  # an earlier version wrote names unescaped
+    dealt = saved.loc[saved["split"].isin(SPLITS), "split"]
     table = data.table
     now = set(table["image"]) - set(data.skipped)
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
@@ -48,19 +48,19 @@ def keep_split(data: Dealt, folder: Path) -> None:
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )
-    check_labels(table, own, folder)
-    # What the run never dealt, such as a file that could not be read; who opens the store is warned of them.
+    check_labels(table, saved, folder)
+    # Radiographs without a split, such as unreadable files; opening the store warns of them.
     table["split"] = table["image"].map(dealt).fillna(UNDEALT)
 
 
 def read_split(folder: Path) -> pd.DataFrame | None:
-    """What `write_split` wrote into a run folder; None where there is none.
+    """Read the split of a run; None if there is none.
 
     Args:
         folder: The run folder.
 
     Raises:
-        DamagedError: It cannot be read, or names a radiograph twice.
+        DamagedError: `split.csv` cannot be read, or names a radiograph twice.
     """
     file = folder / "split.csv"
     if not is_there(file):
@@ -73,7 +73,7 @@ def read_split(folder: Path) -> pd.DataFrame | None:
 
 
 def write_split(table: pd.DataFrame, folder: Path) -> None:
-    """Write to `split.csv` which radiograph is in which split, for `keep_split`.
+    """Write the split of each radiograph to `split.csv`, for `keep_split`.
 
     Args:
         table: Table of an open store.

@@ -1,6 +1,6 @@
-"""What the command line adds to Hydra's multirun: recipes that hold their axes, names, resumption, a report at the end.
+"""Extensions of Hydra's multirun: recipes with sweep axes, names of folders, resumption, a final report.
 
-Nothing heavy is imported here.
+No heavy imports.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from pneumo_ad.runs.resolvers import short
 from pneumo_ad.runs.resume import arguments_of_run
 from pneumo_ad.runs.search_path import as_override, key_of
 
-# With these Hydra shows something and starts nothing.
+# Options with which Hydra prints something and starts no job.
 _SHOWS = {"--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
 
 
 def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
-    """The arguments of a command, with what a recipe or a run folder adds to them.
+    """Complete the arguments of a command from a recipe or a run folder.
 
-    - `resume=RUN`: the config of that run, in its folder.
-    - A recipe with axes (`sweep:`): those that were not given, and `--multirun`.
-    - A multirun: its runs are named by what varies, its folder by what was set for all of them, so that the same
-      command finds its runs again and another command does not touch them.
+    - `resume=RUN`: adds the config of that run, and its folder.
+    - A recipe with axes (`sweep:`): adds the axes that were not given, and `--multirun`.
+    - A multirun: names its runs after the overrides that vary and its folder after the others, so that the same command
+      finds its runs again and another command does not touch them.
 
     Args:
         config_name: Name of the command's config.
@@ -48,8 +48,8 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
 
     Raises:
         DataError: `resume=` names no run folder.
-        ConfigError: `resume=` beside `-m`, or see `arguments_of_run`; several recipes, one of which holds axes; a group
-            set to null; a key that was removed.
+        ConfigError: `resume=` with `-m`, or see `arguments_of_run`; several recipes, one of which has axes; a group set
+            to null; a removed key.
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
@@ -65,13 +65,13 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     if {one.partition("=")[0] for one in options} & _SHOWS:
         return [*options, *typed]
     try:
-        # Typed twice, the last counts, as in a single run; a multirun would take both for axes.
+        # The last of a repeated key counts, as in a single run; a multirun would take both as axes.
         last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
         typed = list(last.values())
         parsed = OverridesParser.create().parse_overrides(typed)
         axes = _axes(config_name, parsed, options)
     except (HydraException, OmegaConfBaseException):
-        return [*options, *typed]  # Hydra says what is wrong with them
+        return [*options, *typed]  # Hydra reports what is wrong
     if axes and "hydra.mode=RUN" not in typed:
         given = {one.key_or_group for one in parsed}
         typed = [*(f"{key}={values}" for key, values in axes.items() if key not in given), *typed]
@@ -81,24 +81,24 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _refuse_no_choice(typed: Sequence[str]) -> None:
-    """A group set to null: Hydra has no words for it.
+    """Refuse a group set to null, for which Hydra has no clear message.
 
     Raises:
-        ConfigError: Names the group's choices.
+        ConfigError: A group is null; names its choices.
     """
-    for one in typed:
-        group, _, value = one.lstrip("+").partition("=")
+    for override in typed:
+        group, _, value = override.lstrip("+").partition("=")
         if value == "null" and (names := choices(group)):
             raise ConfigError(
-                f"{one}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
+                f"{override}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
             )
 
 
 def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) -> dict[str, Any]:
-    """The `sweep` of the chosen recipe, by key.
+    """Axes of the chosen recipe (`sweep`), by key.
 
     Raises:
-        ConfigError: Several recipes at once, one of which holds axes.
+        ConfigError: Several recipes at once, one of which has axes.
     """
     chosen = next((one for one in parsed if one.key_or_group == "experiment"), None)
     if chosen is None:
@@ -126,20 +126,20 @@ def _names(config_name: str, parsed: Sequence[Override]) -> list[str]:
     """Overrides that name the folders of a multirun."""
     swept = [one for one in parsed if one.is_sweep_override()]
     ours = [one for one in parsed if not one.key_or_group.startswith("hydra")]
-    told_by_name = {"name"} if any(one.key_or_group == "name" for one in ours) else {"experiment"}
-    fixed = [one for one in ours if one not in swept and one.key_or_group not in told_by_name]
+    identifying = {"name"} if any(one.key_or_group == "name" for one in ours) else {"experiment"}
+    fixed = [one for one in ours if one not in swept and one.key_or_group not in identifying]
     unnamed = ",".join(sorted({one.key_or_group for one in ours if one not in swept}))
     names = [f"hydra.job.config.override_dirname.exclude_keys=[{unnamed}]"]
     if not any(one.key_or_group == "hydra.sweep.dir" for one in parsed):
         folder = folder_name(sorted(one.input_line or "" for one in fixed)) if fixed else "default"
-        # One folder for all runs, even where they are not of one study.
+        # One folder for all runs, even of several studies.
         study = config_name if {"experiment", "name"} & {one.key_or_group for one in swept} else "${name}"
         names.append(f"hydra.sweep.dir='sweeps/{study}/{folder}'")
     return names
 
 
 def folder_name(overrides: Sequence[str]) -> str:
-    """A folder's name that says what was set, and tells apart what its words do not.
+    """Name a folder after overrides, shortened, with a digest that makes it unique.
 
     >>> folder_name(["data=masks", "data.root=/x/y"])  # doctest: +ELLIPSIS
     'data=masks,root=y-...'
@@ -150,40 +150,40 @@ def folder_name(overrides: Sequence[str]) -> str:
 
 
 def run_folders(sweep: Path) -> list[Path]:
-    """Run folders below a folder, however deep, sorted."""
+    """List the run folders at any depth below a folder, sorted."""
     return sorted(file.parent.parent for file in sweep.rglob(".hydra/overrides.yaml"))
 
 
 class SweepReport(Callback):
-    """Says when a multirun ends how its runs stand; exit status 1 if any of them failed."""
+    """Report of the runs' status at the end of a multirun; exit status 1 if any failed."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Note the time: what failed before was another command's.
+        """Record the time, to recognise failures of earlier commands.
 
         Args:
             config: The composed config.
         """
-        self._began = time.time() - 2  # a file system's clock may be a little behind
+        self._began = time.time() - 2  # the clock of a file system may lag
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Print.
+        """Print the report.
 
         Args:
             config: The composed config.
         """
         sweep = Path(config.hydra.sweep.dir)
-        found = {folder: status(folder) for folder in run_folders(sweep)}
-        counted = Counter(one.word for one in found.values())
+        statuses = {folder: status(folder) for folder in run_folders(sweep)}
+        counted = Counter(state.word for state in statuses.values())
         print(f"sweep: {sweep} ({', '.join(f'{count} {word}' for word, count in counted.items())})")
-        for folder, one in found.items():
-            if one.word == "failed":
-                print(f"failed: {folder.relative_to(sweep)}: {one.reason}")
+        for folder, state in statuses.items():
+            if state.word == "failed":
+                print(f"failed: {folder.relative_to(sweep)}: {state.reason}")
         print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
-        if any(one.word == "failed" and self._now(folder) for folder, one in found.items()):
+        if any(state.word == "failed" and self._now(folder) for folder, state in statuses.items()):
             raise SystemExit(1)
 
     def _now(self, folder: Path) -> bool:
-        """Whether a run's end is told by this command; one whose `run.json` cannot be read fails each time."""
+        """Whether a run ended during this command; one with an unreadable `run.json` counts each time."""
         try:
             read_run_json(folder)
         except DamagedError:

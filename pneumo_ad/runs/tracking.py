@@ -1,4 +1,4 @@
-"""What the loggers of a run are told beside its losses: what it is made of, and what came out."""
+"""Logging of a run's config and results to its loggers, beside the losses."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pneumo_ad.runs.record import flatten, read_run_json
 _DECISIVE = (
     "pixel/auroc_in_lung", "patch/auroc_outside_vs_healthy", "patch/auroc_opacity_vs_healthy", "image/auroc",
 )  # fmt: skip
-# What a run is made of, in TensorBoard's table of runs.
+# Hyper-parameters in TensorBoard's table of runs.
 _VARIED = ("seed", *option_names(windows=True), "batch_size", "per_epoch", "net", "corruption", "loss", "score")
 
 
 def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
-    """Tell trackers what a run is made of, by dotted key; TensorBoard is told with the outcome, csv lies beside it.
+    """Log the config to trackers, by dotted key; TensorBoard gets it with the results, csv lies beside the config.
 
     Args:
         config: The composed config.
-        loggers: The run's.
+        loggers: Loggers of the run.
     """
-    told = config.copy()
-    told.run_dir = "."  # a run folder that moves goes on in the same run, whose params cannot change
-    plain = OmegaConf.to_container(told, resolve=True)
+    shown = config.copy()
+    shown.run_dir = "."  # logged parameters cannot change, and the folder may move before a run resumes
+    plain = OmegaConf.to_container(shown, resolve=True)
     assert isinstance(plain, dict)
     params = flatten(
         {key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune", "evaluation")}
@@ -43,15 +43,15 @@ def log_config(config: DictConfig, loggers: Sequence[Logger]) -> None:
 
 
 def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) -> None:
-    """Hand the headline metrics to every logger; to TensorBoard with what varies, as its HParams page compares runs.
+    """Log the headline metrics; to TensorBoard together with the hyper-parameters, for its HParams page.
 
     Args:
         config: The composed config.
         run_dir: The run folder.
-        loggers: The run's.
+        loggers: Loggers of the run.
     """
     metrics = read_metrics(run_dir)
-    # The page shows the first five: those by which runs compare come first.
+    # The page shows the first five, so the metrics that compare runs come first.
     keys = [*_DECISIVE, *(key for key in HEADLINE if key not in _DECISIVE)]
     reached = {key: metrics[key] for key in keys if key in metrics}
     boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
@@ -61,12 +61,12 @@ def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) ->
 
 
 def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: int) -> None:
-    """Hand what came after the training to every logger.
+    """Log metrics that were computed after the training.
 
     Args:
-        loggers: The run's.
-        metrics: By key.
-        step: The last of the training.
+        loggers: Loggers of the run.
+        metrics: Metrics by key.
+        step: Last step of the training.
     """
     for logger in loggers:
         logger.log_metrics(dict(metrics), step)
@@ -74,7 +74,7 @@ def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: i
 
 
 def _made_of(config: DictConfig) -> dict[str, object]:
-    """What varies, in a sweep: the page shows few columns. Else the parts that a sweep might vary."""
+    """Hyper-parameters of a run: in a sweep the keys that vary, as the page has few columns, else a fixed selection."""
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         hydra = HydraConfig.get()
         same = set(hydra.job.config.override_dirname.exclude_keys)

@@ -1,4 +1,4 @@
-"""A run trained: what its config describes built and tried out, the radiographs made ready, the fit."""
+"""Training of a run: construction and trial of its parts, preparation of the radiographs, fit."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ DataModule = PatchDataModule | WholeDataModule
 
 
 def build_data(config: DictConfig, folder: Path) -> tuple[Origin, Any]:
-    """The data of a config and where it comes from; a run that goes on has the split that it began with.
+    """Build the origin and data module of a config; a resumed run keeps its split.
 
     Args:
         config: The composed config, or that of a run.
-        folder: The run folder whose split is kept, where it has one.
+        folder: Run folder whose split is restored, if it has one.
     """
     origin = Origin(config, folder)
     datamodule = origin.datamodule()
@@ -59,7 +59,7 @@ def build_data(config: DictConfig, folder: Path) -> tuple[Origin, Any]:
 
 
 def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
-    """Data and module; a seed gives the same weights."""
+    """Build data module and module; the seed determines the initial weights."""
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin, datamodule = build_data(config, Path(config.run_dir))
     with origin.explained():
@@ -67,10 +67,10 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
 
 
 def prepare(datamodule: DataModule, run_dir: Path) -> None:
-    """Decode what is trained on; keep with the run what its files hold and who is in which split.
+    """Decode the radiographs; record contents of files and the split in the run folder.
 
     Args:
-        datamodule: The radiographs, dealt to splits.
+        datamodule: Data module with radiographs assigned to splits.
         run_dir: The run folder.
     """
     with timed(run_dir, "seconds_preparing"):
@@ -82,42 +82,42 @@ def prepare(datamodule: DataModule, run_dir: Path) -> None:
 
 
 def check_one_device(config: DictConfig, command: str) -> None:
-    """See that a training is not to be dealt out to several processes.
+    """Check that a training uses a single device.
 
     Args:
         config: The composed config.
         command: Name of the command that trains.
 
     Raises:
-        ConfigError: It is.
+        ConfigError: Several devices.
     """
     if count_processes(config.trainer) > 1:
         raise ConfigError(f"{command} trains on one device: trainer.devices=1")
 
 
 def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, loggers: Sequence[Logger]) -> L.Trainer:
-    """Train in this process, which may be one of several, from the last checkpoint of the run on if there is one.
+    """Train in this process, which may be one of several, from the last checkpoint of the run if there is one.
 
-    The loggers stay open for what comes after.
+    The loggers stay open for later metrics.
 
     Args:
         config: The composed config.
-        datamodule: The radiographs, dealt to splits.
-        module: Module to train; what is trained of it is its `net`, or all of it.
+        datamodule: Data module with radiographs assigned to splits.
+        module: Module to train; its `net` if it has one, else all of it, is the trained net.
         loggers: Loggers of the run.
 
     Returns:
-        Lightning's trainer, when it has trained.
+        Lightning's trainer, after the training.
 
     Raises:
-        DamagedError: Training cannot go on from the checkpoint.
-        SystemExit: With `INTERRUPTED`, after SIGTERM; what was trained is saved.
-        DivergedError: The loss or the weights are no longer finite, or those of the last checkpoint are not.
+        DamagedError: Training cannot resume from the checkpoint.
+        SystemExit: With `INTERRUPTED`, after SIGTERM; progress is saved.
+        DivergedError: The loss or the weights are no longer finite, or the weights of the last checkpoint are not.
     """
-    # Its greetings would come twice, through its own handler and through Hydra's.
+    # Avoid duplicate Lightning log lines: its own handler and Hydra's would both print them.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     run_dir, net = Path(config.run_dir), getattr(module, "net", module)
-    anew = isinstance(datamodule, PatchDataModule) and datamodule.augment is not None  # whole radiographs, then cut
+    anew = isinstance(datamodule, PatchDataModule) and datamodule.augment is not None  # patches are cut again
     trainer: L.Trainer = build(
         config.trainer,
         callbacks=build_all(config.callbacks),
@@ -132,7 +132,7 @@ def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, l
     if going_on:
         log.info("going on from %s", os.path.relpath(last))
         check_weights(read_checkpoint(last)["state_dict"], module, last)
-    # First, before those that save, whatever callbacks were asked for.
+    # Before all callbacks that save.
     trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
     try:
         trainer.fit(module, datamodule, ckpt_path=last if going_on else None, weights_only=True)
@@ -143,7 +143,7 @@ def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, l
     except UserError:
         raise
     except Exception as reason:
-        if going_on and _restoring(reason):  # whatever it holds beside the weights can fail in any way
+        if going_on and _restoring(reason):  # invalid content beside the weights can raise any exception
             raise DamagedError(f"{last}: no training can go on from it ({in_a_line(reason)})") from reason
         raise
     if trainer.is_global_zero:
@@ -160,14 +160,14 @@ def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, l
 
 
 def load_best(module: L.LightningModule, run_dir: Path) -> int:
-    """Give a module the weights of its run's best epoch; returns that epoch.
+    """Load the weights of a run's best epoch into a module; returns that epoch.
 
     Args:
         module: Module of that run.
         run_dir: The run folder.
 
     Raises:
-        DataError: No whole checkpoint of this module in it.
+        DataError: No whole checkpoint of this module in the run folder.
         DivergedError: Weights that are not finite.
     """
     file = find_checkpoint(run_dir)
@@ -179,21 +179,21 @@ def load_best(module: L.LightningModule, run_dir: Path) -> int:
 
 
 def _restoring(reason: Exception) -> bool:
-    """Whether an error came while Lightning put back what a checkpoint holds."""
+    """Whether an error arose while Lightning restored a checkpoint."""
     files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(reason.__traceback__)}
     return any(Path(file).name == "checkpoint_connector.py" for file in files)
 
 
 @torch.no_grad()
 def try_out(module: NetModule, data: Radiographs) -> None:
-    """Check, before any file is decoded, that the net takes a patch, or a radiograph.
+    """Check, before any file is decoded, that the net takes a patch (or a radiograph, with `view=image`).
 
     Args:
         module: Module to train.
         data: Radiographs, which give view, side lengths and halo.
 
     Raises:
-        ConfigError: It does not; names the sides that work.
+        ConfigError: The net does not take this size; names the sides that work.
     """
     if module.view != data.view:
         hint = " (experiment=feature_gaussian and experiment=opacity_detector set it)" if module.view == "image" else ""
@@ -208,7 +208,7 @@ def try_out(module: NetModule, data: Radiographs) -> None:
 
 
 def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
-    """Check that dense scores would be those of windows; for a run that has begun, which cannot change, only warn.
+    """Check that dense scores equal those of windows; only warn for a run that has begun, as it cannot change.
 
     Args:
         module: Module to train.
@@ -216,7 +216,7 @@ def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
         begun: Whether the run has a checkpoint.
 
     Raises:
-        ConfigError: They would not, and the run has not begun.
+        ConfigError: The scores would differ, and the run has not begun.
     """
     try:
         check_dense(module.net, data.grid.patch, data.halo, data.grid.image_size)
@@ -227,15 +227,15 @@ def try_out_dense(module: NetModule, data: Radiographs, begun: bool) -> None:
 
 
 def try_out_kinds(module: NetModule, data: Radiographs, rule: Threshold) -> None:
-    """Check that the net tells the kinds of window, where windows are to be decided by them.
+    """Check that the net outputs the kinds of window, if the threshold rule decides by them.
 
     Args:
         module: Module to train.
         data: Radiographs, which give view and side lengths.
-        rule: Rule by which windows are to be decided.
+        rule: Threshold rule.
 
     Raises:
-        ConfigError: It does not; names one that does.
+        ConfigError: The net has no such output; names one that has.
     """
     if not isinstance(rule, LikeliestKind):
         return
@@ -245,10 +245,10 @@ def try_out_kinds(module: NetModule, data: Radiographs, rule: Threshold) -> None
 
 
 def describe(data: Radiographs, run_dir: Path) -> None:
-    """Say what will be trained on.
+    """Log the numbers of radiographs and patches, and record the patches in `run.json`.
 
     Args:
-        data: Prepared.
+        data: Prepared radiographs.
         run_dir: The run folder.
     """
     patches = {split: len(data.normal_lung_patches(split)) for split in ("train", "val")}

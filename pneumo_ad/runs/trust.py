@@ -1,8 +1,8 @@
-"""What a config may build, and whose packages are trusted: a run folder of a stranger is data, not a program.
+"""Allow-list of the targets that a config may build: an untrusted run folder is data, not a program.
 
-`build` makes nothing but what stands in `ALLOWED`, group by group, and what lies in packages of the user's own: those
-installed that need pneumo_ad, and those named in a file of the user's config folder, by `trust=NAME` or by training
-with them here. Nothing heavy is imported here.
+`build` accepts the targets in `ALLOWED`, group by group, and those in trusted packages: installed packages that require
+pneumo_ad, and packages named in a file of the user's config folder, by `trust=NAME` or by training with them on this
+machine. No heavy imports.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _in(module: str, names: str) -> frozenset[str]:
     return frozenset(f"{module}.{name}" for name in names.split())
 
 
-# Of each group, by full name, what may be built. A test holds the yaml of `pneumo_ad.conf` against it.
+# Group -> full names of allowed targets. A test compares the yaml of `pneumo_ad.conf` with it.
 ALLOWED: dict[str, frozenset[str]] = {
     "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna several"),
     "lungs": _in("pneumo_ad.lungs", "AutoFields FileFields LungSegmenter SegmenterFields WholeImage"),
@@ -71,7 +71,7 @@ ALLOWED: dict[str, frozenset[str]] = {
         "ChainedScheduler ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR LinearLR "
         "MultiStepLR OneCycleLR PolynomialLR ReduceLROnPlateau SequentialLR StepLR",
     ),
-    "augment": _in(  # neither Lambda nor what reads a file: from_dict, load, reference images, fonts
+    "augment": _in(  # without Lambda and without readers of files: from_dict, load, reference images, fonts
         "albumentations",
         "AdditiveNoise AdvancedBlur Affine AutoContrast Blur CLAHE CenterCrop CoarseDropout ColorJitter Compose "
         "ConstrainedCoarseDropout Crop CropAndPad CropNonEmptyMaskIfExists D4 Defocus Downscale ElasticTransform "
@@ -112,28 +112,28 @@ ALLOWED: dict[str, frozenset[str]] = {
     "logger": _in("pneumo_ad.loggers", "MLFlowRun WandbRun")
     | _in("lightning.pytorch.loggers", "CSVLogger TensorBoardLogger"),
 }
-_ANY = "any group"  # of a node that is a config of its own
+_ANY = "any group"  # group of a node that is a whole config
 ALLOWED[_ANY] = frozenset().union(*ALLOWED.values())
-# These write files; they stand at the top of a config alone, and only a training builds them.
+# Groups that write files: allowed at the top level of a config alone, built by a training alone.
 _WRITING = ("trainer", "callbacks", "logger")
-# Of what group a key is, besides its own.
+# Key -> group, where the names differ.
 _KEYS = {"table": "data", "also_measure_on": "data", "segmenter": "lungs", "unseen": "drawing"}
-# What a saved value may refer to: other values, words of our own, and the one variable that a shipped recipe reads.
+# Allowed interpolations of a saved value: other values, custom resolvers, and the one variable of a shipped recipe.
 _PLAIN = re.compile(r"\$\{\s*(?:(?:share|run_name):[^${}]*|oc\.env:PNEUMO_AD_DATA|[\w.\[\]-]+)\s*\}")
-# Keys that name where something is written.
+# Keys of output paths.
 _PATHS = {"default_root_dir", "dirpath", "file", "log_dir", "run_dir", "save_dir", "tracking_uri"}
 
 Kind = Literal["target", "interpolation", "path"]
 
 
 class Foreign(NamedTuple):
-    """Something in a config that is not on the list.
+    """Entry of a config that is not on the list.
 
     Attributes:
-        kind: `target` (it would be built), `interpolation` (its value comes from elsewhere) or `path` (outside of the
-            run folder, of something that writes).
-        key: Dotted, where it stands.
-        group: As what it would be built; empty for nothing.
+        kind: `target` (of an object to build), `interpolation` (of a value outside the config) or `path` (of output
+            outside the run folder).
+        key: Dotted key of the entry.
+        group: Group as which the target would be built; empty for none.
         name: The target, the text of the interpolation, or the path.
     """
 
@@ -144,10 +144,10 @@ class Foreign(NamedTuple):
 
 
 def check(node: DictConfig) -> None:
-    """See that a node, and all it holds, may be built. Nothing is imported but packages that are trusted.
+    """Check that a node, with all nodes below it, may be built. Only trusted packages are imported.
 
     Args:
-        node: With a `_target_`; within its config, or a config of its own.
+        node: Node with a `_target_`, within its config or as a whole config.
 
     Raises:
         ConfigError: A target that is neither on the list of its group nor trusted.
@@ -157,16 +157,17 @@ def check(node: DictConfig) -> None:
 
 
 def check_saved(config: DictConfig, folder: Path, resumed: bool = False) -> None:
-    """Check that opening a run folder builds nothing but what may be built, and takes values from its config alone.
+    """Check that opening a run folder builds only allowed targets and takes values from its config alone.
 
     Args:
         config: Whole config of the run folder.
         folder: The run folder.
-        resumed: Whether training goes on, so that parts that write files are built too, and must write below the
+        resumed: Whether training resumes, so that parts that write files are built too, and must write below the
             folder.
 
     Raises:
-        ConfigError: Names the target, the interpolation or the path, its group, and what to type if it is wanted.
+        ConfigError: An entry that is not allowed; names the target, interpolation or path, its group, and the argument
+            that allows it.
     """
     _refuse(_foreign(config), f"{folder}: ")
     if resumed:
@@ -174,24 +175,24 @@ def check_saved(config: DictConfig, folder: Path, resumed: bool = False) -> None
 
 
 def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None = None) -> None:
-    """Record as trusted the user's own packages, and the places, paths and interpolations, of a config typed here.
+    """Record as trusted the user's own packages, search paths, output paths and interpolations of a newly typed config.
 
     Its runs then open again without a refusal.
 
     Args:
-        config: Config composed from what was typed; never one that was saved.
-        places: Places of yaml besides `pneumo_ad.conf`.
+        config: Config composed from typed overrides; never a saved one.
+        places: Locations of yaml besides `pneumo_ad.conf`.
         folder: The run folder.
     """
-    found = list(_foreign(config))
+    foreign = list(_foreign(config))
     if folder is not None:
         config = config.copy()
         config.run_dir = str(folder)
-        found += _outside(config, folder)
-    packages = {one.name.partition(".")[0] for one in found if one.kind == "target"}
+        foreign += _outside(config, folder)
+    packages = {one.name.partition(".")[0] for one in foreign if one.kind == "target"}
     packages |= {place.removeprefix("pkg://").partition(".")[0] for place in places if place.startswith("pkg://")}
     packages = {package for package in packages if package not in _named() and _is_own(package) and find_spec(package)}
-    names = {one.name for one in found if one.kind != "target" and one.name}
+    names = {one.name for one in foreign if one.kind != "target" and one.name}
     names |= {place for place in places if not place.startswith("pkg://")}
     if new := sorted(packages.difference(_extensions(tuple(sys.path))) | names.difference(_named())):
         _keep(new)
@@ -199,14 +200,14 @@ def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None
 
 
 def trust(name: str) -> None:
-    """Name something once, for all runs.
+    """Record a name as trusted, for all runs.
 
     Args:
-        name: A package of the user's own (`mine`), one thing of another package by its full name
-            (`torchvision.models.resnet18`), a place of yaml (`file:///folder`), or what a refusal says.
+        name: A package of the user's own (`mine`), one object of another package by its full name
+            (`torchvision.models.resnet18`), a location of yaml (`file:///folder`), or the name given in a refusal.
 
     Raises:
-        ConfigError: A whole package that is not the user's own, or no name.
+        ConfigError: A whole package that is not the user's own, or an empty name.
     """
     if not name.strip() or "\n" in name:
         raise ConfigError(f"trust={name} must name a package of your own, or in full what may be built")
@@ -220,17 +221,17 @@ def trust(name: str) -> None:
 
 
 def is_trusted_place(place: str) -> bool:
-    """Whether yaml may be composed from a place: one that was named or typed here, or that of a trusted package.
+    """Whether yaml at a location may be composed: one that was named or typed here, or that of a trusted package.
 
     Args:
-        place: As in `hydra.searchpath`.
+        place: Location as in `hydra.searchpath`.
     """
     package = place.removeprefix("pkg://").partition(".")[0]
     return place in _named() or (place.startswith("pkg://") and _is_trusted_package(package))
 
 
 def _refuse(foreign: Iterable[Foreign], where: str = "") -> None:
-    """Raise for the first that is not trusted."""
+    """Raise an error for the first entry that is not trusted."""
     for found in foreign:
         if not (_is_trusted(found.name) if found.kind == "target" else found.name in _named()):
             raise ConfigError(where + _refusal(found))
@@ -263,15 +264,12 @@ def _refusal(found: Foreign) -> str:
 
 
 def _foreign(node: Node | None, key: str = "", group: str = "") -> Iterator[Foreign]:
-    """What is not on the list, of a node and of all that it holds or refers to.
+    """Entries not on the list, in a node with all that it contains or refers to.
 
-    Args:
-        node: Node of a config, or a whole config.
-        key: Dotted key of the node; empty for a whole config.
-        group: Group whose list the node's target must be on; empty for none.
+    `key` is the dotted key of the node (empty for a whole config), `group` the group whose list its target must be on.
     """
     waiting, seen = [(node, key, group)], set()
-    for node, key, group in waiting:  # which grows
+    for node, key, group in waiting:  # grows during the loop
         if isinstance(node, Node) and node._is_interpolation():
             if not _is_plain(text := str(node._value())):
                 yield Foreign("interpolation", key, group, text)
@@ -289,11 +287,11 @@ def _foreign(node: Node | None, key: str = "", group: str = "") -> Iterator[Fore
 
 
 def _outside(config: DictConfig, folder: Path) -> Iterator[Foreign]:
-    """Where a config writes to besides its run folder."""
+    """Output paths of a config outside its run folder."""
     home = folder.resolve()
     for group in _WRITING:
         waiting = [(group, config._get_node(group))]
-        for key, node in waiting:  # which grows
+        for key, node in waiting:  # grows during the loop
             node = _followed(node)
             if isinstance(node, (DictConfig, ListConfig)):
                 waiting += [(f"{key}.{name}", inner) for name, inner in _items(node)]
@@ -301,7 +299,7 @@ def _outside(config: DictConfig, folder: Path) -> Iterator[Foreign]:
                 written = key.rpartition(".")[2] in _PATHS or value.startswith(("/", "~")) or ".." in Path(value).parts
                 if "://" in value or (written and not _lies_below(value, home)):
                     yield Foreign("path", key, group, value)
-    root = "trainer.default_root_dir"  # what says no place of its own goes there
+    root = "trainer.default_root_dir"  # default location of all output
     if "trainer" in config and not (config.trainer and config.trainer.get("default_root_dir")):
         yield Foreign("path", root, "trainer", "")
 
@@ -314,7 +312,7 @@ def _lies_below(path: str, home: Path) -> bool:
 
 
 def _items(node: DictConfig | ListConfig) -> list[tuple[object, Node | None]]:
-    """Keys and nodes, not followed; none of null and of what is missing."""
+    """Keys and child nodes, interpolations not followed; empty for null and missing nodes."""
     content = node._content
     if isinstance(content, dict):
         return list(content.items())
@@ -322,7 +320,7 @@ def _items(node: DictConfig | ListConfig) -> list[tuple[object, Node | None]]:
 
 
 def _followed(node: Node | None) -> Node | None:
-    """What an interpolation leads to; None where that is nothing, as building it will say."""
+    """Target of an interpolation; None if it cannot be resolved, which building reports."""
     if isinstance(node, Node) and node._is_interpolation():
         try:
             return node._maybe_dereference_node(throw_on_resolution_failure=False)
@@ -332,7 +330,7 @@ def _followed(node: Node | None) -> Node | None:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a value refers to nothing outside of its config.
+    """Whether a value refers to nothing outside its config.
 
     >>> _is_plain("${run_dir}/${share:${image_size},8}"), _is_plain("${oc.env:HOME}"), _is_plain("${oc.${a}:HOME}")
     (True, False, False)
@@ -344,7 +342,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _group_of(key: str) -> str:
-    """As what stands at a dotted key is built."""
+    """Group of the node at a dotted key."""
     group = above = ""
     for name in filter(None, re.split(r"[.\[\]]", key)):
         group, above = _group_below(group, above, name), f"{above}.{name}".lstrip(".")
@@ -352,7 +350,7 @@ def _group_of(key: str) -> str:
 
 
 def _group_below(group: str, key: str, name: str) -> str:
-    """As what the value at a name below a key of a group is built.
+    """Group of the value `name` below a key of a group.
 
     >>> _group_below("", "", "net"), _group_below("net", "net", "features"), _group_below("net", "net", "logger")
     ('net', 'net', 'net')
@@ -364,7 +362,7 @@ def _group_below(group: str, key: str, name: str) -> str:
 
 
 def _is_trusted(target: str) -> bool:
-    """Whether a target that is on no list may be built: named in full, or defined in a trusted package."""
+    """Whether a target outside the list may be built: named in full, or defined in a trusted package."""
     package = target.partition(".")[0]
     return ("." in target and target in _named()) or (_is_trusted_package(package) and _is_defined_in(package, target))
 
@@ -376,27 +374,27 @@ def _is_trusted_package(package: str) -> bool:
 
 
 def _is_defined_in(package: str, target: str) -> bool:
-    """Whether a name leads, through nothing but a package's own modules and classes, to what that package defines.
+    """Whether a name leads, through a package's own modules and classes alone, to a definition in that package.
 
-    What it imported does not count: `mine.net.torch.load` is torch's. Where it cannot be imported nothing can be built.
+    Imported names do not count: `mine.net.torch.load` is torch's. If the import fails, nothing can be built.
     """
     parts = target.split(".")
     try:
-        found = import_module(parts[0])
-        for i, part in enumerate(parts[1:], 2):
-            if ismodule(found) and not hasattr(found, part):
+        value = import_module(parts[0])
+        for i, name in enumerate(parts[1:], 2):
+            if ismodule(value) and not hasattr(value, name):
                 import_module(".".join(parts[:i]))
-            found = getattr(found, part)
-            owner = found.__name__ if ismodule(found) else getattr(found, "__module__", None)
+            value = getattr(value, name)
+            owner = value.__name__ if ismodule(value) else getattr(value, "__module__", None)
             if not isinstance(owner, str) or owner.partition(".")[0] != package:
                 return False
     except (ImportError, AttributeError):
-        return True  # as building it will say
+        return True  # building reports the error
     return True
 
 
 def _is_own(package: str) -> bool:
-    """Whether a whole package may be named: it lies where nothing is installed to, or is not here at all."""
+    """Whether a whole package may be trusted: it lies outside the folders of installed packages, or is missing."""
     if package in sys.stdlib_module_names or package in ("pneumo_ad", "__main__"):
         return False
     try:
@@ -414,24 +412,20 @@ def _is_own(package: str) -> bool:
 
 @cache
 def _extensions(path: tuple[str, ...]) -> frozenset[str]:
-    """Packages of installed projects that require pneumo_ad: who installed them wanted them here.
-
-    Args:
-        path: Entries of `sys.path`, in which installed projects are looked for.
-    """
-    found: set[str] = set()
-    for one in distributions(path=list(path)):
-        needs = {_canonical(need) for need in one.requires or () if "extra ==" not in need}
-        if "pneumo-ad" in needs and _canonical(one.name) != "pneumo-ad":
-            listed = (one.read_text("top_level.txt") or "").split()
-            found |= set(
-                listed or {file.parts[0].removesuffix(".py") for file in one.files or () if ".." not in file.parts}
+    """Packages of installed projects on `path` that require pneumo_ad: the user installed them for it."""
+    packages: set[str] = set()
+    for project in distributions(path=list(path)):
+        needs = {_canonical(need) for need in project.requires or () if "extra ==" not in need}
+        if "pneumo-ad" in needs and _canonical(project.name) != "pneumo-ad":
+            listed = (project.read_text("top_level.txt") or "").split()
+            packages |= set(
+                listed or {file.parts[0].removesuffix(".py") for file in project.files or () if ".." not in file.parts}
             )
-    return frozenset(name for name in found if name.isidentifier() and name not in sys.stdlib_module_names)
+    return frozenset(name for name in packages if name.isidentifier() and name not in sys.stdlib_module_names)
 
 
 def _canonical(requirement: str) -> str:
-    """`Pneumo_AD[tune]>=1` -> `pneumo-ad`."""
+    """Normalise the name in a requirement: `Pneumo_AD[tune]>=1` -> `pneumo-ad`."""
     return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]*", requirement.strip())[0]).lower()  # type: ignore[index]
 
 
@@ -439,11 +433,11 @@ def _file() -> Path:
     return config_dir() / "trusted.txt"
 
 
-_here: set[str] = set()  # named in this process, where the file cannot be written
+_here: set[str] = set()  # names of this process, if the file cannot be written
 
 
 def _named() -> set[str]:
-    """What was named; a line each."""
+    """Trusted names; the file has one per line."""
     file = _file()
     return _here | set(file.read_text(encoding="utf-8").splitlines() if file.is_file() else ())
 

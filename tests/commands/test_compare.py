@@ -258,7 +258,7 @@ def test_the_reference_is_that_of_the_recipes_defaults_unless_asked_for(tmp_path
     assert compare([str(tmp_path), "reference=patch=64"]).reference.axes == {"patch": "64"}
     assert any("patch/... metrics" in note for note in found.notes)
     for asked, words in (
-        ("reference=patch=33", "no measured group is so; the nearest: patch=32"),
+        ("reference=patch=33", "no measured group matches; the nearest: patch=32"),
         ("reference=width=3", "width is no swept axis; the axes: patch"),
     ):
         with pytest.raises(ConfigError, match=words):

@@ -88,7 +88,7 @@ def test_a_home_is_a_home(monkeypatch):
     given = parse(["run=~/runs/1", "output=a~b", "checkpoint=~/best.ckpt"], KEYS)
     assert (given["run"], given["output"]) == (Path("/home/me/runs/1"), Path("a~b"))
     assert given["checkpoint"] == "/home/me/best.ckpt"
-    with pytest.raises(ConfigError, match="run=~nobody_at_all/x begins with the home of nobody who is known here"):
+    with pytest.raises(ConfigError, match="run=~nobody_at_all/x begins with the home of an unknown user"):
         parse(["run=~nobody_at_all/x"], KEYS)
 
 
