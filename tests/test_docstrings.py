@@ -24,8 +24,9 @@ HOOKS = {
     "save_checkpoint", "training_step", "validation_step",
 }  # fmt: skip
 REFERS = re.compile(r"\b[Ss]ee `")  # to where its parameters are described
-# "path: Of the file" leaves out the noun.
+# "path: Of the file" leaves out the noun, and so does a summary that begins with one of these.
 RIDDLE = re.compile(r"^ +\*{0,2}(\w+: (?:Of|Whose|Those|What))\b", re.MULTILINE)
+SUMMARY = re.compile(r'^ *r?"""(Of|Whose|Those|What|Who|Where|How|Everybody|Nobody)\b', re.MULTILINE)
 
 
 def parameters_of(function):
@@ -86,11 +87,18 @@ def test_parameters_are_described_by_a_noun(file):
     assert RIDDLE.findall(file.read_text()) == []
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_summaries_begin_with_a_verb_or_a_noun(file):
+    assert SUMMARY.findall(file.read_text()) == []
+
+
 def test_a_riddle_is_found():
     assert RIDDLE.findall("    Args:\n        path: Of the file.\n        *rows: Whose.\n") == [
         "path: Of",
         "rows: Whose",
     ]
+    assert SUMMARY.findall('def f():\n    """What is there."""\n') == ["What"]
+    assert not SUMMARY.findall('def f():\n    """Whatever is there."""\n')
     assert not RIDDLE.findall("    Args:\n        path: Offset of the file.\n        rows: Rows of the store.\n")
 
 

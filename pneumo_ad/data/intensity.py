@@ -21,7 +21,7 @@ GREYS = (48.0, 144.0)  # where the two quantiles go: room below for air and abov
 
 
 class Intensity(Protocol):
-    """What `Radiographs` ask for: a store and its lung fields in, (N, H, W) uint8 pictures out."""
+    """Grey levels made comparable: a store and its lung fields in, (N, H, W) uint8 pictures out."""
 
     def __call__(self, store: Store, lung_fields: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(N, H, W) grey levels."""

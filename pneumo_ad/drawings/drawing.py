@@ -1,4 +1,4 @@
-"""What a drawing is: radiographs and lung fields in, radiographs and the mask of what was drawn out."""
+"""Drawings: radiographs and lung fields in, radiographs and the mask of the anomaly out."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def blurred(x: Tensor, side: int) -> Tensor:
 
 
 def _joined(x: Tensor, side: int, join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """What is about each pixel, `side` x `side` of them, joined by doubling: a tenth of the time of pooling."""
+    """Reduce each pixel's neighbourhood of `side` x `side`, joined by doubling: a tenth of the time of pooling."""
     x = F.pad(x, (side // 2,) * 4, mode="replicate")
     for dim in (2, 3):
         size, at, width = x.shape[dim] - side + 1, 1, 1

@@ -37,7 +37,7 @@ _AT_ONCE = 4  # whole radiographs, at least: one by one takes a fifth longer on 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How radiographs are scored.
+    """Scoring of radiographs: net, score, options.
 
     Attributes:
         net: Trained net.
@@ -71,7 +71,7 @@ class Scoring:
         check_relative(self.relative)
 
     def names(self, data: Scorable) -> list[str]:
-        """Of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
+        """Names of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
         return ["score", *TRIVIAL, *(["sad"] if data.view == "patch" else [])]
 
     def kept(self, data: Scorable) -> PatchGrid:
@@ -80,7 +80,7 @@ class Scoring:
 
     @property
     def unit(self) -> str:
-        """Of the run's score."""
+        """Unit of the run's score."""
         if self.relative is None:
             return self.score.unit
         return f"of the radiograph's {self.relative:.0%} quantile"
@@ -190,7 +190,7 @@ class Scoring:
 
 
 class _Nothing(nn.Module):
-    """Where a score needs no net."""
+    """Stand-in for the net of a score that needs none."""
 
     def forward(self, x: torch.Tensor) -> Output:
         return Output(x)

@@ -1,4 +1,4 @@
-"""What nets that learn from drawings in normal radiographs have in common: steps, what is logged, what is random."""
+"""Base of nets that learn from drawings in normal radiographs: steps, logged values, random generators."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Detector(NetModule):
 
 
 def kinds_of_squares(lung: Tensor, opaque: Tensor) -> Tensor:
-    """What each 2 x 2 pixels are.
+    """Kind of each square of 2 x 2 pixels.
 
     Args:
         lung: (B, 1, H, W) float of 0 and 1.

@@ -111,7 +111,7 @@ class DrawingDetector(Detector):
         self.log("val/auroc_unseen", self.found_unseen, add_dataloader_idx=False, batch_size=len(lung))
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def] # noqa: ANN201 - Lightning's own type is a union of ten
-        """What the factory makes of the net's parameters, its learning rate on one cycle where one is asked for."""
+        """Optimiser of the net's parameters, its learning rate on one cycle where one is asked for."""
         optimizer = super().configure_optimizers()
         if optimizer is None or not self.one_cycle:
             return optimizer

@@ -1,4 +1,4 @@
-"""Where patches lie in an image: one geometry for data, scoring, truth and maps.
+"""Positions of patches in an image: one geometry for data, scoring, truth and maps.
 
 Everything is a pure function of (image size, patch size, stride, cover). Windows are numbered row by row from the top
 left corner; heights come before widths.

@@ -1,4 +1,4 @@
-"""How the scores within a lung field become one score per radiograph."""
+"""Aggregates: the scores within a lung field as one score per radiograph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every score offers."""
+"""Base class of scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumo_ad.patches.box_sums import Boxes
 
 
 class Term(NamedTuple):
-    """What is added to the residual of every window: `picture` at the pixel, times the window's own `weight`.
+    """Term added to the residual of every window: `picture` at the pixel, times the window's own `weight`.
 
     Attributes:
         picture: (B, h, w) values at the pixels of whole pictures.
