@@ -79,7 +79,7 @@ def train(config: DictConfig) -> dict[str, object]:
         check_compiler(device_of(config.trainer))
     if config.scoring == "dense" and data.view == "patch":
         try_out_dense(module, data, (run_dir / "checkpoints" / "last.ckpt").is_file())
-    prepare(datamodule, run_dir)
+    prepare(config, datamodule)
     describe(data, run_dir)
     processes = count_processes(config.trainer)
     datamodule.check_processes(processes)

@@ -65,7 +65,7 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
     own = datamodule.radiographs.table
     tables: dict[str, pd.DataFrame] = {"held_out": own[own["split"] == "test"].reset_index(drop=True)}
     tables |= {name: build(node) for name, node in origin.located.also_measure_on.items()}  # a missing folder fails now
-    prepare(datamodule, run_dir)
+    prepare(config, datamodule)
     with closing(loggers):
         with timed(run_dir, "seconds_training"):
             trainer = fit(config, datamodule, module, loggers)

@@ -223,7 +223,7 @@ def _read(kept: Path, key: str, files: int) -> SiteScores | None:
         if scores.remarks.shape != (files,) or scores.remarks.dtype.kind != "U":
             raise ValueError("remarks are no words")
     except (DamagedError, ValueError, LookupError) as reason:
-        log.warning("%s: scores of calibrate= are made anew (%s)", kept, reason)
+        log.warning("%s: scores of calibrate= are recomputed (%s)", kept, reason)
         return None
     return scores
 

@@ -110,7 +110,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
         before, files = _read(kept)
     except DamagedError as reason:
         damaged = reason
-        log.warning("%s: scores of validation are made anew", reason)
+        log.warning("%s: scores of validation are recomputed", reason)
     if not all(np.isfinite(values).all() for values in before.values()):
         before = {}  # of a version that kept non-finite scores: recomputed, and refused with the radiograph's name
     if before and not look:

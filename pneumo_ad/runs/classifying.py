@@ -82,7 +82,7 @@ def run_classifier(config: DictConfig, split_of: Path) -> dict[str, float]:
     data: FittedRadiographs = datamodule.radiographs
     with torch.no_grad():  # an image size that the net does not take fails here, before any file is decoded
         build(config.net)(torch.zeros(1, 1, *data.image_size))
-    prepare(datamodule, run_dir)
+    prepare(config, datamodule)
     with closing(loggers):
         with timed(run_dir, "seconds_training"):
             classifier = fit_classifier(config, datamodule, loggers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from pneumo_ad.runs.shipped import check_shipped, place_of_results
 from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.saved import in_a_line, is_there
+
+log = logging.getLogger(__name__)
 
 # Keys that the weights depend on.
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", *evaluation_options.FIXED)
@@ -201,18 +204,26 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
 
     Args:
         folder: The run folder.
-        checkpoint: `best`, `last` or the path of a file.
+        checkpoint: `best`, `last` or the path of a file; `last` stands in for `best` where no validation was run.
 
     Raises:
         DataError: The checkpoint is missing; lists those that are there.
     """
-    within = (folder / "checkpoints" / f"{checkpoint}{suffix}" for suffix in SUFFIXES)
-    path = next(filter(is_there, within), Path(checkpoint))
+    path = _named_checkpoint(folder, checkpoint)
+    last = _named_checkpoint(folder, "last")
+    if checkpoint == "best" and not is_there(path) and is_there(last):
+        log.warning("%s: no validation was run, so there is no best checkpoint; the last one is used", folder)
+        return last
     if not is_there(path):
         files = (file for suffix in SUFFIXES for file in folder.glob(f"checkpoints/*{suffix}"))
         there = ", ".join(sorted(file.stem for file in files)) or "none: did the training finish?"
         raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there}")
     return path
+
+
+def _named_checkpoint(folder: Path, name: str) -> Path:
+    within = (folder / "checkpoints" / f"{name}{suffix}" for suffix in SUFFIXES)
+    return next(filter(is_there, within), Path(name))
 
 
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:

@@ -31,6 +31,7 @@ from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all
 from pneumo_ad.runs.ddp import count_processes
+from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.jobs import INTERRUPTED
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.record import timed, update_run_json
@@ -66,19 +67,56 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
         return datamodule, build(origin.located.module)
 
 
-def prepare(datamodule: DataModule, run_dir: Path) -> None:
+def prepare(config: DictConfig, datamodule: DataModule) -> None:
     """Decode the radiographs; record contents of files and the split in the run folder.
 
     Args:
+        config: The composed config.
         datamodule: Data module with radiographs assigned to splits.
-        run_dir: The run folder.
+
+    Raises:
+        ConfigError: See `check_trainer`.
     """
+    check_trainer(config.trainer)
+    run_dir = Path(config.run_dir)
     with timed(run_dir, "seconds_preparing"):
         datamodule.prepare_data()
     store = datamodule.radiographs.store
     keep_contents(store, run_dir)
     write_split(store.table, run_dir)
     update_run_json(run_dir, store=store.key, copies_across_splits=warn_of_copies(store))
+
+
+def check_trainer(trainer: DictConfig) -> None:
+    """Check settings of Lightning's trainer that would fail, or leave no checkpoint, once all is decoded.
+
+    Where no validation will run, a warning says that the last checkpoint stands in for the best.
+
+    Args:
+        trainer: Node `trainer` of a config.
+
+    Raises:
+        ConfigError: A setting that cannot work here; names its key.
+    """
+    if trainer.get("fast_dev_run"):
+        raise ConfigError(
+            "trainer.fast_dev_run keeps no checkpoint, so that nothing could be measured; for a quick try: "
+            "trainer.max_epochs=1 trainer.limit_train_batches=2"
+        )
+    if trainer.get("overfit_batches"):
+        raise ConfigError(
+            "trainer.overfit_batches replaces the sampler of batches, by which a training resumes; for few batches: "
+            "trainer.limit_train_batches=2"
+        )
+    if trainer.precision == "16-true" and device_of(trainer).type == "cpu":
+        raise ConfigError("trainer.precision=16-true needs CUDA; on a CPU take 32-true or bf16-mixed")
+    every, epochs = trainer.get("check_val_every_n_epoch"), trainer.get("max_epochs")
+    if trainer.get("limit_val_batches") == 0 or (every and epochs and 0 < epochs < every):
+        log.warning(
+            "no validation will run (trainer.limit_val_batches=%s, trainer.check_val_every_n_epoch=%s, "
+            "trainer.max_epochs=%s): there is no best checkpoint, and the last one is measured",
+            *(trainer.get("limit_val_batches"), every, epochs),
+        )
 
 
 def check_one_device(config: DictConfig, command: str) -> None:

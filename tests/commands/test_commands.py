@@ -617,7 +617,7 @@ def test_radiographs_that_a_run_never_dealt_are_not_evaluated_and_named(command,
     """As of a file that came after the training; with them matched figures were refused."""
     later = pd.read_csv(run / "split.csv", dtype=str)["image"].iloc[[0, -1]].tolist()
     changed_split(run, lambda split: split[~split["image"].isin(later)])
-    with pytest.warns(UserWarning, match=f"2 radiographs came after .*: {', '.join(later)}$"):
+    with pytest.warns(UserWarning, match=f"2 radiographs were added after .*: {', '.join(later)}$"):
         said = command("evaluate", f"run={run}", "subset=all", "on_error=skip", "matched=true", "output=out")
     assert said.status == 0, said.err
     assert metrics_of(Path("out"))["counts/images"] == 42

@@ -184,7 +184,7 @@ def test_a_report_has_kinds_and_no_marks(run, caplog):
     shutil.copytree(run, "run")
     page = page_of(load_run("run"), Path("run"), None, 4)
     assert page.thresholds is LIKELIEST
-    assert "made anew" not in caplog.text
+    assert "recomputed" not in caplog.text
     assert start("report", "run=run", "output=page.html") == 0
     assert '"thresholds":null,"kinds":["healthy lung","opacity","outside"]' in Path("page.html").read_text()
 

@@ -169,7 +169,7 @@ def test_a_prediction_and_an_export_tell_the_same_and_an_older_export_opens(dete
     assert start("export", f"run={detector}", "output=model", "format=torch_export") == 0
     about = json.loads(Path("model/model.json").read_text())
     assert (about["format_version"], len(about["standard"]["thresholds"])) == (2, 1)
-    assert "told as not opacity or opacity" in Path("model/MODEL_CARD.md").read_text()
+    assert "classified as not opacity or opacity" in Path("model/MODEL_CARD.md").read_text()
     new = ExportedPredictor("model")
     assert new.standard.thresholds == RunPredictor(load_run(detector)).standard.thresholds
     # As the version before wrote it.

@@ -130,7 +130,7 @@ def test_the_same_command_scores_no_normal_again(command, tmp_path, monkeypatch)
     (tmp_path / "out" / "calibration.npz").write_bytes(b"damaged")
     status, said = command()
     assert status == 0
-    assert "are made anew" in said
+    assert "are recomputed" in said
     pd.testing.assert_frame_equal(predictions(tmp_path / "out"), after)
 
 

@@ -285,7 +285,7 @@ def test_boxes_are_told_once(tmp_path):
     write_csv(root / "index.csv", image=["n000", "n001"], boxes=["[]", "[[1, 2, 3, 4]]"])
     assert sources.masks(root, split="test")["boxes"].tolist() == ["[]", "[[1, 2, 3, 4]]"]
     boxes = write_csv(tmp_path / "boxes.csv", image=["n000"], x=[1], y=[1], width=[2], height=[2])
-    with pytest.raises(ConfigError, match=r"boxes=.*boxes\.csv and column 'boxes' of .*index\.csv both tell"):
+    with pytest.raises(ConfigError, match=r"boxes=.*boxes\.csv and column 'boxes' of .*index\.csv both give"):
         sources.masks(root, boxes=boxes)
 
 
