@@ -5,6 +5,7 @@ Commands are found in `commands/`, one file each.
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from importlib import import_module
@@ -26,6 +27,15 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line; exits with 2 after an error that the user can fix."""
     print_safely()
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        _answer(name, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough; at exit Python would flush what is left, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _answer(name: str, arguments: list[str]) -> None:
     if name in ("-h", "--help", "help"):
         print(overview())
     elif name in ("-V", "--version"):

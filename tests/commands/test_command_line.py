@@ -32,6 +32,15 @@ def test_each_file_is_a_command_and_each_command_a_file():
     assert len(NAMES) > 10
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["train", "--cfg", "job"]])
+def test_a_reader_that_has_seen_enough_ends_it_quietly(arguments):
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        command.stdout.close()  # before anything is written
+        said = command.stderr.read().decode()
+    assert said == ""
+    assert command.returncode == 1
+
+
 def test_no_two_commands_stand_in_one_place():
     places = [(cli.command_of(name).section, cli.command_of(name).place) for name in NAMES]
     assert len(set(places)) == len(places)
