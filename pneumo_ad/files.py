@@ -73,6 +73,21 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez(opened, **arrays)
 
 
+def try_to_write(folder: Path) -> None:
+    """Create a folder, write a file to it and delete that file.
+
+    Args:
+        folder: Folder to try.
+
+    Raises:
+        OSError: The folder cannot be created or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / ".writable") as aside:
+        aside.touch()
+    (folder / ".writable").unlink()
+
+
 def writable_folder(folder: Path) -> Path:
     """Create a folder and check that it can be written to, before results are computed for it.
 
@@ -80,10 +95,7 @@ def writable_folder(folder: Path) -> Path:
         ConfigError: It cannot be created or written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / ".writable") as aside:
-            aside.touch()
-        (folder / ".writable").unlink()
+        try_to_write(folder)
     except OSError as reason:
         raise ConfigError(
             f"output={folder} cannot be written to ({reason.strerror}); name another folder: output=DIR"

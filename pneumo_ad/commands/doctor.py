@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,8 @@ def _run_findings(folder: Path) -> Iterator[Finding]:
     from pneumo_ad.runs.record import read_run_json, status
     from pneumo_ad.runs.run import find_checkpoint, load_run
 
+    opened = cache(lambda: load_run(folder))  # an error is not kept: each check reports it
+
     def ended() -> str:
         word, reason = status(folder)
         record = read_run_json(folder)
@@ -90,13 +93,13 @@ def _run_findings(folder: Path) -> Iterator[Finding]:
     def judges() -> str:
         if not any(folder.glob("validation_scores/*.npz")):  # scoring them takes minutes, too long for a check
             return f"pneumo-ad predict run={folder} scores the run's held-out normals first"
-        predictor = RunPredictor(load_run(folder))
+        predictor = RunPredictor(opened())
         normals = len(predictor.standard.normals)
         return "; ".join([f"pneumo-ad predict run={folder}, by {normals} held-out normals", *predictor.notes])
 
     yield checked("status", ended)
-    yield checked("opens", lambda: f"{load_run(folder).checkpoint.name} and its config")
-    yield checked("data", lambda: f"{len(load_run(folder).radiographs.table)} radiographs are where they were")
+    yield checked("opens", lambda: f"{opened().checkpoint.name} and its config")
+    yield checked("data", lambda: f"{len(opened().radiographs.table)} radiographs are where they were")
     yield checked("resumes", resumable)
     yield checked("predicts", judges)
 

@@ -112,7 +112,8 @@ class Radiographs(FittedRadiographs):
             DataError: There are none; lists the numbers of radiographs by split and label.
         """
         rows = self.rows(split, label)
-        check_some(self.store.table.iloc[self.rows(None)], split, label)
+        if not len(rows):
+            check_some(self.store.table.iloc[self.rows(None)], split, label)
         return rows
 
     def normal_lung_patches(self, split: str) -> NormalLungPatches:

@@ -102,9 +102,8 @@ class Pipeline(nn.Module):
         whole = torch.ones_like(image) if content is None else content
         image = self._levelled(image, lung_field, whole)
         anomaly_map, scores, *kinds = self._patches(image) if self.view == "patch" else self._whole(image)
-        patches = (
-            boxes.sums(whole[:, 0].double()).flatten(1) == boxes.area
-        )  # the others have padding in them and are no patches
+        # The others have padding in them and are no patches.
+        patches = boxes.sums(whole[:, 0].double()).flatten(1) == boxes.area
         if self.relative is not None:
             own = own_scale(scores, patches, self.relative)
             scores, anomaly_map = scores / own, anomaly_map / own[:, :, None, None]

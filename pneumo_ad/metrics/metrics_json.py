@@ -26,15 +26,13 @@ def write_metrics(folder: Path, metrics: Mapping[str, float], about: Mapping[str
         metrics: Figures by key, with those of shortcuts.
         about: Content of `about` in `metrics.json`, with `omitted`, key -> reason.
     """
-    names = [*metrics, *about["omitted"]]
-    for file, chosen in (
-        ("shortcuts.json", {name for name in names if name.startswith("shortcut/")}),
-        ("metrics.json", {name for name in names if not name.startswith("shortcut/")}),
-    ):
-        figures = {key: value for key, value in metrics.items() if key in chosen}
-        omitted = {key: reason for key, reason in about["omitted"].items() if key in chosen}
-        further = dict(about) if file == "metrics.json" else {}
-        write_json(folder / file, {**figures, "about": further | {"omitted": omitted}})
+    for file, of_shortcuts in (("shortcuts.json", True), ("metrics.json", False)):
+        figures, omitted = (
+            {key: value for key, value in part.items() if key.startswith("shortcut/") == of_shortcuts}
+            for part in (metrics, about["omitted"])
+        )
+        further = {} if of_shortcuts else about
+        write_json(folder / file, {**figures, "about": {**further, "omitted": omitted}})
 
 
 def read_metrics(folder: Path, *required: str) -> dict[str, Any]:

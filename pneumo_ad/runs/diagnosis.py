@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from pneumo_ad import __version__
 from pneumo_ad.errors import UserError
-from pneumo_ad.files import atomic_write, cache_dir
+from pneumo_ad.files import cache_dir, try_to_write
 from pneumo_ad.saved import GIB, in_a_line
 
 _SHOWN = ("torch", "lightning", "hydra-core", "omegaconf", "albumentations", "numpy", "pandas", "pydicom")
@@ -87,10 +87,7 @@ def _device() -> str:
 def _cache() -> str:
     folder = cache_dir()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / ".writable") as aside:
-            aside.touch()
-        (folder / ".writable").unlink()
+        try_to_write(folder)
         held = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
         free = shutil.disk_usage(folder).free
     except OSError as reason:

@@ -210,8 +210,7 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
         DataError: The checkpoint is missing; lists those that are there.
     """
     path = _named_checkpoint(folder, checkpoint)
-    last = _named_checkpoint(folder, "last")
-    if checkpoint == "best" and not is_there(path) and is_there(last):
+    if checkpoint == "best" and not is_there(path) and is_there(last := _named_checkpoint(folder, "last")):
         log.warning("%s: no validation was run, so there is no best checkpoint; the last one is used", folder)
         return last
     if not is_there(path):
