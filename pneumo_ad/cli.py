@@ -13,20 +13,23 @@ from itertools import groupby
 from pkgutil import iter_modules
 
 from pneumo_ad import commands
+from pneumo_ad.console import hush_others, without_verbosity
 from pneumo_ad.errors import ConfigError, did_you_mean, ending_in_words, print_safely
 from pneumo_ad.runs.command import Command
 
 _SECTIONS = ("train", "look", "use")
 _END = """\
 `pneumo-ad COMMAND --help` explains a command, its groups and its keys.
-trust=NAME, beside any of them, lets run folders use a package of your own; see SECURITY.md.
+Beside any of them, --quiet prints results and errors alone, -v also notices of other packages and tracebacks, and
+trust=NAME lets run folders use a package of your own; see SECURITY.md.
 PNEUMO_AD_CACHE names the folder of stores; PNEUMO_AD_TRACEBACK=1 shows where in the code an error arose."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; exits with 2 after an error that the user can fix."""
     print_safely()
-    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    name, *arguments = without_verbosity(sys.argv[1:] if argv is None else argv) or ["--help"]
+    hush_others()
     try:
         _answer(name, arguments)
         sys.stdout.flush()

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pneumo_ad.console import is_verbose
+
 
 class UserError(ValueError):
     r"""Error in the user's input; the message says what came, what was expected and what would work.
@@ -72,7 +74,7 @@ def ending_in_words() -> Iterator[None]:
     try:
         yield
     except UserError as reason:
-        if os.environ.get("PNEUMO_AD_TRACEBACK"):
+        if os.environ.get("PNEUMO_AD_TRACEBACK") or is_verbose():
             raise
         print(f"error: {reason}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -4,6 +4,14 @@ from pneumo_ad.callbacks.divergence import StopAtDivergence
 from pneumo_ad.callbacks.histograms import SADHistograms
 from pneumo_ad.callbacks.maps import AnomalyMaps
 from pneumo_ad.callbacks.panels import ReconstructionPanels
+from pneumo_ad.callbacks.progress import EpochProgress
 from pneumo_ad.callbacks.termination import SaveOnTermination
 
-__all__ = ["AnomalyMaps", "ReconstructionPanels", "SADHistograms", "SaveOnTermination", "StopAtDivergence"]
+__all__ = [
+    "AnomalyMaps",
+    "EpochProgress",
+    "ReconstructionPanels",
+    "SADHistograms",
+    "SaveOnTermination",
+    "StopAtDivergence",
+]

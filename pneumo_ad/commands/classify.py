@@ -46,14 +46,16 @@ def classify(config: DictConfig) -> dict[str, float]:
     """
     from pneumo_ad.classifier.examination import FIGURE
     from pneumo_ad.runs.classifying import run_classifier
+    from pneumo_ad.runs.jobs import in_sweep
     from pneumo_ad.runs.provenance import provenance_of
     from pneumo_ad.runs.record import update_run_json
 
     run_dir = Path(config.run_dir)
     update_run_json(run_dir, **provenance_of(config))
     metrics = run_classifier(config, split_of=run_dir)
-    _print(metrics, f"{config.name}: test split, {metrics['counts/images']} radiographs")
-    print(f"run: {run_dir}\nFig. 2: {run_dir / 'figures' / FIGURE}.png")
+    if not in_sweep():
+        _print(metrics, f"{config.name}: test split, {metrics['counts/images']} radiographs")
+        print(f"run: {run_dir}\nFig. 2: {run_dir / 'figures' / FIGURE}.png")
     return metrics
 
 

@@ -61,6 +61,7 @@ def train(config: DictConfig) -> dict[str, object]:
     from pneumo_ad.runs.compose import build, build_all
     from pneumo_ad.runs.ddp import count_processes, launch
     from pneumo_ad.runs.device import device_of
+    from pneumo_ad.runs.jobs import in_sweep
     from pneumo_ad.runs.provenance import provenance_of
     from pneumo_ad.runs.record import timed, update_run_json
     from pneumo_ad.runs.run import load_run
@@ -92,11 +93,13 @@ def train(config: DictConfig) -> dict[str, object]:
         if config.evaluate:
             with timed(run_dir, "seconds_evaluating"):
                 evaluate_run(load_run(run_dir), run_dir, config.evaluate)
-            print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
+            if not in_sweep():  # which prints a line for each job, and the leaderboard
+                print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
             log_outcome(config, run_dir, loggers)
-    print(f"run: {run_dir}")
-    if any(isinstance(logger, TensorBoardLogger) for logger in loggers):
-        print(f"TensorBoard: tensorboard --logdir {run_dir}")
+    if not in_sweep():
+        print(f"run: {run_dir}")
+        if any(isinstance(logger, TensorBoardLogger) for logger in loggers):
+            print(f"TensorBoard: tensorboard --logdir {run_dir}")
     return {"datamodule": datamodule, "module": module, "run_dir": run_dir}
 
 

@@ -50,6 +50,7 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
 
     from pneumo_ad.loggers import closing
     from pneumo_ad.runs.compose import build, build_all
+    from pneumo_ad.runs.jobs import in_sweep
     from pneumo_ad.runs.provenance import provenance_of
     from pneumo_ad.runs.record import timed, update_run_json
     from pneumo_ad.runs.tracking import log_metrics
@@ -73,8 +74,9 @@ def train_lungs(config: DictConfig) -> dict[str, float]:
         with timed(run_dir, "seconds_evaluating"):
             metrics = _measure(config, module, tables, run_dir)
         log_metrics(loggers, metrics, trainer.global_step)
-    _print(metrics)
-    print(f"run: {run_dir}\nweights: {run_dir / 'lung_unet.safetensors'}")
+    if not in_sweep():
+        _print(metrics)
+        print(f"run: {run_dir}\nweights: {run_dir / 'lung_unet.safetensors'}")
     return metrics
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from pneumo_ad.console import set_log_level
 from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, groups_of, parse
 
 _COLUMN = 23  # start of a key's description and of a group's choices
@@ -58,6 +59,7 @@ class Command:
             self.run(arguments)
             return
         logging.basicConfig(level=logging.INFO, format="%(message)s")
+        set_log_level()
         self.show(self.run(arguments), self.parse(arguments))
 
     def help(self) -> str:

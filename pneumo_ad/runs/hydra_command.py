@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from pneumo_ad.console import hush_others, set_log_level
 from pneumo_ad.errors import ConfigError, UserError, ending_in_words
 from pneumo_ad.runs.grammar import hydra_words
 
@@ -30,15 +31,15 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
         SystemExit: With 1, if jobs of a sweep failed, or after an unexpected error.
     """
     import hydra
-    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import CompactHydraException
-    from hydra.types import RunMode
     from omegaconf import DictConfig
 
-    from pneumo_ad.runs.jobs import run_job
+    from pneumo_ad.runs.jobs import in_sweep, run_job
     from pneumo_ad.runs.sweeps import complete
 
     def do(config: DictConfig) -> None:
+        hush_others()
+        set_log_level(logging.WARNING if in_sweep() else logging.INFO)
         if has_folder:
             run_job(config, work)
         else:
@@ -46,7 +47,7 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
 
     @hydra.main(version_base="1.3", config_path="pkg://pneumo_ad.conf", config_name=config_name)
     def task(config: DictConfig) -> None:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        if in_sweep():
             try:
                 do(config)
             except UserError as reason:  # raised after all jobs; an exit would end the sweep

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,15 +23,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pneumo_ad.errors import DataError, UserError, print_safely
+from pneumo_ad.errors import DataError, DivergedError, UserError, print_safely
 from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded, without_place
+from pneumo_ad.saved import is_there, read_json
 
 log = logging.getLogger(__name__)
 
 Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # exit status after SIGTERM
+_FIGURES = ("pixel/auroc_in_lung", "patch/auroc_opacity_vs_healthy", "image/auroc")
 LINGER = 10.0  # seconds for which workers of a killed process may still hold its folder
 
 
@@ -54,29 +57,63 @@ def run_job(config: DictConfig, work: Work) -> None:
         end_with_parent()
         print_safely()
     folder = Path(HydraConfig.get().runtime.output_dir)
-    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    swept = in_sweep()
+    is_new = folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {f"{HydraConfig.get().job.name}.log"}
     try:
-        with lock(folder, wait=1 if in_sweep else LINGER):
+        with lock(folder, wait=1 if swept else LINGER):
             keep_recipe(folder, config, HydraConfig.get().overrides.task, HydraConfig.instance().cfg)
             if read_run_json(folder).get("status") == "finished":
-                log.info("finished already: %s", os.path.relpath(folder))
+                print(f"finished already: {os.path.relpath(folder)}", flush=True)
                 return
             config.run_dir = str(folder)
             try:
                 with recorded(folder):
                     work(config)
             except UserError as reason:
-                if not in_sweep:
+                if not swept:
                     raise
                 log.error("%s failed: %s", folder.name, without_place(str(reason), folder))
             except Exception:
-                if not in_sweep:
+                if not swept:
                     raise
                 log.exception("%s failed", folder.name)
+            else:
+                if swept:
+                    print(f"{folder.name}: {_outcome(folder)}", flush=True)
     except BusyError as reason:
-        if not in_sweep:  # in a sweep the other process is another worker
+        if not swept:  # in a sweep the other process is another worker
             raise
         log.warning("%s", reason)
+    except UserError as reason:
+        if is_new and not swept and not isinstance(reason, DivergedError):
+            _remove_untrained(folder)
+        raise
+
+
+def in_sweep() -> bool:
+    """Whether this process runs a job of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _outcome(folder: Path) -> str:
+    """Seconds and main figures of a finished job, in a line."""
+    story = read_run_json(folder)
+    seconds = sum(story.get(f"seconds_{part}", 0) for part in ("preparing", "training", "evaluating"))
+    metrics = read_json(folder / "metrics.json") if is_there(folder / "metrics.json") else {}
+    figures = (f"{key} {metrics[key]:.3f}" for key in _FIGURES if isinstance(metrics.get(key), float))
+    return ", ".join([f"finished in {seconds:.0f} s", *figures])
+
+
+def _remove_untrained(folder: Path) -> None:
+    """Remove the folder of a job that was refused before it trained, and the folders that were made for it."""
+    if any((folder / "checkpoints").glob("*")):
+        return
+    shutil.rmtree(folder)
+    for parent in folder.parents:
+        if parent == Path.cwd() or Path.cwd() not in parent.parents:
+            break
+        with suppress(OSError):  # not empty
+            parent.rmdir()
 
 
 @cache

@@ -40,6 +40,7 @@ _RUN_JSON: dict[str, type | UnionType] = {
     "seconds_training": int | float,
     "seconds_evaluating": int | float,
 }
+_EPOCHS = "trainer.max_epochs"
 Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 
 
@@ -105,7 +106,9 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
                 "by that version"
             )
         changed = differences(read_config(folder), to_today(config))
-        if changed:
+        if changed and trains_longer(read_config(folder), config):
+            extend(folder, config)
+        elif changed:
             raise ConfigError(
                 f"{folder} holds a run of another config, and a run cannot change once it has begun: "
                 f"{'; '.join(changed[:5])}{' ...' if len(changed) > 5 else ''}. Give the same values, or another "
@@ -119,6 +122,50 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
     write_text(file, OmegaConf.to_yaml(config))  # last: if it exists, the other files do
 
 
+def trains_longer(saved: DictConfig, config: DictConfig) -> bool:
+    """Whether a config differs from the saved one by more epochs alone.
+
+    Args:
+        saved: Config of the run folder.
+        config: New config.
+
+    >>> ten, twenty = (OmegaConf.create({"trainer": {"max_epochs": epochs}}) for epochs in (10, 20))
+    >>> trains_longer(ten, twenty), trains_longer(twenty, ten)
+    (True, False)
+    """
+    before, after = (OmegaConf.select(one, _EPOCHS) for one in (saved, config))
+    counted = isinstance(before, int) and isinstance(after, int) and 0 < before < after
+    return counted and [one.partition(":")[0] for one in differences(saved, to_today(config))] == [_EPOCHS]
+
+
+def extend(folder: Path, config: DictConfig) -> None:
+    """Let a run train for more epochs; what `run.json` and `metrics.json` said so far is kept in `earlier`.
+
+    Args:
+        folder: The run folder.
+        config: Its config, with a larger `trainer.max_epochs`.
+
+    Raises:
+        ConfigError: The learning rate of the run follows a schedule, which ends with the last epoch.
+    """
+    from pneumo_ad.runs.checkpoints import read_checkpoint  # imports torch
+
+    before, after = OmegaConf.select(read_config(folder), _EPOCHS), OmegaConf.select(config, _EPOCHS)
+    last = folder / "checkpoints" / "last.ckpt"
+    if is_there(last) and read_checkpoint(last).get("lr_schedulers"):
+        raise ConfigError(
+            f"{folder}: the learning rate of this run follows a schedule that ends with epoch {before}; a run of "
+            f"{after} epochs starts anew, in another folder: {_EPOCHS}={after} hydra.run.dir=DIR"
+        )
+    kept = folder / "earlier" / f"{before}_epochs"
+    for name in ("run.json", "metrics.json"):
+        if is_there(folder / name) and not is_there(kept / name):
+            kept.mkdir(parents=True, exist_ok=True)
+            write_text(kept / name, (folder / name).read_text(encoding="utf-8"))
+    update_run_json(folder, status="interrupted")  # first: a finished run would not go on
+    write_text(folder / CONFIG, OmegaConf.to_yaml(config))
+
+
 def differences(saved: DictConfig | dict[str, Any], config: DictConfig | dict[str, Any]) -> list[str]:
     """List the differences of two configs as `key: saved value -> new value`, interpolations unresolved.
 
@@ -129,9 +176,13 @@ def differences(saved: DictConfig | dict[str, Any], config: DictConfig | dict[st
     >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
     ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
     """
-    # Axes of a sweep or search are not part of a run's recipe: they may grow.
+    # Axes of a sweep or search are not part of a run's recipe: they may grow. Nor is its progress bar.
     before, after = (
-        flatten({key: value for key, value in _plain(one).items() if key not in ("run_dir", "sweep", "tune")})
+        {
+            key: value
+            for key, value in flatten(_plain(one)).items()
+            if key.split(".")[0] not in ("run_dir", "sweep", "tune") and not key.startswith("callbacks.progress")
+        }
         for one in (saved, config)
     )
     absent = "(absent)"
@@ -176,6 +227,9 @@ def recorded(folder: Path) -> Iterator[None]:
         update_run_json(folder, status="failed", reason=without_place(str(reason), folder))
         raise
     except Exception as reason:
+        if type(reason).__module__.startswith("submitit."):  # a cluster's job that timed out too often
+            update_run_json(folder, status="interrupted", reason=printable(str(reason)))
+            raise
         words = printable("".join(traceback.format_exception_only(reason)).strip(), lines=True)
         update_run_json(folder, status="failed", reason=without_place(words, folder))
         raise

@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import count
+from pathlib import Path
 
 from omegaconf import OmegaConf
+
+from pneumo_ad.errors import ConfigError
 
 
 def run_name(overrides: str) -> str:
@@ -45,5 +50,31 @@ def share(size: int | Sequence[int], parts: int) -> int:
     return (size if isinstance(size, int) else min(size)) // parts
 
 
+def new_folder(parent: str) -> str:
+    """Create a folder named after the present second, and return its path; the next of that second gets a number.
+
+    Args:
+        parent: Folder to create it in.
+
+    Raises:
+        ConfigError: The folder cannot be created.
+    """
+    now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for number in count(1):
+        folder = Path(parent, now if number == 1 else f"{now}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            if not folder.is_dir():  # a file stands in the way of `parent`
+                raise ConfigError(f"{parent} is no folder; another place for the run: hydra.run.dir=DIR") from None
+        except OSError as reason:
+            raise ConfigError(
+                f"{folder} cannot be made ({reason.strerror}); another place for the run: hydra.run.dir=DIR"
+            ) from reason
+    return str(folder)
+
+
+OmegaConf.register_new_resolver("new_folder", new_folder, replace=True, use_cache=True)
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 OmegaConf.register_new_resolver("share", share, replace=True)

@@ -21,7 +21,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pneumo_ad.errors import ConfigError, DamagedError
+from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.runs.arguments import choices, expanded
 from pneumo_ad.runs.grammar import for_hydra
 from pneumo_ad.runs.past import check_dropped
@@ -178,6 +178,10 @@ class SweepReport(Callback):
         for folder, state in statuses.items():
             if state.word == "failed":
                 print(f"failed: {folder.relative_to(sweep)}: {state.reason}")
+        ended = [folder for folder, state in statuses.items() if state.word == "finished"]
+        measured = all((folder / "maps" / "images.csv").is_file() for folder in ended)
+        if measured and any(map(self._now, ended)):
+            _print_leaderboard(sweep)
         print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
         if any(state.word == "failed" and self._now(folder) for folder, state in statuses.items()):
             raise SystemExit(1)
@@ -189,3 +193,14 @@ class SweepReport(Callback):
         except DamagedError:
             return True
         return (folder / "run.json").stat().st_mtime > self._began
+
+
+def _print_leaderboard(sweep: Path) -> None:
+    """Print the leaderboard of a sweep as `pneumo-ad compare` does; a sweep that it refuses is told why."""
+    from pneumo_ad.leaderboard.compare import compare_runs  # imports torch
+    from pneumo_ad.leaderboard.table import print_comparison
+
+    try:
+        print_comparison(compare_runs(sweep))
+    except UserError as reason:
+        print(f"no leaderboard: {reason}")

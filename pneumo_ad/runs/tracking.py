@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,6 +13,7 @@ from pneumo_ad.loggers.tensorboard import write_hparams
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.runs.evaluation_options import option_names
+from pneumo_ad.runs.jobs import in_sweep
 from pneumo_ad.runs.record import flatten, read_run_json
 
 _DECISIVE = (
@@ -75,7 +75,7 @@ def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: i
 
 def _made_of(config: DictConfig) -> dict[str, object]:
     """Hyper-parameters of a run: in a sweep the keys that vary, as the page has few columns, else a fixed selection."""
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if in_sweep():
         hydra = HydraConfig.get()
         same = set(hydra.job.config.override_dirname.exclude_keys)
         swept = (override.lstrip("+").partition("=") for override in hydra.overrides.task)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from pneumo_ad.audit.duplicates import warn_of_copies
 from pneumo_ad.callbacks import StopAtDivergence
+from pneumo_ad.console import hush_others
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.whole_datamodule import WholeDataModule
@@ -154,11 +155,15 @@ def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, l
     """
     # Avoid duplicate Lightning log lines: its own handler and Hydra's would both print them.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    hush_others()  # again: importing Lightning switches its deprecation notices on
     run_dir, net = Path(config.run_dir), getattr(module, "net", module)
     anew = isinstance(datamodule, PatchDataModule) and datamodule.augment is not None  # patches are cut again
+    callbacks = build_all(config.callbacks)
     trainer: L.Trainer = build(
         config.trainer,
-        callbacks=build_all(config.callbacks),
+        callbacks=callbacks,
+        # callbacks.progress=null means no bar; Lightning would put its own there.
+        enable_progress_bar=any(isinstance(callback, L.pytorch.callbacks.ProgressBar) for callback in callbacks),
         logger=list(loggers),
         reload_dataloaders_every_n_epochs=int(anew),
     )

@@ -103,7 +103,9 @@ ALLOWED: dict[str, frozenset[str]] = {
             "pneumo_ad.runs.checkpoints.WholeCheckpoints",
         }
     ),
-    "callbacks": _in("pneumo_ad.callbacks", "AnomalyMaps ReconstructionPanels SADHistograms SaveOnTermination")
+    "callbacks": _in(
+        "pneumo_ad.callbacks", "AnomalyMaps EpochProgress ReconstructionPanels SADHistograms SaveOnTermination"
+    )
     | _in(
         "lightning.pytorch.callbacks",
         "DeviceStatsMonitor EMAWeightAveraging EarlyStopping GradientAccumulationScheduler LearningRateMonitor "

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from running import TINY, process, start, story, times, weights
 
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
-from pneumo_ad.runs.record import Status, read_run_json, status, update_run_json
+from pneumo_ad.runs.record import Status, read_run_json, recorded, status, update_run_json
 from pneumo_ad.runs.resolvers import run_name
 from pneumo_ad.runs.search_path import saved_search_path
 
@@ -320,3 +320,27 @@ def test_the_folders_of_runs_are_names_that_any_file_system_takes():
     ]
     assert len(set(names)) == len(names)
     assert all(len(name.encode()) < 255 and "/" not in name for name in names)
+
+
+def test_runs_begun_in_one_second_get_a_folder_each(tmp_path, monkeypatch):
+    from pneumo_ad.runs import resolvers
+
+    class Clock(resolvers.datetime):
+        @classmethod
+        def now(cls):
+            return cls(2026, 1, 31, 12)
+
+    monkeypatch.setattr(resolvers, "datetime", Clock)
+    assert start("train", *TINY, "trainer.max_epochs=1", "seed=0") == 0
+    assert start("train", *TINY, "trainer.max_epochs=1", "seed=1") == 0
+    runs = sorted((tmp_path / "runs" / "train").iterdir())
+    assert [run.name for run in runs] == ["2026-01-31_12-00-00", "2026-01-31_12-00-00-2"]
+    assert [story(run)["seed"] for run in runs] == [0, 1]
+
+
+def test_a_job_of_a_cluster_that_timed_out_too_often_is_interrupted(tmp_path):
+    from submitit.core.utils import UncompletedJobError
+
+    with pytest.raises(UncompletedJobError), recorded(tmp_path):
+        raise UncompletedJobError("Job not requeued because: timed-out too many times.")
+    assert status(tmp_path) == Status("interrupted", "Job not requeued because: timed-out too many times.")

@@ -1,0 +1,69 @@
+"""Progress of a training: one bar on a terminal, elsewhere a line of the log for each epoch."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import sys
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm, TQDMProgressBar
+from typing_extensions import override
+
+from pneumo_ad.console import has_bars
+
+log = logging.getLogger(__name__)
+
+
+class EpochProgress(TQDMProgressBar):
+    """Progress bar `epoch n/N` with the losses; the validation loss stands first, where 80 columns still show it.
+
+    Validation has no bar of its own. Where no terminal is, or several jobs of a sweep would draw over each other, each
+    epoch is a line of the log.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+
+    @override
+    def init_train_tqdm(self) -> Tqdm:
+        in_sweep = multiprocessing.current_process().name != "MainProcess"
+        return Tqdm(
+            disable=self.is_disabled or in_sweep or not has_bars(),
+            leave=False,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=0,
+            bar_format=self.BAR_FORMAT,
+        )
+
+    @override
+    def init_validation_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
+
+    @override
+    def on_train_epoch_start(self, trainer: L.Trainer, *arguments: Any) -> None:
+        super().on_train_epoch_start(trainer, *arguments)
+        self.train_progress_bar.set_description(_epoch(trainer, "/"))
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        if self.train_progress_bar.disable and trainer.is_global_zero:
+            means = {key: value for key, value in self.get_metrics(trainer, pl_module).items() if key != "batch"}
+            losses = (f"{key} {value:.4g}" for key, value in means.items())
+            log.info("epoch %s: %s", _epoch(trainer, " of "), ", ".join(losses))
+
+    @override
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        metrics = trainer.progress_bar_metrics
+        names = {"val/loss": "val/loss", "train/loss": "train/loss_epoch", "batch": "train/loss_step"}
+        own = {"val/loss", "train/loss", *names.values()}
+        shown = {name: metrics[key] for name, key in names.items() if key in metrics}
+        return shown | {key: value for key, value in metrics.items() if key not in own}
+
+
+def _epoch(trainer: L.Trainer, between: str) -> str:
+    of_all = f"{between}{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
+    return f"{trainer.current_epoch + 1}{of_all}"
