@@ -45,23 +45,23 @@ class EpochProgress(TQDMProgressBar):
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, *arguments: Any) -> None:
         super().on_train_epoch_start(trainer, *arguments)
-        self.train_progress_bar.set_description(_epoch(trainer, "/"))
+        self.train_progress_bar.set_description(f"epoch {_epoch(trainer, '/')}")
 
     @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
         if self.train_progress_bar.disable and trainer.is_global_zero:
-            means = {key: value for key, value in self.get_metrics(trainer, pl_module).items() if key != "batch"}
-            losses = (f"{key} {value:.4g}" for key, value in means.items())
+            losses = (f"{key} {value:.4g}" for key, value in self.get_metrics(trainer, pl_module).items())
             log.info("epoch %s: %s", _epoch(trainer, " of "), ", ".join(losses))
 
     @override
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         metrics = trainer.progress_bar_metrics
-        names = {"val/loss": "val/loss", "train/loss": "train/loss_epoch", "batch": "train/loss_step"}
-        own = {"val/loss", "train/loss", *names.values()}
-        shown = {name: metrics[key] for name, key in names.items() if key in metrics}
-        return shown | {key: value for key, value in metrics.items() if key not in own}
+        first = {"val/loss": ("val/loss",), "train/loss": ("train/loss_epoch", "train/loss_step", "train/loss")}
+        found = {name: [metrics[key] for key in keys if key in metrics] for name, keys in first.items()}
+        return {name: values[0] for name, values in found.items() if values} | {
+            key: value for key, value in metrics.items() if not key.startswith(tuple(first))
+        }
 
 
 def _epoch(trainer: L.Trainer, between: str) -> str:
