@@ -1,5 +1,6 @@
 """Errors that the user can correct: the command line shows their message without a traceback."""
 
+import errno
 import logging
 import os
 import re
@@ -64,19 +65,40 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def system_words(reason: OSError) -> str:
+    """Describe an error of the operating system: the file, what is wrong, and what to do where the disk is full.
+
+    Args:
+        reason: Error with a number (`errno`).
+
+    >>> system_words(OSError(errno.ENOSPC, "No space left on device", "run/metrics.json"))
+    'run/metrics.json: the disk is full; what was finished is kept, and the same command goes on once there is room'
+    >>> system_words(OSError(errno.EROFS, "Read-only file system", "run"))
+    'run: Read-only file system'
+    """
+    place = f"{reason.filename}: " if reason.filename else ""
+    if reason.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{place}the disk is full; what was finished is kept, and the same command goes on once there is room"
+    return f"{place}{reason.strerror}"
+
+
 @contextmanager
 def ending_in_words() -> Iterator[None]:
-    """End the process with the message of a `UserError` alone; PNEUMO_AD_TRACEBACK=1 keeps its traceback.
+    """End the process with the message of a `UserError`, or of the system's, alone.
+
+    PNEUMO_AD_TRACEBACK=1, or `-v`, keeps its traceback.
 
     Raises:
-        SystemExit: After a `UserError`, with exit status 2.
+        SystemExit: After such an error, with exit status 2.
     """
     try:
         yield
-    except UserError as reason:
-        if os.environ.get("PNEUMO_AD_TRACEBACK") or is_verbose():
+    except (UserError, OSError) as reason:
+        of_system = isinstance(reason, OSError)
+        without_words = of_system and (not reason.strerror or isinstance(reason, BrokenPipeError))
+        if os.environ.get("PNEUMO_AD_TRACEBACK") or is_verbose() or without_words:
             raise
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {system_words(reason) if of_system else reason}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -7,8 +7,10 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,16 @@ from platformdirs import user_cache_path, user_config_path
 
 from pneumo_ad.errors import ConfigError
 
+_LONGEST_WRITE = 3600  # seconds
+_PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial$")
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to it after the block; deleted if the block fails.
 
-    The temporary path is unique: of two processes that write at once, the last whole file stays.
+    The temporary path is unique: of two processes that write at once, the last whole file stays. What killed processes
+    left in the folder is deleted once it is older than any write can take.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -30,13 +36,35 @@ def atomic_write(path: Path) -> Iterator[Path]:
     >>> [file.name for file in folder.iterdir()]
     ['a.txt']
     """
+    _delete_old(path.parent)
     aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield aside
         aside.rename(path)
-    except BaseException:
+    except BaseException as reason:
         aside.unlink(missing_ok=True)
+        if isinstance(reason, OSError) and reason.errno and reason.filename in (None, str(aside)):
+            reason.filename = str(path)  # a full disk is reported without one
         raise
+
+
+@cache
+def _delete_old(folder: Path) -> None:
+    """Delete old leftovers, once for a process: a folder may get many files."""
+    delete_partial(folder, _LONGEST_WRITE)
+
+
+def delete_partial(folder: Path, older: float = 0) -> None:
+    """Delete what killed processes left of files that `atomic_write` began.
+
+    Args:
+        folder: Folder of the files; none below it.
+        older: Age in seconds; what is younger may be another process at work.
+    """
+    for left in folder.glob("*.partial"):
+        with suppress(OSError):  # another process deleted it
+            if _PARTIAL.search(left.name) and left.is_file() and time.time() - left.stat().st_mtime >= older:
+                left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

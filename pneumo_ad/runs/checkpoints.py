@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
@@ -21,7 +24,7 @@ from torch.nn.modules.module import (
 
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import atomic_write
-from pneumo_ad.saved import GIB, check_mapping, in_a_line, open_zip, opened
+from pneumo_ad.saved import GIB, MIB, check_mapping, in_a_line, open_zip, opened
 
 SUFFIXES = (".ckpt", ".safetensors")  # checkpoint of a training; weights alone, as shipped
 _MOST = 64 * GIB  # largest size of a checkpoint in bytes
@@ -40,7 +43,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as aside:
-            torch.save(checkpoint, aside)
+            try:
+                torch.save(checkpoint, aside)
+            except RuntimeError as reason:  # torch does not say which error of the system it met
+                left = shutil.disk_usage(file.parent).free
+                number = errno.ENOSPC if left < aside.stat().st_size + MIB else errno.EIO
+                raise OSError(number, os.strerror(number), str(file)) from reason
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Load weights and plain numbers; no code in the checkpoint is executed.

@@ -66,12 +66,8 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
             print(reason, file=sys.stderr)
             raise SystemExit(1) from None
         raise ConfigError(hydra_words(reason)) from reason
-    except UserError:
+    except (UserError, OSError):
         raise
-    except OSError as reason:
-        if not reason.filename:
-            raise
-        raise ConfigError(f"{reason.filename}: {reason.strerror}") from reason
     except Exception:
         traceback.print_exc()
         raise SystemExit(1) from None

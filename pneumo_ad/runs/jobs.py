@@ -24,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pneumo_ad.errors import DataError, DivergedError, UserError, print_safely
+from pneumo_ad.files import delete_partial
 from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded, without_place
 from pneumo_ad.saved import is_there, read_json
@@ -34,6 +35,7 @@ Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # exit status after SIGTERM
 _FIGURES = ("pixel/auroc_in_lung", "patch/auroc_opacity_vs_healthy", "image/auroc")
+_WRITTEN = (".hydra", "checkpoints", "figures", "maps", "validation_scores")  # by the process that holds the lock
 LINGER = 10.0  # seconds for which workers of a killed process may still hold its folder
 
 
@@ -163,6 +165,8 @@ def lock(folder: Path, wait: float = 1) -> Iterator[None]:
             f"{folder / '.lock'}: the folder cannot be locked for this process ({reason.strerror})"
         ) from reason
     try:
+        for place in (folder, *(folder / name for name in _WRITTEN)):
+            delete_partial(place)  # nobody else writes there now
         yield
     finally:
         lock.release()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, NamedTuple
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from packaging.version import InvalidVersion, Version
 
 from pneumo_ad import __version__
-from pneumo_ad.errors import ConfigError, DamagedError, UserError, printable
+from pneumo_ad.errors import ConfigError, DamagedError, DataError, UserError, printable, system_words
 from pneumo_ad.files import replace_paths, write_json, write_text
 from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.dot_hydra import CONFIG, HYDRA, OVERRIDES, read_config
@@ -224,19 +224,29 @@ def recorded(folder: Path) -> Iterator[None]:
     try:
         yield
     except UserError as reason:
-        update_run_json(folder, status="failed", reason=without_place(str(reason), folder))
+        _record_failure(folder, str(reason))
         raise
+    except OSError as reason:
+        if not reason.strerror:
+            raise
+        _record_failure(folder, system_words(reason))
+        raise DataError(system_words(reason)) from reason
     except Exception as reason:
         if type(reason).__module__.startswith("submitit."):  # a cluster's job that timed out too often
             update_run_json(folder, status="interrupted", reason=printable(str(reason)))
             raise
         words = printable("".join(traceback.format_exception_only(reason)).strip(), lines=True)
-        update_run_json(folder, status="failed", reason=without_place(words, folder))
+        _record_failure(folder, words)
         raise
     except (SystemExit, KeyboardInterrupt):
         update_run_json(folder, status="interrupted")
         raise
     update_run_json(folder, status="finished")
+
+
+def _record_failure(folder: Path, words: str) -> None:
+    with suppress(OSError):  # a full disk; the run then counts as `unfinished`, which it is
+        update_run_json(folder, status="failed", reason=without_place(words, folder))
 
 
 def read_run_json(folder: Path) -> dict[str, Any]:
