@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.readers.radiograph import SUFFIXES
-from pneumo_ad.data.sources.paths import existing_folder, images_in, path_column
+from pneumo_ad.data.sources.paths import existing_folder, images_in, path_column, stem_of
+from pneumo_ad.data.words import first_few
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import PNEUMONIA
 
@@ -43,13 +43,12 @@ def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.Dat
     if given is None and not where.is_dir():
         return {}
     before, after = pattern.split("*")
-    masks = images_in(existing_folder(where))
     images: dict[str, list[str]] = {}
     for path in files["path"]:
         images.setdefault(stem_of(Path(path).name), []).append(path)
     paths: dict[str, Path] = {}
     strays = []
-    for mask in masks:
+    for mask in images_in(existing_folder(where)):
         name = stem_of(mask.name)
         stem = name.removeprefix(before).removesuffix(after)
         if stem not in images or name != f"{before}{stem}{after}":
@@ -59,8 +58,8 @@ def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.Dat
         else:
             paths[stem] = mask
     if strays:
-        shown = ", ".join(mask.name for mask in strays[:3]) + (", ..." if len(strays) > 3 else "")
-        words = f"{where}: {len(strays)} {kind} masks belong to no image: {shown}"
+        words = f"{where}: {len(strays)} {kind} masks belong to no image: "
+        words += first_few((mask.name for mask in strays), 3)
         if offer := common_pattern([stem_of(mask.name) for mask in strays], set(images)):
             words += f"; named {offer} by the stems of images they are found with 'data.{kind}_dir={where / offer}'"
         if given is not None and not paths:
@@ -70,15 +69,6 @@ def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.Dat
     elif given is not None and not paths:
         raise DataError(f"{where}: holds no mask")
     return {path: str(mask) for stem, mask in paths.items() for path in images[stem]}
-
-
-def stem_of(name: str) -> str:
-    """Return a file name without its suffix; the end of a DICOM UID (1.2.840.10) is no suffix.
-
-    >>> stem_of("a.png"), stem_of("1.2.840.10")
-    ('a', '1.2.840.10')
-    """
-    return PurePath(name).stem if PurePath(name).suffix.lower() in SUFFIXES else name
 
 
 def common_pattern(masks: Sequence[str], images: Collection[str]) -> str:
@@ -137,7 +127,5 @@ def warn_of_gaps(table: pd.DataFrame) -> None:
         without = table.loc[has.index[~has], "image"]
         if len(without) and (table[kind] != "").any():
             warnings.warn(
-                f"{len(without)} of {len(has)} {rows} have no {kind} mask: {', '.join(without.head(3))}"
-                f"{', ...' if len(without) > 3 else ''}",
-                stacklevel=4,
+                f"{len(without)} of {len(has)} {rows} have no {kind} mask: {first_few(without, 3)}", stacklevel=4
             )
