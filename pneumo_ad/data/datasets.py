@@ -128,10 +128,10 @@ class NormalLungPatches(PatchDataset):
         halo: int = 0,
     ) -> None:
         rows = np.asarray(rows)
-        parts = []
-        for first in range(0, len(rows), _CHUNK):
-            inside = grid.window_sums(lung_fields[rows[first : first + _CHUNK]]) == grid.patch**2
-            parts.append(PatchIndex.where(grid, inside, first))
+        parts = [
+            PatchIndex.where(grid, grid.window_sums(lung_fields[rows[first : first + _CHUNK]]) == grid.patch**2, first)
+            for first in range(0, len(rows), _CHUNK)
+        ]
         if not parts:
             raise DataError("no normal radiograph to take lung patches from")
         super().__init__(images, rows, PatchIndex.join(parts), halo)

@@ -13,10 +13,10 @@ from pneumo_ad.data.readers.dicom import parse
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
 _FRONTAL = frozenset({"AP", "PA"})
 _CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "PORT CHEST", "CHEST PORTABLE", "RIBS", ""})
-_TAGS = [
-    "SOPClassUID", "Modality", "PatientSex", "PatientAge", "ViewPosition", "BodyPartExamined",
-    "PresentationIntentType",
-]  # fmt: skip
+_ELEMENTS = {
+    "sex": "PatientSex", "modality": "Modality", "view": "ViewPosition", "body_part": "BodyPartExamined",
+    "intent": "PresentationIntentType",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,9 @@ def dicom_facts(path: str | Path) -> DicomFacts:
     Raises:
         DataError: It cannot be parsed; names the file.
     """
-    header = parse(path, specific_tags=_TAGS)
-    return DicomFacts(
-        sex=_word(header, "PatientSex"),
-        age=years(_word(header, "PatientAge")),
-        modality=_word(header, "Modality"),
-        view=_word(header, "ViewPosition"),
-        body_part=_word(header, "BodyPartExamined"),
-        intent=_word(header, "PresentationIntentType"),
-    )
+    header = parse(path, specific_tags=["SOPClassUID", "PatientAge", *_ELEMENTS.values()])
+    words = {fact: _word(header, name) for fact, name in _ELEMENTS.items()}
+    return DicomFacts(age=years(_word(header, "PatientAge")), **words)
 
 
 def years(age: str) -> float | None:
