@@ -144,7 +144,8 @@ class PatchDataModule(L.LightningDataModule):
         images, fields = self.radiographs.images, self.radiographs.lung_fields
         if self.augment is not None:
             epoch = self.trainer.current_epoch if self.trainer else 0
-            images, fields = self.augment.all(images[rows], fields[rows], (self.seed, epoch))
+            seeds = np.random.SeedSequence((self.seed, epoch)).generate_state(len(rows))
+            images, fields = self.augment.all(images[rows], fields[rows], seeds)
             rows = np.arange(len(rows))
         dataset = self._banked(self._normal_parts(images, fields, rows))
         rank, ranks = self._rank()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
@@ -14,7 +15,7 @@ from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.sources.table import check_table, warn_of_undealt
 from pneumo_ad.data.store.build import OnError
-from pneumo_ad.data.store.opening import as_it_is, open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.data.store.store import Store
 from pneumo_ad.data.words import first_few
 from pneumo_ad.errors import DataError, printable
@@ -74,7 +75,7 @@ class FittedRadiographs:
         self.fit: Fit = fit
         self.on_error: OnError = on_error
         self.skipped: dict[str, str] = {}
-        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is
+        self.opened: Callable[[Callable[[], Store]], Store] = operator.call
 
     @cached_property
     def store(self) -> Store:

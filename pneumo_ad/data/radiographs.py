@@ -80,7 +80,7 @@ class Radiographs(FittedRadiographs):
         """Radiographs smaller than a patch: enlarged, their patches would be interpolation only."""
         table = store.table[store.table[["height", "width"]].min(axis=1) < self.grid.patch]
         return {
-            row.image: f"{row.path}: {row.height} x {row.width} pixels, smaller than a patch of {self.grid.patch}"
+            str(row.image): f"{row.path}: {row.height} x {row.width} pixels, smaller than a patch of {self.grid.patch}"
             for row in table.itertuples()
         }
 

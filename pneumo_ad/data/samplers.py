@@ -54,11 +54,8 @@ class EpochShuffle(DistributedSampler[int]):
             raise ConfigError(f"per_epoch={per_epoch} must be at least 1, or null for all patches")
         super().__init__(range(length), num_replicas=ranks, rank=rank, seed=seed)  # type: ignore[arg-type]
         self.length = length
-        self.count = min(length, per_epoch or length) // ranks
+        self.num_samples = min(length, per_epoch or length) // ranks
         self.first = 0  # samples of this rank to skip in the next epoch
-
-    def __len__(self) -> int:
-        return self.count
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the numbers of this process in arrays of `size`, of which the last may be shorter."""
@@ -71,8 +68,8 @@ class EpochShuffle(DistributedSampler[int]):
         else:
             bits.advance(begin * ranks)  # a draw for each skipped patch
         ahead = max(_AHEAD // size, 1) * size
-        for first in range(begin, self.count, ahead):
-            last = min(first + ahead, self.count)
+        for first in range(begin, self.num_samples, ahead):
+            last = min(first + ahead, self.num_samples)
             if held:
                 block = order[first * ranks : last * ranks]
             else:
@@ -105,9 +102,7 @@ class Share(DistributedSampler[int]):
     def __init__(self, length: int, rank: int = 0, ranks: int = 1) -> None:
         super().__init__(range(length), num_replicas=ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.mine = range(rank, length, ranks)
-
-    def __len__(self) -> int:
-        return len(self.mine)
+        self.num_samples = len(self.mine)
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the numbers of this process in arrays of `size`, of which the last may be shorter."""

@@ -53,10 +53,8 @@ def read_listing(
     if twice := [name for name, count in Counter(filter(None, header)).items() if count > 1]:
         raise DataError(f"{csv}: {len(twice)} columns are there twice: {twice}; leave one of each")
     lines, rows = _rows_of(csv, text, delimiter, len(header))
-    listed = pd.DataFrame(rows, index=pd.Index(lines) - 2, columns=range(len(header)), dtype=str)
-    listed = listed[[place for place, name in enumerate(header) if name]]
-    listed.columns = pd.Index([name for name in header if name])
-    return listed
+    listed = pd.DataFrame(rows, index=pd.Index(lines) - 2, columns=header, dtype=str)
+    return listed.drop(columns="", errors="ignore")
 
 
 def _header(text: str, delimiter: str) -> list[str]:

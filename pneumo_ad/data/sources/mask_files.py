@@ -101,17 +101,18 @@ def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Se
         DataError: Missing files; says how many, and where they were searched.
     """
     bases = list(dict.fromkeys([root, Path(csv).parent]))
-    paths = {"": ""}
-    for word in told.str.strip().unique():
-        there = (base / word for base in bases if word and (base / word).is_file())
-        paths.setdefault(word, str(next(there, "")))
+    words = told.str.strip()
+    paths = {
+        word: next((str(base / word) for base in bases if word and (base / word).is_file()), "")
+        for word in words.unique()
+    }
     absent = [word for word, path in paths.items() if word and not path]
     if absent:
         raise DataError(
             f"{csv}: column {kind!r} names {len(absent)} mask files that are not there, for example {absent[0]!r} "
             f"(looked for below {' and '.join(map(str, bases))}); where it is something else, give it another name"
         )
-    return path_column(paths[word] for word in told.str.strip()).set_axis(told.index)
+    return path_column(paths[word] for word in words).set_axis(told.index)
 
 
 def warn_of_gaps(table: pd.DataFrame) -> None:
@@ -120,9 +121,8 @@ def warn_of_gaps(table: pd.DataFrame) -> None:
     Args:
         table: Checked table (`check_table`).
     """
-    boxes = table["boxes"] if "boxes" in table.columns else pd.Series("", index=table.index)
     sick = table["label"] == PNEUMONIA
-    known = (table["opacity"] != "") | (boxes != "")
+    known = (table["opacity"] != "") | (table.get("boxes", "") != "")
     for kind, rows, has in (("lung", "radiographs", table["lung"] != ""), ("opacity", "pneumonias", known[sick])):
         without = table.loc[has.index[~has], "image"]
         if len(without) and (table[kind] != "").any():

@@ -41,9 +41,8 @@ def entries_of(table: pd.DataFrame) -> list[dict[str, str]]:
     Args:
         table: Checked table (`check_table`).
     """
-    table = table if "boxes" in table.columns else table.assign(boxes="")
-    entries: list[dict[str, str]] = table[["image", "path", "lung", "opacity", "boxes"]].to_dict("records")  # type: ignore[assignment]
-    return entries
+    table = table.assign(boxes=table.get("boxes", ""))
+    return table[["image", "path", "lung", "opacity", "boxes"]].to_dict("records")  # type: ignore[return-value]
 
 
 def build_store(
