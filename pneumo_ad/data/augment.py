@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,15 +37,14 @@ class Augment:
         return result["image"], result["mask"]
 
     def all(
-        self, images: npt.NDArray[np.uint8], lungs: npt.NDArray[np.uint8], seed: Sequence[int]
+        self, images: npt.NDArray[np.uint8], lungs: npt.NDArray[np.uint8], seeds: Iterable[int]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Return augmented copies of radiographs and their lung fields, each (N, H, W) uint8, fixed by `seed`.
+        """Return augmented copies of radiographs and their lung fields, each (N, H, W) uint8.
 
         Args:
             images: (N, H, W) uint8 grey levels.
             lungs: (N, H, W) uint8 lung fields of 0 and 1.
-            seed: Entropy of the random state, for example seed and epoch.
+            seeds: Seed of each radiograph.
         """
-        seeds = np.random.SeedSequence(seed).generate_state(len(images))
         pairs = [self(*item[:2], seed=int(item[2])) for item in zip(images, lungs, seeds, strict=True)]
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])

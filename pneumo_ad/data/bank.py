@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,24 +14,6 @@ from pneumo_ad.patches import gather, mirrored
 
 BankOf = Literal["auto", "memory", "device"]
 _AT_ONCE = 256  # radiographs copied to the device at a time
-
-
-class Bank(Protocol):
-    """Radiographs of some rows of a store, from which patches are cut."""
-
-    def cut(self, places: npt.NDArray[np.int64], patch: int, halo: int = 0) -> tuple[Tensor, Tensor]:
-        """Cut a batch of patches.
-
-        Args:
-            places: (M, 3) int64: number of the row in the bank, top, left.
-            patch: Side of a patch in pixels.
-            halo: Pixels of context on every side, mirrored beyond the border; see `patches.gather`.
-
-        Returns:
-            Patches, (M, 1, p + 2 halo, p + 2 halo) uint8, and their places, (M, 3) int64: row of the images, top, left;
-            both on the same device.
-        """
-        ...
 
 
 class MemoryBank:
@@ -47,7 +29,17 @@ class MemoryBank:
         self.rows = rows
 
     def cut(self, places: npt.NDArray[np.int64], patch: int, halo: int = 0) -> tuple[Tensor, Tensor]:
-        """See `Bank`."""
+        """Cut a batch of patches.
+
+        Args:
+            places: (M, 3) int64: number of the row in the bank, top, left.
+            patch: Side of a patch in pixels.
+            halo: Pixels of context on every side, mirrored beyond the border; see `patches.gather`.
+
+        Returns:
+            Patches, (M, 1, p + 2 halo, p + 2 halo) uint8, and their places, (M, 3) int64: row of the images, top, left;
+            both on the same device.
+        """
         where = places.copy()
         where[:, 0] = self.rows[places[:, 0]]
         return torch.from_numpy(gather(self.images, where, patch, halo)), torch.from_numpy(where)
@@ -75,7 +67,7 @@ class DeviceBank:
             self.images[block] = torch.from_numpy(np.asarray(images[rows[block]]))
 
     def cut(self, places: npt.NDArray[np.int64], patch: int, halo: int = 0) -> tuple[Tensor, Tensor]:
-        """See `Bank`."""
+        """See `MemoryBank`."""
         # One small asynchronous copy, (M, 4): row in the bank, row of the images, top, left.
         sent = torch.from_numpy(np.column_stack([places[:, 0], self.rows[places[:, 0]], places[:, 1:]]))
         sent = sent.to(self.images.device, non_blocking=True)

@@ -15,13 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pneumo_ad.data.bank import BankOf, device_of_bank
-from pneumo_ad.data.datasets import (
-    VAL_KINDS,
-    NormalLungPatches,
-    PatchBatch,
-    PatchDataset,
-    WholeRadiographs,
-)
+from pneumo_ad.data.datasets import VAL_KINDS, NormalLungPatches, PatchBatch, PatchDataset, WholeRadiographs
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.data.intensity import Intensity
 from pneumo_ad.data.lung_fields import LungFields
@@ -150,7 +144,8 @@ class PatchDataModule(L.LightningDataModule):
         images, fields = self.radiographs.images, self.radiographs.lung_fields
         if self.augment is not None:
             epoch = self.trainer.current_epoch if self.trainer else 0
-            images, fields = self.augment.all(images[rows], fields[rows], (self.seed, epoch))
+            seeds = np.random.SeedSequence((self.seed, epoch)).generate_state(len(rows))
+            images, fields = self.augment.all(images[rows], fields[rows], seeds)
             rows = np.arange(len(rows))
         dataset = self._banked(self._normal_parts(images, fields, rows))
         rank, ranks = self._rank()
@@ -175,20 +170,16 @@ class PatchDataModule(L.LightningDataModule):
         if processes == 1:
             return
         if self.batch_size % processes:
-            below, above = (self.batch_size // processes + i for i in (0, 1))
-            nearest = f"{below * processes} or {above * processes}" if below else f"{above * processes}"
+            below = self.batch_size // processes * processes
+            nearest = f"{below} or {below + processes}" if below else f"{processes}"
             raise ConfigError(
                 f"batch_size={self.batch_size} is the batch of all processes together and cannot be split evenly "
                 f"among {processes}; the nearest that can: {nearest}"
             )
-        data = self.radiographs
-        rows = data.some_rows("train", NORMAL)
-        drawn = len(self._normal_parts(data.images, data.lung_fields, rows))
+        drawn = len(self._parts("train")[0])
         lengths = {"training": min(drawn, self.per_epoch or drawn)}
-        lengths |= {
-            f"validation {kind}": len(dataset)
-            for kind, dataset in zip(VAL_KINDS, self._parts("val", self.val_images), strict=True)
-        }
+        held_out = self._parts("val", self.val_images)
+        lengths |= {f"validation {kind}": len(part) for kind, part in zip(VAL_KINDS, held_out, strict=True)}
         for name, length in lengths.items():
             if 0 < length < processes:
                 raise DataError(f"{processes} processes and only {length} {name} patches: take fewer devices")

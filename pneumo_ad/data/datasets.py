@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pneumo_ad.data.bank import Bank, DeviceBank, MemoryBank
+from pneumo_ad.data.bank import DeviceBank, MemoryBank
 from pneumo_ad.errors import DataError
 from pneumo_ad.patches import PatchGrid, PatchIndex, largest_patch_inside
 
@@ -53,7 +53,7 @@ class PatchDataset(Dataset[PatchBatch]):
         self.halo = halo
         self.rows = np.asarray(rows, dtype=np.int64)
         self.index = index
-        self.bank: Bank = MemoryBank(images, self.rows)
+        self.bank: MemoryBank | DeviceBank = MemoryBank(images, self.rows)
 
     def to(self, device: torch.device) -> Self:
         """Copy the radiographs to a device once; batches are cut there from now on."""
@@ -128,10 +128,10 @@ class NormalLungPatches(PatchDataset):
         halo: int = 0,
     ) -> None:
         rows = np.asarray(rows)
-        parts = []
-        for first in range(0, len(rows), _CHUNK):
-            inside = grid.window_sums(lung_fields[rows[first : first + _CHUNK]]) == grid.patch**2
-            parts.append(PatchIndex.where(grid, inside, first))
+        parts = [
+            PatchIndex.where(grid, grid.window_sums(lung_fields[rows[first : first + _CHUNK]]) == grid.patch**2, first)
+            for first in range(0, len(rows), _CHUNK)
+        ]
         if not parts:
             raise DataError("no normal radiograph to take lung patches from")
         super().__init__(images, rows, PatchIndex.join(parts), halo)
@@ -183,10 +183,8 @@ class WholeRadiographs(Dataset[PatchBatch]):
         arrays: dict[str, npt.NDArray[Any]] = {"patch": self.images, **self.targets}
         chosen = {name: np.asarray(array[rows]) for name, array in arrays.items()}
         if self.augment is not None:
-            seeds = [np.random.SeedSequence([self.seed, int(number)]).generate_state(1)[0] for number in numbers]
-            each = zip(chosen["patch"], chosen["lung"], map(int, seeds), strict=True)
-            augmented = [self.augment(*item) for item in each]
-            chosen["patch"], chosen["lung"] = (np.stack(kind) for kind in zip(*augmented, strict=True))
+            seeds = [int(np.random.SeedSequence([self.seed, int(n)]).generate_state(1)[0]) for n in numbers]
+            chosen["patch"], chosen["lung"] = self.augment.all(chosen["patch"], chosen["lung"], seeds)
         chosen["where"] = np.stack([rows, 0 * rows, 0 * rows], axis=1)
         batch = {name: torch.from_numpy(array) for name, array in chosen.items()}
         return {name: x[:, None] if x.ndim == 3 else x for name, x in batch.items()}  # type: ignore[return-value]

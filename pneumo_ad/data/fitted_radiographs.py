@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,11 @@ from pneumo_ad.data.fit import Fit, sides
 from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.sources.table import check_table, warn_of_undealt
 from pneumo_ad.data.store.build import OnError
-from pneumo_ad.data.store.opening import as_it_is, open_store
+from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.data.store.store import Store
+from pneumo_ad.data.words import first_few
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.labels import SPLITS
-
-
-def _some(skipped: dict[str, str]) -> str:
-    return "; ".join(map(printable, list(skipped.values())[:3])) + ("; ..." if len(skipped) > 3 else "")
 
 
 def check_some(table: pd.DataFrame, split: str, label: str, needed: str = "") -> None:
@@ -77,36 +75,30 @@ class FittedRadiographs:
         self.fit: Fit = fit
         self.on_error: OnError = on_error
         self.skipped: dict[str, str] = {}
-        self.opened: Callable[[Callable[[], Store]], Store] = as_it_is
-        self._store: Store | None = None
-        self._lung_fields: npt.NDArray[np.uint8] | None = None
+        self.opened: Callable[[Callable[[], Store]], Store] = operator.call
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """Open store; opened, or built, at first use."""
-        if self._store is None:
-            self._store = self.opened(partial(open_store, self.table, self.image_size, self.fit, self.on_error))
-            small = self._too_small(self._store)
-            self.skipped = self._store.skipped | small
-            if small and self.on_error == "raise":
-                raise DataError(
-                    f"{len(small)} radiographs cannot be used (on_error=skip leaves them out): {_some(small)}"
-                )
-            if self.skipped:
-                warnings.warn(f"{len(self.skipped)} radiographs were skipped: {_some(self.skipped)}", stacklevel=2)
-            warn_of_undealt(self._store.table)
-        return self._store
+        store = self.opened(partial(open_store, self.table, self.image_size, self.fit, self.on_error))
+        small = self._too_small(store)
+        self.skipped = store.skipped | small
+        shown = first_few(map(printable, self.skipped.values()), 3, "; ")
+        if small and self.on_error == "raise":
+            raise DataError(f"{len(small)} radiographs cannot be used (on_error=skip leaves them out): {shown}")
+        if self.skipped:
+            warnings.warn(f"{len(self.skipped)} radiographs were skipped: {shown}", stacklevel=3)
+        warn_of_undealt(store.table)
+        return store
 
     def _too_small(self, store: Store) -> dict[str, str]:
         """Radiographs that can be read but not used: name -> reason."""
         return {}
 
-    @property
+    @cached_property
     def lung_fields(self) -> npt.NDArray[np.uint8]:
         """Lung fields, (N, H, W) uint8 of 0 and 1, row by row as in the store; computed at first use."""
-        if self._lung_fields is None:
-            self._lung_fields = self.lungs(self.store)
-        return self._lung_fields
+        return self.lungs(self.store)
 
     def rows(self, split: str | None, label: str | None = None) -> npt.NDArray[np.int64]:
         """Return the rows of a split (None: any) and label (None: all), without those skipped or `UNDEALT`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -74,23 +75,19 @@ class Radiographs(FittedRadiographs):
         self.halo = halo
         self.intensity = intensity if intensity is not None else AsStored()
         self.view: View = view
-        self._images: npt.NDArray[np.uint8] | None = None
 
     def _too_small(self, store: Store) -> dict[str, str]:
         """Radiographs smaller than a patch: enlarged, their patches would be interpolation only."""
         table = store.table[store.table[["height", "width"]].min(axis=1) < self.grid.patch]
         return {
-            str(row["image"]): f"{row['path']}: {row['height']} x {row['width']} pixels, smaller than a patch of "
-            f"{self.grid.patch}"
-            for _, row in table.iterrows()
+            str(row.image): f"{row.path}: {row.height} x {row.width} pixels, smaller than a patch of {self.grid.patch}"
+            for row in table.itertuples()
         }
 
-    @property
+    @cached_property
     def images(self) -> npt.NDArray[np.uint8]:
         """Grey levels after `intensity`, (N, H, W) uint8, row by row as in the store; computed at first use."""
-        if self._images is None:
-            self._images = self.intensity(self.store, self.lung_fields)
-        return self._images
+        return self.intensity(self.store, self.lung_fields)
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """Return content masks, (len(rows), H, W) uint8: 1 on the radiograph, 0 on the padding."""

@@ -54,11 +54,8 @@ class EpochShuffle(DistributedSampler[int]):
             raise ConfigError(f"per_epoch={per_epoch} must be at least 1, or null for all patches")
         super().__init__(range(length), num_replicas=ranks, rank=rank, seed=seed)  # type: ignore[arg-type]
         self.length = length
-        self.count = min(length, per_epoch or length) // ranks
+        self.num_samples = min(length, per_epoch or length) // ranks
         self.first = 0  # samples of this rank to skip in the next epoch
-
-    def __len__(self) -> int:
-        return self.count
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the numbers of this process in arrays of `size`, of which the last may be shorter."""
@@ -71,8 +68,8 @@ class EpochShuffle(DistributedSampler[int]):
         else:
             bits.advance(begin * ranks)  # a draw for each skipped patch
         ahead = max(_AHEAD // size, 1) * size
-        for first in range(begin, self.count, ahead):
-            last = min(first + ahead, self.count)
+        for first in range(begin, self.num_samples, ahead):
+            last = min(first + ahead, self.num_samples)
             if held:
                 block = order[first * ranks : last * ranks]
             else:
@@ -105,9 +102,7 @@ class Share(DistributedSampler[int]):
     def __init__(self, length: int, rank: int = 0, ranks: int = 1) -> None:
         super().__init__(range(length), num_replicas=ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self.mine = range(rank, length, ranks)
-
-    def __len__(self) -> int:
-        return len(self.mine)
+        self.num_samples = len(self.mine)
 
     def blocks(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the numbers of this process in arrays of `size`, of which the last may be shorter."""
@@ -144,26 +139,24 @@ class BatchLoader(DataLoader[Any]):
             persistent_workers=num_workers > 0,
         )
         self.order = order
+        self.size = batch_size  # `batch_size` of a `DataLoader` may be None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        assert self.batch_size is not None
         if self.num_workers:
             yield from super().__iter__()
         elif len(self.order):
-            size = self.batch_size
-            for numbers in self.order.blocks(size * self._together()):
+            for numbers in self.order.blocks(self.size * self._together()):
                 batches = self._cut(numbers)
-                for first in range(0, len(numbers), size):
-                    yield {key: value[first : first + size] for key, value in batches.items()}
+                for first in range(0, len(numbers), self.size):
+                    yield {key: value[first : first + self.size] for key, value in batches.items()}
 
     def _cut(self, numbers: npt.NDArray[np.int64]) -> dict[str, Tensor]:
         return self.dataset.__getitems__(numbers)  # type: ignore[attr-defined]
 
     def _together(self) -> int:
         """Number of batches that are cut at a time: small batches share the cost of a call."""
-        assert self.batch_size is not None
         sample_bytes = sum(value.nbytes for value in self._cut(np.zeros(1, dtype=np.int64)).values())
-        return max(_TOGETHER // (sample_bytes * self.batch_size), 1)
+        return max(_TOGETHER // (sample_bytes * self.size), 1)
 
 
 class ResumableLoader(BatchLoader):
@@ -193,10 +186,9 @@ class ResumableLoader(BatchLoader):
         self._resumed = state
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        assert self.batch_size is not None
         epoch, resumed = self.shuffle.epoch, self._resumed
         begin = resumed["batches"] if resumed["epoch"] == epoch else 0
-        self.shuffle.first = begin * self.batch_size
+        self.shuffle.first = begin * self.size
         for number, batch in enumerate(super().__iter__(), begin + 1):
             self._place = {"epoch": epoch, "batches": number}
             yield batch

@@ -76,6 +76,4 @@ class PatchIndex:
         place = numbers + self._shifts[np.searchsorted(self._ends, numbers, side="right")]
         line, column = np.divmod(place, len(self.grid.lefts))
         image, row = np.divmod(line, len(self.grid.tops))
-        where = np.empty((len(numbers), 3), dtype=np.int64)
-        where[:, 0], where[:, 1], where[:, 2] = image, self.grid.tops[row], self.grid.lefts[column]
-        return where
+        return np.stack([image, self.grid.tops[row], self.grid.lefts[column]], axis=1)

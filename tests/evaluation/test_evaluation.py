@@ -128,8 +128,8 @@ def test_maps_are_kept_of_a_bounded_number_of_radiographs_of_each_label(folder, 
 
 def test_a_lung_that_no_kept_window_shows_is_a_lung(folder):
     data = data_of(folder, stride=1)
-    data._lung_fields = np.zeros((32, 64, 64), dtype=np.uint8)
-    data._lung_fields[:, 10:18, 10:18] = 1  # the window at (10, 10); of those kept the nearest show at most a quarter
+    data.lung_fields = np.zeros((32, 64, 64), dtype=np.uint8)
+    data.lung_fields[:, 10:18, 10:18] = 1  # the window at (10, 10); of those kept the nearest show at most a quarter
     rows = np.concatenate([data.rows(None, label)[:6] for label in ("normal", "pneumonia")])
     full = examine(scoring(), data, rows)
     kept = examine(dataclasses.replace(scoring(), kept_windows=16), data, rows)

@@ -78,14 +78,16 @@ def draw_frame(rng: np.random.Generator, size: int) -> Frame:
     return Frame(cos * right + sin * down, cos * down - sin * right, slenderness, float(unit), turn, centre)
 
 
-def project(frame: Frame, paths: Array, radius: Array, density: Array, profile: str, arc: Array | None = None) -> Array:
+def project(
+    frame: Frame, paths: Array, radius: Array | float, density: Array | float, profile: str, arc: Array | None = None
+) -> Array:
     """Project tubes onto the image plane from the front.
 
     Args:
         frame: Pose.
         paths: (k, n, 2) centre lines of k tubes in body coordinates.
-        radius: (k, n) radii in body units.
-        density: (k, n) attenuation in the middle of a tube parallel to the image plane.
+        radius: Radii in body units; any shape that broadcasts to (k, n).
+        density: Attenuation in the middle of a tube parallel to the image plane; likewise.
         profile: ``"solid"`` (a vessel) or ``"shell"`` (a bone: dense cortex round spongy bone, so bright at its edges).
         arc: (k, n) length in space of each step in body units, for tubes that are foreshortened and thus denser;
             default: the length in the image.
@@ -98,13 +100,13 @@ def project(frame: Frame, paths: Array, radius: Array, density: Array, profile: 
     flat = np.hypot(step[..., 0], step[..., 1])
     length = flat if arc is None else (arc * frame.unit).astype(np.float32)
     normal = np.stack([-step[..., 1], step[..., 0]], axis=-1) / np.maximum(flat, 1e-6)[..., None]
-    wide = (radius * frame.unit).astype(np.float32)
+    wide = np.asarray(radius * frame.unit, np.float32)
     count = max(4, int(np.ceil(2.2 * wide.max())))  # closer than a pixel, to avoid stripes
     offset = ((np.arange(count) + 0.5) / count * 2 - 1).astype(np.float32)
     bow = np.sqrt(1 - offset**2)
     across = bow if profile == "solid" else 0.55 + 0.2 / np.maximum(bow, 0.3)
     where = points[:, :, None, :] + (wide[..., None] * offset)[..., None] * normal[:, :, None, :]
-    weight = (density.astype(np.float32) * length * wide)[..., None] * (across * 2 / count)
+    weight = (np.asarray(density, np.float32) * length * wide)[..., None] * (across * 2 / count)
     return _splat(frame.shape, where[..., 0].ravel(), where[..., 1].ravel(), weight.ravel())
 
 

@@ -55,10 +55,10 @@ def draw_shape(lung: Array, rng: np.random.Generator) -> Shape:
     box = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
     inside = lung[box]
     draw = {FINDINGS[0]: _lobar, FINDINGS[1]: _patches, FINDINGS[2]: _haze}[finding]
-    potential, soft = draw(inside, rng)
+    scale = float(np.sqrt(inside.sum()))
+    potential, soft = draw(inside, scale, rng)
     # At most the pixels that the shape can reach: a lobe stays in its lung.
     share = min(share, 0.9 * float((potential[inside] > BEYOND / 2).mean()))
-    scale = float(np.sqrt(inside.sum()))
     # The level at which the edge falls to OPACITY_FRACTION encloses the required share.
     level = np.quantile(potential[inside], 1 - share) + soft * np.log(1 / OPACITY_FRACTION - 1)
     edge = 1 / (1 + np.exp(np.clip((level - potential) / soft, -30, 30)))
@@ -70,7 +70,7 @@ def draw_shape(lung: Array, rng: np.random.Generator) -> Shape:
     density, air = np.zeros(lung.shape, np.float32), np.zeros(lung.shape, np.float32)
     density[box] = core
     if finding == FINDINGS[0]:
-        air[box] = _bronchi(inside, rng)
+        air[box] = _bronchi(inside, scale, rng)
     return Shape(density, (density > OPACITY_FRACTION) & lung, air, finding, strength)
 
 
@@ -133,12 +133,11 @@ def _grid(shape: tuple[int, ...], scale: float) -> tuple[Array, Array]:
     return columns / np.float32(scale), rows / np.float32(scale)
 
 
-def _lobar(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
+def _lobar(inside: Array, scale: float, rng: np.random.Generator) -> tuple[Array, float]:
     """One lobe or segment: an ellipse that a fissure often cuts off sharply."""
     lungs = _lungs(inside)
     lung = lungs[rng.integers(len(lungs))]
     rows, columns = np.nonzero(lung)
-    scale = float(np.sqrt(inside.sum()))
     x, y = _grid(inside.shape, scale)
     pick = rng.integers(len(rows))
     at = columns[pick] / scale, rows[pick] / scale
@@ -156,11 +155,10 @@ def _lobar(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
     return potential + np.float32(BEYOND) * ~lung, rng.uniform(0.03, 0.08)
 
 
-def _patches(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
+def _patches(inside: Array, scale: float, rng: np.random.Generator) -> tuple[Array, float]:
     """Several fuzzy patches, more of them near the wall and the base, often on both sides."""
     lungs = _lungs(inside)
     where = inside if rng.random() < 0.7 else lungs[rng.integers(len(lungs))]
-    scale = float(np.sqrt(inside.sum()))
     x, y = _grid(inside.shape, scale)
     rim = np.asarray(distance_transform_edt(np.pad(inside, 1)), dtype=np.float32)[1:-1, 1:-1] / np.float32(scale)
     rows, columns = np.nonzero(where)
@@ -175,9 +173,8 @@ def _patches(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
     return potential + 0.07 * smooth_noise(rng, inside.shape, 0.06 * scale), rng.uniform(0.04, 0.09)
 
 
-def _haze(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
+def _haze(inside: Array, scale: float, rng: np.random.Generator) -> tuple[Array, float]:
     """A haze without an edge over much of both lungs, densest about the hila or the base."""
-    scale = float(np.sqrt(inside.sum()))
     x, y = _grid(inside.shape, scale)
     middle = inside.shape[1] / 2 / scale
     low = rng.uniform(0.35, 0.9) * inside.shape[0] / scale
@@ -185,9 +182,8 @@ def _haze(inside: Array, rng: np.random.Generator) -> tuple[Array, float]:
     return -far + 0.16 * smooth_noise(rng, inside.shape, 0.1 * scale), rng.uniform(0.06, 0.1)
 
 
-def _bronchi(inside: Array, rng: np.random.Generator) -> Array:
+def _bronchi(inside: Array, scale: float, rng: np.random.Generator) -> Array:
     """Branching dark lines: the ridges of a smooth random field resemble bronchi."""
-    scale = float(np.sqrt(inside.sum()))
     ridge = smooth_noise(rng, inside.shape, 0.05 * scale)
     where = np.clip(smooth_noise(rng, inside.shape, 0.1 * scale) - 0.2, 0, 0.7)
     return np.asarray(np.exp(-((ridge / 0.18) ** 2)) * where, dtype=np.float32)

@@ -59,7 +59,7 @@ def _ribs(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
     density = density * np.tile(np.interp(number, (0, 1, 8, 10), (0.6, 0.9, 0.9, 0.5)), 2)[:, None]
     flat = np.linalg.norm(np.gradient(paths, axis=1), axis=-1)
     # Limits the density where the hoop is parallel to the ray; real ribs are twisted there.
-    return project(frame, paths, np.broadcast_to(radius, density.shape), density, "shell", np.minimum(arc, 1.7 * flat))
+    return project(frame, paths, radius, density, "shell", np.minimum(arc, 1.7 * flat))
 
 
 def _spine(frame: Frame, build: Build) -> Array:
@@ -86,7 +86,6 @@ def _spine(frame: Frame, build: Build) -> Array:
 def _girdle(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
     """Clavicles, shoulder blades and upper arms."""
     s = np.linspace(0, 1, max(40, int(1.9 * frame.unit)))  # closer than a pixel
-    ones = np.ones_like(s)
     climb = rng.normal(0.2, 0.1)
     level = frame.height * rng.uniform(0.03, 0.13)
     swing = 0.12 * float(np.clip(np.sin(build.arms) + 0.4, 0, 1))  # the blade swings outwards with a raised arm
@@ -98,7 +97,7 @@ def _girdle(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
         bow = np.stack([0 * s, 0.06 * np.sin(2 * np.pi * s) - 0.04 * np.sin(np.pi * s)], -1)
         paths.append(inner + (outer - inner) * s[:, None] + bow)
         radius.append(0.031 + 0.02 * (1 - s) ** 4 + 0.012 * s**3)
-        density.append(0.14 * ones)
+        density.append(0.14)
         joint = np.array([shoulder[0] - side * 0.03, shoulder[1]])
         humeri.append(joint + (np.array(elbow) - joint) * s[:, None])
         socket = np.array([shoulder[0] - side * 0.13, shoulder[1] + 0.04])
@@ -111,15 +110,13 @@ def _girdle(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
         ):
             bent = np.stack([bulge * np.sin(np.pi * s), 0 * s], -1)
             paths.append(start + (end - start) * s[:, None] + bent)
-            radius.append(wide * ones)
-            density.append(dense * ones)
+            radius.append(np.full_like(s, wide))
+            density.append(dense)
         # The blade itself is thin: one wide faint band between its borders.
         blades.append((socket + corner) / 2 + (tip - (socket + corner) / 2) * s[:, None])
-    two = np.ones((2, 1))
-    bones = project(frame, np.array(paths), np.array(radius), np.array(density), "shell")
-    bones += project(frame, np.array(humeri), two * (0.065 + 0.06 * (1 - s) ** 8), two * (0.2 * ones), "shell")
-    blade = np.array(blades)[:, ::3]
-    return bones + project(frame, blade, two * (0.02 + 0.17 * (1 - s[::3])), two * (0.04 * ones[::3]), "solid")
+    bones = project(frame, np.array(paths), np.array(radius), np.array(density)[:, None], "shell")
+    bones += project(frame, np.array(humeri), 0.065 + 0.06 * (1 - s) ** 8, 0.2, "shell")
+    return bones + project(frame, np.array(blades)[:, ::3], 0.02 + 0.17 * (1 - s[::3]), 0.04, "solid")
 
 
 def _jaw(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
@@ -127,8 +124,7 @@ def _jaw(frame: Frame, build: Build, rng: np.random.Generator) -> Array:
     x, y = head(build)
     turn = np.linspace(-1.9, 1.9, max(40, int(1.9 * frame.unit)))
     paths = np.stack([x + 0.36 * np.sin(turn), y + 0.05 + 0.4 * np.cos(turn)], -1)[None]
-    ones = np.ones((1, len(turn)))
-    mandible = project(frame, paths, 0.065 * ones, 0.22 * ones, "shell")
+    mandible = project(frame, paths, 0.065, 0.22, "shell")
     away = ((frame.x - np.float32(x)) / np.float32(0.26)) ** 2
     away += ((frame.y - np.float32(y + 0.12)) / np.float32(0.22)) ** 2
     teeth = np.clip(0.6 + smooth_noise(rng, frame.shape, 0.03 * frame.unit), 0, 2)

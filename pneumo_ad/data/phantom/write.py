@@ -1,6 +1,5 @@
 """Writing of phantoms to files: a folder of PNG images, masks and an index."""
 
-import csv
 import os
 import shutil
 import tempfile
@@ -8,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
 from .draw import draw_phantom
 
 INDEX = "index.csv"
-COLUMNS = ("image", "patient", "label", "finding", "width", "height", "seed")
+COLUMNS = ["image", "patient", "label", "finding", "width", "height", "seed"]
 
 
 def write_phantoms(
@@ -76,7 +76,7 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
     for kind in ("images", "lung", "opacity"):
         (folder / kind).mkdir()
 
-    def write_one(job: tuple[bool, int]) -> dict[str, str | int]:
+    def write_one(job: tuple[bool, int]) -> tuple[str | int, ...]:
         ill, number = job
         phantom_seed = int(np.random.SeedSequence([seed, number, int(ill)]).generate_state(1)[0])
         phantom = draw_phantom(phantom_seed, pneumonia=ill, size=size)
@@ -87,14 +87,11 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
             Image.fromarray(phantom.opacity).save(folder / "opacity" / f"{stem}.png")
         height, width = phantom.image.shape
         label = "pneumonia" if ill else "normal"
-        return dict(zip(COLUMNS, (stem, stem, label, phantom.finding, width, height, phantom_seed), strict=True))
+        return stem, stem, label, phantom.finding, width, height, phantom_seed
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         rows = list(tqdm(pool.map(write_one, wanted), total=len(wanted), desc="phantoms", unit="image", leave=False))
-    with (folder / INDEX).open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        table.writerows(rows)
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(folder / INDEX, index=False)
 
 
 def _settle(aside: Path, folder: Path) -> None:

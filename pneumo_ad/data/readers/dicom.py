@@ -17,20 +17,9 @@ from typing import BinaryIO
 import gdcm
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, uid
 from pydicom.filereader import _read_file_meta_info, read_preamble  # it inflates whatever follows, however much
 from pydicom.pixels import get_decoder
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-)
 
 from pneumo_ad.data.readers.dicom_checks import DECOMPRESS, check_header, check_kind, check_length, check_stream
 from pneumo_ad.data.readers.quiet import ignore_warnings
@@ -42,7 +31,7 @@ DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 
 # Syntaxes with several decoders: Pillow's reports why it refuses, and does not write to the terminal. The others have
 # one decoder each.
-_PILLOW = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless})
+_PILLOW = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEG2000, uid.JPEG2000Lossless})
 
 # Every DICOM file has one of these.
 _ANY = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
@@ -50,7 +39,7 @@ _ANY = ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")
 # Most bytes besides its pixels that a deflated file may inflate to. Headers take some kilobytes, private pictures more.
 MOST_BESIDE_PIXELS = 16 * 2**20
 _CHUNK = 2**16  # bytes
-_PLAIN = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + ExplicitVRLittleEndian.encode() + b"\0"  # head of a plain file
+_PLAIN = b"\0" * 128 + b"DICM\2\0\x10\0UI\x14\0" + uid.ExplicitVRLittleEndian.encode() + b"\0"  # head of a plain file
 
 # Warnings of pydicom and GDCM name no file; the checks here raise errors that do.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
@@ -90,13 +79,10 @@ def read_dicom(path: str | Path) -> tuple[npt.NDArray[np.generic], Window]:
     with _named(path):
         check_kind(path, header)
         check_header(path, header)
-        announced = header.Rows * header.Columns * header.BitsAllocated // 8 + 1
-    dataset = parse(path, pixel_bytes=announced)
-    with _named(path):
+        dataset = parse(path, pixel_bytes=header.Rows * header.Columns * header.BitsAllocated // 8 + 1)
         if "PixelData" not in dataset:
             raise DataError(f"{path}: ends before its pixels, {header.Rows} x {header.Columns} by its header")
-        pixels = _decode(path, dataset)
-        return shown(path, pixels, dataset)
+        return shown(path, _decode(path, dataset), dataset)
 
 
 def parse(path: str | Path, pixel_bytes: int = 0, specific_tags: list[str] | None = None) -> Dataset:
@@ -133,7 +119,7 @@ def _inflated(file: BinaryIO, force: bool, most: int) -> tuple[BinaryIO | None, 
     """Inflate at most `most` bytes of a deflated file (None if it is not), and report whether there are more."""
     read_preamble(file, force)
     syntax = _read_file_meta_info(file).get("TransferSyntaxUID")
-    if syntax != DeflatedExplicitVRLittleEndian:
+    if syntax != uid.DeflatedExplicitVRLittleEndian:
         file.seek(0)
         return None, False
     inflated, stream = io.BytesIO(), zlib.decompressobj(-zlib.MAX_WBITS)
@@ -187,9 +173,9 @@ def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
         ) from reason
 
 
-def _transfer_syntax(dataset: Dataset) -> UID:
+def _transfer_syntax(dataset: Dataset) -> uid.UID:
     if "TransferSyntaxUID" not in dataset.file_meta:  # a file without the preamble: the encoding it was parsed with
         implicit, little = dataset.original_encoding
-        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
     return dataset.file_meta.TransferSyntaxUID

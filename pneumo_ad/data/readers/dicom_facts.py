@@ -11,12 +11,12 @@ from pydicom import Dataset
 from pneumo_ad.data.readers.dicom import parse
 
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
-_FRONTAL = frozenset({"AP", "PA"})
+_FRONTAL = frozenset({"AP", "PA", ""})
 _CHEST = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "PORT CHEST", "CHEST PORTABLE", "RIBS", ""})
-_TAGS = [
-    "SOPClassUID", "Modality", "PatientSex", "PatientAge", "ViewPosition", "BodyPartExamined",
-    "PresentationIntentType",
-]  # fmt: skip
+_ELEMENTS = {
+    "sex": "PatientSex", "modality": "Modality", "view": "ViewPosition", "body_part": "BodyPartExamined",
+    "intent": "PresentationIntentType",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,13 @@ class DicomFacts:
         >>> DicomFacts(modality="DX", view="PA", body_part="CHEST").doubts
         []
         """
-        reasons = []
-        if self.view and self.view not in _FRONTAL:
-            reasons.append(f"view {self.view} is not frontal (AP or PA)")
-        if self.body_part not in _CHEST:
-            reasons.append(f"body part {self.body_part} is not the chest")
-        if not self.modality:
-            reasons.append("no modality is given")
-        if self.intent == "FOR PROCESSING":
-            reasons.append("raw detector values (FOR PROCESSING), not made to be shown")
-        return reasons
+        reasons = {
+            f"view {self.view} is not frontal (AP or PA)": self.view not in _FRONTAL,
+            f"body part {self.body_part} is not the chest": self.body_part not in _CHEST,
+            "no modality is given": not self.modality,
+            "raw detector values (FOR PROCESSING), not made to be shown": self.intent == "FOR PROCESSING",
+        }
+        return [reason for reason, holds in reasons.items() if holds]
 
 
 def dicom_facts(path: str | Path) -> DicomFacts:
@@ -66,15 +63,9 @@ def dicom_facts(path: str | Path) -> DicomFacts:
     Raises:
         DataError: It cannot be parsed; names the file.
     """
-    header = parse(path, specific_tags=_TAGS)
-    return DicomFacts(
-        sex=_word(header, "PatientSex"),
-        age=years(_word(header, "PatientAge")),
-        modality=_word(header, "Modality"),
-        view=_word(header, "ViewPosition"),
-        body_part=_word(header, "BodyPartExamined"),
-        intent=_word(header, "PresentationIntentType"),
-    )
+    header = parse(path, specific_tags=["SOPClassUID", "PatientAge", *_ELEMENTS.values()])
+    words = {fact: _word(header, name) for fact, name in _ELEMENTS.items()}
+    return DicomFacts(age=years(_word(header, "PatientAge")), **words)
 
 
 def years(age: str) -> float | None:

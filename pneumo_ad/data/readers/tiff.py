@@ -75,7 +75,7 @@ def find_page(path: str | Path, file: BinaryIO) -> TiffPage | None:
         return None
     size = file.seek(0, 2)
     try:
-        pages = _Reader(path, file, size, "<" if head[:1] == b"I" else ">", b"+" in head).pages()
+        pages = _Reader(path, file, size, "<" if head[:1] == b"I" else ">", "Q" if b"+" in head else "I").pages()
     except struct.error:
         raise DataError(f"{path}: is truncated, or damaged: tags of the TIFF lie beyond its end") from None
     pictures = [page for page in pages if not page.is_thumbnail] or pages
@@ -100,14 +100,14 @@ class _Reader:
     file: BinaryIO
     size: int
     order: str
-    big: bool
+    offset: str  # format of offsets: "Q" in a BigTIFF, else "I"
 
     def pages(self) -> list[TiffPage]:
         """Read the pages of the chain, and those of SubIFDs."""
         pages: list[TiffPage] = []
         seen: set[int] = set()
         beside: list[int] = []
-        chain = self._numbers(self._offset, 1, 8 if self.big else 4)[0]
+        chain = self._numbers(self.offset, 1, struct.calcsize(self.offset))[0]
         while place := chain or (beside.pop() if beside else 0):
             if place in seen:
                 raise DataError(f"{self.path}: is damaged: a page of the TIFF leads back to itself")
@@ -124,20 +124,20 @@ class _Reader:
 
     def _page(self, place: int, number: int) -> tuple[TiffPage, int]:
         """Read the page at an offset, and the offset of the next in the chain."""
-        count_form = "Q" if self.big else "H"
+        count_form = "Q" if self.offset == "Q" else "H"
         (count,) = self._numbers(count_form, 1, place)
         if count > _MOST_TAGS:
             raise DataError(f"{self.path}: is damaged: a page of the TIFF has {count} tags")
         tags, description = Tags(), b""
-        room = struct.calcsize(self._offset)
+        room = struct.calcsize(self.offset)
         step = 4 + 2 * room
         place += struct.calcsize("<" + count_form)
         for entry in range(place, place + count * step, step):
             code, kind = self._numbers("H", 2, entry)
-            (many,) = self._numbers(self._offset, 1, entry + 4)
+            (many,) = self._numbers(self.offset, 1, entry + 4)
             form = _PLACES.get(kind, "B")
             length = many * struct.calcsize("<" + form)
-            at = entry + 4 + room if length <= room else self._numbers(self._offset, 1, entry + 4 + room)[0]
+            at = entry + 4 + room if length <= room else self._numbers(self.offset, 1, entry + 4 + room)[0]
             if code == _DESCRIPTION:
                 self.file.seek(min(at, self.size))
                 description = self.file.read(min(many, 4096))
@@ -145,12 +145,8 @@ class _Reader:
                 if name in tags or kind not in _PLACES or not 1 <= many <= _MOST_NUMBERS or at + length > self.size:
                     raise DataError(f"{self.path}: is truncated, or damaged: {name}, {many} values of type {kind}")
                 tags[name] = self._numbers(form, many, at)
-        (after,) = self._numbers(self._offset, 1, place + count * step)
+        (after,) = self._numbers(self.offset, 1, place + count * step)
         return TiffPage(number, self.order, tags, description), after
-
-    @property
-    def _offset(self) -> str:
-        return "Q" if self.big else "I"
 
     def _numbers(self, form: str, many: int, place: int) -> tuple[int, ...]:
         self.file.seek(min(place, self.size))

@@ -85,10 +85,9 @@ def _brought_to(path: str | Path, pixels: npt.NDArray[Any], dataset: Dataset) ->
 
 def _padding(pixels: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[np.bool_]:
     """Find the padding pixels, (H, W) bool (C.7.5.1.1.2)."""
-    ends = sorted(
-        (int(dataset.PixelPaddingValue), int(dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue)))
-    )
-    return (pixels >= ends[0]) & (pixels <= ends[1])
+    value = dataset.PixelPaddingValue
+    low, high = sorted(map(int, (value, dataset.get("PixelPaddingRangeLimit", value))))
+    return (pixels >= low) & (pixels <= high)
 
 
 def _number(dataset: Dataset, name: str, default: float) -> float:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.sources.listing import match_names, read_listing
+from pneumo_ad.data.words import first_few
 from pneumo_ad.errors import DataError
 
 Box = tuple[float, float, float, float]  # x, y of the upper left corner, width, height, in pixels of the upright image
@@ -54,13 +55,13 @@ def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, 
 
 def _refuse(csv: str | Path, rows: pd.DataFrame, what: str) -> None:
     if len(rows):
-        shown = ", ".join(
+        shown = first_few(
             f"line {line} ({row['image']}: {', '.join(f'{side}={row[side]!s}' for side in _SIDES)})"
-            for line, (_, row) in zip(rows.index[:5] + 2, rows.head(5).iterrows(), strict=True)
+            for line, (_, row) in zip(rows.index + 2, rows.iterrows(), strict=True)
         )
         raise DataError(
             f"{csv}: {len(rows)} rows {what} where x, y, width and height in pixels were expected, or four blanks for "
-            f"no opacity: {shown}{', ...' if len(rows) > 5 else ''}"
+            f"no opacity: {shown}"
         )
 
 

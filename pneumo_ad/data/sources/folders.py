@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +84,7 @@ def masks(
                 f"{int(without.sum())} of {len(table)} images have no lung mask and are left out", stacklevel=2
             )
         table = table[~without].reset_index(drop=True)
-    split_of = partial(choose_split, csv=csv, split=split, val=val, test=test, seed=seed)
-    return _finish(table, csv, labels, default_label, OTHER, split_of)
+    return _finish(table, csv, labels, default_label, OTHER, split=split, val=val, test=test, seed=seed)
 
 
 def folder(
@@ -124,8 +122,7 @@ def folder(
     table = table.assign(**{kind: "" for kind in ("lung", "opacity") if kind not in table.columns})
     if default_label != OTHER and not ("label" in table and (table["label"].str.strip() != "").any()):
         check_classes(root, table["path"], default_label or NORMAL)
-    split_of = partial(choose_split, csv=csv, split=split, val=val, test=test, seed=seed)
-    return _finish(table, csv, labels, default_label, NORMAL, split_of)
+    return _finish(table, csv, labels, default_label, NORMAL, split=split, val=val, test=test, seed=seed)
 
 
 def _finish(
@@ -134,19 +131,19 @@ def _finish(
     labels: Mapping[Any, str] | None,
     blank: str | None,  # label of a blank cell
     untold: str,  # label without a column of labels, unless `blank` is given
-    split_of: Callable[..., pd.Series],
+    **splitting: Any,  # see `choose_split`
 ) -> pd.DataFrame:
     # Without a patient in a csv, that of the file name is taken, as in the Kaggle set.
     by_name = table["image"].str.rpartition("/")[2].str.extract(PATIENT)["patient"].fillna(table["image"])
     # Images with a blank patient do not belong to one person.
-    given = table["patient"].str.strip() if "patient" in table.columns else pd.Series("", index=table.index)
+    blanks = pd.Series("", index=table.index)
+    given = table.get("patient", blanks).str.strip()
     table["patient"] = given.where(given != "", by_name)
-    if "label" in table.columns:
-        table["label"] = map_labels(table["label"], labels, blank, csv or "csv")
-    else:
-        table["label"] = map_labels(pd.Series("", index=table.index), labels, blank if blank is not None else untold)
+    if blank is None and "label" not in table.columns:
+        blank = untold
+    table["label"] = map_labels(table.get("label", blanks), labels, blank, csv or "csv")
     listed_split = table.pop("split") if "split" in table.columns else None
-    table["split"] = split_of(table, listed_split)
+    table["split"] = choose_split(table, listed_split, csv, **splitting)
     table = check_table(table)
     warn_of_gaps(table)
     return table

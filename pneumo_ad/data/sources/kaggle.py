@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pneumo_ad.data.sources.paths import content_of
 from pneumo_ad.data.sources.rsna import BOXES, CLASSES, IMAGES
 from pneumo_ad.errors import ConfigError, DataError
 
@@ -106,5 +107,4 @@ def find_root(folder: Path, offer: Offer) -> Path:
     for candidate in (folder, *folders):
         if "__MACOSX" not in candidate.parts and all((candidate / name).exists() for name in offer.holds):
             return candidate
-    there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:6]) or "nothing"
-    raise DataError(f"{folder}: expected {' and '.join(offer.holds)} in it or below, found {there}")
+    raise DataError(f"{folder}: expected {' and '.join(offer.holds)} in it or below, found {content_of(folder)}")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 import pandas as pd
 
+from pneumo_ad.data.words import first_few
 from pneumo_ad.errors import DataError
 
 
@@ -41,22 +42,25 @@ def read_listing(
     text = _text_of(csv)
     ours = {name.lower(): name for name in (*columns, *known, *renamed)}
     for delimiter in ",;\t":
-        cells = next(filter(None, reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)), [])
-        header = [ours.get(name.strip().lower(), name.strip()) for name in cells]
+        header = [ours.get(name.lower(), name) for name in _header(text, delimiter)]
         header = [renamed[name] if renamed.get(name, name) not in header else name for name in header]
         if set(columns) <= set(header):
             break
     else:
-        header = [name.strip() for name in next(filter(None, reader(StringIO(text, newline=""))), [])]
+        header = _header(text, ",")
         absent = next((column for column in columns if column not in header), columns[0])
         raise DataError(f"{csv}: expected a column {absent!r}, found {header}")
     if twice := [name for name, count in Counter(filter(None, header)).items() if count > 1]:
         raise DataError(f"{csv}: {len(twice)} columns are there twice: {twice}; leave one of each")
     lines, rows = _rows_of(csv, text, delimiter, len(header))
-    listed = pd.DataFrame(rows, index=pd.Index(lines) - 2, columns=range(len(header)), dtype=str)
-    listed = listed[[place for place, name in enumerate(header) if name]]
-    listed.columns = pd.Index([name for name in header if name])
-    return listed
+    listed = pd.DataFrame(rows, index=pd.Index(lines) - 2, columns=header, dtype=str)
+    return listed.drop(columns="", errors="ignore")
+
+
+def _header(text: str, delimiter: str) -> list[str]:
+    """Split the first line that is not blank."""
+    lines = reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    return [name.strip() for name in next(filter(None, lines), [])]
 
 
 def _text_of(csv: str | Path) -> str:
@@ -86,23 +90,19 @@ def _rows_of(csv: str | Path, text: str, delimiter: str, width: int) -> tuple[li
     Raises:
         DataError: A row of another width, or quotes that are not closed; names the line.
     """
-    lines, rows = [], []
     cells = reader(StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        for row in cells:
-            if row:
-                lines.append(cells.line_num)
-                rows.append(row)
+        rows = [(cells.line_num, row) for row in cells if row]
     except CsvError as reason:
         raise DataError(f"{csv}: cannot be read as csv (line {cells.line_num}: {reason})") from None
-    odd = [(line, row) for line, row in zip(lines, rows, strict=True) if len(row) < width or any(row[width:])]
+    odd = [(line, row) for line, row in rows if len(row) < width or any(row[width:])]
     if odd:
         line, row = odd[0]
         raise DataError(
             f"{csv}: {len(odd)} rows have more or fewer cells than the {width} of the header, for example line {line} "
             f"with {len(row)}: {delimiter.join(row)[:80]!r}"
         )
-    return lines[1:], [row[:width] for row in rows[1:]]
+    return [line for line, _ in rows[1:]], [row[:width] for _, row in rows[1:]]
 
 
 def one_row_each(listed: pd.DataFrame, csv: str | Path) -> None:
@@ -158,10 +158,9 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
     absent = [name for name, images in matches.items() if not images]
     if absent:
         near = difflib.get_close_matches(absent[0], list(meant), n=1, cutoff=0)[0]
-        shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
         raise DataError(
-            f"{csv} lists {len(absent)} images that are not in {folder}, for example {shown}; the nearest to "
-            f"{absent[0]} is {near}"
+            f"{csv} lists {len(absent)} images that are not in {folder}, for example {first_few(absent)}; the "
+            f"nearest to {absent[0]} is {near}"
         )
     double = [name for name, images in matches.items() if len(images) > 1]
     if double:

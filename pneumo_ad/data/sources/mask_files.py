@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.readers.radiograph import SUFFIXES
-from pneumo_ad.data.sources.paths import existing_folder, images_in, path_column
+from pneumo_ad.data.sources.paths import existing_folder, images_in, path_column, stem_of
+from pneumo_ad.data.words import first_few
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import PNEUMONIA
 
@@ -43,13 +43,12 @@ def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.Dat
     if given is None and not where.is_dir():
         return {}
     before, after = pattern.split("*")
-    masks = images_in(existing_folder(where))
     images: dict[str, list[str]] = {}
     for path in files["path"]:
         images.setdefault(stem_of(Path(path).name), []).append(path)
     paths: dict[str, Path] = {}
     strays = []
-    for mask in masks:
+    for mask in images_in(existing_folder(where)):
         name = stem_of(mask.name)
         stem = name.removeprefix(before).removesuffix(after)
         if stem not in images or name != f"{before}{stem}{after}":
@@ -59,8 +58,8 @@ def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.Dat
         else:
             paths[stem] = mask
     if strays:
-        shown = ", ".join(mask.name for mask in strays[:3]) + (", ..." if len(strays) > 3 else "")
-        words = f"{where}: {len(strays)} {kind} masks belong to no image: {shown}"
+        words = f"{where}: {len(strays)} {kind} masks belong to no image: "
+        words += first_few((mask.name for mask in strays), 3)
         if offer := common_pattern([stem_of(mask.name) for mask in strays], set(images)):
             words += f"; named {offer} by the stems of images they are found with 'data.{kind}_dir={where / offer}'"
         if given is not None and not paths:
@@ -70,15 +69,6 @@ def find_masks(kind: str, given: str | Path | None, default: Path, files: pd.Dat
     elif given is not None and not paths:
         raise DataError(f"{where}: holds no mask")
     return {path: str(mask) for stem, mask in paths.items() for path in images[stem]}
-
-
-def stem_of(name: str) -> str:
-    """Return a file name without its suffix; the end of a DICOM UID (1.2.840.10) is no suffix.
-
-    >>> stem_of("a.png"), stem_of("1.2.840.10")
-    ('a', '1.2.840.10')
-    """
-    return PurePath(name).stem if PurePath(name).suffix.lower() in SUFFIXES else name
 
 
 def common_pattern(masks: Sequence[str], images: Collection[str]) -> str:
@@ -111,17 +101,18 @@ def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Se
         DataError: Missing files; says how many, and where they were searched.
     """
     bases = list(dict.fromkeys([root, Path(csv).parent]))
-    paths = {"": ""}
-    for word in told.str.strip().unique():
-        there = (base / word for base in bases if word and (base / word).is_file())
-        paths.setdefault(word, str(next(there, "")))
+    words = told.str.strip()
+    paths = {
+        word: next((str(base / word) for base in bases if word and (base / word).is_file()), "")
+        for word in words.unique()
+    }
     absent = [word for word, path in paths.items() if word and not path]
     if absent:
         raise DataError(
             f"{csv}: column {kind!r} names {len(absent)} mask files that are not there, for example {absent[0]!r} "
             f"(looked for below {' and '.join(map(str, bases))}); where it is something else, give it another name"
         )
-    return path_column(paths[word] for word in told.str.strip()).set_axis(told.index)
+    return path_column(paths[word] for word in words).set_axis(told.index)
 
 
 def warn_of_gaps(table: pd.DataFrame) -> None:
@@ -130,14 +121,11 @@ def warn_of_gaps(table: pd.DataFrame) -> None:
     Args:
         table: Checked table (`check_table`).
     """
-    boxes = table["boxes"] if "boxes" in table.columns else pd.Series("", index=table.index)
     sick = table["label"] == PNEUMONIA
-    known = (table["opacity"] != "") | (boxes != "")
+    known = (table["opacity"] != "") | (table.get("boxes", "") != "")
     for kind, rows, has in (("lung", "radiographs", table["lung"] != ""), ("opacity", "pneumonias", known[sick])):
         without = table.loc[has.index[~has], "image"]
         if len(without) and (table[kind] != "").any():
             warnings.warn(
-                f"{len(without)} of {len(has)} {rows} have no {kind} mask: {', '.join(without.head(3))}"
-                f"{', ...' if len(without) > 3 else ''}",
-                stacklevel=4,
+                f"{len(without)} of {len(has)} {rows} have no {kind} mask: {first_few(without, 3)}", stacklevel=4
             )

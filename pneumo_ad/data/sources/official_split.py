@@ -9,6 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from pneumo_ad.data.sources.table import split_by_patient
+from pneumo_ad.data.words import first_counts
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import SPLITS
 
@@ -49,10 +50,9 @@ def choose_split(
     """
     if split not in ("auto", "patient", "test"):
         raise ConfigError(f"split={split!r} is not known here; expected 'auto', 'patient' or 'test'")
-    there = told is not None and bool((told.str.strip() != "").any())
-    if split == "auto" and told is not None and there:
-        return _kept(table, told, csv, val, seed)
-    if there:
+    if told is not None and (told.str.strip() != "").any():
+        if split == "auto":
+            return _kept(table, told, csv, val, seed)
         log.info("%s: its column split is left aside, as split=%s says; split=auto keeps it", csv, split)
     return split_by_patient(table, "patient" if split == "auto" else split, val, test, seed)
 
@@ -61,10 +61,9 @@ def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: flo
     kept = told.str.strip().str.lower().map(_WORDS)
     if kept.isna().any():
         counts = told[kept.isna()].str.strip().value_counts()
-        shown = ", ".join(f"{word!r} ({count} rows)" for word, count in counts.head(8).items())
         raise DataError(
             f"{csv}: {int(counts.sum())} of {len(told)} cells in column 'split' are none of {', '.join(SPLITS)}: "
-            f"{shown}{', ...' if len(counts) > 8 else ''}; data.split=patient splits by patient instead"
+            f"{first_counts(counts)}; data.split=patient splits by patient instead"
         )
     of_patient = kept.groupby(table["patient"]).unique()
     both = of_patient[of_patient.map(len) > 1]

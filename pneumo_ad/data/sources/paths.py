@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pandas as pd
 
@@ -41,14 +41,20 @@ def list_files(folder: Path, recursive: bool = False) -> pd.DataFrame:
             f"{folder}: no image found (looked for {', '.join(sorted(SUFFIXES))}, and DICOM by content); it holds "
             f"{content_of(folder)}"
         )
-    # The end of a DICOM UID (1.2.840.10) is no suffix.
-    names = [
-        file.name.removesuffix(file.path.suffix) if file.path.suffix.lower() in SUFFIXES else file.name
-        for file in files
-    ]
+    names = [stem_of(file.name) for file in files]
     if len(set(names)) < len(names):  # a.png beside a.jpg
         names = [file.name for file in files]
     return pd.DataFrame({"image": names, "path": path_column(file.path for file in files)})
+
+
+def stem_of(name: str) -> str:
+    """Return a file name, or a path, without its suffix; the end of a DICOM UID (1.2.840.10) is no suffix.
+
+    >>> stem_of("a.png"), stem_of("1.2.840.10")
+    ('a', '1.2.840.10')
+    """
+    suffix = PurePath(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
 
 
 def path_column(paths: Iterable[Path | str]) -> pd.Series:
@@ -73,16 +79,15 @@ def existing_folder(path: str | Path) -> Path:
     return path
 
 
-def images_in(folder: Path, recursive: bool = False, seen: dict[Identity, Path] | None = None) -> list[Path]:
+def images_in(folder: Path, seen: dict[Identity, Path] | None = None) -> list[Path]:
     """List files that look like radiographs, sorted; skipped ones are counted in a warning, with an example per kind.
 
     Args:
-        folder: Existing folder.
-        recursive: Whether to search the folders below it.
+        folder: Existing folder; those below it are not searched.
         seen: Files of other folders, by identity: they are skipped, and those of this folder are added. None keeps
             repeated files: a mask may belong to several images.
     """
-    return [file.path for file in _radiographs(folder, recursive, seen)]
+    return [file.path for file in _radiographs(folder, False, seen)]
 
 
 def _radiographs(folder: Path, recursive: bool, seen: dict[Identity, Path] | None) -> list[Entry]:

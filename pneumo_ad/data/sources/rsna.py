@@ -15,6 +15,7 @@ from pneumo_ad.data.sources.listing import match_names, read_listing
 from pneumo_ad.data.sources.official_split import SplitChoice, choose_split
 from pneumo_ad.data.sources.paths import content_of, existing_folder, list_files
 from pneumo_ad.data.sources.table import check_table
+from pneumo_ad.data.words import first_counts
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import reading_threads
 from pneumo_ad.labels import NORMAL, OTHER, PNEUMONIA
@@ -95,17 +96,12 @@ def _read_classes(csv: Path, files: pd.DataFrame, folder: Path) -> tuple[dict[st
     if classes.isna().any():
         counts = listed["class"][classes.isna()].value_counts()
         raise DataError(
-            f"{csv}: {int(counts.sum())} rows have a class that is none of {list(LABELS)}: "
-            f"{', '.join(f'{word!r} ({count} rows)' for word, count in counts.head(8).items())}, for example line "
-            f"{classes.index[classes.isna()][0] + 2}"
+            f"{csv}: {int(counts.sum())} rows have a class that is none of {list(LABELS)}: {first_counts(counts)}, for "
+            f"example line {classes.index[classes.isna()][0] + 2}"
         )
     listed["class"] = classes
-    words_of = [
-        _one_each(listed, column, many, csv)
-        for column, many in (("class", "classes"), ("split", "splits"))
-        if column in listed.columns
-    ]
-    return words_of[0], words_of[1] if len(words_of) > 1 else None
+    splits = _one_each(listed, "split", "splits", csv) if "split" in listed.columns else None
+    return _one_each(listed, "class", "classes", csv), splits
 
 
 def _one_each(listed: pd.DataFrame, column: str, many: str, csv: Path) -> dict[str, str]:
@@ -135,5 +131,4 @@ def _read_headers(table: pd.DataFrame) -> pd.DataFrame:
             f"{len(unread)} headers cannot be read, for example {min(unread)}: view, sex and age stay blank",
             stacklevel=2,
         )
-    rows = [{"view": fact.view, "sex": fact.sex, "age": fact.age} for fact in facts]
-    return pd.DataFrame(rows, index=table.index)
+    return pd.DataFrame(facts, index=table.index)[["view", "sex", "age"]]

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo_ad.data.sources.boxes import parse_boxes
+from pneumo_ad.data.words import first_counts, first_few
 from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.labels import LABELS, NORMAL, OTHER, PNEUMONIA, SPLITS, UNDEALT
 
@@ -69,8 +70,8 @@ def warn_of_undealt(table: pd.DataFrame) -> None:
     if len(left):
         warnings.warn(
             f"{len(left)} radiographs were added after the run had fixed its splits; they are in none of them, neither "
-            f"trained on nor evaluated: {', '.join(left.head(5))}{', ...' if len(left) > 5 else ''}",
-            stacklevel=3,
+            f"trained on nor evaluated: {first_few(left)}",
+            stacklevel=4,
         )
 
 
@@ -83,8 +84,7 @@ def _holds_boxes(text: object) -> bool:
 
 def _refuse(rows: pd.DataFrame, what: str) -> None:
     if len(rows):
-        shown = ", ".join(map(str, rows["image"].head(5)))
-        raise DataError(f"{len(rows)} radiographs {what}: {shown}{', ...' if len(rows) > 5 else ''}")
+        raise DataError(f"{len(rows)} radiographs {what}: {first_few(rows['image'])}")
 
 
 def describing_columns(table: pd.DataFrame) -> pd.DataFrame:
@@ -137,9 +137,8 @@ def map_labels(
     meant = {word: meanings.get(_key(word)) for word in words.unique()}
     strange = words[words.map(lambda word: meant[word] is None)].value_counts()
     if len(strange):
-        shown = ", ".join(f"{word!r} ({count} rows)" for word, count in strange.head(8).items())
-        shown += ", ..." if len(strange) > 8 else ""
-        of_all = f"{source}: {int(strange.sum())} of {len(words)} labels are none of {', '.join(LABELS)}: {shown}"
+        of_all = f"{source}: {int(strange.sum())} of {len(words)} labels are none of {', '.join(LABELS)}: "
+        of_all += first_counts(strange)
         offer = ", ".join(_SPECIAL.sub(r"\\\g<0>", word) + ": LABEL" for word in strange.index[:8] if word)
         if NORMAL not in meant.values() or any(map(_is_code, strange.index)):
             mend = [f'"data.labels={{{offer}}}"'] * bool(offer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,6 +87,35 @@ def full_disk_named(folder: Path) -> Iterator[None]:
             f"the disk of {folder} is full ({reason.strerror}); nothing was kept. Clear stores with "
             "`pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
         ) from reason
+
+
+@contextmanager
+def whole_folder(folder: Path, needed: int) -> Iterator[Path]:
+    """Yield a temporary folder, renamed to `folder` after the block, deleted if the block fails.
+
+    Args:
+        folder: Folder of a store, or of a part of one; the caller holds its lock.
+        needed: Size of the store in bytes.
+
+    Raises:
+        DataError: There is no room for it on the disk.
+    """
+    aside = folder.with_suffix(".partial")
+    shutil.rmtree(aside, ignore_errors=True)  # left by a killed builder: as we hold the lock, nobody writes to it
+    free = shutil.disk_usage(folder.parent).free
+    if needed > free:
+        raise DataError(
+            f"the store needs {needed / 2**20:.0f} MiB and {folder.parent} has {free / 2**20:.0f} MiB free; "
+            "clear stores with `pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
+        )
+    try:
+        with full_disk_named(folder.parent):
+            aside.mkdir()
+            yield aside
+            aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
 
 
 def bytes_on_disk(folder: Path) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import astuple
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,11 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm.auto import tqdm
 
-from pneumo_ad.data.fit import Fit, fit_image, fit_mask, place
+from pneumo_ad.data.fit import Fit, fit_mask, place
 from pneumo_ad.data.fitted import read_fitted
 from pneumo_ad.data.readers.radiograph import read_mask
 from pneumo_ad.data.sources.boxes import draw_boxes, parse_boxes
-from pneumo_ad.data.store.array_file import ArrayFile, full_disk_named
+from pneumo_ad.data.store.array_file import ArrayFile, whole_folder
 from pneumo_ad.data.store.contents import FILE, as_table, contents_of
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import reading_threads, replace_paths
@@ -41,9 +41,8 @@ def entries_of(table: pd.DataFrame) -> list[dict[str, str]]:
     Args:
         table: Checked table (`check_table`).
     """
-    table = table if "boxes" in table.columns else table.assign(boxes="")
-    entries: list[dict[str, str]] = table[["image", "path", "lung", "opacity", "boxes"]].to_dict("records")  # type: ignore[assignment]
-    return entries
+    table = table.assign(boxes=table.get("boxes", ""))
+    return table[["image", "path", "lung", "opacity", "boxes"]].to_dict("records")  # type: ignore[return-value]
 
 
 def build_store(
@@ -67,37 +66,10 @@ def build_store(
     Raises:
         DataError: See `open_store`; no files are left then.
     """
-    aside = folder.with_suffix(".partial")
-    shutil.rmtree(aside, ignore_errors=True)  # left by a killed builder: as we hold the lock, nobody writes to it
     entries = entries_of(table)
     rows = len(entries) + sum(bool(entry["lung"]) + bool(entry["opacity"] or entry["boxes"]) for entry in entries)
-    check_room(folder.parent, rows * image_size[0] * image_size[1])
-    try:
-        with full_disk_named(folder.parent):
-            aside.mkdir()
-            _write(table, image_size, fit, on_error, aside, may_be_empty)
-            aside.rename(folder)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-
-
-def check_room(cache: Path, needed: int) -> None:
-    """Check that a store fits on the disk.
-
-    Args:
-        cache: Folder of stores.
-        needed: Size of the store in bytes.
-
-    Raises:
-        DataError: It does not.
-    """
-    free = shutil.disk_usage(cache).free
-    if needed > free:
-        raise DataError(
-            f"the store needs {needed / 2**20:.0f} MiB and {cache} has {free / 2**20:.0f} MiB free; "
-            "clear stores with `pneumo-ad store clear=all` or set PNEUMO_AD_CACHE to a larger disk"
-        )
+    with whole_folder(folder, rows * image_size[0] * image_size[1]) as aside:
+        _write(table, image_size, fit, on_error, aside, may_be_empty)
 
 
 def _write(
@@ -114,11 +86,10 @@ def _write(
             if isinstance(result, DataError):
                 skipped[entry["image"]] = str(result)
                 continue
-            arrays, facts, held = result
-            contents += held
+            measured.append(result.measured)
+            contents += result.contents
             for name, writer in writers.items():
-                writer.write(arrays.get(name))
-            measured.append({"image": entry["image"], **facts})
+                writer.write(result.arrays.get(name))
         if skipped and (on_error == "raise" or not (measured or may_be_empty)):
             raise unreadable(skipped)
         for writer in writers.values():
@@ -161,10 +132,10 @@ def unreadable(skipped: dict[str, str]) -> DataError:
 
 
 class _Decoded(NamedTuple):
-    """Data of one radiograph for a store: fitted arrays, measurements, and rows of `contents_of`."""
+    """Data of one radiograph for a store: fitted arrays, a value for each of `_MEASURED`, and rows of `contents_of`."""
 
     arrays: dict[str, npt.NDArray[np.uint8]]
-    facts: dict[str, float]
+    measured: tuple[object, ...]
     contents: list[dict[str, object]]
 
 
@@ -173,39 +144,34 @@ def _decode(entry: dict[str, str], image_size: tuple[int, int], fit: Fit) -> _De
     arrays = {"images": image}
     for kind in ("lung", "opacity"):
         if entry[kind]:
-            mask = read_mask(entry[kind])
-            _check_mask(entry, kind, mask.shape, size)
-            arrays[kind] = fit_mask(_like(mask, size, image_size, fit), image_size, fit)
+            arrays[kind] = _fitted_mask(entry, kind, size, image_size, fit)
     if entry["boxes"]:
         try:
             drawn = draw_boxes(parse_boxes(entry["boxes"]), size)
         except DataError as reason:
             raise DataError(f"{entry['path']}: {reason}") from None
         arrays["opacity"] = fit_mask(drawn, image_size, fit)
-    facts = {"height": size[0], "width": size[1], "window_low": float(window[0]), "window_high": float(window[1])}
-    facts |= {"top": placement.top, "left": placement.left}
-    facts |= {"fitted_height": placement.height, "fitted_width": placement.width}
-    facts |= {"has_lung": bool(entry["lung"]), "has_opacity": bool(entry["opacity"] or entry["boxes"])}
     contents = contents_of(entry)
-    return _Decoded(arrays, facts | {"bytes": int(str(contents[0]["bytes"]))}, contents)
+    masked = bool(entry["lung"]), bool(entry["opacity"] or entry["boxes"])
+    numbers = (*size, *map(float, window), *astuple(placement), *masked, contents[0]["bytes"])
+    return _Decoded(arrays, (entry["image"], *numbers), contents)
 
 
-def _like(
-    mask: npt.NDArray[np.bool_], size: tuple[int, int], image_size: tuple[int, int], fit: Fit
-) -> npt.NDArray[np.bool_]:
-    """Resize a mask to the size of its image if their placements differ, which rounding can cause."""
-    if mask.shape == size or place(mask.shape, image_size, fit) == place(size, image_size, fit):
-        return mask
-    return fit_image(mask.astype(np.uint8) * 255, size, "squash")[0] >= 128
-
-
-def _check_mask(entry: dict[str, str], kind: str, mask: tuple[int, int], image: tuple[int, int]) -> None:
+def _fitted_mask(
+    entry: dict[str, str], kind: str, size: tuple[int, int], image_size: tuple[int, int], fit: Fit
+) -> npt.NDArray[np.uint8]:
+    """Read the mask of an image of some size, and fit it as the image."""
+    mask = read_mask(entry[kind])
+    (height, width), (rows, columns) = mask.shape, size
     # Another resolution is accepted; another aspect ratio means that the mask belongs to another image.
-    if abs(np.log((mask[0] / mask[1]) / (image[0] / image[1]))) > _ASPECT_TOLERANCE:
+    if abs(np.log((height / width) / (rows / columns))) > _ASPECT_TOLERANCE:
         raise DataError(
-            f"{entry[kind]}: the {kind} mask is {mask[0]} x {mask[1]} pixels and its image {entry['path']} is "
-            f"{image[0]} x {image[1]}; expected the same size or the same aspect ratio"
+            f"{entry[kind]}: the {kind} mask is {height} x {width} pixels and its image {entry['path']} is "
+            f"{rows} x {columns}; expected the same size or the same aspect ratio"
         )
+    if place(mask.shape, image_size, fit) != place(size, image_size, fit):  # which rounding can cause
+        mask = fit_mask(mask, size, "squash").view(np.bool_)
+    return fit_mask(mask, image_size, fit)
 
 
 def _decode_all(

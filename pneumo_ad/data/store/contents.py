@@ -7,6 +7,8 @@ count as a file that holds their text in the table of radiographs.
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +20,6 @@ from pneumo_ad.saved import read_table
 FILE = "files.csv"
 KINDS = {"image": "path", "lung": "lung", "opacity": "opacity", "boxes": "boxes"}  # kind -> column of the table
 _COLUMNS = ["image", "kind", "bytes", "sha256"]
-_BLOCK = 2**18  # bytes read at once
 _MOST = 2**28  # most bytes of such a table: two million rows
 
 
@@ -38,18 +39,12 @@ def contents_of(entry: Mapping[str, str]) -> list[dict[str, object]]:
     for kind, column in KINDS.items():
         if not entry[column]:
             continue
-        if kind == "boxes":
-            text = entry[column].encode()
-            size, digest = len(text), hashlib.sha256(text)
-        else:
-            try:
-                with open(entry[column], "rb", buffering=0) as file:  # noqa: PTH123 - many: a `Path` takes longer
-                    size, digest = 0, hashlib.sha256()
-                    while block := file.read(_BLOCK):
-                        size += len(block)
-                        digest.update(block)
-            except OSError as reason:
-                raise DataError(f"{entry[column]}: cannot be read ({reason.strerror})") from reason
+        boxes = io.BytesIO(entry[column].encode()) if kind == "boxes" else None
+        try:
+            with boxes or open(entry[column], "rb", buffering=0) as file:  # noqa: PTH123 - many: a `Path` takes longer
+                digest, size = hashlib.file_digest(file, "sha256"), file.seek(0, os.SEEK_END)
+        except OSError as reason:
+            raise DataError(f"{entry[column]}: cannot be read ({reason.strerror})") from reason
         rows.append({"image": entry["image"], "kind": kind, "bytes": size, "sha256": digest.hexdigest()})
     return rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -67,11 +66,6 @@ def open_store(
             build_store(table, image_size, fit, on_error, folder)
     remove_parts(folder)
     return read_store(folder, table, on_error)
-
-
-def as_it_is(opening: Callable[[], Store]) -> Store:
-    """Open a store without further checks: the default of `FittedRadiographs.opened`."""
-    return opening()
 
 
 def check_on_error(on_error: OnError) -> None:

@@ -23,8 +23,8 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from pneumo_ad.data.fit import Fit
-from pneumo_ad.data.store.array_file import ArrayFile, bytes_on_disk, full_disk_named
-from pneumo_ad.data.store.build import OnError, build_store, check_room, unreadable
+from pneumo_ad.data.store.array_file import ArrayFile, bytes_on_disk, whole_folder
+from pneumo_ad.data.store.build import OnError, build_store, unreadable
 from pneumo_ad.data.store.contents import FILE
 from pneumo_ad.data.store.store import Store, read_about, read_store, remove_store
 from pneumo_ad.errors import ConfigError, DamagedError, DataError
@@ -173,8 +173,6 @@ def join_parts(folder: Path, table: pd.DataFrame, image_size: tuple[int, int], f
     if shards is None:
         raise DataError(_missing(folder, there, image_size, fit))
     places = [part_folder(folder, shard, shards) for shard in range(shards)]
-    aside = folder.with_suffix(".partial")
-    shutil.rmtree(aside, ignore_errors=True)
     with ExitStack() as locks:
         parts = []
         for shard, (place, block) in enumerate(zip(places, split_table(table, shards), strict=True)):
@@ -184,15 +182,8 @@ def join_parts(folder: Path, table: pd.DataFrame, image_size: tuple[int, int], f
             except DamagedError as reason:
                 command = _command(image_size, fit, shards, [shard])
                 raise DamagedError(f"{reason}; this rebuilds the part: {command}") from reason
-        check_room(folder.parent, sum(map(bytes_on_disk, places)))
-        try:
-            with full_disk_named(folder.parent):
-                aside.mkdir()
-                _join(parts, aside)
-                aside.rename(folder)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
+        with whole_folder(folder, sum(map(bytes_on_disk, places))) as aside:
+            _join(parts, aside)
     return True
 
 

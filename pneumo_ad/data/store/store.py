@@ -98,10 +98,9 @@ def store_key(
             relative path get different keys.
     """
     digest = hashlib.sha256(json.dumps([version, list(image_size), fit]).encode())
-    table = (table if "boxes" in table.columns else table.assign(boxes="")).sort_values("image")
-    columns = (table[name] for name in ("image", "path", "lung", "opacity", "boxes"))
-    for image, *paths, boxes in zip(*columns, strict=True):
-        for path in paths:
+    for entry in entries_of(table.sort_values("image")):
+        image, boxes = entry["image"], entry["boxes"]
+        for path in (entry["path"], entry["lung"], entry["opacity"]):
             stat = os.stat(path) if path else None  # noqa: PTH116 - making a `Path` takes longer than the system call
             name = named(str(path)) if path else ""
             digest.update(repr((image, name, stat and (stat.st_size, stat.st_mtime_ns))).encode())
@@ -159,13 +158,13 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     described = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
     joined = measured.merge(described, on="image", how="left", validate="1:1")
     # Boxes are part of the key, so those of the present table are those that were drawn.
-    kinds = ["boxes" if entry["boxes"] else "mask" if entry["opacity"] else "" for entry in entries_of(joined)]
-    joined["truth"] = kinds
+    joined["truth"] = ["boxes" if one["boxes"] else "mask" if one["opacity"] else "" for one in entries_of(joined)]
     shape = (len(measured), *about["image_size"])
     images, lung, opacity = (
         map_array(folder / f"{name}.npy", np.uint8, shape) for name in ("images", "lung", "opacity")
     )
-    mark_used(folder)
+    with suppress(OSError):  # time of last use, which `pneumo-ad store` shows; we may not be permitted to set it
+        os.utime(folder / "store.json")
     return Store(images, lung, opacity, joined, contents, skipped, folder)
 
 
@@ -201,13 +200,3 @@ def remove_store(folder: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
         folder.rename(gone)  # atomic: a store is either complete or absent
         shutil.rmtree(gone)
-
-
-def mark_used(folder: Path) -> None:
-    """Set the time of a store's last use, which `pneumo-ad store` shows; without write permission, do nothing.
-
-    Args:
-        folder: Folder of the store.
-    """
-    with suppress(OSError):
-        os.utime(folder / "store.json")

@@ -16,6 +16,8 @@ from pneumo_ad.errors import DamagedError
 from pneumo_ad.files import cache_dir
 from pneumo_ad.saved import is_there
 
+_UNKNOWN = (0, (0, 0), "", "")  # `images`, `image_size`, `fit` and `source` of a damaged store
+
 
 @dataclass(frozen=True)
 class StoreInfo:
@@ -43,11 +45,10 @@ class StoreInfo:
     damaged: str = ""
 
 
-def list_stores(cache: Path | None = None) -> list[StoreInfo]:
+def list_stores() -> list[StoreInfo]:
     """List every store, complete or in parts, the last used first."""
-    cache = cache if cache is not None else cache_dir() / "stores"
     stores = []
-    for folder in cache.glob("*/"):
+    for folder in (cache_dir() / "stores").glob("*/"):
         if folder.suffix == ".parts":
             stores += _half_made(folder)
         about_file = folder / "store.json"
@@ -56,21 +57,11 @@ def list_stores(cache: Path | None = None) -> list[StoreInfo]:
             continue
         try:
             about, damaged = read_about(folder), ""
+            height, width = about["image_size"]
+            known = (about["images"], (height, width), about["fit"], about["source"])
         except DamagedError as reason:
-            about, damaged = {"images": 0, "image_size": [0, 0], "fit": "", "source": ""}, str(reason)
-        image_size = (int(about["image_size"][0]), int(about["image_size"][1]))
-        stores.append(
-            StoreInfo(
-                folder,
-                about["images"],
-                image_size,
-                about["fit"],
-                about["source"],
-                bytes_on_disk(folder),
-                about_file.lstat().st_mtime,
-                damaged,
-            )
-        )
+            known, damaged = _UNKNOWN, str(reason)
+        stores.append(StoreInfo(folder, *known, bytes_on_disk(folder), about_file.lstat().st_mtime, damaged))
     return sorted(stores, key=lambda store: -store.used)
 
 
@@ -87,7 +78,7 @@ def _half_made(place: Path) -> list[StoreInfo]:
     for folder in folders:
         with suppress(FileNotFoundError):  # renamed meanwhile by the process that builds it
             used = max(used, folder.lstat().st_mtime)
-    return [StoreInfo(place.with_suffix(""), 0, (0, 0), "", "", size, used, damaged)]
+    return [StoreInfo(place.with_suffix(""), *_UNKNOWN, size, used, damaged)]
 
 
 def clear_store(folder: Path) -> None:
@@ -97,15 +88,11 @@ def clear_store(folder: Path) -> None:
         remove_store(folder)
 
 
-def clear_leftovers(cache: Path | None = None) -> int:
+def clear_leftovers() -> int:
     """Delete what killed builds left, and return their number; running builds are not touched."""
-    cache = cache if cache is not None else cache_dir() / "stores"
     cleared = 0
-    for left in cache.glob("*.partial"):
-        try:
-            with FileLock(left.with_suffix(".lock"), timeout=0):
-                shutil.rmtree(left)
-                cleared += 1
-        except Timeout:
-            continue
+    for left in (cache_dir() / "stores").glob("*.partial"):
+        with suppress(Timeout), FileLock(left.with_suffix(".lock"), timeout=0):
+            shutil.rmtree(left)
+            cleared += 1
     return cleared

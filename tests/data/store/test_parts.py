@@ -225,7 +225,7 @@ def test_nothing_is_left_where_the_disk_is_full(table, monkeypatch):
     folder = prepare(table, 2)
     usage = shutil.disk_usage(folder.parent)._replace(free=1000)
     with monkeypatch.context() as patch:
-        patch.setattr(build.shutil, "disk_usage", lambda path: usage)
+        patch.setattr(shutil, "disk_usage", lambda path: usage)
         with pytest.raises(DataError, match="MiB free"):
             open_store(table, SIZE)
     assert parts_there(folder) == {2: [0, 1]}

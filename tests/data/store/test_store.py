@@ -424,7 +424,7 @@ def test_a_disk_that_fills_up_is_named_and_nothing_is_left(table, cache, monkeyp
 
 def test_too_small_a_disk_is_refused_before_anything_is_read(table, cache, monkeypatch):
     usage = shutil.disk_usage(cache)._replace(free=1000)
-    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     monkeypatch.setattr(building, "read_fitted", lambda *_: pytest.fail("was read"))
     with pytest.raises(DataError, match=r"the store needs 0 MiB and .* has 0 MiB free; clear stores with"):
         open_store(table, SIZE)
@@ -443,7 +443,7 @@ def test_a_really_full_disk(table, tmp_path, monkeypatch):
     if not mounted:
         pytest.skip("mounting a small disk needs root")
     roomy = shutil.disk_usage(disk)._replace(free=2**30)
-    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: roomy)  # as if another program filled it meanwhile
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: roomy)  # as if another program filled it meanwhile
     try:
         with pytest.raises(DataError, match=r"disk of .* is full"):
             open_store(table, (128, 128), cache=disk)
