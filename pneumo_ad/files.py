@@ -154,7 +154,26 @@ def folder_for_results(folder: Path) -> Iterator[Path]:
 def cache_dir() -> Path:
     """Return the folder of stores, lung fields and phantoms: `PNEUMO_AD_CACHE`, else the user's cache folder."""
     given = os.environ.get("PNEUMO_AD_CACHE")
-    return Path(given).expanduser() if given else user_cache_path("pneumo_ad")
+    try:
+        return Path(given).expanduser() if given else user_cache_path("pneumo_ad")
+    except RuntimeError as reason:  # no HOME, and a user id without a name, as in some containers
+        raise ConfigError("no home folder is known here: name a folder for the cache, PNEUMO_AD_CACHE=DIR") from reason
+
+
+def writable_cache() -> Path:
+    """Create `cache_dir` and check that it can be written to.
+
+    Raises:
+        ConfigError: It cannot be created or written to.
+    """
+    folder = cache_dir()
+    try:
+        try_to_write(folder)
+    except OSError as reason:
+        raise ConfigError(
+            f"the cache folder {folder} cannot be written to ({reason.strerror}); name another: PNEUMO_AD_CACHE=DIR"
+        ) from reason
+    return folder
 
 
 def replace_paths(text: str, instead: Mapping[str, str]) -> str:
@@ -174,7 +193,10 @@ def replace_paths(text: str, instead: Mapping[str, str]) -> str:
 def config_dir() -> Path:
     """Return the folder of the files that the user trusts: `PNEUMO_AD_CONFIG`, else the user's config folder."""
     given = os.environ.get("PNEUMO_AD_CONFIG")
-    return Path(given).expanduser() if given else user_config_path("pneumo_ad")
+    try:
+        return Path(given).expanduser() if given else user_config_path("pneumo_ad")
+    except RuntimeError:  # as above
+        return cache_dir() / "config"
 
 
 MOST = 8  # most threads: a file of 100 megapixels takes 1.2 GB while it is read

@@ -125,6 +125,8 @@ def _save_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequenc
                 external_data=False, verbose=False,
             )  # fmt: skip
     except Exception as reason:  # as in `trace_graph`
+        if isinstance(cause := reason.__cause__ or reason, OSError):
+            raise cause from None
         words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
         raise ConfigError(
             f"the ONNX exporter does not support this model ({words}); format=torch_export works"

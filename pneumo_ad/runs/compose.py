@@ -20,7 +20,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from pneumo_ad.errors import ConfigError, UserError
+from pneumo_ad.errors import ConfigError, UserError, system_words
 from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.grammar import hydra_words
 from pneumo_ad.runs.past import SPREAD, check_dropped
@@ -58,6 +58,8 @@ def build(node: DictConfig, **parts: Any) -> Any:
             raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
         if isinstance(cause, ImportError):
             raise ConfigError(f"{node.get('_target_')}: {' '.join(str(cause).splitlines())}") from reason
+        if isinstance(cause, OSError) and cause.strerror:
+            raise ConfigError(system_words(cause)) from reason
         if isinstance(cause, (ValueError, TypeError, OSError, MisconfigurationException)):
             raise ConfigError(f"{node.get('_target_')}: {cause}") from reason
         raise

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from pneumo_ad import __version__
 from pneumo_ad.errors import UserError
-from pneumo_ad.files import cache_dir, try_to_write
+from pneumo_ad.files import cache_dir, writable_cache
 from pneumo_ad.saved import GIB, in_a_line
 
 _SHOWN = ("torch", "lightning", "hydra-core", "omegaconf", "albumentations", "numpy", "pandas", "pydicom")
@@ -85,15 +85,9 @@ def _device() -> str:
 
 
 def _cache() -> str:
-    folder = cache_dir()
-    try:
-        try_to_write(folder)
-        held = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
-        free = shutil.disk_usage(folder).free
-    except OSError as reason:
-        raise UserError(
-            f"{folder} cannot be written to ({reason.strerror}); name another folder: PNEUMO_AD_CACHE=DIR"
-        ) from reason
+    folder = writable_cache()
+    held = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
+    free = shutil.disk_usage(folder).free
     return f"{folder}, {held / GIB:.2f} GiB, {free / GIB:.1f} GiB free"
 
 

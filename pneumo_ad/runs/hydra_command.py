@@ -68,6 +68,8 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
         raise ConfigError(hydra_words(reason)) from reason
     except (UserError, OSError):
         raise
-    except Exception:
+    except Exception as reason:
+        if isinstance(cause := reason.__cause__, OSError):  # the log file, which Hydra opens first
+            raise cause from None
         traceback.print_exc()
         raise SystemExit(1) from None

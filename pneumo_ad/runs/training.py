@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig
 
 from pneumo_ad.audit.duplicates import warn_of_copies
@@ -42,6 +42,18 @@ from pneumo_ad.runs.tracking import log_config
 from pneumo_ad.saved import in_a_line, is_there
 
 log = logging.getLogger(__name__)
+
+_TINY = 1e-9
+# Least values of settings that Lightning fails on late, or with which it trains nothing.
+_LEAST = {
+    "max_epochs": 1,
+    "max_steps": 1,
+    "devices": 1,
+    "accumulate_grad_batches": 1,
+    "limit_train_batches": _TINY,
+    "gradient_clip_val": _TINY,
+}
+_UNLIMITED = ("max_epochs", "max_steps", "devices")  # -1 is no limit, or all
 
 DataModule = PatchDataModule | WholeDataModule
 
@@ -111,6 +123,10 @@ def check_trainer(trainer: DictConfig) -> None:
         )
     if trainer.precision == "16-true" and device_of(trainer).type == "cpu":
         raise ConfigError("trainer.precision=16-true needs CUDA; on a CPU take 32-true or bf16-mixed")
+    for key, least in _LEAST.items():
+        value = trainer.get(key)
+        if isinstance(value, int | float) and value < least and not (value == -1 and key in _UNLIMITED):
+            raise ConfigError(f"trainer.{key}={value} must be {'more than 0' if least < 1 else f'at least {least}'}")
     every, epochs = trainer.get("check_val_every_n_epoch"), trainer.get("max_epochs")
     if trainer.get("limit_val_batches") == 0 or (every and epochs and 0 < epochs < every):
         log.warning(
@@ -188,6 +204,8 @@ def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, l
     except Exception as reason:
         if going_on and _restoring(reason):  # invalid content beside the weights can raise any exception
             raise DamagedError(f"{last}: no training can go on from it ({in_a_line(reason)})") from reason
+        if _of_a_setting(reason):
+            raise ConfigError(f"trainer or optimizer: {in_a_line(reason)}") from reason
         raise
     if trainer.is_global_zero:
         update_run_json(
@@ -225,6 +243,15 @@ def _restoring(reason: Exception) -> bool:
     """Whether an error arose while Lightning restored a checkpoint."""
     files = {frame.f_code.co_filename for frame, _ in traceback.walk_tb(reason.__traceback__)}
     return any(Path(file).name == "checkpoint_connector.py" for file in files)
+
+
+def _of_a_setting(reason: Exception) -> bool:
+    """Whether Lightning or an optimizer refused what it was given; an error of a net keeps its traceback."""
+    *_, (frame, _) = traceback.walk_tb(reason.__traceback__)
+    module = frame.f_globals.get("__name__", "")
+    return isinstance(reason, MisconfigurationException) or module.startswith(
+        ("lightning.", "torch.optim.", "torch.autograd.anomaly")
+    )
 
 
 @torch.no_grad()

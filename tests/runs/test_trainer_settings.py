@@ -1,8 +1,10 @@
 """Settings of the trainer that would fail, or leave no best checkpoint, once all is trained: said before."""
 
 import logging
+from pathlib import Path
 
 import pytest
+from running import TINY, start
 
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.runs.compose import compose_config
@@ -16,11 +18,34 @@ from pneumo_ad.runs.training import check_trainer
         ("+trainer.fast_dev_run=true", "trainer.limit_train_batches=2"),
         ("+trainer.overfit_batches=2", "trainer.limit_train_batches=2"),
         ("trainer.precision=16-true", "bf16-mixed"),
+        ("trainer.devices=0", "at least 1"),
+        ("trainer.max_epochs=0", "at least 1"),
+        ("trainer.max_epochs=-2", "at least 1"),
+        ("trainer.limit_train_batches=0", "more than 0"),
+        ("trainer.gradient_clip_val=-1", "more than 0"),
+        ("+trainer.accumulate_grad_batches=0", "at least 1"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_with_what_does(override, instead):
     with pytest.raises(ConfigError, match=rf"^{override.lstrip('+').split('=')[0]}.*{instead}"):
         check_trainer(compose_config("train", ["trainer=cpu", override]).trainer)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer.max_epochs=-1", "+trainer.max_steps=-1", "trainer.devices=-1", "trainer.gradient_clip_val=0.5"],
+)
+def test_no_limit_is_none(override):
+    check_trainer(compose_config("train", ["trainer=cpu", override]).trainer)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("override", ["+trainer.val_check_interval=99", "optimizer.lr=-1", "trainer.precision=foo"])
+def test_what_lightning_or_an_optimizer_refuses_is_a_line_without_a_traceback(override, capsys):
+    assert start("train", *TINY, override, "hydra.run.dir=run") == 2
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
+    assert "rainer" in line
+    assert not Path("run").exists()
 
 
 @pytest.mark.parametrize(

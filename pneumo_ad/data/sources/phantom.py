@@ -7,7 +7,7 @@ import pandas as pd
 from pneumo_ad.data.phantom import DRAWING, write_phantoms
 from pneumo_ad.data.sources.folders import masks
 from pneumo_ad.data.sources.table import PatientSplit
-from pneumo_ad.files import cache_dir
+from pneumo_ad.files import cache_dir, writable_cache
 
 
 def phantom(
@@ -32,7 +32,10 @@ def phantom(
 
     Raises:
         ValueError: See `write_phantoms`.
+        ConfigError: `cache_dir()` cannot be written to.
     """
     folder = cache_dir() / "phantoms" / f"v{DRAWING}-normal{normal}-pneumonia{pneumonia}-size{size}-seed{seed}"
+    if not folder.is_dir():
+        writable_cache()
     write_phantoms(folder, normal=normal, pneumonia=pneumonia, size=size, seed=seed)
     return masks(folder, split=split, val=val, test=test, seed=seed)

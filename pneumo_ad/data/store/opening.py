@@ -13,6 +13,7 @@ from pneumo_ad.data.store.build import OnError, build_store
 from pneumo_ad.data.store.parts import join_parts, remove_parts
 from pneumo_ad.data.store.store import Store, earlier_key, read_store, remove_store, store_folder
 from pneumo_ad.errors import ConfigError, DamagedError
+from pneumo_ad.files import writable_cache
 from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def open_store(
     Raises:
         DataError: A file that cannot be read or a box outside its image (`on_error=raise`), no file that can be used,
             no room on the disk, a store that is damaged and cannot be replaced, or parts of which some are missing.
-        ConfigError: An unknown `on_error`.
+        ConfigError: An unknown `on_error`, or the store is to be built and `cache_dir()` cannot be written to.
     """
     check_on_error(on_error)
     folder = store_folder(table, image_size, fit, cache)
@@ -46,6 +47,8 @@ def open_store(
             return read_store(folder, table, on_error)
     except DamagedError as reason:
         log.warning("%s: the store is rebuilt", reason)
+    if cache is None:
+        writable_cache()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         try:
