@@ -43,11 +43,6 @@ class Examination:
     maps: dict[int, npt.NDArray[np.float32]]
     likeliest: npt.NDArray[np.int8] | None = None
 
-    @property
-    def shown(self) -> list[int]:
-        """Places of the radiographs that figures show."""
-        return list(self.maps)
-
 
 def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) -> Examination:
     """Score every window of some radiographs and gather their ground truth from masks and labels.

@@ -16,7 +16,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.decisions import DECIDED, false_alarms, oracles
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
-from pneumo_ad.files import atomic_write
+from pneumo_ad.files import write_csv
 from pneumo_ad.inference.scorer import TRIVIAL
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.metrics.catalogue import (
@@ -80,8 +80,7 @@ class Findings:
     def write_tables(self, folder: Path) -> None:
         """Write each of `tables` to a csv file in a folder."""
         for name, rows in self.tables.items():
-            with atomic_write(folder / f"{name}.csv") as aside:
-                rows.to_csv(aside, index=False, float_format="%.6g")
+            write_csv(folder / f"{name}.csv", rows)
 
 
 def measure_evaluation(

@@ -32,7 +32,7 @@ from pneumo_ad.evaluation.pictures import (
 )
 from pneumo_ad.evaluation.samples import draw_lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn
-from pneumo_ad.files import atomic_write, writable_folder, write_text
+from pneumo_ad.files import atomic_write, writable_folder, write_csv, write_text
 from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.metrics.modality import modality
@@ -78,8 +78,7 @@ def draw_for_run(
     material = Material(run, subset, evaluated or run.folder, classifier)
     drawn = [_draw(material, figure, output) for figure in wanted]
     index = pd.DataFrame(drawn, columns=["figure", "shows", "files", "left_out"])
-    with atomic_write(output / "index.csv") as aside:
-        index.to_csv(aside, index=False)
+    write_csv(output / "index.csv", index)
     index.attrs["output"] = str(output)
     return index
 
@@ -293,8 +292,7 @@ def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, s
                     shutil.copyfile(drawn.with_name(drawn.name + suffix), aside)
             continue
         figures.save(drawn.figure, output / f"{stem}.png")
-        with atomic_write(output / f"{stem}.csv") as aside:
-            drawn.numbers.to_csv(aside, index=False, float_format="%.6g")
+        write_csv(output / f"{stem}.csv", drawn.numbers)
         if figure.key == "table1":
             write_text(output / f"{stem}.md", markdown(drawn.numbers, _unit(material), material.ordered))
     return figure.name, figure.shows, " ".join(parts), ""

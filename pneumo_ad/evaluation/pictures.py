@@ -16,7 +16,7 @@ from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
-from pneumo_ad.evaluation.windows import Drawn, cut, located
+from pneumo_ad.evaluation.windows import Drawn, cut, located, places_of
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.thresholds import Thresholds
@@ -58,7 +58,7 @@ def draw_evaluation(
                 drawn[stem] = reconstructions(run, result, origin)
     for stem, (figure, _) in drawn.items():
         figures.save(figure, folder / f"{stem}.png")
-    images, opacities, names = _radiographs(data, result, result.shown)
+    images, opacities, names = pictures_of(data, result.rows[list(result.maps)])
     maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
     figures.save(maps, folder / "anomaly_maps.png")
 
@@ -76,13 +76,11 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
     Raises:
         DataError: No such window, or a net that does not reconstruct patches.
     """
-    data, chosen = run.radiographs, result.evidence.origins[origin]
+    data = run.radiographs
     if not isinstance(run.module, PatchAutoencoder):
         raise DataError(f"{type(run.module.net).__name__} judges whole radiographs and reconstructs no patch")
-    places = np.argwhere(chosen)
-    if not len(places):
-        raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
-    order = np.argsort(result.window["sad"][chosen], kind="stable")
+    places = places_of(result.evidence, origin)
+    order = np.argsort(result.window["sad"][tuple(places.T)], kind="stable")
     picked = places[order[evenly_spaced(len(order), _PATCHES)]]
     patches = torch.from_numpy(cut(data, result.grid, result.rows, picked, data.halo))[:, None]
     with torch.inference_mode():
@@ -208,9 +206,8 @@ def frames(
         name: Name of the score.
         captions: Captions of the ranges, or None.
     """
-    images, opacities, names = _radiographs(data, result, places)
-    grid = result.grid
-    scores = result.window["score"][list(places)]
+    images, opacities, names = pictures_of(data, result.rows[list(places)])
+    grid, scores = result.grid, result.window["score"][list(places)]
     figure = figures.red_frames(images, scores, grid, ranges, names, name, opacities, captions)
     windows = np.stack([np.repeat(places, len(grid)), np.tile(np.arange(len(grid)), len(places))], axis=1)
     numbers = located(data, grid, result.rows, result.evidence, windows)
@@ -218,16 +215,20 @@ def frames(
     lows, highs = np.array(ranges).T
     inside = (scores.ravel()[:, None] >= lows) & (scores.ravel()[:, None] < highs)
     framed, column = inside.any(axis=1), inside.argmax(axis=1)
-    numbers["range"] = pd.array(np.where(framed, column + 1, -1), dtype="Int64")
-    numbers.loc[~framed, "range"] = pd.NA
+    numbers["range"] = pd.Series(column + 1).where(framed).astype("Int64")
     numbers["range_from"], numbers["range_below"] = (np.where(framed, ends[column], np.nan) for ends in (lows, highs))
     return Drawn(figure, numbers)
 
 
-def _radiographs(
-    data: Radiographs, result: Examination, places: Sequence[int]
+def pictures_of(
+    data: Radiographs, rows: npt.NDArray[np.int64]
 ) -> tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]], list[str]]:
-    """Images, opacity masks and names of some radiographs."""
-    table, rows = data.store.table, result.rows[list(places)]
-    names = [f"{table['image'].iloc[row]}\n{table['label'].iloc[row]}" for row in rows]
+    """Return images, opacity masks and names of some radiographs.
+
+    Args:
+        data: Data set that holds the radiographs.
+        rows: (I,) row numbers in the store.
+    """
+    table = data.store.table.iloc[rows]
+    names = [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)]
     return [np.asarray(data.images[row]) for row in rows], [np.asarray(data.store.opacity[row]) for row in rows], names
