@@ -57,14 +57,13 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
     grid = scoring.kept(data)
     evidence = gather_ground_truth(data, rows, grid)
     names, numbers = scoring.names(data), data.grid.numbers_of(grid)
-    names_of = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
     window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}
     image = {name: np.empty(len(rows)) for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
     likeliest = np.empty((len(rows), len(grid)), dtype=np.int8) if scoring.likeliest else None
     maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
     for here, scored in placed(scoring(data, rows, "scoring", maps=True)):
-        check_finite(scored, names_of[here], data)
+        check_finite(scored, scored.rows, data)
         fields, shares = data.lung_fields[scored.rows], lung_shares(data, scored.rows)
         for name, values in scored.scores.items():
             window[name][here] = values[:, numbers]

@@ -77,19 +77,16 @@ def kinds_table(
         if not known and name not in ("normal lung", "pneumonia, every window"):
             row["note"] = NOT_KNOWN
         else:
-            row |= _summary(values[chosen].astype(np.float64))
             row |= {"windows": int(chosen.sum()), "radiographs": int(chosen.any(axis=1).sum())}
-            row["note"] = "" if chosen.any() else "no such window"
+            if chosen.any():
+                of_kind = values[chosen].astype(np.float64)
+                quartiles = np.quantile(of_kind, [0.25, 0.5, 0.75])
+                row |= {"mean": of_kind.mean()} | dict(zip(("q25", "median", "q75"), quartiles, strict=True))
+            else:
+                row["note"] = "no such window"
         rows.append(row)
     columns = ["kind", "mean", "median", "q25", "q75", "windows", "radiographs", "paper", "note"]
     return pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "radiographs": "Int64"})
-
-
-def _summary(values: npt.NDArray[np.float64]) -> dict[str, float]:
-    if not len(values):
-        return {}
-    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return {"mean": float(values.mean()), "median": float(median), "q25": float(low), "q75": float(high)}
 
 
 def order_words(table: pd.DataFrame, ordered: bool = True) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 from scipy.optimize import brentq
 
 from pneumo_ad.errors import ConfigError, DataError
@@ -200,6 +200,5 @@ def _sharpness(image: npt.NDArray[np.uint8], field: npt.NDArray[np.bool_]) -> fl
 
 def _around(field: npt.NDArray[np.integer], margin: int) -> tuple[slice, slice]:
     """Return the bounding box of a field, wider by `margin` pixels, the reach of a blur."""
-    down, right = (np.flatnonzero(field.any(axis=axis)) for axis in (1, 0))
-    top, left = (max(0, int(side[0]) - margin) for side in (down, right))
-    return slice(top, int(down[-1]) + margin + 1), slice(left, int(right[-1]) + margin + 1)
+    down, right = (slice(max(0, side.start - margin), side.stop + margin) for side in find_objects(field)[0])
+    return down, right

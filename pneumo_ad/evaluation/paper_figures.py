@@ -22,6 +22,7 @@ from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
+from pneumo_ad.evaluation.measures import shape_of_histogram
 from pneumo_ad.evaluation.pictures import (
     FRAMED,
     RECONSTRUCTIONS,
@@ -33,9 +34,8 @@ from pneumo_ad.evaluation.pictures import (
 from pneumo_ad.evaluation.samples import draw_lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn
 from pneumo_ad.files import atomic_write, writable_folder, write_csv, write_text
-from pneumo_ad.inference.scorer import Scoring, placed
+from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.metrics.catalogue import GroundTruth
-from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 # Quantiles of the shown radiographs' window scores: ranges in Fig. 10 beside those between thresholds.
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95)
+_SCORES = ("score", "sad")  # of windows that figures need; a net of whole radiographs has no SAD
 
 
 def draw_for_run(
@@ -114,6 +115,11 @@ class Material:
         return type(self.run.module.score).__name__
 
     @property
+    def unit(self) -> str:
+        """Name and unit of the run's score."""
+        return f"{self.score_name} ({self.scoring.unit})"
+
+    @property
     def ordered(self) -> bool:
         """True if the score of Table 1 is meant to order the three kinds; SAD is, by the paper."""
         return self.data.view == "patch" or self.run.module.score.orders_outside
@@ -131,30 +137,20 @@ class Material:
     @cached_property
     def result(self) -> Examination:
         """Scores and ground truth of every kept window, without maps."""
-        window = self._read_scores()
-        if window is None:
-            window = self._score()
-        return Examination(self.rows, self.grid, self.evidence, window, {}, {}, {})
-
-    def _score(self) -> dict[str, npt.NDArray[np.float32]]:
-        numbers = self.data.grid.numbers_of(self.grid)
-        names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
-        shape = (len(self.rows), len(self.grid))
-        scores: dict[str, npt.NDArray[np.float32]] = {name: np.empty(shape, dtype=np.float32) for name in names}
-        images = self.data.store.table["image"].iloc[self.rows].to_numpy(dtype=str)
-        for here, scored in placed(self.scoring(self.data, self.rows, "scoring")):
-            check_finite(scored, images[here], self.data)
-            for name in names:
-                scores[name][here] = scored.scores[name][:, numbers]
-        return scores
-
-    def _read_scores(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Read scores from an evaluation of the same radiographs by the same weights; None where there is none."""
         windows = earlier_scores(self.evaluated, self.run, self.scoring, self.rows)
         if windows is None:
-            return None
-        shape, columns = (len(self.rows), len(self.grid)), [name for name in ("score", "sad") if name in windows]
-        return {name: windows[name].to_numpy(dtype=np.float32).reshape(shape) for name in columns}
+            scores = self._score()
+        else:
+            columns, shape = [name for name in _SCORES if name in windows], (len(self.rows), len(self.grid))
+            scores = {name: windows[name].to_numpy(dtype=np.float32).reshape(shape) for name in columns}
+        return Examination(self.rows, self.grid, self.evidence, scores, {}, {}, {})
+
+    def _score(self) -> dict[str, npt.NDArray[np.float32]]:
+        numbers, parts = self.data.grid.numbers_of(self.grid), []
+        for scored in self.scoring(self.data, self.rows, "scoring"):
+            check_finite(scored, scored.rows, self.data)
+            parts.append({name: scored.scores[name][:, numbers] for name in _SCORES if name in scored.scores})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @cached_property
     def thresholds(self) -> Thresholds | None:
@@ -167,18 +163,9 @@ class Material:
         three = self.run.module.score.orders_outside
         return fit_thresholds(scores, self.run.threshold, three)[0].get("score")
 
-    @cached_property
-    def modality(self) -> Mapping[str, float] | None:
-        """Modality of the scores of pneumonia windows; None where it cannot be computed."""
-        try:
-            return modality(self.result.window["score"][self.result.evidence.origins["pneumonia"]])
-        except DataError as reason:
-            log.warning("modality of the scores is not known: %s", reason)
-            return None
-
 
 # Stem of files -> figure drawn here, or path (without suffix) of a finished pair of files.
-Parts = dict[str, Drawn | Path]
+Parts = Mapping[str, Drawn | Path]
 
 
 @dataclass(frozen=True)
@@ -221,10 +208,13 @@ def _reconstructions(stem: str, material: Material) -> Parts:
 
 
 def _fig09(material: Material) -> Parts:
-    result, unit = material.result, f"{material.score_name} ({material.scoring.unit})"
+    result = material.result
     if not result.evidence.origins["pneumonia"].any():
         raise DataError("no window of a pneumonia radiograph")
-    return {**histograms(result, material.thresholds, unit, material.modality)}
+    shape, unknown = shape_of_histogram(result)
+    for reason in unknown.values():
+        log.warning("modality of the scores is not known: %s", reason)
+    return histograms(result, material.thresholds, material.unit, shape)
 
 
 def _fig10(material: Material) -> Parts:
@@ -249,7 +239,7 @@ def _table01(material: Material) -> Parts:
 def _unit(material: Material) -> str:
     if "sad" in material.result.window:
         return "SAD, mean grey levels per pixel"
-    return f"{material.score_name} ({material.scoring.unit})"
+    return material.unit
 
 
 FIGURES = (

@@ -27,8 +27,6 @@ RECONSTRUCTIONS = {"fig07_normal_reconstructions": "normal_lung", "fig08_pneumon
 FRAMED = 3  # radiographs of each class in Fig. 10
 _PATCHES = 8  # columns of a panel
 
-Modality = Mapping[str, float]
-
 
 def draw_evaluation(
     folder: Path,
@@ -36,7 +34,7 @@ def draw_evaluation(
     result: Examination,
     thresholds: Thresholds | None,
     unit: str,
-    modality: Modality | None = None,
+    metrics: Mapping[str, float],
 ) -> None:
     """Draw the figures of an evaluation into `folder`.
 
@@ -46,11 +44,11 @@ def draw_evaluation(
         result: Scores and ground truth of the radiographs.
         thresholds: Thresholds of the run's score, or None where none could be fitted.
         unit: Unit of the run's score.
-        modality: Result of `metrics.modality` on the scores of pneumonia windows, printed in Fig. 9, or None.
+        metrics: See `histograms`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data, name = run.radiographs, type(run.module.score).__name__
-    drawn = histograms(result, thresholds, f"{name} ({unit})", modality)
+    drawn = histograms(result, thresholds, f"{name} ({unit})", metrics)
     drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name)
     if isinstance(run.module, PatchAutoencoder):
         for stem, origin in RECONSTRUCTIONS.items():
@@ -106,7 +104,7 @@ def _grey_levels(
 
 
 def histograms(
-    result: Examination, thresholds: Thresholds | None, unit: str, modality: Modality | None = None
+    result: Examination, thresholds: Thresholds | None, unit: str, metrics: Mapping[str, float]
 ) -> dict[str, Drawn]:
     """Draw Fig. 9, by stem of its files: windows by origin and, where known, by true kind, as in the paper's Table 1.
 
@@ -114,14 +112,15 @@ def histograms(
         result: Scores and ground truth of the radiographs.
         thresholds: Thresholds to mark, or None.
         unit: Label of the score's axis: name and unit.
-        modality: Result of `metrics.modality` to print, or None.
+        metrics: Metrics by key; any `modality/...` of the scores of pneumonia windows are printed.
     """
-    drawn = {"fig09_histogram": _histogram(result, result.evidence.origins, thresholds, unit, modality)}
+    shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
+    drawn = {"fig09_histogram": _histogram(result, result.evidence.origins, thresholds, unit, shape)}
     sick = ~result.evidence.normal[:, None]
     kinds = {KINDS[kind]: sick & (result.evidence.kind == kind) for kind in (HEALTHY, OPACITY, OUTSIDE)}
     if any(chosen.any() for chosen in kinds.values()):
         title = "windows of radiographs that are not normal, by true kind"
-        drawn["fig09_histogram_by_kind"] = _histogram(result, kinds, thresholds, unit, title=title)
+        drawn["fig09_histogram_by_kind"] = _histogram(result, kinds, thresholds, unit, {}, title)
     return drawn
 
 
@@ -130,7 +129,7 @@ def _histogram(
     groups: Mapping[str, npt.NDArray[np.bool_]],
     thresholds: Thresholds | None,
     unit: str,
-    modality: Modality | None = None,
+    modality: Mapping[str, float],
     title: str = "",
 ) -> Drawn:
     """Draw the histogram of the run's score by group of windows, (I, N) bool each.
@@ -145,13 +144,13 @@ def _histogram(
     ]
     marks = thresholds.finite if thresholds is not None else []
     single = [("threshold", f"between_{i}_and_{i + 1}", value) for i, value in enumerate(marks, 1)]
-    single += [("modality", f"pneumonia_{key}", value) for key, value in (modality or {}).items()]
+    single += [("modality", f"pneumonia_{key}", value) for key, value in modality.items()]
     numbers = pd.concat([*bars, pd.DataFrame(single, columns=["what", "of", "value"])], ignore_index=True)
     words = hump_words(modality) if modality else ""
     return Drawn(figures.score_histogram(scores, marks, unit, title, words), numbers)
 
 
-def hump_words(modality: Modality) -> str:
+def hump_words(modality: Mapping[str, float]) -> str:
     """Format the result of `metrics.modality`.
 
     >>> print(hump_words({"dip": 0.011, "dip_p": 0.4, "components": 2}))

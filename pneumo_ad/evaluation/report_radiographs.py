@@ -71,13 +71,13 @@ def shown_radiographs(
             anomaly = scored.maps["score"][i].copy()
             made = reconstructed(scoring, data.grid, picture) if data.view == "patch" else None
             lung_field = None if isinstance(data.lungs, WholeImage) else np.asarray(data.lung_fields[row]) == 1
-            opacity = np.asarray(data.store.opacity[row]) == 1 if known[row] else None
-            truth = opacity if opacity is not None and opacity.any() else None
+            opacity = np.asarray(data.store.opacity[row]) == 1
+            truth = opacity if known[row] and opacity.any() else None
             layers = layers_of(anomaly, lung_field, scoring.score.orders_outside, made, truth)
             remarks = []
             if lung_field is not None and not lung_field.any():
                 remarks.append("no lung was found")
-            elif lung_field is not None and facts["score"] in ("", None):
+            elif lung_field is not None and not facts["score"]:
                 remarks.append("no score: no window lies in the lung field")
             if means := contrast(layers | {ANOMALY_MAP: anomaly}):
                 inside, rest = means
@@ -86,13 +86,13 @@ def shown_radiographs(
                 )
             shown.append(
                 Radiograph(
-                    name=str(facts["image"]),
+                    name=facts["image"],
                     picture=picture,
                     windows=_windows(windows[place], data.grid.patch),
-                    label=str(facts["label"]),
+                    label=facts["label"],
                     score=_number(facts["score"]),
                     p_value=_number(facts.get("p_value", "")),
-                    anomalous={"True": True, "False": False}.get(str(facts.get("anomalous", ""))),
+                    anomalous={"True": True, "False": False}.get(facts.get("anomalous", "")),
                     layers=layers,
                     aspect=float(facts["width"]) / float(facts["height"]) if data.fit == "squash" else None,
                     remarks=remarks,
@@ -134,5 +134,5 @@ def _windows(table: pd.DataFrame, patch: int) -> Windows:
     )
 
 
-def _number(text: object) -> float | None:
-    return None if text in ("", None) else float(str(text))
+def _number(text: str) -> float | None:
+    return float(text) if text else None
