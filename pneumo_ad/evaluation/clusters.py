@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -144,10 +145,9 @@ def _windows_to_fit_on(run: Run) -> torch.Tensor:
 def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, Clustering]:
     fitted = describe(windows)
     models = {}
-    for name in DESCRIPTIONS:
-        for method in METHODS:
-            log.info("clustering by %s, %s", name, method)
-            models[f"{name}/{method}"] = fit_clusters(fitted[name], fitted["sad"][:, 0], method, seed)
+    for name, method in product(DESCRIPTIONS, METHODS):
+        log.info("clustering by %s, %s", name, method)
+        models[f"{name}/{method}"] = fit_clusters(fitted[name], fitted["sad"][:, 0], method, seed)
     return models
 
 
@@ -217,7 +217,7 @@ def _draw(
     by_kmeans = drawn[f"{_DRAWN}/kmeans"]
     words = [f"matched to {KINDS[kind]}" if match else f"{('least', 'middle', 'most')[kind]} SAD" for kind in range(3)]
     groupings = {
-        f"clusters by {_WORDS[method]}": {words[c]: drawn[f"{_DRAWN}/{method}"] == c for c in range(CLUSTERS)}
+        f"clusters by {_WORDS[method]}": {word: drawn[f"{_DRAWN}/{method}"] == c for c, word in enumerate(words)}
         for method in METHODS
     }
     if match:
@@ -240,13 +240,9 @@ def _draw(
         f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(of_windows)[shown]
         for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
     }
+    outlines = [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown]
     figures["where_clusters_lie"] = cluster_plots.where_clusters_lie(
-        images,
-        shapes,
-        dataset.grid,
-        names,
-        words,
-        [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown],
+        images, shapes, dataset.grid, names, words, outlines
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)
@@ -268,20 +264,14 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
         title: Title above the table.
     """
     caption = "best match looks at the truth; by SAD does not. In brackets: 95 % bootstrap interval by patient"
-    table = Table(
-        "clusters of", "adjusted Rand", "best-match macro F1", "macro F1 by SAD", title=title, caption=caption
-    )
+    header = ("clusters of", "adjusted Rand", "best-match macro F1", "macro F1 by SAD")
+    table = Table(*header, title=title, caption=caption)
     for key in found:
         name, _, metric = key.rpartition("/")
         if metric == "adjusted_rand":
-            by_sad = f"{name}/macro_f1_by_sad"
-            cells = [
-                figure_with_interval(found, f"{name}/{one}").replace(" ", "\n")
-                for one in ("adjusted_rand", "best_match_macro_f1")
-            ]
-            table.add_row(
-                name.replace("_", " ").replace("/", ",\n"), *cells, f"{found[by_sad]:.3f}" if by_sad in found else "–"
-            )
+            keys = (f"{name}/{one}" for one in ("adjusted_rand", "best_match_macro_f1", "macro_f1_by_sad"))
+            cells = (figure_with_interval(found, one).replace(" ", "\n") for one in keys)
+            table.add_row(name.replace("_", " ").replace("/", ",\n"), *cells)
     table.add_section()
     for key, value in found.items():
         if key.startswith("thresholds"):

@@ -61,7 +61,8 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
     image = {name: np.empty(len(rows)) for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
     likeliest = np.empty((len(rows), len(grid)), dtype=np.int8) if scoring.likeliest else None
-    maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
+    shown = typical_places(evidence)
+    maps: dict[int, npt.NDArray[np.float32]] = {}
     for here, scored in placed(scoring(data, rows, "scoring", maps=True)):
         check_finite(scored, scored.rows, data)
         fields, shares = data.lung_fields[scored.rows], lung_shares(data, scored.rows)
@@ -74,18 +75,9 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
             if place in evidence.pixel_truth:
                 for name, kept in pixel.items():
                     kept[place] = scored.maps[name][i].copy()
-            if place in maps:
+            if place in shown:
                 maps[place] = scored.maps["score"][i].copy()
-    return Examination(
-        rows,
-        grid,
-        evidence,
-        window,
-        image,
-        pixel,
-        {shown: shown_map for shown, shown_map in maps.items() if shown_map is not None},
-        likeliest,
-    )
+    return Examination(rows, grid, evidence, window, image, pixel, {place: maps[place] for place in shown}, likeliest)
 
 
 def typical_places(evidence: GroundTruth, most: int = _SHOWN) -> list[int]:

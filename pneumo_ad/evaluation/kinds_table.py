@@ -107,7 +107,7 @@ def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
 
 
 def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
-    """Draw Table 1 as a figure.
+    """Draw Table 1 as a figure, and format it as markdown.
 
     Args:
         table: From `kinds_table`.
@@ -123,7 +123,7 @@ def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
     drawn = figures.printed_table(
         header, rows, f"Table 1, measured: {unit}", "\n".join(filter(None, notes)), rules=(2, 5)
     )
-    return Drawn(drawn, table)
+    return Drawn(drawn, table, markdown(table, unit, ordered))
 
 
 def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

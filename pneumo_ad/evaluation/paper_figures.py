@@ -21,7 +21,7 @@ from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.kept_scores import earlier_scores
-from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
+from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table
 from pneumo_ad.evaluation.measures import shape_of_histogram
 from pneumo_ad.evaluation.pictures import (
     FRAMED,
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 # Quantiles of the shown radiographs' window scores: ranges in Fig. 10 beside those between thresholds.
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95)
+_ORIGINS = {"fig03_normal_patches": "normal_lung", "fig04_pneumonia_patches": "pneumonia"}
 _SCORES = ("score", "sad")  # of windows that figures need; a net of whole radiographs has no SAD
 
 
@@ -118,11 +119,6 @@ class Material:
     def unit(self) -> str:
         """Name and unit of the run's score."""
         return f"{self.score_name} ({self.scoring.unit})"
-
-    @property
-    def ordered(self) -> bool:
-        """True if the score of Table 1 is meant to order the three kinds; SAD is, by the paper."""
-        return self.data.view == "patch" or self.run.module.score.orders_outside
 
     @cached_property
     def grid(self) -> PatchGrid:
@@ -203,6 +199,10 @@ def _fig02(material: Material) -> Parts:
     return {FIGURE: folder / "figures" / FIGURE}
 
 
+def _patches(stem: str, material: Material) -> Parts:
+    return {stem: sample_patches(material.data, material.grid, material.rows, material.evidence, _ORIGINS[stem])}
+
+
 def _reconstructions(stem: str, material: Material) -> Parts:
     return {stem: reconstructions(material.run, material.result, RECONSTRUCTIONS[stem])}
 
@@ -230,31 +230,19 @@ def _fig10(material: Material) -> Parts:
 
 def _table01(material: Material) -> Parts:
     result = material.result
-    measured = "sad" if "sad" in result.window else "score"  # a net of whole radiographs has no SAD
-    shares = background_shares(material.data, material.grid, material.rows)
-    table = kinds_table(result.window[measured], result.evidence, shares)
-    return {"table01_kinds": draw_table(table, _unit(material), material.ordered)}
-
-
-def _unit(material: Material) -> str:
-    if "sad" in material.result.window:
-        return "SAD, mean grey levels per pixel"
-    return material.unit
+    if "sad" in result.window:  # meant to order the three kinds, by the paper
+        values, unit, ordered = result.window["sad"], "SAD, mean grey levels per pixel", True
+    else:
+        values, unit, ordered = result.window["score"], material.unit, material.run.module.score.orders_outside
+    table = kinds_table(values, result.evidence, background_shares(material.data, material.grid, material.rows))
+    return {"table01_kinds": draw_table(table, unit, ordered)}
 
 
 FIGURES = (
     PaperFigure("Fig. 1", "sample radiographs", lambda m: {"fig01_radiographs": sample_radiographs(m.data, m.rows)}),
     PaperFigure("Fig. 2", "Grad-CAM of the classifier, on its own test split", _fig02),
-    PaperFigure(
-        "Fig. 3",
-        "patches of normal lung",
-        lambda m: {"fig03_normal_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "normal_lung")},
-    ),
-    PaperFigure(
-        "Fig. 4",
-        "patches of pneumonia radiographs",
-        lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "pneumonia")},
-    ),
+    PaperFigure("Fig. 3", "patches of normal lung", partial(_patches, "fig03_normal_patches")),
+    PaperFigure("Fig. 4", "patches of pneumonia radiographs", partial(_patches, "fig04_pneumonia_patches")),
     PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": draw_lung_fields(m.data, m.rows)}),
     PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
     PaperFigure("Fig. 7", "reconstructions of normal lung", partial(_reconstructions, "fig07_normal_reconstructions")),
@@ -283,8 +271,8 @@ def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, s
             continue
         figures.save(drawn.figure, output / f"{stem}.png")
         write_csv(output / f"{stem}.csv", drawn.numbers)
-        if figure.key == "table1":
-            write_text(output / f"{stem}.md", markdown(drawn.numbers, _unit(material), material.ordered))
+        if drawn.markdown:
+            write_text(output / f"{stem}.md", drawn.markdown)
     return figure.name, figure.shows, " ".join(parts), ""
 
 

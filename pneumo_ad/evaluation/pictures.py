@@ -54,8 +54,8 @@ def draw_evaluation(
         for stem, origin in RECONSTRUCTIONS.items():
             if result.evidence.origins[origin].any():
                 drawn[stem] = reconstructions(run, result, origin)
-    for stem, (figure, _) in drawn.items():
-        figures.save(figure, folder / f"{stem}.png")
+    for stem, one in drawn.items():
+        figures.save(one.figure, folder / f"{stem}.png")
     images, opacities, names = pictures_of(data, result.rows[list(result.maps)])
     maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
     figures.save(maps, folder / "anomaly_maps.png")

@@ -40,9 +40,8 @@ def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], mos
         of_label = np.flatnonzero(images["label"] == label)
         of_label = of_label[np.argsort(images["score"].to_numpy(dtype=float)[of_label], kind="stable")]
         known, others = of_label[with_truth[of_label]], of_label[~with_truth[of_label]]
-        picked = known[evenly_spaced(len(known), min(room, len(known)))]
-        chosen += picked.tolist()
-        chosen += others[evenly_spaced(len(others), min(room - len(picked), len(others)))].tolist()
+        picked = known[evenly_spaced(len(known), room)]
+        chosen += [*picked, *others[evenly_spaced(len(others), room - len(picked))]]
     return np.array(sorted(chosen), dtype=np.int64)
 
 

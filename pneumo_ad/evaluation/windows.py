@@ -17,10 +17,11 @@ from pneumo_ad.patches import PatchGrid, gather
 
 
 class Drawn(NamedTuple):
-    """A figure and its underlying numbers."""
+    """A figure and its underlying numbers, for tables also as markdown."""
 
     figure: Figure
     numbers: pd.DataFrame
+    markdown: str = ""
 
 
 def every_window(data: Radiographs, rows: npt.NDArray[np.int64], grid: PatchGrid) -> pd.DataFrame:

@@ -145,13 +145,10 @@ class _Recorder(TorchFunctionMode):
         count = sum(one.numel() for one in parameters if self.uncounted.pop(one, ""))
         # An output without a source layer, such as a lone parameter, is attached to the previous layer.
         self.layers.append(Layer(name, kind, kernel, *shape, count, tuple(sources) or (len(self.layers) - 1,)))
-        self._made(output, len(self.layers) - 1)
+        self.source |= dict.fromkeys(_tensors(output), len(self.layers) - 1)
 
     def _sources(self, given: Any) -> list[int]:
         return sorted({self.source[one] for one in _tensors(given) if one in self.source})
-
-    def _made(self, output: Any, number: int) -> None:
-        self.source |= dict.fromkeys(_tensors(output), number)
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -173,7 +170,7 @@ class _Recorder(TorchFunctionMode):
             names = ", ".join(self.uncounted[one] for one in new)
             self._note(names, kind, _times(new[0].shape), output, new, sources)
         elif sources:  # a reshape, a slice, a cast: still the output of the same layer
-            self._made(output, sources[-1])
+            self.source |= dict.fromkeys(_tensors(output), sources[-1])
         return output
 
 

@@ -128,10 +128,7 @@ def linked_histogram(
         chart.transform_filter(
             f"isValid({BRUSH}.start) && datum.end > {BRUSH}.start[0] && datum.start < {BRUSH}.start[1]"
         )
-        .transform_calculate(
-            a=f"max(datum.start, {BRUSH}.start[0])",
-            b=f"min(datum.end, {BRUSH}.start[1])",
-        )
+        .transform_calculate(a=f"max(datum.start, {BRUSH}.start[0])", b=f"min(datum.end, {BRUSH}.start[1])")
         .mark_rect()
         .encode(x="a:Q", x2="b:Q")
     )
