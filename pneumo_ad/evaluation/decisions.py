@@ -64,8 +64,8 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
         metrics |= sensitivity.keyed("image/sensitivity")
         metrics["image/balanced_accuracy"] = (sensitivity.value + 1 - metrics["false_alarms/image"]) / 2
     else:
-        for key in ("image/sensitivity", "image/balanced_accuracy"):
-            omitted[key] = omitted.get("false_alarms/image", few)
+        reason = omitted.get("false_alarms/image", few)
+        omitted |= dict.fromkeys(("image/sensitivity", "image/balanced_accuracy"), reason)
     return metrics, omitted
 
 

@@ -125,8 +125,7 @@ def find_reference(
         raise ConfigError(f"quantile={quantile} must lie in [0, 1]")
     if not len(rows):
         raise DataError("no radiograph to match")
-    blind = [int(row) for row in rows if not inner_field(np.asarray(lung_fields[row])).any()]
-    if blind:
+    if blind := rows[~matchable(lung_fields[rows])].tolist():
         raise DataError(f"{len(blind)} radiographs have no lung field to be matched in: rows {blind[:10]}")
 
     def quantiles(row: int) -> npt.NDArray[np.int64]:

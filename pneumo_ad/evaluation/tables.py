@@ -58,9 +58,8 @@ def patches(data: Radiographs, result: Examination, kinds: np.ndarray | None) ->
         result: Scores and ground truth of the radiographs.
         kinds: (I, N) predicted kinds; None without thresholds.
     """
-    table = every_window(data, result.rows, result.grid)
-    for name, values in result.window.items():
-        table[name] = values.ravel()
+    scores = {name: values.ravel() for name, values in result.window.items()}
+    table = every_window(data, result.rows, result.grid).assign(**scores)
     table["lung_share"] = result.evidence.lung_share.ravel().round(4)
     table["kind_predicted"] = "" if kinds is None else kind_names(kinds.ravel())
     table["kind_true"] = kind_names(result.evidence.kind.ravel())
@@ -76,10 +75,8 @@ def images(data: Radiographs, result: Examination, kinds: np.ndarray | None, tol
         kinds: (I, N) predicted kinds; None without thresholds.
         told: Kinds that thresholds can predict; counts of windows of other kinds stay empty.
     """
-    table = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
+    table = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True).assign(**result.image)
     table["path"] = table["path"].map(printable)
-    for name, values in result.image.items():
-        table[name] = values
     table["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
     table["lung_area"] = [float(data.store.placement(row).inner(data.lung_fields[row]).mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):

@@ -84,10 +84,10 @@ def architecture(layers: Sequence[Layer], title: str) -> Figure:
         axis = figure.subplots()
         axis.set(xlim=(0, PAGE_WIDTH - 0.1), ylim=(-depth, 0.05), aspect="equal")
         axis.set_axis_off()
-        for number, box in enumerate(boxes):
-            _draw_box(axis, box, *(boxes[i] if 0 <= i < len(boxes) else None for i in (number - 1, number + 1)))
-            if number:
-                _arrow(axis, _holding(boxes, box.fed_by), box, boxes[number - 1])
+        for before, box, after in zip([None, *boxes[:-1]], boxes, [*boxes[1:], None], strict=True):
+            _draw_box(axis, box, before, after)
+            if before is not None:
+                _arrow(axis, _holding(boxes, box.fed_by), box, before)
             for source in box.joins:
                 _skip(axis, _holding(boxes, source), box, boxes)
         figure.legend(handles=made, loc="outside lower left", fontsize=SMALL)

@@ -13,8 +13,8 @@ import altair as alt
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.figures.style import COLOURS, RED
-from pneumo_ad.labels import HEALTHY, MIXED, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.figures.style import COLOURS, NAMES, RED
+from pneumo_ad.labels import HEALTHY, KINDS, MIXED, OPACITY, OUTSIDE, UNKNOWN
 from pneumo_ad.report.page import Page, Radiograph
 
 BRUSH = "brush"
@@ -38,9 +38,7 @@ class WindowGroup:
 
 
 _KINDS = {
-    HEALTHY: WindowGroup("healthy lung", COLOURS["healthy"]),
-    OPACITY: WindowGroup("opacity", COLOURS["opacity"]),
-    OUTSIDE: WindowGroup("outside the lung", COLOURS["outside"]),
+    **{kind: WindowGroup(NAMES[KINDS[kind]], COLOURS[KINDS[kind]]) for kind in (HEALTHY, OPACITY, OUTSIDE)},
     MIXED: WindowGroup("mixed", "#7570b3"),
     UNKNOWN: WindowGroup("kind not known", "#a6761d"),
 }
