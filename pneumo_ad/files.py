@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path, user_config_path
 
 from pneumo_ad.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LONGEST_WRITE = 3600  # seconds
 _PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial$")
@@ -86,6 +89,17 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         content: Plain values, without NaN.
     """
     write_text(path, json.dumps(content, indent=2, sort_keys=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV atomically, without its index, floats with six significant digits.
+
+    Args:
+        path: File to write.
+        table: Table to write.
+    """
+    with atomic_write(path) as aside:
+        table.to_csv(aside, index=False, float_format="%.6g")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

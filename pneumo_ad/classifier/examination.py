@@ -18,7 +18,7 @@ from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_in
 from pneumo_ad.classifier.data import RadiographDataModule
 from pneumo_ad.classifier.module import RadiographClassifier
 from pneumo_ad.data.evenly_spaced import evenly_spaced
-from pneumo_ad.files import atomic_write
+from pneumo_ad.files import atomic_write, write_csv
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.classification import decision_metrics
 from pneumo_ad.metrics.metrics_json import write_metrics
@@ -151,8 +151,7 @@ def write_examination(folder: Path, found: Classified, metrics: dict[str, float]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     shown = found.table.iloc[found.shown]
     for name, frame in (("images", found.table), (f"figures/{FIGURE}", shown)):
-        with atomic_write(folder / f"{name}.csv") as aside:
-            frame.to_csv(aside, index=False, float_format="%.6g")
+        write_csv(folder / f"{name}.csv", frame)
     names = [f"{row['image']}\n{row['label']}\np = {row['probability']:.2f}" for _, row in shown.iterrows()]
     drawn = figures.grad_cam_panel(
         list(found.images), list(found.cams), list(found.lung_fields), names, shown["cam_share_in_lung"].tolist()

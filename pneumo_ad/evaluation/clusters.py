@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -32,9 +32,11 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.examination import typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
+from pneumo_ad.evaluation.pictures import pictures_of
 from pneumo_ad.evaluation.summary import print_left_out
-from pneumo_ad.files import atomic_write, write_json
-from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, UNKNOWN
+from pneumo_ad.evaluation.windows import every_window, kind_names
+from pneumo_ad.files import write_csv, write_json
+from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA
 from pneumo_ad.metrics.catalogue import GroundTruth, counts, figure_with_interval, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.metrics.metrics_json import read_metrics
@@ -117,7 +119,8 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
         "overrides": list(run.overrides),
         "seed": seed,
     }
-    _write_table(output, data, dataset, evidence, clusters)
+    table = every_window(data, rows, kept).assign(kind_true=kind_names(evidence.kind.ravel()))
+    write_csv(output / "clusters.csv", table.assign(**{name.replace("/", "_"): of for name, of in clusters.items()}))
     write_json(output / "clusters.json", metrics | {"about": about})  # last: implies a complete table
     _draw(output / "figures", dataset, data, evidence, describe, features, clusters, models, match)
     return output
@@ -142,10 +145,9 @@ def _windows_to_fit_on(run: Run) -> torch.Tensor:
 def _fit(describe: Description, windows: torch.Tensor, seed: int) -> dict[str, Clustering]:
     fitted = describe(windows)
     models = {}
-    for name in DESCRIPTIONS:
-        for method in METHODS:
-            log.info("clustering by %s, %s", name, method)
-            models[f"{name}/{method}"] = fit_clusters(fitted[name], fitted["sad"][:, 0], method, seed)
+    for name, method in product(DESCRIPTIONS, METHODS):
+        log.info("clustering by %s, %s", name, method)
+        models[f"{name}/{method}"] = fit_clusters(fitted[name], fitted["sad"][:, 0], method, seed)
     return models
 
 
@@ -184,8 +186,7 @@ def measure_clusters(
 
 def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[str, float], dict[str, str]]:
     """Read macro-F1 of thresholds on the run's score (fitted and oracle) and on brightness from an evaluation."""
-    there = evaluation is not None and is_there(evaluation / "metrics.json")
-    metrics = read_metrics(evaluation) if evaluation is not None and there else None
+    metrics = read_metrics(evaluation) if evaluation is not None and is_there(evaluation / "metrics.json") else None
     keys = {
         "thresholds/macro_f1": "patch/macro_f1",
         "thresholds_by_truth/macro_f1": "oracle/macro_f1",
@@ -197,25 +198,6 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
     figures = {key: metrics[source] for key, source in keys.items() if source in metrics}
     gone = {key: metrics["about"]["omitted"].get(source, "not in metrics.json") for key, source in keys.items()}
     return figures, {key: reason for key, reason in gone.items() if key not in figures}
-
-
-def _write_table(
-    output: Path, data: Radiographs, dataset: ExhaustivePatches, evidence: GroundTruth, found: Clusters
-) -> None:
-    names = data.store.table["image"].iloc[dataset.rows].to_numpy()
-    positions = dataset.grid.positions
-    kind = evidence.kind.ravel()
-    table = pd.DataFrame(
-        {
-            "image": np.repeat(names, len(positions)),
-            "top": np.tile(positions[:, 0], len(names)),
-            "left": np.tile(positions[:, 1], len(names)),
-            "kind_true": np.where(kind == UNKNOWN, "", np.array(KINDS)[kind]),
-        }
-        | {name.replace("/", "_"): clusters for name, clusters in found.items()}
-    )
-    with atomic_write(output / "clusters.csv") as aside:
-        table.to_csv(aside, index=False)
 
 
 def _draw(
@@ -235,7 +217,7 @@ def _draw(
     by_kmeans = drawn[f"{_DRAWN}/kmeans"]
     words = [f"matched to {KINDS[kind]}" if match else f"{('least', 'middle', 'most')[kind]} SAD" for kind in range(3)]
     groupings = {
-        f"clusters by {_WORDS[method]}": {words[c]: drawn[f"{_DRAWN}/{method}"] == c for c in range(CLUSTERS)}
+        f"clusters by {_WORDS[method]}": {word: drawn[f"{_DRAWN}/{method}"] == c for c, word in enumerate(words)}
         for method in METHODS
     }
     if match:
@@ -252,21 +234,15 @@ def _draw(
         [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
-    rows, truth = dataset.rows[shown], evidence.pixel_truth
-    table = data.store.table.iloc[rows]
+    images, _, names = pictures_of(data, dataset.rows[shown])
+    truth, of_windows = evidence.pixel_truth, evidence.kind.shape
     shapes = {
-        f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(-1, len(dataset.grid))[
-            shown
-        ]
+        f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(of_windows)[shown]
         for name, method in ((_DRAWN, "kmeans"), (_DRAWN, "mixture"), ("residual_embedding", "kmeans"))
     }
+    outlines = [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown]
     figures["where_clusters_lie"] = cluster_plots.where_clusters_lie(
-        [np.asarray(data.images[row]) for row in rows],
-        shapes,
-        dataset.grid,
-        [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)],
-        words,
-        [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown],
+        images, shapes, dataset.grid, names, words, outlines
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)
@@ -288,20 +264,14 @@ def cluster_table(found: dict[str, float], title: str) -> Table:
         title: Title above the table.
     """
     caption = "best match looks at the truth; by SAD does not. In brackets: 95 % bootstrap interval by patient"
-    table = Table(
-        "clusters of", "adjusted Rand", "best-match macro F1", "macro F1 by SAD", title=title, caption=caption
-    )
+    header = ("clusters of", "adjusted Rand", "best-match macro F1", "macro F1 by SAD")
+    table = Table(*header, title=title, caption=caption)
     for key in found:
         name, _, metric = key.rpartition("/")
         if metric == "adjusted_rand":
-            by_sad = f"{name}/macro_f1_by_sad"
-            cells = [
-                figure_with_interval(found, f"{name}/{one}").replace(" ", "\n")
-                for one in ("adjusted_rand", "best_match_macro_f1")
-            ]
-            table.add_row(
-                name.replace("_", " ").replace("/", ",\n"), *cells, f"{found[by_sad]:.3f}" if by_sad in found else "–"
-            )
+            keys = (f"{name}/{one}" for one in ("adjusted_rand", "best_match_macro_f1", "macro_f1_by_sad"))
+            cells = (figure_with_interval(found, one).replace(" ", "\n") for one in keys)
+            table.add_row(name.replace("_", " ").replace("/", ",\n"), *cells)
     table.add_section()
     for key, value in found.items():
         if key.startswith("thresholds"):

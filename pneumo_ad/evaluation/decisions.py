@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination
-from pneumo_ad.metrics.catalogue import LEAST_IMAGES, missing_kind, scarcity
+from pneumo_ad.metrics.catalogue import missing_kind, scarcity
 from pneumo_ad.metrics.conformal import Scores, conformal_threshold
 from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
 from pneumo_ad.metrics.proportion import false_alarm_rate, share_with_interval
@@ -19,14 +19,13 @@ DECIDED = ("false_alarms/patch", "false_alarms/image", "image/sensitivity", "ima
 Found = tuple[dict[str, float], dict[str, str]]
 
 
-def false_alarms(result: Examination, calibration: ValidationScores, rate: float, name: str = "score") -> Found:
-    """Fit conformal thresholds on held-out normal lung and normal radiographs, and measure the realised rates.
+def false_alarms(result: Examination, calibration: ValidationScores, rate: float) -> Found:
+    """Fit conformal thresholds of the run's score on held-out normals, and measure the realised rates.
 
     Args:
         result: Scores and ground truth of the radiographs, unseen by the calibration.
         calibration: Scores of held-out validation patients.
         rate: Declared false-alarm rate.
-        name: Name of the score.
 
     Returns:
         `false_alarms/declared`, `false_alarms/{patch,image}` (realised, with interval) and their `_threshold`,
@@ -35,24 +34,20 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
     evidence = result.evidence
     metrics: dict[str, float] = {"false_alarms/declared": rate}
     omitted: dict[str, str] = {}
-    normal_lung = evidence.origins["normal_lung"]
-    whole = result.image[name]
+    whole = result.image["score"]
     seen = ~np.isnan(whole)
-    parts: dict[str, tuple[Scores | None, Scores, npt.NDArray[np.int64]]] = {
-        "patch": (calibration.get(f"{name}_normal_lung"), result.window[name][normal_lung], np.nonzero(normal_lung)[0]),
-        "image": (
-            calibration.get(f"{name}_normal_images"),
-            whole[evidence.normal & seen],
-            np.flatnonzero(evidence.normal & seen),
-        ),
+    # For each level: name of the held-out scores, scores, and which of them are of unseen normals.
+    levels: dict[str, tuple[str, Scores, npt.NDArray[np.bool_]]] = {
+        "patch": ("score_normal_lung", result.window["score"], evidence.origins["normal_lung"]),
+        "image": ("score_normal_images", whole, evidence.normal & seen),
     }
-    for level, (held_out, unseen, image) in parts.items():
-        key = f"false_alarms/{level}"
-        if held_out is None:
+    for level, (held_out, scores, normal) in levels.items():
+        key, image = f"false_alarms/{level}", np.nonzero(normal)[0]
+        if held_out not in calibration:
             omitted[key] = "validation of the run's own data is not at hand"
             continue
         try:
-            threshold = conformal_threshold(held_out, rate)
+            threshold = conformal_threshold(calibration[held_out], rate)
         except DataError as error:
             omitted[key] = str(error)
             continue
@@ -60,7 +55,7 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
         if reason := scarcity(len(np.unique(image)), "normal radiographs to count false alarms on"):
             omitted[key] = reason
             continue
-        metrics |= false_alarm_rate(unseen, threshold, evidence.patient[image]).keyed(key)
+        metrics |= false_alarm_rate(scores[normal], threshold, evidence.patient[image]).keyed(key)
     sick = evidence.pneumonia & seen
     few = scarcity(int(sick.sum()), "pneumonia radiographs")
     if "false_alarms/image" in metrics and not few:
@@ -69,8 +64,8 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
         metrics |= sensitivity.keyed("image/sensitivity")
         metrics["image/balanced_accuracy"] = (sensitivity.value + 1 - metrics["false_alarms/image"]) / 2
     else:
-        for key in ("image/sensitivity", "image/balanced_accuracy"):
-            omitted[key] = omitted.get("false_alarms/image", few)
+        reason = omitted.get("false_alarms/image", few)
+        omitted |= dict.fromkeys(("image/sensitivity", "image/balanced_accuracy"), reason)
     return metrics, omitted
 
 
@@ -91,8 +86,8 @@ def oracles(result: Examination, name: str = "score") -> Found:
     whole = result.image[name]
     usable = (evidence.normal | evidence.pneumonia) & ~np.isnan(whole)
     fewest = min(int((usable & side).sum()) for side in (evidence.normal, evidence.pneumonia))
-    if fewest < LEAST_IMAGES:
-        omitted["oracle/image_balanced_accuracy"] = f"{fewest} radiographs of one class; {LEAST_IMAGES} are needed"
+    if few := scarcity(fewest, "radiographs of one class"):
+        omitted["oracle/image_balanced_accuracy"] = few
     else:
         best = best_balanced_accuracy(whole[usable], evidence.pneumonia[usable])
         metrics |= {"oracle/image_balanced_accuracy": best.value, "oracle/image_threshold": best.threshold}

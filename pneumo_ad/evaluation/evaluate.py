@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
+from pneumo_ad.evaluation.decisions import Found
 from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
-from pneumo_ad.evaluation.measures import Found, measure_evaluation
+from pneumo_ad.evaluation.measures import measure_evaluation
 from pneumo_ad.evaluation.pictures import draw_evaluation
 from pneumo_ad.evaluation.summary import kept_words
 from pneumo_ad.evaluation.tables import write_tables
@@ -69,10 +70,12 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     if options.matched:
         reason = too_few(data.store.table["label"].iloc[rows])  # checked before a store is built
         findings.add(({}, {"image/auroc_matched": reason}) if reason else _measure_matched(run, scoring, rows))
-    metrics = findings.metrics
-    metrics |= {"counts/images_seen_in_training": seen, "counts/images_skipped": len(data.skipped)}
-    metrics |= {"counts/windows_scored": len(rows) * len(data.grid)}
-    metrics |= {"counts/pixels_uncovered_per_image": data.grid.uncovered}
+    metrics = findings.metrics | {
+        "counts/images_seen_in_training": seen,
+        "counts/images_skipped": len(data.skipped),
+        "counts/windows_scored": len(rows) * len(data.grid),
+        "counts/pixels_uncovered_per_image": data.grid.uncovered,
+    }
     output.mkdir(parents=True, exist_ok=True)
     normals = np.zeros(0) if seen_before else calibration.get("score_normal_images", np.zeros(0))
     about = {
@@ -98,8 +101,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
     findings.write_tables(output)
     write_metrics(output, metrics, about)  # written last, so that it exists only beside complete tables
-    shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
-    draw_evaluation(output / "figures", run, result, thresholds.get("score"), scoring.unit, shape or None)
+    draw_evaluation(output / "figures", run, result, thresholds.get("score"), scoring.unit, metrics)
     return output
 
 

@@ -43,11 +43,6 @@ class Examination:
     maps: dict[int, npt.NDArray[np.float32]]
     likeliest: npt.NDArray[np.int8] | None = None
 
-    @property
-    def shown(self) -> list[int]:
-        """Places of the radiographs that figures show."""
-        return list(self.maps)
-
 
 def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) -> Examination:
     """Score every window of some radiographs and gather their ground truth from masks and labels.
@@ -62,14 +57,14 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
     grid = scoring.kept(data)
     evidence = gather_ground_truth(data, rows, grid)
     names, numbers = scoring.names(data), data.grid.numbers_of(grid)
-    names_of = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
     window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}
     image = {name: np.empty(len(rows)) for name in names}
     pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
     likeliest = np.empty((len(rows), len(grid)), dtype=np.int8) if scoring.likeliest else None
-    maps: dict[int, npt.NDArray[np.float32] | None] = dict.fromkeys(typical_places(evidence))
+    shown = typical_places(evidence)
+    maps: dict[int, npt.NDArray[np.float32]] = {}
     for here, scored in placed(scoring(data, rows, "scoring", maps=True)):
-        check_finite(scored, names_of[here], data)
+        check_finite(scored, scored.rows, data)
         fields, shares = data.lung_fields[scored.rows], lung_shares(data, scored.rows)
         for name, values in scored.scores.items():
             window[name][here] = values[:, numbers]
@@ -80,18 +75,9 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
             if place in evidence.pixel_truth:
                 for name, kept in pixel.items():
                     kept[place] = scored.maps[name][i].copy()
-            if place in maps:
+            if place in shown:
                 maps[place] = scored.maps["score"][i].copy()
-    return Examination(
-        rows,
-        grid,
-        evidence,
-        window,
-        image,
-        pixel,
-        {shown: shown_map for shown, shown_map in maps.items() if shown_map is not None},
-        likeliest,
-    )
+    return Examination(rows, grid, evidence, window, image, pixel, {place: maps[place] for place in shown}, likeliest)
 
 
 def typical_places(evidence: GroundTruth, most: int = _SHOWN) -> list[int]:

@@ -69,14 +69,13 @@ def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: Pa
             known.sum(),
         )
     for i, row in enumerate(rows):
-        its_row = slice(row, row + 1)
         content = store.content(rows[i : i + 1])
         if i in for_pixels:
             pixels = data.truth.pixels(row).astype(np.int8)  # NumPy 2.5 rejects -1 with uint8
             pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN)
         if known[i] and lung_known[i]:
-            lung, opacity = data.truth.lung(row), store.opacity[its_row]
-            kind[i] = true_kinds(grid.window_shares(lung[None])[0], grid.window_shares(opacity)[0])
+            masks = np.stack([data.truth.lung(row), store.opacity[row]])
+            kind[i] = true_kinds(*grid.window_shares(masks))
         # A window with padding is no patch of a radiograph, regardless of masks.
         kind[i][grid.window_shares(content)[0] < 1] = PADDING
         shares = lung_shares(data, rows[i : i + 1])[0]

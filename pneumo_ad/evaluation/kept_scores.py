@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pneumo_ad.evaluation.windows import every_window
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.runs.checkpoints import weights_digest
@@ -54,13 +55,10 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
         return None  # of an earlier version with three kinds for every score
     numbers = dict.fromkeys(("top", "left", "score"), float)
     windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str})
-    grid = scoring.kept(data)
-    expected = np.tile(grid.positions, (len(rows), 1))
-    names = np.repeat(data.store.table["image"].iloc[rows].to_numpy(dtype=str), len(grid))
-    if len(windows) != len(names) or not (
+    expected = every_window(data, rows, scoring.kept(data))
+    if len(windows) != len(expected) or not (
         np.isfinite(pd.to_numeric(windows["score"], errors="coerce")).all()
-        and (windows["image"].to_numpy(dtype=str) == names).all()
-        and (windows[["top", "left"]].to_numpy() == expected).all()
+        and all((windows[name].to_numpy() == values.to_numpy()).all() for name, values in expected.items())
     ):
         return None
     log.info("scores: those of %s", table)

@@ -77,19 +77,16 @@ def kinds_table(
         if not known and name not in ("normal lung", "pneumonia, every window"):
             row["note"] = NOT_KNOWN
         else:
-            row |= _summary(values[chosen].astype(np.float64))
             row |= {"windows": int(chosen.sum()), "radiographs": int(chosen.any(axis=1).sum())}
-            row["note"] = "" if chosen.any() else "no such window"
+            if chosen.any():
+                of_kind = values[chosen].astype(np.float64)
+                quartiles = np.quantile(of_kind, [0.25, 0.5, 0.75])
+                row |= {"mean": of_kind.mean()} | dict(zip(("q25", "median", "q75"), quartiles, strict=True))
+            else:
+                row["note"] = "no such window"
         rows.append(row)
     columns = ["kind", "mean", "median", "q25", "q75", "windows", "radiographs", "paper", "note"]
     return pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "radiographs": "Int64"})
-
-
-def _summary(values: npt.NDArray[np.float64]) -> dict[str, float]:
-    if not len(values):
-        return {}
-    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return {"mean": float(values.mean()), "median": float(median), "q25": float(low), "q75": float(high)}
 
 
 def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
@@ -110,7 +107,7 @@ def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
 
 
 def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
-    """Draw Table 1 as a figure.
+    """Draw Table 1 as a figure, and format it as markdown.
 
     Args:
         table: From `kinds_table`.
@@ -126,7 +123,7 @@ def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
     drawn = figures.printed_table(
         header, rows, f"Table 1, measured: {unit}", "\n".join(filter(None, notes)), rules=(2, 5)
     )
-    return Drawn(drawn, table)
+    return Drawn(drawn, table, markdown(table, unit, ordered))
 
 
 def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

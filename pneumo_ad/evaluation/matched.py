@@ -11,6 +11,7 @@ import pandas as pd
 
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.store.cached_array import cached_array
+from pneumo_ad.evaluation.decisions import Found
 from pneumo_ad.evaluation.matching import Matched, match, matchable
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
@@ -35,9 +36,7 @@ def too_few(labels: pd.Series) -> str:
     return ""
 
 
-def measure_matched(
-    scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]
-) -> tuple[dict[str, float], dict[str, str]]:
+def measure_matched(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) -> Found:
     """Compute the AUROC of radiographs without differences in exposure, sharpness and, with `fit=pad`, aspect ratio.
 
     For a net of patches the area outside the lung is filled in; a net of whole radiographs sees the chest.
@@ -68,12 +67,10 @@ def measure_matched(
     metrics["counts/images_matched"] = len(rows)
     if reason := too_few(table["label"].iloc[rows]):
         return metrics, {"image/auroc_matched": reason}
-    sick = (table["label"].iloc[rows] == PNEUMONIA).to_numpy()
-    patient = np.unique(table["patient"].iloc[rows].to_numpy(dtype=str), return_inverse=True)[1]
-    interval = auroc_with_interval(scores, sick, patient)
-    metrics |= interval.keyed("image/auroc_matched")
-    given_away = pixel_shortcuts(images, table.iloc[rows])
-    given_away |= lung_shortcuts(images, data.lung_fields[rows], table.iloc[rows])
+    table = table.iloc[rows]
+    sick, patient = (table["label"] == PNEUMONIA).to_numpy(), table["patient"].to_numpy(dtype=str)
+    metrics |= auroc_with_interval(scores, sick, patient).keyed("image/auroc_matched")
+    given_away = pixel_shortcuts(images, table) | lung_shortcuts(images, data.lung_fields[rows], table)
     aurocs, left_out = shortcut_aurocs(given_away, sick, ~sick, patient)
     for name, auroc in aurocs.items():
         metrics |= auroc.keyed(f"shortcut/image_matched/{name}")
@@ -95,9 +92,8 @@ def _scores(
     seen = data.intensity.of_images(images, fields, data.store.content(rows))
     scores: list[npt.NDArray[np.float64]] = []
     parts = scoring(data, np.arange(len(rows)), "matched", scoring.aggregate.of == "pixels", seen, counted)
-    names = data.store.table["image"].iloc[rows].to_numpy(dtype=str)
     for here, scored in placed(parts):
-        check_finite(scored, names[here], data)
+        check_finite(scored, rows[here], data)
         scores.append(scoring.of_radiographs(scored, "score", lung_shares(data, rows[here]), fields[here]))
     return np.concatenate(scores)
 

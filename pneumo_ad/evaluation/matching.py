@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 from scipy.optimize import brentq
 
 from pneumo_ad.errors import ConfigError, DataError
@@ -125,8 +125,7 @@ def find_reference(
         raise ConfigError(f"quantile={quantile} must lie in [0, 1]")
     if not len(rows):
         raise DataError("no radiograph to match")
-    blind = [int(row) for row in rows if not inner_field(np.asarray(lung_fields[row])).any()]
-    if blind:
+    if blind := rows[~matchable(lung_fields[rows])].tolist():
         raise DataError(f"{len(blind)} radiographs have no lung field to be matched in: rows {blind[:10]}")
 
     def quantiles(row: int) -> npt.NDArray[np.int64]:
@@ -200,6 +199,5 @@ def _sharpness(image: npt.NDArray[np.uint8], field: npt.NDArray[np.bool_]) -> fl
 
 def _around(field: npt.NDArray[np.integer], margin: int) -> tuple[slice, slice]:
     """Return the bounding box of a field, wider by `margin` pixels, the reach of a blur."""
-    down, right = (np.flatnonzero(field.any(axis=axis)) for axis in (1, 0))
-    top, left = (max(0, int(side[0]) - margin) for side in (down, right))
-    return slice(top, int(down[-1]) + margin + 1), slice(left, int(right[-1]) + margin + 1)
+    down, right = (slice(max(0, side.start - margin), side.stop + margin) for side in find_objects(field)[0])
+    return down, right

@@ -13,10 +13,10 @@ import pandas as pd
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.sources.table import describing_columns
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.decisions import DECIDED, false_alarms, oracles
+from pneumo_ad.evaluation.decisions import DECIDED, Found, false_alarms, oracles
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
-from pneumo_ad.files import atomic_write
+from pneumo_ad.files import write_csv
 from pneumo_ad.inference.scorer import TRIVIAL
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
 from pneumo_ad.metrics.catalogue import (
@@ -41,8 +41,7 @@ from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.runs.calibration import JUDGED, ValidationScores
 
 UNORDERED = "the score does not order what lies outside the lung; windows are told as opacity or not"
-
-Found = tuple[Mapping[str, float], Mapping[str, str]]
+_PREFIX = {name: "" if name == "score" else f"{name}/" for name in JUDGED}  # of the keys of a score's metrics
 
 
 @dataclass
@@ -73,15 +72,14 @@ class Findings:
     def explain_missing_kinds(self, reasons: Mapping[str, str]) -> None:
         """Add the reason, name of the score -> reason, to each score without thresholds between three kinds."""
         for name, reason in reasons.items():
-            key = "patch/macro_f1" if name == "score" else f"{name}/patch/macro_f1"
+            key = f"{_PREFIX[name]}patch/macro_f1"
             if self.omitted.get(key, "").startswith("no thresholds"):
                 self.omitted[key] = f"no thresholds: {reason}"
 
     def write_tables(self, folder: Path) -> None:
         """Write each of `tables` to a csv file in a folder."""
         for name, rows in self.tables.items():
-            with atomic_write(folder / f"{name}.csv") as aside:
-                rows.to_csv(aside, index=False, float_format="%.6g")
+            write_csv(folder / f"{name}.csv", rows)
 
 
 def measure_evaluation(
@@ -105,11 +103,10 @@ def measure_evaluation(
     findings = Findings()
     evidence = result.evidence
     questions = Questions.about(evidence)
-    for name in JUDGED:
+    for name, prefix in _PREFIX.items():
         three = name in thresholds and thresholds[name].tell_outside
         kind = thresholds[name].classify(result.window[name], result.likeliest) if three else None
         measured = MeasuredScore(result.window[name], kind, result.pixel[name], result.image[name])
-        prefix = "" if name == "score" else f"{name}/"
         findings.add(headline(evidence, measured, questions), prefix)
         if name in thresholds and not three and findings.omitted.get(f"{prefix}patch/macro_f1") == "no thresholds":
             findings.omitted[f"{prefix}patch/macro_f1"] = UNORDERED
@@ -117,8 +114,7 @@ def measure_evaluation(
         findings.add(oracles(result, name), prefix)
         if name == "score":
             words = describing_columns(data.store.table.iloc[result.rows])
-            rows, _ = subgroups(words, evidence, measured, measured.image)
-            findings.tables["subgroups"] = subgroup_table(rows)
+            findings.tables["subgroups"] = subgroup_table(subgroups(words, evidence, measured)[0])
     if seen_before:
         reason = "training or calibration saw these radiographs; measured on the test split or on other data"
         findings.omitted |= dict.fromkeys(DECIDED, reason)
@@ -177,7 +173,7 @@ def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found
     """
     evidence, metrics = result.evidence, dict[str, float]()
     labelled = (evidence.normal | evidence.pneumonia) & evidence.has_lung
-    keys = {name: f"{'' if name == 'score' else f'{name}/'}image/auroc_in_strata" for name in JUDGED}
+    keys = {name: f"{prefix}image/auroc_in_strata" for name, prefix in _PREFIX.items()}
     for name, key in keys.items():
         each = aurocs_in_strata(result.image[name][labelled], evidence.pneumonia[labelled], sharpness[labelled])
         if not each:
@@ -203,11 +199,10 @@ def shortcuts(result: Examination, questions: Questions, whole_radiograph: Value
     omitted: dict[str, str] = {}
     for name in TRIVIAL:
         names = {question.key: f"shortcut/{LEVELS[question.key]}/{name}" for question in questions.each}
-        answered = questions.aurocs(
-            {"patch": result.window[name].ravel(), "pixel": pixel_values(evidence, result.pixel[name])}, names
-        )
-        metrics |= answered[0]
-        omitted |= answered[1]
+        pixels = pixel_values(evidence, result.pixel[name])
+        found, missing = questions.aurocs({"patch": result.window[name].ravel(), "pixel": pixels}, names)
+        metrics |= found
+        omitted |= missing
     seen = evidence.has_lung
     aurocs, left_out = shortcut_aurocs(
         whole_radiograph, evidence.pneumonia & seen, evidence.normal & seen, evidence.patient

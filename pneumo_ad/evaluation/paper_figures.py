@@ -21,7 +21,8 @@ from pneumo_ad.errors import ConfigError, DataError, DivergedError, UserError
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.kept_scores import earlier_scores
-from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table, markdown
+from pneumo_ad.evaluation.kinds_table import background_shares, draw_table, kinds_table
+from pneumo_ad.evaluation.measures import shape_of_histogram
 from pneumo_ad.evaluation.pictures import (
     FRAMED,
     RECONSTRUCTIONS,
@@ -32,10 +33,9 @@ from pneumo_ad.evaluation.pictures import (
 )
 from pneumo_ad.evaluation.samples import draw_lung_fields, net_architecture, sample_patches, sample_radiographs
 from pneumo_ad.evaluation.windows import Drawn
-from pneumo_ad.files import atomic_write, writable_folder, write_text
-from pneumo_ad.inference.scorer import Scoring, placed
+from pneumo_ad.files import atomic_write, writable_folder, write_csv, write_text
+from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.metrics.catalogue import GroundTruth
-from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 # Quantiles of the shown radiographs' window scores: ranges in Fig. 10 beside those between thresholds.
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95)
+_ORIGINS = {"fig03_normal_patches": "normal_lung", "fig04_pneumonia_patches": "pneumonia"}
+_SCORES = ("score", "sad")  # of windows that figures need; a net of whole radiographs has no SAD
 
 
 def draw_for_run(
@@ -78,8 +80,7 @@ def draw_for_run(
     material = Material(run, subset, evaluated or run.folder, classifier)
     drawn = [_draw(material, figure, output) for figure in wanted]
     index = pd.DataFrame(drawn, columns=["figure", "shows", "files", "left_out"])
-    with atomic_write(output / "index.csv") as aside:
-        index.to_csv(aside, index=False)
+    write_csv(output / "index.csv", index)
     index.attrs["output"] = str(output)
     return index
 
@@ -115,9 +116,9 @@ class Material:
         return type(self.run.module.score).__name__
 
     @property
-    def ordered(self) -> bool:
-        """True if the score of Table 1 is meant to order the three kinds; SAD is, by the paper."""
-        return self.data.view == "patch" or self.run.module.score.orders_outside
+    def unit(self) -> str:
+        """Name and unit of the run's score."""
+        return f"{self.score_name} ({self.scoring.unit})"
 
     @cached_property
     def grid(self) -> PatchGrid:
@@ -132,30 +133,20 @@ class Material:
     @cached_property
     def result(self) -> Examination:
         """Scores and ground truth of every kept window, without maps."""
-        window = self._read_scores()
-        if window is None:
-            window = self._score()
-        return Examination(self.rows, self.grid, self.evidence, window, {}, {}, {})
-
-    def _score(self) -> dict[str, npt.NDArray[np.float32]]:
-        numbers = self.data.grid.numbers_of(self.grid)
-        names = [name for name in ("score", "sad") if name in self.scoring.names(self.data)]
-        shape = (len(self.rows), len(self.grid))
-        scores: dict[str, npt.NDArray[np.float32]] = {name: np.empty(shape, dtype=np.float32) for name in names}
-        images = self.data.store.table["image"].iloc[self.rows].to_numpy(dtype=str)
-        for here, scored in placed(self.scoring(self.data, self.rows, "scoring")):
-            check_finite(scored, images[here], self.data)
-            for name in names:
-                scores[name][here] = scored.scores[name][:, numbers]
-        return scores
-
-    def _read_scores(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Read scores from an evaluation of the same radiographs by the same weights; None where there is none."""
         windows = earlier_scores(self.evaluated, self.run, self.scoring, self.rows)
         if windows is None:
-            return None
-        shape, columns = (len(self.rows), len(self.grid)), [name for name in ("score", "sad") if name in windows]
-        return {name: windows[name].to_numpy(dtype=np.float32).reshape(shape) for name in columns}
+            scores = self._score()
+        else:
+            columns, shape = [name for name in _SCORES if name in windows], (len(self.rows), len(self.grid))
+            scores = {name: windows[name].to_numpy(dtype=np.float32).reshape(shape) for name in columns}
+        return Examination(self.rows, self.grid, self.evidence, scores, {}, {}, {})
+
+    def _score(self) -> dict[str, npt.NDArray[np.float32]]:
+        numbers, parts = self.data.grid.numbers_of(self.grid), []
+        for scored in self.scoring(self.data, self.rows, "scoring"):
+            check_finite(scored, scored.rows, self.data)
+            parts.append({name: scored.scores[name][:, numbers] for name in _SCORES if name in scored.scores})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @cached_property
     def thresholds(self) -> Thresholds | None:
@@ -168,18 +159,9 @@ class Material:
         three = self.run.module.score.orders_outside
         return fit_thresholds(scores, self.run.threshold, three)[0].get("score")
 
-    @cached_property
-    def modality(self) -> Mapping[str, float] | None:
-        """Modality of the scores of pneumonia windows; None where it cannot be computed."""
-        try:
-            return modality(self.result.window["score"][self.result.evidence.origins["pneumonia"]])
-        except DataError as reason:
-            log.warning("modality of the scores is not known: %s", reason)
-            return None
-
 
 # Stem of files -> figure drawn here, or path (without suffix) of a finished pair of files.
-Parts = dict[str, Drawn | Path]
+Parts = Mapping[str, Drawn | Path]
 
 
 @dataclass(frozen=True)
@@ -217,15 +199,22 @@ def _fig02(material: Material) -> Parts:
     return {FIGURE: folder / "figures" / FIGURE}
 
 
+def _patches(stem: str, material: Material) -> Parts:
+    return {stem: sample_patches(material.data, material.grid, material.rows, material.evidence, _ORIGINS[stem])}
+
+
 def _reconstructions(stem: str, material: Material) -> Parts:
     return {stem: reconstructions(material.run, material.result, RECONSTRUCTIONS[stem])}
 
 
 def _fig09(material: Material) -> Parts:
-    result, unit = material.result, f"{material.score_name} ({material.scoring.unit})"
+    result = material.result
     if not result.evidence.origins["pneumonia"].any():
         raise DataError("no window of a pneumonia radiograph")
-    return {**histograms(result, material.thresholds, unit, material.modality)}
+    shape, unknown = shape_of_histogram(result)
+    for reason in unknown.values():
+        log.warning("modality of the scores is not known: %s", reason)
+    return histograms(result, material.thresholds, material.unit, shape)
 
 
 def _fig10(material: Material) -> Parts:
@@ -241,31 +230,19 @@ def _fig10(material: Material) -> Parts:
 
 def _table01(material: Material) -> Parts:
     result = material.result
-    measured = "sad" if "sad" in result.window else "score"  # a net of whole radiographs has no SAD
-    shares = background_shares(material.data, material.grid, material.rows)
-    table = kinds_table(result.window[measured], result.evidence, shares)
-    return {"table01_kinds": draw_table(table, _unit(material), material.ordered)}
-
-
-def _unit(material: Material) -> str:
-    if "sad" in material.result.window:
-        return "SAD, mean grey levels per pixel"
-    return f"{material.score_name} ({material.scoring.unit})"
+    if "sad" in result.window:  # meant to order the three kinds, by the paper
+        values, unit, ordered = result.window["sad"], "SAD, mean grey levels per pixel", True
+    else:
+        values, unit, ordered = result.window["score"], material.unit, material.run.module.score.orders_outside
+    table = kinds_table(values, result.evidence, background_shares(material.data, material.grid, material.rows))
+    return {"table01_kinds": draw_table(table, unit, ordered)}
 
 
 FIGURES = (
     PaperFigure("Fig. 1", "sample radiographs", lambda m: {"fig01_radiographs": sample_radiographs(m.data, m.rows)}),
     PaperFigure("Fig. 2", "Grad-CAM of the classifier, on its own test split", _fig02),
-    PaperFigure(
-        "Fig. 3",
-        "patches of normal lung",
-        lambda m: {"fig03_normal_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "normal_lung")},
-    ),
-    PaperFigure(
-        "Fig. 4",
-        "patches of pneumonia radiographs",
-        lambda m: {"fig04_pneumonia_patches": sample_patches(m.data, m.grid, m.rows, m.evidence, "pneumonia")},
-    ),
+    PaperFigure("Fig. 3", "patches of normal lung", partial(_patches, "fig03_normal_patches")),
+    PaperFigure("Fig. 4", "patches of pneumonia radiographs", partial(_patches, "fig04_pneumonia_patches")),
     PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": draw_lung_fields(m.data, m.rows)}),
     PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
     PaperFigure("Fig. 7", "reconstructions of normal lung", partial(_reconstructions, "fig07_normal_reconstructions")),
@@ -293,10 +270,9 @@ def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, s
                     shutil.copyfile(drawn.with_name(drawn.name + suffix), aside)
             continue
         figures.save(drawn.figure, output / f"{stem}.png")
-        with atomic_write(output / f"{stem}.csv") as aside:
-            drawn.numbers.to_csv(aside, index=False, float_format="%.6g")
-        if figure.key == "table1":
-            write_text(output / f"{stem}.md", markdown(drawn.numbers, _unit(material), material.ordered))
+        write_csv(output / f"{stem}.csv", drawn.numbers)
+        if drawn.markdown:
+            write_text(output / f"{stem}.md", drawn.markdown)
     return figure.name, figure.shows, " ".join(parts), ""
 
 

@@ -16,7 +16,7 @@ from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
-from pneumo_ad.evaluation.windows import Drawn, cut, located
+from pneumo_ad.evaluation.windows import Drawn, cut, located, places_of
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.thresholds import Thresholds
@@ -27,8 +27,6 @@ RECONSTRUCTIONS = {"fig07_normal_reconstructions": "normal_lung", "fig08_pneumon
 FRAMED = 3  # radiographs of each class in Fig. 10
 _PATCHES = 8  # columns of a panel
 
-Modality = Mapping[str, float]
-
 
 def draw_evaluation(
     folder: Path,
@@ -36,7 +34,7 @@ def draw_evaluation(
     result: Examination,
     thresholds: Thresholds | None,
     unit: str,
-    modality: Modality | None = None,
+    metrics: Mapping[str, float],
 ) -> None:
     """Draw the figures of an evaluation into `folder`.
 
@@ -46,19 +44,19 @@ def draw_evaluation(
         result: Scores and ground truth of the radiographs.
         thresholds: Thresholds of the run's score, or None where none could be fitted.
         unit: Unit of the run's score.
-        modality: Result of `metrics.modality` on the scores of pneumonia windows, printed in Fig. 9, or None.
+        metrics: See `histograms`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data, name = run.radiographs, type(run.module.score).__name__
-    drawn = histograms(result, thresholds, f"{name} ({unit})", modality)
+    drawn = histograms(result, thresholds, f"{name} ({unit})", metrics)
     drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name)
     if isinstance(run.module, PatchAutoencoder):
         for stem, origin in RECONSTRUCTIONS.items():
             if result.evidence.origins[origin].any():
                 drawn[stem] = reconstructions(run, result, origin)
-    for stem, (figure, _) in drawn.items():
-        figures.save(figure, folder / f"{stem}.png")
-    images, opacities, names = _radiographs(data, result, result.shown)
+    for stem, one in drawn.items():
+        figures.save(one.figure, folder / f"{stem}.png")
+    images, opacities, names = pictures_of(data, result.rows[list(result.maps)])
     maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
     figures.save(maps, folder / "anomaly_maps.png")
 
@@ -76,13 +74,11 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
     Raises:
         DataError: No such window, or a net that does not reconstruct patches.
     """
-    data, chosen = run.radiographs, result.evidence.origins[origin]
+    data = run.radiographs
     if not isinstance(run.module, PatchAutoencoder):
         raise DataError(f"{type(run.module.net).__name__} judges whole radiographs and reconstructs no patch")
-    places = np.argwhere(chosen)
-    if not len(places):
-        raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
-    order = np.argsort(result.window["sad"][chosen], kind="stable")
+    places = places_of(result.evidence, origin)
+    order = np.argsort(result.window["sad"][tuple(places.T)], kind="stable")
     picked = places[order[evenly_spaced(len(order), _PATCHES)]]
     patches = torch.from_numpy(cut(data, result.grid, result.rows, picked, data.halo))[:, None]
     with torch.inference_mode():
@@ -108,7 +104,7 @@ def _grey_levels(
 
 
 def histograms(
-    result: Examination, thresholds: Thresholds | None, unit: str, modality: Modality | None = None
+    result: Examination, thresholds: Thresholds | None, unit: str, metrics: Mapping[str, float]
 ) -> dict[str, Drawn]:
     """Draw Fig. 9, by stem of its files: windows by origin and, where known, by true kind, as in the paper's Table 1.
 
@@ -116,14 +112,15 @@ def histograms(
         result: Scores and ground truth of the radiographs.
         thresholds: Thresholds to mark, or None.
         unit: Label of the score's axis: name and unit.
-        modality: Result of `metrics.modality` to print, or None.
+        metrics: Metrics by key; any `modality/...` of the scores of pneumonia windows are printed.
     """
-    drawn = {"fig09_histogram": _histogram(result, result.evidence.origins, thresholds, unit, modality)}
+    shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
+    drawn = {"fig09_histogram": _histogram(result, result.evidence.origins, thresholds, unit, shape)}
     sick = ~result.evidence.normal[:, None]
     kinds = {KINDS[kind]: sick & (result.evidence.kind == kind) for kind in (HEALTHY, OPACITY, OUTSIDE)}
     if any(chosen.any() for chosen in kinds.values()):
         title = "windows of radiographs that are not normal, by true kind"
-        drawn["fig09_histogram_by_kind"] = _histogram(result, kinds, thresholds, unit, title=title)
+        drawn["fig09_histogram_by_kind"] = _histogram(result, kinds, thresholds, unit, {}, title)
     return drawn
 
 
@@ -132,7 +129,7 @@ def _histogram(
     groups: Mapping[str, npt.NDArray[np.bool_]],
     thresholds: Thresholds | None,
     unit: str,
-    modality: Modality | None = None,
+    modality: Mapping[str, float],
     title: str = "",
 ) -> Drawn:
     """Draw the histogram of the run's score by group of windows, (I, N) bool each.
@@ -147,13 +144,13 @@ def _histogram(
     ]
     marks = thresholds.finite if thresholds is not None else []
     single = [("threshold", f"between_{i}_and_{i + 1}", value) for i, value in enumerate(marks, 1)]
-    single += [("modality", f"pneumonia_{key}", value) for key, value in (modality or {}).items()]
+    single += [("modality", f"pneumonia_{key}", value) for key, value in modality.items()]
     numbers = pd.concat([*bars, pd.DataFrame(single, columns=["what", "of", "value"])], ignore_index=True)
     words = hump_words(modality) if modality else ""
     return Drawn(figures.score_histogram(scores, marks, unit, title, words), numbers)
 
 
-def hump_words(modality: Modality) -> str:
+def hump_words(modality: Mapping[str, float]) -> str:
     """Format the result of `metrics.modality`.
 
     >>> print(hump_words({"dip": 0.011, "dip_p": 0.4, "components": 2}))
@@ -208,9 +205,8 @@ def frames(
         name: Name of the score.
         captions: Captions of the ranges, or None.
     """
-    images, opacities, names = _radiographs(data, result, places)
-    grid = result.grid
-    scores = result.window["score"][list(places)]
+    images, opacities, names = pictures_of(data, result.rows[list(places)])
+    grid, scores = result.grid, result.window["score"][list(places)]
     figure = figures.red_frames(images, scores, grid, ranges, names, name, opacities, captions)
     windows = np.stack([np.repeat(places, len(grid)), np.tile(np.arange(len(grid)), len(places))], axis=1)
     numbers = located(data, grid, result.rows, result.evidence, windows)
@@ -218,16 +214,20 @@ def frames(
     lows, highs = np.array(ranges).T
     inside = (scores.ravel()[:, None] >= lows) & (scores.ravel()[:, None] < highs)
     framed, column = inside.any(axis=1), inside.argmax(axis=1)
-    numbers["range"] = pd.array(np.where(framed, column + 1, -1), dtype="Int64")
-    numbers.loc[~framed, "range"] = pd.NA
+    numbers["range"] = pd.Series(column + 1).where(framed).astype("Int64")
     numbers["range_from"], numbers["range_below"] = (np.where(framed, ends[column], np.nan) for ends in (lows, highs))
     return Drawn(figure, numbers)
 
 
-def _radiographs(
-    data: Radiographs, result: Examination, places: Sequence[int]
+def pictures_of(
+    data: Radiographs, rows: npt.NDArray[np.int64]
 ) -> tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]], list[str]]:
-    """Images, opacity masks and names of some radiographs."""
-    table, rows = data.store.table, result.rows[list(places)]
-    names = [f"{table['image'].iloc[row]}\n{table['label'].iloc[row]}" for row in rows]
+    """Return images, opacity masks and names of some radiographs.
+
+    Args:
+        data: Data set that holds the radiographs.
+        rows: (I,) row numbers in the store.
+    """
+    table = data.store.table.iloc[rows]
+    names = [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)]
     return [np.asarray(data.images[row]) for row in rows], [np.asarray(data.store.opacity[row]) for row in rows], names

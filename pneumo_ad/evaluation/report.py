@@ -61,10 +61,9 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         else:
             log.info("no evaluation of this in %s: it is made first", evaluated)
         with lock(evaluated, wait=_PATIENCE):
-            windows = earlier_scores(evaluated, run, scoring, rows)
-            if windows is None:  # no other process made it in the meantime
+            if earlier_scores(evaluated, run, scoring, rows) is None:  # no other process made it in the meantime
                 evaluate_run(run, evaluated, subset)
-                windows = earlier_scores(evaluated, run, scoring, rows)
+            windows = earlier_scores(evaluated, run, scoring, rows)
         assert windows is not None, "what was just written"
     metrics = read_metrics(evaluated, "score", "unit", "checkpoint", "weights", "store", "overrides", *_DICTS)
     images = read_table(evaluated / "images.csv", {"image": str, "label": str, "score": float}, dtype=str)
@@ -102,19 +101,10 @@ def headline_rows(found: dict[str, Any]) -> list[Headline]:
     }
     rows = []
     for key, metric in words.items():
-        if key not in found:
-            continue
-        best = strongest_shortcut(found, key)
-        rows.append(
-            Headline(
-                metric,
-                found[key],
-                found.get(f"{key}_low"),
-                found.get(f"{key}_high"),
-                strength(best.auroc) if best else None,
-                best.words if best else "",
-            )
-        )
+        if key in found:
+            best = strongest_shortcut(found, key)
+            shortcut = (strength(best.auroc), best.words) if best else ()
+            rows.append(Headline(metric, found[key], found.get(f"{key}_low"), found.get(f"{key}_high"), *shortcut))
     return rows
 
 

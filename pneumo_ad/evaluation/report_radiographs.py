@@ -12,7 +12,7 @@ import pandas as pd
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.inference.reconstruct import reconstructed
-from pneumo_ad.inference.scorer import Scoring, placed
+from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
 from pneumo_ad.lungs import WholeImage
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, TRUTH, Radiograph, Windows, layers_of
@@ -40,9 +40,8 @@ def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], mos
         of_label = np.flatnonzero(images["label"] == label)
         of_label = of_label[np.argsort(images["score"].to_numpy(dtype=float)[of_label], kind="stable")]
         known, others = of_label[with_truth[of_label]], of_label[~with_truth[of_label]]
-        picked = known[evenly_spaced(len(known), min(room, len(known)))]
-        chosen += picked.tolist()
-        chosen += others[evenly_spaced(len(others), min(room - len(picked), len(others)))].tolist()
+        picked = known[evenly_spaced(len(known), room)]
+        chosen += [*picked, *others[evenly_spaced(len(others), room - len(picked))]]
     return np.array(sorted(chosen), dtype=np.int64)
 
 
@@ -64,40 +63,36 @@ def shown_radiographs(
     """
     shown = []
     known = data.truth.known
-    for here, scored in placed(scoring(data, rows, "maps", maps=True)):
-        for i, place in enumerate(range(here.start, here.stop)):
-            row, facts = int(rows[place]), images.iloc[place]
-            picture = np.asarray(data.images[row])
-            anomaly = scored.maps["score"][i].copy()
-            made = reconstructed(scoring, data.grid, picture) if data.view == "patch" else None
-            lung_field = None if isinstance(data.lungs, WholeImage) else np.asarray(data.lung_fields[row]) == 1
-            opacity = np.asarray(data.store.opacity[row]) == 1 if known[row] else None
-            truth = opacity if opacity is not None and opacity.any() else None
-            layers = layers_of(anomaly, lung_field, scoring.score.orders_outside, made, truth)
-            remarks = []
-            if lung_field is not None and not lung_field.any():
-                remarks.append("no lung was found")
-            elif lung_field is not None and facts["score"] in ("", None):
-                remarks.append("no score: no window lies in the lung field")
-            if means := contrast(layers | {ANOMALY_MAP: anomaly}):
-                inside, rest = means
-                remarks.append(
-                    f"mean of the anomaly map: {inside:.3g} in the opacity, {rest:.3g} in the rest of the lung"
-                )
-            shown.append(
-                Radiograph(
-                    name=str(facts["image"]),
-                    picture=picture,
-                    windows=_windows(windows[place], data.grid.patch),
-                    label=str(facts["label"]),
-                    score=_number(facts["score"]),
-                    p_value=_number(facts.get("p_value", "")),
-                    anomalous={"True": True, "False": False}.get(str(facts.get("anomalous", ""))),
-                    layers=layers,
-                    aspect=float(facts["width"]) / float(facts["height"]) if data.fit == "squash" else None,
-                    remarks=remarks,
-                )
+    maps = (one.copy() for part in scoring(data, rows, "maps", maps=True) for one in part.maps["score"])
+    for row, anomaly, table, (_, facts) in zip(rows.tolist(), maps, windows, images.iterrows(), strict=True):
+        picture = np.asarray(data.images[row])
+        made = reconstructed(scoring, data.grid, picture) if data.view == "patch" else None
+        lung_field = None if isinstance(data.lungs, WholeImage) else np.asarray(data.lung_fields[row]) == 1
+        opacity = np.asarray(data.store.opacity[row]) == 1
+        truth = opacity if known[row] and opacity.any() else None
+        layers = layers_of(anomaly, lung_field, scoring.score.orders_outside, made, truth)
+        remarks = []
+        if lung_field is not None and not lung_field.any():
+            remarks.append("no lung was found")
+        elif lung_field is not None and not facts["score"]:
+            remarks.append("no score: no window lies in the lung field")
+        if means := contrast(layers | {ANOMALY_MAP: anomaly}):
+            inside, rest = means
+            remarks.append(f"mean of the anomaly map: {inside:.3g} in the opacity, {rest:.3g} in the rest of the lung")
+        shown.append(
+            Radiograph(
+                name=facts["image"],
+                picture=picture,
+                windows=_windows(table, data.grid.patch),
+                label=facts["label"],
+                score=_number(facts["score"]),
+                p_value=_number(facts.get("p_value", "")),
+                anomalous={"True": True, "False": False}.get(facts.get("anomalous", "")),
+                layers=layers,
+                aspect=float(facts["width"]) / float(facts["height"]) if data.fit == "squash" else None,
+                remarks=remarks,
             )
+        )
     return shown
 
 
@@ -134,5 +129,5 @@ def _windows(table: pd.DataFrame, patch: int) -> Windows:
     )
 
 
-def _number(text: object) -> float | None:
-    return None if text in ("", None) else float(str(text))
+def _number(text: str) -> float | None:
+    return float(text) if text else None

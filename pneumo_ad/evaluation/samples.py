@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from torch import nn
@@ -10,33 +12,36 @@ from pneumo_ad import figures
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
-from pneumo_ad.evaluation.windows import Drawn, cut, located
+from pneumo_ad.evaluation.windows import Drawn, cut, located, places_of
 from pneumo_ad.figures.net_layers import trace_layers
 from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
-from pneumo_ad.labels import NORMAL, OTHER, PNEUMONIA
-from pneumo_ad.lungs import FileFields, SegmenterFields, WholeImage
+from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA
+from pneumo_ad.lungs import SegmenterFields, WholeImage
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
 
-_OF_CLASS = 4  # radiographs in Fig. 1
-_FIELDS = {NORMAL: 3, PNEUMONIA: 2}  # radiographs in Fig. 5
+# Radiographs of each class in Figs. 1 and 5.
+_SAMPLES = dict.fromkeys(LABELS, 4)
+_FIELDS = {NORMAL: 3, PNEUMONIA: 2}
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
+def _of_classes(data: Radiographs, rows: Rows, most: Mapping[str, int]) -> dict[str, Rows]:
+    """Choose rows of each class that has any, evenly spaced and so not hand-picked."""
+    labels = data.store.table["label"].iloc[rows].to_numpy()
+    of_class = {label: rows[labels == label] for label in most}
+    return {label: own[evenly_spaced(len(own), most[label])] for label, own in of_class.items() if len(own)}
+
+
 def sample_radiographs(data: Radiographs, rows: Rows) -> Drawn:
-    """Draw Fig. 1: radiographs of each class, evenly spaced over the rows and so not hand-picked.
+    """Draw Fig. 1: radiographs of each class, evenly spaced over the rows.
 
     Args:
         data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
-    table = data.store.table
-    chosen = {}
-    for label in (NORMAL, PNEUMONIA, OTHER):
-        of_label = rows[(table["label"].iloc[rows] == label).to_numpy()]
-        if len(of_label):
-            chosen[label] = of_label[evenly_spaced(len(of_label), _OF_CLASS)]
+    table, chosen = data.store.table, _of_classes(data, rows, _SAMPLES)
     pictures = {
         label: ([np.asarray(data.store.images[row]) for row in of_label], table["image"].iloc[of_label].tolist())
         for label, of_label in chosen.items()
@@ -58,9 +63,7 @@ def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: Gro
     Raises:
         DataError: No window of that origin.
     """
-    places = np.argwhere(evidence.origins[origin])
-    if not len(places):
-        raise DataError(f"no window of {figures.NAMES[origin]} in these radiographs")
+    places = places_of(evidence, origin)
     picked = places[evenly_spaced(len(places), COLUMNS * ROWS)]
     title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches of {grid.patch} × {grid.patch}"
     return Drawn(figures.patch_grid(cut(data, grid, rows, picked), title), located(data, grid, rows, evidence, picked))
@@ -78,31 +81,20 @@ def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
     """
     if isinstance(data.lungs, WholeImage):
         raise DataError("the lungs are not looked for (lungs=none)")
-    table = data.store.table
-    chosen = []
-    for label, number in _FIELDS.items():
-        of_label = rows[(table["label"].iloc[rows] == label).to_numpy()]
-        if len(of_label):
-            chosen += of_label[evenly_spaced(len(of_label), number)].tolist()
-    if not chosen:
+    of_class = _of_classes(data, rows, _FIELDS)
+    if not of_class:
         raise DataError("no radiograph is normal or pneumonia")
+    chosen = np.concatenate(list(of_class.values()))
     fields = [np.asarray(data.lung_fields[row]) for row in chosen]
-    numbers = table.iloc[chosen][["image", "label", "patient"]].reset_index(drop=True)
+    table = data.store.table.iloc[chosen]
+    numbers = table[["image", "label", "patient"]].reset_index(drop=True)
     numbers["lung_area"] = [
         float(data.store.placement(row).inner(field).mean()) for row, field in zip(chosen, fields, strict=True)
     ]
-    numbers["lung_from"] = _source(data, table["has_lung"].iloc[chosen])
+    by_file = table["has_lung"].to_numpy(dtype=bool) & (not isinstance(data.lungs, SegmenterFields))
+    numbers["lung_from"] = np.where(by_file, "mask file", "segmenter")
     names = [f"{row['image']}\n{row['label']}" for _, row in numbers.iterrows()]
     return Drawn(figures.lung_fields([np.asarray(data.store.images[row]) for row in chosen], fields, names), numbers)
-
-
-def _source(data: Radiographs, has_lung: pd.Series) -> list[str]:
-    """Return the source of each lung field: mask file or segmenter."""
-    if isinstance(data.lungs, FileFields):
-        return ["mask file"] * len(has_lung)
-    if isinstance(data.lungs, SegmenterFields):
-        return ["segmenter"] * len(has_lung)
-    return ["mask file" if known else "segmenter" for known in has_lung]
 
 
 def net_architecture(net: nn.Module, data: Radiographs) -> Drawn:

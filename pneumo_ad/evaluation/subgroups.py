@@ -44,7 +44,7 @@ class Subgroup:
 
 
 def subgroups(
-    columns: pd.DataFrame, evidence: GroundTruth, measured: MeasuredScore, image_score: npt.NDArray[np.floating]
+    columns: pd.DataFrame, evidence: GroundTruth, measured: MeasuredScore
 ) -> tuple[list[Subgroup], dict[str, str]]:
     """Compute AUROCs of image, pixels in the lung and patches within each value of each column.
 
@@ -55,15 +55,14 @@ def subgroups(
     Args:
         columns: (I, C) descriptions of the radiographs of `evidence` in words, blank or missing where not known.
         evidence: Ground truth of the I radiographs.
-        measured: Scores of the windows and pixels of the radiographs.
-        image_score: (I,) higher is more anomalous; NaN (no lung field) is left out.
+        measured: Scores of the radiographs, their windows and pixels; NaN of a radiograph (no lung field) is left out.
 
     Returns:
         One `Subgroup` per column and value, the commonest value first; and column -> reason for columns without
         subgroups: ids, file names and the like, where no value has `LEAST_IMAGES` radiographs, and columns of a single
         value.
     """
-    assert len(columns) == len(evidence.patient) == len(image_score)
+    assert len(columns) == len(evidence.patient) == len(measured.image)
     rows: list[Subgroup] = []
     skipped: dict[str, str] = {}
     for column in map(str, columns):
@@ -81,7 +80,7 @@ def subgroups(
         for value, members in _groups(words, counted):
             chosen = members if shared else members | evidence.normal
             normal, pneumonia = (int((members & label).sum()) for label in (evidence.normal, evidence.pneumonia))
-            found = _within(chosen, evidence, measured, image_score)
+            found = _within(chosen, evidence, measured)
             against = SAME if shared else ALL_NORMAL
             rows.append(Subgroup(column, value, int(members.sum()), normal, pneumonia, against, *found))
     return rows, skipped
@@ -112,23 +111,18 @@ def _groups(words: npt.NDArray[np.str_], counted: pd.Series) -> list[tuple[str, 
 
 
 def _within(
-    chosen: npt.NDArray[np.bool_], evidence: GroundTruth, measured: MeasuredScore, image_score: npt.NDArray[np.floating]
+    chosen: npt.NDArray[np.bool_], evidence: GroundTruth, measured: MeasuredScore
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Compute `METRICS` of the chosen radiographs, and give the reason for each that they do not allow."""
-    labelled = np.flatnonzero(chosen & (evidence.normal | evidence.pneumonia) & ~np.isnan(image_score))
+    labelled = np.flatnonzero(chosen & (evidence.normal | evidence.pneumonia) & ~np.isnan(measured.image))
     truth, pixel, owner = _lung_pixels(chosen, evidence, measured)
     usable = chosen[:, None] & np.isin(evidence.kind, (OPACITY, HEALTHY))
+    opaque, of_window = evidence.kind[usable] == OPACITY, np.nonzero(usable)[0]
     # For each metric: scores, positives, radiograph of each sample, names of both classes.
-    ranked = (
-        (image_score[labelled], evidence.pneumonia[labelled], labelled, "pneumonia", "normal"),
+    ranked: tuple[tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_], npt.NDArray[np.integer], str, str], ...] = (
+        (measured.image[labelled], evidence.pneumonia[labelled], labelled, "pneumonia", "normal"),
         (pixel, truth == IN_OPACITY, owner, "opacity pixels", "healthy lung pixels"),
-        (
-            measured.window[usable],
-            evidence.kind[usable] == OPACITY,
-            np.nonzero(usable)[0],
-            "opacity patches",
-            "healthy patches",
-        ),
+        (measured.window[usable], opaque, of_window, "opacity patches", "healthy patches"),
     )
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
@@ -138,8 +132,7 @@ def _within(
         if reason := scarcity(counts[fewest], f"radiographs with {names[fewest]}"):
             omitted[key] = reason
             continue
-        interval = auroc_with_interval(score, positive, evidence.patient[image])
-        metrics |= interval.keyed(key)
+        metrics |= auroc_with_interval(score, positive, evidence.patient[image]).keyed(key)
     return metrics, omitted
 
 

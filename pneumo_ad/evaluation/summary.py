@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,18 @@ from pneumo_ad.metrics.strata import STRATA
 
 def _beside(metrics: dict[str, float], key: str) -> str:
     """Return the line below a figure: AUROC of the best shortcut, or number of strata."""
-    if key == "image/auroc_in_strata" and key in metrics:
+    if key == "image/auroc_in_strata":
         return f"\n[dim]of {metrics['counts/strata']} of {STRATA} strata[/dim]"
     best = strongest_shortcut(metrics, key)
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
 
-def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Table:
-    """Build a table of headline metrics of one or more runs, beside scores that need no model on the same samples.
+def headline_table(score: str, metrics: dict[str, float], title: str) -> Table:
+    """Build a table of the headline metrics of a run, beside scores that need no model on the same samples.
 
     Args:
-        evaluations: Title of the column -> figures of a `metrics.json`.
+        score: Name of the score, above its column.
+        metrics: Figures of a `metrics.json`.
         title: Title above the table.
     """
     caption = (
@@ -36,29 +36,20 @@ def headline_table(evaluations: dict[str, dict[str, float]], title: str) -> Tabl
     )
     table = Table(title=title, title_justify="left", caption=caption)
     table.add_column("metric")
-    for name in evaluations:
-        table.add_column(name)
-        table.add_column("brightness alone", style="dim")
+    table.add_column(score)
+    table.add_column("brightness alone", style="dim")
     for key, words in HEADLINE.items():
-        if any(key in metrics for metrics in evaluations.values()):
-            columns = (
-                (
-                    figure_with_interval(metrics, key) + _beside(metrics, key),
-                    figure_with_interval(metrics, f"brightness/{key}"),
-                )
-                for metrics in evaluations.values()
-            )
-            table.add_row(words, *chain.from_iterable(columns))
+        if key in metrics:
+            figure = figure_with_interval(metrics, key) + _beside(metrics, key)
+            table.add_row(words, figure, figure_with_interval(metrics, f"brightness/{key}"))
     table.add_section()
     for kind in MEDIANS:
-        key = f"patch/sad_median_{kind}"
-        if any(key in metrics for metrics in evaluations.values()):
-            cells = ((f"{metrics[key]:.2f}" if key in metrics else "–", "") for metrics in evaluations.values())
-            table.add_row(f"median SAD, {kind.replace('_', ' ')}", *chain.from_iterable(cells))
+        if (key := f"patch/sad_median_{kind}") in metrics:
+            table.add_row(f"median SAD, {kind.replace('_', ' ')}", f"{metrics[key]:.2f}", "")
     return table
 
 
-def print_decisions(console: Console, metrics: dict[str, float], normals: int | None = None) -> None:
+def print_decisions(console: Console, metrics: dict[str, float], normals: int | None) -> None:
     """Print results of conformal decisions beside the oracle, and the modality of the histogram.
 
     Args:
@@ -160,7 +151,7 @@ def print_evaluation(output: Path, title: str) -> None:
     metrics = read_metrics(output)
     about = metrics["about"]
     console = Console(highlight=False)
-    console.print(headline_table({about["score"]: metrics}, title))
+    console.print(headline_table(about["score"], metrics, title))
     console.print(
         f"{metrics['counts/images']} radiographs ({metrics['counts/images_normal']} normal, "
         f"{metrics['counts/images_pneumonia']} pneumonia, {metrics['counts/images_other']} other) of "

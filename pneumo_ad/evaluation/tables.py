@@ -12,8 +12,9 @@ import pandas as pd
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import printable
 from pneumo_ad.evaluation.examination import Examination
-from pneumo_ad.files import atomic_write
-from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.evaluation.windows import every_window, kind_names
+from pneumo_ad.files import write_csv
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.metrics.conformal import decisions, p_values
 from pneumo_ad.metrics.thresholds import Thresholds
 
@@ -45,9 +46,8 @@ def write_tables(
         whole_radiographs["normals"] = len(normals)
         decided = decisions(p, len(normals), false_alarm_rate)
         whole_radiographs["anomalous"] = ["" if one is None else str(one) for one in decided]
-    for name, frame in (("patches", patches(data, result, kinds)), ("images", whole_radiographs)):
-        with atomic_write(output / f"{name}.csv") as aside:
-            frame.to_csv(aside, index=False, float_format="%.6g")
+    write_csv(output / "patches.csv", patches(data, result, kinds))
+    write_csv(output / "images.csv", whole_radiographs)
 
 
 def patches(data: Radiographs, result: Examination, kinds: np.ndarray | None) -> pd.DataFrame:
@@ -58,18 +58,12 @@ def patches(data: Radiographs, result: Examination, kinds: np.ndarray | None) ->
         result: Scores and ground truth of the radiographs.
         kinds: (I, N) predicted kinds; None without thresholds.
     """
-    names, evidence = data.store.table["image"].iloc[result.rows].to_numpy(), result.evidence
-    known = np.array(KINDS)
-    columns = {
-        "image": np.repeat(names, len(result.grid)),
-        "top": np.tile(result.grid.positions[:, 0], len(names)),
-        "left": np.tile(result.grid.positions[:, 1], len(names)),
-    }
-    columns |= {name: values.ravel() for name, values in result.window.items()}
-    columns["lung_share"] = evidence.lung_share.ravel().round(4)
-    columns["kind_predicted"] = "" if kinds is None else known[kinds].ravel()  # type: ignore[assignment]
-    columns["kind_true"] = np.where(evidence.kind == UNKNOWN, "", known[evidence.kind]).ravel()
-    return pd.DataFrame(columns)
+    scores = {name: values.ravel() for name, values in result.window.items()}
+    table = every_window(data, result.rows, result.grid).assign(**scores)
+    table["lung_share"] = result.evidence.lung_share.ravel().round(4)
+    table["kind_predicted"] = "" if kinds is None else kind_names(kinds.ravel())
+    table["kind_true"] = kind_names(result.evidence.kind.ravel())
+    return table
 
 
 def images(data: Radiographs, result: Examination, kinds: np.ndarray | None, told: Collection[int]) -> pd.DataFrame:
@@ -81,10 +75,8 @@ def images(data: Radiographs, result: Examination, kinds: np.ndarray | None, tol
         kinds: (I, N) predicted kinds; None without thresholds.
         told: Kinds that thresholds can predict; counts of windows of other kinds stay empty.
     """
-    table = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True)
+    table = data.store.table.iloc[result.rows][list(_OF_FILE)].reset_index(drop=True).assign(**result.image)
     table["path"] = table["path"].map(printable)
-    for name, values in result.image.items():
-        table[name] = values
     table["windows_mostly_lung"] = result.evidence.in_lung.sum(axis=1)
     table["lung_area"] = [float(data.store.placement(row).inner(data.lung_fields[row]).mean()) for row in result.rows]
     for kind in (HEALTHY, OPACITY, OUTSIDE):

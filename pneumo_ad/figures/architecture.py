@@ -6,7 +6,7 @@ neither channels nor sizes; torchview shows all layers but needs the Graphviz pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -84,10 +84,10 @@ def architecture(layers: Sequence[Layer], title: str) -> Figure:
         axis = figure.subplots()
         axis.set(xlim=(0, PAGE_WIDTH - 0.1), ylim=(-depth, 0.05), aspect="equal")
         axis.set_axis_off()
-        for number, box in enumerate(boxes):
-            _draw_box(axis, box, *(boxes[i] if 0 <= i < len(boxes) else None for i in (number - 1, number + 1)))
-            if number:
-                _arrow(axis, _holding(boxes, box.fed_by), box, boxes[number - 1])
+        for before, box, after in zip([None, *boxes[:-1]], boxes, [*boxes[1:], None], strict=True):
+            _draw_box(axis, box, before, after)
+            if before is not None:
+                _arrow(axis, _holding(boxes, box.fed_by), box, before)
             for source in box.joins:
                 _skip(axis, _holding(boxes, source), box, boxes)
         figure.legend(handles=made, loc="outside lower left", fontsize=SMALL)
@@ -234,14 +234,11 @@ def _line(
 
 def _legend(boxes: Sequence[_Box]) -> list[Line2D]:
     """Make a legend line per kind of arrow with the layers that it represents, in the order of the net."""
-
-    def lines() -> Iterator[tuple[str, str]]:
-        for does in dict.fromkeys(box.does for box in boxes[1:]):
-            said = dict.fromkeys(", ".join(dict.fromkeys(box.words)) for box in boxes[1:] if box.does == does)
-            shown = list(said)[:4] + (["..."] if len(said) > 4 else [])
-            yield _COLOURS[does], "; ".join(shown)
-
-    made = [Line2D([], [], color=colour, linewidth=1.4, label=words) for colour, words in lines()]
+    made = []
+    for does in dict.fromkeys(box.does for box in boxes[1:]):
+        said = dict.fromkeys(", ".join(dict.fromkeys(box.words)) for box in boxes[1:] if box.does == does)
+        shown = "; ".join([*list(said)[:4], *(["..."] if len(said) > 4 else [])])
+        made.append(Line2D([], [], color=_COLOURS[does], linewidth=1.4, label=shown))
     if any(box.joins for box in boxes):
         copied = any(box.copied for box in boxes)
         words = "skip connection: " + ("what it brings stands in white beside what it joins" if copied else "added")

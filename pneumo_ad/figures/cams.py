@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell_width, draw_outline, fitting, page, show
+from pneumo_ad.figures.style import FIELD, SMALL, STYLE, draw_outline, fitting, page_of_pictures, show
 
 
 def grad_cam_panel(
@@ -30,16 +30,12 @@ def grad_cam_panel(
         shares: Share of each map's sum inside its lung field, in [0, 1]; NaN where the map is 0 everywhere.
     """
     with mpl.rc_context(STYLE):
-        height, width = images[0].shape
-        side = cell_width(len(images), 2, height / width, 1.6, beside=1.05, above=1.15)
-        figure = page(side * len(images) + 1.05, 2 * side * height / width + 1.1)
-        axes = figure.subplots(2, len(images), squeeze=False)
+        figure, axes, side = page_of_pictures(2, len(images), images[0].shape, 1.6, beside=1.05, above=1.1)
         for column, (image, cam, field, share) in enumerate(zip(images, cams, lung_fields, shares, strict=True)):
             for axis in axes[:, column]:
                 show(axis, image)
                 draw_outline(axis, field, FIELD)
-            name, *more = names[column].split("\n")
-            axes[0, column].set_title("\n".join([fitting(name, side), *more]), size=SMALL)
+            axes[0, column].set_title(fitting(names[column], side), size=SMALL)
             strength = cam / (cam.max() or 1)
             # The overlay is transparent where the map is 0.
             axes[1, column].imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.75 * np.sqrt(strength))

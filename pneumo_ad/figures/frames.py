@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import COLOURS, RED, SMALL, STYLE, cell_width, draw_outline, fitting, page, show
+from pneumo_ad.figures.style import COLOURS, RED, SMALL, STYLE, draw_outline, fitting, page_of_pictures, show
 from pneumo_ad.patches import PatchGrid
 
 _SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
@@ -38,19 +38,17 @@ def red_frames(
         opacities: Truth masks to outline in the first column, (H, W) of 0 and 1 each, or None.
         captions: Captions of the ranges, printed above their bounds, or None.
     """
+    masks = [None] * len(images) if opacities is None else opacities
+    height, width = grid.image_size
     with mpl.rc_context(STYLE):
         line = 0.8 * min(1.0, (1.6 * grid.stride / grid.patch) ** 0.5)  # thinner where frames are dense
-        aspect = grid.image_size[0] / grid.image_size[1]
-        columns = len(ranges) + 1
-        # One line of text below each picture, two above the first row.
-        side = cell_width(columns, len(images), aspect, 1.75, beside=0.4, above=0.2 * len(images) + 0.45)
-        figure = page(side * columns + 0.4, (side * aspect + 0.2) * len(images) + 0.45)
-        axes = figure.subplots(len(images), columns, squeeze=False)
-        outlined = any(mask is not None and mask.any() for mask in opacities or ())
-        for row, image in enumerate(images):
+        above = 0.2 * len(images) + 0.45  # one line of text below each picture, two above the first row
+        figure, axes, side = page_of_pictures(len(images), len(ranges) + 1, (height, width), 1.75, 0.4, above)
+        outlined = any(mask is not None and mask.any() for mask in masks)
+        for row, (image, mask) in enumerate(zip(images, masks, strict=True)):
             show(axes[row, 0], image)
-            axes[row, 0].set_ylabel("\n".join(fitting(line, side * aspect) for line in names[row].split("\n")), size=7)
-            draw_outline(axes[row, 0], opacities[row] if opacities is not None else None, COLOURS["opacity"])
+            axes[row, 0].set_ylabel(fitting(names[row], side * height / width), size=SMALL)
+            draw_outline(axes[row, 0], mask, COLOURS["opacity"])
             for axis, (low, high) in zip(axes[row, 1:], ranges, strict=True):
                 show(axis, image)
                 inside = (scores[row] >= low) & (scores[row] < high)

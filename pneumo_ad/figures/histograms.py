@@ -59,10 +59,9 @@ def score_histogram(
             axis.stairs(
                 share, edges, color=colour, linewidth=1.4, label=f"{NAMES.get(name, name)} (n = {count.sum():,})"
             )
-        for value in thresholds:
-            axis.axvline(min(value, edges[-1]), color="black", linestyle="--", linewidth=1)
-        if len(thresholds):
-            axis.plot([], [], color="black", linestyle="--", linewidth=1, label="thresholds, fitted on validation")
+        for number, value in enumerate(thresholds):
+            label = None if number else "thresholds, fitted on validation"
+            axis.axvline(min(value, edges[-1]), color="black", linestyle="--", linewidth=1, label=label)
         axis.set(xlabel=f"{unit}; the last bar holds all above", ylabel="share of the group's patches (%)", title=title)
         axis.set_xlim(edges[0], edges[-1])
         if counts:

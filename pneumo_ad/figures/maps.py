@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, cell_width, draw_outline, page, show
+from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, draw_outline, page_of_pictures, show
 
 _COLUMNS = 4
 
@@ -32,22 +32,20 @@ def anomaly_maps(
     """
     columns = min(len(images), _COLUMNS)
     blocks = -(-len(images) // columns)
+    masks = [None] * len(images) if opacities is None else opacities
     with mpl.rc_context(STYLE):
-        aspect = images[0].shape[0] / images[0].shape[1]
-        side = cell_width(columns, 2 * blocks, aspect, 1.9, beside=0.85, above=0.4 * blocks)
-        figure = page(side * columns + 0.85, (2 * side * aspect + 0.4) * blocks)
-        axes = figure.subplots(2 * blocks, columns, squeeze=False)
+        figure, axes, _ = page_of_pictures(2 * blocks, columns, images[0].shape, 1.9, beside=0.85, above=0.4 * blocks)
         for axis in axes.flat:
             axis.set_axis_off()
         top = float(np.nanquantile(np.stack(maps), 0.995))
-        for number, image in enumerate(images):
-            row, column = 2 * (number // columns), number % columns
-            mask = opacities[number] if opacities is not None else None
-            show(axes[row, column], image)
-            axes[row, column].set_title(names[number], size=SMALL)
-            show(axes[row + 1, column], maps[number], top, "inferno")
-            draw_outline(axes[row, column], mask, COLOURS["opacity"])
-            draw_outline(axes[row + 1, column], mask, "white")
+        for number, (image, anomalies, name, mask) in enumerate(zip(images, maps, names, masks, strict=True)):
+            block, column = divmod(number, columns)
+            above, below = axes[2 * block : 2 * block + 2, column]
+            show(above, image)
+            above.set_title(name, size=SMALL)
+            show(below, anomalies, top, "inferno")
+            draw_outline(above, mask, COLOURS["opacity"])
+            draw_outline(below, mask, "white")
         bar = figure.colorbar(axes[1, 0].images[0], ax=axes.ravel().tolist(), shrink=0.5, aspect=30)
         bar.set_label(unit, size=SMALL)
         bar.ax.tick_params(labelsize=SMALL)

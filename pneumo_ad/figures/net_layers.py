@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -100,42 +101,35 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, net: nn.Module, x: Tensor) -> None:
         super().__init__()
         self.net = net
-        self.names = {id(parameter): name for name, parameter in net.named_parameters()}
-        self.uncounted = {id(parameter): parameter for parameter in net.parameters()}
+        self.uncounted: dict[Tensor, str] = {parameter: name for name, parameter in net.named_parameters()}
         self.layers = [Layer("input", "Input", "", *x.shape[1:])]
-        self.source = {id(x): 0}
-        self.alive = [x]  # keeps tensors alive: the id of a freed tensor may be reused
+        self.source = {x: 0}  # keeps tensors alive, which are keys by their id: that of a freed one may be reused
         self.inside = 0  # nesting depth of running layers; calls inside a layer belong to it
 
     def hooked(self) -> ExitStack:
         """Hook every layer; leaving the returned context removes the hooks."""
         stack = ExitStack()
-        names = {module: name for name, module in self.net.named_modules()}
-        for module in self.net.modules():
+        for name, module in self.net.named_modules():
             if _is_layer(module):
                 stack.callback(module.register_forward_pre_hook(self._enter).remove)
-                stack.callback(module.register_forward_hook(self._leave(names[module])).remove)
+                stack.callback(module.register_forward_hook(partial(self._leave, name or "net")).remove)
         return stack
 
     def unused(self) -> list[Layer]:
         """Return the parameters that no layer has used, as layers of kind `not used`."""
         return [
-            Layer(self.names[key], "not used", _times(parameter.shape), 0, 0, 0, parameter.numel())
-            for key, parameter in self.uncounted.items()
+            Layer(name, "not used", _times(parameter.shape), 0, 0, 0, parameter.numel())
+            for parameter, name in self.uncounted.items()
         ]
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:
         self.inside += 1
 
-    def _leave(self, name: str) -> Callable[..., None]:
-        def note(module: nn.Module, inputs: Any, output: Any) -> None:
-            self.inside -= 1
-            if not self.inside:
-                kernel = getattr(module, "kernel_size", "")
-                kind, parameters = type(module).__name__, list(module.parameters())
-                self._note(name or "net", kind, _kernel(kernel), output, parameters, self._sources(inputs))
-
-        return note
+    def _leave(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.inside -= 1
+        if not self.inside:
+            kernel = _kernel(getattr(module, "kernel_size", ""))
+            self._note(name, type(module).__name__, kernel, output, list(module.parameters()), self._sources(inputs))
 
     def _note(
         self,
@@ -148,39 +142,35 @@ class _Recorder(TorchFunctionMode):
     ) -> None:
         result = next(_tensors(output), None)
         shape = self.layers[-1].shape if result is None or kind == "Parameter" else _shape(result)
-        count = sum(self.uncounted.pop(id(one)).numel() for one in parameters if id(one) in self.uncounted)
+        count = sum(one.numel() for one in parameters if self.uncounted.pop(one, ""))
         # An output without a source layer, such as a lone parameter, is attached to the previous layer.
         self.layers.append(Layer(name, kind, kernel, *shape, count, tuple(sources) or (len(self.layers) - 1,)))
-        self._made(output, len(self.layers) - 1)
+        self.source |= dict.fromkeys(_tensors(output), len(self.layers) - 1)
 
     def _sources(self, given: Any) -> list[int]:
-        return sorted({self.source[id(one)] for one in _tensors(given) if id(one) in self.source})
-
-    def _made(self, output: Any, number: int) -> None:
-        for tensor in _tensors(output):
-            self.source[id(tensor)] = number
-            self.alive.append(tensor)
+        return sorted({self.source[one] for one in _tensors(given) if one in self.source})
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        output = function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        output = function(*args, **kwargs)
         if self.inside:
             return output
         name = getattr(function, "__name__", "")
-        given = list(_tensors((args, kwargs or {})))
-        new = [one for one in given if isinstance(one, nn.Parameter) and id(one) in self.uncounted]
+        given = list(_tensors((args, kwargs)))
+        new = [one for one in given if isinstance(one, nn.Parameter) and one in self.uncounted]
         sources = self._sources(given)
         if name in _JOINS and len(sources) > 1:
             self._note(name, _JOINS[name], "", output, new, sources)
         elif name in _FUNCTIONS and sources:
-            self._note(name, _FUNCTIONS[name], str((kwargs or {}).get("mode", "")), output, new, sources)
+            self._note(name, _FUNCTIONS[name], str(kwargs.get("mode", "")), output, new, sources)
         elif new:  # a function on unused weights, or a lone parameter
             kind = name if name.startswith(("conv", "linear")) else "Parameter"
-            names = ", ".join(self.names[id(one)] for one in new)
+            names = ", ".join(self.uncounted[one] for one in new)
             self._note(names, kind, _times(new[0].shape), output, new, sources)
         elif sources:  # a reshape, a slice, a cast: still the output of the same layer
-            self._made(output, sources[-1])
+            self.source |= dict.fromkeys(_tensors(output), sources[-1])
         return output
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import FIELD, SMALL, STYLE, cell_width, draw_outline, fitting, page, show
+from pneumo_ad.figures.style import FIELD, SMALL, STYLE, draw_outline, fitting, page_of_pictures, show
 
 # Not a grey, so that it is not mistaken for a pixel of the lung.
 BACKGROUND = "#c6dbef"
@@ -24,13 +24,9 @@ def sample_rows(rows: Mapping[str, tuple[Images, Sequence[str]]]) -> Figure:
     Args:
         rows: Radiographs, (H, W) uint8 grey levels each, and their names, by class; at least one radiograph.
     """
-    images = [image for pictures, _ in rows.values() for image in pictures]
-    aspect = images[0].shape[0] / images[0].shape[1]
-    columns = max(len(pictures) for pictures, _ in rows.values())
+    most = max((pictures for pictures, _ in rows.values()), key=len)
     with mpl.rc_context(STYLE):
-        side = cell_width(columns, len(rows), aspect, 1.65, beside=0.35, above=0.25 * len(rows))
-        figure = page(side * columns + 0.35, (side * aspect + 0.25) * len(rows))
-        axes = figure.subplots(len(rows), columns, squeeze=False)
+        figure, axes, side = page_of_pictures(len(rows), len(most), most[0].shape, 1.65, 0.35, above=0.25 * len(rows))
         for row, (name, (pictures, names)) in zip(axes, rows.items(), strict=True):
             for axis in row[len(pictures) :]:
                 axis.set_visible(False)
@@ -59,17 +55,14 @@ def lung_fields(images: Images, fields: Images, names: Sequence[str]) -> Figure:
         fields: Lung fields, (H, W) of 0 and 1 each.
         names: Names of the radiographs.
     """
-    aspect = images[0].shape[0] / images[0].shape[1]
     with mpl.rc_context(STYLE):
-        side = cell_width(len(images), 3, aspect, 1.6, beside=0.35, above=0.5)
-        figure = page(side * len(images) + 0.35, 3 * side * aspect + 0.5)
-        axes = figure.subplots(3, len(images), squeeze=False)
+        figure, axes, side = page_of_pictures(3, len(images), images[0].shape, 1.6, beside=0.35, above=0.5)
         for column, (image, field, name) in enumerate(zip(images, fields, names, strict=True)):
             show(axes[0, column], image)
             show(axes[1, column], image)
             draw_outline(axes[1, column], field, FIELD)
             show(axes[2, column], painted(image, field))
-            axes[0, column].set_title("\n".join(fitting(line, side) for line in name.split("\n")), size=SMALL)
+            axes[0, column].set_title(fitting(name, side), size=SMALL)
         for axis, words in zip(axes[:, 0], ("radiograph", "lung field", "lung alone"), strict=True):
             axis.set_ylabel(words)
     return figure

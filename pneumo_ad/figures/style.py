@@ -56,20 +56,26 @@ def page(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def cell_width(
-    columns: int, rows: int, aspect: float, largest: float, beside: float = 0.0, above: float = 0.0
-) -> float:
-    """Compute the width in inches of pictures of which `rows` by `columns` fit a page.
+def page_of_pictures(
+    rows: int, columns: int, shape: tuple[int, ...], largest: float, beside: float, above: float
+) -> tuple[Figure, npt.NDArray[Any], float]:
+    """Create a figure of `rows` by `columns` pictures of one shape that fits a page; see `page`.
 
     Args:
-        columns: Pictures side by side.
         rows: Pictures on top of each other.
-        aspect: Height over width of a picture.
-        largest: Upper bound of the width in inches.
+        columns: Pictures side by side.
+        shape: Height and width of a picture in pixels.
+        largest: Upper bound of a picture's width in inches.
         beside: Width of other elements in inches.
         above: Height of other elements in inches.
+
+    Returns:
+        The figure, its (rows, columns) axes, and the width of a picture in inches.
     """
-    return min(largest, (PAGE_WIDTH - beside) / columns, (PAGE_HEIGHT - above) / (rows * aspect))
+    aspect = shape[0] / shape[1]
+    width = min(largest, (PAGE_WIDTH - beside) / columns, (PAGE_HEIGHT - above) / (rows * aspect))
+    figure = page(width * columns + beside, width * aspect * rows + above)
+    return figure, figure.subplots(rows, columns, squeeze=False), width
 
 
 def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gray", sharp: bool = False) -> None:
@@ -100,18 +106,18 @@ def draw_outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) 
 
 
 def fitting(name: str, width: float) -> str:
-    """Shorten a name in its middle to fit a width in small type.
+    """Shorten each line of a name in its middle to fit a width in small type.
 
     Args:
-        name: Name to show.
+        name: Name to show, of one or more lines.
         width: Width in inches.
 
     >>> fitting("NORMAL2-IM-0389-0001", 1.0)
     'NORMAL2…389-0001'
     """
     most = max(int(width * 72 / (SMALL * 0.62)), 7)
-    kept = most - 1
-    return name if len(name) <= most else f"{name[: kept // 2]}…{name[-(kept - kept // 2) :]}"
+    begin, end = (most - 1) // 2, most // 2
+    return "\n".join(line if len(line) <= most else f"{line[:begin]}…{line[-end:]}" for line in name.split("\n"))
 
 
 def save(figure: Figure, path: Path) -> None:

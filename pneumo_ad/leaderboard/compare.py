@@ -13,7 +13,7 @@ import pandas as pd
 
 from pneumo_ad.errors import DamagedError, DataError, UserError
 from pneumo_ad.evaluation.evaluate import evaluate_run
-from pneumo_ad.files import atomic_write, write_text
+from pneumo_ad.files import write_csv, write_text
 from pneumo_ad.leaderboard.drawing import draw_comparison
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
@@ -139,11 +139,6 @@ def write_leaderboard(found: Comparison) -> None:
             if not key.endswith(("_low", "_high")):
                 row |= {key: mean, f"{key}_sd": sd}
         groups.append(row)
-    _write_csv(found.output / "leaderboard.csv", rows)
-    _write_csv(found.output / "groups.csv", pd.DataFrame(groups))
+    write_csv(found.output / "leaderboard.csv", rows)
+    write_csv(found.output / "groups.csv", pd.DataFrame(groups))
     write_text(found.output / "leaderboard.md", as_markdown(found))
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    with atomic_write(path) as aside:
-        frame.to_csv(aside, index=False, float_format="%.6g")

@@ -13,8 +13,8 @@ import altair as alt
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.figures.style import COLOURS, RED
-from pneumo_ad.labels import HEALTHY, LABELS, MIXED, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.figures.style import COLOURS, NAMES, RED
+from pneumo_ad.labels import HEALTHY, KINDS, MIXED, OPACITY, OUTSIDE, UNKNOWN
 from pneumo_ad.report.page import Page, Radiograph
 
 BRUSH = "brush"
@@ -38,9 +38,7 @@ class WindowGroup:
 
 
 _KINDS = {
-    HEALTHY: WindowGroup("healthy lung", COLOURS["healthy"]),
-    OPACITY: WindowGroup("opacity", COLOURS["opacity"]),
-    OUTSIDE: WindowGroup("outside the lung", COLOURS["outside"]),
+    **{kind: WindowGroup(NAMES[KINDS[kind]], COLOURS[KINDS[kind]]) for kind in (HEALTHY, OPACITY, OUTSIDE)},
     MIXED: WindowGroup("mixed", "#7570b3"),
     UNKNOWN: WindowGroup("kind not known", "#a6761d"),
 }
@@ -59,18 +57,15 @@ def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[WindowGroup], list[
         The groups that have windows, and for each radiograph (N,) uint8, the index of each window's group.
     """
     by_kind = any(one.windows.kind_true is not None and (one.windows.kind_true != UNKNOWN).any() for one in radiographs)
-    order: list[Any] = list(_KINDS) if by_kind else [*LABELS, ""]
+    named: dict[Any, WindowGroup] = _KINDS if by_kind else _CLASSES
+    order = list(named)
     keys: list[npt.NDArray[np.int64]] = []
     for one in radiographs:
-        shape, kinds = one.windows.scores.shape, one.windows.kind_true
-        if not by_kind:
-            keys.append(np.full(shape, order.index(one.label)))
-        elif kinds is None:
-            keys.append(np.full(shape, order.index(UNKNOWN)))
-        else:
-            keys.append(np.array([order.index(int(kind)) for kind in kinds], dtype=np.int64))
+        kinds = one.windows.kind_true if by_kind else None
+        same = UNKNOWN if by_kind else one.label  # of all its windows, where there are no kinds
+        own = [same] * len(one.windows.scores) if kinds is None else kinds.tolist()
+        keys.append(np.array([order.index(key) for key in own], dtype=np.int64))
     present = np.unique(np.concatenate([*keys, np.zeros(0, dtype=np.int64)]))
-    named: dict[Any, WindowGroup] = _KINDS if by_kind else _CLASSES
     return [named[order[place]] for place in present], [np.searchsorted(present, own).astype(np.uint8) for own in keys]
 
 
@@ -131,10 +126,7 @@ def linked_histogram(
         chart.transform_filter(
             f"isValid({BRUSH}.start) && datum.end > {BRUSH}.start[0] && datum.start < {BRUSH}.start[1]"
         )
-        .transform_calculate(
-            a=f"max(datum.start, {BRUSH}.start[0])",
-            b=f"min(datum.end, {BRUSH}.start[1])",
-        )
+        .transform_calculate(a=f"max(datum.start, {BRUSH}.start[0])", b=f"min(datum.end, {BRUSH}.start[1])")
         .mark_rect()
         .encode(x="a:Q", x2="b:Q")
     )

@@ -12,13 +12,11 @@ import numpy.typing as npt
 from pneumo_ad.metrics.thresholds import Thresholds
 
 # Names of layers in display order; others may be added.
-RECONSTRUCTION, RESIDUAL, ANOMALY_MAP, LUNG_FIELD, TRUTH = (
-    "reconstruction",
-    "residual",
-    "anomaly map",
-    "lung field",
-    "opacity (truth)",
-)
+RECONSTRUCTION = "reconstruction"
+RESIDUAL = "residual"
+ANOMALY_MAP = "anomaly map"
+LUNG_FIELD = "lung field"
+TRUTH = "opacity (truth)"
 
 
 @dataclass(frozen=True)

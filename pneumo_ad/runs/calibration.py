@@ -137,7 +137,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
         images: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in JUDGED}
         batches = scoring(data, rows, "validation", maps=normal and scoring.aggregate.of == "pixels")
         for _, batch in placed(batches):
-            check_finite(batch, data.store.table["image"].iloc[batch.rows].to_numpy(dtype=str), data)
+            check_finite(batch, batch.rows, data)
             shares = lung_shares(data, batch.rows)
             inside = (shares if normal else data.grid.window_shares(data.store.content(batch.rows)))[:, numbers] == 1
             for name in JUDGED:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.fit import unfit_map
-from pneumo_ad.files import atomic_write
+from pneumo_ad.files import atomic_write, write_csv
 from pneumo_ad.patches.placement import Placement
 from pneumo_ad.saved import is_there, map_array, read_table
 
@@ -72,8 +72,7 @@ def write_maps(folder: Path, maps: SampledMaps) -> None:
     for name in _ARRAYS:
         with atomic_write(folder / f"{name}.npy") as aside, aside.open("wb") as file:
             np.save(file, getattr(maps, name), allow_pickle=False)
-    with atomic_write(folder / "images.csv") as aside:
-        maps.images.to_csv(aside, index=False)
+    write_csv(folder / "images.csv", maps.images)
 
 
 def read_maps(folder: Path) -> SampledMaps | None:

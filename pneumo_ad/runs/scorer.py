@@ -7,13 +7,9 @@ import numpy.typing as npt
 import torch
 
 from pneumo_ad.data.fit import sides
+from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DivergedError
-from pneumo_ad.inference import (
-    Scorable,
-    Scored,
-    check_dense,
-    finite_radiographs,
-)
+from pneumo_ad.inference import Scored, check_dense, finite_radiographs
 from pneumo_ad.inference.receptive_field import check_side
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.inference.whole import check_tells_kinds
@@ -25,12 +21,12 @@ from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.run import Run, explained
 
 
-def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Scorable) -> None:
+def check_finite(part: Scored, rows: npt.NDArray[np.int64], data: Radiographs) -> None:
     """Check that all scores and maps of a net are finite: metrics that skipped some would describe the rest alone.
 
     Args:
         part: Scores and maps of b radiographs.
-        images: (b,) str names of these radiographs.
+        rows: (b,) row numbers of these radiographs in the store.
         data: Data set that holds the radiographs.
 
     Raises:
@@ -38,7 +34,7 @@ def check_finite(part: Scored, images: npt.NDArray[np.str_], data: Scorable) -> 
     """
     finite = finite_radiographs(part.scores.values(), part.maps.values(), data.grid)
     if not finite.all():
-        bad = images[~finite]
+        bad = data.store.table["image"].iloc[rows[~finite]].tolist()
         raise DivergedError(
             f"output of the net for {bad[0]}{f' and {len(bad) - 1} more' if len(bad) > 1 else ''} is not finite: the "
             "training diverged, or trainer.precision cannot represent it"

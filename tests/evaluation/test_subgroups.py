@@ -28,8 +28,7 @@ def scored():
     pixel = {
         i: (rng.normal(0, 1, 30) + (truth == 2) - 9 * (truth == 0)).astype(np.float32) for i, truth in pixels.items()
     }
-    image_score = rng.normal(0, 1, IMAGES) + sick
-    return evidence, MeasuredScore(window, None, pixel, image_score), image_score
+    return evidence, MeasuredScore(window, None, pixel, rng.normal(0, 1, IMAGES) + sick)
 
 
 def findings():
@@ -42,12 +41,12 @@ def views():
     return pd.Series(np.where(np.arange(IMAGES) % 4 == 0, "AP", "PA"))
 
 
-def expected(members, evidence, measured, image_score):
+def expected(members, evidence, measured):
     """scikit-learn on lists gathered one by one."""
     images, patches, pixels = ([], []), ([], []), ([], [])
     for i in np.flatnonzero(members):
         if evidence.normal[i] or evidence.pneumonia[i]:
-            images[0].append(image_score[i])
+            images[0].append(measured.image[i])
             images[1].append(bool(evidence.pneumonia[i]))
         for j in range(evidence.kind.shape[1]):
             if evidence.kind[i, j] in (OPACITY, HEALTHY):
@@ -106,22 +105,22 @@ def test_a_confounded_view_without_normals_is_left_out_and_not_compared_with_ano
 
 def test_the_only_subgroup_that_differs_is_found(scored):
     """The score finds bacteria and is blind for viruses."""
-    evidence, measured, _ = scored
+    evidence, measured = scored
     column = findings()
     rng = np.random.default_rng(1)
-    score = rng.normal(0, 1, IMAGES) + 20 * (column == "bacteria")
-    found = by_value(subgroups(pd.DataFrame({"finding": column}), evidence, measured, score.to_numpy())[0])
+    measured.image = (rng.normal(0, 1, IMAGES) + 20 * (column == "bacteria")).to_numpy()
+    found = by_value(subgroups(pd.DataFrame({"finding": column}), evidence, measured)[0])
     assert found["bacteria"].metrics["image/auroc"] == 1
     assert 0.2 < found["virus"].metrics["image/auroc"] < 0.8
 
 
 def test_a_subgroup_of_all_that_is_known_has_the_figures_of_the_headline(scored):
-    evidence, measured, image_score = scored
+    evidence, measured = scored
     evidence.kind[-OTHERS:] = UNKNOWN
     for i in range(IMAGES - OTHERS, IMAGES):
         del evidence.pixel_truth[i]
     column = ["a"] * (IMAGES - OTHERS) + ["b"] * OTHERS
-    rows, _ = subgroups(pd.DataFrame({"site": column}), evidence, measured, image_score)
+    rows, _ = subgroups(pd.DataFrame({"site": column}), evidence, measured)
     whole, _ = headline(evidence, measured)
     for key in METRICS[1:]:
         for end in ("", "_low", "_high"):
@@ -129,35 +128,35 @@ def test_a_subgroup_of_all_that_is_known_has_the_figures_of_the_headline(scored)
 
 
 def test_a_radiograph_without_an_image_score_is_left_out(scored):
-    evidence, measured, image_score = scored
+    evidence, measured = scored
     column = views()
-    image_score[[0, NORMALS]] = np.nan  # a normal and a sick one, both AP
-    found = by_value(subgroups(pd.DataFrame({"view": column}), evidence, measured, image_score)[0])
+    measured.image[[0, NORMALS]] = np.nan  # a normal and a sick one, both AP
+    found = by_value(subgroups(pd.DataFrame({"view": column}), evidence, measured)[0])
     members = (column == "AP").to_numpy()
-    seen = members & ~np.isnan(image_score) & (evidence.normal | evidence.pneumonia)
+    seen = members & ~np.isnan(measured.image) & (evidence.normal | evidence.pneumonia)
     assert found["AP"].images == members.sum()
     assert found["AP"].metrics["image/auroc"] == pytest.approx(
-        roc_auc_score(evidence.pneumonia[seen], image_score[seen])
+        roc_auc_score(evidence.pneumonia[seen], measured.image[seen])
     )
 
 
 def test_fewer_than_five_radiographs_are_named(scored):
-    evidence, measured, image_score = scored
+    evidence, measured = scored
     column = views()
     column[column == "AP"] = "PA"
     column[:4] = "AP"
     column[NORMALS : NORMALS + 8] = "AP"
-    found = by_value(subgroups(pd.DataFrame({"view": column}), evidence, measured, image_score)[0])
+    found = by_value(subgroups(pd.DataFrame({"view": column}), evidence, measured)[0])
     assert found["AP"].omitted == {"image/auroc": "4 radiographs with normal; at least 5 are needed"}
     assert set(found["AP"].metrics) == {key for key in KEYS if not key.startswith("image")}
 
 
 def test_without_masks_only_the_image_level_is_left(scored):
-    evidence, measured, image_score = scored
+    evidence, measured = scored
     evidence.kind[:] = UNKNOWN
     evidence.pixel_truth.clear()
     rows, _ = subgroups(
-        pd.DataFrame({"view": views()}), evidence, MeasuredScore(measured.window, None, {}, image_score), image_score
+        pd.DataFrame({"view": views()}), evidence, MeasuredScore(measured.window, None, {}, measured.image)
     )
     for row in rows:
         assert set(row.omitted) == set(METRICS[1:])
@@ -208,7 +207,7 @@ def test_columns_that_divide_nothing_are_named(scored):
 
 
 def test_the_order_of_radiographs_does_not_matter(scored):
-    evidence, measured, image_score = scored
+    evidence, measured = scored
     columns = pd.DataFrame({"finding": findings(), "view": views()})
     order = np.random.default_rng(3).permutation(IMAGES)
     turned = GroundTruth(
@@ -220,10 +219,10 @@ def test_the_order_of_radiographs_does_not_matter(scored):
         {place: evidence.pixel_truth[i] for place, i in enumerate(order)},
     )
     other = MeasuredScore(
-        measured.window[order], None, {place: measured.pixel[i] for place, i in enumerate(order)}, image_score[order]
+        measured.window[order], None, {place: measured.pixel[i] for place, i in enumerate(order)}, measured.image[order]
     )
-    rows, _ = subgroups(columns, evidence, measured, image_score)
-    again, _ = subgroups(columns.iloc[order].reset_index(drop=True), turned, other, image_score[order])
+    rows, _ = subgroups(columns, evidence, measured)
+    again, _ = subgroups(columns.iloc[order].reset_index(drop=True), turned, other)
     pd.testing.assert_frame_equal(subgroup_table(rows), subgroup_table(again))
 
 

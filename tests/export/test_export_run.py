@@ -189,7 +189,7 @@ def test_the_shortcut_of_the_card_is_the_console_s(key):
     words = f"{strength(told.auroc):.3f} by {told.words}"
     assert words in measured(metrics, HEADLINE | {key: key}, "")
     console = Console(width=300, record=True, file=StringIO())
-    console.print(headline_table({"SAD": metrics}, ""))
+    console.print(headline_table("SAD", metrics, ""))
     assert (words in console.export_text()) == (key in HEADLINE)
 
 
