@@ -21,26 +21,21 @@ class Scorable(Protocol):
     @property
     def grid(self) -> PatchGrid:
         """Grid of the windows."""
-        ...
 
     @property
     def view(self) -> str:
         """Input of the net: `patch`, or `image` for whole radiographs."""
-        ...
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) uint8 grey levels, the input of nets."""
-        ...
 
     @property
     def lung_fields(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) uint8 lung fields, 0 or 1."""
-        ...
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """Return masks of the radiographs without their padding, (len(rows), H, W) of 0 and 1."""
-        ...
 
 
 @dataclass(frozen=True)
