@@ -75,6 +75,15 @@ def find_files(source: Path, leave_out: Path, key: str = "input") -> list[File]:
     return files
 
 
+def named(names: Sequence[str], most: int = 5) -> str:
+    """Join the first few names, for a message.
+
+    >>> named(["a", "b", "c"], most=2)
+    'a, b, ...'
+    """
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 def _written(entries: Sequence[Entry]) -> set[Path]:
     """Find pictures of earlier predictions: listed in their output folder, with an unchanged digest."""
     files = [entry.path for entry in entries if entry.state == "file"]
