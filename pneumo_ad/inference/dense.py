@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.anomaly_maps import MapOf, mean_maps
@@ -72,7 +71,7 @@ def score_densely(
         for down in _passes(grid.tops, grid.patch, halo, reach)
         for across in _passes(grid.lefts, grid.patch, halo, reach)
     ]
-    for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
+    for group in groups(rows, grid, progress):
         window_scores = {name: np.empty((len(group), *grid.shape), dtype=np.float32) for name in scores}
         sums = {name: np.zeros((len(group), *grid.image_size)) for name in scores if map_of == "residual"}
         for down, across in passes:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pneumo_ad.inference import Scorable
 
 
-def lung_shares(data: Scorable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def lung_shares(data: Scorable, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     """Compute the share of each window inside the lung field, (I, N) in [0, 1]; 0 for windows that contain padding.
 
     Args:
