@@ -7,13 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from hydra.utils import get_object
 
 import pneumo_ad
 from pneumo_ad.data.evenly_spaced import evenly_spaced
@@ -203,4 +203,7 @@ def write_words(
 
 def _said_by(target: str) -> str:
     """Description of the data from the docstring of a data source, up to its Args section."""
-    return (inspect.getdoc(get_object(target)) or "" if target else "").partition("\nArgs:")[0].strip()
+    if not target:
+        return ""
+    module, _, name = target.rpartition(".")
+    return (inspect.getdoc(getattr(import_module(module), name)) or "").partition("\nArgs:")[0].strip()

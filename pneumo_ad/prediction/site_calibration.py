@@ -119,7 +119,7 @@ def site_scores(judge: Predictor, site: Site, kept: Path) -> SiteScores:
         kept: File of `SiteScores.keep`, which may be missing.
     """
     key = f"{judge.identity} {site.digest}"
-    scores = _read(kept, key, len(site.files)) or SiteScores(*_made(judge, list(site.files.values())), key)
+    scores = _read(kept, key, len(site.files)) or _made(judge, list(site.files.values()), key)
     for file, score, words in zip(site.files.values(), scores.images, scores.remarks, strict=True):
         if words:
             log.warning("calibrate: %s%s: %s", file.name, " is left out" if np.isnan(score) else "", words)
@@ -173,10 +173,7 @@ def _standard(
         return standard, f"kinds of window on the run's own data ({reason})"
 
 
-def _made(
-    judge: Predictor, files: Sequence[File]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.str_]]:
-    """Return the scores of files, scores of their windows inside the lungs, and warnings."""
+def _made(judge: Predictor, files: Sequence[File], key: str) -> SiteScores:
     images, windows, remarks = [], [np.zeros(0, dtype=np.float32)], []
     with ThreadPoolExecutor(reading_threads()) as pool, tqdm(total=len(files), desc="calibrate", unit="file") as bar:
         for group in judged_ahead(judge, files, pool):
@@ -188,7 +185,7 @@ def _made(
                     in_lung = judge.grid.window_shares(one.lung_field[None])[0] == 1
                     windows.append(one.windows[one.inside & in_lung])
             bar.update(len(group))
-    return np.array(images), np.concatenate(windows), np.array(remarks, dtype=np.str_)
+    return SiteScores(np.array(images), np.concatenate(windows), np.array(remarks, dtype=np.str_), key)
 
 
 def _read(kept: Path, key: str, files: int) -> SiteScores | None:
