@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_ad.errors import DamagedError, DataError
-from pneumo_ad.saved import GIB, open_zip, opened
+from pneumo_ad.saved import GIB, in_a_line, open_zip, opened
 
 # Members by their name below the top folder of the archive. Weights and constants are raw numbers.
 _RAW = re.compile(r"data/(weights/weight|constants/tensor)_\d+")
@@ -75,8 +75,7 @@ def checked(file: Path) -> io.BytesIO:
     except DataError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as reason:
-        words = f"{reason}".partition("\n")[0] or type(reason).__name__
-        raise DataError(f"{file}: not a whole torch.export program ({words})") from reason
+        raise DataError(f"{file}: not a whole torch.export program ({in_a_line(reason)})") from reason
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
         for name, content in copied.items():
@@ -91,9 +90,7 @@ def _copied(name: str, content: bytes, file: Path) -> bytes:
     Raises:
         DataError: Member or content that is not allowed.
     """
-    if name in _NOTES or _RAW.fullmatch(name):
-        return content
-    if name == _EMPTY and not content:
+    if name in _NOTES or _RAW.fullmatch(name) or (name == _EMPTY and not content):
         return content
     if name in _CONFIGS:
         config = json.loads(content)

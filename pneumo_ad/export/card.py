@@ -10,6 +10,7 @@ import pandas as pd
 
 from pneumo_ad.export.card_figures import false_alarms_in_words, measured
 from pneumo_ad.export.description import ModelDescription
+from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.thresholds import LikeliestKinds
 
 MISSING = "not recorded in the run folder"
@@ -38,13 +39,12 @@ class Record:
     checkpoint: str
 
 
-def model_card(model: ModelDescription, record: Record, headline: Mapping[str, str]) -> str:
+def model_card(model: ModelDescription, record: Record) -> str:
     """Write the model card in Markdown.
 
     Args:
         model: Description of the model, with its parity.
         record: Records of the run.
-        headline: Words for the metrics to show, by key.
     """
     normals, rate = len(model.standard.normals), model.standard.false_alarm_rate
     changes = ", ".join(f"`{_without_path(one)}`" for one in record.overrides)
@@ -52,7 +52,7 @@ def model_card(model: ModelDescription, record: Record, headline: Mapping[str, s
         "What it is": _what(model, record),
         "Data": _data(record),
         "Training": _training(record),
-        "What was measured": measured(record.metrics, headline, changes),
+        "What was measured": measured(record.metrics, HEADLINE, changes),
         "False alarms": false_alarms_in_words(record.metrics, normals, rate),
         "Limits": _limits(record),
         "Export": _export(model),

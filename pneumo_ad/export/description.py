@@ -83,9 +83,9 @@ class ModelDescription:
 
     def write(self, folder: Path) -> None:
         """Write `model.json` with the digests of the files beside it."""
-        height, width = self.grid.image_size
-        unit = self.standard.unit
-        tensors = {"model": self._model_tensors(), "lungs": self._lung_tensors()}
+        standard, model = self.standard, self._model_tensors()
+        probability = _tensor("lung_probability", self._picture, f"lung above {LUNG_THRESHOLD}", [0, 1])
+        tensors = {"model": model, "lungs": {"inputs": model["inputs"][:1], "outputs": [probability]}}
         files = {
             part: {"file": name, "sha256": file_digest(folder / name)} | tensors[part]
             for part, name in self.files.items()
@@ -93,22 +93,22 @@ class ModelDescription:
         content = {
             "format_version": self._version,
             "format": self.format,
-            "image_size": [height, width],
+            "image_size": list(self.grid.image_size),
             "fit": self.fit,
             "patch": self.grid.patch,
             "stride": self.grid.stride,
             "cover": self.grid.cover,
             "view": self.view,
-            "unit": unit,
+            "unit": standard.unit,
             "standard": {
-                "score": self.standard.score,
-                "unit": unit,
-                "normals": [float(one) for one in self.standard.normals],
-                "false_alarm_rate": self.standard.false_alarm_rate,
-                "thresholds": self.standard.thresholds and self.standard.thresholds.plain,
-                "window_range": list(self.standard.window_range),
-                "rule": self.standard.rule and self.standard.rule._asdict(),
-                "highest": self.standard.highest if math.isfinite(self.standard.highest) else None,
+                "score": standard.score,
+                "unit": standard.unit,
+                "normals": standard.normals.tolist(),
+                "false_alarm_rate": standard.false_alarm_rate,
+                "thresholds": standard.thresholds and standard.thresholds.plain,
+                "window_range": list(standard.window_range),
+                "rule": standard.rule and standard.rule._asdict(),
+                "highest": standard.highest if math.isfinite(standard.highest) else None,
             },
             "files": files,
             "about": self.about,
@@ -126,39 +126,26 @@ class ModelDescription:
         return _TWO_THRESHOLDS if thresholds is None or thresholds.tell_outside else _ONE_THRESHOLD
 
     def _model_tensors(self) -> dict[str, list[dict[str, Any]]]:
-        unit, n = self.standard.unit, len(self.standard.normals)
+        unit, n, thresholds = self.standard.unit, len(self.standard.normals), self.standard.thresholds
+        of_windows: list[str | int] = ["batch", len(self.grid)]
         inputs = {
             "image": "radiograph fitted to image_size, grey levels 0-255 divided by 255",
             "lung_field": "1 in the lung field, else 0",
             "content": "1 where the fitted image is radiograph, 0 where it is padding",
         }
+        percent = f"percent of {n} held-out normals that score lower; NaN without a score"
+        outputs = [
+            _tensor("anomaly_map", self._picture, f"{unit}; NaN where no window lies"),
+            _tensor("window_scores", of_windows, f"{unit}; row by row from the top left"),
+            _tensor("score", ["batch"], f"{unit}; NaN without a lung field"),
+            _tensor("percentile", ["batch"], percent),
+        ]
+        if isinstance(thresholds, LikeliestKinds):
+            words = ", ".join(f"{kind} {name}" for kind, name in enumerate(thresholds.words))
+            outputs.append(_tensor("window_kinds", of_windows, f"likeliest kind: {words}", [HEALTHY, OUTSIDE]))
         return {
             "inputs": [_tensor(name, self._picture, inputs[name], [0, 1]) for name in self.inputs],
-            "outputs": [
-                _tensor("anomaly_map", self._picture, f"{unit}; NaN where no window lies"),
-                _tensor("window_scores", ["batch", len(self.grid)], f"{unit}; row by row from the top left"),
-                _tensor("score", ["batch"], f"{unit}; NaN without a lung field"),
-                _tensor(
-                    "percentile",
-                    ["batch"],
-                    f"percent of {n} held-out normals that score lower; NaN without a score",
-                ),
-                *self._kinds_tensor(),
-            ],
-        }
-
-    def _kinds_tensor(self) -> list[dict[str, Any]]:
-        """Output tensor of the likeliest kind of each window; empty unless windows are classified by it."""
-        if not isinstance(self.standard.thresholds, LikeliestKinds):
-            return []
-        words = ", ".join(f"{kind} {name}" for kind, name in enumerate(self.standard.thresholds.words))
-        meaning = f"likeliest kind: {words}"
-        return [_tensor("window_kinds", ["batch", len(self.grid)], meaning, [HEALTHY, OUTSIDE])]
-
-    def _lung_tensors(self) -> dict[str, list[dict[str, Any]]]:
-        return {
-            "inputs": self._model_tensors()["inputs"][:1],
-            "outputs": [_tensor("lung_probability", self._picture, f"lung above {LUNG_THRESHOLD}", [0, 1])],
+            "outputs": outputs,
         }
 
     @property
@@ -214,15 +201,15 @@ def read_description(folder: Path) -> ModelDescription:
             content["parity"],
             told_anew=bool(unordered),
         )
-        digests = {about["file"]: about["sha256"] for about in content["files"].values()}
     except DataError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as reason:
         raise DamagedError(f"{file}: not what `pneumo-ad export` writes ({in_a_line(reason)})") from reason
-    for name, written in digests.items():
+    for about in content["files"].values():
+        name = about["file"]
         if Path(name).name != name or name in (".", "..") or not is_there(folder / name):
             raise DataError(f"{folder / name}: no such file, though {FILE} names it: export again")
-        if file_digest(folder / name) != written:
+        if file_digest(folder / name) != about["sha256"]:
             raise DataError(
                 f"{folder / name}: not the file that was written (its SHA-256 is not that of {FILE}): damaged, or of "
                 "another export; export again"

@@ -12,7 +12,7 @@ from pneumo_ad.export.description import FILE, LUNG_THRESHOLD, read_description
 from pneumo_ad.export.formats import FORMATS, Floats, format_named
 from pneumo_ad.inference.predictor import Prediction
 from pneumo_ad.lungs.segmenter import clean_field
-from pneumo_ad.saved import file_digest
+from pneumo_ad.saved import file_digest, in_a_line
 
 _AT_ONCE = 4  # radiographs per call; the graph holds windows of all of them in memory
 
@@ -34,18 +34,17 @@ class ExportedPredictor:
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        self.folder = folder
         self.description = read_description(folder)
         if self.description.format not in FORMATS:
             raise DataError(f"{folder / FILE}: format is {self.description.format!r}, expected {' or '.join(FORMATS)}")
         opened = format_named(self.description.format).open
-        self.graphs = {part: opened(folder / name) for part, name in self.description.files.items()}
+        self.files = {part: folder / name for part, name in self.description.files.items()}
+        self.graphs = {part: opened(file) for part, file in self.files.items()}
         for part, graph in self.graphs.items():  # before arrays of such a size are allocated
             takes = [self.description.grid.image_size] * (len(self.description.inputs) if part == "model" else 1)
             if graph.sides != takes:
                 raise DataError(
-                    f"{folder / self.description.files[part]} takes pictures of {graph.sides} pixels, {FILE} says "
-                    f"{takes}: export again"
+                    f"{self.files[part]} takes pictures of {graph.sides} pixels, {FILE} says {takes}: export again"
                 )
         self.grid, self.fit, self.view = self.description.grid, self.description.fit, self.description.view
         self.standard = self.description.standard
@@ -66,9 +65,7 @@ class ExportedPredictor:
             return content
         (probability,) = self._run("lungs", _floats(images) / np.float32(255))
         if not np.isfinite(probability).all():
-            raise DivergedError(
-                f"{self.folder / self.description.files['lungs']}: the probability of lung that it gives is not finite"
-            )
+            raise DivergedError(f"{self.files['lungs']}: the probability of lung that it gives is not finite")
         return np.stack([clean_field(one[0] > LUNG_THRESHOLD) for one in probability])
 
     def inside(
@@ -92,7 +89,7 @@ class ExportedPredictor:
         outputs = self._run("model", *given[: len(self.description.inputs)])
         if len(outputs) != len(self.description.outputs):
             raise DataError(
-                f"{self.folder / self.description.files['model']} gives {len(outputs)} outputs, {FILE} says "
+                f"{self.files['model']} gives {len(outputs)} outputs, {FILE} says "
                 f"{', '.join(self.description.outputs)}: export again"
             )
         return outputs
@@ -104,8 +101,8 @@ class ExportedPredictor:
                 results.append(self.graphs[part](*(one[first : first + _AT_ONCE] for one in inputs)))
             except Exception as reason:  # the errors of the libraries share no base class
                 raise DataError(
-                    f"{self.folder / self.description.files[part]} does not take {inputs[0].shape[-2:]} pixels and "
-                    f"{len(inputs)} inputs, as model.json says it does ({str(reason).splitlines()[0]}): export again"
+                    f"{self.files[part]} does not take {inputs[0].shape[-2:]} pixels and {len(inputs)} inputs, as "
+                    f"{FILE} says it does ({in_a_line(reason)}): export again"
                 ) from reason
         return [np.concatenate(batches) for batches in zip(*results, strict=True)]
 

@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from pneumo_ad.errors import ConfigError, DataError, UserError
 from pneumo_ad.export.archive import checked
+from pneumo_ad.saved import in_a_line
 
 Floats = npt.NDArray[np.float32]
 
@@ -109,10 +110,9 @@ def trace_graph(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProg
         raise
     except Exception as reason:  # torch.export fails in many ways, each with pages of advice
         net = type(getattr(module, "net", module)).__name__
-        words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
         raise ConfigError(
-            f"{net} cannot be exported in any format: torch.export does not follow it ({words}). What it computes must "
-            "not depend on the values or the number of its inputs; every net that ships can be exported"
+            f"{net} cannot be exported in any format: torch.export does not follow it ({in_a_line(reason)}). What it "
+            "computes must not depend on the values or the number of its inputs; every net that ships can be exported"
         ) from reason
 
 
@@ -127,9 +127,8 @@ def _save_onnx(program: ExportedProgram, inputs: Sequence[str], outputs: Sequenc
     except Exception as reason:  # as in `trace_graph`
         if isinstance(cause := reason.__cause__ or reason, OSError):
             raise cause from None
-        words = next((line.strip() for line in f"{reason}".splitlines() if line.strip()), type(reason).__name__)
         raise ConfigError(
-            f"the ONNX exporter does not support this model ({words}); format=torch_export works"
+            f"the ONNX exporter does not support this model ({in_a_line(reason)}); format=torch_export works"
         ) from reason
 
 
@@ -155,7 +154,7 @@ def _open_onnx(file: Path) -> Graph:
     try:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as reason:  # its errors share no base class
-        raise DataError(f"{file}: not a whole ONNX model ({str(reason).splitlines()[0]})") from reason
+        raise DataError(f"{file}: not a whole ONNX model ({in_a_line(reason)})") from reason
     inputs = session.get_inputs()
     names = [node.name for node in inputs]
 
@@ -181,8 +180,7 @@ def _open_torch(file: Path) -> Graph:
         inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in taken]
         sides = [tuple(one.shape[-2:]) for one in inputs]
     except Exception as reason:  # a truncated file can fail in any way
-        words = f"{reason}".partition("\n")[0] or type(reason).__name__
-        raise DataError(f"{file}: not a whole torch.export program ({words})") from reason
+        raise DataError(f"{file}: not a whole torch.export program ({in_a_line(reason)})") from reason
 
     @torch.no_grad()
     def graph(*inputs: Floats) -> list[Floats]:

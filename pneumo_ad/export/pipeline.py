@@ -21,9 +21,6 @@ from pneumo_ad.scores import Score
 from pneumo_ad.scores.aggregates import Aggregate, Highest, Mean, TopFraction
 from pneumo_ad.scores.quantiles import own_scale
 
-OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
-WINDOW_KINDS = "window_kinds"  # one more, where windows are decided by the net's likeliest kind
-
 
 class Pipeline(nn.Module):
     """From a fitted radiograph and its lung field to anomaly map, window scores, score and percentile.
@@ -80,11 +77,6 @@ class Pipeline(nn.Module):
         found = np.asarray(normals if len(normals) else [np.nan], dtype=np.float32)  # no file keeps an empty tensor
         self.register_buffer("normals", torch.from_numpy(found))
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of what it gives, in order."""
-        return (*OUTPUTS, WINDOW_KINDS) if self.likeliest else OUTPUTS
-
     def forward(self, image: Tensor, lung_field: Tensor, content: Tensor | None = None) -> tuple[Tensor, ...]:
         """Judge some radiographs.
 
@@ -94,9 +86,9 @@ class Pipeline(nn.Module):
             content: (B, 1, H, W) float32 of 0 and 1: what is radiograph and not padding; None without padding.
 
         Returns:
-            `outputs`, float32: (B, 1, H, W) map, NaN where no window lies; (B, N) scores of windows; (B,) score, NaN
-            without a lung field; (B,) percentile, NaN without a score or without normals; where it is asked for, (B, N)
-            likeliest kind of windows, of 0, 1 and 2.
+            `ModelDescription.outputs` in order, float32: (B, 1, H, W) map, NaN where no window lies; (B, N) scores of
+            windows; (B,) score, NaN without a lung field; (B,) percentile, NaN without a score or without normals;
+            where it is asked for, (B, N) likeliest kind of windows, of 0, 1 and 2.
         """
         boxes = self.grid.boxes
         whole = torch.ones_like(image) if content is None else content

@@ -28,7 +28,6 @@ from pneumo_ad.files import write_text
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.labels import UNDEALT
-from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
@@ -141,7 +140,7 @@ def write_graphs(
     )
     image = torch.rand(2, 1, *data.grid.image_size)
     inputs = {name: image if name == "image" else torch.ones_like(image) for name in model.inputs}
-    form.save(trace_graph(pipeline, inputs), list(inputs), pipeline.outputs, folder / model.files["model"])
+    form.save(trace_graph(pipeline, inputs), model.inputs, model.outputs, folder / model.files["model"])
     if segmenter is not None:
         lungs = trace_graph(LungProbability(segmenter), {"image": image})
         form.save(lungs, ["image"], ["lung_probability"], folder / model.files["lungs"])
@@ -191,8 +190,7 @@ def write_words(
     write_text(folder / "example.py", example_text(form.name, form.suffix, model.fit, "lungs" in model.files))
     source = str(saved_config(run.folder).data.get("_target_", ""))
     record = Record(
-        config={key: config[key] for key in ("name", "seed", "net", "module", "aggregate")}
-        | {"data": {"_target_": source}},
+        config={**config, "data": {"_target_": source}},
         story=read_run_json(run.folder),
         metrics=metrics,
         split=read_split(run.folder),
@@ -200,14 +198,12 @@ def write_words(
         overrides=tuple(overrides),
         checkpoint=run.checkpoint.name,
     )
-    write_text(folder / "MODEL_CARD.md", model_card(model, record, HEADLINE))
+    write_text(folder / "MODEL_CARD.md", model_card(model, record))
 
 
 def _said_by(target: str) -> str:
     """Description of the data from the docstring of a data source, up to its Args section."""
-    return (inspect.getdoc(_named(target)) or "" if target else "").partition("\nArgs:")[0].strip()
-
-
-def _named(target: str) -> Any:
+    if not target:
+        return ""
     module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name)
+    return (inspect.getdoc(getattr(import_module(module), name)) or "").partition("\nArgs:")[0].strip()

@@ -6,13 +6,13 @@ Fully convolutional inference (Long et al. 2015, CVPR), as Sermanet et al. 2014 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.anomaly_maps import MapOf, mean_maps
@@ -67,12 +67,8 @@ def score_densely(
     reach = check_dense(net, grid.patch, halo, grid.image_size)
     device = next(net.parameters(), torch.empty(0)).device
     at_most = batch_size * grid.patch**2
-    passes = [
-        (down, across)
-        for down in _passes(grid.tops, grid.patch, halo, reach)
-        for across in _passes(grid.lefts, grid.patch, halo, reach)
-    ]
-    for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
+    passes = list(product(*(_passes(starts, grid.patch, halo, reach) for starts in (grid.tops, grid.lefts))))
+    for group in groups(rows, grid, progress):
         window_scores = {name: np.empty((len(group), *grid.shape), dtype=np.float32) for name in scores}
         sums = {name: np.zeros((len(group), *grid.image_size)) for name in scores if map_of == "residual"}
         for down, across in passes:
@@ -131,14 +127,12 @@ class _Pass(NamedTuple):
         starts: (n,) first pixel of each window.
         patch: Side of the windows in pixels.
         halo: Pixels of surroundings on either side.
-        length: Number of pixels along this axis of the net's input, halo included.
     """
 
     numbers: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
     patch: int
     halo: int
-    length: int
 
     @property
     def first(self) -> int:
@@ -149,6 +143,11 @@ class _Pass(NamedTuple):
     def last(self) -> int:
         """First pixel behind the last window."""
         return int(self.starts[-1]) + self.patch
+
+    @property
+    def length(self) -> int:
+        """Number of pixels along this axis of the net's input, halo included."""
+        return self.last - self.first + 2 * self.halo
 
     def offsets(self, device: torch.device) -> Tensor:
         """(n,) first pixels of the windows within the net's input without its halo."""
@@ -161,12 +160,8 @@ class _Pass(NamedTuple):
 
 def _passes(starts: npt.NDArray[np.int64], patch: int, halo: int, reach: ReceptiveField) -> list[_Pass]:
     offset = starts % reach.step
-    passes = []
-    for value in np.unique(offset):
-        numbers = np.flatnonzero(offset == value)
-        length = int(starts[numbers[-1]] - starts[numbers[0]]) + patch + 2 * halo
-        passes.append(_Pass(numbers, starts[numbers], patch, halo, length))
-    return passes
+    of_each = (np.flatnonzero(offset == value) for value in np.unique(offset))
+    return [_Pass(numbers, starts[numbers], patch, halo) for numbers in of_each]
 
 
 def _blockwise(net: nn.Module, x: Tensor, at_most: int, reach: ReceptiveField, precision: torch.dtype) -> Output:

@@ -8,15 +8,12 @@ import numpy.typing as npt
 from pneumo_ad.inference import Scorable
 
 
-def lung_shares(data: Scorable, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def lung_shares(data: Scorable, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     """Compute the share of each window inside the lung field, (I, N) in [0, 1]; 0 for windows that contain padding.
 
     Args:
         data: Radiographs with their lung fields and windows.
         rows: (I,) row numbers in the table.
     """
-    shares = np.empty((len(rows), len(data.grid)))
-    for i, row in enumerate(rows):
-        shares[i] = data.grid.window_shares(data.lung_fields[row : row + 1])[0]
-        shares[i][data.grid.window_shares(data.content(rows[i : i + 1]))[0] < 1] = 0
-    return shares
+    inside = data.grid.window_shares(data.content(rows)) == 1
+    return np.where(inside, data.grid.window_shares(data.lung_fields[rows]), 0)

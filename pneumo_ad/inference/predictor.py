@@ -69,6 +69,16 @@ class Prediction:
         inside = grid.window_shares(content) == 1
         return cls(lung_fields, maps, windows, inside, scores.astype(np.float64), finite, likeliest)
 
+    def kinds(self, place: int, thresholds: Thresholds) -> npt.NDArray[np.int8]:
+        """Classify each window of a radiograph, (N,).
+
+        Args:
+            place: Place of the radiograph in the batch.
+            thresholds: Thresholds between the kinds.
+        """
+        likeliest = None if self.likeliest is None else self.likeliest[place]
+        return thresholds.classify(self.windows[place], likeliest)
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -154,7 +164,6 @@ class Predictor(Protocol):
     @property
     def view(self) -> str:
         """Input of the net: `patch`, or `image` for whole radiographs."""
-        ...
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:
         """Predict for a batch of radiographs.
@@ -163,4 +172,3 @@ class Predictor(Protocol):
             images: (b, H, W) uint8 grey levels 0-255, fitted (`fit_image`).
             content: (b, H, W) of 0 and 1: radiograph or padding.
         """
-        ...

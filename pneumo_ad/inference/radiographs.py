@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from tqdm.auto import tqdm
 
 from pneumo_ad.patches import PatchGrid
 
@@ -21,26 +22,21 @@ class Scorable(Protocol):
     @property
     def grid(self) -> PatchGrid:
         """Grid of the windows."""
-        ...
 
     @property
     def view(self) -> str:
         """Input of the net: `patch`, or `image` for whole radiographs."""
-        ...
 
     @property
     def images(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) uint8 grey levels, the input of nets."""
-        ...
 
     @property
     def lung_fields(self) -> npt.NDArray[np.uint8]:
         """(N, H, W) uint8 lung fields, 0 or 1."""
-        ...
 
     def content(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
         """Return masks of the radiographs without their padding, (len(rows), H, W) of 0 and 1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Scored:
         likeliest: (b, N) int8 likeliest kind of each window, 0 to 2; None unless requested.
     """
 
-    rows: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.integer]
     scores: dict[str, npt.NDArray[np.float32]]
     maps: dict[str, npt.NDArray[np.float32]]
     likeliest: npt.NDArray[np.int8] | None = None
@@ -79,12 +75,15 @@ def finite_radiographs(
 GROUP = 32  # radiographs of 256 x 256 pixels scored, and held in memory, at a time; fewer of larger ones
 
 
-def groups(rows: npt.NDArray[np.integer], grid: PatchGrid) -> list[npt.NDArray[np.integer]]:
+def groups(
+    rows: npt.NDArray[np.integer], grid: PatchGrid, progress: str | None = None
+) -> Iterable[npt.NDArray[np.integer]]:
     """Split rows into groups that are scored together, sized to bound the memory of their maps at any image size.
 
     Args:
         rows: (R,) row numbers of the radiographs to score.
         grid: Grid of the windows.
+        progress: Caption of the progress bar; None shows none.
 
     >>> [len(group) for group in groups(np.arange(40), PatchGrid((256, 256), 32, 20))]
     [32, 8]
@@ -93,7 +92,8 @@ def groups(rows: npt.NDArray[np.integer], grid: PatchGrid) -> list[npt.NDArray[n
     """
     height, width = grid.image_size
     together = max(1, min(GROUP, GROUP * 256**2 // (height * width)))
-    return [rows[first : first + together] for first in range(0, len(rows), together)]
+    parts = [rows[first : first + together] for first in range(0, len(rows), together)]
+    return tqdm(parts, desc=progress, unit="group", disable=progress is None, leave=False)
 
 
 @dataclass(frozen=True)

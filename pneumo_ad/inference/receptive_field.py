@@ -122,28 +122,27 @@ def _probe(net: nn.Module) -> nn.Module:
 
 
 def _measure(net: nn.Module, side: int) -> ReceptiveField:
-    name = type(net).__name__
     probe = _probe(net)
     with torch.inference_mode(), _plain_sums():
         if not takes(probe, side, side):
-            raise ConfigError(_cannot(name, f"does not take pictures of {side} x {side} pixels"))
+            raise _cannot(net, f"does not take pictures of {side} x {side} pixels")
         least = next((more for more in range(1, _MOST_STEP + 1) if takes(probe, side + more, side)), None)
         if least is None:
-            raise ConfigError(_cannot(name, f"takes pictures of {side} x {side} pixels and no larger ones"))
+            raise _cannot(net, f"takes pictures of {side} x {side} pixels and no larger ones")
         thin = next(width for width in (*range(least, side, least), side) if takes(probe, side, width))
         down, across = (_along(probe, side, least, thin, turned) for turned in (False, True))
         if down is None or across is None:
-            raise ConfigError(_cannot(name, f"sees all of a picture, or more than {_FARTHEST} pixels around"))
+            raise _cannot(net, f"sees all of a picture, or more than {_FARTHEST} pixels around")
         reach = ReceptiveField(max(down.pixels, across.pixels), math.lcm(down.step, across.step, least))
         if not _shifts(probe, side, reach):
-            raise ConfigError(_cannot(name, "answers by where in the picture something lies"))
+            raise _cannot(net, "answers by where in the picture something lies")
     return reach
 
 
-def _cannot(name: str, why: str) -> str:
-    return (
-        f"scoring=dense runs a net over whole radiographs, and {name} {why}; scoring=windows scores with it, and "
-        "scoring=dense with nets of convolutions, as net=unet and net=autoencoder"
+def _cannot(net: nn.Module, why: str) -> ConfigError:
+    return ConfigError(
+        f"scoring=dense runs a net over whole radiographs, and {type(net).__name__} {why}; scoring=windows scores with "
+        "it, and scoring=dense with nets of convolutions, as net=unet and net=autoencoder"
     )
 
 

@@ -28,8 +28,8 @@ from pneumo_ad.scores import SAD, Brightness, Contrast, Score, Sharpness
 from pneumo_ad.scores.aggregates import Aggregate
 from pneumo_ad.scores.quantiles import own_scale
 
-TRIVIAL = ("brightness", "contrast", "sharpness")  # scores of windows that need no model
-
+_TRIVIAL: dict[str, Score] = {"brightness": Brightness(), "contrast": Contrast(), "sharpness": Sharpness()}
+TRIVIAL = tuple(_TRIVIAL)  # scores of windows that need no model
 
 _PIXELS = 2**18  # that go through a net at once at least where it sees radiographs: blocks cost their overlap
 _AT_ONCE = 4  # whole radiographs, at least: one by one takes a fifth longer on a CPU
@@ -113,8 +113,7 @@ class Scoring:
             alone: Whether to take the run's score and no other.
         """
         images = data.images if images is None else images
-        parts = self._patches if data.view == "patch" else self._whole
-        for here, part in placed(parts(data, rows, progress, self.map_of if maps else None, images, alone)):
+        for here, part in placed(self._parts(data, rows, progress, self.map_of if maps else None, images, alone)):
             if self.relative is not None:
                 patches = counted(here) if counted else data.grid.window_shares(data.content(part.rows)) == 1
                 scores = part.scores["score"]
@@ -124,7 +123,7 @@ class Scoring:
                     part.maps["score"] /= own[:, :, None]
             yield part
 
-    def _patches(
+    def _parts(
         self,
         data: Scorable,
         rows: npt.NDArray[np.int64],
@@ -133,40 +132,30 @@ class Scoring:
         images: npt.NDArray[np.uint8],
         alone: bool,
     ) -> Iterator[Scored]:
-        """All scores from one pass."""
-        scores: dict[str, Score] = {"score": self.score}
-        if not alone:
-            scores |= trivial_scores() | {"sad": SAD()}
-        if not alone and type(self.score) is SAD:
-            del scores["sad"]  # the same once more
-        way, size = score_radiographs, self.batch_size
-        if self.mode == "dense":
-            way, size = score_densely, max(size, _PIXELS // data.grid.patch**2)
-        for part in way(self.net, scores, images, rows, data.grid, size, map_of, self.precision, progress, self.halo):
-            for found in (part.scores, part.maps):
-                if "score" in found and not alone:
-                    found.setdefault("sad", found["score"].copy())
-            yield part
-
-    def _whole(
-        self,
-        data: Scorable,
-        rows: npt.NDArray[np.int64],
-        progress: str | None,
-        map_of: MapOf | None,
-        images: npt.NDArray[np.uint8],
-        alone: bool,
-    ) -> Iterator[Scored]:
-        """The net sees whole radiographs, the trivial scores their windows."""
-        grid = data.grid
-        at_once = max(_AT_ONCE, self.batch_size * grid.patch**2 // (grid.image_size[0] * grid.image_size[1]))
+        """The scores before `relative`, of patches from one pass."""
+        grid, size = data.grid, self.batch_size
+        if data.view == "patch":
+            scores = {"score": self.score} | ({} if alone else _TRIVIAL)
+            if not alone and type(self.score) is not SAD:
+                scores["sad"] = SAD()
+            way = score_radiographs
+            if self.mode == "dense":
+                way, size = score_densely, max(size, _PIXELS // grid.patch**2)
+            for part in way(self.net, scores, images, rows, grid, size, map_of, self.precision, progress, self.halo):
+                for found in (part.scores, part.maps):
+                    if "score" in found and not alone:
+                        found.setdefault("sad", found["score"].copy())
+                yield part
+            return
+        # The net sees whole radiographs, the trivial scores their windows.
+        at_once = max(_AT_ONCE, size * grid.patch**2 // (grid.image_size[0] * grid.image_size[1]))
         judged = score_whole_radiographs(
             self.net, self.score, images, rows, grid, at_once, self.precision, progress, self.likeliest
         )
         if alone:
             yield from judged
             return
-        trivial = score_radiographs(_Nothing(), trivial_scores(), images, rows, grid, self.batch_size, map_of)
+        trivial = score_radiographs(_Nothing(), _TRIVIAL, images, rows, grid, size, map_of)
         for one, other in zip(judged, trivial, strict=True):
             yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps, one.likeliest)
 
@@ -194,11 +183,6 @@ class _Nothing(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Output:
         return Output(x)
-
-
-def trivial_scores() -> dict[str, Score]:
-    """Scores of a patch that need no model, by name."""
-    return dict(zip(TRIVIAL, (Brightness(), Contrast(), Sharpness()), strict=True))
 
 
 def placed(parts: Iterable[Scored]) -> Iterator[tuple[slice, Scored]]:

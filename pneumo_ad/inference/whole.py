@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.forward import forward
@@ -54,7 +53,7 @@ def score_whole_radiographs(
         ConfigError: `likeliest` of a net that does not tell kinds apart.
     """
     device = next(net.parameters(), torch.empty(0)).device
-    for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
+    for group in groups(rows, grid, progress):
         maps = np.empty((len(group), *grid.image_size), dtype=np.float32)
         kinds = np.empty((len(group), len(grid)), dtype=np.int8) if likeliest else None
         for first in range(0, len(group), batch_size):

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pneumo_ad.inference.anomaly_maps import MapOf, mean_maps
 from pneumo_ad.inference.forward import forward
@@ -55,7 +54,7 @@ def score_radiographs(
     check_halo(halo, grid.image_size)
     device = next(net.parameters(), torch.empty(0)).device
     positions = grid.positions
-    for group in tqdm(groups(rows, grid), desc=progress, unit="group", disable=progress is None, leave=False):
+    for group in groups(rows, grid, progress):
         window_scores = {name: np.empty((len(group), len(grid)), dtype=np.float32) for name in scores}
         sums = {
             name: torch.zeros(len(group), *grid.image_size, device=device) for name in scores if map_of == "residual"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +15,17 @@ from filelock import FileLock, Timeout
 
 from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import write_json, write_text
-from pneumo_ad.prediction.inputs import File
+from pneumo_ad.prediction import written
+from pneumo_ad.prediction.inputs import File, named
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
-from pneumo_ad.prediction.written import CALIBRATION, FOLDERS, LIST, add_to_list, digest_of, read_list, write_list
-from pneumo_ad.prediction.written import STORY as _STORY
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, is_there, read_json
 
 _LOCK = ".lock"
 _DONE, _PARTS = "done.json", "parts"
-_OWN = ("predictions.csv", "failed.csv", "report.html", CALIBRATION, LIST, _DONE, _STORY)
+_OWN = ("predictions.csv", "failed.csv", "report.html", written.CALIBRATION, written.LIST, _DONE, written.STORY)
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 class OutputFolder:
@@ -44,27 +46,26 @@ class OutputFolder:
     """
 
     def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool) -> None:
-        self.folder = folder
+        self.folder, self._asked = folder, asked
         self._written: dict[str, str] = {}  # name of a picture -> digest
-        check_folder(folder, overwrite)
-        before = None if overwrite else _story(folder)
-        if overwrite and is_there(folder / _STORY):
+        before = check_folder(folder, overwrite)
+        if before is not None and overwrite:
             self._delete()
+            before = None
         elif before is not None:
-            self._check(before["asked"], asked)
+            self._check(before["asked"])
         self.finished = before is not None and before["state"] == "finished"
         self._done = {entry["file"]: entry for entry in self._entries()}
         self._written = self._pictures_there()
-        write_list(folder, self._written)
-        self._asked = asked
-        self._next_part = (
-            max((int(part.stem) for part in (folder / _PARTS).glob("*.json") if part.stem.isdecimal()), default=-1) + 1
-        )
+        written.write_list(folder, self._written)
+        parts = [int(part.stem) for part in (folder / _PARTS).glob("*.json") if part.stem.isdecimal()]
+        self._next_part = max(parts, default=-1) + 1
         (folder / _PARTS).mkdir(exist_ok=True)
         self._tell("unfinished", {})
 
-    def _check(self, before: dict[str, Any], asked: dict[str, Any]) -> None:
+    def _check(self, before: dict[str, Any]) -> None:
         # A moved run, or another version of the package, is no difference if `judge` is the same.
+        asked = self._asked
         differs = [key for key in asked if before.get(key) != asked[key] and key not in ("run", "pneumo_ad")]
         if differs:
             keys = [key for key in (("run", *differs) if "judge" in differs else differs) if key != "judge"]
@@ -77,13 +78,12 @@ class OutputFolder:
 
     def _entries(self, damaged: bool = False) -> Iterator[dict[str, Any]]:
         """Read the record entry of each file; damaged records are skipped if `damaged`, else an error."""
-        for file in (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json"))):
-            if is_there(file):
-                try:
-                    yield from self._checked(file, foreign=damaged)
-                except DamagedError as reason:
-                    if not damaged:
-                        raise DataError(f"{reason}; overwrite=true begins anew") from None
+        for file in filter(is_there, (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json")))):
+            try:
+                yield from self._checked(file, foreign=damaged)
+            except DamagedError as reason:
+                if not damaged:
+                    raise DataError(f"{reason}; overwrite=true begins anew") from None
 
     def _checked(self, file: Path, foreign: bool) -> list[dict[str, Any]]:
         """Read and check the entries of one record; pictures must lie within this folder unless `foreign`."""
@@ -94,22 +94,21 @@ class OutputFolder:
                 row = entry["row"]
                 if row is not None:
                     check_mapping(row, {"file": str, "warnings": str, "anomalous": bool | None}, entry["file"])
-                    for picture in filter(None, (row.get("map"), row.get("overlay"))):
-                        if not foreign and not _lies_in(picture, self.folder):
-                            raise ValueError(f"{picture} lies elsewhere")
+                for picture in _pictures(row):
+                    if not _lies_in(picture, self.folder) and not foreign:  # raises for what is no path
+                        raise ValueError(f"{picture} lies elsewhere")
         except (ValueError, TypeError) as reason:
             raise DamagedError(f"{file}: not what predict writes ({in_a_line(reason)})") from reason
         return [_in_todays_words(entry) for entry in entries]
 
     def _pictures_there(self) -> dict[str, str]:
         """Return name -> digest of pictures from the list; from the files where an earlier version wrote no list."""
-        rows = [entry["row"] for entry in self._done.values() if entry["row"] is not None]
-        names = [row[key] for row in rows for key in ("map", "overlay") if row.get(key)]
-        listed = read_list(self.folder, {printable(name) for name in names})
+        names = [name for row in self.predicted for name in _pictures(row)]
+        listed = written.read_list(self.folder, {printable(name) for name in names})
         digests = {}
         for name in names:
             known = listed.get(printable(name), set())
-            digests[name] = next(iter(known)) if len(known) == 1 else digest_of(self.folder / name)
+            digests[name] = next(iter(known)) if len(known) == 1 else written.digest_of(self.folder / name)
         return {name: digest for name, digest in digests.items() if digest}
 
     def _delete(self) -> None:
@@ -120,22 +119,17 @@ class OutputFolder:
         shutil.rmtree(self.folder / _PARTS, ignore_errors=True)
 
     def _delete_pictures(self, entry: dict[str, Any], but: Row | None = None) -> None:
-        for key in ("map", "overlay"):
-            name = (entry["row"] or {}).get(key)
-            if name and name != (but or {}).get(key):
-                self._written.pop(name, None)
-                # The record may be foreign: nothing outside this folder's pictures is deleted.
-                if _lies_in(name, self.folder):
-                    (self.folder / name).unlink(missing_ok=True)
-                    _remove_empty((self.folder / name).parent, self.folder)
+        for name in set(_pictures(entry["row"])) - set(_pictures(but)):
+            self._written.pop(name, None)
+            # The record may be foreign: nothing outside this folder's pictures is deleted.
+            if _lies_in(name, self.folder):
+                (self.folder / name).unlink(missing_ok=True)
+                _remove_empty((self.folder / name).parent, self.folder)
 
     def left(self, files: Sequence[File]) -> list[File]:
         """Return the files that are not done yet."""
-        return [
-            file
-            for file in files
-            if (entry := self._done.get(file.name)) is None or tuple(entry["stamp"]) != file.stamp
-        ]
+        done = {name: tuple(entry["stamp"]) for name, entry in self._done.items()}
+        return [file for file in files if done.get(file.name) != file.stamp]
 
     def reconcile(self, files: Sequence[File]) -> int:
         """Count files that were scored and are now missing, whose rows stay; drop missing files that failed.
@@ -150,10 +144,13 @@ class OutputFolder:
         return len(set(self._done) - set(kinds))
 
     @property
+    def _sorted(self) -> list[dict[str, Any]]:
+        return sorted(self._done.values(), key=lambda entry: entry["file"])
+
+    @property
     def predicted(self) -> list[Row]:
         """Rows of `predictions.csv` so far, sorted by file name."""
-        entries = sorted(self._done.values(), key=lambda entry: entry["file"])
-        return [entry["row"] for entry in entries if entry["row"] is not None]
+        return [entry["row"] for entry in self._sorted if entry["row"] is not None]
 
     def keep(self, outcomes: Sequence[tuple[File, Outcome]]) -> None:
         """Record the outcomes of some files atomically."""
@@ -165,7 +162,7 @@ class OutputFolder:
                 self._delete_pictures(before, but=row)
             entries.append({"file": file.name, "stamp": file.stamp, "row": row, "reason": reason})
         self._written |= pictures
-        add_to_list(self.folder, pictures)
+        written.add_to_list(self.folder, pictures)
         write_json(self.folder / _PARTS / f"{self._next_part:06d}.json", {"files": entries})
         self._next_part += 1
         self._done |= {entry["file"]: entry for entry in entries}
@@ -180,7 +177,7 @@ class OutputFolder:
         Returns:
             Content of `predict.json`.
         """
-        entries = sorted(self._done.values(), key=lambda entry: entry["file"])
+        entries = self._sorted
         # Rows of an earlier version lack the number of normals; the same predictor has the same number.
         predicted = [{"normals": about["held_out_normals"]} | row for row in self.predicted]
         failed = [{"file": e["file"], "kind": "unreadable", "reason": e["reason"]} for e in entries if e["row"] is None]
@@ -188,40 +185,48 @@ class OutputFolder:
         write_table(self.folder / "predictions.csv", PREDICTIONS, predicted)
         write_table(self.folder / "failed.csv", FAILED, sorted(failed, key=lambda row: row["file"]))
         write_text(self.folder / _DONE, json.dumps({"files": entries}) + "\n")
-        write_list(self.folder, self._written)
+        written.write_list(self.folder, self._written)
+        kinds, decisions = Counter(row["kind"] for row in failed), [row["anomalous"] for row in predicted]
         counts = {"files": len(predicted) + len(failed), "predicted": len(predicted)}
-        counts |= {kind: sum(row["kind"] == kind for row in failed) for kind in ("unreadable", "ignored")}
-        decisions = [row["anomalous"] for row in predicted]
+        counts |= {"unreadable": kinds["unreadable"], "ignored": kinds["ignored"]}
         counts |= {"anomalous": decisions.count(True), "undecided": decisions.count(None)}
-        warnings: dict[str, int] = {}
-        for row in predicted:
-            for words in filter(None, row["warnings"].split("; ")):
-                warnings[words] = warnings.get(words, 0) + 1
+        warnings = Counter(words for row in predicted for words in row["warnings"].split("; ") if words)
         story = self._tell("finished", {"counts": counts, "warnings": warnings, **about})
         shutil.rmtree(self.folder / _PARTS)
         return story
 
     def _tell(self, state: str, more: dict[str, Any]) -> dict[str, Any]:
         story = {"state": state, "asked": self._asked, **more}
-        write_json(self.folder / _STORY, story)
+        write_json(self.folder / written.STORY, story)
         return story
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: Path, overwrite: bool) -> dict[str, Any] | None:
     """Check that predictions may be written to a folder, without writing to it.
 
     Args:
         folder: Output folder, which may be missing.
         overwrite: Whether output of an earlier `predict` may be replaced.
 
+    Returns:
+        Content of `predict.json`, empty where it is damaged and may be replaced; None where there is none.
+
     Raises:
-        DataError: The folder holds files that predict did not write, with names of output files or without `overwrite`.
+        DataError: The folder holds files that predict did not write, with names of output files or without `overwrite`;
+            or a damaged `predict.json` without `overwrite`.
     """
-    if not folder.is_dir() or _story(folder, damaged=overwrite) is not None:
-        return
+    if not folder.is_dir():
+        return None
+    if is_there(folder / written.STORY):
+        try:
+            return read_json(folder / written.STORY, {"asked": dict, "state": str})
+        except DamagedError as reason:
+            if overwrite:
+                return {}
+            raise DataError(f"{reason}: not what predict writes; name another output, or add overwrite=true") from None
     others = sorted(file.name for file in folder.iterdir() if file.name != _LOCK)
-    in_the_way = [name for name in others if name in (*_OWN, _PARTS, "maps", "overlays")]
-    shown = ", ".join((in_the_way or others)[:3]) + (", ..." if len(in_the_way or others) > 3 else "")
+    in_the_way = [name for name in others if name in (*_OWN, _PARTS, *written.FOLDERS)]
+    shown = named(in_the_way or others, most=3)
     if in_the_way:
         raise DataError(f"output={folder} holds {shown}, which predict did not write there. Name another folder")
     if others and not overwrite:
@@ -229,32 +234,24 @@ def check_folder(folder: Path, overwrite: bool) -> None:
             f"output={folder} is not empty ({shown}) and predict did not write it. Name another folder, or add "
             "overwrite=true: predictions are then written among those files, which stay"
         )
+    return None
 
 
-def _story(folder: Path, damaged: bool = False) -> dict[str, Any] | None:
-    """Read settings and state from `predict.json`; None where there is none."""
-    file = folder / _STORY
-    if not is_there(file):
-        return None
-    try:
-        return read_json(file, {"asked": dict, "state": str})
-    except DamagedError as reason:
-        if damaged:
-            return {}
-        raise DataError(f"{reason}: not what predict writes; name another output, or add overwrite=true") from None
+def _pictures(row: Row | None) -> list[str]:
+    """Names of the pictures that a row lists."""
+    return [row[key] for key in ("map", "overlay") if row.get(key)] if row is not None else []
 
 
 def _in_todays_words(entry: dict[str, Any]) -> dict[str, Any]:
     """Make the names of an entry `printable`, which an earlier version did not."""
     row = entry["row"]
-    name = printable(entry["file"])
-    return entry | {"file": name, "row": row if row is None else row | {"file": printable(row["file"])}}
+    return entry | {"file": printable(entry["file"]), "row": row and row | {"file": printable(row["file"])}}
 
 
 def _lies_in(name: str, folder: Path) -> bool:
     """Whether a recorded picture lies in the picture folders of a folder, with no link out of it."""
     parts = Path(name).parts
-    among = bool(parts) and parts[0] in FOLDERS and ".." not in parts
+    among = bool(parts) and parts[0] in written.FOLDERS and ".." not in parts
     return among and (folder / name).resolve().is_relative_to(folder.resolve())
 
 
@@ -278,18 +275,9 @@ def writable(folder: Path) -> Iterator[None]:
     except Timeout:
         raise DataError(f"output={folder}: another predict is writing there") from None
     except OSError as reason:
-        if reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if reason.errno in _FULL:
             raise DataError(f"the disk of {folder} is full ({reason.strerror}); the same command goes on") from reason
-        if reason.errno in (
-            errno.EACCES,
-            errno.EPERM,
-            errno.EROFS,
-            errno.ENOTDIR,
-            errno.EEXIST,
-            errno.EISDIR,
-            errno.ENAMETOOLONG,
-        ):
-            raise DataError(
-                f"output={folder} cannot be written to: {reason.filename or ''} {reason.strerror}"
-            ) from reason
+        if reason.errno in _CLOSED:
+            words = f"{reason.filename or ''} {reason.strerror}"
+            raise DataError(f"output={folder} cannot be written to: {words}") from reason
         raise

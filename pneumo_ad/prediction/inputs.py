@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pneumo_ad.data.readers.radiograph import SUFFIXES, looks_like_radiograph
-from pneumo_ad.data.sources.walk import Entry, is_hidden, walk
+from pneumo_ad.data.sources.walk import Entry, State, is_hidden, walk
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.prediction.written import FOLDERS, STORY, digest_of, read_list, read_predict_json
 
@@ -52,20 +52,14 @@ def find_files(source: Path, leave_out: Path, key: str = "input") -> list[File]:
     if not source.exists():
         raise DataError(f"{key}={source}: no such file or folder")
     if source.is_file():
-        name = printable(source.name)
-        files = [_looked_at(Entry(source, name, "hidden", "hidden") if is_hidden(source.name) else Entry(source, name))]
+        hidden: tuple[State, str] = ("hidden", "hidden") if is_hidden(source.name) else ("file", "")
+        entries = [Entry(source, printable(source.name), *hidden)]
     elif source.is_dir():
         entries = walk(source, leave_out=leave_out)
-        written = _written(entries)
-        files = [
-            File(entry.name, entry.path, "ignored", "written by predict")
-            if entry.path in written
-            else _looked_at(entry)
-            for entry in entries
-        ]
-        files.sort(key=lambda file: file.name)
     else:
         raise DataError(f"{key}={source} is no regular file; expected a folder or a file")
+    written = _written(entries)
+    files = sorted((_looked_at(entry, entry.path in written) for entry in entries), key=lambda file: file.name)
     if not any(file.kind != "ignored" for file in files):
         held = Counter(file.path.suffix.lower() or "without suffix" for file in files)
         words = ", ".join(f"{count} {suffix}" for suffix, count in held.most_common(8)) or "nothing"
@@ -73,6 +67,15 @@ def find_files(source: Path, leave_out: Path, key: str = "input") -> list[File]:
             f"{key}={source}: no radiograph found; it holds {words}. Expected {', '.join(sorted(SUFFIXES))} or DICOM"
         )
     return files
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """Join the first few names, for a message.
+
+    >>> named(["a", "b", "c"], most=2)
+    'a, b, ...'
+    """
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _written(entries: Sequence[Entry]) -> set[Path]:
@@ -102,8 +105,10 @@ def _written(entries: Sequence[Entry]) -> set[Path]:
     return unchanged
 
 
-def _looked_at(entry: Entry) -> File:
+def _looked_at(entry: Entry, written: bool) -> File:
     name, path = entry.name, entry.path
+    if written:
+        return File(name, path, "ignored", "written by predict")
     if entry.state in ("broken", "unlisted"):
         return File(name + "/" * (entry.state == "unlisted"), path, "unreadable", entry.reason)
     if entry.state != "file":

@@ -35,8 +35,7 @@ def open_predictor(path: str | Path, overrides: Sequence[str] = (), checkpoint: 
             raise ConfigError(f"{folder} is an exported model, in which everything is fixed; {given} needs the run")
         from pneumo_ad.export.exported_predictor import ExportedPredictor
 
-        judge: Predictor = ExportedPredictor(folder)
-        return judge
+        return ExportedPredictor(folder)
     for override in overrides:
         top = override.lstrip("+~").partition("=")[0].split(".")[0]
         if top == "data":

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import reading_threads
@@ -23,9 +26,27 @@ log = logging.getLogger(__name__)
 Outcome = Row | str
 
 
-def outcomes(
-    judge: Predictor, files: Sequence[File], pictures: Pictures, threads: int | None = None
-) -> Iterator[list[tuple[File, Outcome]]]:
+class Judged(NamedTuple):
+    """A file that was read and scored.
+
+    Attributes:
+        row: Row of `predictions.csv`, without the columns of pictures.
+        decoded: Decoded file.
+        lung_field: (H, W) uint8 lung field, 0 or 1.
+        anomaly: (H, W) float32 anomaly map, NaN where no window lies.
+        windows: (N,) float32 score of each window.
+        inside: (N,) bool, whether a window lies on the radiograph.
+    """
+
+    row: Row
+    decoded: Decoded
+    lung_field: npt.NDArray[np.uint8]
+    anomaly: npt.NDArray[np.float32]
+    windows: npt.NDArray[np.float32]
+    inside: npt.NDArray[np.bool_]
+
+
+def outcomes(judge: Predictor, files: Sequence[File], pictures: Pictures) -> Iterator[list[tuple[File, Outcome]]]:
     """Score files in order, in groups (`groups`); yield each group once its pictures are written.
 
     At most three groups are in memory, each file as fitted image and small picture.
@@ -34,13 +55,14 @@ def outcomes(
         judge: Predictor of the files.
         files: Files that look like radiographs.
         pictures: Writer of maps and overlays.
-        threads: Number of threads that read and draw; default `reading_threads`.
     """
-    pool = ThreadPoolExecutor(threads or reading_threads())
+    pool = ThreadPoolExecutor(reading_threads())
     behind: list[tuple[File, Future[Row] | str]] = []
     try:
-        for group, decoded in read_ahead(judge, files, pool, pictures.overlays):
-            drawing = _judged(judge, group, decoded, pictures, pool)
+        for group in judged_ahead(judge, files, pool, pictures.overlays):
+            drawing = [
+                (file, one if isinstance(one, str) else pool.submit(pictures.write, *one[:4])) for file, one in group
+            ]
             if behind:
                 yield _waited(behind)
             behind = drawing
@@ -50,13 +72,17 @@ def outcomes(
         pool.shutdown(cancel_futures=True)
 
 
-def read_ahead(
+def _waited(drawing: list[tuple[File, Future[Row] | str]]) -> list[tuple[File, Outcome]]:
+    return [(file, one if isinstance(one, str) else one.result()) for file, one in drawing]
+
+
+def judged_ahead(
     judge: Predictor, files: Sequence[File], pool: ThreadPoolExecutor, picture: bool = False
-) -> Iterator[tuple[list[File], list[Decoded | str]]]:
-    """Decode files in groups, reading the next group ahead; yield files with decoded images, or reasons for failure.
+) -> Iterator[list[tuple[File, Judged | str]]]:
+    """Read and score files in groups, reading the next group ahead; yield files with results, or reasons for failure.
 
     Args:
-        judge: Predictor of the files, with grid and fit.
+        judge: Predictor of the files.
         files: Files that look like radiographs.
         pool: Pool of threads that read.
         picture: See `decode`.
@@ -73,30 +99,21 @@ def read_ahead(
 
     chunks = [[files[i] for i in group] for group in groups(np.arange(len(files)), judge.grid)]
     ahead: list[Future[Decoded | str]] = []
-    for number, chunk in enumerate(chunks):
-        ahead = ahead or [pool.submit(read, file) for file in chunk]
-        decoded = [future.result() for future in ahead]
-        ahead = [pool.submit(read, file) for file in chunks[number + 1]] if number + 1 < len(chunks) else []
-        yield chunk, decoded
+    for chunk, following in pairwise([[], *chunks, []]):
+        found = [future.result() for future in ahead]
+        ahead = [pool.submit(read, file) for file in following]
+        if chunk:
+            yield list(zip(chunk, _judged(judge, chunk, found), strict=True))
 
 
-def _judged(
-    judge: Predictor,
-    files: Sequence[File],
-    found: Sequence[Decoded | str],
-    pictures: Pictures,
-    pool: ThreadPoolExecutor,
-) -> list[tuple[File, Future[Row] | str]]:
-    readable = [(file, one) for file, one in zip(files, found, strict=True) if not isinstance(one, str)]
-    started: dict[str, Future[Row]] = {}
+def _judged(judge: Predictor, files: Sequence[File], found: Sequence[Decoded | str]) -> list[Judged | str]:
+    """Score the files that could be read together; reasons for failure are returned as they are."""
+    readable = [(file.name, one) for file, one in zip(files, found, strict=True) if not isinstance(one, str)]
+    results: Iterator[Judged] = iter(())
     if readable:
-        decoded = [one for _, one in readable]
-        judged = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
-        names = [file.name for file, _ in readable]
-        for i, row in enumerate(rows(names, decoded, judged, judge.standard)):
-            started[row["file"]] = pool.submit(pictures.write, row, decoded[i], judged.lung_fields[i], judged.maps[i])
-    return [(file, one if isinstance(one, str) else started[file.name]) for file, one in zip(files, found, strict=True)]
-
-
-def _waited(drawing: list[tuple[File, Future[Row] | str]]) -> list[tuple[File, Outcome]]:
-    return [(file, one if isinstance(one, str) else one.result()) for file, one in drawing]
+        names, decoded = zip(*readable, strict=True)
+        prediction = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
+        table = rows(names, decoded, prediction, judge.standard)
+        of_each = prediction.lung_fields, prediction.maps, prediction.windows, prediction.inside
+        results = map(Judged, table, decoded, *of_each)
+    return [one if isinstance(one, str) else next(results) for one in found]

@@ -75,10 +75,11 @@ def predict_folder(
     Raises:
         ConfigError: An override that cannot be applied.
         DataError: No radiograph, a run that cannot be opened, normals that are too few or in the input too, or an
-            output folder that cannot be written to.
+            output folder that cannot be written to, or that the input lies in.
         SystemExit: Interrupted by Ctrl-C or SIGTERM; the same command continues.
     """
-    _check_apart(source, output)
+    if source.resolve().is_relative_to(output.resolve()):
+        raise DataError(f"input={source} lies in output={output}; name an output that does not hold the input")
     check_folder(output, overwrite)
     files = find_files(source, output)  # before the model is opened
     readable = [file.path for file in files if file.kind == "radiograph"]
@@ -155,16 +156,6 @@ def predict_files(
     }
     others = [file for file in files if file.kind != "radiograph"]
     return Predicted(output.folder, output.finish(others, about), len(left))
-
-
-def _check_apart(source: Path, output: Path) -> None:
-    """Check that the input is not inside the output; the reverse is allowed.
-
-    Raises:
-        DataError: The input is the output, or lies in it.
-    """
-    if source.resolve().is_relative_to(output.resolve()):
-        raise DataError(f"input={source} lies in output={output}; name an output that does not hold the input")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.errors import DataError
 from pneumo_ad.inference.predictor import Prediction, Predictor
 from pneumo_ad.prediction.decoding import Decoded, decode
-from pneumo_ad.prediction.inputs import File
+from pneumo_ad.prediction.inputs import File, named
 from pneumo_ad.prediction.rows import Row
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.report import ANOMALY_MAP, Page, Radiograph, Windows, layers_of
@@ -36,9 +36,7 @@ def worth_showing(scores: npt.NDArray[np.floating], most: int = MOST) -> npt.NDA
     """
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
     first, others = order[: (most + 1) // 2], order[(most + 1) // 2 :]
-    return np.concatenate([first, others[evenly_spaced(len(others), min(most - len(first), len(others)))]]).astype(
-        np.int64
-    )
+    return np.concatenate([first, others[evenly_spaced(len(others), most - len(first))]])
 
 
 def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row], about: dict[str, Any]) -> Page:
@@ -59,6 +57,14 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         except (KeyError, DataError):
             gone.append(row["file"])
     standard, counts = judge.standard, about["counts"]
+    notes = []
+    if len(shown) + len(gone) < len(table):
+        notes.append(
+            f"{len(shown) + len(gone)} of {len(table):,} files are shown: half of them the most anomalous, the rest "
+            "evenly spaced by rank of score. The histogram counts the windows of these; predictions.csv lists all."
+        )
+    if gone:
+        notes.append(f"no longer there to be shown: {named(gone)}")
     decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
     return Page(
         title=f"{standard.score} of {counts['predicted']:,} radiographs",
@@ -73,22 +79,9 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         thresholds=standard.thresholds,
         normals=len(standard.normals),
         map_scales={ANOMALY_MAP: standard.colours} if len(standard.normals) else {},
-        notes=[*_left_out(len(shown) + len(gone), len(table)), *_gone(gone), *about["notes"]],
+        notes=notes + about["notes"],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
     )
-
-
-def _left_out(shown: int, predicted: int) -> list[str]:
-    if shown == predicted:
-        return []
-    return [
-        f"{shown} of {predicted:,} files are shown: half of them the most anomalous, the rest evenly spaced by rank of "
-        "score. The histogram counts the windows of these; predictions.csv lists all."
-    ]
-
-
-def _gone(names: Sequence[str]) -> list[str]:
-    return [f"no longer there to be shown: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"] if names else []
 
 
 def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
@@ -115,8 +108,6 @@ def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
 def _windows(judge: Predictor, one: Decoded, judged: Prediction) -> Windows:
     """Windows that hold no padding, in pixels of the picture."""
     inside, thresholds = judged.inside[0] & judged.finite, judge.standard.thresholds
-    scores = judged.windows[0][inside]
     places = judge.grid.positions[inside] - (one.placement.top, one.placement.left)
-    likeliest = judged.likeliest[0][inside] if judged.likeliest is not None else None
-    kinds = thresholds.classify(scores, likeliest) if thresholds is not None else None
-    return Windows(places[:, 0], places[:, 1], judge.grid.patch, scores, kind_predicted=kinds)
+    kinds = judged.kinds(0, thresholds)[inside] if thresholds is not None else None
+    return Windows(places[:, 0], places[:, 1], judge.grid.patch, judged.windows[0][inside], kind_predicted=kinds)

@@ -41,11 +41,8 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, s
     table = []
     for i, (name, read) in enumerate(zip(names, decoded, strict=True)):
         field = read.placement.inner(judged.lung_fields[i])
-        inside = judged.inside[i]
-        windows = judged.windows[i][inside]
-        likeliest = judged.likeliest[i][inside] if judged.likeliest is not None else None
         thresholds = standard.thresholds if judged.finite[i] else None
-        kinds = thresholds.classify(windows, likeliest) if thresholds is not None else np.zeros(0)
+        kinds = judged.kinds(i, thresholds)[judged.inside[i]] if thresholds is not None else np.zeros(0)
         predictable = thresholds.kinds if thresholds is not None else ()
         row: Row = {"file": name, "height": read.size[0], "width": read.size[1]}
         row |= {"score": number(judged.scores[i]), "unit": standard.unit}

@@ -23,16 +23,12 @@ from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import reading_threads, write_arrays
 from pneumo_ad.inference.predictor import Calibration, Predictor
 from pneumo_ad.metrics.conformal import least_normals
-from pneumo_ad.prediction.decoding import Decoded
-from pneumo_ad.prediction.inputs import File, find_files
-from pneumo_ad.prediction.pipeline import read_ahead
-from pneumo_ad.prediction.rows import rows
+from pneumo_ad.prediction.inputs import File, find_files, named
+from pneumo_ad.prediction.pipeline import judged_ahead
 from pneumo_ad.prediction.written import digest_of
 from pneumo_ad.saved import check_array, is_there, read_arrays
 
 log = logging.getLogger(__name__)
-
-_NAMED = 5  # files in a message
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ def site_scores(judge: Predictor, site: Site, kept: Path) -> SiteScores:
         kept: File of `SiteScores.keep`, which may be missing.
     """
     key = f"{judge.identity} {site.digest}"
-    scores = _read(kept, key, len(site.files)) or SiteScores(*_made(judge, list(site.files.values())), key)
+    scores = _read(kept, key, len(site.files)) or _made(judge, list(site.files.values()), key)
     for file, score, words in zip(site.files.values(), scores.images, scores.remarks, strict=True):
         if words:
             log.warning("calibrate: %s%s: %s", file.name, " is left out" if np.isnan(score) else "", words)
@@ -177,36 +173,19 @@ def _standard(
         return standard, f"kinds of window on the run's own data ({reason})"
 
 
-def _made(
-    judge: Predictor, files: Sequence[File]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.str_]]:
-    images, windows, remarks = [np.zeros(0)], [np.zeros(0, dtype=np.float32)], []
+def _made(judge: Predictor, files: Sequence[File], key: str) -> SiteScores:
+    images, windows, remarks = [], [np.zeros(0, dtype=np.float32)], []
     with ThreadPoolExecutor(reading_threads()) as pool, tqdm(total=len(files), desc="calibrate", unit="file") as bar:
-        for group, decoded in read_ahead(judge, files, pool):
-            scores, inside, words = _judged(judge, group, decoded)
-            images.append(scores)
-            windows.append(inside)
-            remarks += words
+        for group in judged_ahead(judge, files, pool):
+            for _, one in group:
+                score, words = (None, one) if isinstance(one, str) else (one.row["score"], one.row["warnings"])
+                images.append(np.nan if score is None else score)
+                remarks.append(words)
+                if not isinstance(one, str) and score is not None:
+                    in_lung = judge.grid.window_shares(one.lung_field[None])[0] == 1
+                    windows.append(one.windows[one.inside & in_lung])
             bar.update(len(group))
-    return np.concatenate(images), np.concatenate(windows), np.array(remarks, dtype=np.str_)
-
-
-def _judged(
-    judge: Predictor, files: Sequence[File], found: Sequence[Decoded | str]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], list[str]]:
-    """Return scores of some files, scores of their windows inside the lungs, and warnings."""
-    read = [(i, result) for i, result in enumerate(found) if not isinstance(result, str)]
-    scores, remarks = np.full(len(files), np.nan), [result if isinstance(result, str) else "" for result in found]
-    if not read:
-        return scores, np.zeros(0, dtype=np.float32), remarks
-    decoded = [result for _, result in read]
-    judged = judge(np.stack([result.image for result in decoded]), np.stack([result.content for result in decoded]))
-    places = [i for i, _ in read]
-    scores[places] = judged.scores
-    for i, row in zip(places, rows([files[i].name for i in places], decoded, judged, judge.standard), strict=True):
-        remarks[i] = row["warnings"]
-    in_lung = judged.inside & (judge.grid.window_shares(judged.lung_fields) == 1) & ~np.isnan(judged.scores)[:, None]
-    return scores, judged.windows[in_lung], remarks
+    return SiteScores(np.array(images), np.concatenate(windows), np.array(remarks, dtype=np.str_), key)
 
 
 def _read(kept: Path, key: str, files: int) -> SiteScores | None:
@@ -226,8 +205,3 @@ def _read(kept: Path, key: str, files: int) -> SiteScores | None:
         log.warning("%s: scores of calibrate= are recomputed (%s)", kept, reason)
         return None
     return scores
-
-
-def named(names: Sequence[str]) -> str:
-    """Join the first few names, for a message."""
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

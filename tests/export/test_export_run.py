@@ -313,6 +313,17 @@ def test_a_pickle_in_a_torch_file_is_not_opened(tmp_path):
     assert formats.FORMATS["torch_export"].open(tmp_path / "ours.pt2")(np.ones(2, np.float32))[0].tolist() == [2, 2]
 
 
+def test_an_error_without_words_is_told_by_its_name(patches):
+    judge = ExportedPredictor(patches[1])
+
+    def fails(*_):
+        raise AssertionError
+
+    judge.graphs["model"] = fails
+    with pytest.raises(DataError, match=r"does not take .*, as model\.json says it does \(AssertionError\)"):
+        judge(*np.ones((2, 1, *judge.grid.image_size), dtype=np.uint8))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
 def test_a_folder_that_cannot_be_written_to_is_told(patches, tmp_path):
     tmp_path.chmod(0o500)

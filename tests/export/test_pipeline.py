@@ -13,7 +13,7 @@ from torch import nn
 from pneumo_ad.data.intensity import AsStored, LungFieldIntensity
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.export.formats import FORMATS, trace_graph
-from pneumo_ad.export.pipeline import OUTPUTS, Pipeline
+from pneumo_ad.export.pipeline import Pipeline
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.inference.radiographs import Loaded
@@ -24,6 +24,7 @@ from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.scores import SAD
 from pneumo_ad.scores.aggregates import Aggregate, Highest, Mean, TopFraction
 
+OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 NETS, SCORES = (sorted(file.stem for file in (CONF / group).glob("*.yaml")) for group in ("net", "score"))
 GRID = PatchGrid((64, 96), patch=16, stride=12)  # windows overlap and leave a border

@@ -541,6 +541,18 @@ def test_notes_of_a_stranger_delete_nothing_outside(tmp_path):
             OutputFolder(out, {}, overwrite=False)
 
 
+@pytest.mark.parametrize("name", [5, ["a.png"], "maps/a\0.png"])
+def test_a_record_of_pictures_that_are_no_names_can_be_overwritten(tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "predict.json").write_text('{"asked": {}, "state": "finished"}')
+    row = {"file": "a", "map": name, "warnings": "", "anomalous": None}
+    (out / "done.json").write_text(json.dumps({"files": [{"file": "a", "stamp": [0, 0], "reason": "", "row": row}]}))
+    with pytest.raises(DataError, match=r"done\.json: .*; overwrite=true begins anew"):
+        OutputFolder(out, {}, overwrite=False)
+    assert OutputFolder(out, {}, overwrite=True).predicted == []
+
+
 def test_linked_folders_are_judged_and_second_names_are_told(predict, tmp_path):
     save(tmp_path / "in" / "a.png")
     save(tmp_path / "elsewhere" / "b.png", 1)
