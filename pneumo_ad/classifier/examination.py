@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from pneumo_ad import figures
 from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_inside
 from pneumo_ad.classifier.data import RadiographDataModule
 from pneumo_ad.classifier.module import RadiographClassifier
+from pneumo_ad.console import progress_bar
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.files import atomic_write, write_csv
 from pneumo_ad.labels import NORMAL, PNEUMONIA
@@ -75,7 +75,7 @@ def classify_split(
         return probability, grad_cam(net, net.norm, x)
 
     columns = []
-    for batch in tqdm(datamodule.in_order(rows), desc="Grad-CAM", unit="batch", leave=False):
+    for batch in progress_bar(datamodule.in_order(rows), desc="Grad-CAM", unit="batch"):
         probability, cams = look(batch["patch"])
         lung_fields = np.asarray(fields[batch["where"][:, 0].numpy()])
         columns.append(np.stack([probability, share_inside(cams, lung_fields), lung_fields.mean(axis=(1, 2))]))

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pneumo_ad.clustering.embedding import Embedding, train_embedding
 from pneumo_ad.clustering.features import compressed, plain_features
+from pneumo_ad.console import progress_bar
 from pneumo_ad.errors import DivergedError
 from pneumo_ad.nets.output import inner
 
@@ -97,7 +97,7 @@ class Description:
         starts = range(0, len(dataset), batch_size)
         parts = [
             self(dataset.cut(np.arange(first, min(first + batch_size, len(dataset))))["patch"])
-            for first in tqdm(starts, desc=progress, unit="batch", disable=progress is None, leave=False)
+            for first in progress_bar(starts, desc=progress, unit="batch", shown=progress is not None)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in DESCRIPTIONS}
 

@@ -97,7 +97,7 @@ def train(config: DictConfig) -> dict[str, object]:
                 print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
             log_outcome(config, run_dir, loggers)
     if not in_sweep():
-        print(f"run: {run_dir}")
+        print(f"run: {run_dir}\nnext: pneumo-ad report run={run_dir}")
         if any(isinstance(logger, TensorBoardLogger) for logger in loggers):
             print(f"TensorBoard: tensorboard --logdir {run_dir}")
     return {"datamodule": datamodule, "module": module, "run_dir": run_dir}

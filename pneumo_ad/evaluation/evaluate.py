@@ -16,7 +16,7 @@ from pneumo_ad.evaluation.examination import Examination, examine
 from pneumo_ad.evaluation.matched import measure_matched, too_few
 from pneumo_ad.evaluation.measures import measure_evaluation
 from pneumo_ad.evaluation.pictures import draw_evaluation
-from pneumo_ad.evaluation.summary import kept_words
+from pneumo_ad.evaluation.summary import kept_words, write_summary
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
@@ -100,6 +100,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     write_maps(output / "maps", _sampled_maps(data, result))
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
     findings.write_tables(output)
+    write_summary(output, metrics | {"about": about}, f"{run.config.name}: {subset}")
     write_metrics(output, metrics, about)  # written last, so that it exists only beside complete tables
     draw_evaluation(output / "figures", run, result, thresholds.get("score"), scoring.unit, metrics)
     return output

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pneumo_ad.console import is_verbose
+from pneumo_ad.files import write_text
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.shortcuts import STRONG, strength, strongest_shortcut
 from pneumo_ad.metrics.strata import STRATA
+
+SUMMARY = "summary.txt"
+# AUROCs for opacities, the finest first.
+_DECISIVE = {
+    "pixel/auroc_in_lung": "pixels in the lung",
+    "patch/auroc_opacity_vs_healthy": "opacity / healthy lung",
+    "image/auroc": "radiographs",
+}
 
 
 def _beside(metrics: dict[str, float], key: str) -> str:
@@ -34,7 +46,7 @@ def headline_table(score: str, metrics: dict[str, float], title: str) -> Table:
     caption = (
         "in brackets: 95 % interval by patient; under each AUROC the best shortcut's, whichever way round it ranks"
     )
-    table = Table(title=title, title_justify="left", caption=caption)
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("metric")
     table.add_column(score)
     table.add_column("brightness alone", style="dim")
@@ -141,16 +153,35 @@ def hint_of_matching(found: dict[str, Any]) -> str:
     return f"{finding}: matched=true equalises sharpness and grey levels first"
 
 
-def print_evaluation(output: Path, title: str) -> None:
-    """Print the table of a `metrics.json`, the omitted metrics with reasons, and the output folder.
+def verdict(metrics: dict[str, float]) -> str:
+    """Compare the finest AUROC for opacities with the best score that needs no model, in a line; empty without one.
 
     Args:
-        output: Folder with `metrics.json`.
-        title: Heading of the table.
+        metrics: Figures of a `metrics.json`.
+
+    >>> verdict({"image/auroc": 0.43, "shortcut/image/brightness": 0.73})
+    'verdict: radiographs 0.430, below higher brightness alone (0.730)'
     """
-    metrics = read_metrics(output)
+    for key, words in _DECISIVE.items():
+        best = strongest_shortcut(metrics, key)
+        if key in metrics and best is not None:
+            found, alone = metrics[key], strength(best.auroc)
+            low = metrics.get(f"{key}_low", found)
+            word = "below" if found <= alone else "above" if low > alone else "within the interval of"
+            return f"verdict: {words} {found:.3f}, {word} {best.words} alone ({alone:.3f})"
+    return ""
+
+
+def show_evaluation(console: Console, metrics: dict[str, Any], title: str, reasons: bool) -> None:
+    """Print the table of an evaluation, its verdict, decisions and what was left out.
+
+    Args:
+        console: Console to print to.
+        metrics: Content of `metrics.json`.
+        title: Heading of the table.
+        reasons: Whether the reason of each omission is told, and not their number alone.
+    """
     about = metrics["about"]
-    console = Console(highlight=False)
     console.print(headline_table(about["score"], metrics, title))
     console.print(
         f"{metrics['counts/images']} radiographs ({metrics['counts/images_normal']} normal, "
@@ -165,11 +196,38 @@ def print_evaluation(output: Path, title: str) -> None:
             f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
             f"are of all {scored:,} windows"
         )
-    if hint := hint_of_matching(metrics):
-        console.print(hint)
     print_decisions(console, metrics, about.get("held_out_normals"))
     for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
         if metrics.get(f"counts/{key}"):
             console.print(f"[yellow]{metrics[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
-    print_left_out(console, about["omitted"])
-    console.print(f"tables and figures: {output}")
+    if reasons:
+        print_left_out(console, about["omitted"])
+    elif omitted := left_out(about["omitted"]):
+        count = sum(words.count(",") + 1 for words in omitted)
+        console.print(f"[yellow]left out: {count} figures; reasons in {SUMMARY}[/yellow]")
+    for line in filter(None, (verdict(metrics), hint_of_matching(metrics))):
+        console.print(f"[bold]{line}[/bold]")
+
+
+def write_summary(output: Path, metrics: dict[str, Any], title: str) -> None:
+    """Write what `print_evaluation` prints, with the reason of each omission, as text of 80 columns.
+
+    Args:
+        output: Folder of the evaluation.
+        metrics: Content of `metrics.json`.
+        title: Heading of the table.
+    """
+    text = StringIO()
+    show_evaluation(Console(file=text, width=80, highlight=False), metrics, title, reasons=True)
+    write_text(output / SUMMARY, text.getvalue())
+
+
+def print_evaluation(output: Path, title: str) -> None:
+    """Print an evaluation, and its folder on a line that is not broken.
+
+    Args:
+        output: Folder with `metrics.json`.
+        title: Heading of the table.
+    """
+    show_evaluation(Console(highlight=False), read_metrics(output), title, reasons=is_verbose())
+    print(f"tables and figures: {output}")

@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
+from pneumo_ad.console import progress_bar
 from pneumo_ad.patches import PatchGrid
 
 # `windows` runs the net on every window, `dense` over whole radiographs.
@@ -93,7 +93,7 @@ def groups(
     height, width = grid.image_size
     together = max(1, min(GROUP, GROUP * 256**2 // (height * width)))
     parts = [rows[first : first + together] for first in range(0, len(rows), together)]
-    return tqdm(parts, desc=progress, unit="group", disable=progress is None, leave=False)
+    return progress_bar(parts, desc=progress, unit="group", shown=progress is not None)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from scipy import ndimage
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from pneumo_ad.console import progress_bar
 from pneumo_ad.errors import ConfigError, DataError, DivergedError
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.nets.standardise import standardised_squares
@@ -133,7 +133,7 @@ class LungSegmenter(nn.Module):
         """Yield (H, W) uint8 lung fields one by one, which bounds memory; see `segment_all`."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        for first in tqdm(range(0, len(images), batch_size), desc="lung fields", unit="batch", disable=not progress):
+        for first in progress_bar(range(0, len(images), batch_size), desc="lung fields", unit="batch", shown=progress):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
             contrasted = batch.float().std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
             fields = ((self.probability(batch) > 0.5) & contrasted)[:, 0].cpu().numpy()

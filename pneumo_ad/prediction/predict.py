@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from pneumo_ad import __version__
+from pneumo_ad.console import progress_bar
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
@@ -135,7 +134,7 @@ def predict_files(
         log.info("going on: %d of %d radiographs are done", len(readable) - len(left), len(readable))
     for note in judge.notes:
         log.warning("%s", note)
-    with tqdm(total=len(left), desc="predict", unit="file", disable=not left) as bar:
+    with progress_bar(total=len(left), desc="predict", unit="file", shown=bool(left)) as bar:
         for finished in outcomes(judge, left, pictures):
             output.keep(finished)
             bar.update(len(finished))

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm.auto import tqdm
 
+from pneumo_ad.console import progress_bar
 from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import reading_threads, write_arrays
 from pneumo_ad.inference.predictor import Calibration, Predictor
@@ -175,7 +175,10 @@ def _standard(
 
 def _made(judge: Predictor, files: Sequence[File], key: str) -> SiteScores:
     images, windows, remarks = [], [np.zeros(0, dtype=np.float32)], []
-    with ThreadPoolExecutor(reading_threads()) as pool, tqdm(total=len(files), desc="calibrate", unit="file") as bar:
+    with (
+        ThreadPoolExecutor(reading_threads()) as pool,
+        progress_bar(total=len(files), desc="calibrate", unit="file") as bar,
+    ):
         for group in judged_ahead(judge, files, pool):
             for _, one in group:
                 score, words = (None, one) if isinstance(one, str) else (one.row["score"], one.row["warnings"])

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
+
+from pneumo_ad.console import progress_bar
 
 from .draw import draw_phantom
 
@@ -90,7 +91,7 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
         return stem, stem, label, phantom.finding, width, height, phantom_seed
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        rows = list(tqdm(pool.map(write_one, wanted), total=len(wanted), desc="phantoms", unit="image", leave=False))
+        rows = list(progress_bar(pool.map(write_one, wanted), total=len(wanted), desc="phantoms", unit="image"))
     pd.DataFrame(rows, columns=COLUMNS).to_csv(folder / INDEX, index=False)
 
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
+from pneumo_ad.console import progress_bar
 from pneumo_ad.data.readers.dicom_facts import DicomFacts, dicom_facts
 from pneumo_ad.data.sources.boxes import read_boxes
 from pneumo_ad.data.sources.listing import match_names, read_listing
@@ -125,7 +125,7 @@ def _read_headers(table: pd.DataFrame) -> pd.DataFrame:
             return DicomFacts()
 
     with ThreadPoolExecutor(reading_threads()) as pool:
-        facts = list(tqdm(pool.map(read, table["path"]), total=len(table), desc="headers", unit="file"))
+        facts = list(progress_bar(pool.map(read, table["path"]), total=len(table), desc="headers", unit="file"))
     if unread:
         warnings.warn(
             f"{len(unread)} headers cannot be read, for example {min(unread)}: view, sex and age stay blank",

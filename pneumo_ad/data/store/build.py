@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm.auto import tqdm
 
+from pneumo_ad.console import progress_bar
 from pneumo_ad.data.fit import Fit, fit_mask, place
 from pneumo_ad.data.fitted import read_fitted
 from pneumo_ad.data.readers.radiograph import read_mask
@@ -190,7 +190,7 @@ def _decode_all(
     pool = ThreadPoolExecutor(threads)
     ahead: deque[Future[_Decoded | DataError]] = deque()
     try:
-        with tqdm(total=len(entries), desc="store", unit="image") as bar:
+        with progress_bar(total=len(entries), desc="store", unit="image") as bar:
             for number, entry in enumerate(entries):
                 while len(ahead) < threads * _AHEAD and number + len(ahead) < len(entries):
                     ahead.append(pool.submit(attempt, entries[number + len(ahead)]))
