@@ -11,8 +11,6 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from pneumo_ad.errors import ConfigError
-
 
 def run_name(overrides: str) -> str:
     """Name a run's folder in its sweep after the overrides that vary, safe for file systems; `run` if none vary.
@@ -53,25 +51,22 @@ def share(size: int | Sequence[int], parts: int) -> int:
 def new_folder(parent: str) -> str:
     """Create a folder named after the present second, and return its path; the next of that second gets a number.
 
+    Where no folder can be created the path is returned all the same: Hydra, which creates it too, reports why.
+
     Args:
         parent: Folder to create it in.
-
-    Raises:
-        ConfigError: The folder cannot be created.
     """
     now = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     for number in count(1):
         folder = Path(parent, now if number == 1 else f"{now}-{number}")
         try:
             folder.mkdir(parents=True)
-            break
         except FileExistsError:
-            if not folder.is_dir():  # a file stands in the way of `parent`
-                raise ConfigError(f"{parent} is no folder; another place for the run: hydra.run.dir=DIR") from None
-        except OSError as reason:
-            raise ConfigError(
-                f"{folder} cannot be made ({reason.strerror}); another place for the run: hydra.run.dir=DIR"
-            ) from reason
+            if folder.is_dir():
+                continue
+        except OSError:
+            pass
+        break
     return str(folder)
 
 

@@ -161,7 +161,7 @@ def test_another_user_is_told_which_place_cannot_be_written_to(place, said, run,
     environment |= {"PNEUMO_AD_CACHE": str(closed if place == "cache" else own / "cache"), "MPLCONFIGDIR": str(own)}
     where = {"cwd": closed if place == "working" else own, "env": environment}
     ended = subprocess.run([*as_nobody, *options], **where, capture_output=True, text=True, timeout=300)
-    if "Permission denied" in ended.stderr and sys.prefix in ended.stderr:
+    if "No module named" in ended.stderr:
         pytest.skip("the environment itself cannot be read by another user")
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr
