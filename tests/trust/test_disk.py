@@ -136,7 +136,7 @@ def test_an_impossible_cache_is_named(place, monkeypatch, capsys):
     [
         ("cache", "cache folder {place} cannot be written to (Permission denied)"),
         ("run", "{place}/run: Permission denied"),
-        ("working", "runs/train"),
+        ("working", "runs: Permission denied"),
         ("resumed", "Permission denied"),
     ],
 )
