@@ -10,11 +10,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path, user_config_path
 
 from pneumo_ad.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -48,6 +51,17 @@ def write_text(path: Path, text: str) -> None:
     """
     with atomic_write(path) as aside:
         aside.write_text(text, encoding="utf-8")  # not the locale's encoding: names may hold any letters
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV, without its index and with six digits of a number, atomically.
+
+    Args:
+        path: File to write.
+        frame: Table to write.
+    """
+    with atomic_write(path) as aside:
+        frame.to_csv(aside, index=False, float_format="%.6g")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

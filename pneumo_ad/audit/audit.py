@@ -15,7 +15,7 @@ from pneumo_ad.audit.plots import class_distributions
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.store.opening import open_store
-from pneumo_ad.files import atomic_write, write_json
+from pneumo_ad.files import write_csv, write_json
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.shortcuts import best_shortcut, image_shortcuts, shortcut_aurocs
 
@@ -64,8 +64,7 @@ def audit_data(
     output.mkdir(parents=True, exist_ok=True)
     unreadable = pd.DataFrame({"image": list(store.skipped), "reason": list(store.skipped.values())})
     for name, frame in (("duplicates", pairs), ("unreadable", unreadable), ("shortcuts", shortcuts)):
-        with atomic_write(output / f"{name}.csv") as aside:
-            frame.to_csv(aside, index=False, float_format="%.6g")
+        write_csv(output / f"{name}.csv", frame)
     drawn = output / "shortcuts.png"
     drawn.unlink(missing_ok=True)  # of an earlier audit
     if ranked := [name for name in shortcuts["shortcut"] if name in aurocs][:_DRAWN]:

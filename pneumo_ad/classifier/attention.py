@@ -9,7 +9,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from pneumo_ad.metrics.classification import resampled_means
-from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
+from pneumo_ad.metrics.ranking import Interval, Patients, Scores, draw_patients, interval_of
 
 
 def grad_cam(net: nn.Module, layer: nn.Module, x: Tensor) -> npt.NDArray[np.float32]:
@@ -52,11 +52,7 @@ def share_inside(cams: npt.NDArray[np.floating], fields: npt.NDArray[np.integer]
 
 
 def compare_with_area(
-    shares: npt.NDArray[np.floating],
-    areas: npt.NDArray[np.floating],
-    patients: npt.NDArray[np.str_] | npt.NDArray[np.integer],
-    resamples: int = 1000,
-    seed: int = 0,
+    shares: Scores, areas: Scores, patients: Patients, resamples: int = 1000, seed: int = 0
 ) -> dict[str, Interval]:
     """Compare the mean share of Grad-CAM in the lung field with that of a uniform map, the share of its area.
 

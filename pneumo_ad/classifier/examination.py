@@ -18,11 +18,10 @@ from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_in
 from pneumo_ad.classifier.data import RadiographDataModule
 from pneumo_ad.classifier.module import RadiographClassifier
 from pneumo_ad.data.evenly_spaced import evenly_spaced
-from pneumo_ad.files import atomic_write
+from pneumo_ad.files import atomic_write, write_csv
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.classification import decision_metrics
 from pneumo_ad.metrics.metrics_json import write_metrics
-from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import shortcut_aurocs
 
 FIGURE = "fig02_grad_cam"
@@ -117,7 +116,7 @@ def measure_classifier(
             shares, areas = (usable[name].to_numpy() for name in ("cam_share_in_lung", "lung_share_of_area"))
             compared = compare_with_area(shares, areas, usable["patient"].to_numpy(dtype=str))
             intervals |= {prefix + key: interval for key, interval in compared.items()}
-    metrics = _flat(intervals) | {
+    metrics = {name: value for key, interval in intervals.items() for name, value in interval.keyed(key).items()} | {
         "always_pneumonia/balanced_accuracy": 0.5,
         "counts/images": len(table),
         "counts/images_normal": int((~truth).sum()),
@@ -135,10 +134,6 @@ def measure_classifier(
     return metrics, about | {"omitted": {f"shortcut/image/{name}": reason for name, reason in omitted.items()}}
 
 
-def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
-    return {name: value for key, interval in found.items() for name, value in interval.keyed(key).items()}
-
-
 def write_examination(folder: Path, found: Classified, metrics: dict[str, float], about: dict[str, Any]) -> None:
     """Write `images.csv`, `figures/fig02_grad_cam.png` with its numbers as `.csv`, and the files of `write_metrics`.
 
@@ -151,8 +146,7 @@ def write_examination(folder: Path, found: Classified, metrics: dict[str, float]
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     shown = found.table.iloc[found.shown]
     for name, frame in (("images", found.table), (f"figures/{FIGURE}", shown)):
-        with atomic_write(folder / f"{name}.csv") as aside:
-            frame.to_csv(aside, index=False, float_format="%.6g")
+        write_csv(folder / f"{name}.csv", frame)
     names = [f"{row['image']}\n{row['label']}\np = {row['probability']:.2f}" for _, row in shown.iterrows()]
     drawn = figures.grad_cam_panel(
         list(found.images), list(found.cams), list(found.lung_fields), names, shown["cam_share_in_lung"].tolist()

@@ -13,11 +13,12 @@ import pandas as pd
 
 from pneumo_ad.errors import DamagedError, DataError, UserError
 from pneumo_ad.evaluation.evaluate import evaluate_run
-from pneumo_ad.files import atomic_write, write_text
+from pneumo_ad.files import write_csv, write_text
 from pneumo_ad.leaderboard.drawing import draw_comparison
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
 from pneumo_ad.leaderboard.table import as_markdown
+from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import Status
 from pneumo_ad.runs.run import default_output, load_run
@@ -133,17 +134,11 @@ def write_leaderboard(found: Comparison) -> None:
         row["reference"] = group is found.reference
         row["sorted_by"] = found.sort
         row |= dict(zip(("mean_low", "mean_high"), group.interval or (np.nan, np.nan), strict=True))
-        ends = group.difference or (np.nan, np.nan, np.nan)
-        row |= dict(zip(("difference", "difference_low", "difference_high"), ends, strict=True))
+        row |= (group.difference or Interval(np.nan, np.nan, np.nan)).keyed("difference")
         for key, (mean, sd) in group.summary.items():
             if not key.endswith(("_low", "_high")):
                 row |= {key: mean, f"{key}_sd": sd}
         groups.append(row)
-    _write_csv(found.output / "leaderboard.csv", rows)
-    _write_csv(found.output / "groups.csv", pd.DataFrame(groups))
+    write_csv(found.output / "leaderboard.csv", rows)
+    write_csv(found.output / "groups.csv", pd.DataFrame(groups))
     write_text(found.output / "leaderboard.md", as_markdown(found))
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
-    with atomic_write(path) as aside:
-        frame.to_csv(aside, index=False, float_format="%.6g")

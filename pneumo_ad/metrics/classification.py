@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.metrics.ranking import Interval, auroc, draw_patients, interval_of, resampled_aurocs
+from pneumo_ad.metrics.ranking import Interval, Patients, Scores, auroc, draw_patients, interval_of, resampled_aurocs
 
 
 def decision_metrics(
-    probability: npt.NDArray[np.floating],
+    probability: Scores,
     truth: npt.NDArray[np.bool_],
-    patients: npt.NDArray[np.str_] | npt.NDArray[np.integer],
+    patients: Patients,
     threshold: float = 0.5,
     resamples: int = 1000,
     seed: int = 0,
@@ -59,9 +59,7 @@ def decision_metrics(
 
 
 def resampled_means(
-    values: npt.NDArray[np.floating] | npt.NDArray[np.bool_],
-    owner: npt.NDArray[np.integer],
-    weights: npt.NDArray[np.float32],
+    values: Scores | npt.NDArray[np.bool_], owner: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
     """Compute the mean in every resample of the patients.
 
