@@ -27,7 +27,6 @@ def projection(
     groupings: Mapping[str, Mapping[str, npt.NDArray[np.bool_]]],
     names: Sequence[str],
     title: str,
-    seed: int = 0,
 ) -> Figure:
     """Draw windows in the plane of the first two principal components of their features, a panel per grouping.
 
@@ -37,14 +36,12 @@ def projection(
             panel have the `CLUSTER_COLOURS`, in this order.
         names: Names of the d features; the labels of the axes list those with large loadings.
         title: Title above the figure.
-        seed: Seed of the choice of at most 3000 windows, the same in each panel.
     """
-    rng = np.random.default_rng(seed)
     centred = features - features.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)
     plane = centred @ axes[:2].T
     explained = strength[:2] ** 2 / (strength**2).sum()
-    shown = rng.permutation(len(plane))[:_POINTS]
+    shown = np.random.default_rng(0).permutation(len(plane))[:_POINTS]  # the same in each panel
     low, high = np.quantile(plane, [0.002, 0.998], axis=0)
     margin = 0.06 * (high - low)
     with mpl.rc_context(STYLE):

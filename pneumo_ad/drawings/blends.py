@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+from pneumo_ad.drawings.drawing import Brush, Drawn
 
 
 class Blends:
@@ -32,7 +32,7 @@ class Blends:
         piece = there + membrane(here - there)
         lungs = brush.field()[which, 0, rows, columns]
         blended[which, 0, rows, columns] = torch.lerp(here, piece.clamp(0, 1), lungs)
-        brighter = blurred(blended - x, odd(0.02, brush.side)) > 0.35 * brush.spread()
+        brighter = brush.near(blended - x, 0.02) > 0.35 * brush.spread()
         return Drawn(blended, (brighter & (lung > 0.5)).float())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd, veiled
+from pneumo_ad.drawings.drawing import Brush, Drawn, check_range, veiled
 from pneumo_ad.errors import ConfigError
 
 _VISIBLE = 0.10  # interpolation weight from lung to tissue above which a pixel belongs to the mask
@@ -51,8 +51,8 @@ class Veils:
             share = torch.maximum(share, (number < count) * strength * _shapes(x, lung, generator) * field)
         share = (share * (1 + 0.2 * brush.smooth_noise(16, 32))).clamp(0, 0.97)
         texture = brush.other()
-        texture = texture - blurred(texture, odd(0.06, brush.side))
-        dense = veiled(x, share, tissue, blurred(x, odd(0.03, brush.side)))
+        texture = texture - brush.near(texture, 0.06)
+        dense = veiled(x, share, tissue, brush.near(x, 0.03))
         dense = dense + share * (brush.between(0, 0.5) * texture + brush.between(0, 0.03) * brush.noise())
         return Drawn(torch.where(share > 0.004, dense, x).clamp(0, 1), ((share > _VISIBLE) & (lung > 0.5)).float())
 

@@ -230,9 +230,8 @@ def choose_sort(found: Comparison, asked: str) -> str | None:
         if key not in found.axes and not str(key).endswith(("_low", "_high")) and found.rows[key].notna().any()
     ]
     if asked and asked not in there:
-        omitted = _omitted(found)
-        if asked in omitted:
-            raise ConfigError(f"sort={asked}: no run has it: {omitted[asked]}")
+        if reason := _omitted(found).get(asked):
+            raise ConfigError(f"sort={asked}: no run has it: {reason}")
         near = difflib.get_close_matches(asked, there, n=4, cutoff=0.4) or there[:4]
         raise ConfigError(
             f"sort={asked} is not known; the nearest: {', '.join(near) or 'none, as no run was measured'}"

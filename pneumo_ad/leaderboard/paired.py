@@ -92,13 +92,12 @@ class SamePixels:
 PIXEL_KEYS = ("same_pixels/auroc_in_lung", "same_pixels/auroc")
 
 
-def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1000) -> SamePixels:
+def same_pixels(maps: Mapping[str, SampledMaps], finest: str) -> SamePixels:
     """Measure runs on the points that all of them cover, in the radiographs that all of them have.
 
     Args:
         maps: Sampled maps by run.
         finest: Run whose masks are the truth for all: the one of the largest images.
-        resamples: Number of bootstrap resamples, drawn by patient.
     """
     images = _in_common([run_maps.images for run_maps in maps.values()])
     result = SamePixels(images, finest)
@@ -116,7 +115,7 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
     if reason := _too_few(np.where(common, truth, 0)):
         result.omitted = dict.fromkeys(PIXEL_KEYS, f"of the pixels that every run covers, {reason}")
         return result
-    number, weights = draw_patients(images["patient"].to_numpy(dtype=str), resamples)
+    number, weights = draw_patients(images["patient"].to_numpy(dtype=str))
     owner = np.repeat(number, common.sum(axis=(1, 2)))
     kind = truth[common]
     for key, chosen in zip(PIXEL_KEYS, (kind > 0, np.ones(kind.shape, dtype=bool)), strict=True):
@@ -131,15 +130,12 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
     return result
 
 
-def same_images(
-    tables: Mapping[str, pd.DataFrame], finest: str, resamples: int = 1000
-) -> tuple[pd.DataFrame, Paired | None]:
+def same_images(tables: Mapping[str, pd.DataFrame], finest: str) -> tuple[pd.DataFrame, Paired | None]:
     """Compute the image AUROC of runs on the radiographs that all of them score.
 
     Args:
         tables: `images.csv` by run, with columns `image`, `patient`, `label`, `score`, `brightness`.
         finest: Run whose brightness is the baseline.
-        resamples: Number of bootstrap resamples, drawn by patient.
 
     Returns:
         Table of the radiographs, and the metric; None with fewer than `LEAST_IMAGES` of a label.
@@ -153,7 +149,7 @@ def same_images(
     sick = (images["label"] == "pneumonia").to_numpy()
     if min(int(sick.sum()), int((~sick).sum())) < LEAST_IMAGES:
         return images, None
-    owner, weights = draw_patients(images["patient"].to_numpy(dtype=str), resamples)
+    owner, weights = draw_patients(images["patient"].to_numpy(dtype=str))
     paired = Paired()
     for name, table in scored.items():
         chosen = _places(table[keys], images)

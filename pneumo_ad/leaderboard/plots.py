@@ -19,6 +19,7 @@ from pneumo_ad.labels import IN_OPACITY
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"
 LINES = len(_LINES)  # largest number of lines that can be distinguished in a panel
+_COLUMNS = 3  # panels in a row, at most
 _RATIO = 4  # ratio of the largest to the smallest value from which an axis has a log2 scale
 
 
@@ -62,7 +63,7 @@ def metric_by_axis(
     apart = min(0.05 * span if to_scale else gap, 0.5 * gap / len(lines))  # shift of lines, so that bars do not overlap
     margin = 0.1 * span + apart * len(lines) / 2
     with mpl.rc_context(STYLE):
-        columns = min(len(panels), 3)
+        columns = min(_COLUMNS, len(panels))
         rows = -(-len(panels) // columns)
         legend = len(lines) > 1
         figure = page(max(4.6, 3.3 * columns) + 2.2 * legend, 3.3 * rows + 0.4)
@@ -138,21 +139,18 @@ def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, 
             ax.vlines(at, *point.interval, color=colour, linewidth=1.2, alpha=0.7, zorder=1)
 
 
-def score_histograms(
-    groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "", columns: int = 3
-) -> Figure:
+def score_histograms(groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "") -> Figure:
     """Draw histograms of SAD, a panel per group and an outline per kind of patch, on a common scale.
 
     Args:
         groups: Group -> kind of patch (`COLOURS`) -> (n,) float scores, n for each kind.
         unit: Label of the score's axis, with its unit.
         note: Text below the title.
-        columns: Largest number of panels in a row.
     """
     everything = [values for kinds in groups.values() for values in kinds.values() if len(values)]
     top = max((float(np.quantile(values, 0.995)) for values in everything), default=1.0) or 1.0
     bins = np.linspace(0, top, 61)
-    columns = min(columns, len(groups))
+    columns = min(_COLUMNS, len(groups))
     rows = -(-len(groups) // columns)
     with mpl.rc_context(STYLE):
         figure = page(max(3.1 * columns, 5.0), 1.9 * rows + 1.3)

@@ -19,6 +19,7 @@ from pneumo_ad.labels import IN_OPACITY, OUTSIDE_LUNG
 from pneumo_ad.metrics.proportion import share_with_interval
 from pneumo_ad.metrics.ranking import Interval, Patients, Scores, Truth, draw_patients, interval_of
 
+_LIMIT = 0.3  # largest false-positive rate of per-region overlap
 _CUTS = 2048  # thresholds at quantiles of opacity pixels, and as many of the others
 _POOLED = 1 << 20  # pixels from which the quantiles are taken
 
@@ -50,7 +51,7 @@ class _Found(NamedTuple):
     overlap: npt.NDArray[np.float64]  # (I, K) share of a region's pixels, summed over the radiograph's regions
 
 
-def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: bool = False) -> float:
+def per_region_overlap(maps: Maps, truths: Truths, limit: float = _LIMIT, in_lung: bool = False) -> float:
     """Compute the area under the mean share of each opacity that is found, over false-positive rates up to `limit`.
 
     PRO of Bergmann et al. (2020, CVPR), so that a small opacity counts as much as a large one. Regions are the
@@ -81,13 +82,7 @@ def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: 
 
 
 def per_region_overlap_with_interval(
-    maps: Maps,
-    truths: Truths,
-    patients: Patients,
-    limit: float = 0.3,
-    in_lung: bool = False,
-    resamples: int = 1000,
-    seed: int = 0,
+    maps: Maps, truths: Truths, patients: Patients, in_lung: bool = False, resamples: int = 1000
 ) -> Interval:
     """Compute `per_region_overlap` and its 95 % percentile bootstrap interval, patients drawn with replacement.
 
@@ -95,19 +90,16 @@ def per_region_overlap_with_interval(
         maps: I anomaly maps, each (H, W).
         truths: I truths of the same shapes.
         patients: (I,) patient of each radiograph.
-        limit: Largest false-positive rate, in (0, 1].
         in_lung: Whether only healthy lung counts as negative.
         resamples: Number of bootstrap resamples; those without a region are left out.
-        seed: Seed of the resamples.
 
     Raises:
         DataError: No opacity in any truth, nothing else in any, or shapes that do not match.
-        ConfigError: A limit outside (0, 1].
     """
-    curves = _found(maps, truths, limit, in_lung)
-    owner, weights = draw_patients(patients, resamples, seed)
-    value = float(_areas(np.ones((1, len(maps))), curves, limit)[0])
-    return Interval(value, *interval_of(_areas(weights[:, owner], curves, limit)))
+    curves = _found(maps, truths, _LIMIT, in_lung)
+    owner, weights = draw_patients(patients, resamples)
+    value = float(_areas(np.ones((1, len(maps))), curves, _LIMIT)[0])
+    return Interval(value, *interval_of(_areas(weights[:, owner], curves, _LIMIT)))
 
 
 def pointing_game(maps: Maps, truths: Truths, patients: Patients, in_lung: bool = False) -> PointingGame:

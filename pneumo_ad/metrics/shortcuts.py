@@ -157,20 +157,15 @@ def image_shortcuts(
 
 
 def shortcut_aurocs(
-    values: Mapping[str, Scores],
-    positive: Truth,
-    negative: Truth,
-    patient: Patients,
-    classes: tuple[str, str] = ("pneumonia", "normal"),
+    values: Mapping[str, Scores], positive: Truth, negative: Truth, patient: Patients
 ) -> tuple[dict[str, Interval], dict[str, str]]:
     """Compute the AUROC of each shortcut alone, positives against negatives.
 
     Args:
         values: Name of the shortcut -> (I,) values; NaN where not known.
-        positive: (I,) bool.
-        negative: (I,) bool; radiographs that are neither are left out.
+        positive: (I,) bool, pneumonia.
+        negative: (I,) bool, normal; radiographs that are neither are left out.
         patient: (I,) patient of each radiograph.
-        classes: Names of positives and negatives, for the reasons.
 
     Returns:
         Name -> AUROC with its 95 % interval, above 0.5 where positives have higher values; and name -> reason for
@@ -178,7 +173,7 @@ def shortcut_aurocs(
     """
     aurocs: dict[str, Interval] = {}
     omitted: dict[str, str] = {}
-    sides = tuple(zip((positive, negative), classes, strict=True))
+    sides = ((positive, "pneumonia"), (negative, "normal"))
     for name, value in values.items():
         known = (positive | negative) & ~np.isnan(value)
         count, few = min((int((side & known).sum()), word) for side, word in sides)
