@@ -33,7 +33,10 @@ def count(table: pd.DataFrame) -> dict[str, Any]:
 def sizes(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Return least, median and largest height and width in pixels, and aspect ratio (width / height)."""
     columns = {"height": table["height"], "width": table["width"], "aspect_ratio": table["width"] / table["height"]}
-    return {name: column.agg(["min", "median", "max"]).to_dict() for name, column in columns.items()}
+    return {
+        name: {"min": float(column.min()), "median": float(column.median()), "max": float(column.max())}
+        for name, column in columns.items()
+    }
 
 
 def boundaries(table: pd.DataFrame) -> list[str]:

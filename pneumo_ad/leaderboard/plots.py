@@ -76,8 +76,8 @@ def metric_by_axis(
                 _draw_line(ax, line_points, [places[point.at] + shift for point in line_points], number, line, to_scale)
             if not np.isnan(brightness):
                 ax.axhline(brightness, color="0.35", linestyle="--", linewidth=1, label="brightness alone")
-            slanted = {"rotation": 30, "ha": "right"} if sum(map(len, places)) > 28 else {}
-            ax.set_xticks(list(places.values()), list(places), **slanted)
+            angle, end = (30, "right") if sum(map(len, places)) > 28 else (0, "center")
+            ax.set_xticks(list(places.values()), list(places), rotation=angle, ha=end)
             ax.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
             ax.grid(axis="y", color="0.92", linewidth=0.8)
             ax.set_axisbelow(True)
@@ -90,8 +90,9 @@ def metric_by_axis(
             ax.set_xlabel(axis)
         named = {name: handle for handle, name in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if name}
         if named:
-            place = "outside right center" if legend else "outside lower center"
-            figure.legend(named.values(), named.keys(), loc=place, fontsize=8)
+            figure.legend(
+                named.values(), named, loc="outside right center" if legend else "outside lower center", fontsize=8
+            )
         title = f"{metric} against {axis}\nsmall rings: seeds; bar: 95 % interval over patients"
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure
@@ -132,9 +133,8 @@ def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, 
     # No line between categories, which have no values in between.
     ax.plot(x, means, color=colour, linewidth=1.2 if scale else 0, marker=marker, markersize=6, label=line, zorder=3)
     for at, point in zip(x, own, strict=True):
-        if len(point.values) > 1:
-            rings = {"s": 18, "facecolors": "none", "edgecolors": colour, "linewidths": 0.8}
-            ax.scatter([at] * len(point.values), point.values, zorder=2, **rings)
+        if len(seeds := point.values) > 1:
+            ax.scatter([at] * len(seeds), seeds, s=18, facecolors="none", edgecolors=colour, linewidths=0.8, zorder=2)
         if point.interval is not None:
             ax.vlines(at, *point.interval, color=colour, linewidth=1.2, alpha=0.7, zorder=1)
 

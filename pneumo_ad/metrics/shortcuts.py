@@ -182,7 +182,7 @@ def shortcut_aurocs(
         elif np.ptp(value[known]) == 0:
             omitted[name] = "the same for every radiograph"
         else:
-            aurocs[name] = auroc_with_interval(value[known], positive[known], np.asarray(patient)[known])
+            aurocs[name] = auroc_with_interval(value[known], positive[known], patient[known])
     return aurocs, omitted
 
 
