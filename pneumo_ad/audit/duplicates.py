@@ -74,9 +74,8 @@ def find_duplicates(images: npt.NDArray[np.uint8], digests: Sequence[str]) -> li
         for row, original in enumerate(copy_of)
         if row != original
     ]
-    originals = np.unique(copy_of).astype(np.int64) if len(copy_of) else np.zeros(0, dtype=np.int64)
-    small = thumbnails(images, originals)
-    for i, j, bits, correlation in near_pairs(small):
+    originals = np.unique(copy_of).astype(np.int64)
+    for i, j, bits, correlation in near_pairs(thumbnails(images, originals)):
         pairs.append(Pair(int(originals[i]), int(originals[j]), "near", bits, correlation))
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
@@ -158,8 +157,7 @@ def file_digests(store: Store) -> list[str]:
         store: Open store.
     """
     images = store.contents[store.contents["kind"] == "image"].set_index("image")["sha256"]
-    digests: list[str] = images.loc[store.table["image"]].tolist()
-    return digests
+    return images.loc[store.table["image"]].tolist()
 
 
 def copies_across_splits(digests: Sequence[str], splits: Sequence[str]) -> list[list[int]]:

@@ -9,7 +9,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from pneumo_ad.metrics.classification import resampled_means
-from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
+from pneumo_ad.metrics.ranking import Interval, Patients, Scores, draw_patients, interval_of
 
 
 def grad_cam(net: nn.Module, layer: nn.Module, x: Tensor) -> npt.NDArray[np.float32]:
@@ -51,27 +51,19 @@ def share_inside(cams: npt.NDArray[np.floating], fields: npt.NDArray[np.integer]
     return inside / np.where(mass > 0, mass, np.nan)
 
 
-def compare_with_area(
-    shares: npt.NDArray[np.floating],
-    areas: npt.NDArray[np.floating],
-    patients: npt.NDArray[np.str_] | npt.NDArray[np.integer],
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Interval]:
+def compare_with_area(shares: Scores, areas: Scores, patients: Patients) -> dict[str, Interval]:
     """Compare the mean share of Grad-CAM in the lung field with that of a uniform map, the share of its area.
 
     Args:
         shares: (n,) `share_inside` of each radiograph, none NaN.
         areas: (n,) share of the image's pixels inside the lung field, above 0.
         patients: (n,) patient of each radiograph; the bootstrap resamples patients.
-        resamples: Number of bootstrap resamples.
-        seed: Seed of the resamples.
 
     Returns:
         `share_in_lung`, `lung_share_of_area`, their `difference` and `ratio` (of the means), each with its 95 %
         percentile bootstrap interval over the same resamples.
     """
-    owner, weights = draw_patients(patients, resamples, seed)
+    owner, weights = draw_patients(patients)
     share, area = (resampled_means(values, owner, weights) for values in (shares, areas))
     mean_share, mean_area = float(np.mean(shares)), float(np.mean(areas))
     return {

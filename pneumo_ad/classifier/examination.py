@@ -20,9 +20,8 @@ from pneumo_ad.console import progress_bar
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.files import atomic_write, write_csv
 from pneumo_ad.labels import NORMAL, PNEUMONIA
-from pneumo_ad.metrics.classification import decision_metrics
+from pneumo_ad.metrics.classification import THRESHOLD, decision_metrics
 from pneumo_ad.metrics.metrics_json import write_metrics
-from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import shortcut_aurocs
 
 FIGURE = "fig02_grad_cam"
@@ -54,18 +53,15 @@ class Classified:
     lung_fields: npt.NDArray[np.uint8]
 
 
-def classify_split(
-    classifier: RadiographClassifier, datamodule: RadiographDataModule, split: str = "test"
-) -> Classified:
-    """Classify the radiographs of a split; Grad-CAM is of the pneumonia logit for both classes.
+def classify_split(classifier: RadiographClassifier, datamodule: RadiographDataModule) -> Classified:
+    """Classify the radiographs of the test split; Grad-CAM is of the pneumonia logit for both classes.
 
     Args:
         classifier: Trained classifier in evaluation mode.
         datamodule: Data module of the radiographs with their splits.
-        split: Name of the split: `train`, `val` or `test`.
     """
     net, store, fields = classifier.net.eval(), datamodule.radiographs.store, datamodule.radiographs.lung_fields
-    rows = datamodule.rows(split)
+    rows = datamodule.rows("test")
     table = store.table.iloc[rows][["image", "patient", "label", "split"]].reset_index(drop=True)
 
     def look(pixels: torch.Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -117,7 +113,7 @@ def measure_classifier(
             shares, areas = (usable[name].to_numpy() for name in ("cam_share_in_lung", "lung_share_of_area"))
             compared = compare_with_area(shares, areas, usable["patient"].to_numpy(dtype=str))
             intervals |= {prefix + key: interval for key, interval in compared.items()}
-    metrics = _flat(intervals) | {
+    metrics = {name: value for key, interval in intervals.items() for name, value in interval.keyed(key).items()} | {
         "always_pneumonia/balanced_accuracy": 0.5,
         "counts/images": len(table),
         "counts/images_normal": int((~truth).sum()),
@@ -131,12 +127,8 @@ def measure_classifier(
         "Grad-CAM is 0 everywhere": table.loc[looks_nowhere, "image"].tolist(),
         "no lung was found": table.loc[no_lung, "image"].tolist(),
     }
-    about = {"threshold": 0.5, "paper": PAPER, "left_out_of_cam": left_out}
+    about = {"threshold": THRESHOLD, "paper": PAPER, "left_out_of_cam": left_out}
     return metrics, about | {"omitted": {f"shortcut/image/{name}": reason for name, reason in omitted.items()}}
-
-
-def _flat(found: Mapping[str, Interval]) -> dict[str, float]:
-    return {name: value for key, interval in found.items() for name, value in interval.keyed(key).items()}
 
 
 def write_examination(folder: Path, found: Classified, metrics: dict[str, float], about: dict[str, Any]) -> None:

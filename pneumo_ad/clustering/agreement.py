@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from pneumo_ad.labels import OUTSIDE
-from pneumo_ad.metrics.ranking import Interval, interval_of, resamples_of
+from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
 
 CLUSTERS = 3  # as many as there are kinds
 
@@ -100,11 +100,11 @@ def agreement(
         seed: Seed of the resamples.
     """
     known = true <= OUTSIDE
-    _, owner = np.unique(patients[known], return_inverse=True)
-    number = int(owner.max()) + 1
+    owner, weights = draw_patients(patients[known], resamples, seed)
+    number = weights.shape[1]
     cell = (owner * CLUSTERS + true[known].astype(np.int64)) * CLUSTERS + found[known]
     each = np.bincount(cell, minlength=number * CLUSTERS**2).reshape(number, -1)
-    drawn = (resamples_of(number, resamples, seed) @ each).reshape(-1, CLUSTERS, CLUSTERS)
+    drawn = (weights @ each).reshape(-1, CLUSTERS, CLUSTERS)
     return Agreement(
         Interval(adjusted_rand(true, found), *interval_of(_adjusted_rand(drawn))),
         Interval(best_match_macro_f1(true, found), *interval_of(_best_macro_f1(drawn))),

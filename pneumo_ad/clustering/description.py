@@ -115,9 +115,6 @@ def train_description(
     """
     residual = difference_images(net, patches, halo)
     patch = inner(patches, halo).to(residual.device).float() - _MID_GREY
-    embeddings = [train_embedding(pictures, seed=seed) for pictures in (residual, patch)]
-    explained = {
-        f"{name}_embedding": embedding.explained(pictures)
-        for name, embedding, pictures in zip(("residual", "patch"), embeddings, (residual, patch), strict=True)
-    }
-    return Description(net, embeddings[0], embeddings[1], halo), explained
+    of_residual, of_patch = (train_embedding(pictures, seed=seed) for pictures in (residual, patch))
+    explained = {"residual_embedding": of_residual.explained(residual), "patch_embedding": of_patch.explained(patch)}
+    return Description(net, of_residual, of_patch, halo), explained

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pneumo_ad.figures import COLOURS
-from pneumo_ad.figures.style import STYLE, page
+from pneumo_ad.figures.style import STYLE, draw_outline, page, show
 from pneumo_ad.patches import PatchGrid
 
 # Healthy lung, opacity and outside; grey, the usual colour of outside, would not be visible on a radiograph.
@@ -27,7 +27,6 @@ def projection(
     groupings: Mapping[str, Mapping[str, npt.NDArray[np.bool_]]],
     names: Sequence[str],
     title: str,
-    seed: int = 0,
 ) -> Figure:
     """Draw windows in the plane of the first two principal components of their features, a panel per grouping.
 
@@ -37,14 +36,12 @@ def projection(
             panel have the `CLUSTER_COLOURS`, in this order.
         names: Names of the d features; the labels of the axes list those with large loadings.
         title: Title above the figure.
-        seed: Seed of the choice of at most 3000 windows, the same in each panel.
     """
-    rng = np.random.default_rng(seed)
     centred = features - features.mean(axis=0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)
     plane = centred @ axes[:2].T
     explained = strength[:2] ** 2 / (strength**2).sum()
-    shown = rng.permutation(len(plane))[:_POINTS]
+    shown = np.random.default_rng(0).permutation(len(plane))[:_POINTS]  # the same in each panel
     low, high = np.quantile(plane, [0.002, 0.998], axis=0)
     margin = 0.06 * (high - low)
     with mpl.rc_context(STYLE):
@@ -135,22 +132,17 @@ def where_clusters_lie(
         axes = figure.subplots(len(clusters) + 1, len(images), squeeze=False)
         for column, image in enumerate(images):
             grey = np.repeat(image[..., None] / 255, 3, axis=2)
-            axes[0, column].imshow(grey)
+            show(axes[0, column], grey)
             axes[0, column].set_title(names[column], fontsize=7)
             for row, numbers in enumerate(clusters.values(), start=1):
                 of_windows = torch.from_numpy(np.eye(len(palette))[numbers[column]]).permute(1, 0)
                 share = grid.paint(of_windows)[:, 0].numpy()  # (3, H, W)
                 painted = 0.6 * grey + 0.4 * palette[np.nan_to_num(share).argmax(axis=0)]
-                axes[row, column].imshow(np.where(grid.covered[..., None], painted, grey))
+                show(axes[row, column], np.where(grid.covered[..., None], painted, grey))
             outline = outlines[column]
             for axis in axes[:, column]:
-                axis.set(xticks=[], yticks=[])
-                axis.spines[:].set_visible(False)
                 for mask, style in zip(outline or (), (":", "-"), strict=outline is not None):
-                    if mask.any():
-                        axis.contour(
-                            mask.astype(np.uint8), levels=[0.5], colors=["white"], linewidths=0.9, linestyles=style
-                        )
+                    draw_outline(axis, mask.astype(np.uint8), "white", style)
         for row, name in enumerate(["radiograph", *clusters]):
             axes[row, 0].set_ylabel(name, fontsize=8)
         handles = [Patch(color=hue, label=name) for hue, name in zip(CLUSTER_COLOURS, cluster_names, strict=True)]

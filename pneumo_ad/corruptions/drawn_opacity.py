@@ -7,6 +7,7 @@ synthetic anomalies; here they resemble opacities.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ _NEAR = 7  # pixels, side of the box whose mean replaces vessels under an opacit
 _WAVES = 5  # values across a patch from which the wavy border of an opacity is interpolated
 
 
+@dataclass
 class DrawnOpacity:
     """Soft, bright blob drawn into some of the patches, after `add_opacity` of the phantoms.
 
@@ -40,21 +42,16 @@ class DrawnOpacity:
     True
     """
 
-    def __init__(
-        self,
-        size: Sequence[float] = (0.15, 0.45),
-        strength: Sequence[float] = (0.25, 0.9),
-        tissue: float = 0.6,
-        p: float = 0.7,
-    ) -> None:
-        check_range("size", size)
-        check_range("strength", strength)
-        if not (0 < tissue <= 1 and 0 < p <= 1):
-            raise ConfigError(f"tissue={tissue} and p={p} must lie in (0, 1]")
-        self.size = size
-        self.strength = strength
-        self.tissue = tissue
-        self.p = p
+    size: Sequence[float] = (0.15, 0.45)
+    strength: Sequence[float] = (0.25, 0.9)
+    tissue: float = 0.6
+    p: float = 0.7
+
+    def __post_init__(self) -> None:
+        check_range("size", self.size)
+        check_range("strength", self.strength)
+        if not (0 < self.tissue <= 1 and 0 < self.p <= 1):
+            raise ConfigError(f"tissue={self.tissue} and p={self.p} must lie in (0, 1]")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Draw opacities: (B, 1, p, p) in [0, 1] -> the same shape and range; unchanged outside the opacities."""

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+from pneumo_ad.drawings.drawing import Brush, Drawn
 
 
 class Blends:
@@ -24,20 +24,15 @@ class Blends:
         down, right = brush.lung_pixel()
         top = (down * brush.side - height / 2).round().clamp(1, brush.size[0] - height - 1).long()
         left = (right * brush.side - width / 2).round().clamp(1, brush.size[1] - width - 1).long()
-        steps = (torch.arange(-1, side + 1, device=x.device) for side in (height, width))
-        rows, columns = (
-            at + step
-            for at, step in zip(
-                (top[:, 0], left[:, 0]), (next(steps)[None, :, None], next(steps)[None, None]), strict=True
-            )
-        )
+        rows = top[:, 0] + torch.arange(-1, height + 1, device=x.device)[:, None]
+        columns = left[:, 0] + torch.arange(-1, width + 1, device=x.device)
         which = torch.arange(len(x), device=x.device)[:, None, None]
         here, there = x[which, 0, rows, columns], other[which, 0, rows, columns]
         blended = x.clone()
         piece = there + membrane(here - there)
         lungs = brush.field()[which, 0, rows, columns]
         blended[which, 0, rows, columns] = torch.lerp(here, piece.clamp(0, 1), lungs)
-        brighter = blurred(blended - x, odd(0.02, brush.side)) > 0.35 * brush.spread()
+        brighter = brush.near(blended - x, 0.02) > 0.35 * brush.spread()
         return Drawn(blended, (brighter & (lung > 0.5)).float())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd
+from pneumo_ad.drawings.drawing import Brush, Drawn, check_range
 
 
 class Consolidations:
@@ -35,7 +35,7 @@ class Consolidations:
         bronchi = (-((brush.smooth_noise(8, 24) / 0.15) ** 2)).exp()
         share = share * (1 - airy * bronchi) * (1 + 0.1 * brush.smooth_noise(12, 32))
         share = share.clamp(0, 1)
-        near = blurred(x, odd(0.03, brush.side))
+        near = brush.near(x, 0.03)
         dense = x + share * (near - x)  # vessels fade as the lung brightens
         dense = dense + share * (brush.tissue(0.4, 0.95) - dense).clamp_min(0)
         dense = dense + share * brush.between(0, 0.03) * brush.noise()

@@ -19,10 +19,8 @@ class Deformations:
         radius, pull = brush.between(0.1, 0.25), brush.between(0.4, 0.8)
         far = torch.hypot(brush.down - down, brush.right - right) / radius
         pulled = pull * (1 - far.clamp(0, 1)) ** 2 * (lung.flatten(1).amax(dim=1)[:, None, None, None] > 0)
-        from_down, from_right = (
-            at + pulled * (at - middle) * 2
-            for at, middle in ((brush.down.expand_as(far), down), (brush.right.expand_as(far), right))
-        )
+        from_down = brush.down + pulled * (brush.down - down) * 2
+        from_right = brush.right + pulled * (brush.right - right) * 2
         height, width = (side / brush.side for side in brush.size)
         grid = torch.stack([2 * from_right / width - 1, 2 * from_down / height - 1], dim=-1)[:, 0]
         moved = F.grid_sample(x, grid + 1 / brush.side, mode="bilinear", padding_mode="border", align_corners=False)

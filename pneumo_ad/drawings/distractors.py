@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+from pneumo_ad.drawings.drawing import Brush, Drawn, blurred
 
 
 class Haze:
@@ -86,7 +86,7 @@ class Exposure:
         x = brush.between(-0.05, 0.15) + brush.between(0.7, 1.05) * x
         x = x * (1 + brush.between(0, 0.1) * brush.smooth_noise(2, 4))
         which = brush.between(0, 1)
-        near, wide = blurred(x, 3), blurred(x, odd(0.02, brush.side))
+        near, wide = blurred(x, 3), brush.near(x, 0.02)
         softer = (which < 0.4) * brush.between(0, 1)
         sharper = (which > 0.7) * brush.between(0, 1.2)
         much = (which < 0.06).float()

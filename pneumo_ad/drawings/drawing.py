@@ -119,6 +119,15 @@ class Brush:
         widened = _joined(self.lung, wide, torch.maximum)
         return blurred(blurred(widened, wide), wide)
 
+    def near(self, x: Tensor, share: float) -> Tensor:
+        """(B, 1, H, W) mean over a square about each pixel.
+
+        Args:
+            x: (B, 1, H, W) values.
+            share: Side of the square, made an odd number of pixels, at least 3.
+        """
+        return blurred(x, max(3, 2 * round(share * self.side / 2) + 1))
+
     def tissue(self, low: float, high: float) -> Tensor:
         """(B, 1, 1, 1) grey of tissue: a quantile, `low` to `high`, of what lies about the lungs."""
         few = (..., slice(None, None, 3), slice(None, None, 3))
@@ -211,8 +220,3 @@ def check_range(name: str, shares: Sequence[float]) -> None:
     """
     if len(shares) != 2 or not 0 < shares[0] <= shares[1] <= 1:
         raise ConfigError(f"{name}={list(shares)} must be two numbers in (0, 1], the smaller first")
-
-
-def odd(share: float, side: int) -> int:
-    """A share of the side as an odd number of pixels, at least 3."""
-    return max(3, 2 * round(share * side / 2) + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd
+from pneumo_ad.drawings.drawing import Brush, Drawn, check_range
 
 
 class Effusions:
@@ -37,7 +37,7 @@ class Effusions:
         level = level + 0.01 * brush.smooth_noise(4, 10)
         fluid = torch.sigmoid((brush.down - level) / brush.between(0.008, 0.05)) * (beside > 0)
         share = brush.between(0.6, 1) * fluid * brush.field()
-        plain = blurred(x, odd(0.04, brush.side))
+        plain = brush.near(x, 0.04)
         dense = x + share * (plain - x)
         dense = dense + share * (brush.tissue(0.5, 0.95) - dense).clamp_min(0) + share * 0.015 * brush.noise()
         return Drawn(torch.where(share > 0.004, dense, x).clamp(0, 1), ((share > 0.3) & (lung > 0.5)).float())

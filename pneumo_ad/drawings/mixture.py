@@ -54,11 +54,10 @@ class Mixture:
         alone = (drawn[0] < self.unmodified) | (lung.flatten(1).amax(dim=1) < 0.5)  # no anomaly without a lung field
         first, second = torch.multinomial(weights, 2, replacement=True, generator=generator).T
         x, mask = x.clone(), torch.zeros_like(x)
-        for number, family in enumerate(self.anomalies):
-            _draw(family, x, lung, mask, ~alone & (first == number), generator)
-        for number, family in enumerate(self.anomalies):
-            more = ~alone & (drawn[1] < self.further) & (second == number) & (second != first)
-            _draw(family, x, lung, mask, more, generator)
+        more = (drawn[1] < self.further) & (second != first)
+        for family_of, there in ((first, ~alone), (second, ~alone & more)):
+            for number, family in enumerate(self.anomalies):
+                _draw(family, x, lung, mask, there & (family_of == number), generator)
         for family, chance in zip(self.distractors, self.chances, strict=True):
             chosen = torch.rand(len(x), generator=generator, device=x.device) < chance
             _draw(family, x, lung, mask, chosen, generator)

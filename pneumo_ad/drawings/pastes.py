@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, odd
+from pneumo_ad.drawings.drawing import Brush, Drawn
 
 
 class Pastes:
@@ -17,5 +17,5 @@ class Pastes:
         cloudy = brush.between(0, 1) < 0.3
         region = torch.where(cloudy, brush.clouds(3, 8), brush.ellipse(0.04, 0.25)) * brush.field()
         brighter = (brush.other() - x).clamp_min(0) * region * brush.between(0.3, 1)
-        seen = blurred(brighter, odd(0.02, brush.side)) > 0.35 * brush.spread()
+        seen = brush.near(brighter, 0.02) > 0.35 * brush.spread()
         return Drawn((x + brighter).clamp(0, 1), (seen & (region > 0.3) & (lung > 0.5)).float())

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from pneumo_ad.drawings.drawing import Brush, Drawn, blurred, check_range, odd, veiled
+from pneumo_ad.drawings.drawing import Brush, Drawn, check_range, veiled
 from pneumo_ad.errors import ConfigError
 
 _VISIBLE = 0.10  # interpolation weight from lung to tissue above which a pixel belongs to the mask
-_SHAPES = 4
+_SHAPES: tuple[Callable[[Brush], Tensor], ...] = (
+    lambda brush: brush.ellipse(0.04, 0.3),
+    Brush.clouds,
+    Brush.half_plane,
+    lambda brush: (0.7 + 0.3 * brush.smooth_noise(3, 6)).clamp(0, 1) * brush.clouds(2, 3),
+)
 
 
 class Veils:
@@ -44,27 +51,18 @@ class Veils:
             share = torch.maximum(share, (number < count) * strength * _shapes(x, lung, generator) * field)
         share = (share * (1 + 0.2 * brush.smooth_noise(16, 32))).clamp(0, 0.97)
         texture = brush.other()
-        texture = texture - blurred(texture, odd(0.06, brush.side))
-        dense = veiled(x, share, tissue, blurred(x, odd(0.03, brush.side)))
+        texture = texture - brush.near(texture, 0.06)
+        dense = veiled(x, share, tissue, brush.near(x, 0.03))
         dense = dense + share * (brush.between(0, 0.5) * texture + brush.between(0, 0.03) * brush.noise())
         return Drawn(torch.where(share > 0.004, dense, x).clamp(0, 1), ((share > _VISIBLE) & (lung > 0.5)).float())
 
 
 def _shapes(x: Tensor, lung: Tensor, generator: torch.Generator) -> Tensor:
     """Draw a veil of a random shape for each radiograph, (B, 1, H, W) in [0, 1]."""
-    which = torch.randint(_SHAPES, (len(x),), generator=generator, device=x.device)
+    which = torch.randint(len(_SHAPES), (len(x),), generator=generator, device=x.device)
     veils = torch.zeros_like(x)
-    for shape in range(_SHAPES):
-        chosen = which == shape
-        if not chosen.any():
-            continue
-        brush = Brush(x[chosen], lung[chosen], generator)
-        if shape == 0:
-            veils[chosen] = brush.ellipse(0.04, 0.3)
-        elif shape == 1:
-            veils[chosen] = brush.clouds()
-        elif shape == 2:
-            veils[chosen] = brush.half_plane()
-        else:
-            veils[chosen] = (0.7 + 0.3 * brush.smooth_noise(3, 6)).clamp(0, 1) * brush.clouds(2, 3)
+    for number, shape in enumerate(_SHAPES):
+        chosen = which == number
+        if chosen.any():
+            veils[chosen] = shape(Brush(x[chosen], lung[chosen], generator))
     return veils

@@ -93,16 +93,17 @@ def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gra
     axis.spines[:].set_visible(False)
 
 
-def draw_outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str) -> None:
+def draw_outline(axis: Axes, mask: npt.NDArray[np.integer] | None, colour: str, style: str = "-") -> None:
     """Draw the outline of a mask, unless it is empty or None.
 
     Args:
         axis: Axes that show the radiograph.
         mask: (H, W) mask of 0 and 1, or None.
         colour: Colour of the line.
+        style: Style of the line, as matplotlib writes it.
     """
     if mask is not None and mask.any():
-        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9)
+        axis.contour(mask, levels=[0.5], colors=[colour], linewidths=0.9, linestyles=style)
 
 
 def fitting(name: str, width: float) -> str:

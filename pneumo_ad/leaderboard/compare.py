@@ -18,6 +18,7 @@ from pneumo_ad.leaderboard.drawing import draw_comparison
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
 from pneumo_ad.leaderboard.table import as_markdown
+from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import Status
 from pneumo_ad.runs.run import default_output, load_run
@@ -133,8 +134,7 @@ def write_leaderboard(found: Comparison) -> None:
         row["reference"] = group is found.reference
         row["sorted_by"] = found.sort
         row |= dict(zip(("mean_low", "mean_high"), group.interval or (np.nan, np.nan), strict=True))
-        ends = group.difference or (np.nan, np.nan, np.nan)
-        row |= dict(zip(("difference", "difference_low", "difference_high"), ends, strict=True))
+        row |= (group.difference or Interval(np.nan, np.nan, np.nan)).keyed("difference")
         for key, (mean, sd) in group.summary.items():
             if not key.endswith(("_low", "_high")):
                 row |= {key: mean, f"{key}_sd": sd}

@@ -13,10 +13,9 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DamagedError, UserError
 from pneumo_ad.labels import IN_OPACITY
 from pneumo_ad.leaderboard.gather import natural
-from pneumo_ad.leaderboard.groups import Comparison, Replicates, read_images
+from pneumo_ad.leaderboard.groups import Comparison, Replicates, known_maps, read_images
 from pneumo_ad.leaderboard.plots import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.runs.run import load_run
-from pneumo_ad.runs.sampled_maps import read_maps
 from pneumo_ad.saved import GIB, read_table
 
 log = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
         return None
     finest = found.pixels.finest
     names = list(found.pixels.images["image"])
-    kept = {name: maps for name, place in found.evaluations.items() if (maps := read_maps(place / "maps"))}
+    kept = known_maps(found.evaluations)
     place = {image: i for i, image in enumerate(kept[finest].images["image"])}
     truth = {image: np.asarray(kept[finest].truth[place[image]]) for image in names}
     shown = _shown(truth)
@@ -127,7 +126,7 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
     rows = {}
     seeds = {run.name: run.seed for run in found.runs}
     for group in groups:
-        run_name = next((name for name in group.runs if name in kept and len(kept[name])), None)
+        run_name = next((name for name in group.runs if name in kept), None)
         if run_name is not None:
             at = {image: i for i, image in enumerate(kept[run_name].images["image"])}
             seed = f"\nseed {seeds[run_name]}" if len(group.runs) > 1 else ""
@@ -164,8 +163,5 @@ def _radiographs(
     except UserError as reason:
         log.warning("figures are drawn without the radiographs: %s", reason)
         return [None] * len(shown)
-    pictures: list[npt.NDArray[np.uint8] | None] = []
-    for image in shown:
-        row = rows[image]
-        pictures.append(data.store.placement(row).inner(np.asarray(data.store.images[row])))
-    return pictures
+    chosen = [rows[image] for image in shown]
+    return [data.store.placement(row).inner(np.asarray(data.store.images[row])) for row in chosen]

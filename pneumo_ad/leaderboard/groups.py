@@ -6,7 +6,7 @@ import difflib
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
 from pneumo_ad.metrics.metrics_json import read_metrics
+from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.runs.evaluation_options import option_names
 from pneumo_ad.runs.recipe import count_parameters, read_defaults
 from pneumo_ad.runs.record import flatten
@@ -47,7 +48,7 @@ class Replicates:
     runs: tuple[str, ...]
     summary: dict[str, tuple[float, float]]
     interval: tuple[float, float] | None = None
-    difference: tuple[float, float, float] | None = None
+    difference: Interval | None = None
 
     def of(self, key: str) -> tuple[float, float]:
         """Return mean and standard deviation of a metric; NaN if the group does not have it."""
@@ -134,7 +135,7 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
         if run_metrics:
             for key, paired in found.paired.items():
                 if key in PIXEL_KEYS and run.name in paired.value:
-                    row |= paired.columns(key, run.name)
+                    row |= paired.mean([run.name]).keyed(key)
             if found.pixels:
                 seen = found.pixels.own_brightness.items()
                 row |= {f"brightness/{key}": by_run[run.name] for key, by_run in seen if run.name in by_run}
@@ -142,7 +143,7 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
         row |= run_metrics | {key: value for key, value in run.story.items() if key.startswith(("seconds_", "steps"))}
         if "image/auroc" in found.paired and run.name in found.paired["image/auroc"].value:
             # On the radiographs that all runs score, like the differences and intervals.
-            row |= found.paired["image/auroc"].columns("image/auroc", run.name)
+            row |= found.paired["image/auroc"].mean([run.name]).keyed("image/auroc")
         row |= {"parameters": count_parameters(run.folder)} if run_metrics else {}
         rows.append(row | {"evaluation": str(found.evaluations.get(run.name, ""))})
     found.rows = pd.DataFrame(rows)
@@ -151,8 +152,7 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
 def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
     measured = [run for run in found.runs if run.name in found.evaluations]
     found.finest = min(measured, key=lambda run: _coarseness(run, overrides)).name
-    maps = {name: kept for name, place in found.evaluations.items() if (kept := read_maps(place / "maps")) is not None}
-    known: dict[str, SampledMaps] = {name: one for name, one in maps.items() if len(one)}
+    known = known_maps(found.evaluations)
     if known and len(known) < len(measured):
         blind = ", ".join(run.name for run in measured if run.name not in known)
         found.notes.append(f"same_pixels/... leaves out runs without radiographs whose masks are known: {blind}")
@@ -181,6 +181,11 @@ def read_images(place: Path) -> pd.DataFrame:
     columns = {"image": str, "patient": str, "label": str, "score": float, "height": float, "width": float}
     words = {"image": str, "patient": str}
     return read_table(place / "images.csv", columns, dtype=words, na_values="")
+
+
+def known_maps(evaluations: Mapping[str, Path]) -> dict[str, SampledMaps]:
+    """Read the sampled maps of each evaluation that has radiographs whose masks are known, by name."""
+    return {name: maps for name, place in evaluations.items() if (maps := read_maps(place / "maps"))}
 
 
 def check_evaluated(place: Path) -> None:
@@ -225,9 +230,8 @@ def choose_sort(found: Comparison, asked: str) -> str | None:
         if key not in found.axes and not str(key).endswith(("_low", "_high")) and found.rows[key].notna().any()
     ]
     if asked and asked not in there:
-        omitted = _omitted(found)
-        if asked in omitted:
-            raise ConfigError(f"sort={asked}: no run has it: {omitted[asked]}")
+        if reason := _omitted(found).get(asked):
+            raise ConfigError(f"sort={asked}: no run has it: {reason}")
         near = difflib.get_close_matches(asked, there, n=4, cutoff=0.4) or there[:4]
         raise ConfigError(
             f"sort={asked} is not known; the nearest: {', '.join(near) or 'none, as no run was measured'}"
@@ -295,7 +299,7 @@ def _compared(found: Comparison, group: Replicates, reference: Replicates) -> Re
     interval = paired.mean(names)[1:] if paired and names else None
     difference = None
     if group.runs != reference.runs and key in reference.summary:
-        plain = (group.summary[key][0] - reference.summary[key][0], np.nan, np.nan)
+        plain = Interval(group.summary[key][0] - reference.summary[key][0], np.nan, np.nan)
         difference = paired.difference(names, others) if paired and names and others else plain
     return replace(group, interval=interval, difference=difference)
 
@@ -309,8 +313,8 @@ def _choose_reference(found: Comparison, groups: Sequence[Replicates], asked: st
             raise ConfigError(f"reference={asked}: {', '.join(unknown) or asked} is no swept axis; the axes: {axes}")
         fitting = [group for group in groups if wanted.items() <= group.axes.items()]
         if not fitting:
-            points = sorted((described(group.axes) for group in groups), key=lambda point: -_alike(point, asked))
-            raise ConfigError(f"reference={asked}: no measured group matches; the nearest: {'; '.join(points[:4])}")
+            points = difflib.get_close_matches(asked, [described(group.axes) for group in groups], n=4, cutoff=0)
+            raise ConfigError(f"reference={asked}: no measured group matches; the nearest: {'; '.join(points)}")
         among = f", the best of {len(fitting)} that fit" if len(fitting) > 1 else ""
         return fitting[0], f"asked for{among}"
     of_point = {tuple(group.axes.values()): group for group in groups}
@@ -322,10 +326,6 @@ def _choose_reference(found: Comparison, groups: Sequence[Replicates], asked: st
     return of_point[measured[0].point], "the first, as none is the recipe's defaults"
 
 
-def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other).ratio()
-
-
 def _recipe_defaults(found: Comparison) -> dict[str, Any] | None:
     """Config of `train` with the overrides that all runs share, and no others."""
     overrides = [run.overrides for run in found.runs if run.overrides]
@@ -334,10 +334,9 @@ def _recipe_defaults(found: Comparison) -> dict[str, Any] | None:
 
 
 def _equal(key: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
-    mine, theirs = (_below(key, flatten(config)) for config in (one, other))
+    """Whether two configs hold a key, and are equal at it and below it."""
+    mine, theirs = (
+        {name: value for name, value in flatten(config).items() if f"{name}.".startswith(f"{key}.")}
+        for config in (one, other)
+    )
     return bool(mine) and mine == theirs
-
-
-def _below(key: str, flat: dict[str, Any]) -> dict[str, Any]:
-    """Entries of a flat config at a key and below it."""
-    return {name: value for name, value in flat.items() if f"{name}.".startswith(f"{key}.")}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY
 from pneumo_ad.metrics.catalogue import LEAST_IMAGES, scarcity
-from pneumo_ad.metrics.ranking import auroc, interval_of, resampled_aurocs, resamples_of
+from pneumo_ad.metrics.ranking import Interval, Scores, Truth, auroc, draw_patients, interval_of, resampled_aurocs
 from pneumo_ad.runs.sampled_maps import SampledMaps
 
 BRIGHTNESS = "brightness"  # name of the baseline, beside the names of runs
@@ -32,12 +32,7 @@ class Paired:
     resampled: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def add(
-        self,
-        name: str,
-        scores: npt.NDArray[np.floating],
-        truth: npt.NDArray[np.bool_],
-        owner: npt.NDArray[np.integer],
-        weights: npt.NDArray[np.float32],
+        self, name: str, scores: Scores, truth: Truth, owner: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
     ) -> None:
         """Add the AUROC of a run.
 
@@ -51,28 +46,19 @@ class Paired:
         self.value[name] = auroc(scores, truth)
         self.resampled[name] = resampled_aurocs(scores, truth, owner, weights)
 
-    def mean(self, names: Sequence[str]) -> tuple[float, float, float]:
+    def mean(self, names: Sequence[str]) -> Interval:
         """Return the mean over runs, and its 95 % interval over patients (not over runs)."""
-        return float(np.mean([self.value[name] for name in names])), *interval_of(self._mean(names))
+        return Interval(float(np.mean([self.value[name] for name in names])), *interval_of(self._mean(names)))
 
-    def columns(self, key: str, name: str) -> dict[str, float]:
-        """Return a run's value and interval as columns of a table.
-
-        Args:
-            key: Name of the metric.
-            name: Name of the run.
-        """
-        return dict(zip((key, f"{key}_low", f"{key}_high"), self.mean([name]), strict=True))
-
-    def difference(self, names: Sequence[str], reference: Sequence[str]) -> tuple[float, float, float]:
+    def difference(self, names: Sequence[str], reference: Sequence[str]) -> Interval:
         """Return the mean of some runs minus that of others, and its 95 % interval; exactly 0 for the same runs.
 
         Args:
             names: Names of the runs.
             reference: Names of the runs to subtract.
         """
-        value = self.mean(names)[0] - self.mean(reference)[0]
-        return value, *interval_of(self._mean(names) - self._mean(reference))
+        value = self.mean(names).value - self.mean(reference).value
+        return Interval(value, *interval_of(self._mean(names) - self._mean(reference)))
 
     def _mean(self, names: Sequence[str]) -> npt.NDArray[np.float64]:
         return np.mean([self.resampled[name] for name in names], axis=0)
@@ -106,20 +92,18 @@ class SamePixels:
 PIXEL_KEYS = ("same_pixels/auroc_in_lung", "same_pixels/auroc")
 
 
-def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1000) -> SamePixels:
+def same_pixels(maps: Mapping[str, SampledMaps], finest: str) -> SamePixels:
     """Measure runs on the points that all of them cover, in the radiographs that all of them have.
 
     Args:
         maps: Sampled maps by run.
         finest: Run whose masks are the truth for all: the one of the largest images.
-        resamples: Number of bootstrap resamples, drawn by patient.
     """
     images = _in_common([run_maps.images for run_maps in maps.values()])
     result = SamePixels(images, finest)
     places = {name: _places(run_maps.images, images) for name, run_maps in maps.items()}
     truth = np.asarray(maps[finest].truth)[places[finest]]
-    reason = _too_few(truth) or _other_radiographs(maps, places, truth, images, finest)
-    if reason:
+    if reason := _too_few(truth) or _other_radiographs(maps, places, truth, images, finest):
         result.omitted = dict.fromkeys(PIXEL_KEYS, reason)
         return result
     common = np.ones(truth.shape, dtype=bool)
@@ -128,12 +112,10 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
         result.covered_by[name] = float(covered[truth > 0].mean())
         common &= covered
     result.covered, result.points = float(common[truth > 0].mean()), int(common.sum())
-    reason = _too_few(np.where(common, truth, 0))
-    if reason:
+    if reason := _too_few(np.where(common, truth, 0)):
         result.omitted = dict.fromkeys(PIXEL_KEYS, f"of the pixels that every run covers, {reason}")
         return result
-    number = np.unique(images["patient"].to_numpy(dtype=str), return_inverse=True)[1]
-    weights = resamples_of(int(number.max()) + 1, resamples)
+    number, weights = draw_patients(images["patient"].to_numpy(dtype=str))
     owner = np.repeat(number, common.sum(axis=(1, 2)))
     kind = truth[common]
     for key, chosen in zip(PIXEL_KEYS, (kind > 0, np.ones(kind.shape, dtype=bool)), strict=True):
@@ -142,21 +124,18 @@ def same_pixels(maps: Mapping[str, SampledMaps], finest: str, resamples: int = 1
             paired.add(name, run_maps.score[places[name]][common][chosen], opaque, owner[chosen], weights)
             brightness = run_maps.brightness[places[name]][common][chosen]
             result.own_brightness.setdefault(key, {})[name] = auroc(brightness, opaque)
-        brightness = maps[finest].brightness[places[finest]][common][chosen]
-        paired.add(BRIGHTNESS, brightness, opaque, owner[chosen], weights)
+            if name == finest:
+                paired.add(BRIGHTNESS, brightness, opaque, owner[chosen], weights)
         result.paired[key] = paired
     return result
 
 
-def same_images(
-    tables: Mapping[str, pd.DataFrame], finest: str, resamples: int = 1000
-) -> tuple[pd.DataFrame, Paired | None]:
+def same_images(tables: Mapping[str, pd.DataFrame], finest: str) -> tuple[pd.DataFrame, Paired | None]:
     """Compute the image AUROC of runs on the radiographs that all of them score.
 
     Args:
         tables: `images.csv` by run, with columns `image`, `patient`, `label`, `score`, `brightness`.
         finest: Run whose brightness is the baseline.
-        resamples: Number of bootstrap resamples, drawn by patient.
 
     Returns:
         Table of the radiographs, and the metric; None with fewer than `LEAST_IMAGES` of a label.
@@ -170,8 +149,7 @@ def same_images(
     sick = (images["label"] == "pneumonia").to_numpy()
     if min(int(sick.sum()), int((~sick).sum())) < LEAST_IMAGES:
         return images, None
-    owner = np.unique(images["patient"].to_numpy(dtype=str), return_inverse=True)[1]
-    weights = resamples_of(int(owner.max()) + 1, resamples)
+    owner, weights = draw_patients(images["patient"].to_numpy(dtype=str))
     paired = Paired()
     for name, table in scored.items():
         chosen = _places(table[keys], images)
@@ -192,7 +170,7 @@ def _places(own: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 def _too_few(truth: npt.NDArray[np.uint8]) -> str | None:
     for kind, words in ((IN_OPACITY, "opacity"), (HEALTHY_LUNG, "healthy lung")):
-        n = int((truth == kind).any(axis=(1, 2)).sum()) if len(truth) else 0
+        n = int((truth == kind).any(axis=(1, 2)).sum())
         if reason := scarcity(n, f"radiographs with {words} are in every run"):
             return reason
     return None
@@ -206,12 +184,12 @@ def _other_radiographs(
     finest: str,
 ) -> str | None:
     """Reason why runs cannot be compared (one name stands for radiographs with different lungs), or None."""
+    lung = truth > 0
     for name, one in maps.items():
-        lung_mask = np.asarray(one.truth)[places[name]] > 0
-        either = (lung_mask | (truth > 0)).sum(axis=(1, 2)).clip(1)
-        overlap = (lung_mask & (truth > 0)).sum(axis=(1, 2)) / either
-        lung = lung_mask.any(axis=(1, 2)) | (truth > 0).any(axis=(1, 2))
-        if (lung & (overlap < _SAME_PICTURE)).any():
-            image = images["image"].iloc[int(np.argmax(lung & (overlap < _SAME_PICTURE)))]
+        own_lung = np.asarray(one.truth)[places[name]] > 0
+        both, either = (mask.sum(axis=(1, 2)) for mask in (own_lung & lung, own_lung | lung))
+        elsewhere = both < _SAME_PICTURE * either
+        if elsewhere.any():
+            image = images["image"].iloc[int(np.argmax(elsewhere))]
             return f"{image} of {name} is not the radiograph of that name in {finest}: its lungs lie elsewhere"
     return None

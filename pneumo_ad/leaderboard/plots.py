@@ -19,6 +19,7 @@ from pneumo_ad.labels import IN_OPACITY
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"
 LINES = len(_LINES)  # largest number of lines that can be distinguished in a panel
+_COLUMNS = 3  # panels in a row, at most
 _RATIO = 4  # ratio of the largest to the smallest value from which an axis has a log2 scale
 
 
@@ -62,7 +63,7 @@ def metric_by_axis(
     apart = min(0.05 * span if to_scale else gap, 0.5 * gap / len(lines))  # shift of lines, so that bars do not overlap
     margin = 0.1 * span + apart * len(lines) / 2
     with mpl.rc_context(STYLE):
-        columns = min(len(panels), 3)
+        columns = min(_COLUMNS, len(panels))
         rows = -(-len(panels) // columns)
         legend = len(lines) > 1
         figure = page(max(4.6, 3.3 * columns) + 2.2 * legend, 3.3 * rows + 0.4)
@@ -75,10 +76,8 @@ def metric_by_axis(
                 _draw_line(ax, line_points, [places[point.at] + shift for point in line_points], number, line, to_scale)
             if not np.isnan(brightness):
                 ax.axhline(brightness, color="0.35", linestyle="--", linewidth=1, label="brightness alone")
-            ax.set_xticks(list(places.values()), list(places))
-            if sum(map(len, places)) > 28:
-                ax.tick_params("x", rotation=30)
-                ax.set_xticks(list(places.values()), list(places), ha="right")
+            angle, end = (30, "right") if sum(map(len, places)) > 28 else (0, "center")
+            ax.set_xticks(list(places.values()), list(places), rotation=angle, ha=end)
             ax.set_xlim(min(places.values()) - margin, max(places.values()) + margin)
             ax.grid(axis="y", color="0.92", linewidth=0.8)
             ax.set_axisbelow(True)
@@ -89,13 +88,11 @@ def metric_by_axis(
             ax.set_ylabel(metric)
         for ax in axes[-1]:  # a label of the whole figure would overlap the legend
             ax.set_xlabel(axis)
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        unique = dict(zip(names, handles, strict=True))
-        unique = {name: handle for name, handle in unique.items() if name}
-        if legend:
-            figure.legend(unique.values(), unique.keys(), loc="outside right center", fontsize=8)
-        elif unique:
-            figure.legend(unique.values(), unique.keys(), loc="outside lower center", fontsize=8)
+        named = {name: handle for handle, name in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if name}
+        if named:
+            figure.legend(
+                named.values(), named, loc="outside right center" if legend else "outside lower center", fontsize=8
+            )
         title = f"{metric} against {axis}\nsmall rings: seeds; bar: 95 % interval over patients"
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure
@@ -136,35 +133,24 @@ def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, 
     # No line between categories, which have no values in between.
     ax.plot(x, means, color=colour, linewidth=1.2 if scale else 0, marker=marker, markersize=6, label=line, zorder=3)
     for at, point in zip(x, own, strict=True):
-        if len(point.values) > 1:
-            ax.scatter(
-                [at] * len(point.values),
-                point.values,
-                s=18,
-                facecolors="none",
-                edgecolors=colour,
-                zorder=2,
-                linewidths=0.8,
-            )
+        if len(seeds := point.values) > 1:
+            ax.scatter([at] * len(seeds), seeds, s=18, facecolors="none", edgecolors=colour, linewidths=0.8, zorder=2)
         if point.interval is not None:
             ax.vlines(at, *point.interval, color=colour, linewidth=1.2, alpha=0.7, zorder=1)
 
 
-def score_histograms(
-    groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "", columns: int = 3
-) -> Figure:
+def score_histograms(groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "") -> Figure:
     """Draw histograms of SAD, a panel per group and an outline per kind of patch, on a common scale.
 
     Args:
         groups: Group -> kind of patch (`COLOURS`) -> (n,) float scores, n for each kind.
         unit: Label of the score's axis, with its unit.
         note: Text below the title.
-        columns: Largest number of panels in a row.
     """
     everything = [values for kinds in groups.values() for values in kinds.values() if len(values)]
     top = max((float(np.quantile(values, 0.995)) for values in everything), default=1.0) or 1.0
     bins = np.linspace(0, top, 61)
-    columns = min(columns, len(groups))
+    columns = min(_COLUMNS, len(groups))
     rows = -(-len(groups) // columns)
     with mpl.rc_context(STYLE):
         figure = page(max(3.1 * columns, 5.0), 1.9 * rows + 1.3)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.lungs.segmenter import WEIGHTS, LungSegmenter
 from pneumo_ad.nets.standardise import standardised_squares
+from pneumo_ad.nets.unet import encoded
 
 
 class SegmenterFeatures(nn.Module):
@@ -42,10 +43,5 @@ class SegmenterFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the feature maps, from the finest to the coarsest chosen level."""
-        x = standardised_squares(x)
-        maps = []
-        for level, block in enumerate(self.encoder):
-            x = block(self.pool(x) if level else x)
-            if level in self.kept:
-                maps.append(x)
-        return maps
+        maps = encoded(standardised_squares(x), self.encoder, self.pool)
+        return [maps[level] for level in self.kept]

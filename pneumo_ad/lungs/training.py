@@ -83,21 +83,18 @@ def overlap_loss(logits: Tensor, lung: Tensor) -> Tensor:
     """
     target = lung.float()
     crossed = nn.functional.binary_cross_entropy_with_logits(logits, target)
-    probability = logits.sigmoid()
-    axes = (1, 2, 3)
-    dice = (2 * (probability * target).sum(axes) + 1) / (probability.sum(axes) + target.sum(axes) + 1)
-    return crossed + 1 - dice.mean()
+    return crossed + 1 - dice(logits.sigmoid(), target).mean()
 
 
-def dice(found: Tensor, lung: Tensor) -> Tensor:
-    """Compute the Dice coefficient of two masks per image, (B,) in [0, 1]; 1 if both are empty.
+def dice(found: Tensor, true: Tensor) -> Tensor:
+    """Compute the Dice coefficient of two masks per image, (B,) in [0, 1], of probabilities the soft one; 1 if empty.
 
     Args:
-        found: (B, 1, H, W) bool, predicted masks.
-        lung: (B, 1, H, W) bool, true masks.
+        found: (B, ...) predicted masks, bool or probabilities.
+        true: (B, ...) true masks of the same type.
     """
-    axes = (1, 2, 3)
-    return (2 * (found & lung).sum(axes) + 1) / (found.sum(axes) + lung.sum(axes) + 1)
+    axes = tuple(range(1, found.ndim))
+    return (2 * (found * true).sum(axes) + 1) / (found.sum(axes) + true.sum(axes) + 1)
 
 
 class LungSegmentation(L.LightningModule):

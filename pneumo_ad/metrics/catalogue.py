@@ -135,7 +135,9 @@ class Questions:
         kind, inside = evidence.kind.ravel(), evidence.in_lung.ravel()
         real = kind != PADDING
         sick, well = evidence.pneumonia[of_window] & real, evidence.normal[of_window] & real
-        truth, of_pixel = _known_pixels(evidence)
+        truth = pixel_values(evidence, evidence.pixel_truth)
+        numbers = {row: np.broadcast_to(np.int32(row), pixels.shape) for row, pixels in evidence.pixel_truth.items()}
+        of_pixel = pixel_values(evidence, numbers).astype(np.int32, copy=False)
         seen = evidence.has_lung
         origin = ("pneumonia patches", "normal patches")
         opaque, of_lung = truth == IN_OPACITY, truth == HEALTHY_LUNG
@@ -205,15 +207,7 @@ def _kinds(key: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
     return Question(key, "patch", kind == positive, kind == HEALTHY, names)
 
 
-def _known_pixels(evidence: GroundTruth) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
-    """(n,) truth of all known pixels, radiograph by radiograph, and (n,) number of the radiograph."""
-    rows = sorted(evidence.pixel_truth)
-    known = [evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows]
-    truth = np.concatenate(known) if rows else np.zeros(0, dtype=np.int8)
-    return truth, np.repeat(np.array(rows, dtype=np.int32), [len(pixels) for pixels in known])
-
-
-def pixel_values(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def pixel_values(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Return the (n,) map values at the known pixels, in the order of the questions about pixels.
 
     Args:

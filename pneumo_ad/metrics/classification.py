@@ -6,16 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.metrics.ranking import Interval, auroc, draw_patients, interval_of, resampled_aurocs
+from pneumo_ad.metrics.ranking import Interval, Patients, Scores, auroc, draw_patients, interval_of, resampled_aurocs
+
+THRESHOLD = 0.5  # probability from which a radiograph is called pneumonia; fixed beforehand, not on the data
 
 
 def decision_metrics(
-    probability: npt.NDArray[np.floating],
-    truth: npt.NDArray[np.bool_],
-    patients: npt.NDArray[np.str_] | npt.NDArray[np.integer],
-    threshold: float = 0.5,
-    resamples: int = 1000,
-    seed: int = 0,
+    probability: Scores, truth: npt.NDArray[np.bool_], patients: Patients, resamples: int = 1000
 ) -> dict[str, Interval]:
     """Compute accuracy, sensitivity, specificity and AUROC of a classifier, beside the accuracy of always pneumonia.
 
@@ -23,9 +20,7 @@ def decision_metrics(
         probability: (n,) probability of pneumonia, in [0, 1].
         truth: (n,) bool, both values present.
         patients: (n,) patient of each radiograph; the unit of the bootstrap.
-        threshold: Probability from which a radiograph is called pneumonia; fixed beforehand, not on these data.
         resamples: Number of bootstrap resamples.
-        seed: Seed of the resamples.
 
     Returns:
         `accuracy`, `sensitivity` (of pneumonia), `specificity`, `balanced_accuracy` (the mean of the two), `auroc` and
@@ -38,8 +33,8 @@ def decision_metrics(
     if truth.all() or not truth.any():
         only = "pneumonia" if truth.any() else "normal"
         raise DataError(f"all {len(truth)} radiographs are {only}: AUROC and balanced accuracy need both classes")
-    owner, weights = draw_patients(patients, resamples, seed)
-    correct = (probability >= threshold) == truth
+    owner, weights = draw_patients(patients, resamples)
+    correct = (probability >= THRESHOLD) == truth
 
     def mean(values: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return the (1 + R,) means of the sample and of each resample."""
@@ -59,9 +54,7 @@ def decision_metrics(
 
 
 def resampled_means(
-    values: npt.NDArray[np.floating] | npt.NDArray[np.bool_],
-    owner: npt.NDArray[np.integer],
-    weights: npt.NDArray[np.float32],
+    values: Scores | npt.NDArray[np.bool_], owner: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
     """Compute the mean in every resample of the patients.
 

@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.errors import ConfigError, DataError
-
-Scores = npt.NDArray[np.floating]
-
+from pneumo_ad.metrics.ranking import Scores
 
 _ROUNDING = 1e-9  # tolerance, so that 1 / 0.05 counts as 20 despite rounding
 

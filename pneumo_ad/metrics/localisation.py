@@ -17,14 +17,15 @@ from scipy.ndimage import label
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import IN_OPACITY, OUTSIDE_LUNG
 from pneumo_ad.metrics.proportion import share_with_interval
-from pneumo_ad.metrics.ranking import Interval, draw_patients, interval_of
+from pneumo_ad.metrics.ranking import Interval, Patients, Scores, Truth, draw_patients, interval_of
 
+_LIMIT = 0.3  # largest false-positive rate of per-region overlap
 _CUTS = 2048  # thresholds at quantiles of opacity pixels, and as many of the others
 _POOLED = 1 << 20  # pixels from which the quantiles are taken
 
-Maps = Sequence[npt.NDArray[np.floating]]
+Maps = Sequence[Scores]
 Truths = Sequence[npt.NDArray[np.integer]]
-Patients = npt.NDArray[np.integer] | npt.NDArray[np.str_]
+Pairs = list[tuple[Scores, npt.NDArray[np.integer]]]
 
 
 class PointingGame(NamedTuple):
@@ -50,7 +51,7 @@ class _Found(NamedTuple):
     overlap: npt.NDArray[np.float64]  # (I, K) share of a region's pixels, summed over the radiograph's regions
 
 
-def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: bool = False) -> float:
+def per_region_overlap(maps: Maps, truths: Truths, limit: float = _LIMIT, in_lung: bool = False) -> float:
     """Compute the area under the mean share of each opacity that is found, over false-positive rates up to `limit`.
 
     PRO of Bergmann et al. (2020, CVPR), so that a small opacity counts as much as a large one. Regions are the
@@ -81,13 +82,7 @@ def per_region_overlap(maps: Maps, truths: Truths, limit: float = 0.3, in_lung: 
 
 
 def per_region_overlap_with_interval(
-    maps: Maps,
-    truths: Truths,
-    patients: Patients,
-    limit: float = 0.3,
-    in_lung: bool = False,
-    resamples: int = 1000,
-    seed: int = 0,
+    maps: Maps, truths: Truths, patients: Patients, in_lung: bool = False, resamples: int = 1000
 ) -> Interval:
     """Compute `per_region_overlap` and its 95 % percentile bootstrap interval, patients drawn with replacement.
 
@@ -95,19 +90,16 @@ def per_region_overlap_with_interval(
         maps: I anomaly maps, each (H, W).
         truths: I truths of the same shapes.
         patients: (I,) patient of each radiograph.
-        limit: Largest false-positive rate, in (0, 1].
         in_lung: Whether only healthy lung counts as negative.
         resamples: Number of bootstrap resamples; those without a region are left out.
-        seed: Seed of the resamples.
 
     Raises:
         DataError: No opacity in any truth, nothing else in any, or shapes that do not match.
-        ConfigError: A limit outside (0, 1].
     """
-    curves = _found(maps, truths, limit, in_lung)
-    owner, weights = draw_patients(patients, resamples, seed)
-    value = float(_areas(np.ones((1, len(maps))), curves, limit)[0])
-    return Interval(value, *interval_of(_areas(weights[:, owner], curves, limit)))
+    curves = _found(maps, truths, _LIMIT, in_lung)
+    owner, weights = draw_patients(patients, resamples)
+    value = float(_areas(np.ones((1, len(maps))), curves, _LIMIT)[0])
+    return Interval(value, *interval_of(_areas(weights[:, owner], curves, _LIMIT)))
 
 
 def pointing_game(maps: Maps, truths: Truths, patients: Patients, in_lung: bool = False) -> PointingGame:
@@ -163,7 +155,7 @@ def pointing_hits(
     return hits, chance
 
 
-def _pairs(maps: Maps, truths: Truths) -> list[tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]]:
+def _pairs(maps: Maps, truths: Truths) -> Pairs:
     if len(maps) != len(truths):
         raise DataError(f"{len(maps)} maps and {len(truths)} truth masks: each map needs its own")
     for i, (values, truth) in enumerate(zip(maps, truths, strict=True)):
@@ -172,7 +164,7 @@ def _pairs(maps: Maps, truths: Truths) -> list[tuple[npt.NDArray[np.floating], n
     return list(zip(maps, truths, strict=True))
 
 
-def _searched(values: npt.NDArray[np.floating], truth: npt.NDArray[np.integer], in_lung: bool) -> npt.NDArray[np.bool_]:
+def _searched(values: Scores, truth: npt.NDArray[np.integer], in_lung: bool) -> Truth:
     return ~np.isnan(values) & (truth > OUTSIDE_LUNG) if in_lung else ~np.isnan(values)
 
 
@@ -196,13 +188,11 @@ def _found(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Found:
     return curves
 
 
-def _at_least(thresholds: npt.NDArray[np.floating], values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+def _at_least(thresholds: Scores, values: Scores) -> npt.NDArray[np.int64]:
     return len(values) - np.searchsorted(np.sort(values), thresholds)
 
 
-def _thresholds(
-    pairs: list[tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]], in_lung: bool
-) -> npt.NDArray[np.floating]:
+def _thresholds(pairs: Pairs, in_lung: bool) -> Scores:
     """Falling map values, so that results do not change under a monotone transform of scores; minus infinity last."""
     step = -(-sum(values.size for values, _ in pairs) // _POOLED)
     cuts = []
@@ -216,7 +206,7 @@ def _thresholds(
     return np.append(falling, falling.dtype.type(-np.inf))
 
 
-def _areas(weights: npt.NDArray[np.floating], found: _Found, limit: float) -> npt.NDArray[np.float64]:
+def _areas(weights: Scores, found: _Found, limit: float) -> npt.NDArray[np.float64]:
     """(R, I) weights of the radiographs -> (R,) normalised areas; NaN without a region or a negative."""
     with np.errstate(invalid="ignore", divide="ignore"):
         rate, overlap = weights @ found.alarms, weights @ found.overlap

@@ -11,12 +11,11 @@ from sklearn.mixture import GaussianMixture
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.metrics.conformal import p_values
+from pneumo_ad.metrics.ranking import Scores
 
 LEAST = 30  # values; a hump of fewer than ten is chance
 _TESTED = 1000  # values that the dip test compares with the uniform
 _FITTED = 5000  # values that mixtures are fitted to
-
-Values = npt.NDArray[np.floating]
 
 
 class DipTest(NamedTuple):
@@ -26,7 +25,7 @@ class DipTest(NamedTuple):
     p: float
 
 
-def modality(values: Values) -> dict[str, float]:
+def modality(values: Scores) -> dict[str, float]:
     """Compute the modality of a sample of scores, as figures for `metrics.json`.
 
     Args:
@@ -53,7 +52,7 @@ def modality(values: Values) -> dict[str, float]:
     }
 
 
-def dip(values: Values) -> float:
+def dip(values: Scores) -> float:
     """Compute the largest distance between the empirical distribution and the nearest unimodal one.
 
     Hartigan & Hartigan (1985, Annals of Statistics): wherever the mode lies, the distribution function is convex below
@@ -98,7 +97,7 @@ def dip(values: Values) -> float:
         low, high = inner_low, inner_high
 
 
-def dip_test(values: Values, resamples: int = 500, seed: int = 0) -> DipTest:
+def dip_test(values: Scores, resamples: int = 500, seed: int = 0) -> DipTest:
     """Compute the dip, and as its p-value the share of uniform samples (the flattest unimodal law) with as large a dip.
 
     The test compares at most 1,000 order statistics at even ranks with uniform samples of the same number, while the
@@ -131,7 +130,7 @@ def one_hump(p: float) -> bool:
     return p >= 0.05
 
 
-def mixture_bics(values: Values, most: int = 4, seed: int = 0) -> dict[int, float]:
+def mixture_bics(values: Scores, most: int = 4, seed: int = 0) -> dict[int, float]:
     """Compute the Bayesian information criterion (Schwarz 1978) of mixtures of 1 to `most` Gaussians; lower is better.
 
     Fitted to the logarithm of the scores, as `threshold=mixture` does: scores are positive with a long right tail,
@@ -154,12 +153,12 @@ def mixture_bics(values: Values, most: int = 4, seed: int = 0) -> dict[int, floa
     return {n: float(GaussianMixture(n, random_state=seed, n_init=3).fit(logs).bic(logs)) for n in range(1, most + 1)}
 
 
-def log_scores(scores: Values) -> npt.NDArray[np.float64]:
+def log_scores(scores: Scores) -> npt.NDArray[np.float64]:
     """Return the natural logarithm of scores, clipped below at 1e-6; the same shape."""
     return np.log(np.maximum(scores, 1e-6))
 
 
-def _ordered(values: Values) -> npt.NDArray[np.float64]:
+def _ordered(values: Scores) -> npt.NDArray[np.float64]:
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=None)
     if len(ordered) < LEAST:
         raise DataError(f"{len(ordered)} values are too few to tell one hump from several; {LEAST} are needed")

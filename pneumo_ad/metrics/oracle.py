@@ -9,11 +9,9 @@ import numpy.typing as npt
 
 from pneumo_ad.errors import DataError
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.metrics.ranking import Scores, Truth
 
 _GRID = 256  # cuts at quantiles of each kind of patch
-
-Scores = npt.NDArray[np.floating]
-Truth = npt.NDArray[np.bool_]
 
 
 class Best(NamedTuple):
@@ -99,9 +97,8 @@ def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1
             raise DataError(f"no {KINDS[kind]} patch: macro-F1 is over healthy, opacity and outside")
     cuts = np.unique(np.concatenate([_quantiles(group) for group in per_kind]))
     cuts = np.concatenate([np.nextafter(cuts[:1], -np.inf), cuts])  # one below all scores
-    healthy, opacity, outside = (
-        np.searchsorted(np.sort(group), cuts, side="right") for group in per_kind
-    )  # <= the cut
+    # Numbers of patches up to each cut.
+    healthy, opacity, outside = (np.searchsorted(np.sort(group), cuts, side="right") for group in per_kind)
     below, total = healthy + opacity + outside, sum(group.size for group in per_kind)
     f1_healthy = 2 * healthy / (healthy[-1] + below)
     f1_outside = 2 * (outside[-1] - outside) / (outside[-1] + total - below)

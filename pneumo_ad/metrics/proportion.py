@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import beta, t
 
 from pneumo_ad.errors import DataError
-from pneumo_ad.metrics.ranking import LEVEL, Interval
+from pneumo_ad.metrics.ranking import LEVEL, Interval, Patients, Scores, Truth
 
 
-def share_with_interval(
-    values: npt.NDArray[np.floating] | npt.NDArray[np.bool_], patients: npt.NDArray[np.integer] | npt.NDArray[np.str_]
-) -> Interval:
+def share_with_interval(values: Scores | Truth, patients: Patients) -> Interval:
     """Compute the mean of values in [0, 1] and its 95 % interval, with the patient as the sampling unit.
 
     The exact binomial interval (Clopper & Pearson 1934, Biometrika) on the *effective* number of samples: the variance
@@ -56,11 +53,7 @@ def share_with_interval(
     return Interval(share, float(low), float(high))
 
 
-def false_alarm_rate(
-    normals: npt.NDArray[np.floating],
-    threshold: float,
-    patients: npt.NDArray[np.integer] | npt.NDArray[np.str_],
-) -> Interval:
+def false_alarm_rate(normals: Scores, threshold: float, patients: Patients) -> Interval:
     """Compute the share of normals above the threshold and its 95 % interval by patient (`share_with_interval`).
 
     Args:

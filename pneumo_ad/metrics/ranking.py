@@ -13,6 +13,10 @@ _BINS = 4096  # of equal mass: on such a grid AUROC is exact to about 1e-5
 _AT_ONCE = 1 << 22  # samples: pixels of 500 radiographs are 33 million, and each temporary of int64 takes 260 MB
 LEVEL = 0.95
 
+Scores = npt.NDArray[np.floating]
+Truth = npt.NDArray[np.bool_]
+Patients = npt.NDArray[np.integer] | npt.NDArray[np.str_]
+
 
 class Interval(NamedTuple):
     """A figure and its 95 % interval.
@@ -36,7 +40,7 @@ class Interval(NamedTuple):
         return {key: self.value, f"{key}_low": self.low, f"{key}_high": self.high}
 
 
-def auroc(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
+def auroc(scores: Scores, truth: Truth) -> float:
     """Compute the exact area under the ROC curve, ties counted half: P(positive above negative), in [0, 1].
 
     Args:
@@ -55,7 +59,7 @@ def auroc(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> flo
     return higher / (2 * len(positives) * len(negatives))
 
 
-def average_precision(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
+def average_precision(scores: Scores, truth: Truth) -> float:
     """Compute the exact average precision, in (0, 1]; at chance it equals the share of positives.
 
     Args:
@@ -74,9 +78,7 @@ def average_precision(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bo
     return float((hits / (hits + alarms)).mean())
 
 
-def _both(
-    scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+def _both(scores: Scores, truth: Truth) -> tuple[Scores, Scores]:
     """Return rising scores of positives and of negatives; without argsort, which needs an array of n integers."""
     positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
     if not (len(positives) and len(negatives)):
@@ -87,11 +89,7 @@ def _both(
 
 
 def auroc_with_interval(
-    scores: npt.NDArray[np.floating],
-    truth: npt.NDArray[np.bool_],
-    patients: npt.NDArray[np.integer] | npt.NDArray[np.str_],
-    resamples: int = 1000,
-    seed: int = 0,
+    scores: Scores, truth: Truth, patients: Patients, resamples: int = 1000, seed: int = 0
 ) -> Interval:
     """Compute AUROC and its 95 % percentile bootstrap interval, patients drawn with replacement (Efron 1979).
 
@@ -114,7 +112,7 @@ def auroc_with_interval(
 
 
 def draw_patients(
-    patients: npt.NDArray[np.integer] | npt.NDArray[np.str_], resamples: int = 1000, seed: int = 0
+    patients: Patients, resamples: int = 1000, seed: int = 0
 ) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float32]]:
     """Number the patients of n samples and draw resamples of them.
 
@@ -152,10 +150,7 @@ def resamples_of(patients: int, resamples: int = 1000, seed: int = 0) -> npt.NDA
 
 
 def resampled_aurocs(
-    scores: npt.NDArray[np.floating],
-    truth: npt.NDArray[np.bool_],
-    owner: npt.NDArray[np.integer],
-    weights: npt.NDArray[np.float32],
+    scores: Scores, truth: Truth, owner: npt.NDArray[np.integer], weights: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float64]:
     """Compute the AUROC of every resample of the patients.
 
@@ -183,7 +178,7 @@ def resampled_aurocs(
         return (positive * below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan)
 
 
-def interval_of(values: npt.NDArray[np.floating]) -> tuple[float, float]:
+def interval_of(values: Scores) -> tuple[float, float]:
     """Return the ends of the 95 % percentile interval; NaN resamples are left out."""
     tail = (1 - LEVEL) / 2
     known = values[~np.isnan(values)]

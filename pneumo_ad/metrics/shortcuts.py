@@ -6,7 +6,7 @@ DeGrave et al. 2021, Nature Machine Intelligence, for chest radiographs).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import pandas as pd
 
 from pneumo_ad.files import reading_threads
 from pneumo_ad.metrics.catalogue import LEVELS, scarcity
-from pneumo_ad.metrics.ranking import Interval, auroc_with_interval
+from pneumo_ad.metrics.ranking import Interval, Patients, Scores, Truth, auroc_with_interval
 from pneumo_ad.patches.placement import Placement
 
 Values = dict[str, npt.NDArray[np.float64]]
@@ -74,7 +74,6 @@ def pixel_shortcuts(
     Returns:
         `brightness`, `contrast`, `sharpness`, `sharpness_centre`, `border_blackness`: (I,) each, see `WORDS`.
     """
-    rows = _rows(rows, images)
     placements = Placement.of_rows(table)
 
     def of(row: int) -> tuple[float, ...]:
@@ -91,7 +90,7 @@ def pixel_shortcuts(
         return image.mean(), image.std(), edges.mean(), centre.mean(), black
 
     names = ("brightness", "contrast", "sharpness", "sharpness_centre", "border_blackness")
-    return _by_name(names, _each(of, rows))
+    return _each(names, of, range(len(images)) if rows is None else rows)
 
 
 def lung_shortcuts(
@@ -111,7 +110,6 @@ def lung_shortcuts(
     Returns:
         `lung_area`, `lung_brightness`, `lung_contrast`, `lung_sharpness`: (I,) each, see `WORDS`.
     """
-    rows = _rows(rows, images)
     placements = Placement.of_rows(table)
 
     def of(row: int) -> tuple[float, ...]:
@@ -121,7 +119,8 @@ def lung_shortcuts(
         share = placements[row].inner(field).mean()
         return (share, inside.mean(), inside.std(), edges.mean()) if len(edges) else (share, *[np.nan] * 3)
 
-    return _by_name(("lung_area", "lung_brightness", "lung_contrast", "lung_sharpness"), _each(of, rows))
+    names = ("lung_area", "lung_brightness", "lung_contrast", "lung_sharpness")
+    return _each(names, of, range(len(images)) if rows is None else rows)
 
 
 def file_shortcuts(table: pd.DataFrame, rows: npt.NDArray[np.integer] | None = None) -> Values:
@@ -158,20 +157,15 @@ def image_shortcuts(
 
 
 def shortcut_aurocs(
-    values: Mapping[str, npt.NDArray[np.floating]],
-    positive: npt.NDArray[np.bool_],
-    negative: npt.NDArray[np.bool_],
-    patient: npt.NDArray[np.integer] | npt.NDArray[np.str_],
-    classes: tuple[str, str] = ("pneumonia", "normal"),
+    values: Mapping[str, Scores], positive: Truth, negative: Truth, patient: Patients
 ) -> tuple[dict[str, Interval], dict[str, str]]:
     """Compute the AUROC of each shortcut alone, positives against negatives.
 
     Args:
         values: Name of the shortcut -> (I,) values; NaN where not known.
-        positive: (I,) bool.
-        negative: (I,) bool; radiographs that are neither are left out.
+        positive: (I,) bool, pneumonia.
+        negative: (I,) bool, normal; radiographs that are neither are left out.
         patient: (I,) patient of each radiograph.
-        classes: Names of positives and negatives, for the reasons.
 
     Returns:
         Name -> AUROC with its 95 % interval, above 0.5 where positives have higher values; and name -> reason for
@@ -179,17 +173,16 @@ def shortcut_aurocs(
     """
     aurocs: dict[str, Interval] = {}
     omitted: dict[str, str] = {}
+    sides = ((positive, "pneumonia"), (negative, "normal"))
     for name, value in values.items():
         known = (positive | negative) & ~np.isnan(value)
-        count, few = min(
-            (int((side & known).sum()), word) for side, word in zip((positive, negative), classes, strict=True)
-        )
+        count, few = min((int((side & known).sum()), word) for side, word in sides)
         if reason := scarcity(count, f"{few} radiographs"):
             omitted[name] = reason
         elif np.ptp(value[known]) == 0:
             omitted[name] = "the same for every radiograph"
         else:
-            aurocs[name] = auroc_with_interval(value[known], positive[known], np.asarray(patient)[known])
+            aurocs[name] = auroc_with_interval(value[known], positive[known], patient[known])
     return aurocs, omitted
 
 
@@ -232,17 +225,10 @@ def spoken(name: str) -> str:
     return name.replace("_", " ").replace("jpeg", "JPEG")
 
 
-def _rows(rows: npt.NDArray[np.integer] | None, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.integer]:
-    return np.arange(len(images)) if rows is None else np.asarray(rows)
-
-
-def _each(of: Callable[[int], tuple[float, ...]], rows: npt.NDArray[np.integer]) -> list[tuple[float, ...]]:
+def _each(names: tuple[str, ...], of: Callable[[int], tuple[float, ...]], rows: Iterable[int]) -> Values:
     # Threads suffice: numpy releases the GIL. Each holds one image at a time.
     with ThreadPoolExecutor(reading_threads()) as pool:
-        return list(pool.map(of, rows))
-
-
-def _by_name(names: tuple[str, ...], measured: list[tuple[float, ...]]) -> Values:
+        measured = list(pool.map(of, rows))
     columns = np.array(measured, dtype=np.float64).reshape(-1, len(names)).T
     return dict(zip(names, columns, strict=True))
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from pneumo_ad.metrics.catalogue import LEAST_IMAGES
-from pneumo_ad.metrics.ranking import auroc
+from pneumo_ad.metrics.ranking import Scores, Truth, auroc
 
 STRATA = 5
 
 
-def aurocs_in_strata(
-    scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], nuisance: npt.NDArray[np.floating]
-) -> list[float]:
+def aurocs_in_strata(scores: Scores, truth: Truth, nuisance: Scores) -> list[float]:
     """Compute AUROC in each of `STRATA` equal strata (Cochran 1968, Biometrics) with enough samples of both classes.
 
     Args:

@@ -18,8 +18,9 @@ from sklearn.mixture import GaussianMixture as _Mixture
 
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
-from pneumo_ad.metrics.conformal import _ROUNDING, Scores, conformal_threshold, least_normals
+from pneumo_ad.metrics.conformal import _ROUNDING, conformal_threshold, least_normals
 from pneumo_ad.metrics.modality import log_scores
+from pneumo_ad.metrics.ranking import Scores
 
 Kinds = npt.NDArray[np.int8]
 
@@ -244,8 +245,7 @@ class MultiOtsu(_Cuts):
             centres = threshold_multiotsu(scores, classes=kinds, nbins=self.bins)
         except ValueError as reason:
             raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores ({reason})") from reason
-        ends = np.exp(centres + np.ptp(scores) / self.bins / 2)  # upper edge of the last bin below each cut
-        return [float(end) for end in ends]
+        return np.exp(centres + np.ptp(scores) / self.bins / 2).tolist()  # upper edge of the last bin below each cut
 
 
 class GaussianMixture(_Cuts):
@@ -266,16 +266,14 @@ class GaussianMixture(_Cuts):
             few = f"(fewer than {kinds} different ones)"
             raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores {few}")
         mixture = _Mixture(kinds, random_state=self.seed, n_init=3).fit(scores[:, None])
-        order = np.argsort(mixture.means_.ravel())
+        means, order = np.sort(mixture.means_.ravel()), np.argsort(mixture.means_.ravel())
         # Between two means the likelier component changes once; a grid is exact enough and needs no convergence.
-        means = mixture.means_.ravel()[order]
         cuts = []
         for below, above in pairwise(range(kinds)):
             grid = np.linspace(means[below], means[above], 1001)
             posterior = mixture.predict_proba(grid[:, None])[:, order]
             cuts.append(grid[int(np.argmax(posterior[:, above] >= posterior[:, below]))])
-        found: list[float] = np.exp(cuts).tolist()
-        return found
+        return np.exp(cuts).tolist()
 
 
 class NormalQuantiles(_Cuts):
@@ -298,8 +296,7 @@ class NormalQuantiles(_Cuts):
         quantiles = [self.low, self.high][: kinds - 1]
         # With fewer than 1 / (1 - q) samples the quantile would in effect be the maximum.
         least = int(np.ceil(1 / (1 - quantiles[-1]) - _ROUNDING)) if quantiles[-1] < 1 else 2
-        found: list[float] = np.quantile(_check(normal_lung, least, "normal-lung"), quantiles).tolist()
-        return found
+        return np.quantile(_check(normal_lung, least, "normal-lung"), quantiles).tolist()
 
 
 class Conformal(_Cuts):

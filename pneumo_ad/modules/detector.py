@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.modules.base import NetModule
+from pneumo_ad.nets import KindUNet
 
 
 class Detector(NetModule):
@@ -22,6 +23,7 @@ class Detector(NetModule):
     """
 
     view = "image"
+    net: KindUNet
     seed: int
 
     @abstractmethod

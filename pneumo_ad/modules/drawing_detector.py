@@ -13,6 +13,7 @@ from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.drawings import Drawing
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import OPACITY
+from pneumo_ad.lungs.training import dice
 from pneumo_ad.lungs.warm_start import begin_as_segmenter
 from pneumo_ad.modules.base import OptimizerFactory, to_unit
 from pneumo_ad.modules.detector import Detector, kinds_of_squares
@@ -80,7 +81,6 @@ class DrawingDetector(Detector):
 
     def setup(self, stage: str) -> None:
         """Warm the net up before its training; one that is resumed has its own weights."""
-        assert isinstance(self.net, KindUNet)
         if stage == "fit" and self.warm_start and self.trainer.ckpt_path is None:
             begin_as_segmenter(self.net, self.warm_start)
 
@@ -89,7 +89,6 @@ class DrawingDetector(Detector):
         x, lung = to_unit(batch["patch"]), batch["lung"].float()
         drawn = self.drawing(x, lung, generator)
         target = kinds_of_squares(lung, F.max_pool2d(drawn.mask, 2) > 0)
-        assert isinstance(self.net, KindUNet)
         logits = self.net.logits(drawn.x).float()
         weights = torch.ones(3, device=x.device)
         weights[OPACITY] = self.opacity_weight
@@ -138,6 +137,5 @@ def dice_of_opacity(logits: Tensor, target: Tensor) -> Tensor:
         A scalar; 0 where no radiograph has any opacity.
     """
     chance, true = logits.softmax(dim=1)[:, OPACITY].flatten(1), (target == OPACITY).float().flatten(1)
-    dice = (2 * (chance * true).sum(dim=1) + 1) / (chance.sum(dim=1) + true.sum(dim=1) + 1)
     shown = true.amax(dim=1)
-    return ((1 - dice) * shown).sum() / shown.sum().clamp_min(1)
+    return ((1 - dice(chance, true)) * shown).sum() / shown.sum().clamp_min(1)

@@ -26,6 +26,7 @@ class FeatureDetector(NetModule):
     """
 
     view = "image"
+    net: FeatureGaussian
 
     def __init__(self, net: FeatureGaussian, score: Score | None = None) -> None:
         super().__init__(net, score if score is not None else Judgement())
@@ -49,12 +50,10 @@ class FeatureDetector(NetModule):
 
     def try_out(self, x: Tensor) -> None:
         """See `NetModule`; computes features only, as there is no distance before training."""
-        assert isinstance(self.net, FeatureGaussian)
         self.net.describe(x)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> None:
         """Add a batch of normal radiographs to the moments."""
-        assert isinstance(self.net, FeatureGaussian)
         self.net.observe(to_unit(batch["patch"]), batch["lung"])
 
     @torch.no_grad()

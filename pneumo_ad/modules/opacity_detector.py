@@ -69,7 +69,6 @@ class OpacityDetector(Detector):
         x, lung = to_unit(batch["patch"]), batch["lung"].float()
         drawn, share = draw_opacities(x, lung, self.corruption, self.layers, generator)
         target = kinds_of_squares(lung, F.avg_pool2d(share, 2) > _VISIBLE)
-        assert isinstance(self.net, KindUNet)
         return F.cross_entropy(self.net.logits(expose(drawn, generator)).float(), target)
 
 

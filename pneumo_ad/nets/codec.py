@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.nets.unet import ConvBlock, Norm, UpBlock, check_divisible, check_sizes
+from pneumo_ad.nets.unet import ConvBlock, Norm, UpBlock, check_divisible, check_sizes, encoded
 
 
 class Encoder(nn.Module):
@@ -41,9 +41,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encode (B, 1, H, W) in [0, 1] -> features, 0 or more."""
         check_divisible(x.shape[-2:], self.depth)
-        for level, block in enumerate(self.blocks):
-            x = block(self.pool(x) if level else x)
-        return x
+        return encoded(x, self.blocks, self.pool)[-1]
 
 
 class Decoder(nn.Module):

@@ -35,7 +35,7 @@ def check_compiler(device: torch.device) -> None:
         ConfigError: No working compiler for the device.
     """
     try:
-        torch.compile(_one_more)(torch.zeros(8, device=device))
+        torch.compile(lambda x: x + 1)(torch.zeros(8, device=device))
     except Exception as reason:  # without a compiler torch raises errors of many classes
         words = (str(reason).strip() or type(reason).__name__).splitlines()[0]
         needed = "a C++ compiler (g++ or clang++)" if device.type == "cpu" else "Triton and a C compiler"
@@ -43,7 +43,3 @@ def check_compiler(device: torch.device) -> None:
             f"compile=true needs {needed} for the {device.type}, and torch.compile fails: {words}. Install one, or "
             "leave compile=false"
         ) from reason
-
-
-def _one_more(x: torch.Tensor) -> torch.Tensor:
-    return x + 1

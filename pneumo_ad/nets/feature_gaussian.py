@@ -81,13 +81,9 @@ class FeatureGaussian(nn.Module):
         self.forget()
         described = self.describe(x).flatten(1, 2).double()  # (B, cells ** 2, C)
         inside = (F.adaptive_avg_pool2d(lung.float(), (self.cells, self.cells)) >= _LEAST_LUNG).flatten(1).double()
-        weighted = described * inside[..., None]
         if self.pooled:
-            described, weighted, inside = (
-                described.flatten(0, 1)[:, None],
-                weighted.flatten(0, 1)[:, None],
-                inside.reshape(-1, 1),
-            )
+            described, inside = described.flatten(0, 1)[:, None], inside.reshape(-1, 1)
+        weighted = described * inside[..., None]
         self.count += inside.sum(0)
         self.total += weighted.sum(0)
         self.products += torch.einsum("ngc,ngd->gcd", weighted, described)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -73,6 +73,20 @@ class UpBlock(ConvBlock):
         return x
 
 
+def encoded(x: Tensor, blocks: Iterable[nn.Module], pool: nn.Module) -> list[Tensor]:
+    """Compute the output of each level of an encoder, (B, C, H, W) each, with a pooling between two levels.
+
+    Args:
+        x: (B, C, H, W) input of the first level.
+        blocks: Convolution blocks of the levels, from the finest.
+        pool: Pooling.
+    """
+    maps: list[Tensor] = []
+    for block in blocks:
+        maps.append(block(pool(maps[-1]) if maps else x))
+    return maps
+
+
 class UNet(nn.Module):
     """U-net of encoder, decoder and skip connections: (B, C, H, W) -> (B, C, H, W) without an activation.
 
@@ -118,12 +132,9 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run the U-net, (B, C, H, W) -> (B, C or classes, H, W) float32."""
         check_divisible(x.shape[-2:], self.depth)
-        kept = []
-        for level, block in enumerate(self.encoder):
-            x = block(self.pool(x) if level else x)
-            kept.append(x)
-        for level, block in zip(reversed(range(self.depth)), self.decoder, strict=True):
-            x = block(x, kept[level] if self.skips else None)
+        *kept, x = encoded(x, self.encoder, self.pool)
+        for block, beside in zip(self.decoder, reversed(kept), strict=True):
+            x = block(x, beside if self.skips else None)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the picture to whole grey levels
             return self.head(x.float())
 
