@@ -76,7 +76,7 @@ def system_words(reason: OSError) -> str:
     >>> system_words(OSError(errno.EROFS, "Read-only file system", "run"))
     'run: Read-only file system'
     """
-    place = f"{reason.filename}: " if reason.filename else ""
+    place = f"{printable(str(reason.filename))}: " if reason.filename else ""
     if reason.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{place}the disk is full; what was finished is kept, and the same command goes on once there is room"
     return f"{place}{reason.strerror}"
@@ -94,11 +94,11 @@ def ending_in_words() -> Iterator[None]:
     try:
         yield
     except (UserError, OSError) as reason:
-        of_system = isinstance(reason, OSError)
-        without_words = of_system and (not reason.strerror or isinstance(reason, BrokenPipeError))
-        if os.environ.get("PNEUMO_AD_TRACEBACK") or is_verbose() or without_words:
+        if isinstance(reason, BrokenPipeError) or os.environ.get("PNEUMO_AD_TRACEBACK") or is_verbose():
             raise
-        print(f"error: {system_words(reason) if of_system else reason}", file=sys.stderr)
+        if isinstance(reason, OSError) and not reason.strerror:  # raised by a library, not by the system
+            raise
+        print(f"error: {system_words(reason) if isinstance(reason, OSError) else reason}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

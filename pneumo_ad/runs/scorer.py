@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -21,12 +23,12 @@ from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.run import Run, explained
 
 
-def check_finite(part: Scored, rows: npt.NDArray[np.int64], data: Radiographs) -> None:
+def check_finite(part: Scored, rows: npt.NDArray[np.integer[Any]], data: Radiographs) -> None:
     """Check that all scores and maps of a net are finite: metrics that skipped some would describe the rest alone.
 
     Args:
         part: Scores and maps of b radiographs.
-        rows: (b,) row numbers of these radiographs in the store.
+        rows: (b,) int row numbers of these radiographs in the store.
         data: Data set that holds the radiographs.
 
     Raises:
