@@ -13,9 +13,9 @@ from itertools import groupby
 from pkgutil import iter_modules
 
 from pneumo_ad import commands
-from pneumo_ad.console import hush_others, without_verbosity
 from pneumo_ad.errors import ConfigError, did_you_mean, ending_in_words, print_safely
 from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.verbosity import hush_others, without_verbosity
 
 _SECTIONS = ("train", "look", "use")
 _END = """\

@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pneumo_ad.console import is_verbose
-
 
 class UserError(ValueError):
     r"""Error in the user's input; the message says what came, what was expected and what would work.
@@ -94,12 +92,20 @@ def ending_in_words() -> Iterator[None]:
     try:
         yield
     except (UserError, OSError) as reason:
-        if isinstance(reason, BrokenPipeError) or os.environ.get("PNEUMO_AD_TRACEBACK") or is_verbose():
+        if isinstance(reason, BrokenPipeError) or os.environ.get("PNEUMO_AD_TRACEBACK"):
             raise
         if isinstance(reason, OSError) and not reason.strerror:  # raised by a library, not by the system
             raise
         print(f"error: {system_words(reason) if isinstance(reason, OSError) else reason}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+VERBOSITY = "PNEUMO_AD_VERBOSITY"  # quiet or verbose; in the environment, for the processes that a command starts
+
+
+def is_quiet() -> bool:
+    """Whether results and errors alone are wanted (`--quiet`)."""
+    return os.environ.get(VERBOSITY) == "quiet"
 
 
 # Control characters, marks that change the writing direction, line separators, and bytes of a name that are no UTF-8.

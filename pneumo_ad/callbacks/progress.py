@@ -11,7 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm, TQDMProgressBar
 from typing_extensions import override
 
-from pneumo_ad.console import has_bars
+from pneumo_ad.data.progress import has_bars
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from pneumo_ad import figures
 from pneumo_ad.classifier.attention import compare_with_area, grad_cam, share_inside
 from pneumo_ad.classifier.data import RadiographDataModule
 from pneumo_ad.classifier.module import RadiographClassifier
-from pneumo_ad.console import progress_bar
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.files import atomic_write, write_csv
 from pneumo_ad.labels import NORMAL, PNEUMONIA
 from pneumo_ad.metrics.classification import THRESHOLD, decision_metrics

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pneumo_ad.clustering.embedding import Embedding, train_embedding
 from pneumo_ad.clustering.features import compressed, plain_features
-from pneumo_ad.console import progress_bar
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.errors import DivergedError
 from pneumo_ad.nets.output import inner
 

@@ -10,13 +10,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pneumo_ad.console import is_verbose
 from pneumo_ad.files import write_text
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.shortcuts import STRONG, strength, strongest_shortcut
 from pneumo_ad.metrics.strata import STRATA
+from pneumo_ad.runs.verbosity import is_verbose
 
 SUMMARY = "summary.txt"
 # AUROCs for opacities, the finest first.

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.console import progress_bar
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.patches import PatchGrid
 
 # `windows` runs the net on every window, `dense` over whole radiographs.

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from scipy import ndimage
 from torch import Tensor, nn
 
-from pneumo_ad.console import progress_bar
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.errors import ConfigError, DataError, DivergedError
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.nets.standardise import standardised_squares

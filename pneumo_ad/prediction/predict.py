@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumo_ad import __version__
-from pneumo_ad.console import progress_bar
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable

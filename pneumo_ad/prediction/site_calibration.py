@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.console import progress_bar
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import reading_threads, write_arrays
 from pneumo_ad.inference.predictor import Calibration, Predictor

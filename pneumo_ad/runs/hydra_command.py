@@ -8,9 +8,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from pneumo_ad.console import hush_others, set_log_level
 from pneumo_ad.errors import ConfigError, UserError, ending_in_words
 from pneumo_ad.runs.grammar import hydra_words
+from pneumo_ad.runs.verbosity import hush_others, set_log_level
 
 Work = Callable[..., object]
 

@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 
 from pneumo_ad.audit.duplicates import warn_of_copies
 from pneumo_ad.callbacks import StopAtDivergence
-from pneumo_ad.console import hush_others
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.whole_datamodule import WholeDataModule
@@ -39,6 +38,7 @@ from pneumo_ad.runs.record import timed, update_run_json
 from pneumo_ad.runs.run import find_checkpoint, named
 from pneumo_ad.runs.split import keep_split, write_split
 from pneumo_ad.runs.tracking import log_config
+from pneumo_ad.runs.verbosity import hush_others
 from pneumo_ad.saved import in_a_line, is_there
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pneumo_ad.console import progress_bar
+from pneumo_ad.data.progress import progress_bar
 
 from .draw import draw_phantom
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.console import progress_bar
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.data.readers.dicom_facts import DicomFacts, dicom_facts
 from pneumo_ad.data.sources.boxes import read_boxes
 from pneumo_ad.data.sources.listing import match_names, read_listing

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pneumo_ad.console import progress_bar
 from pneumo_ad.data.fit import Fit, fit_mask, place
 from pneumo_ad.data.fitted import read_fitted
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.data.readers.radiograph import read_mask
 from pneumo_ad.data.sources.boxes import draw_boxes, parse_boxes
 from pneumo_ad.data.store.array_file import ArrayFile, whole_folder

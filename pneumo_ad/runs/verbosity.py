@@ -1,15 +1,14 @@
-"""The terminal of a command: results on stdout; bars, log and notices on stderr, as `--quiet` and `-v` ask for."""
+"""What a command shows beside its results, as `--quiet` and `-v` ask for: the log, and notices of other packages."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-_VERBOSITY = "PNEUMO_AD_VERBOSITY"  # in the environment, so that processes that a command starts know it
+from pneumo_ad.errors import VERBOSITY, is_quiet
+
 _OPTIONS = {"--quiet": "quiet", "-q": "quiet", "--verbose": "verbose", "-v": "verbose"}
 
 # Notices of Lightning and torch that ask for nothing, or for what a command does on purpose.
@@ -32,36 +31,15 @@ def without_verbosity(arguments: Sequence[str]) -> list[str]:
     """
     for argument in arguments:
         if argument in _OPTIONS:
-            os.environ[_VERBOSITY] = _OPTIONS[argument]
+            os.environ[VERBOSITY] = _OPTIONS[argument]
+            if is_verbose():
+                os.environ["PNEUMO_AD_TRACEBACK"] = "1"
     return [argument for argument in arguments if argument not in _OPTIONS]
-
-
-def is_quiet() -> bool:
-    """Whether results and errors alone are wanted (`--quiet`)."""
-    return os.environ.get(_VERBOSITY) == "quiet"
 
 
 def is_verbose() -> bool:
     """Whether notices of other packages and tracebacks are wanted too (`-v`)."""
-    return os.environ.get(_VERBOSITY) == "verbose"
-
-
-def has_bars() -> bool:
-    """Whether progress bars are drawn: on a terminal alone, as a file would hold each of their states."""
-    return sys.stderr.isatty() and not is_quiet()
-
-
-def progress_bar(rows: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> Any:
-    """Return a progress bar of tqdm, which draws nothing where `has_bars` is false, outside of notebooks.
-
-    Args:
-        rows: What the bar goes through; None for a bar that is updated by hand.
-        shown: Whether the bar is wanted at all.
-        options: Further options of tqdm, such as `total`, `desc` and `unit`.
-    """
-    from tqdm.auto import tqdm
-
-    return tqdm(rows, disable=None if shown and not is_quiet() else True, leave=False, **options)
+    return os.environ.get(VERBOSITY) == "verbose"
 
 
 def set_log_level(level: int = logging.INFO) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 from running import COMMAND, TINY, process, start
 
-from pneumo_ad.console import hush_others, set_log_level, without_verbosity
+from pneumo_ad.runs.verbosity import hush_others, set_log_level, without_verbosity
 
 pytestmark = pytest.mark.usefixtures("here")
 SHOWN = [one for one in TINY if not one.startswith(("callbacks.progress", "evaluate"))]

@@ -1,0 +1,27 @@
+"""Progress bars of long loops: on a terminal alone, and not where `--quiet` was typed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from pneumo_ad.errors import is_quiet
+
+
+def has_bars() -> bool:
+    """Whether progress bars are drawn: on a terminal alone, as a file would hold each of their states."""
+    return sys.stderr.isatty() and not is_quiet()
+
+
+def progress_bar(rows: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> Any:
+    """Return a progress bar of tqdm, which draws nothing where `has_bars` is false, outside of notebooks.
+
+    Args:
+        rows: What the bar goes through; None for a bar that is updated by hand.
+        shown: Whether the bar is wanted at all.
+        options: Further options of tqdm, such as `total`, `desc` and `unit`.
+    """
+    from tqdm.auto import tqdm
+
+    return tqdm(rows, disable=None if shown and not is_quiet() else True, leave=False, **options)
