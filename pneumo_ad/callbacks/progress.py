@@ -28,6 +28,7 @@ class EpochProgress(TQDMProgressBar):
 
     @override
     def init_train_tqdm(self) -> Tqdm:
+        """Return the bar of the training, on stderr."""
         in_sweep = multiprocessing.current_process().name != "MainProcess"
         return Tqdm(
             disable=self.is_disabled or in_sweep or not has_bars(),
@@ -40,15 +41,23 @@ class EpochProgress(TQDMProgressBar):
 
     @override
     def init_validation_tqdm(self) -> Tqdm:
+        """Return a bar that draws nothing."""
         return Tqdm(disable=True)
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, *arguments: Any) -> None:
+        """Begin the bar of an epoch.
+
+        Args:
+            trainer: Lightning trainer.
+            arguments: Further arguments of the hook.
+        """
         super().on_train_epoch_start(trainer, *arguments)
         self.train_progress_bar.set_description(f"epoch {_epoch(trainer, '/')}")
 
     @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the losses of an epoch where no bar shows them."""
         super().on_train_epoch_end(trainer, pl_module)
         if self.train_progress_bar.disable and trainer.is_global_zero:
             losses = (f"{key} {value:.4g}" for key, value in self.get_metrics(trainer, pl_module).items())
@@ -56,6 +65,12 @@ class EpochProgress(TQDMProgressBar):
 
     @override
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """Return the metrics beside the bar: the losses first, then what the module logs with `prog_bar`.
+
+        Args:
+            trainer: Lightning trainer.
+            pl_module: Module that is trained.
+        """
         metrics = trainer.progress_bar_metrics
         first = {"val/loss": ("val/loss",), "train/loss": ("train/loss_epoch", "train/loss_step", "train/loss")}
         found = {name: [metrics[key] for key in keys if key in metrics] for name, keys in first.items()}

@@ -18,8 +18,8 @@ def progress_bar(rows: Iterable[Any] | None = None, *, shown: bool = True, **opt
     """Return a progress bar of tqdm, which draws nothing where `has_bars` is false, outside of notebooks.
 
     Args:
-        rows: What the bar goes through; None for a bar that is updated by hand.
-        shown: Whether the bar is wanted at all.
+        rows: Items of the loop; None for a bar that is updated by hand.
+        shown: Whether to draw the bar at all.
         options: Further options of tqdm, such as `total`, `desc` and `unit`.
     """
     from tqdm.auto import tqdm

@@ -17,7 +17,7 @@ from pneumo_ad.files import write_csv, write_text
 from pneumo_ad.leaderboard.drawing import draw_comparison
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
-from pneumo_ad.leaderboard.table import as_markdown
+from pneumo_ad.leaderboard.table import as_markdown, print_comparison
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import Status
@@ -61,6 +61,18 @@ def compare_runs(
     if comparison.groups:
         draw_comparison(comparison, overrides)
     return comparison
+
+
+def show_leaderboard(sweep: Path) -> None:
+    """Print the leaderboard of a sweep as `pneumo-ad compare` does, or why there is none.
+
+    Args:
+        sweep: Folder of the sweep.
+    """
+    try:
+        print_comparison(compare_runs(sweep))
+    except UserError as reason:
+        print(f"no leaderboard: {reason}")
 
 
 def evaluate_all(runs: Sequence[SweptRun], overrides: Sequence[str]) -> tuple[dict[str, Path], list[str]]:

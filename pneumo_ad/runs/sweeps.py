@@ -18,10 +18,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pneumo_ad.errors import ConfigError, DamagedError, UserError
+from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.runs.arguments import choices, expanded
 from pneumo_ad.runs.grammar import for_hydra
 from pneumo_ad.runs.past import check_dropped
@@ -155,7 +156,15 @@ def run_folders(sweep: Path) -> list[Path]:
 
 
 class SweepReport(Callback):
-    """Report of the runs' status at the end of a multirun; exit status 1 if any failed."""
+    """Report of the runs' status at the end of a multirun; exit status 1 if any failed.
+
+    Args:
+        show: Dotted name of a function that shows the measured runs below a folder; imported at the end, if runs were
+            measured by then.
+    """
+
+    def __init__(self, show: str | None = None) -> None:
+        self._show = show
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Record the time, to recognise failures of earlier commands.
@@ -180,8 +189,8 @@ class SweepReport(Callback):
                 print(f"failed: {folder.relative_to(sweep)}: {state.reason}")
         ended = [folder for folder, state in statuses.items() if state.word == "finished"]
         measured = all((folder / "maps" / "images.csv").is_file() for folder in ended)
-        if measured and any(map(self._now, ended)):
-            _print_leaderboard(sweep)
+        if self._show and measured and any(map(self._now, ended)):
+            get_method(self._show)(sweep)
         print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
         if any(state.word == "failed" and self._now(folder) for folder, state in statuses.items()):
             raise SystemExit(1)
@@ -193,14 +202,3 @@ class SweepReport(Callback):
         except DamagedError:
             return True
         return (folder / "run.json").stat().st_mtime > self._began
-
-
-def _print_leaderboard(sweep: Path) -> None:
-    """Print the leaderboard of a sweep as `pneumo-ad compare` does; a sweep that it refuses is told why."""
-    from pneumo_ad.leaderboard.compare import compare_runs  # imports torch
-    from pneumo_ad.leaderboard.table import print_comparison
-
-    try:
-        print_comparison(compare_runs(sweep))
-    except UserError as reason:
-        print(f"no leaderboard: {reason}")

@@ -1,4 +1,4 @@
-"""What a command shows beside its results, as `--quiet` and `-v` ask for: the log, and notices of other packages."""
+"""Log and notices of other packages beside the results of a command, as `--quiet` and `-v` ask for."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_verbose() -> bool:
 
 
 def set_log_level(level: int = logging.INFO) -> None:
-    """Let the log's lines of a level reach the terminal: warnings alone if quiet; log files are not changed.
+    """Set the lowest level of log lines on the terminal: warnings if quiet; log files are not changed.
 
     Args:
         level: Lowest level shown, unless `--quiet` or `-v` says otherwise.
