@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pneumo_ad.errors import ConfigError, UserError, ending_in_words
-from pneumo_ad.runs.grammar import hydra_words
+from pneumo_ad.runs.check_keys import refusal
 
 Work = Callable[..., object]
 
@@ -36,7 +36,7 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
     from omegaconf import DictConfig
 
     from pneumo_ad.runs.jobs import run_job
-    from pneumo_ad.runs.sweeps import complete
+    from pneumo_ad.runs.sweeps import complete, config_dir
 
     def do(config: DictConfig) -> None:
         if has_folder:
@@ -56,7 +56,8 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
             with ending_in_words():
                 do(config)
 
-    sys.argv = [f"pneumo-ad {config_name.replace('_', '-')}", *complete(config_name, arguments)]
+    completed = complete(config_name, arguments)
+    sys.argv = [f"pneumo-ad {config_name.replace('_', '-')}", *completed]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own report and exits
     try:
         task()
@@ -64,7 +65,8 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
         if str(reason).startswith(_FAILED):
             print(reason, file=sys.stderr)
             raise SystemExit(1) from None
-        raise ConfigError(hydra_words(reason)) from reason
+        overrides = [one for one in completed if one[0] == "~" or ("=" in one and one[0] != "-")]
+        raise ConfigError(refusal(reason, config_name, overrides, config_dir(completed))) from reason
     except UserError:
         raise
     except OSError as reason:

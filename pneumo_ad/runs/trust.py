@@ -112,6 +112,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "logger": _in("pneumo_ad.loggers", "MLFlowRun WandbRun")
     | _in("lightning.pytorch.loggers", "CSVLogger TensorBoardLogger"),
 }
+HOW_TO_IMPORT = "install it, or name the folder that holds it: PYTHONPATH=$PWD pneumo-ad train ..."
 _ANY = "any group"  # group of a node that is a whole config
 ALLOWED[_ANY] = frozenset().union(*ALLOWED.values())
 # Groups that write files: allowed at the top level of a config alone, built by a training alone.
@@ -220,6 +221,21 @@ def trust(name: str) -> None:
         _keep([name])
 
 
+def check_package(name: str, what: str) -> None:
+    """Check that the package of a module or an object is there; it is not imported.
+
+    Args:
+        name: Full name of the module or object.
+        what: Beginning of the message: the typed setting that needs it.
+
+    Raises:
+        ConfigError: There is no such package; says how to make it known.
+    """
+    package = name.partition(".")[0]
+    if package.isidentifier() and find_spec(package) is None:
+        raise ConfigError(f"{what}, but no module {package} is there: {HOW_TO_IMPORT}")
+
+
 def is_trusted_place(place: str) -> bool:
     """Whether yaml at a location may be composed: one that was named or typed here, or that of a trusted package.
 
@@ -256,6 +272,8 @@ def _refusal(found: Foreign) -> str:
     package = name.partition(".")[0]
     if kind == "target" and package == "pneumo_ad":
         return reason
+    if kind == "target":
+        check_package(name, f"{key} would build {name}")
     wanted = package if kind == "target" and package.isidentifier() and _is_own(package) else name
     return (
         f"{reason}. Who made the folder could do harm by it. If you trust them and want it, add trust='{wanted}' once; "
