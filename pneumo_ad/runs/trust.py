@@ -184,8 +184,14 @@ def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None
         config: Config composed from typed overrides; never a saved one.
         places: Locations of yaml besides `pneumo_ad.conf`.
         folder: The run folder.
+
+    Raises:
+        ConfigError: The package of a target is not there.
     """
     foreign = list(_foreign(config))
+    for one in foreign:  # here alone: of a folder that somebody else made nothing should be installed
+        if one.kind == "target" and "." in one.name:
+            check_package(one.name, f"{one.key} would build {one.name}")
     if folder is not None:
         config = config.copy()
         config.run_dir = str(folder)
@@ -272,8 +278,6 @@ def _refusal(found: Foreign) -> str:
     package = name.partition(".")[0]
     if kind == "target" and package == "pneumo_ad":
         return reason
-    if kind == "target":
-        check_package(name, f"{key} would build {name}")
     wanted = package if kind == "target" and package.isidentifier() and _is_own(package) else name
     return (
         f"{reason}. Who made the folder could do harm by it. If you trust them and want it, add trust='{wanted}' once; "

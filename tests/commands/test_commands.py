@@ -491,7 +491,8 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
         ("net.widht=4", "net.widht=4 is not known; did you mean net.width=4?"),
         ("nett=unet", "nett=unet is not known; did you mean net=unet?"),
         ("patch", "patch is not known; expected KEY=VALUE"),
-        ("data.root=a,b", "several values need -m, which sweeps; as one: 'data.root=\"a,b\"'"),
+        ("name=a,b", "several values need -m, which sweeps; as one: 'name=\"a,b\"'"),
+        ("data.root=a,b", "did you mean data.root=a,b with data=chest_xray, folder, masks or rsna?"),
         ("data.root=[a", "data.root=[a: cannot be read; as plain text data.root takes 'data.root=\"[a\"'"),
     ],
 )
