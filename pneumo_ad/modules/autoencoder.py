@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pneumo_ad.corruptions import Corruption, NoCorruption
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
-from pneumo_ad.modules.base import NetModule, OptimizerFactory, to_unit
+from pneumo_ad.modules.base import NetModule, OptimizerFactory, patches_of
 from pneumo_ad.nets.output import Output, inner
 from pneumo_ad.scores import SAD, Score
 
@@ -72,7 +72,7 @@ class PatchAutoencoder(NetModule):
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch of normal-lung patches, a scalar."""
-        x = to_unit(batch["patch"])
+        x = patches_of(batch)
         loss, output = self._corrupted_loss(x, self.current_epoch, batch_idx)
         size = len(x)
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size, sync_dist=True)
@@ -84,7 +84,7 @@ class PatchAutoencoder(NetModule):
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> Examined:
         """Score a batch of one of the `VAL_KINDS`."""
         kind = VAL_KINDS[dataloader_idx]
-        x = to_unit(batch["patch"])
+        x = patches_of(batch)
         examined = self.examine(x)
         if kind == "normal_lung":
             loss, _ = self._corrupted_loss(x, 0, batch_idx)

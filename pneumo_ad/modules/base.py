@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.errors import DataError
+from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores import Score
 
@@ -19,6 +19,36 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 def to_unit(patches: Tensor) -> Tensor:
     """Convert uint8 grey levels to float32 in [0, 1]; floats are assumed to be in [0, 1] already."""
     return patches.float().div_(255) if patches.dtype == torch.uint8 else patches
+
+
+def patches_of(batch: object, lung: bool = False) -> Tensor:
+    """Return the patches of a batch, in [0, 1]; checks its form, not its values.
+
+    Args:
+        batch: `PatchBatch`, of `PatchDataModule` or of a loader of one's own.
+        lung: Whether lung fields are needed beside.
+
+    Raises:
+        ConfigError: Anything else; says what a batch is and what came.
+    """
+    names = ("patch", "lung") if lung else ("patch",)
+    tensors: list[Any] = [batch.get(name) for name in names] if isinstance(batch, Mapping) else [None]
+    if all(isinstance(one, Tensor) and one.ndim == 4 and one.shape[1] == 1 for one in tensors):
+        patch = tensors[0]
+        if patch.dtype == torch.uint8 or patch.is_floating_point():
+            return to_unit(patch)
+    needs = ' and "lung": tensor (N, 1, h, w) of 0 and 1' if lung else ""
+    raise ConfigError(
+        f'a batch is a dict with "patch": tensor (N, 1, h, w), float in [0, 1] or uint8{needs}; got {_form(batch)}'
+    )
+
+
+def _form(batch: object) -> str:
+    if isinstance(batch, Tensor):
+        return f"a tensor {tuple(batch.shape)} {str(batch.dtype).removeprefix('torch.')}"
+    if isinstance(batch, Mapping):
+        return ", ".join(f'"{name}": {_form(one)}' for name, one in batch.items()) or "an empty dict"
+    return f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, list | tuple) else "")
 
 
 def _described(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...] | str]:

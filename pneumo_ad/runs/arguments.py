@@ -252,9 +252,7 @@ def groups_of(config_name: str) -> dict[str, str | None]:
     >>> groups_of("audit")
     {'data': 'phantom', 'lungs': None}
     """
-    chosen = [
-        pair for entry in _read_yaml(config_name)["defaults"] if isinstance(entry, dict) for pair in entry.items()
-    ]
+    chosen = [pair for entry in read_yaml(config_name)["defaults"] if isinstance(entry, dict) for pair in entry.items()]
     own = {group: ",".join(one) if isinstance(one, list) else one for group, one in chosen if choices(group)}
     folders = (files("pneumo_ad.conf") / group for group in own)
     texts = (file.read_text() for folder in folders for file in folder.iterdir() if file.name.endswith(".yaml"))
@@ -262,7 +260,8 @@ def groups_of(config_name: str) -> dict[str, str | None]:
 
 
 @cache
-def _read_yaml(config_name: str) -> dict[str, Any]:
+def read_yaml(config_name: str) -> dict[str, Any]:
+    """Content of a yaml of `pneumo_ad.conf`, for example `train` or `net/unet`."""
     import yaml  # type: ignore[import-untyped]
 
     found: dict[str, Any] = yaml.safe_load((files("pneumo_ad.conf") / f"{config_name}.yaml").read_text())
@@ -270,60 +269,6 @@ def _read_yaml(config_name: str) -> dict[str, Any]:
 
 
 @cache
-def _keys_of(config_name: str) -> frozenset[str]:
+def keys_of(config_name: str) -> frozenset[str]:
     """Top-level keys and groups of a config of `pneumo_ad.conf`, without composing it."""
-    return frozenset({*_read_yaml(config_name), *groups_of(config_name)} - {"defaults"})
-
-
-def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str, folder: Path | None = None) -> None:
-    """Check that the config has the key of each override.
-
-    Args:
-        overrides: Overrides in Hydra's grammar.
-        keys: Keys of the command itself, which the error message may suggest.
-        config_name: Name of the config that is changed; empty where there is none.
-        folder: Folder of a run or sweep, where the user's own yaml may have added keys and groups.
-
-    Raises:
-        ConfigError: A key is unknown (names the nearest known one) or was removed (says what to do instead).
-    """
-    known = _keys_of(config_name) if config_name else frozenset()
-    strange = {
-        override: top
-        for override in overrides
-        if (top := _top(override)) not in known and not (config_name and top.startswith(("+", "~", "hydra")))
-    }
-    if not strange:
-        return
-    from pneumo_ad.runs.past import check_dropped
-
-    check_dropped(override.partition("=")[0] for override in strange)
-    if folder is not None:
-        known |= _keys_of_run(folder, strange.values())
-    adds_places = any(_top(override) == "hydra" for override in overrides)  # their keys are not known here
-    for override, top in strange.items():
-        if top not in known and not (config_name and adds_places):
-            near = did_you_mean(top, {*known, *(key.name for key in keys)})
-            own = " ".join(f"{key.name}={key.shows}" for key in keys)
-            beside = "; --help lists the keys" if config_name else f"; expected {own}"
-            raise ConfigError(f"{override} is not known{near or beside}")
-
-
-def _keys_of_run(folder: Path, asked: Iterable[str]) -> set[str]:
-    """Keys of a run's saved config, and those of `asked` that are groups on the run's search path."""
-    from pneumo_ad.runs.dot_hydra import CONFIG, read_config
-    from pneumo_ad.runs.search_path import saved_search_path
-
-    if not is_there(folder / CONFIG):  # a sweep: its runs lie below the folder
-        found = next(folder.rglob(str(CONFIG)), None) if folder.is_dir() else None
-        return _keys_of_run(found.parents[1], asked) if found else set()
-    known = {str(key) for key in read_config(folder)}
-    if (left := set(asked) - known) and (places := saved_search_path(folder)):
-        from pneumo_ad.runs.compose import groups_among  # imports Lightning
-
-        known |= groups_among(left, places)
-    return known
-
-
-def _top(override: str) -> str:
-    return override.partition("=")[0].partition("@")[0].split(".")[0]
+    return frozenset({*read_yaml(config_name), *groups_of(config_name)} - {"defaults"})

@@ -10,7 +10,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, check_known, choices, groups_of, parse
+from pneumo_ad.runs.arguments import Arguments, Key, as_typed, check_given, choices, groups_of, parse
+from pneumo_ad.runs.check_keys import check_known
 from pneumo_ad.runs.verbosity import set_log_level
 
 _COLUMN = 23  # start of a key's description and of a group's choices

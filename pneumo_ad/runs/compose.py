@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
@@ -20,12 +20,13 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from pneumo_ad.errors import ConfigError, UserError, system_words
+from pneumo_ad.errors import ConfigError, UserError, did_you_mean, system_words
 from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
-from pneumo_ad.runs.grammar import hydra_words
+from pneumo_ad.runs.check_keys import check_added, refusal
+from pneumo_ad.runs.known_keys import flat, with_trainer_arguments
 from pneumo_ad.runs.past import SPREAD, check_dropped
-from pneumo_ad.runs.search_path import as_override, key_of
-from pneumo_ad.runs.trust import check
+from pneumo_ad.runs.search_path import as_override, check_places, groups_among, key_of
+from pneumo_ad.runs.trust import HOW_TO_IMPORT, check
 
 
 def build(node: DictConfig, **parts: Any) -> Any:
@@ -57,12 +58,23 @@ def build(node: DictConfig, **parts: Any) -> Any:
         if isinstance(cause, (MissingMandatoryValue, InterpolationToMissingValueError)):
             raise ConfigError(f"a value must be given: {str(cause).splitlines()[0]}") from reason
         if isinstance(cause, ImportError):
-            raise ConfigError(f"{node.get('_target_')}: {' '.join(str(cause).splitlines())}") from reason
+            words = " ".join(str(cause).splitlines())
+            how = f" If not, {HOW_TO_IMPORT}" if "No module named" in words else ""
+            raise ConfigError(f"{node.get('_target_')}: {words}{how}") from reason
         if isinstance(cause, OSError) and cause.strerror:
             raise ConfigError(system_words(cause)) from reason
         if isinstance(cause, (ValueError, TypeError, OSError, MisconfigurationException)):
-            raise ConfigError(f"{node.get('_target_')}: {cause}") from reason
+            raise ConfigError(f"{node.get('_target_')}: {cause}{_near_argument(node, str(cause))}") from reason
         raise
+
+
+def _near_argument(node: DictConfig, words: str) -> str:
+    """Suggest a key of a node, or of one below it, for an argument that its target does not take (`+net.widht=8`)."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", words)
+    if not found:
+        return ""
+    plain: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    return did_you_mean(found[1], {key.rpartition(".")[2] for key, _ in flat(plain)} - {found[1]})
 
 
 def _key_to_type(node: DictConfig, key: str) -> str:
@@ -100,12 +112,14 @@ def compose_config(
         ConfigError: Hydra refuses an override (with its message), or a key was removed.
     """
     check_dropped(key_of(one) for one in overrides)
+    overrides = with_trainer_arguments(name, overrides)
+    check_added(name, overrides, search_path)
     GlobalHydra.instance().clear()
-    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
-        try:
+    try:
+        with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
             return compose(name, [*as_override(search_path), *overrides], return_hydra_config=hydra_too)
-        except (HydraException, OmegaConfBaseException, ValueError) as reason:
-            raise ConfigError(hydra_words(reason)) from reason
+    except (HydraException, OmegaConfBaseException, ValueError) as reason:
+        raise ConfigError(refusal(reason, name, overrides, search_path)) from reason
 
 
 def compose_job(
@@ -120,25 +134,6 @@ def compose_job(
     job = OmegaConf.masked_copy(both, [str(key) for key in both if key != "hydra"])
     OmegaConf.set_struct(job, True)
     return job, OmegaConf.masked_copy(both, "hydra")
-
-
-def groups_among(names: Iterable[str], search_path: Sequence[str] = ()) -> set[str]:
-    """Select the names that are config groups of `pneumo_ad.conf` or a search path; to list all takes Hydra a second.
-
-    Args:
-        names: Keys of overrides, left of the `=`.
-        search_path: See `compose_config`.
-
-    >>> sorted(groups_among(["net", "stride", "data.root"]))
-    ['net']
-    """
-    asked = {name for name in names if name.isidentifier()} - {"hydra"}
-    if not asked:
-        return set()
-    GlobalHydra.instance().clear()
-    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
-        options, where = GlobalHydra.instance().config_loader().get_group_options, as_override(search_path)
-        return {name for name in asked if options(name, ObjectType.CONFIG, "train", where)}
 
 
 def change_saved(
@@ -166,7 +161,9 @@ def change_saved(
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         where = [item for item in parsed if item.key_or_group == "hydra.searchpath"]
-        search_path = [*search_path, *(place for item in where for place in _places(item.value()))]
+        typed = [place for item in where for place in _places(item.value())]
+        check_places(typed)
+        search_path = [*search_path, *typed]
         parsed = [item for item in parsed if item not in where]
         check_dropped(item.key_or_group for item in parsed)
         for item in parsed:
@@ -188,7 +185,8 @@ def change_saved(
             else:
                 OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
     except (HydraException, OmegaConfBaseException) as reason:
-        raise ConfigError(hydra_words(reason)) from reason
+        plain: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+        raise ConfigError(refusal(reason, name, overrides, search_path, plain)) from reason
     return config
 
 

@@ -51,7 +51,7 @@ def for_hydra(override: str) -> str:
 
 
 def hydra_words(reason: Exception) -> str:
-    """Convert an error of Hydra about overrides to one line: the value given, and the nearest valid one.
+    """Convert an error of Hydra about overrides to one line; see `check_keys.refusal`.
 
     Args:
         reason: Exception raised by Hydra or OmegaConf.
@@ -61,13 +61,8 @@ def hydra_words(reason: Exception) -> str:
     words = " ".join(line.strip() for line in str(reason).partition("\nConfig search path")[0].splitlines())
     if options := getattr(reason, "options", None):  # of a group
         group, _, name = str(getattr(reason, "missing_cfg_file", "")).rpartition("/")
-        return f"{group}={name} is not known{did_you_mean(name, options)} There are {', '.join(sorted(options))}"
-    cause = reason if hasattr(reason, "full_key") else reason.__cause__
-    parent = getattr(cause, "parent_node", None)
-    if parent is not None and "is not in struct" in str(cause):
-        above, _, name = str(cause.full_key).rpartition(".")  # type: ignore[union-attr]
-        near = did_you_mean(name, [str(key) for key in parent])
-        return f"{cause.full_key} is not known{near.replace('mean ', f'mean {above}.') if above else near}"  # type: ignore[union-attr]
+        near = did_you_mean(name, options).replace("mean ", f"mean {group}=")
+        return f"{group}={name} is not known{f'{near} There' if near else '; there'} are {', '.join(sorted(options))}"
     if words.startswith("Ambiguous value for argument"):
         override = words.split("'")[1]
         return f"{override}: several values need -m, which sweeps; as one: {shlex.quote(quoted(override))}"

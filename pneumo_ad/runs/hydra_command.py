@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pneumo_ad.errors import ConfigError, UserError, ending_in_words
-from pneumo_ad.runs.grammar import hydra_words
+from pneumo_ad.runs.check_keys import refusal
 from pneumo_ad.runs.verbosity import hush_others, set_log_level
 
 Work = Callable[..., object]
@@ -35,7 +35,7 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
     from omegaconf import DictConfig
 
     from pneumo_ad.runs.jobs import in_sweep, run_job
-    from pneumo_ad.runs.sweeps import complete
+    from pneumo_ad.runs.sweeps import complete, config_dir
 
     def do(config: DictConfig) -> None:
         hush_others()
@@ -57,7 +57,8 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
             with ending_in_words():
                 do(config)
 
-    sys.argv = [f"pneumo-ad {config_name.replace('_', '-')}", *complete(config_name, arguments)]
+    completed = complete(config_name, arguments)
+    sys.argv = [f"pneumo-ad {config_name.replace('_', '-')}", *completed]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own report and exits
     try:
         task()
@@ -65,7 +66,8 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
         if str(reason).startswith(_FAILED):
             print(reason, file=sys.stderr)
             raise SystemExit(1) from None
-        raise ConfigError(hydra_words(reason)) from reason
+        overrides = [one for one in completed if one[0] == "~" or ("=" in one and one[0] != "-")]
+        raise ConfigError(refusal(reason, config_name, overrides, config_dir(completed))) from reason
     except (UserError, OSError):
         raise
     except Exception as reason:

@@ -20,6 +20,7 @@ def run_name(overrides: str) -> str:
     >>> run_name("data.root=/x/y,seed=1")
     'data.root=xy,seed=1-6450a5'
     """
+    overrides = re.sub(r"(^|,)\+\+", r"\1", overrides)  # added to what is typed, see `with_trainer_arguments`
     if not overrides:
         return "run"
     return overrides if re.fullmatch(r"[A-Za-z0-9_.,=+@-]{1,120}", overrides) else short(overrides, overrides)

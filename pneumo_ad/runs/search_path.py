@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.dot_hydra import HYDRA, read_runtime
-from pneumo_ad.runs.trust import is_trusted_place
+from pneumo_ad.runs.trust import check_package, is_trusted_place
 from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
@@ -85,3 +89,39 @@ def places_of(runtime: DictConfig) -> list[str]:
         elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):
             places.append(f"pkg://{source.path}")
     return places
+
+
+def groups_among(names: Iterable[str], search_path: Sequence[str] = ()) -> set[str]:
+    """Select the names that are config groups of `pneumo_ad.conf` or a search path; to list all takes Hydra a second.
+
+    Args:
+        names: Keys of overrides, left of the `=`.
+        search_path: See `compose_config`.
+
+    >>> sorted(groups_among(["net", "stride", "data.root"]))
+    ['net']
+    """
+    asked = {name for name in names if name.isidentifier()} - {"hydra"}
+    if not asked:
+        return set()
+    GlobalHydra.instance().clear()
+    with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
+        options, where = GlobalHydra.instance().config_loader().get_group_options, as_override(search_path)
+        return {name for name in asked if options(name, ObjectType.CONFIG, "train", where)}
+
+
+def check_places(places: Iterable[str]) -> None:
+    """Check that locations of yaml are there: Hydra only warns of one that is not.
+
+    Args:
+        places: Locations that were typed, as in `hydra.searchpath`.
+
+    Raises:
+        ConfigError: A package that cannot be imported, or a folder that is not there.
+    """
+    for place in places:
+        kind, _, name = place.partition("://")
+        if kind == "pkg":
+            check_package(name, f"hydra.searchpath={place}")
+        elif kind == "file" and not Path(name).is_dir():
+            raise ConfigError(f"hydra.searchpath={place}: no such folder")

@@ -6,6 +6,7 @@ No heavy imports.
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -24,12 +25,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.runs.arguments import choices, expanded
+from pneumo_ad.runs.check_keys import check_added
 from pneumo_ad.runs.grammar import for_hydra
+from pneumo_ad.runs.known_keys import with_trainer_arguments
 from pneumo_ad.runs.past import check_dropped
 from pneumo_ad.runs.record import read_run_json, status
 from pneumo_ad.runs.resolvers import short
 from pneumo_ad.runs.resume import arguments_of_run
-from pneumo_ad.runs.search_path import as_override, key_of
+from pneumo_ad.runs.search_path import as_override, check_places, key_of
 
 # Options with which Hydra prints something and starts no job.
 _SHOWS = {"--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
@@ -63,6 +66,8 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         return [*options, *arguments_of_run(config_name, folder, typed)]
     check_dropped(key_of(one) for one in typed)
     _refuse_no_choice(typed)
+    typed = with_trainer_arguments(config_name, typed)
+    check_added(config_name, typed, config_dir(options))
     if {one.partition("=")[0] for one in options} & _SHOWS:
         return [*options, *typed]
     try:
@@ -70,6 +75,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         last = {one.key_or_group: one.input_line or "" for one in OverridesParser.create().parse_overrides(typed)}
         typed = list(last.values())
         parsed = OverridesParser.create().parse_overrides(typed)
+        check_places(_searchpath(parsed))
         axes = _axes(config_name, parsed, options)
     except (HydraException, OmegaConfBaseException):
         return [*options, *typed]  # Hydra reports what is wrong
@@ -82,14 +88,14 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _refuse_no_choice(typed: Sequence[str]) -> None:
-    """Refuse a group set to null, for which Hydra has no clear message.
+    """Refuse a group set to null or to a number, for which Hydra has no clear message.
 
     Raises:
-        ConfigError: A group is null; names its choices.
+        ConfigError: A group is no name; names its choices.
     """
     for override in typed:
         group, _, value = override.lstrip("+").partition("=")
-        if value == "null" and (names := choices(group)):
+        if re.fullmatch(r"null|true|false|[\d.]+", value) and (names := choices(group)):
             raise ConfigError(
                 f"{override}: a group takes the name of a choice, or is left out; there are {', '.join(names)}"
             )
@@ -104,11 +110,7 @@ def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) 
     chosen = next((one for one in parsed if one.key_or_group == "experiment"), None)
     if chosen is None:
         return {}
-    folder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    folder.add_argument("--config-dir", "-cd", type=lambda text: f"file://{Path(text).resolve()}")
-    places = [folder.parse_known_args(options)[0].config_dir]
-    places += [str(place) for one in parsed if one.key_or_group == "hydra.searchpath" for place in one.value()]  # type: ignore[union-attr]
-    where = as_override([place for place in places if place])
+    where = as_override([*config_dir(options), *_searchpath(parsed)])
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         if chosen.is_sweep_override():
@@ -121,6 +123,19 @@ def _axes(config_name: str, parsed: Sequence[Override], options: Sequence[str]) 
             return {}
         axes = compose(config_name, [chosen.input_line or "", *where]).get("sweep")
     return {} if axes is None else OmegaConf.to_container(axes)  # type: ignore[return-value]
+
+
+def config_dir(options: Sequence[str]) -> list[str]:
+    """Location of yaml that Hydra's option `--config-dir` names; none where it is not given."""
+    folder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    folder.add_argument("--config-dir", "-cd", type=lambda text: f"file://{Path(text).resolve()}")
+    found = folder.parse_known_args(options)[0].config_dir
+    return [found] if found else []
+
+
+def _searchpath(parsed: Sequence[Override]) -> list[str]:
+    """Locations of yaml that overrides name."""
+    return [str(place) for one in parsed if one.key_or_group == "hydra.searchpath" for place in one.value()]  # type: ignore[union-attr]
 
 
 def _names(config_name: str, parsed: Sequence[Override]) -> list[str]:

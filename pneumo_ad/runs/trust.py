@@ -114,6 +114,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "logger": _in("pneumo_ad.loggers", "MLFlowRun WandbRun")
     | _in("lightning.pytorch.loggers", "CSVLogger TensorBoardLogger"),
 }
+HOW_TO_IMPORT = "install it, or name the folder that holds it: PYTHONPATH=$PWD pneumo-ad train ..."
 _ANY = "any group"  # group of a node that is a whole config
 ALLOWED[_ANY] = frozenset().union(*ALLOWED.values())
 # Groups that write files: allowed at the top level of a config alone, built by a training alone.
@@ -185,8 +186,14 @@ def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None
         config: Config composed from typed overrides; never a saved one.
         places: Locations of yaml besides `pneumo_ad.conf`.
         folder: The run folder.
+
+    Raises:
+        ConfigError: The package of a target is not there.
     """
     foreign = list(_foreign(config))
+    for one in foreign:  # here alone: of a folder that somebody else made nothing should be installed
+        if one.kind == "target" and "." in one.name:
+            check_package(one.name, f"{one.key} would build {one.name}")
     if folder is not None:
         config = config.copy()
         config.run_dir = str(folder)
@@ -220,6 +227,21 @@ def trust(name: str) -> None:
         )
     if name not in _named():
         _keep([name])
+
+
+def check_package(name: str, what: str) -> None:
+    """Check that the package of a module or an object is there; it is not imported.
+
+    Args:
+        name: Full name of the module or object.
+        what: Beginning of the message: the typed setting that needs it.
+
+    Raises:
+        ConfigError: There is no such package; says how to make it known.
+    """
+    package = name.partition(".")[0]
+    if package.isidentifier() and find_spec(package) is None:
+        raise ConfigError(f"{what}, but no module {package} is there: {HOW_TO_IMPORT}")
 
 
 def is_trusted_place(place: str) -> bool:

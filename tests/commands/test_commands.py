@@ -235,7 +235,7 @@ def test_evaluate_predict_and_compare_from_python_are_the_commands(command, run,
     assert judged.new == 13
     assert [file.name for file in Path("judged").iterdir() if file.is_dir()] == []
     assert [one.name for one in pneumo_ad.compare(str(run.parent), sort="image/auroc").runs] == [run.name]
-    with pytest.raises(ConfigError, match=r"^strid=4 is not known; did you mean stride\?$"):
+    with pytest.raises(ConfigError, match=r"^strid=4 is not known; did you mean stride=4\?$"):
         pneumo_ad.evaluate(run=run, strid=4)
 
 
@@ -486,12 +486,13 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("patchh=8", "patchh is not known; did you mean patch?"),
-        ("net=resnet", "net=resnet is not known; did you mean unet? There are autoencoder, "),
-        ("net.widht=4", "net.widht is not known; did you mean net.width?"),
-        ("nett=unet", "nett is not known; did you mean net?"),
+        ("patchh=8", "patchh=8 is not known; did you mean patch=8?"),
+        ("net=resnet", "net=resnet is not known; did you mean net=unet? There are autoencoder, "),
+        ("net.widht=4", "net.widht=4 is not known; did you mean net.width=4?"),
+        ("nett=unet", "nett=unet is not known; did you mean net=unet?"),
         ("patch", "patch is not known; expected KEY=VALUE"),
-        ("data.root=a,b", "several values need -m, which sweeps; as one: 'data.root=\"a,b\"'"),
+        ("name=a,b", "several values need -m, which sweeps; as one: 'name=\"a,b\"'"),
+        ("data.root=a,b", "did you mean data.root=a,b with data=chest_xray, folder, masks or rsna?"),
         ("data.root=[a", "data.root=[a: cannot be read; as plain text data.root takes 'data.root=\"[a\"'"),
     ],
 )

@@ -15,13 +15,13 @@ from pneumo_ad.runs.arguments import (
     SUBSET,
     Key,
     as_typed,
-    check_known,
     one_of,
     parse,
     path,
     switch,
     whole,
 )
+from pneumo_ad.runs.check_keys import check_known
 from pneumo_ad.runs.grammar import for_hydra, quoted
 from pneumo_ad.runs.sweeps import complete
 
@@ -134,11 +134,12 @@ def test_a_call_in_python_is_what_would_be_typed():
 @pytest.mark.parametrize(
     ("override", "near"),
     [
-        ("strid=4", "stride"),
-        ("outptu=x", "output"),
-        ("dat.root=x", "data"),
-        ("scor=sad", "score"),
-        ("nett=unet", "net"),
+        ("strid=4", "stride=4"),
+        ("outptu=x", "output=x"),
+        ("dat.size=9", "data.size=9"),
+        ("dat.root=x", "data.root=x with data=chest_xray, folder, masks or rsna"),
+        ("scor=sad", "score=sad"),
+        ("nett=unet", "net=unet"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest(override, near):
@@ -155,7 +156,7 @@ def test_keys_of_todays_config_and_of_the_runs_own_are_known(tmp_path):
     (run / ".hydra" / "config.yaml").write_text("mine: {depth: 3}\n")
     check_known(["mine.depth=4"], KEYS, "train", run)
     check_known(["mine.depth=4"], KEYS, "train", tmp_path)  # a sweep that holds the run
-    with pytest.raises(ConfigError, match=r"^mime\.depth=4 is not known; did you mean mine\?$"):
+    with pytest.raises(ConfigError, match=r"^mime\.depth=4 is not known; did you mean mine\.depth=4\?$"):
         check_known(["mime.depth=4"], KEYS, "train", run)
 
 

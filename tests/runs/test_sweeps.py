@@ -105,9 +105,9 @@ def test_sigterm_ends_the_sweep_and_the_same_command_does_the_rest(monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ("net=unet,resnet", "net=resnet is not known; did you mean unet?"),
-        ("experiment=ablate_los", "experiment=ablate_los is not known; did you mean ablate_loss?"),
-        ("net.widht=4,8", "net.widht is not known; did you mean net.width?"),
+        ("net=unet,resnet", "net=resnet is not known; did you mean net=unet?"),
+        ("experiment=ablate_los", "experiment=ablate_los is not known; did you mean experiment=ablate_loss?"),
+        ("net.widht=4,8", "net.widht=4,8 is not known; did you mean net.width=4,8?"),
         ("seed=0,,1", "seed=0,,1"),
     ],
 )
