@@ -42,7 +42,9 @@ def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, 
     listed = read_listing(csv, ["image", *_SIDES], renamed={"patientId": "image"})
     listed["image"] = match_names(listed["image"], files, folder, csv)
     blank = (listed[_SIDES].apply(lambda column: column.str.strip()) == "").all(axis=1)
-    numbers = listed[_SIDES].apply(pd.to_numeric, errors="coerce").astype(float)
+    # A decimal comma; before three digits it may be that of thousands, and is refused.
+    points = listed[_SIDES].replace(r"^\s*(-?\d+),(\d{1,2}|\d{4,})\s*$", r"\1.\2", regex=True)
+    numbers = points.apply(pd.to_numeric, errors="coerce").astype(float)
     _refuse(csv, listed[~blank & ~np.isfinite(numbers).all(axis=1)], "hold something that is not a number")
     _refuse(csv, listed[(numbers[["width", "height"]] <= 0).any(axis=1)], "have a width or height that is not above 0")
     both = set(listed.loc[blank, "image"]) & set(listed.loc[~blank, "image"])

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumo_ad.data.sources.paths import content_of, existing_folder, images_in, path_column
+from pneumo_ad.data.sources.paths import content_of, existing_folder, images_in, path_column, topmost
 from pneumo_ad.data.sources.table import check_table, split_by_patient
 from pneumo_ad.data.sources.walk import Identity
 from pneumo_ad.errors import ConfigError, DataError, printable
-from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.labels import NORMAL, PNEUMONIA, SPLITS
 
 # person12_virus_46, IM-0115-0001, NORMAL2-IM-0389-0001(-0002). The prefix NORMAL2- stays part of the patient's name, as
 # it is not known whether both numberings mean the same patients.
@@ -33,7 +33,7 @@ def chest_xray(
     ones, and 170 person numbers are in both the official train and test folders.
 
     Args:
-        root: Folder that holds NORMAL and PNEUMONIA, or train (and test, val) above them.
+        root: Folder that holds NORMAL and PNEUMONIA, or train (and test, val) above them; or one above (`topmost`).
         split: `patient` makes a new split by patient; `official` keeps the test folder and takes val from the patients
             of train (patients of the test folder are left out of train and val, and counted in a warning); `test`
             assigns everything to test.
@@ -46,7 +46,8 @@ def chest_xray(
         ConfigError: An unknown split, or `official` without a test folder.
     """
     root = existing_folder(root)
-    levels = [root / name for name in ("train", "val", "test") if (root / name).is_dir()] or [root]
+    root = topmost(root, lambda top: any((top / name / "NORMAL").is_dir() for name in ("", *SPLITS))) or root
+    levels = [root / name for name in SPLITS if (root / name).is_dir()] or [root]
     rows, paths, seen = [], list[Path](), dict[Identity, Path]()
     for level in levels:
         for label in (NORMAL, PNEUMONIA):

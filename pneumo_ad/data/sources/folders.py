@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +19,16 @@ from pneumo_ad.data.sources.mask_files import find_masks, told_masks, warn_of_ga
 from pneumo_ad.data.sources.official_split import SplitChoice, choose_split
 from pneumo_ad.data.sources.paths import existing_folder, list_files, path_column
 from pneumo_ad.data.sources.table import REQUIRED, check_table, map_labels
+from pneumo_ad.data.words import first_counts, first_few
 from pneumo_ad.errors import ConfigError, DataError
-from pneumo_ad.labels import NORMAL, OTHER
+from pneumo_ad.labels import NORMAL, OTHER, PNEUMONIA
 
 log = logging.getLogger(__name__)
 
 _OWN = (*REQUIRED, "boxes")  # columns of a csv that are used; the others only describe
+# Parts of the names of columns that almost tell what ours do.
+_NEAR = {"patient": "patient|subject", "split": "split|subset|fold(?!er)|partition|dataset_?type"}
+_LABEL = re.compile(r".*label.*|class([ _-]?(name|id))?|target|diagnos[ei]s|category|no finding|normal|pneumonia")
 
 
 def masks(
@@ -60,8 +65,8 @@ def masks(
 
     Raises:
         DataError: No image, a given mask folder that does not exist or matches no image, two masks of an image, a csv
-            that lists missing images or masks, has a patient in two splits or words that are no label, or an image with
-            both an opacity mask and boxes.
+            that lists missing images or masks, has a patient in two splits, words that are no label or labels in a
+            column of another name, or an image with both an opacity mask and boxes.
         ConfigError: Masks by both folder and csv, or an invalid mapping of labels.
     """
     root = existing_folder(root)
@@ -113,8 +118,9 @@ def folder(
         seed: Seed of the split.
 
     Raises:
-        DataError: No image, a csv that lists missing images or masks, has a patient in two splits or words that are no
-            label, or folders that are classes (`NORMAL` and `PNEUMONIA`) if no csv gives labels.
+        DataError: No image, a csv that lists missing images or masks, has a patient in two splits, words that are no
+            label or labels in a column of another name, or folders that are classes (`NORMAL` and `PNEUMONIA`) if no
+            csv gives labels.
         ConfigError: An invalid mapping of labels.
     """
     root = existing_folder(root)
@@ -140,6 +146,7 @@ def _finish(
     given = table.get("patient", blanks).str.strip()
     table["patient"] = given.where(given != "", by_name)
     if blank is None and "label" not in table.columns:
+        _refuse_labels_left_aside(table, csv, untold)
         blank = untold
     table["label"] = map_labels(table.get("label", blanks), labels, blank, csv or "csv")
     listed_split = table.pop("split") if "split" in table.columns else None
@@ -167,6 +174,9 @@ def _with_csv(
             if (paths != "").any():
                 listed[kind] = paths
         table = files.merge(listed, on="image", how="inner")
+        left = files.loc[~files["image"].isin(listed["image"]), "image"]
+        if len(left):
+            log.info(f"{csv} lists {len(table)} of {len(files)} images in {folder}; left out are {first_few(left)}")
     if boxes is not None:
         if "boxes" in table.columns:
             raise ConfigError(f"boxes={boxes} and column 'boxes' of {csv} both give boxes: leave one out")
@@ -178,6 +188,18 @@ def _with_csv(
     return table, files
 
 
+def _refuse_labels_left_aside(table: pd.DataFrame, csv: str | Path | None, untold: str) -> None:
+    """Refuse a csv without a column `label` if the name or a cell of another says that it holds labels."""
+    for column in [column for column in table.columns if column not in _OWN]:
+        cells = table[column].str.strip()
+        if _LABEL.fullmatch(column.lower()) or cells.str.lower().isin([NORMAL, PNEUMONIA]).any():
+            raise DataError(
+                f"{csv}: expected the labels in a column 'label', found {column!r} of "
+                f"{first_counts(cells.value_counts())}; call it 'label', or take all as {untold} with "
+                f"data.default_label={untold}"
+            )
+
+
 def _say_columns(listed: pd.DataFrame, csv: str | Path) -> None:
     """Log which columns of a csv are used and which only describe; warn of names that are almost those used."""
     used = [column for column in listed.columns if column in _OWN and column != "path"]
@@ -185,8 +207,8 @@ def _say_columns(listed: pd.DataFrame, csv: str | Path) -> None:
     message = f"{csv}: used are the columns {', '.join(used)}"
     message += f"; {', '.join(words)} describe{'s' * (len(words) == 1)}" * bool(words)
     log.info(message + "; path is left aside, as image names the file" * ("path" in listed.columns))
-    for ours in ("patient", "label", "split"):
-        near = [column for column in words if ours in column.lower()]
+    for ours, parts in _NEAR.items():
+        near = [column for column in words if re.search(parts, column.lower())]
         if ours not in used and near:
             warnings.warn(
                 f"{csv}: its column {near[0]!r} only describes; the one that is used is called {ours!r}", stacklevel=4

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumo_ad.data.sources.paths import content_of
+from pneumo_ad.data.sources.paths import content_of, topmost
 from pneumo_ad.data.sources.rsna import BOXES, CLASSES, IMAGES
 from pneumo_ad.errors import ConfigError, DataError
 
@@ -103,8 +103,6 @@ def find_root(folder: Path, offer: Offer) -> Path:
     Raises:
         DataError: No folder holds them; says what was found.
     """
-    folders = sorted((entry for entry in folder.rglob("*") if entry.is_dir()), key=lambda entry: len(entry.parts))
-    for candidate in (folder, *folders):
-        if "__MACOSX" not in candidate.parts and all((candidate / name).exists() for name in offer.holds):
-            return candidate
+    if root := topmost(folder, lambda top: all((top / name).exists() for name in offer.holds)):
+        return root
     raise DataError(f"{folder}: expected {' and '.join(offer.holds)} in it or below, found {content_of(folder)}")

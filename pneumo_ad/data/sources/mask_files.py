@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -103,7 +104,7 @@ def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Se
     bases = list(dict.fromkeys([root, Path(csv).parent]))
     words = told.str.strip()
     paths = {
-        word: next((str(base / word) for base in bases if word and (base / word).is_file()), "")
+        word: next((str(base / way) for base in bases for way in _spelt(word) if word and (base / way).is_file()), "")
         for word in words.unique()
     }
     absent = [word for word, path in paths.items() if word and not path]
@@ -113,6 +114,11 @@ def told_masks(told: pd.Series, kind: str, csv: str | Path, root: Path) -> pd.Se
             f"(looked for below {' and '.join(map(str, bases))}); where it is something else, give it another name"
         )
     return path_column(paths[word] for word in words).set_axis(told.index)
+
+
+def _spelt(path: str) -> list[str]:
+    """A path as it is, and as other systems spell it."""
+    return [path, *(unicodedata.normalize(form, path.replace("\\", "/")) for form in ("NFC", "NFD"))]
 
 
 def warn_of_gaps(table: pd.DataFrame) -> None:

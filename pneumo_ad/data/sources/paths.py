@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
 import pandas as pd
 
 from pneumo_ad.data.readers.radiograph import SUFFIXES, looks_like_radiograph
-from pneumo_ad.data.sources.walk import Entry, Identity, State, walk
+from pneumo_ad.data.sources.walk import Entry, Identity, State, is_hidden, walk
+from pneumo_ad.data.words import first_few
 from pneumo_ad.errors import DataError, printable
+
+log = logging.getLogger(__name__)
 
 _PASSED: dict[State, str] = {
     "hidden": "hidden files",
@@ -77,6 +81,29 @@ def existing_folder(path: str | Path) -> Path:
         near = next(parent for parent in path.parents if parent.is_dir())
         raise DataError(f"{path}: no such folder; the nearest that exists is {near}, which holds {content_of(near)}")
     return path
+
+
+def topmost(root: Path, holds: Callable[[Path], bool]) -> Path | None:
+    """Find the topmost folder of a data set, at most three levels below root: archives have levels, or hold it twice.
+
+    Args:
+        root: Existing folder.
+        holds: Whether a folder is that of the data set.
+
+    Raises:
+        DataError: Several beside each other; names them.
+    """
+    level = [root]
+    for _ in range(4):
+        if found := sorted(filter(holds, level)):
+            if len(found) > 1:
+                raise DataError(f"{root}: holds the data set {len(found)} times, give one: {first_few(found)}")
+            if found[0] != root:
+                log.info("%s: reads %s", root, found[0])
+            return found[0]
+        inside = (entry for folder in level for entry in folder.iterdir())
+        level = [entry for entry in inside if not is_hidden(entry.name) and entry.is_dir()]
+    return None
 
 
 def images_in(folder: Path, seen: dict[Identity, Path] | None = None) -> list[Path]:

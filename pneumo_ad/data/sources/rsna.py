@@ -11,9 +11,9 @@ import pandas as pd
 from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.data.readers.dicom_facts import DicomFacts, dicom_facts
 from pneumo_ad.data.sources.boxes import read_boxes
-from pneumo_ad.data.sources.listing import match_names, read_listing
+from pneumo_ad.data.sources.listing import match_names, one_row_each, read_listing
 from pneumo_ad.data.sources.official_split import SplitChoice, choose_split
-from pneumo_ad.data.sources.paths import content_of, existing_folder, list_files
+from pneumo_ad.data.sources.paths import content_of, existing_folder, list_files, topmost
 from pneumo_ad.data.sources.table import check_table
 from pneumo_ad.data.words import first_counts
 from pneumo_ad.errors import DataError
@@ -43,7 +43,7 @@ def rsna(
     split; ill patients are in bed more often (view AP), which alone separates the classes to a large extent.
 
     Args:
-        root: Folder that holds stage_2_train_images/, stage_2_train_labels.csv and stage_2_detailed_class_info.csv.
+        root: Folder that holds stage_2_train_images/ and both csv, or one above (`topmost`).
         headers: Whether to read view, sex and age from the DICOM headers (half a millisecond each).
         split: See `choose_split`; the csv of classes may have a column `split`, as copies of the set do.
         val: Share of patients in val.
@@ -58,6 +58,7 @@ def rsna(
             `choose_split`.
     """
     root = existing_folder(root)
+    root = topmost(root, lambda top: (top / IMAGES).is_dir()) or root
     missing = [name for name in (IMAGES, BOXES, CLASSES) if not (root / name).exists()]
     if missing:
         raise DataError(
@@ -100,16 +101,14 @@ def _read_classes(csv: Path, files: pd.DataFrame, folder: Path) -> tuple[dict[st
             f"example line {classes.index[classes.isna()][0] + 2}"
         )
     listed["class"] = classes
-    splits = _one_each(listed, "split", "splits", csv) if "split" in listed.columns else None
-    return _one_each(listed, "class", "classes", csv), splits
+    splits = _one_each(listed, "split", csv) if "split" in listed.columns else None
+    return _one_each(listed, "class", csv), splits
 
 
-def _one_each(listed: pd.DataFrame, column: str, many: str, csv: Path) -> dict[str, str]:
+def _one_each(listed: pd.DataFrame, column: str, csv: Path) -> dict[str, str]:
     """Map each image to its only value in a column."""
     alone = listed[["image", column]].drop_duplicates()
-    twice = alone[alone["image"].duplicated()]
-    if len(twice):
-        raise DataError(f"{csv}: {len(twice)} images have two {many}, for example {twice['image'].iloc[0]}")
+    one_row_each(alone, csv)
     return dict(zip(alone["image"], alone[column], strict=True))
 
 

@@ -81,7 +81,8 @@ def test_csv_files_that_leave_out_or_contradict_are_refused(tmp_path):
     two = edited(
         fresh(), CLASSES, lambda listed: pd.concat([listed, listed.iloc[:1].assign(**{"class": "Lung Opacity"})])
     )
-    assert "1 images have two classes, for example 00000000-rsna" in two
+    assert "1 images have more than one row, for example 00000000-rsna in lines 2 and " in two
+    assert "differ in class ('Normal' or 'Lung Opacity')" in two
 
 
 def test_a_split_beside_the_classes_is_kept(root):
@@ -93,7 +94,7 @@ def test_a_split_beside_the_classes_is_kept(root):
     assert set(sources.rsna(root, split="patient")["split"]) == {"train", "val", "test"}
     several = listed[listed["patientId"].duplicated()].index[0]  # a line for each box
     refused = edited(root, CLASSES, lambda _: listed.assign(split=np.where(listed.index == several, "train", "test")))
-    assert "1 images have two splits, for example" in refused
+    assert "which differ in split ('test' or 'train')" in refused
     assert "'sideways'" in edited(root, CLASSES, lambda _: listed.assign(split="sideways"))
 
 
