@@ -20,7 +20,8 @@ SHOWN = [one for one in TINY if not one.startswith(("callbacks.progress", "evalu
 
 @pytest.fixture(autouse=True)
 def verbosity(monkeypatch):
-    monkeypatch.setenv("PNEUMO_AD_VERBOSITY", "")
+    for name in ("PNEUMO_AD_VERBOSITY", "PNEUMO_AD_TRACEBACK"):
+        monkeypatch.setenv(name, "")
 
 
 def run(*arguments):
