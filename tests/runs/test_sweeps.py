@@ -63,6 +63,23 @@ def test_the_same_command_runs_only_what_is_left_and_another_value_goes_elsewher
     assert list(runs(other)) == ["run"]
 
 
+def test_a_sweep_says_a_line_a_job_and_ends_with_its_leaderboard(capfd):
+    sweep = ["train", "-m", *EVALUATED, "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert start(*sweep) == 0
+    said, noted = capfd.readouterr()
+    jobs = [line for line in said.splitlines() if line.startswith("seed=")]
+    assert [line.partition(",")[0].rpartition(" in ")[0] for line in jobs] == ["seed=0: finished", "seed=1: finished"]
+    assert all("pixel/auroc_in_lung 0." in line for line in jobs)
+    assert (
+        said.index("sweep: sweep (2 finished)") < said.index("sorted by") < said.index("leaderboard: pneumo-ad compare")
+    )
+    assert "median SAD" not in said
+    assert "[HYDRA]" not in said + noted
+    assert Path("sweep/comparison/leaderboard.csv").is_file()
+    assert start(*sweep) == 0  # nothing is left, and nothing is compared again
+    assert "sorted by" not in capfd.readouterr().out
+
+
 def test_a_run_that_fails_fails_alone_with_its_reason(capfd):
     values = {"8": "finished", "30": "failed", "48": "failed"}
     assert start("train", "--multirun", *SHORT, f"patch={','.join(values)}", "name=mixed") == 1
