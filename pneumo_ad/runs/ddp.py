@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from pneumo_ad import errors
 from pneumo_ad.errors import ConfigError, UserError
 from pneumo_ad.runs.jobs import INTERRUPTED
 
@@ -91,6 +92,7 @@ def launch(run_dir: Path, processes: int) -> None:
         raise SystemExit(INTERRUPTED)
     failed = run_dir / FAILED
     if failed.is_file():
-        raise UserError(*failed.read_text().split("\n"))
+        kind, *lines = failed.read_text().split("\n")
+        raise getattr(errors, kind, UserError)(*lines)
     if status:
         raise RuntimeError(f"one of {processes} processes failed with exit status {status}; see above")

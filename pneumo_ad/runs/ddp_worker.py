@@ -55,7 +55,7 @@ def train_one_of_several(run_dir: Path) -> None:
             fit(config, *parts, loggers)
     except UserError as reason:
         if os.environ["RANK"] == "0":  # all processes fail with the same error
-            write_text(run_dir / FAILED, str(reason))
+            write_text(run_dir / FAILED, f"{type(reason).__name__}\n{reason}")
         raise SystemExit(2) from None
 
 
