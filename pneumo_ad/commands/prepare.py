@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from pneumo_ad.data.store.store import Store
 
-log = logging.getLogger(__name__)
 
 USAGE = """\
 pneumo-ad prepare data=GROUP data.root=DIR [num_shards=N] [shard=I] [key=value] ...
@@ -51,7 +49,7 @@ Keys, with their defaults:
 
 
 def prepare(config: DictConfig) -> None:
-    """Prepare the configured shards, join them if all are there, and log the results.
+    """Prepare the configured shards, join them if all are there, and print the results.
 
     Raises:
         ConfigError: An invalid `num_shards`, `shard` or other value.
@@ -90,7 +88,7 @@ def prepare(config: DictConfig) -> None:
         remove_parts(folder)
     else:
         missing = sorted(set(range(shards)) - set(there))
-        log.info("store %s: still to be prepared: shard=%s", folder.name, ",".join(map(str, missing)))
+        print(f"store {folder.name}: still to be prepared: shard={','.join(map(str, missing))}", flush=True)
 
 
 def _chosen(shard: object, shards: int) -> Iterable[int]:
@@ -110,11 +108,11 @@ def _make(
     derive: Callable[[Store], None],
     made: str = "radiographs",
 ) -> None:
-    """Open or build a store or a shard, derive lung fields and grey levels, and log the results in a line."""
+    """Open or build a store or a shard, derive lung fields and grey levels, and print the results in a line."""
     there, started = (place / "store.json").is_file(), time.perf_counter()
     with opening() as store:
         if store is None:
-            log.info("%s: nothing to do", name)
+            print(f"{name}: nothing to do", flush=True)
             return
         opened, before = time.perf_counter(), _arrays(store)
         derive(store)
@@ -123,11 +121,8 @@ def _make(
             seconds["lung fields and grey levels"] = time.perf_counter() - opened
     count, left_out = len(store), len(store.skipped)
     timings = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in seconds.items()]
-    log.info(
-        "%s: %d radiographs: %s%s",
-        *(name, count, ", ".join(timings) or "was there"),
-        f"; {left_out} cannot be read and are left out" if left_out else "",
-    )
+    unread = f"; {left_out} cannot be read and are left out" if left_out else ""
+    print(f"{name}: {count} radiographs: {', '.join(timings) or 'was there'}{unread}", flush=True)
 
 
 def _arrays(store: Store) -> set[str]:
