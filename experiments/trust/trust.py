@@ -166,12 +166,12 @@ class Trials:
     def kills(self, name: str, trial: int) -> None:
         """Kill a command and run it again; multiples of the golden ratio modulo 1 are spread evenly, however many."""
         command, (seconds, expected) = COMMANDS[name], self.whole(name)
-        moment = seconds * ((random.Random(f"{self.given.seed} {name}").random() + trial * 0.618034) % 1)
-        status: int | None = 0
-        while status is not None:  # it may end before its moment
-            place, moment = self.place(f"kills-{name}-{trial}", command.starts_from), 0.95 * moment
+        share, status = (random.Random(f"{self.given.seed} {name}").random() + trial * 0.618034) % 1, 0
+        while status is not None:  # it ends before its moment where the machine was busier before
+            place, began = self.place(f"kills-{name}-{trial}", command.starts_from), time.monotonic()
             with self.started(place, command.arguments) as child:
-                status = waited(child, moment)
+                status = waited(child, moment := share * seconds)
+            seconds = time.monotonic() - began
         there, progress = digests(place), any(place.glob(command.progress))
         status = self.run(place, command.arguments, "1.log")
         goes_on = bool(re.search(command.goes_on, (place / "1.log").read_text(errors="replace")))
