@@ -7,7 +7,7 @@ RUNS ?= runs/demo
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check doctest lint format types benchmark build clean
+.PHONY: help install demo test check doctest lint format types benchmark trust build clean
 
 help: ## Show the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ doctest: $(STAMP) ## Run the examples in docstrings
 
 benchmark: $(STAMP) ## Print this project beside MONAI, anomalib and its own bare parts, as ratios (half an hour)
 	$(BIN)/python experiments/performance/benchmark.py
+
+trust: $(STAMP) ## Kill commands at random, run two at once and again with the same seed: is anything lost (an hour)
+	$(BIN)/python experiments/trust/trust.py
 
 build: $(STAMP) ## Build the wheel and the source archive
 	$(BIN)/python -m build

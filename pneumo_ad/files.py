@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LONGEST_WRITE = 3600  # seconds
-_PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial$")
+PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial$")  # name of what `atomic_write` writes to
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def delete_partial(folder: Path, older: float = 0) -> None:
     """
     for left in folder.glob("*.partial"):
         with suppress(OSError):  # another process deleted it
-            if _PARTIAL.search(left.name) and left.is_file() and time.time() - left.stat().st_mtime >= older:
+            if PARTIAL.search(left.name) and left.is_file() and time.time() - left.stat().st_mtime >= older:
                 left.unlink()
 
 
@@ -116,7 +117,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def try_to_write(folder: Path) -> None:
-    """Create a folder, write a file to it and delete that file.
+    """Create a folder, and a file without a name in it.
 
     Args:
         folder: Folder to try.
@@ -125,9 +126,8 @@ def try_to_write(folder: Path) -> None:
         OSError: The folder cannot be created or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / ".writable") as aside:
-        aside.touch()
-    (folder / ".writable").unlink()
+    with tempfile.TemporaryFile(dir=folder):  # without a name: another process may try at once, or this one be killed
+        pass
 
 
 def writable_folder(folder: Path) -> Path:
@@ -149,20 +149,70 @@ def writable_folder(folder: Path) -> Path:
 def folder_for_results(folder: Path) -> Iterator[Path]:
     """Yield a `writable_folder`; if the block fails, a folder created here that holds at most a lock is deleted.
 
+    It stays where another process holds that lock.
+
     Args:
         folder: Folder of the results.
 
     Raises:
         ConfigError: See `writable_folder`.
     """
+    from filelock import FileLock, Timeout  # slow to import, and most commands do without
+
     there = folder.exists()
     writable_folder(folder)
     try:
         yield folder
     except BaseException:
-        if not there and all(entry.name == ".lock" for entry in folder.iterdir()):
-            shutil.rmtree(folder)
+        with suppress(Timeout, OSError), FileLock(folder / ".lock", timeout=0):
+            if not there and all(entry.name == ".lock" for entry in folder.iterdir()):
+                shutil.rmtree(folder)
         raise
+
+
+@contextmanager
+def atomic_folder(folder: Path, wait: float = -1) -> Iterator[Path]:
+    """Yield a temporary folder, which takes the place of `folder` after the block; deleted if the block fails.
+
+    One process at a time makes a folder, and first deletes what a killed one left of it. If the block deletes the
+    temporary folder, `folder` stays as it is.
+
+    Args:
+        folder: Folder to make, or to replace.
+        wait: Seconds to wait for another process that makes it; below 0 for as long as it takes.
+
+    Raises:
+        Timeout: Another process makes it.
+
+    >>> place = Path(tempfile.mkdtemp())
+    >>> with atomic_folder(place / "a") as aside:
+    ...     _ = (aside / "b.txt").write_text("all of it")
+    >>> [file.name for file in place.iterdir()], [file.name for file in (place / "a").iterdir()]
+    (['a'], ['b.txt'])
+    """
+    from filelock import FileLock
+
+    work = folder.with_name(f".{folder.name}.partial")
+    aside, before = work / "new", work / "before"
+    lock = FileLock(work / ".lock", timeout=wait)
+    while not lock.is_locked:
+        work.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # the process that had the lock deleted its folder
+            lock.acquire()
+    try:
+        if before.is_dir() and not folder.exists():
+            before.rename(folder)  # a process was killed between the two renames below
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        yield aside
+        if aside.is_dir():
+            if folder.is_dir():
+                folder.rename(before)
+            aside.rename(folder)
+    finally:
+        for place in (aside, before, work):  # the lock last: without it the next process begins
+            shutil.rmtree(place, ignore_errors=True)
+        lock.release()
 
 
 def cache_dir() -> Path:

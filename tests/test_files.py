@@ -2,12 +2,22 @@
 
 import errno
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from pneumo_ad.errors import system_words
-from pneumo_ad.files import atomic_write, delete_partial, write_text
+from pneumo_ad.files import (
+    atomic_folder,
+    atomic_write,
+    delete_partial,
+    folder_for_results,
+    try_to_write,
+    write_text,
+)
 
 
 def test_of_two_writers_the_last_whole_file_stays(tmp_path):
@@ -61,3 +71,76 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_the_one_before(tmp_path, m
     monkeypatch.undo()
     assert system_words(raised.value).startswith(f"{file}: the disk is full")
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a.txt", "before")]
+
+
+def test_many_may_try_a_folder_at_once(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: [try_to_write(tmp_path) for _ in range(50)], range(8)))
+    assert not list(tmp_path.iterdir())
+
+
+def make(folder, text, wait=-1.0):
+    with atomic_folder(folder, wait) as aside:
+        (aside / "a.txt").write_text(text)
+        assert not folder.exists() or (folder / "a.txt").read_text() != text
+
+
+def listed(folder):
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*"))
+
+
+def test_a_folder_is_whole_or_as_it_was(tmp_path):
+    folder = tmp_path / "below" / "made"
+    make(folder, "first")
+    make(folder, "second")
+    assert (folder / "a.txt").read_text() == "second"
+    with pytest.raises(UnicodeEncodeError):
+        make(folder, "\ud800")
+    with atomic_folder(folder) as aside:
+        aside.rmdir()  # nothing is to be replaced
+    assert (folder / "a.txt").read_text() == "second"
+    assert listed(tmp_path) == ["below", "below/made", "below/made/a.txt"]
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_what_a_killed_process_left_of_a_folder_is_deleted_and_what_it_had_moved_is_back(between, tmp_path):
+    folder, work = tmp_path / "made", tmp_path / ".made.partial"
+    make(folder, "before")
+    (work / "new").mkdir(parents=True)
+    (work / "new" / "half").touch()
+    if between:  # the two renames
+        folder.rename(work / "before")
+    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as aside:
+        1 / len(list(aside.iterdir()))
+    assert listed(tmp_path) == ["made", "made/a.txt"]
+    assert (folder / "a.txt").read_text() == "before"
+
+
+def test_one_at_a_time_makes_a_folder(tmp_path):
+    folder = tmp_path / "made"
+    with atomic_folder(folder) as aside:
+        with pytest.raises(Timeout):
+            make(folder, "second", wait=0)
+        (aside / "a.txt").write_text("first")
+    assert (folder / "a.txt").read_text() == "first"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: make(folder, f"{number}"), range(40)))
+    assert listed(tmp_path) == ["made", "made/a.txt"]
+
+
+def test_a_folder_of_results_stays_while_another_process_is_at_it(tmp_path):
+    folder, other = tmp_path / "results", FileLock(tmp_path / "results" / ".lock")
+
+    def fail():
+        with folder_for_results(folder):
+            other.acquire()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert folder.exists()
+    other.release()
+    shutil.rmtree(folder)
+    with pytest.raises(ZeroDivisionError), folder_for_results(folder):
+        raise ZeroDivisionError
+    assert not folder.exists()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import Timeout
 
 import pneumo_ad
 from pneumo_ad.data.evenly_spaced import evenly_spaced
@@ -24,11 +23,12 @@ from pneumo_ad.export.example import example_text
 from pneumo_ad.export.formats import Format, trace_graph
 from pneumo_ad.export.lungs import LungProbability, segmenter_of
 from pneumo_ad.export.pipeline import Pipeline
-from pneumo_ad.files import write_text
+from pneumo_ad.files import atomic_folder, writable_folder, write_text
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.labels import UNDEALT
 from pneumo_ad.runs.checkpoints import weights_digest
+from pneumo_ad.runs.jobs import BusyError
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.run_config import saved_config
@@ -39,7 +39,7 @@ COMPARED = 12  # radiographs for the parity check
 
 @contextmanager
 def folder_to_be(output: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `output` at the end; it is removed if anything fails.
+    """Yield an `atomic_folder` that becomes `output` at the end.
 
     Args:
         output: Folder of the export.
@@ -47,7 +47,19 @@ def folder_to_be(output: Path, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         ConfigError: `output` that holds other files, or that cannot be written to.
+        BusyError: Another process exports to it.
     """
+    _check_output(output, overwrite)
+    writable_folder(output.parent)
+    try:
+        with atomic_folder(output, wait=1) as aside:
+            _check_output(output, overwrite)  # another process may have exported meanwhile
+            yield aside
+    except Timeout:
+        raise BusyError(f"output={output}: another process is at this export; nothing was changed") from None
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
     there = sorted(entry.name for entry in output.iterdir()) if output.is_dir() else []
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; expected a folder")
@@ -56,20 +68,6 @@ def folder_to_be(output: Path, overwrite: bool) -> Iterator[Path]:
             "overwrite=true replaces it" if FILE in there else f"no exported model ({FILE}), so that it is left alone"
         )
         raise ConfigError(f"output={output} is not empty ({', '.join(there[:3])}, ...): {hint}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{output.name}-", suffix=".partial", dir=output.parent))
-    except OSError as reason:
-        raise ConfigError(f"output={output} cannot be written to ({reason.strerror})") from reason
-    try:
-        yield aside
-        aside.chmod(0o755)
-        if output.is_dir():
-            shutil.rmtree(output)
-        aside.rename(output)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
 
 
 def check_graph(run: Run) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pneumo_ad.errors import DamagedError, DataError, printable
-from pneumo_ad.files import write_json, write_text
+from pneumo_ad.files import PARTIAL, delete_partial, write_json, write_text
 from pneumo_ad.prediction import written
 from pneumo_ad.prediction.inputs import File, named
 from pneumo_ad.prediction.pipeline import Outcome
@@ -57,11 +57,11 @@ class OutputFolder:
         self.finished = before is not None and before["state"] == "finished"
         self._done = {entry["file"]: entry for entry in self._entries()}
         self._written = self._pictures_there()
+        self._tell("unfinished", {})  # first: it marks all else as written by predict
         written.write_list(folder, self._written)
         parts = [int(part.stem) for part in (folder / _PARTS).glob("*.json") if part.stem.isdecimal()]
         self._next_part = max(parts, default=-1) + 1
         (folder / _PARTS).mkdir(exist_ok=True)
-        self._tell("unfinished", {})
 
     def _check(self, before: dict[str, Any]) -> None:
         # A moved run, or another version of the package, is no difference if `judge` is the same.
@@ -114,9 +114,9 @@ class OutputFolder:
     def _delete(self) -> None:
         for entry in self._entries(damaged=True):
             self._delete_pictures(entry)
-        for name in _OWN:
-            (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder / _PARTS, ignore_errors=True)
+        for name in _OWN:  # predict.json last: without it the others would not be known as predict's
+            (self.folder / name).unlink(missing_ok=True)
 
     def _delete_pictures(self, entry: dict[str, Any], but: Row | None = None) -> None:
         for name in set(_pictures(entry["row"])) - set(_pictures(but)):
@@ -224,7 +224,8 @@ def check_folder(folder: Path, overwrite: bool) -> dict[str, Any] | None:
             if overwrite:
                 return {}
             raise DataError(f"{reason}: not what predict writes; name another output, or add overwrite=true") from None
-    others = sorted(file.name for file in folder.iterdir() if file.name != _LOCK)
+    names = (file.name for file in folder.iterdir())
+    others = sorted(name for name in names if name != _LOCK and not PARTIAL.search(name))
     in_the_way = [name for name in others if name in (*_OWN, _PARTS, *written.FOLDERS)]
     shown = named(in_the_way or others, most=3)
     if in_the_way:
@@ -271,6 +272,9 @@ def writable(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / _LOCK, timeout=0):
+            pictures = (below for name in written.FOLDERS for below in (folder / name).glob("**/"))
+            for place in (folder, folder / _PARTS, *pictures):
+                delete_partial(place)  # nobody else writes there now
             yield
     except Timeout:
         raise DataError(f"output={folder}: another predict is writing there") from None

@@ -11,6 +11,7 @@ from io import StringIO
 import numpy as np
 import pytest
 from drawn import radiograph
+from filelock import FileLock
 from PIL import Image
 from rich.console import Console
 from running import TINY, start
@@ -27,6 +28,7 @@ from pneumo_ad.export.exported_predictor import ExportedPredictor
 from pneumo_ad.metrics.catalogue import HEADLINE, LEVELS
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.prediction.run_predictor import RunPredictor
+from pneumo_ad.runs.jobs import BusyError
 from pneumo_ad.runs.run import load_run
 
 CASES = {
@@ -95,6 +97,19 @@ def test_the_folder_says_what_it_holds(exported):
         shutil.copy(folder / file, again)
     read_description(folder).write(again)
     assert json.loads((again / "model.json").read_text()) == about
+
+
+def test_a_second_process_at_an_export_is_refused_and_what_a_killed_one_left_is_deleted(exported, tmp_path):
+    run, folder, form = exported
+    output, left = tmp_path / "model", tmp_path / ".model.partial" / "new"
+    left.mkdir(parents=True)
+    (left / "model.json").write_text("half")
+    with FileLock(left.parent / ".lock"), pytest.raises(BusyError, match="another process is at this export"):
+        export_run([f"run={run}", f"format={form}", f"output={output}"])
+    assert not output.exists()
+    export_run([f"run={run}", f"format={form}", f"output={output}"])
+    assert {file.name for file in output.iterdir()} == {file.name for file in folder.iterdir()}
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
 def test_the_card_tells_what_a_reader_must_know(exported):

@@ -220,6 +220,34 @@ def test_a_process_that_was_ended_leaves_what_the_next_one_goes_on_with(predict,
     assert set(table(tmp_path / "out")) == {f"{seed:03d}.png" for seed in range(FILES)}
 
 
+def test_what_a_process_left_that_was_killed_while_it_wrote_is_deleted(predict, run, tmp_path):
+    """At its first file already, before `predict.json` says whose folder it is."""
+    save(tmp_path / "in" / "ward" / "a.png", 1)
+    left = [tmp_path / "out" / f"{name}.0123abcd.partial" for name in ("predict.json", "maps/ward/a.png.png")]
+    for file in left[:1]:
+        file.parent.mkdir()
+        file.touch()
+    assert predict()[0] == 0
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    left[1].touch()
+    assert predict()[0] == 0
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_process_killed_at_any_step_of_its_beginning_may_begin_again(predict, tmp_path, monkeypatch, overwrite):
+    save(tmp_path / "in" / "a.png", 1)
+    keys = {"overlays": "false"} | ({"overwrite": "true"} if overwrite else {})
+    if overwrite:
+        assert predict(overlays="false")[0] == 0
+    for step in ("written.write_list", "shutil.rmtree"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"pneumo_ad.prediction.folder.{step}", lambda *_, **__: 1 / 0)  # as good as killed
+            with pytest.raises(ZeroDivisionError):
+                predict(**keys)
+        assert predict(**keys)[0] == 0
+
+
 def test_the_same_command_takes_what_is_new_and_what_changed_and_keeps_what_is_gone(predict, tmp_path):
     for name in ("a.png", "b.png", "c.png"):
         save(tmp_path / "in" / name)

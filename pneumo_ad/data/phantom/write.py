@@ -1,8 +1,6 @@
 """Writing of phantoms to files: a folder of PNG images, masks and an index."""
 
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from pneumo_ad.data.progress import progress_bar
+from pneumo_ad.files import atomic_folder
 
 from .draw import draw_phantom
 
@@ -28,7 +27,7 @@ def write_phantoms(
     contain the seed, so that sets of several seeds can be put together.
 
     The files are written to a temporary folder beside ``folder``, which is renamed when complete: a killed write leaves
-    no incomplete set, and of two writers at once the first to finish wins and the other's files are deleted.
+    no incomplete set, and of two writers at once the second waits for the first (`atomic_folder`).
 
     Args:
         folder: Folder of the data set; its parents are created.
@@ -61,14 +60,12 @@ def write_phantoms(
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is no data set of phantoms: it has no {INDEX}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write(aside, [(False, n + 1) for n in range(normal)] + [(True, n + 1) for n in range(pneumonia)], size, seed)
-        aside.chmod(0o755)  # mkdtemp creates folders that other users may not read
-        _settle(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    wanted = [(False, n + 1) for n in range(normal)] + [(True, n + 1) for n in range(pneumonia)]
+    with atomic_folder(folder) as aside:
+        if (folder / INDEX).is_file():
+            aside.rmdir()  # another process wrote it while we waited
+        else:
+            _write(aside, wanted, size, seed)
     return folder
 
 
@@ -93,12 +90,3 @@ def _write(folder: Path, wanted: list[tuple[bool, int]], size: int, seed: int) -
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         rows = list(progress_bar(pool.map(write_one, wanted), total=len(wanted), desc="phantoms", unit="image"))
     pd.DataFrame(rows, columns=COLUMNS).to_csv(folder / INDEX, index=False)
-
-
-def _settle(aside: Path, folder: Path) -> None:
-    """Rename a complete set; if another writer finished first, keep the other's."""
-    try:
-        aside.rename(folder)
-    except OSError:
-        if not (folder / INDEX).is_file():
-            raise

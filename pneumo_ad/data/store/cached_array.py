@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +14,24 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from pneumo_ad.data.store.array_file import ArrayFile, full_disk_named
-from pneumo_ad.errors import DamagedError
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.saved import is_there, map_array
 
 if TYPE_CHECKING:
     from pneumo_ad.data.store.store import Store
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _cleared_named(folder: Path) -> Iterator[None]:
+    """Say that a store was cleared, where a file cannot be written because its folder is gone."""
+    try:
+        yield
+    except FileNotFoundError as reason:
+        if folder.is_dir():
+            raise
+        raise DataError(f"{folder}: the store was cleared while in use; the same command builds it again") from reason
 
 
 def cached_array(
@@ -39,6 +52,9 @@ def cached_array(
 
     Returns:
         (N, H, W) uint8, memory-mapped.
+
+    Raises:
+        DataError: The disk is full, or the store was cleared meanwhile.
     """
     path = store.folder / f"{name}.npy"
     rows, *size = shape or (len(store), *store.image_size)
@@ -48,7 +64,7 @@ def cached_array(
             return map_array(path, *expected)
     except DamagedError as reason:
         log.warning("%s: it is recomputed", reason)
-    with FileLock(f"{path}.lock"):
+    with _cleared_named(store.folder), FileLock(f"{path}.lock"):
         try:
             return map_array(path, *expected)  # another process made it while we waited
         except DamagedError:

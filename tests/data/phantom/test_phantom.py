@@ -246,6 +246,14 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
     assert len(listing(write_phantoms(tmp_path / "set", normal=2, pneumonia=0, size=64))) == 5
 
 
+def test_what_a_killed_writer_left_is_deleted_by_the_next_one(tmp_path):
+    left = tmp_path / ".set.partial" / "new" / "images"
+    left.mkdir(parents=True)
+    (left / "s0-n0001.png").write_bytes(b"half")
+    assert len(listing(write_phantoms(tmp_path / "set", normal=2, pneumonia=0, size=64))) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 def test_two_writers_at_once(tmp_path):
     with ThreadPoolExecutor(3) as pool:
         done = list(pool.map(lambda _: write_phantoms(tmp_path / "set", normal=3, pneumonia=1, size=64), range(3)))

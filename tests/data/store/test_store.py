@@ -458,6 +458,21 @@ def test_a_really_full_disk(table, tmp_path, monkeypatch):
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+def test_a_store_that_is_cleared_while_its_lung_fields_are_computed_is_told(table):
+    opened = open_store(table, SIZE)
+
+    def cleared():
+        yield from opened.images[:2]
+        clear_store(opened.folder)
+        yield from opened.images[2:]  # an open store can still be read
+
+    with pytest.raises(DataError, match="the store was cleared while in use; the same command builds it again"):
+        cached_array(opened, "fields", cleared)
+    assert list_stores() == []
+    again = open_store(table, SIZE)
+    assert (cached_array(again, "fields", lambda: again.images // 2) == again.images // 2).all()
+
+
 def test_cached_arrays_are_computed_once_and_whole(table):
     opened = open_store(table, SIZE)
     calls = []
