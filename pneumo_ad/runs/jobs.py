@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 
@@ -60,9 +60,8 @@ def run_job(config: DictConfig, work: Work) -> None:
         print_safely()
     folder = Path(HydraConfig.get().runtime.output_dir)
     swept = in_sweep()
-    is_new = folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {f"{HydraConfig.get().job.name}.log"}
     try:
-        with lock(folder, wait=1 if swept else LINGER):
+        with lock(folder, wait=1 if swept else LINGER), nullcontext() if swept else _removed_if_refused(folder):
             keep_recipe(folder, config, HydraConfig.get().overrides.task, HydraConfig.instance().cfg)
             if read_run_json(folder).get("status") == "finished":
                 print(f"finished already: {os.path.relpath(folder)}", flush=True)
@@ -86,10 +85,6 @@ def run_job(config: DictConfig, work: Work) -> None:
         if not swept:  # in a sweep the other process is another worker
             raise
         log.warning("%s", reason)
-    except UserError as reason:
-        if is_new and not swept and not isinstance(reason, DivergedError):
-            _remove_untrained(folder)
-        raise
 
 
 def in_sweep() -> bool:
@@ -106,16 +101,21 @@ def _outcome(folder: Path) -> str:
     return ", ".join([f"finished in {seconds:.0f} s", *figures])
 
 
-def _remove_untrained(folder: Path) -> None:
-    """Remove the folder of a job that was refused before it trained, and the folders that were made for it."""
-    if any((folder / "checkpoints").glob("*")):
-        return
-    shutil.rmtree(folder)
-    for parent in folder.parents:
-        if parent == Path.cwd() or Path.cwd() not in parent.parents:
-            break
-        with suppress(OSError):  # not empty
-            parent.rmdir()
+@contextmanager
+def _removed_if_refused(folder: Path) -> Iterator[None]:
+    """Remove a new folder, and those that were made for it, if its job is refused before it has trained."""
+    is_new = {entry.name for entry in folder.iterdir()} <= {f"{HydraConfig.get().job.name}.log", ".lock"}
+    try:
+        yield
+    except UserError as reason:
+        if is_new and not isinstance(reason, DivergedError) and not any((folder / "checkpoints").glob("*")):
+            shutil.rmtree(folder)
+            for parent in folder.parents:
+                if parent == Path.cwd() or Path.cwd() not in parent.parents:
+                    break
+                with suppress(OSError):  # not empty
+                    parent.rmdir()
+        raise
 
 
 @cache
