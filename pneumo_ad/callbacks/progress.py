@@ -9,7 +9,6 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm, TQDMProgressBar
-from typing_extensions import override
 
 from pneumo_ad.data.progress import has_bars
 
@@ -26,7 +25,6 @@ class EpochProgress(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__(leave=False)
 
-    @override
     def init_train_tqdm(self) -> Tqdm:
         """Return the bar of the training, on stderr."""
         in_sweep = multiprocessing.current_process().name != "MainProcess"
@@ -39,12 +37,10 @@ class EpochProgress(TQDMProgressBar):
             bar_format=self.BAR_FORMAT,
         )
 
-    @override
     def init_validation_tqdm(self) -> Tqdm:
         """Return a bar that draws nothing."""
         return Tqdm(disable=True)
 
-    @override
     def on_train_epoch_start(self, trainer: L.Trainer, *arguments: Any) -> None:
         """Begin the bar of an epoch.
 
@@ -55,7 +51,6 @@ class EpochProgress(TQDMProgressBar):
         super().on_train_epoch_start(trainer, *arguments)
         self.train_progress_bar.set_description(f"epoch {_epoch(trainer, '/')}")
 
-    @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the losses of an epoch where no bar shows them."""
         super().on_train_epoch_end(trainer, pl_module)
@@ -63,7 +58,6 @@ class EpochProgress(TQDMProgressBar):
             losses = (f"{key} {value:.4g}" for key, value in self.get_metrics(trainer, pl_module).items())
             log.info("epoch %s: %s", _epoch(trainer, " of "), ", ".join(losses))
 
-    @override
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         """Return the metrics beside the bar: the losses first, then what the module logs with `prog_bar`.
 
