@@ -15,7 +15,7 @@ from typing import Any
 
 
 class UserError(ValueError):
-    r"""Error in the user's input; the message says what came, what was expected and what would work.
+    r"""Error in the user's input; the message says what was given, what was expected and what would work.
 
     Args:
         lines: Lines of the message. A line feed within a line is escaped (`printable`), so that a name, for example of
@@ -42,7 +42,7 @@ class DivergedError(UserError):
 
 
 class DamagedError(DataError):
-    """File in the place of one of this project's own that is damaged, or was not written by this project."""
+    """Damaged file of this project, or a file in its place that this project did not write."""
 
 
 class ConfigError(UserError):
@@ -82,9 +82,9 @@ def system_words(reason: OSError) -> str:
 
 @contextmanager
 def ending_in_words() -> Iterator[None]:
-    """End the process with the message of a `UserError`, or of the system's, alone.
+    """End the process after a `UserError` or system error, with its message and no traceback.
 
-    PNEUMO_AD_TRACEBACK=1, or `-v`, keeps its traceback.
+    PNEUMO_AD_TRACEBACK=1, or `-v`, keeps the traceback.
 
     Raises:
         SystemExit: After such an error, with exit status 2.
@@ -100,11 +100,11 @@ def ending_in_words() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-VERBOSITY = "PNEUMO_AD_VERBOSITY"  # quiet or verbose; in the environment, for the processes that a command starts
+VERBOSITY = "PNEUMO_AD_VERBOSITY"  # quiet or verbose; in the environment, so that child processes inherit it
 
 
 def is_quiet() -> bool:
-    """Whether results and errors alone are wanted (`--quiet`)."""
+    """Whether only results and errors are shown (`--quiet`)."""
     return os.environ.get(VERBOSITY) == "quiet"
 
 
@@ -130,7 +130,7 @@ def printable(words: str, lines: bool = False) -> str:
 
 
 def print_safely() -> None:
-    """Pass the warnings and log records of this process through `printable`; printed text cannot raise on encoding."""
+    """Pass the warnings and log records of this process through `printable`; printing escapes what it cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="backslashreplace")
@@ -141,7 +141,7 @@ def print_safely() -> None:
 def _escape_records() -> None:
     """Escape log records and warnings, once for the process and for handlers that are added later too."""
     make: Callable[..., logging.LogRecord] = logging.getLogRecordFactory()
-    said = warnings.formatwarning
+    format_warning = warnings.formatwarning
 
     def record(*arguments: Any, **more: Any) -> logging.LogRecord:
         made = make(*arguments, **more)
@@ -151,7 +151,7 @@ def _escape_records() -> None:
         return made
 
     def warning(message: Warning | str, *arguments: Any, **more: Any) -> str:
-        return printable(said(message, *arguments, **more), lines=True)
+        return printable(format_warning(message, *arguments, **more), lines=True)
 
     logging.setLogRecordFactory(record)
     warnings.formatwarning = warning

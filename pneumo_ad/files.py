@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LONGEST_WRITE = 3600  # seconds
-PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial$")  # name of what `atomic_write` writes to
+PARTIAL = re.compile(r"\.[0-9a-f]{8}\.partial$")  # temporary names of `atomic_write`
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to it after the block; deleted if the block fails.
 
-    The temporary path is unique: of two processes that write at once, the last whole file stays. What killed processes
-    left in the folder is deleted once it is older than any write can take.
+    The temporary path is unique: of two processes that write at once, the last whole file stays. Temporary files of
+    killed processes are deleted from the folder once they are older than any write can take.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -48,22 +48,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException as reason:
         aside.unlink(missing_ok=True)
         if isinstance(reason, OSError) and reason.errno and reason.filename in (None, str(aside)):
-            reason.filename = str(path)  # a full disk is reported without one
+            reason.filename = str(path)  # the error of a full disk names no file
         raise
 
 
 @cache
 def _delete_old(folder: Path) -> None:
-    """Delete old leftovers, once for a process: a folder may get many files."""
+    """Delete old temporary files, once per process and folder, as a folder may get many files."""
     delete_partial(folder, _LONGEST_WRITE)
 
 
 def delete_partial(folder: Path, older: float = 0) -> None:
-    """Delete what killed processes left of files that `atomic_write` began.
+    """Delete temporary files of `atomic_write` that killed processes left.
 
     Args:
-        folder: Folder of the files; none below it.
-        older: Age in seconds; what is younger may be another process at work.
+        folder: Folder of the files; its subfolders are not searched.
+        older: Least age in seconds; another process may still write a younger file.
     """
     for left in folder.glob("*.partial"):
         with suppress(OSError):  # another process deleted it
@@ -117,7 +117,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def try_to_write(folder: Path) -> None:
-    """Create a folder, and a file without a name in it.
+    """Create a folder, and check by a temporary file that it can be written to.
 
     Args:
         folder: Folder to try.
@@ -149,7 +149,7 @@ def writable_folder(folder: Path) -> Path:
 def folder_for_results(folder: Path) -> Iterator[Path]:
     """Yield a `writable_folder`; if the block fails, a folder created here that holds at most a lock is deleted.
 
-    It stays where another process holds that lock.
+    It stays if another process holds that lock.
 
     Args:
         folder: Folder of the results.
@@ -159,13 +159,13 @@ def folder_for_results(folder: Path) -> Iterator[Path]:
     """
     from filelock import FileLock, Timeout  # slow to import, and most commands do without
 
-    there = folder.exists()
+    existed = folder.exists()
     writable_folder(folder)
     try:
         yield folder
     except BaseException:
         with suppress(Timeout, OSError), FileLock(folder / ".lock", timeout=0):
-            if not there and all(entry.name == ".lock" for entry in folder.iterdir()):
+            if not existed and all(entry.name == ".lock" for entry in folder.iterdir()):
                 shutil.rmtree(folder)
         raise
 
@@ -174,7 +174,7 @@ def folder_for_results(folder: Path) -> Iterator[Path]:
 def atomic_folder(folder: Path, wait: float = -1) -> Iterator[Path]:
     """Yield a temporary folder, which takes the place of `folder` after the block; deleted if the block fails.
 
-    One process at a time makes a folder, and first deletes what a killed one left of it. If the block deletes the
+    One process at a time makes a folder, and first deletes the remains of a killed one. If the block deletes the
     temporary folder, `folder` stays as it is.
 
     Args:
@@ -210,7 +210,7 @@ def atomic_folder(folder: Path, wait: float = -1) -> Iterator[Path]:
                 folder.rename(before)
             aside.rename(folder)
     finally:
-        for place in (aside, before, work):  # the lock last: without it the next process begins
+        for place in (aside, before, work):  # the folder of the lock last: the next process waits for it
             shutil.rmtree(place, ignore_errors=True)
         lock.release()
 
@@ -245,7 +245,7 @@ def replace_paths(text: str, instead: Mapping[str, str]) -> str:
 
     Args:
         text: Text to search.
-        instead: Path -> replacement; of paths that begin alike the longest is replaced.
+        instead: Path -> replacement; of paths with a common beginning the longest is replaced.
 
     >>> replace_paths("/x/set/a.png: no such file", {"/x/set": "set"})
     'set/a.png: no such file'
@@ -259,7 +259,7 @@ def config_dir() -> Path:
     given = os.environ.get("PNEUMO_AD_CONFIG")
     try:
         return Path(given).expanduser() if given else user_config_path("pneumo_ad")
-    except RuntimeError:  # as above
+    except RuntimeError:  # no home folder, as in `cache_dir`
         return cache_dir() / "config"
 
 

@@ -1,4 +1,4 @@
-"""End of a diverged training, before a checkpoint of it is written."""
+"""Callback that stops a diverged training before it writes a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from torch import Tensor
 from pneumo_ad.errors import DivergedError
 from pneumo_ad.nets.finite import not_finite
 
-_NEVER = math.inf  # step that stands for no such loss
+_NEVER = math.inf  # step number if every loss is finite
 
 
 class StopAtDivergence(L.Callback):
-    """End of a training with a loss or weights that are not finite.
+    """Callback that stops a training whose loss or weights are not finite.
 
     It checks the loss of every step, the losses and monitored metrics after each validation, and the weights before
     each checkpoint. Gradients that a scaler skips (`precision=16-mixed`) are not checked: they leave the weights
-    finite. The loss is checked after its step; on CUDA and with several processes every `log_every_n_steps` steps, so
-    that steps do not wait for the device and the processes end together.
+    finite. A single process on the CPU checks each loss at once, any other every `log_every_n_steps` steps: steps then
+    do not wait for the device, and all processes stop together.
 
     Args:
         run_dir: Run folder; its newest checkpoint is the last good one.
-        module: Module to train, just built. Tensors that are not finite there, such as a mask of minus infinity, are
-            constants and are not checked.
+        module: Module before training. Tensors that are not finite yet, such as a mask of minus infinity, are constants
+            and are not checked.
     """
 
     def __init__(self, run_dir: Path, module: L.LightningModule) -> None:
         self._checkpoints = run_dir / "checkpoints"
         self._constants = set(not_finite(module.state_dict()))
-        self._losses: list[tuple[int, Tensor]] = []  # of the steps since the last check
+        self._losses: list[tuple[int, Tensor]] = []  # (step, loss) since the last check
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the loss of the step; check the kept losses where that is cheap or due."""
+        """Keep the loss of the step; check the kept losses if a check costs no wait or is due."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
             self._losses.append((trainer.global_step, loss.detach()))
@@ -90,7 +90,7 @@ class StopAtDivergence(L.Callback):
 
     @staticmethod
     def _least(trainer: L.Trainer, number: float) -> float:
-        """Least of the numbers of all processes."""
+        """Return the minimum of a number over all processes."""
         if trainer.world_size == 1:
             return number
         there = torch.tensor(float(number), device=trainer.strategy.root_device)

@@ -12,7 +12,7 @@ import torch
 from pneumo_ad.data.datasets import VAL_KINDS
 from pneumo_ad.loggers.pictures import log_histogram, picture_loggers
 
-# Geometric bin edges resolve small and large SAD alike; fixed, so that counts of epochs and ranks can be added.
+# Geometric bin edges resolve small and large SAD alike; fixed, so that counts of epochs and processes can be added.
 _EDGES = np.concatenate([[0.0], np.geomspace(0.05, 255.0, 255)])
 
 
@@ -54,7 +54,7 @@ class SADHistograms(L.Callback):
         )
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the histograms of all processes together."""
+        """Log the histograms, summed over all processes."""
         if trainer.sanity_checking or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         if trainer.world_size > 1:

@@ -1,4 +1,4 @@
-"""Progress of a training: one bar on a terminal, elsewhere a line of the log for each epoch."""
+"""Progress of a training: one bar on a terminal, elsewhere a log line for each epoch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class EpochProgress(TQDMProgressBar):
-    """Progress bar `epoch n/N` with the losses; the validation loss stands first, where 80 columns still show it.
+    """Progress bar `epoch n/N` with the losses; the validation loss is first, so that 80 columns show it.
 
-    Validation has no bar of its own. Where no terminal is, or several jobs of a sweep would draw over each other, each
-    epoch is a line of the log.
+    Validation has no bar of its own. Without a terminal, or in a parallel job of a sweep, whose bars would overwrite
+    each other, each epoch is a log line.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class EpochProgress(TQDMProgressBar):
         self.train_progress_bar.set_description(f"epoch {_epoch(trainer, '/')}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the losses of an epoch where no bar shows them."""
+        """Log the losses of an epoch if no bar shows them."""
         super().on_train_epoch_end(trainer, pl_module)
         if self.train_progress_bar.disable and trainer.is_global_zero:
             losses = (f"{key} {value:.4g}" for key, value in self.get_metrics(trainer, pl_module).items())

@@ -21,11 +21,11 @@ class RadiographCNN(nn.Module):
     Args:
         widths: Channels of the convolutions.
         hidden: Width of the hidden layer.
-        cells: Side of the grid of cells that the FC takes.
+        cells: Side of the maps after average pooling.
         dropout: Share of hidden units dropped in training, in [0, 1).
 
     Raises:
-        ConfigError: Number out of its range.
+        ConfigError: A number is out of its range.
 
     >>> RadiographCNN()(torch.zeros(2, 1, 256, 256)).shape
     torch.Size([2])
@@ -44,8 +44,8 @@ class RadiographCNN(nn.Module):
             blocks += [nn.Conv2d(before, after, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
         self.divisor = 2 ** len(widths)
         self.features = nn.Sequential(*blocks)
-        # Layer of Grad-CAM, (B, widths[-1], H / divisor, W / divisor): the norm removes the mean of each map. Before
-        # the norm a constant dominates each map, and so would dominate Grad-CAM.
+        # Grad-CAM uses the output of this norm, (B, widths[-1], H / divisor, W / divisor): before it, the mean of each
+        # map dominates, and would dominate Grad-CAM.
         self.norm = nn.BatchNorm2d(widths[-1])
         self.cells = nn.AdaptiveAvgPool2d(cells)
         self.decide = nn.Sequential(
@@ -56,7 +56,7 @@ class RadiographCNN(nn.Module):
         """Classify radiographs, (B, 1, H, W) float32 in [0, 1] -> (B,) logits of pneumonia.
 
         Raises:
-            ConfigError: Channels other than one, or sides too small for the poolings; the message names the least.
+            ConfigError: Not one channel, or sides too small for the poolings; names the least side.
         """
         if x.ndim != 4 or x.shape[1] != 1:
             raise ConfigError(f"the classifier takes (B, 1, H, W), one grey channel; {tuple(x.shape)} came")

@@ -35,14 +35,14 @@ class Classified:
     """Classified radiographs.
 
     Attributes:
-        rows: (I,) rows of the store.
+        rows: (I,) int64 row numbers in the store.
         table: Table with a row per radiograph: `image`, `patient`, `label`, `split`, `probability` of pneumonia,
             `cam_share_in_lung` (NaN where Grad-CAM is 0 everywhere) and `lung_share_of_area`.
         shown: Positions in the table of the radiographs in the figure, evenly spaced by name within a class, so that
             none is hand-picked.
         images: (n, H, W) uint8 grey levels of the radiographs in the figure.
-        cams: (n, H, W) float32 Grad-CAM of pneumonia of the same radiographs.
-        lung_fields: (n, H, W) lung fields of the same radiographs, 0 or 1.
+        cams: (n, H, W) float32 Grad-CAM of their pneumonia logit, at least 0.
+        lung_fields: (n, H, W) uint8 lung fields of the same radiographs, 0 or 1.
     """
 
     rows: npt.NDArray[np.int64]
@@ -89,16 +89,16 @@ def measure_classifier(
 
     Args:
         table: Table of `Classified`.
-        shortcuts: (I,) trivial score of each radiograph, by name.
+        shortcuts: Name -> (I,) float trivial score of each radiograph.
 
     Returns:
-        Metrics, and facts about them. `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`
-        (decided at 0.5, as trained) and `auroc`, beside `always_pneumonia/accuracy` and `shortcut/image/<name>` (AUROC
-        of the shortcut); `cam/share_in_lung`, `cam/lung_share_of_area`, `cam/difference` and `cam/ratio` over
-        radiographs with pneumonia, the same under `cam/normal/` over normal ones; `counts/...`.
+        Metrics, and facts about them. Metrics are `accuracy`, `balanced_accuracy`, `sensitivity`, `specificity`
+        (threshold 0.5, as in training) and `auroc`; for comparison `always_pneumonia/accuracy` and
+        `shortcut/image/<name>` (AUROC); `cam/share_in_lung`, `cam/lung_share_of_area`, `cam/difference` and `cam/ratio`
+        over radiographs with pneumonia, the same under `cam/normal/` over normal ones; `counts/...`.
 
     Raises:
-        DataError: Radiographs of one class only.
+        DataError: All radiographs are of one class.
     """
     truth = (table["label"] == PNEUMONIA).to_numpy()
     patients = table["patient"].to_numpy(dtype=str)

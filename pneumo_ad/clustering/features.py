@@ -1,4 +1,4 @@
-"""Plain features of difference images."""
+"""Interpretable features of difference images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 FEATURES = ("mean", "sad", "spread", "peak", "roughness", "skewness", "coarse_share")
 
-_BLOCKS = 4  # blocks on each side, whose means are the coarse part of a picture
-_FLAT = 1e-3  # grey levels of spread, below which features of form would measure rounding errors
+_BLOCKS = 4  # blocks along each side; their means are the coarse part of an image
+_FLAT = 1e-3  # spread in grey levels below which features of form would measure rounding errors
 
 
 def plain_features(residual: Tensor) -> Tensor:
-    """Compute features of difference images that a reader could name.
+    """Compute interpretable features of difference images.
 
     | feature | of the residual r | |
     |---|---|---|
@@ -23,13 +23,13 @@ def plain_features(residual: Tensor) -> Tensor:
     | peak | largest abs(r) | compressed grey levels |
     | roughness | mean abs difference between neighbouring pixels | compressed grey levels |
     | skewness | third standardised moment: a few bright spots, or dark ones | compressed |
-    | coarse_share | share of the variance that lies between 4 x 4 blocks: a cloud 1, noise about 0 | [0, 1] |
+    | coarse_share | share of the variance between 4 x 4 blocks: near 1 for a cloud, near 0 for noise | [0, 1] |
 
     Grey levels are `compressed`, because the long tails of amplitudes would otherwise become a cluster. The features of
     form (skewness, coarse_share) of a flat residual are 0.
 
     Args:
-        residual: (B, 1, p, p) signed difference images in grey levels; p at least 4.
+        residual: (B, 1, p, p) float, signed difference images in grey levels; p at least 4.
 
     Returns:
         (B, 7) float32, in the order of `FEATURES`.

@@ -29,7 +29,7 @@ Needs Optuna: pip install "pneumo_ad[tune]"
 
 
 def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
-    """Search, as `pneumo-ad tune` does, until `tune.trials` of all workers have ended.
+    """Search, as `pneumo-ad tune` does, until `tune.trials` trials of all workers have ended.
 
     Args:
         arguments: Arguments as for `train`, including a recipe with `tune`, for example `["experiment=hpo_unet"]`.
@@ -39,7 +39,7 @@ def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
         Folder of the study, with `study.db` and a run folder for each trial.
 
     Raises:
-        ConfigError: No Optuna, a recipe without `tune`, an unknown key, or a space that cannot be searched.
+        ConfigError: Optuna is missing, a recipe without `tune`, an unknown key, or a space that cannot be searched.
         DataError: The first trials all failed; gives the reason of the last.
     """
     given = COMMAND.parse(arguments, keywords)
@@ -54,7 +54,7 @@ def tune(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
 
 def _train(overrides: Sequence[str], folder: Path, metric: str) -> float | str:
-    """Train a run in its own process; returns the metric, or the reason why there is none."""
+    """Train a run in its own process; return the metric, or the reason why there is none."""
     from pneumo_ad.metrics.metrics_json import read_metrics
     from pneumo_ad.runs.record import read_run_json
 

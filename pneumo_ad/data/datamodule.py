@@ -33,9 +33,9 @@ if TYPE_CHECKING:  # albumentations takes seconds to import and most runs do wit
 class PatchDataModule(L.LightningDataModule):
     """Lightning data module of `Radiographs`.
 
-    Batches are `PatchBatch`: uint8 patches and their places. Training uses normal-lung patches of the train patients;
-    validation has three loaders (`VAL_KINDS`): normal-lung patches, and every window of some normal and some pneumonia
-    radiographs of the val patients.
+    Batches are `PatchBatch`: uint8 patches and their positions. Training uses normal-lung patches of the train
+    patients; validation has three loaders (`VAL_KINDS`): normal-lung patches, and every window of some normal and some
+    pneumonia radiographs of the val patients.
 
     Args:
         table: Table of radiographs (`sources`).
@@ -47,18 +47,18 @@ class PatchDataModule(L.LightningDataModule):
         cover: See `Radiographs`.
         halo: See `Radiographs`.
         intensity: See `Radiographs`.
-        view: Input of the net: `patch`, or `image`; with `image`, training and validation have whole radiographs
-            (`WholeRadiographs`), normal ones to train on.
+        view: Input of the net: `patch` or `image`. With `image`, batches hold whole radiographs (`WholeRadiographs`),
+            in training normal ones.
         augment: Augmentation of whole training radiographs, redrawn each epoch. Needs
             `Trainer(reload_dataloaders_every_n_epochs=1)`.
         batch_size: Patches in a batch, over all processes.
-        per_epoch: Training patches drawn each epoch; None takes all.
-        val_images: Radiographs of each class whose windows are all scored in each validation.
+        per_epoch: Number of training patches drawn each epoch; None takes all.
+        val_images: Number of radiographs of each class that validation scores, in all their windows.
         on_error: See `Radiographs`.
         seed: Seed of the order of batches and of the augmentation.
-        num_workers: Worker processes that cut batches; 0 is fastest for patches of this size.
+        num_workers: Worker processes that cut batches; 0 is fastest for small patches.
         bank: Storage of the radiographs that batches are cut from: `memory`; `device`, copied once to the training
-            device; or `auto`, which is `device` on CUDA if they take at most half of its free memory.
+            device; or `auto`, which is `device` on CUDA if they fit in half of its free memory.
 
     Attributes:
         radiographs: `Radiographs` that the batches are cut from.
@@ -153,18 +153,18 @@ class PatchDataModule(L.LightningDataModule):
         return ResumableLoader(dataset, self.batch_size // ranks, shuffle, self.num_workers)
 
     def val_dataloader(self) -> list[DataLoader[PatchBatch]]:
-        """Return one loader per entry of `VAL_KINDS`; that of a class without a radiograph is empty."""
+        """Return one loader per entry of `VAL_KINDS`; the loader of a class without radiographs is empty."""
         return [self._in_order(dataset) for dataset in self._parts("val", self.val_images)]
 
     def test_dataloader(self) -> list[DataLoader[PatchBatch]]:
-        """Return the loaders of `val_dataloader` for the test split, with every window of every radiograph."""
+        """Return loaders as `val_dataloader` does, of the test split and all of its radiographs."""
         return [self._in_order(dataset) for dataset in self._parts("test")]
 
     def check_processes(self, processes: int) -> None:
         """Check that the patches can be split among several processes.
 
         Raises:
-            ConfigError: A batch size that the number of processes does not divide; names the nearest that it does.
+            ConfigError: The number of processes does not divide the batch size; names the nearest sizes that it does.
             DataError: Fewer patches than processes.
         """
         if processes == 1:
@@ -185,20 +185,20 @@ class PatchDataModule(L.LightningDataModule):
                 raise DataError(f"{processes} processes and only {length} {name} patches: take fewer devices")
 
     def _rank(self) -> tuple[int, int]:
-        """Rank of this process, and number of processes."""
+        """Return the rank of this process, and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _normal_parts(
         self, images: npt.NDArray[np.uint8], fields: npt.NDArray[np.uint8], rows: npt.NDArray[np.integer]
     ) -> PatchDataset | WholeRadiographs:
-        """Normal-lung patches, or with `view=image` the normal radiographs."""
+        """Return normal-lung patches, or with `view=image` normal radiographs."""
         data = self.radiographs
         if data.view == "image":
             return WholeRadiographs(images, rows, {"lung": fields})
         return NormalLungPatches(images, fields, rows, data.grid, data.halo)
 
     def _parts(self, split: str, images: int | None = None) -> list[PatchDataset | WholeRadiographs]:
-        """Datasets in the order of `VAL_KINDS`; the latter two of at most `images` radiographs each."""
+        """Return datasets in the order of `VAL_KINDS`; the second and third hold at most `images` radiographs each."""
         data = self.radiographs
         everywhere = [data.exhaustive_patches(split, label, images) for label in (NORMAL, PNEUMONIA)]
         normal = self._normal_parts(data.images, data.lung_fields, data.some_rows(split, NORMAL))
@@ -213,14 +213,14 @@ class PatchDataModule(L.LightningDataModule):
         return BatchLoader(self._banked(dataset), self.batch_size // ranks, order, self.num_workers)
 
     def _banked(self, dataset: PatchDataset | WholeRadiographs) -> PatchDataset | WholeRadiographs:
-        """The dataset, with its radiographs copied to the device if `bank` asks for that."""
+        """Return the dataset, with its radiographs copied to the device if `bank` requires it."""
         if isinstance(dataset, PatchDataset) and self._bank_device is not None:
             dataset.to(self._bank_device)
         return dataset
 
     @cached_property
     def _bank_device(self) -> torch.device | None:
-        """Device of the banks, None for memory; chosen once, before any radiograph takes memory there."""
+        """Device that stores the radiographs, None for memory; chosen once, before they take any of its memory."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         trained, held_out = (len(self.radiographs.rows(split, NORMAL)) for split in ("train", "val"))
         # Augmented radiographs are copied while those of the previous epoch are still on the device.

@@ -1,4 +1,4 @@
-"""Progress bars of long loops: on a terminal alone, and not where `--quiet` was typed."""
+"""Progress bars of long loops: only on a terminal, and not with `--quiet`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pneumo_ad.errors import is_quiet
 
 
 def has_bars() -> bool:
-    """Whether progress bars are drawn: on a terminal alone, as a file would hold each of their states."""
+    """Whether progress bars are drawn: only on a terminal, as a file would hold every state of a bar."""
     return sys.stderr.isatty() and not is_quiet()
 
 
 def progress_bar(rows: Iterable[Any] | None = None, *, shown: bool = True, **options: Any) -> Any:
-    """Return a progress bar of tqdm, which draws nothing where `has_bars` is false, outside of notebooks.
+    """Return a progress bar of tqdm; outside of notebooks it is drawn only if `has_bars` is true.
 
     Args:
         rows: Items of the loop; None for a bar that is updated by hand.

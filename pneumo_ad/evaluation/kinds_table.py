@@ -29,12 +29,12 @@ NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
 def background_shares(data: Radiographs, grid: PatchGrid, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Compute the (I, N) share of background in each window (`evaluation.background`).
+    """Compute the share of background in each window, (I, N) float64 in [0, 1] (`evaluation.background`).
 
     Args:
         data: Data set that holds the radiographs.
         grid: Grid of the N windows.
-        rows: (I,) row numbers in the store.
+        rows: (I,) int64 row numbers in the store.
     """
     shares = [grid.window_shares(background(data.store.images[row])[None])[0] for row in rows]
     return np.stack(shares)
@@ -45,17 +45,17 @@ def kinds_table(
 ) -> pd.DataFrame:
     """Compute statistics of a score by kind of window.
 
-    The three kinds are of radiographs that are not normal, as in the paper; `metrics.json` includes windows of normal
-    radiographs too, where their truth is known. *Background* are windows outside the lung with more than half
-    background, *body* the other windows outside.
+    Windows of kinds healthy lung, opacity and outside are from radiographs that are not normal, as in the paper;
+    `metrics.json` includes normal radiographs of known ground truth. *Background* windows lie outside the lung and are
+    background by more than half; *body* are the other windows outside.
 
     Args:
-        values: (I, N) value of each window, for example SAD.
+        values: (I, N) float score of each window, for example SAD.
         evidence: Ground truth of the same windows.
-        background_share: (I, N) share of each window that is background.
+        background_share: (I, N) float in [0, 1], see `background_shares`.
 
     Returns:
-        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`; where no
+        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`. If no
         mask gives the kind, numbers and counts are missing, not 0, and the note says so.
     """
     kind = np.where(evidence.normal[:, None], UNKNOWN, evidence.kind)
@@ -90,7 +90,7 @@ def kinds_table(
 
 
 def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
-    """Compare the order of the medians with the paper's Table 1, in words; empty where a median is not known.
+    """Compare the order of the medians with the paper's Table 1, in words; empty if a median is not known.
 
     Args:
         table: From `kinds_table`.
@@ -127,7 +127,7 @@ def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
 
 
 def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Format header and rows of `kinds_table`."""
+    """Format header and rows of `kinds_table` as text."""
     header = ["kind of window", "mean", "median", "quartiles", "windows", "radiographs", "the paper"]
     rows = []
     for _, row in table.iterrows():

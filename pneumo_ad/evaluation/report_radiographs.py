@@ -1,4 +1,4 @@
-"""Radiographs of a report: their choice, reconstructions, maps, lung fields and truth."""
+"""Radiographs of a report: selection, reconstructions, anomaly maps, lung fields and ground truth."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, TRUTH, Radiograph, Windows
 
 
 def spread_by_score(images: pd.DataFrame, with_truth: npt.NDArray[np.bool_], most: int) -> npt.NDArray[np.int64]:
-    """Choose radiographs to show: equally many of each label, evenly spaced by rank of score, those with truth first.
+    """Choose radiographs to show: equally many of each label, evenly spaced by rank of score, with truth first.
 
     Args:
-        images: I rows with `label` and `score` (NaN where there is none).
-        with_truth: (I,) bool, radiographs whose opacities are known by mask or box.
+        images: I rows with `label` and `score` (NaN if there is none).
+        with_truth: (I,) bool, whether a mask or boxes locate the radiograph's opacities.
         most: Largest number of radiographs.
 
     Returns:
-        (n,) places in `images`, rising.
+        (n,) int64 positions of rows in `images`, ascending.
 
     >>> table = pd.DataFrame({"label": ["normal"] * 5, "score": [5.0, 1, 4, 2, 3]})
     >>> spread_by_score(table, np.array([False] * 5), 3).tolist()
     [0, 1, 4]
     """
     chosen: list[int] = []
-    labels = images["label"].value_counts().sort_values().index  # rarest first, so that unused room goes to the next
+    labels = images["label"].value_counts().sort_values().index  # rarest first: its unused share goes to the next
     for number, label in enumerate(labels):
         room = (most - len(chosen)) // (len(labels) - number)
         of_label = np.flatnonzero(images["label"] == label)
@@ -55,11 +55,11 @@ def shown_radiographs(
     """Build the radiographs of a report, with their layers and remarks.
 
     Args:
-        scoring: Scoring of the run, for maps, and reconstructions where the net reconstructs patches.
+        scoring: Scoring of the run, for anomaly maps and, if the net reconstructs patches, reconstructions.
         data: Data set that holds the radiographs.
-        rows: (I,) row numbers in the store.
-        windows: Rows of `patches.csv`, a table per radiograph.
-        images: Rows of `images.csv`, one per radiograph, read as text.
+        rows: (I,) int64 row numbers in the store.
+        windows: Rows of `patches.csv`, one table per radiograph.
+        images: Rows of `images.csv`, one per radiograph, every cell as text.
     """
     shown = []
     known = data.truth.known
@@ -97,10 +97,10 @@ def shown_radiographs(
 
 
 def contrast(layers: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | None:
-    """Compare an anomaly map within opacities and in the rest of the lung, for one radiograph.
+    """Compare the anomaly map of a radiograph in opacities and in the rest of the lung, from its (H, W) layers.
 
     Returns:
-        Mean of the anomaly map within the opacities, and in the rest of the lung field; None where either is unknown.
+        Means of the anomaly map in the opacities and in the rest of the lung field; None if either is unknown.
 
     >>> masks = {TRUTH: np.array([[True, False, False]]), LUNG_FIELD: np.array([[True, True, False]])}
     >>> contrast({ANOMALY_MAP: np.array([[3.0, 2.0, 9.0]])} | masks)
@@ -115,7 +115,7 @@ def contrast(layers: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | No
 
 
 def _windows(table: pd.DataFrame, patch: int) -> Windows:
-    """Windows that hold no padding."""
+    """Convert rows of `patches.csv`, without windows of padding."""
     kinds = {name: kind for kind, name in enumerate(KINDS)} | {"": UNKNOWN}
     table = table[table["kind_true"] != KINDS[PADDING]]
     predicted = table["kind_predicted"]

@@ -19,7 +19,7 @@ from pneumo_ad.metrics.strata import STRATA
 from pneumo_ad.runs.verbosity import is_verbose
 
 SUMMARY = "summary.txt"
-# AUROCs for opacities, the finest first.
+# AUROCs for opacities, finest resolution first.
 _DECISIVE = {
     "pixel/auroc_in_lung": "pixels in the lung",
     "patch/auroc_opacity_vs_healthy": "opacity / healthy lung",
@@ -93,7 +93,7 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
 
 
 def kept_words(scored: int, kept: int) -> str:
-    """Describe the kept windows.
+    """Describe in words which windows were kept.
 
     Args:
         scored: Stride of the scored windows, in pixels.
@@ -137,7 +137,7 @@ def print_left_out(console: Console, omitted: dict[str, str]) -> None:
 
 
 def hint_of_matching(found: dict[str, Any]) -> str:
-    """Suggest `matched=true` where a shortcut is strong and matching was not requested; else return an empty string.
+    """Suggest `matched=true` if a shortcut is strong and matching was not requested; else return an empty string.
 
     Args:
         found: Content of `metrics.json`.
@@ -154,7 +154,7 @@ def hint_of_matching(found: dict[str, Any]) -> str:
 
 
 def verdict(metrics: dict[str, float]) -> str:
-    """Compare the finest AUROC for opacities with the best score that needs no model, in a line; empty without one.
+    """Compare the AUROC for opacities at the finest resolution with the best shortcut's, in a line; empty without one.
 
     Args:
         metrics: Figures of a `metrics.json`.
@@ -174,13 +174,13 @@ def verdict(metrics: dict[str, float]) -> str:
 
 
 def show_evaluation(console: Console, metrics: dict[str, Any], title: str, reasons: bool) -> None:
-    """Print the table of an evaluation, its verdict, decisions and what was left out.
+    """Print the headline table of an evaluation, its decisions, omissions and verdict.
 
     Args:
         console: Console to print to.
         metrics: Content of `metrics.json`.
         title: Heading of the table.
-        reasons: Whether the reason of each omission is told, and not their number alone.
+        reasons: Whether to print the reason of each omission, not only their number.
     """
     about = metrics["about"]
     console.print(headline_table(about["score"], metrics, title))
@@ -211,7 +211,7 @@ def show_evaluation(console: Console, metrics: dict[str, Any], title: str, reaso
 
 
 def write_summary(output: Path, metrics: dict[str, Any], title: str) -> None:
-    """Write what `print_evaluation` prints, with the reason of each omission, as text of 80 columns.
+    """Write the output of `print_evaluation`, with the reason of each omission, as text of 80 columns.
 
     Args:
         output: Folder of the evaluation.

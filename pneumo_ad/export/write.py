@@ -46,7 +46,7 @@ def folder_to_be(output: Path, overwrite: bool) -> Iterator[Path]:
         overwrite: Whether an earlier export there is replaced.
 
     Raises:
-        ConfigError: `output` that holds other files, or that cannot be written to.
+        ConfigError: `output` holds other files, or cannot be written to.
         BusyError: Another process exports to it.
     """
     _check_output(output, overwrite)
@@ -74,7 +74,7 @@ def check_graph(run: Run) -> None:
     """Check that a run scores window by window without a halo, as exported graphs do.
 
     Raises:
-        ConfigError: Run with dense scoring or a halo.
+        ConfigError: The run has dense scoring or a halo.
     """
     if run.options.scoring == "dense" and run.options.view == "patch":
         raise ConfigError(
@@ -88,7 +88,7 @@ def check_graph(run: Run) -> None:
 
 
 def some_radiographs(run: Run) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return evenly spaced radiographs (b, H, W) and their content; only these are read, not the whole store."""
+    """Return evenly spaced radiographs and their content masks, both (b, H, W) uint8; no others are read."""
     table = run.radiographs.table
     table = table[table["split"] != UNDEALT]
     if not run.data_changed and (table["split"] == "test").any():
@@ -146,7 +146,7 @@ def write_graphs(
 
 
 def _about(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Origin of a model in plain values: run, weights, versions and settings."""
+    """Return the origin of a model in plain values: run, weights, versions and settings."""
     story = read_run_json(run.folder)
     return {
         "name": str(config["name"]),
@@ -200,7 +200,7 @@ def write_words(
 
 
 def _said_by(target: str) -> str:
-    """Description of the data from the docstring of a data source, up to its Args section."""
+    """Return the docstring of a data source up to its Args section, as a description of the data."""
     if not target:
         return ""
     module, _, name = target.rpartition(".")

@@ -1,4 +1,4 @@
-"""Oracle thresholds, chosen on the truth itself: upper bounds of what any rule could reach, not results."""
+"""Oracle thresholds, chosen on the truth itself: upper bounds for any threshold rule, not results."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
 from pneumo_ad.metrics.ranking import Scores, Truth
 
-_GRID = 256  # cuts at quantiles of each kind of patch
+_GRID = 256  # number of quantiles of each kind's scores that are tried as cuts
 
 
 class Best(NamedTuple):
-    """Oracle: the best value and its threshold; scores above the threshold are called positive."""
+    """Oracle: best value of a metric and its threshold; scores above the threshold are positive."""
 
     value: float
     threshold: float
 
 
 class BestMacroF1(NamedTuple):
-    """Oracle: the best macro-F1 and its thresholds: healthy <= low < opacity <= high < outside."""
+    """Oracle: best macro-F1 and its thresholds: healthy <= low < opacity <= high < outside."""
 
     value: float  # in [0, 1]
     low: float
@@ -37,7 +37,7 @@ def best_dice(scores: Scores, truth: Truth) -> Best:
         truth: (n,) bool.
 
     Returns:
-        Dice in [0, 1]; at a share p of positives a random score reaches 2p / (1 + p), by calling everything positive.
+        Dice in [0, 1]; a random score reaches 2p / (1 + p), p the share of positives, by calling all samples positive.
 
     Raises:
         DataError: No sample is positive.
@@ -60,7 +60,7 @@ def best_balanced_accuracy(scores: Scores, truth: Truth) -> Best:
         Mean of sensitivity and specificity, in [0.5, 1]; a threshold below all scores gives 0.5.
 
     Raises:
-        DataError: Only one class.
+        DataError: All samples are of one class.
 
     >>> best_balanced_accuracy(np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, False, True, True])).value
     1.0
@@ -75,18 +75,18 @@ def best_balanced_accuracy(scores: Scores, truth: Truth) -> Best:
 def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1:
     """Compute the oracle macro-F1 of healthy < opacity < outside, with both thresholds chosen on the truth itself.
 
-    All pairs of cuts at 256 quantiles of each kind's scores are tried; of a kind with at most 256 distinct scores, each
-    score is a cut.
+    All pairs of cuts at 256 quantiles of each kind's scores are tried; for a kind with at most 256 distinct scores,
+    each score is a cut.
 
     Args:
-        scores: Scores of patches, any shape.
+        scores: Scores of patches, float, any shape; higher is more anomalous.
         kinds: True kinds (`labels.KINDS`), the same shape; other kinds are left out.
 
     Returns:
         Macro-F1 in [0, 1] with its thresholds.
 
     Raises:
-        DataError: A kind without a patch.
+        DataError: A kind has no patch.
 
     >>> best_macro_f1(np.array([1.0, 2.0, 3.0]), np.array([HEALTHY, OPACITY, OUTSIDE]))
     BestMacroF1(value=1.0, low=1.0, high=2.0)
@@ -97,7 +97,7 @@ def best_macro_f1(scores: Scores, kinds: npt.NDArray[np.integer]) -> BestMacroF1
             raise DataError(f"no {KINDS[kind]} patch: macro-F1 is over healthy, opacity and outside")
     cuts = np.unique(np.concatenate([_quantiles(group) for group in per_kind]))
     cuts = np.concatenate([np.nextafter(cuts[:1], -np.inf), cuts])  # one below all scores
-    # Numbers of patches up to each cut.
+    # Numbers of patches with scores up to each cut.
     healthy, opacity, outside = (np.searchsorted(np.sort(group), cuts, side="right") for group in per_kind)
     below, total = healthy + opacity + outside, sum(group.size for group in per_kind)
     f1_healthy = 2 * healthy / (healthy[-1] + below)
@@ -115,9 +115,9 @@ def _quantiles(scores: Scores) -> Scores:
 
 
 def _counts(scores: Scores, truth: Truth) -> tuple[Scores, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the rising scores of positives, and the numbers of positives and negatives that score at least as much.
+    """Return the distinct scores of positives, ascending, and how many positives and negatives reach each.
 
-    The best threshold lies just below a positive: between two positives, a higher threshold calls fewer negatives.
+    The best threshold lies just below such a score: between two of them, a higher one has fewer false positives.
     """
     positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
     if not positives.size:
@@ -128,5 +128,5 @@ def _counts(scores: Scores, truth: Truth) -> tuple[Scores, npt.NDArray[np.int64]
 
 def _best(scores: Scores, values: Scores, figures: npt.NDArray[np.float64]) -> Best:
     best = int(np.argmax(figures))
-    # In the dtype of the scores, so that the positive itself lies above the threshold.
+    # The next lower number in the dtype of the scores: the positive itself lies above the threshold.
     return Best(float(figures[best]), float(np.nextafter(values[best], -np.inf, dtype=scores.dtype)))

@@ -1,4 +1,4 @@
-"""Encoder to and decoder from one vector per patch, for a fixed patch size, unlike `codec`."""
+"""Encoder and decoder with one latent vector per patch; unlike `codec`, for a fixed patch size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DenseEncoder(nn.Module):
 
     Args:
         patch: Side of the patches in pixels, divisible by 2 ** depth.
-        size: Length of the vector.
+        size: Length of the latent vector.
         width: See `Encoder`.
         depth: See `Encoder`.
         convs: See `Encoder`.
@@ -35,7 +35,7 @@ class DenseEncoder(nn.Module):
         self.dense = nn.Linear(self.features.channels * (patch // 2**depth) ** 2, size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode (B, 1, patch, patch) in [0, 1] -> (B, size)."""
+        """Encode (B, 1, patch, patch) float32 in [0, 1] -> (B, size) float32."""
         height, width = x.shape[-2:]
         if (height, width) != (self.patch, self.patch):
             better = f"; train one with patch={height}" if height == width else ""
@@ -51,7 +51,7 @@ class DenseDecoder(nn.Module):
 
     Args:
         patch: See `DenseEncoder`.
-        latent: Size of the vector.
+        latent: Length of the latent vector.
         width: See `Encoder`.
         depth: See `Encoder`.
         convs: See `Encoder`.
@@ -67,5 +67,5 @@ class DenseDecoder(nn.Module):
         self.picture = Decoder(width, depth, convs, norm)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Decode (B, latent) -> (B, 1, patch, patch) float32 in [0, 1]."""
+        """Decode (B, latent) float32 -> (B, 1, patch, patch) float32 in [0, 1]."""
         return torch.sigmoid(self.picture(self.dense(latent)))

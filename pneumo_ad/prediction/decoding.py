@@ -1,4 +1,4 @@
-"""Decoding of a file into the input of a predictor, fitted as for a store."""
+"""Decoding of an image file to the input of a predictor, fitted as in a store."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Decoded:
 
     Attributes:
         image: (H, W) uint8 grey levels, fitted.
-        placement: Place of the radiograph in `image`, without padding.
+        placement: Rectangle of the radiograph in `image`, without padding.
         size: Height and width of the file in pixels.
-        picture: (h, w) uint8 for display, in file pixels up to a longest side of 768; None where not wanted.
-        doubts: Reasons by header or colours why it may not be a frontal chest radiograph.
+        picture: (h, w) uint8 for display, reduced to a longest side of at most 768 pixels; None if not requested.
+        doubts: Reasons, from header or colours, why it may not be a frontal chest radiograph.
     """
 
     image: npt.NDArray[np.uint8]
@@ -52,11 +52,11 @@ def decode(path: Path, grid: PatchGrid, fit: Fit, picture: bool) -> Decoded:
     Args:
         path: File to read.
         grid: Grid of windows, with the size of the fitted image.
-        fit: Fit, see `place`.
-        picture: Whether a picture for display is wanted too.
+        fit: Fit to the size of the grid, see `place`.
+        picture: Whether to make a picture for display too.
 
     Raises:
-        DataError: The file cannot be read, or is smaller than a patch and would only show interpolation.
+        DataError: The file cannot be read, or is smaller than a patch: fitting would only interpolate.
     """
     image, placement, size, _, shown, opened = read_fitted(path, grid.image_size, fit)
     if min(size) < grid.patch:
@@ -74,5 +74,5 @@ def _doubts(path: Path, opened: Image.Image | None) -> Sequence[str]:
         return dicom_facts(path).doubts
     try:
         return ("in colour (photograph?)",) if in_colour(path, opened) else ()
-    except Exception:  # Pillow raises anything
+    except Exception:  # Pillow raises errors of any type
         return ()

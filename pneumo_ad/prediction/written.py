@@ -1,4 +1,4 @@
-"""List of the pictures of a prediction, by name and digest, so that a later one does not read them as radiographs."""
+"""List of the pictures of a prediction, by name and digest, so that a later one does not judge them as radiographs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LIST = "written.txt"  # a line per picture: SHA-256 and name below the folder
 CALIBRATION = "calibration.npz"  # scores of the radiographs of calibrate=
 FOLDERS = ("maps", "overlays")
 
-_LINE = 8192  # bytes at most; a list of 100,000 files has 25 MB
+_LINE = 8192  # most bytes of a line; a list of 100,000 files has 25 MB
 
 
 def read_predict_json(folder: Path) -> dict[str, Any] | None:
-    """Read `predict.json` of a folder; None where it is not from predict: missing, a link, too large, malformed.
+    """Read `predict.json` of a folder; None if it is missing, a link, too large or not from `predict`.
 
     Args:
         folder: Any folder, not necessarily an output.
@@ -34,11 +34,11 @@ def read_predict_json(folder: Path) -> dict[str, Any] | None:
 
 
 def read_list(folder: Path, names: set[str]) -> dict[str, set[str]]:
-    """Read the digests of some names from a folder's list; empty where the list is missing, a link or unreadable.
+    """Read the digests of some names from a folder's list; empty if the list is missing, a link or unreadable.
 
     Args:
         folder: Output folder of predict.
-        names: Names to look up, below the folder and `printable`; other lines are not kept in memory.
+        names: Names relative to the folder, escaped by `printable`; other lines are not kept in memory.
     """
     digests: dict[str, set[str]] = {}
     if (folder / LIST).is_symlink():
@@ -59,7 +59,7 @@ def write_list(folder: Path, pictures: Mapping[str, str]) -> None:
 
     Args:
         folder: Output folder of predict.
-        pictures: Name -> digest.
+        pictures: Name relative to the folder -> SHA-256 in hexadecimal digits.
     """
     write_text(folder / LIST, "".join(_lines(pictures)))
 
@@ -69,7 +69,7 @@ def add_to_list(folder: Path, pictures: Mapping[str, str]) -> None:
 
     Args:
         folder: Output folder of predict.
-        pictures: Name -> digest.
+        pictures: Name relative to the folder -> SHA-256 in hexadecimal digits.
     """
     with (folder / LIST).open("a", encoding="utf-8") as file:
         file.writelines(_lines(pictures))
@@ -96,7 +96,7 @@ def write_picture(path: Path, picture: BytesIO) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits; empty where the file cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal digits; empty if the file cannot be read."""
     try:
         return file_digest(path)
     except DamagedError:

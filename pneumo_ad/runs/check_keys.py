@@ -1,6 +1,6 @@
-"""Checks of the keys that overrides set: one that does not exist is told in a line, with the nearest that does.
+"""Checks of the keys that overrides set: an unknown key is reported in one line, with the nearest known one.
 
-Nothing is composed before a key is in doubt. No heavy imports.
+A config is composed only when a key is in doubt. No heavy imports.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str, folder: Path | None = None) -> None:
-    """Check that the config has the top-level key of each override; `change_saved` and Hydra check the others.
+    """Check that the config has the top-level key of each override; `change_saved` and Hydra check nested keys.
 
     Args:
         overrides: Overrides in Hydra's grammar.
@@ -46,7 +46,7 @@ def check_known(overrides: Sequence[str], keys: Iterable[Key], config_name: str,
 
     check_dropped(override.partition("=")[0] for override in strange)
     of_run = config_of_run(folder, strange.values()) if folder is not None else {}
-    adds_places = config_name and "hydra" in tops.values()  # their keys are not known here
+    adds_places = config_name and "hydra" in tops.values()  # the keys of their yaml are not known here
     for override, top in strange.items():
         if top not in of_run and not adds_places:
             chosen = [one for one, top in tops.items() if top in known and "." not in one.partition("=")[0]]
@@ -62,7 +62,7 @@ def check_added(config_name: str, overrides: Sequence[str], places: Sequence[str
         places: Locations of yaml besides `pneumo_ad.conf`.
 
     Raises:
-        ConfigError: Such a key that is another name of one that the config has.
+        ConfigError: The key is another spelling, or a synonym, of a key of the config.
     """
     tops = {one.partition("=")[0].lstrip("+").partition(".")[0]: one for one in overrides if one.startswith("+")}
     new = {top: one for top, one in tops.items() if top.isidentifier() and top not in {*keys_of(config_name), "hydra"}}
@@ -89,7 +89,7 @@ def unknown_key(
     keys: Iterable[Key] = (),
     saved: Mapping[str, Any] | None = None,
 ) -> str:
-    """Describe in one line the first override whose key does not exist, with the nearest that does; empty for none.
+    """Describe in one line the first override whose key is unknown, with the nearest known key; empty for none.
 
     Args:
         config_name: Name of the config in `pneumo_ad.conf`; empty for a command without one.
@@ -121,7 +121,7 @@ def _words(
     arguments = arguments_of(node.get("_target_")) if isinstance(node, dict) and extends else set()
     more = {f"{above}.{one}" for one in arguments if f"{above}.{one}" not in has}
     elsewhere = keys_of_choices(config_name) if config_name and not override.startswith("~") else {}
-    # What a value is taken from is meant, not where it goes, and targets only by those who name them.
+    # Suggest where a value is set, not interpolations of it; keys such as `_target_` only if one was typed.
     set_here = [one for one, value in has.items() if one.rpartition(".")[0] == above or not is_reference(value)]
     set_here = [one for one in set_here if "._" not in one or "._" in key]
     near = nearest(key, dict.fromkeys((*(key.name for key in keys), *set_here, *sorted(more), *elsewhere)))
@@ -144,11 +144,11 @@ def refusal(
     places: Sequence[str] = (),
     saved: Mapping[str, Any] | None = None,
 ) -> str:
-    """Convert an error of Hydra about overrides to one line: what was given, and the nearest that is valid.
+    """Convert an error of Hydra about overrides to one line: what was given, and the nearest valid key.
 
     Args:
         reason: Exception raised by Hydra or OmegaConf.
-        config_name: See `unknown_key`, as for the other arguments.
+        config_name: See `unknown_key`.
         overrides: Overrides in Hydra's grammar.
         places: Locations of yaml besides `pneumo_ad.conf`.
         saved: Config of a run that is to be changed.

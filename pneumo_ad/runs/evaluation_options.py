@@ -1,9 +1,9 @@
-"""Options of an evaluation beside data and weights, one frozen field each.
+"""Options of an evaluation other than data and weights, one frozen field each.
 
 An option is a key of `conf/train.yaml`, its interpolation in the node `evaluation` there, and a field here. The field
-declares which results its value changes. All lists of options derive from that: those that may change after training,
-those that `predict` takes, those that kept scores and predictions depend on, those that `metrics.json` records. No
-heavy imports.
+declares which results its value changes. Every list of options derives from that: options that may change after
+training, that `predict` takes, that saved scores and predictions depend on, or that `metrics.json` records. No heavy
+imports.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ class EvaluationOptions:
         threshold: Node of the threshold rule.
         false_alarm_rate: Declared false-alarm rate on normal radiographs, in (0, 1).
         precision: Data type of the net's forward pass: `float32` or `bfloat16`.
-        relative: Quantile of a radiograph's own scores by which they are divided, in (0, 1]; None does not divide.
+        relative: Level in (0, 1] of the quantile that divides a radiograph's scores; None does not divide.
         map_of: `score` or `residual`: quantity that anomaly maps average.
         lungs: Node of the lung fields.
         intensity: Node of the intensity normalisation.
         view: `patch` or `image`: input of the net.
         image_size: Side, or height and width, of fitted radiographs in pixels.
-        fit: `squash` or `pad`.
+        fit: Fit to `image_size`: `squash`, or `pad`, which keeps the aspect ratio.
         patch: Side of a patch in pixels.
         stride: Pixels from one window to the next.
-        cover: `inside` or `full`.
-        scoring: `windows` or `dense`.
+        cover: Windows flush to the border: `full` adds them, `inside` does not.
+        scoring: Input of a forward pass: `windows`, or `dense` for whole radiographs.
         halo: Pixels of context that the net sees around each patch.
         kept_windows: Largest number of windows of a radiograph in tables and patch metrics; None keeps all.
-        matched: Whether radiographs are scored a second time, matched in aspect, sharpness and intensity.
+        matched: Whether radiographs are scored a second time, matched in aspect ratio, sharpness and intensity.
         batch_size: Windows per forward pass; None leaves the choice to the device.
         compile: Whether the net is compiled.
 
@@ -118,7 +118,7 @@ class EvaluationOptions:
             config: Composed or saved config, with overrides applied.
 
         Raises:
-            ConfigError: An invalid value, or one that is set within the node instead of at its own key.
+            ConfigError: An invalid value, or one set in that node instead of at its own key.
         """
         from omegaconf import OmegaConf
 
@@ -140,7 +140,7 @@ class EvaluationOptions:
         """Return the options that change some kinds of result, by name in the order of the fields.
 
         Args:
-            what: Kinds of result, of `Changes`; default: any.
+            what: Kinds of result (`Changes`); default: any.
         """
         return {name: getattr(self, name) for name in option_names(*what)}
 
@@ -176,7 +176,7 @@ def keys_that_may_change(*what: Changes) -> tuple[str, ...]:
 
 
 def option_help(*what: Changes) -> str:
-    """Return the usage text of the options that may change after training; `{score}` stands for that group's choices.
+    """Return the usage text of the options that may change after training; `{score}` marks the choices of a group.
 
     Args:
         what: Kinds of result that the options change; default: any.

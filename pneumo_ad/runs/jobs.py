@@ -1,7 +1,7 @@
 """One Hydra job and its run folder: lock, saved recipe, recorded status.
 
-A job that is started again does only what is left: nothing if it had finished, the rest if it was killed. No heavy
-imports, so that a sweep skips its finished runs at once.
+A job that is started again does only the remaining work, none if it had finished. No heavy imports, so that a sweep
+skips its finished runs at once.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ Work = Callable[[DictConfig], object]
 
 INTERRUPTED = 143  # exit status after SIGTERM
 _FIGURES = ("pixel/auroc_in_lung", "patch/auroc_opacity_vs_healthy", "image/auroc")
-_WRITTEN = (".hydra", "checkpoints", "figures", "maps", "validation_scores")  # by the process that holds the lock
-LINGER = 10.0  # seconds for which workers of a killed process may still hold its folder
+_WRITTEN = (".hydra", "checkpoints", "figures", "maps", "validation_scores")  # written under the lock
+LINGER = 10.0  # seconds for which workers of a killed process may still hold its lock
 
 
 class BusyError(UserError):
-    """Another process works on the run."""
+    """Another process holds the lock of the run."""
 
 
 def run_job(config: DictConfig, work: Work) -> None:
@@ -82,7 +82,7 @@ def run_job(config: DictConfig, work: Work) -> None:
                 if swept:
                     print(f"{folder.name}: {_outcome(folder)}", flush=True)
     except BusyError as reason:
-        if not swept:  # in a sweep the other process is another worker
+        if not swept:  # in a sweep, another worker does the job
             raise
         log.warning("%s", reason)
 
@@ -93,7 +93,7 @@ def in_sweep() -> bool:
 
 
 def _outcome(folder: Path) -> str:
-    """Seconds and main figures of a finished job, in a line."""
+    """Return run time and main metrics of a finished job in one line."""
     story = read_run_json(folder)
     seconds = sum(story.get(f"seconds_{part}", 0) for part in ("preparing", "training", "evaluating"))
     metrics = read_json(folder / "metrics.json") if is_there(folder / "metrics.json") else {}
@@ -103,7 +103,7 @@ def _outcome(folder: Path) -> str:
 
 @contextmanager
 def _removed_if_refused(folder: Path) -> Iterator[None]:
-    """Remove a new folder, and those that were made for it, if its job is refused before it has trained."""
+    """Remove a new folder and its empty parents if its job is refused before it has trained."""
     is_new = {entry.name for entry in folder.iterdir()} <= {f"{HydraConfig.get().job.name}.log", ".lock"}
     try:
         yield
@@ -120,7 +120,7 @@ def _removed_if_refused(folder: Path) -> Iterator[None]:
 
 @cache
 def end_with_parent() -> None:
-    """End this launcher's worker when its parent dies: joblib's workers would otherwise train on alone."""
+    """End this worker process when its parent dies; joblib's workers would otherwise continue to train."""
     parent = os.getppid()
 
     def gone() -> None:
@@ -131,7 +131,7 @@ def end_with_parent() -> None:
 
 
 def end_after(gone: Callable[[], object]) -> None:
-    """Start a thread that ends this process once `gone` returns; a training saves first, as after SIGTERM."""
+    """Start a thread that ends this process once `gone` returns; a training saves a checkpoint first, as on SIGTERM."""
 
     def watch() -> None:
         gone()
@@ -166,7 +166,7 @@ def lock(folder: Path, wait: float = 1) -> Iterator[None]:
         ) from reason
     try:
         for place in (folder, *(folder / name for name in _WRITTEN)):
-            delete_partial(place)  # nobody else writes there now
+            delete_partial(place)  # no other process writes there
         yield
     finally:
         lock.release()

@@ -1,6 +1,6 @@
-"""Keys that overrides may set: those of a config, of the other choices of its groups, and of targets. No heavy imports.
+"""Keys that overrides may set: keys of a config, keys of other choices of its groups, and parameters of targets.
 
-Read when a key is in doubt alone.
+Collected only when a key is in doubt. No heavy imports.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pneumo_ad.saved import is_there
 
 
 def flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted keys of a config with their values, of nodes too.
+    """Yield the dotted keys of a config with their values, including nodes.
 
     Args:
         node: Config as plain dicts and lists.
-        above: Key of the node, with a dot behind.
+        above: Prefix of the keys: key of the node and a dot.
 
     >>> [key for key, _ in flat({"net": {"width": 8}})]
     ['net', 'net.width']
@@ -35,20 +35,20 @@ def flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def is_reference(value: object) -> bool:
-    """Whether a value is taken from another key, at which it is set."""
+    """Whether a value is the interpolation of another key."""
     return isinstance(value, str) and re.fullmatch(r"\$\{[\w.]+\}", value) is not None
 
 
 def composed(config_name: str, overrides: Sequence[str], places: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
-    """Compose a config with the choices of groups among some overrides, if these work.
+    """Compose a config with the overrides that choose groups, or without them if Hydra rejects them.
 
     Args:
         config_name: Name of the config.
-        overrides: Overrides in Hydra's grammar; those of values are left out, but for `+key=value`.
+        overrides: Overrides in Hydra's grammar; overrides of values are ignored, except `+key=value`.
         places: Locations of yaml besides `pneumo_ad.conf`.
 
     Returns:
-        The config with Hydra's own, unresolved, and the names of its groups.
+        Config with its node `hydra`, interpolations unresolved; names of its groups.
     """
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
@@ -64,14 +64,14 @@ def composed(config_name: str, overrides: Sequence[str], places: Sequence[str]) 
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         try:
             found = compose(config_name, [*where, *chosen], return_hydra_config=True)
-        except HydraException:  # a choice that is not there, or several
+        except HydraException:  # a choice that does not exist, or several of a group
             found = compose(config_name, return_hydra_config=True)
     return OmegaConf.to_container(found), {*map(str, found.hydra.runtime.choices)}  # type: ignore[return-value]
 
 
 @cache
 def keys_of_choices(config_name: str) -> dict[str, str]:
-    """Map the keys that a choice of some group has, or the group that it brings, to these choices as they are typed.
+    """Map each key or group that choices of groups add to a config to these choices, as `group=a, b or c`.
 
     Args:
         config_name: Name of the config.
@@ -96,7 +96,7 @@ def _keys_of_choice(group: str, choice: str) -> set[str]:
 
 
 def arguments_of(target: object) -> set[str]:
-    """Names of the parameters of a target, which is imported; empty if it is not on the list of what may be built."""
+    """Import a target and return the names of its parameters; empty, without an import, if it is not in `ALLOWED`."""
     from hydra.utils import get_object
 
     from pneumo_ad.runs.trust import ALLOWED
@@ -107,7 +107,7 @@ def arguments_of(target: object) -> set[str]:
 
 
 def with_trainer_arguments(config_name: str, overrides: Sequence[str]) -> list[str]:
-    """Let overrides set all arguments of Lightning's Trainer, also those that its yaml does not list.
+    """Prefix overrides of arguments of Lightning's Trainer that its yaml lacks with `++`, so that Hydra accepts them.
 
     Args:
         config_name: Name of the config.
@@ -121,10 +121,10 @@ def with_trainer_arguments(config_name: str, overrides: Sequence[str]) -> list[s
 
 
 def config_of_run(folder: Path, asked: Iterable[str]) -> dict[str, Any]:
-    """Read a run's saved config, with those of `asked` that are groups on the run's search path; empty for no run.
+    """Read a run's saved config, with those keys of `asked` that are groups on its search path; empty if no run.
 
     Args:
-        folder: The run folder, or a sweep, whose first run counts.
+        folder: Run folder, or sweep folder, of which the first run is read.
         asked: Keys that may be groups.
     """
     from omegaconf import OmegaConf

@@ -1,4 +1,4 @@
-"""The known key nearest to an unknown one, by spelling and by its names in other projects. No heavy imports."""
+"""Search for the known key nearest to an unknown one, by spelling and synonyms. No heavy imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# Key -> its names in other projects, without `_`. Of a name with several keys the first that a command has counts.
+# Key -> its names in other projects, without `_`. If keys share a name, the first that the command knows is suggested.
 SYNONYMS = {
     "trainer.max_epochs": "epoch epochs maxepoch nepoch nepochs numepochs trainepochs",
     "optimizer.lr": "learningrate baselr initlr",
@@ -40,28 +40,28 @@ def nearest(key: str, known: Iterable[str]) -> str:
 
     Args:
         key: Unknown dotted key.
-        known: Known dotted keys; of equally near ones the first counts.
+        known: Known dotted keys; among equally near keys the first is returned.
 
     >>> nearest("epochs", ["per_epoch", "trainer.max_epochs"]), nearest("net.widht", ["width", "net.width"])
     ('trainer.max_epochs', 'net.width')
     """
     above, name = _parts(key)
     known = list(known)
-    whole = 0.7 if key.startswith("hydra") else 0.9
-    if "." in key and (near := get_close_matches(key, known, 1, whole)):
+    cutoff = 0.7 if key.startswith("hydra") else 0.9
+    if "." in key and (near := get_close_matches(key, known, 1, cutoff)):
         return near[0]
-    ours = [one for one in known if not one.startswith("hydra") or "hydra/" in key]
-    also = [one for one, words in SYNONYMS.items() if _bare(name) in words.split() and one in known]
-    same = [one for one in ours if _bare(_parts(one)[1]) == _bare(name)]
-    same.sort(key=lambda one: (_parts(one)[0] != above, one.count(".")))
-    if found := [*also, *same]:
+    own = [one for one in known if not one.startswith("hydra") or "hydra/" in key]
+    synonymous = [one for one, words in SYNONYMS.items() if _bare(name) in words.split() and one in known]
+    same_name = [one for one in own if _bare(_parts(one)[1]) == _bare(name)]
+    same_name.sort(key=lambda one: (_parts(one)[0] != above, one.count(".")))
+    if found := [*synonymous, *same_name]:
         return found[0]
-    beside = {_parts(one)[1]: one for one in ours if _parts(one)[0] == above}
-    if near := get_close_matches(name, beside, 1, 0.6 if len(name) < 5 else 0.7):
-        return beside[near[0]]
-    last = {_parts(one)[1]: one for one in reversed(ours)}
-    near = get_close_matches(name, last, 1, 0.8)
-    return last[near[0]] if near else ""
+    siblings = {_parts(one)[1]: one for one in own if _parts(one)[0] == above}
+    if near := get_close_matches(name, siblings, 1, 0.6 if len(name) < 5 else 0.7):
+        return siblings[near[0]]
+    anywhere = {_parts(one)[1]: one for one in reversed(own)}
+    near = get_close_matches(name, anywhere, 1, 0.8)
+    return anywhere[near[0]] if near else ""
 
 
 def is_other_name(key: str, known: str) -> bool:

@@ -1,8 +1,8 @@
 """Hyper-parameter search over the space of a recipe, with Optuna.
 
-The study is a file beside its runs: the same command continues it, and several at once are several workers. A worker is
-alive while its process holds a lock. Optuna's heartbeat with retry of stale trials is not used: it waits for a grace
-period after every kill, and a worker that is suspended for longer loses its trial to another and fails when it resumes.
+The study is a file beside its runs. The same command continues it; several commands at once share it as workers. A
+worker is alive while its process holds a lock. Optuna's heartbeat with retry of stale trials is not used: after a kill
+it waits for a grace period, and a worker suspended for longer loses its trial to another and fails when it resumes.
 Hydra's Optuna sweeper is not used either: 1.3 requires a version of Optuna whose storage no longer works, 1.4 requires
 Hydra 1.4, and neither repeats a killed trial.
 """
@@ -34,13 +34,13 @@ from pneumo_ad.saved import GIB, in_a_line, is_there, opened
 
 log = logging.getLogger(__name__)
 
-Trial = Callable[[Sequence[str], Path, str], float | str]  # overrides, folder, metric
+Trial = Callable[[Sequence[str], Path, str], float | str]  # (overrides, folder, metric) -> value, or why there is none
 
-_HOPELESS = 3  # failures of a worker before any success, after which the parameters are not the cause
+_HOPELESS = 3  # failures that end a worker without a success: their cause is hardly the parameters
 
 
 def search(config: DictConfig, overrides: Sequence[str], train: Trial) -> Path:
-    """Run trials until `tune.trials` have ended, including those of other workers.
+    """Run trials until `tune.trials` trials of all workers have ended.
 
     Args:
         config: Config of a recipe with `tune`.
@@ -64,7 +64,7 @@ def search(config: DictConfig, overrides: Sequence[str], train: Trial) -> Path:
     _keep_question(study, {"metric": wanted.metric, "direction": wanted.direction, "space": space}, folder)
     worker = folder / "workers" / uuid.uuid4().hex
     worker.parent.mkdir(exist_ok=True)
-    with FileLock(worker):  # held while this process lives, so that others leave its trial alone
+    with FileLock(worker):  # held while this process lives: other workers do not take over its trial
         _work(study, wanted, space, list(overrides), folder, worker.name, train)
     _report(study, wanted, folder)
     return folder
@@ -101,7 +101,7 @@ def _checked(config: DictConfig) -> DictConfig:
 
 
 def _keep_question(study: optuna.Study, asked: dict[str, Any], folder: Path) -> None:
-    """Record metric, direction and space of a study; refuse others, as their values would not compare."""
+    """Record metric, direction and space of a study; refuse other ones, whose values are not comparable."""
     now = {key: repr(value) for key, value in asked.items()}
     before = study.user_attrs.get("asked")
     if before is not None and not isinstance(before, dict):
@@ -160,12 +160,12 @@ def _work(
             going_on = len(study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
             if ended + going_on >= wanted.trials:
                 break
-            # The seed depends on the trial: workers with one common seed would all try the same.
+            # The seed depends on the trial: with a common seed all workers would try the same parameters.
             study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), constant_liar=True)
             trial = study.ask(dict(space))
             chosen = [f"{key}={'null' if value is None else value}" for key, value in trial.params.items()]
             run = folder / folder_name(chosen)
-            twin = status(run).word == "running"  # possible in a small space
+            twin = status(run).word == "running"  # another trial has the same parameters
             trial.set_user_attr("worker", worker)
             trial.set_user_attr("folder", run.name)
             if twin:
@@ -205,7 +205,7 @@ def _take_over(study: optuna.Study, folder: Path) -> None:
 
 
 def _alive(trial: FrozenTrial, folder: Path) -> bool:
-    """Whether the trial's worker lives; a worker that died before it recorded its name left no lock."""
+    """Whether the trial's worker lives; one that died before it recorded its name counts as dead."""
     try:
         with FileLock(folder / "workers" / trial.user_attrs.get("worker", "nobody"), timeout=0):
             return False

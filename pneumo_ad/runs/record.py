@@ -24,8 +24,8 @@ from pneumo_ad.runs.search_path import places_of
 from pneumo_ad.runs.trust import name_own
 from pneumo_ad.saved import MIB, check_mapping, is_there, read_json
 
+_ENDS = ("finished", "failed", "interrupted", "running")  # values of `status` in `run.json`
 # Keys of `run.json` that commands read, with their types.
-_ENDS = ("finished", "failed", "interrupted", "running")
 _RUN_JSON: dict[str, type | UnionType] = {
     "status": str,
     "reason": str,
@@ -123,7 +123,7 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
 
 
 def trains_longer(saved: DictConfig, config: DictConfig) -> bool:
-    """Whether a config differs from the saved one by more epochs alone.
+    """Whether a config differs from the saved one only by more epochs.
 
     Args:
         saved: Config of the run folder.
@@ -139,7 +139,7 @@ def trains_longer(saved: DictConfig, config: DictConfig) -> bool:
 
 
 def extend(folder: Path, config: DictConfig) -> None:
-    """Let a run train for more epochs; what `run.json` and `metrics.json` said so far is kept in `earlier`.
+    """Let a run train for more epochs; its present `run.json` and `metrics.json` are copied to `earlier/`.
 
     Args:
         folder: The run folder.
@@ -162,7 +162,7 @@ def extend(folder: Path, config: DictConfig) -> None:
         if is_there(folder / name) and not is_there(kept / name):
             kept.mkdir(parents=True, exist_ok=True)
             write_text(kept / name, (folder / name).read_text(encoding="utf-8"))
-    update_run_json(folder, status="interrupted")  # first: a finished run would not go on
+    update_run_json(folder, status="interrupted")  # first: a run recorded as finished would not continue
     write_text(folder / CONFIG, OmegaConf.to_yaml(config))
 
 
@@ -176,7 +176,7 @@ def differences(saved: DictConfig | dict[str, Any], config: DictConfig | dict[st
     >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
     ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
     """
-    # Axes of a sweep or search are not part of a run's recipe: they may grow. Nor is its progress bar.
+    # Not part of a run's recipe: axes of a sweep or search, which may grow, and the progress bar.
     before, after = (
         {
             key: value
@@ -232,7 +232,7 @@ def recorded(folder: Path) -> Iterator[None]:
         _record_failure(folder, system_words(reason))
         raise DataError(system_words(reason)) from reason
     except Exception as reason:
-        if type(reason).__module__.startswith("submitit."):  # a cluster's job that timed out too often
+        if type(reason).__module__.startswith("submitit."):  # a cluster job that timed out too often to be requeued
             update_run_json(folder, status="interrupted", reason=printable(str(reason)))
             raise
         words = printable("".join(traceback.format_exception_only(reason)).strip(), lines=True)

@@ -1,4 +1,4 @@
-"""Log and notices of other packages beside the results of a command, as `--quiet` and `-v` ask for."""
+"""Verbosity of commands (`--quiet`, `-v`): level of the log, and notices of other packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pneumo_ad.errors import VERBOSITY, is_quiet
 
 _OPTIONS = {"--quiet": "quiet", "-q": "quiet", "--verbose": "verbose", "-v": "verbose"}
 
-# Notices of Lightning and torch that ask for nothing, or for what a command does on purpose.
+# Notices of Lightning and torch that need no action, or report what a command does on purpose.
 _NOTICES = (
     r".*The `srun` command is available",
     r".*LeafSpec",
@@ -24,7 +24,7 @@ _NOTICES = (
 
 
 def without_verbosity(arguments: Sequence[str]) -> list[str]:
-    """Return arguments without `--quiet` and `-v`, and keep for this process and those that it starts what they say.
+    """Remove `--quiet` and `-v` from arguments, and apply them to this process and its child processes.
 
     Args:
         arguments: Arguments as typed.
@@ -38,15 +38,15 @@ def without_verbosity(arguments: Sequence[str]) -> list[str]:
 
 
 def is_verbose() -> bool:
-    """Whether notices of other packages and tracebacks are wanted too (`-v`)."""
+    """Whether notices of other packages and tracebacks are shown too (`-v`)."""
     return os.environ.get(VERBOSITY) == "verbose"
 
 
 def set_log_level(level: int = logging.INFO) -> None:
-    """Set the lowest level of log lines on the terminal: warnings if quiet; log files are not changed.
+    """Set the lowest level of log lines on the terminal; log files are not changed.
 
     Args:
-        level: Lowest level shown, unless `--quiet` or `-v` says otherwise.
+        level: Lowest level shown, unless `--quiet` (WARNING) or `-v` (INFO) was given.
     """
     shown = logging.WARNING if is_quiet() else logging.INFO if is_verbose() else level
     for handler in logging.getLogger().handlers:
@@ -55,7 +55,7 @@ def set_log_level(level: int = logging.INFO) -> None:
 
 
 def hush_others() -> None:
-    """Drop notices of other packages that a user can do nothing about; `-v` shows them."""
+    """Suppress notices of other packages that need no action of the user; `-v` shows them."""
     if is_verbose():
         return
     for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):

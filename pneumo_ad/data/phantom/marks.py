@@ -1,4 +1,4 @@
-"""Marks on a radiograph besides the body: side letters, small print, leads, border of the beam."""
+"""Marks on a radiograph besides the body: side letters, annotations, leads, edge of the collimation."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,10 +9,10 @@ _PRINT = ("AP", "PA", "PORT", "ERECT", "SUPINE", "MOBILE", "A-P", "12:41", "kV 7
 
 
 def draw_leads(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Draw the attenuation of cables and electrodes on the skin, (H, W) float32; zeros in most images.
+    """Draw the attenuation of cables and electrodes on the skin, (H, W) float32 in [0, 1]; zeros in most images.
 
     Args:
-        shape: Rows and columns.
+        shape: Height and width in pixels.
         rng: Random generator.
     """
     if rng.random() >= 0.2:
@@ -33,7 +33,7 @@ def draw_leads(shape: tuple[int, int], rng: np.random.Generator) -> Array:
 
 
 def stamp(grey: Array, rng: np.random.Generator) -> Array:
-    """Add a side letter, print and the border of the beam, each with some probability; (H, W) float32 in [0, 1].
+    """Add side letter, annotations and edge of the collimation, each at random; returns (H, W) float32 in [0, 1].
 
     Args:
         grey: (H, W) float32 grey values in [0, 1].

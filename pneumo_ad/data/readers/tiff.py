@@ -1,7 +1,7 @@
-"""Selection of the page of a TIFF that is its picture, and interpretation of its samples.
+"""Selection of the picture among the pages of a TIFF, and interpretation of its samples.
 
 Pillow decodes the pixels. It trusts tags that contradict the file, and misreads some variants of the format:
-`tiff_checks` accepts only those that the tests compared with another reader.
+`tiff_checks` accepts only variants that the tests compared with another reader.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_TAGS = 1024  # a page has a dozen or two
 _MOST_NUMBERS = 2**20  # values of a tag; the longest have a value for each strip
 _PLACES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # integer types of TIFF -> formats of `struct`
 _DESCRIPTION = 270
-# A stack in one page, as ImageJ writes it beyond 4 GB, and tifffile with `truncate`.
+# ImageDescription of a stack in one page, as ImageJ writes above 4 GB, and tifffile with `truncate`.
 _STACK = re.compile(rb'\AImageJ=.*?\nimages=(?!1\b)\d|\A\{"shape": .*"truncated": true', re.DOTALL)
 
 
@@ -49,7 +49,7 @@ class TiffPage:
 
     @property
     def is_thumbnail(self) -> bool:
-        """Whether its tags call it a smaller version of another page."""
+        """Whether the tags mark the page as a smaller version of another."""
         return bool(self.tags.first("NewSubfileType") & 1) or self.tags.first("SubfileType") == 2
 
 
@@ -94,7 +94,7 @@ def find_page(path: str | Path, file: BinaryIO) -> TiffPage | None:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reader of the tags of all pages, in time and memory that no content can exceed."""
+    """Reader of the tags of all pages, within limits of time and memory for any content."""
 
     path: str | Path
     file: BinaryIO
@@ -155,7 +155,7 @@ class _Reader:
 
 
 def as_meant(pixels: npt.NDArray[Any], page: TiffPage) -> npt.NDArray[Any]:
-    """Convert the grey pixels of a page from Pillow's to the file's dtype and polarity; black is the lowest value.
+    """Convert the grey pixels of a page from Pillow's dtype to the file's, with black as the lowest value.
 
     If white is zero (WhiteIsZero), pixels are inverted: integers are subtracted from the highest value of their type,
     floating-point numbers from 1, or from their maximum if that is above 1. Up to 8 bits, Pillow has already inverted
@@ -172,7 +172,7 @@ def as_meant(pixels: npt.NDArray[Any], page: TiffPage) -> npt.NDArray[Any]:
     if bits in (8, 16, 32) and (bits, form) != (16, 1):
         pixels = pixels.astype(f"{'uif'[form - 1]}{bits // 8}", copy=False)  # Pillow has no mode for some types
         if page.order == ">" and bits > 8 and page.tags.first("Compression") != 1:
-            pixels = pixels.byteswap()  # Pillow takes libtiff's native byte order for the file's
+            pixels = pixels.byteswap()  # Pillow mistakes libtiff's native byte order for the file's
     if page.tags.first("PhotometricInterpretation") != 0 or bits <= 8:
         return pixels
     return np.iinfo(pixels.dtype).max - pixels if form == 1 else np.maximum(pixels.max(), 1) - pixels

@@ -36,26 +36,26 @@ def rsna(
 
     26,684 frontal radiographs of ChestX-ray8 (Wang et al. 2017, CVPR) as DICOM of 1024 x 1024 pixels and 8 bits: 8,851
     Normal, 6,012 Lung Opacity, 11,821 No Lung Opacity / Not Normal. Radiologists drew boxes around opacities that may
-    be pneumonia; there was no clinical confirmation. `Lung Opacity` becomes pneumonia, `Not Normal` becomes other; both
-    it and `Normal` are known to hold no opacity. The test images have no labels and are left out.
+    be pneumonia; there was no clinical confirmation. `Lung Opacity` becomes pneumonia, `Not Normal` becomes other.
+    `Normal` and `Not Normal` are known to hold no opacity. The test images have no labels and are left out.
 
-    Known faults: a patientId is one radiograph, not one person, so that other radiographs of a person may be in another
-    split; ill patients are in bed more often (view AP), which alone separates the classes to a large extent.
+    Known faults: a patientId is one radiograph, not one person, so that radiographs of a person may be in several
+    splits; ill patients are in bed more often (view AP), so that the view alone largely separates the classes.
 
     Args:
-        root: Folder that holds stage_2_train_images/ and both csv, or one above (`topmost`).
+        root: Folder that holds stage_2_train_images/ and both csv, or a folder above it (`topmost`).
         headers: Whether to read view, sex and age from the DICOM headers (half a millisecond each).
-        split: See `choose_split`; the csv of classes may have a column `split`, as copies of the set do.
+        split: See `choose_split`; the csv of classes may have a column `split`, as some copies of the data set do.
         val: Share of patients in val.
         test: Share of patients in test.
         seed: Seed of the split.
 
     Returns:
-        Checked table, with `boxes`, `class` (the data set's word) and, from the headers, `view`, `sex`, `age` (years).
+        Checked table, with `boxes`, `class` (the data set's name) and, from the headers, `view`, `sex`, `age` (years).
 
     Raises:
-        DataError: One of the three is missing, lists missing images or contradicts another, an image in no csv, or see
-            `choose_split`.
+        DataError: The folder or a csv is missing; the csv contradict each other, omit images or list missing ones; see
+            also `choose_split`.
     """
     root = existing_folder(root)
     root = topmost(root, lambda top: (top / IMAGES).is_dir()) or root
@@ -113,7 +113,7 @@ def _one_each(listed: pd.DataFrame, column: str, csv: Path) -> dict[str, str]:
 
 
 def _read_headers(table: pd.DataFrame) -> pd.DataFrame:
-    """Read view, sex and age by row; blank, with a warning, if a header cannot be read: the store names that file."""
+    """Read view, sex and age by row; blank, with a warning, if a header is unreadable: the store names that file."""
     unread: list[str] = []
 
     def read(path: str) -> DicomFacts:

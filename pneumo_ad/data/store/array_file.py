@@ -17,7 +17,7 @@ from pneumo_ad.errors import DataError
 
 
 class ArrayFile:
-    """Writer of an .npy file row by row, without memory-mapping: a full disk then raises an error, not a bus error.
+    """Writer of an .npy file row by row, not memory-mapped: a full disk raises OSError instead of a bus error.
 
     Rows of missing masks are holes of the file: they read as zeros and take no space on the disk.
 
@@ -28,7 +28,7 @@ class ArrayFile:
     """
 
     def __init__(self, path: Path, rows: int, shape: tuple[int, int]) -> None:
-        # Unbuffered: closing the file cannot fail by a pending write.
+        # Unbuffered: closing the file cannot fail on a pending write.
         self._file = path.open("wb", buffering=0)
         self._shape = shape
         self._written = 0
@@ -61,7 +61,7 @@ class ArrayFile:
 
     def finish(self) -> None:
         """Write the number of rows to the header, and flush the file to disk."""
-        end = self._file.truncate()  # it may end in a hole
+        end = self._file.truncate()  # extends the file over a hole at its end
         self._file.seek(0)
         self._header(self._written)
         assert end == self._file.tell() + self._written * self._shape[0] * self._shape[1]
@@ -70,7 +70,7 @@ class ArrayFile:
 
 @contextmanager
 def full_disk_named(folder: Path) -> Iterator[None]:
-    """Turn the system's error about a full disk into one that says what to do.
+    """Convert the system's error about a full disk to a `DataError` that says what to do.
 
     Args:
         folder: Folder on that disk, named in the message.
@@ -101,7 +101,7 @@ def whole_folder(folder: Path, needed: int) -> Iterator[Path]:
         DataError: There is no room for it on the disk.
     """
     aside = folder.with_suffix(".partial")
-    shutil.rmtree(aside, ignore_errors=True)  # left by a killed builder: as we hold the lock, nobody writes to it
+    shutil.rmtree(aside, ignore_errors=True)  # of a killed process: no other writes to it, as the caller has the lock
     free = shutil.disk_usage(folder.parent).free
     if needed > free:
         raise DataError(
@@ -119,7 +119,7 @@ def whole_folder(folder: Path, needed: int) -> Iterator[Path]:
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """Compute the space that the files of a folder take, without holes if the system reports them.
+    """Compute the bytes that the files of a folder take on disk, without holes if the system reports blocks.
 
     Args:
         folder: Folder of a store, or of a part of one.
