@@ -3,11 +3,9 @@
     python experiments/trust/trust.py [kills] [concurrency] [determinism] [--kills 20] [--pairs 3] [--summary] ...
 
 Each command first runs uninterrupted, on drawn radiographs. `kills` ends it by SIGKILL at moments spread evenly over
-that time, and runs it again. `concurrency` starts two of it at once, clears stores beside a training, and compares a
-sweep while it runs. `determinism` trains again with the same seed. What each leaves is compared with what the
-uninterrupted command left: weights by digest, other files by their bytes. A trial is a line of `results.jsonl`; those
-of the present commit of the package are not repeated, so the same command goes on. `--summary` only prints the tables.
-The exit status is 1 if trials found something; their folders are kept.
+that time, and runs it again; `concurrency` starts two at once; `determinism` trains again with the same seed. What is
+left is compared with what the uninterrupted command left: weights by digest, other files by their bytes. Trials are
+lines of `results.jsonl`, not repeated at one commit of the package. Exit status 1: some found something, and are kept.
 """
 
 from __future__ import annotations
@@ -173,8 +171,10 @@ class Trials:
                 status = waited(child, moment := share * seconds)
             seconds = time.monotonic() - began
         there, progress = digests(place), any(place.glob(command.progress))
+        sizes = {log: log.stat().st_size for log in place.rglob("*.log")}
         status = self.run(place, command.arguments, "1.log")
-        goes_on = bool(re.search(command.goes_on, (place / "1.log").read_text(errors="replace")))
+        said = b"".join(log.read_bytes()[sizes.get(log, 0) :] for log in place.rglob("*.log"))
+        goes_on = bool(re.search(command.goes_on.encode(), said))
         finished, after = [file for file in there if file in expected], digests(place)
         lost = [file for file in finished if file not in after] + ["it began anew"] * (progress and not goes_on)
         half = [file for file in finished if there[file] != expected[file] and ".ckpt" not in file]  # these were read
