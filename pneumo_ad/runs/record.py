@@ -105,9 +105,10 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
                 f"{folder} was begun by pneumo_ad {later}, which is later than this one, {__version__}: go on with it "
                 "by that version"
             )
-        changed = differences(read_config(folder), to_today(config))
-        if changed and trains_longer(read_config(folder), config):
-            extend(folder, config)
+        saved = read_config(folder)
+        changed = differences(saved, to_today(config))
+        if trains_longer(saved, config, changed):
+            extend(folder, saved, config)
         elif changed:
             raise ConfigError(
                 f"{folder} holds a run of another config, and a run cannot change once it has begun: "
@@ -122,35 +123,37 @@ def keep_recipe(folder: Path, config: DictConfig, overrides: Iterable[str], hydr
     write_text(file, OmegaConf.to_yaml(config))  # last: if it exists, the other files do
 
 
-def trains_longer(saved: DictConfig, config: DictConfig) -> bool:
+def trains_longer(saved: DictConfig, config: DictConfig, changed: Iterable[str]) -> bool:
     """Whether a config differs from the saved one only by more epochs.
 
     Args:
         saved: Config of the run folder.
         config: New config.
+        changed: Their `differences`.
 
     >>> ten, twenty = (OmegaConf.create({"trainer": {"max_epochs": epochs}}) for epochs in (10, 20))
-    >>> trains_longer(ten, twenty), trains_longer(twenty, ten)
+    >>> trains_longer(ten, twenty, differences(ten, twenty)), trains_longer(twenty, ten, differences(twenty, ten))
     (True, False)
     """
     before, after = (OmegaConf.select(one, _EPOCHS) for one in (saved, config))
     counted = isinstance(before, int) and isinstance(after, int) and 0 < before < after
-    return counted and [one.partition(":")[0] for one in differences(saved, to_today(config))] == [_EPOCHS]
+    return counted and [one.partition(":")[0] for one in changed] == [_EPOCHS]
 
 
-def extend(folder: Path, config: DictConfig) -> None:
+def extend(folder: Path, saved: DictConfig, config: DictConfig) -> None:
     """Let a run train for more epochs; its present `run.json` and `metrics.json` are copied to `earlier/`.
 
     Args:
         folder: The run folder.
-        config: Its config, with a larger `trainer.max_epochs`.
+        saved: Config in it.
+        config: The same with a larger `trainer.max_epochs`.
 
     Raises:
         ConfigError: The learning rate of the run follows a schedule, which ends with the last epoch.
     """
     from pneumo_ad.runs.checkpoints import read_checkpoint  # imports torch
 
-    before, after = OmegaConf.select(read_config(folder), _EPOCHS), OmegaConf.select(config, _EPOCHS)
+    before, after = (OmegaConf.select(one, _EPOCHS) for one in (saved, config))
     last = folder / "checkpoints" / "last.ckpt"
     if is_there(last) and read_checkpoint(last).get("lr_schedulers"):
         raise ConfigError(
@@ -226,12 +229,10 @@ def recorded(folder: Path) -> Iterator[None]:
     except UserError as reason:
         _record_failure(folder, str(reason))
         raise
-    except OSError as reason:
-        if not reason.strerror:
-            raise
-        _record_failure(folder, system_words(reason))
-        raise DataError(system_words(reason)) from reason
     except Exception as reason:
+        if isinstance(reason, OSError) and reason.strerror:  # of the system; others are errors of a library
+            _record_failure(folder, system_words(reason))
+            raise DataError(system_words(reason)) from reason
         if type(reason).__module__.startswith("submitit."):  # a cluster job that timed out too often to be requeued
             update_run_json(folder, status="interrupted", reason=printable(str(reason)))
             raise

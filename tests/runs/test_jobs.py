@@ -344,3 +344,9 @@ def test_a_job_of_a_cluster_that_timed_out_too_often_is_interrupted(tmp_path):
     with pytest.raises(UncompletedJobError), recorded(tmp_path):
         raise UncompletedJobError("Job not requeued because: timed-out too many times.")
     assert status(tmp_path) == Status("interrupted", "Job not requeued because: timed-out too many times.")
+
+
+def test_an_error_of_a_library_that_counts_as_the_systems_is_recorded_too(tmp_path):
+    with pytest.raises(OSError, match="cannot identify"), recorded(tmp_path):
+        raise OSError("cannot identify image file")  # as Pillow does: without a number
+    assert status(tmp_path) == Status("failed", "OSError: cannot identify image file")
