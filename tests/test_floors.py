@@ -17,7 +17,7 @@ FLOORS = [
     ["__init__", "errors", "files", "labels", "saved"],
     ["corruptions", "drawings", "nets", "patches"],
     ["data", "figures", "loggers", "losses", "metrics", "scores"],
-    ["audit", "clustering", "inference", "lungs", "modules", "report"],
+    ["audit", "clustering", "dicom", "inference", "lungs", "modules", "report"],
     ["callbacks", "classifier", "export", "runs"],
     ["evaluation", "leaderboard", "prediction"],
     ["commands"],
