@@ -171,11 +171,14 @@ def resampled_aurocs(
         bins = owner[chunk] * n_bins + np.searchsorted(edges, scores[chunk], side="right")
         for histogram, chosen in zip(histograms, (truth[chunk], ~truth[chunk]), strict=True):
             histogram += np.bincount(bins[chosen], minlength=n_patients * n_bins)
-    positive, negative = weights @ histograms.reshape(2, n_patients, n_bins).astype(np.float32)
-    below = np.cumsum(negative, axis=1, dtype=np.float64) - negative / 2
-    pairs = positive.sum(axis=1, dtype=np.float64) * negative.sum(axis=1, dtype=np.float64)
+    # Of few patients, the product of two matrices of patients is the smaller one; it counts pairs, beyond float32.
+    few = n_patients < len(weights)
+    positive, negative = histograms.reshape(2, n_patients, n_bins).astype(np.float64 if few else np.float32)
+    below = np.cumsum(negative, axis=1) - negative / 2  # ties count half
+    ranked = (weights @ (positive @ below.T)) * weights if few else (weights @ positive) * (weights @ below)
+    pairs = (weights @ positive.sum(axis=1, dtype=np.float64)) * (weights @ negative.sum(axis=1, dtype=np.float64))
     with np.errstate(invalid="ignore"):
-        return (positive * below).sum(axis=1) / np.where(pairs > 0, pairs, np.nan)
+        return ranked.sum(axis=1, dtype=np.float64) / np.where(pairs > 0, pairs, np.nan)
 
 
 def interval_of(values: Scores) -> tuple[float, float]:
