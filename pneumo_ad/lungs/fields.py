@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pneumo_ad.data.store.cached_array import cached_array
 from pneumo_ad.data.store.store import Store
@@ -48,15 +50,23 @@ class SegmenterFields:
     Args:
         weights: Safetensors file written by `pneumo-ad train-lungs`; default: the packaged weights.
         batch_size: Radiographs segmented at once.
+
+    Attributes:
+        device: Gives the device to run on, at first use; None: CUDA if available.
     """
 
     def __init__(self, weights: str | Path | None = None, batch_size: int = 16) -> None:
         self.weights = Path(weights).expanduser() if weights is not None else WEIGHTS
         self.batch_size = batch_size
+        self.device: Callable[[], torch.device] | None = None
 
     def __call__(self, store: Store) -> npt.NDArray[np.uint8]:
         """Return the lung fields of a store, (N, H, W) uint8 of 0 and 1."""
-        return cached_array(store, self.name, lambda: self._segmenter.segment_each(store.images, self.batch_size))
+        return cached_array(
+            store,
+            self.name,
+            lambda: self._segmenter.segment_each(store.images, self.batch_size, device=self._device()),
+        )
 
     @property
     def name(self) -> str:
@@ -71,7 +81,10 @@ class SegmenterFields:
 
     def of_images(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return (N, H, W) uint8 of 0 and 1 from the segmenter, see `LungFields`."""
-        return self._segmenter.segment_all(images, self.batch_size, progress=False)
+        return self._segmenter.segment_all(images, self.batch_size, progress=False, device=self._device())
+
+    def _device(self) -> torch.device | None:
+        return self.device and self.device()
 
     @cached_property
     def _segmenter(self) -> LungSegmenter:

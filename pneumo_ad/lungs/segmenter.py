@@ -110,28 +110,37 @@ class LungSegmenter(nn.Module):
         return probability if size == side else resize(probability, size, mode="bilinear")
 
     def segment_all(
-        self, images: npt.NDArray[np.uint8], batch_size: int = 16, progress: bool = True
+        self,
+        images: npt.NDArray[np.uint8],
+        batch_size: int = 16,
+        progress: bool = True,
+        device: torch.device | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """Segment many radiographs, on CUDA if available.
+        """Segment many radiographs.
 
         Args:
             images: (N, H, W) uint8 grey levels.
             batch_size: Radiographs in a batch.
             progress: Whether to show a progress bar.
+            device: Device to run on; None: CUDA if available.
 
         Returns:
             (N, H, W) uint8 of 0 and 1, cleaned by `clean_field`; all 0 where no lung is found.
         """
         fields = np.zeros(images.shape, dtype=np.uint8)
-        for field, segmented in zip(fields, self.segment_each(images, batch_size, progress), strict=True):
+        for field, segmented in zip(fields, self.segment_each(images, batch_size, progress, device), strict=True):
             field[:] = segmented
         return fields
 
     def segment_each(
-        self, images: npt.NDArray[np.uint8], batch_size: int = 16, progress: bool = True
+        self,
+        images: npt.NDArray[np.uint8],
+        batch_size: int = 16,
+        progress: bool = True,
+        device: torch.device | None = None,
     ) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield (H, W) uint8 lung fields one by one, which bounds memory; see `segment_all`."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         for first in progress_bar(range(0, len(images), batch_size), desc="lung fields", unit="batch", shown=progress):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)

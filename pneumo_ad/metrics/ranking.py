@@ -173,7 +173,8 @@ def resampled_aurocs(
             histogram += np.bincount(bins[chosen], minlength=n_patients * n_bins)
     # Of few patients, the product of two matrices of patients is the smaller one; it counts pairs, beyond float32.
     few = n_patients < len(weights)
-    positive, negative = histograms.reshape(2, n_patients, n_bins).astype(np.float64 if few else np.float32)
+    counts: npt.NDArray[np.floating] = histograms.astype(np.float64 if few else np.float32)
+    positive, negative = counts.reshape(2, n_patients, n_bins)
     below = np.cumsum(negative, axis=1) - negative / 2  # ties count half
     ranked = (weights @ (positive @ below.T)) * weights if few else (weights @ positive) * (weights @ below)
     pairs = (weights @ positive.sum(axis=1, dtype=np.float64)) * (weights @ negative.sum(axis=1, dtype=np.float64))

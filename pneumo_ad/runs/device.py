@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from omegaconf import DictConfig
 
+from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.lungs.fields import SegmenterFields
 
 
 def device_of(trainer: DictConfig) -> torch.device:
@@ -30,3 +34,15 @@ def device_of(trainer: DictConfig) -> torch.device:
             f"trainer.devices={devices} begins with CUDA device {index}, and there are {there}: trainer.devices=1"
         )
     return torch.device("cuda", index)
+
+
+def place_lungs(lungs: LungFields, trainer: DictConfig) -> None:
+    """Have the lung segmenter, if there is one, run on the device of a trainer (`device_of`).
+
+    Args:
+        lungs: Source of lung fields.
+        trainer: Node `trainer` of a config; read at first use, as a run may be opened where its device is missing.
+    """
+    fields = getattr(lungs, "segmenter", lungs)
+    if isinstance(fields, SegmenterFields):
+        fields.device = partial(device_of, trainer)

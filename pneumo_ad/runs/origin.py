@@ -30,6 +30,7 @@ from pneumo_ad.data.store.store import Store, earlier_key
 from pneumo_ad.errors import DataError, UserError
 from pneumo_ad.files import replace_paths, write_text
 from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.device import place_lungs
 from pneumo_ad.runs.dot_hydra import HYDRA, read_runtime
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.shipped import is_shipped
@@ -150,6 +151,7 @@ class Origin:
             log.warning("%s is that of %s, not what has the same name here", one, self.folder)
         with self.explained():
             datamodule = build(self.located.datamodule, **changes)
+        place_lungs(datamodule.radiographs.lungs, self.located.trainer)
         datamodule.radiographs.opened = partial(self._opened, own=own)
         return datamodule
 

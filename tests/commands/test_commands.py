@@ -19,7 +19,6 @@ import torch
 from drawn import write_kaggle, write_set
 from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
 from PIL import Image
 from running import start
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -31,7 +30,6 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import KINDS
 from pneumo_ad.runs import run as runs
 from pneumo_ad.runs.calibration import validation_scores
-from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.scorer import scoring_of
 
 TINY = [
@@ -746,27 +744,3 @@ def test_kept_scores_of_somebody_else_that_cannot_be_read_are_made_anew(own_copy
     monkeypatch.setattr(os, "open", lambda file, *how: refuse() if Path(file).suffix == ".npz" else whole(file, *how))
     assert set(first) == set(validation_of(own_copy))
     assert "cannot be read" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("accelerator", "devices", "expected"),
-    [
-        ("auto", 1, "cuda:0"),
-        ("auto", "auto", "cuda:0"),
-        ("gpu", [1], "cuda:1"),
-        ("gpu", "1,0", "cuda:1"),
-        ("gpu", 2, "cuda:0"),
-        ("gpu", "2", "cuda:0"),
-        ("gpu", [2], None),
-        ("cpu", [1], "cpu"),
-    ],
-)
-def test_a_run_is_evaluated_on_the_device_that_trained_it(monkeypatch, accelerator, devices, expected):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    trainer = OmegaConf.create({"accelerator": accelerator, "devices": devices})
-    if expected is None:
-        with pytest.raises(ConfigError, match="begins with CUDA device 2, and there are 2"):
-            device_of(trainer)
-    else:
-        assert device_of(trainer) == torch.device(expected)

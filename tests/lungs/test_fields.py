@@ -68,7 +68,7 @@ def test_fields_are_computed_once_for_each_weights(store, weights, tmp_path, mon
     assert first.dtype == np.uint8
     assert first.shape == store.images.shape
     assert set(np.unique(first)) <= {0, 1}
-    monkeypatch.setattr(LungSegmenter, "segment_each", lambda *_: pytest.fail("segmented again"))
+    monkeypatch.setattr(LungSegmenter, "segment_each", lambda *_, **__: pytest.fail("segmented again"))
     assert (SegmenterFields(weights, batch_size=2)(store) == first).all()
     with monkeypatch.context() as later:  # fields are cleaned in another way
         later.setattr(fields, "_VERSION", 0)
