@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,10 +88,11 @@ def read_config_name(folder: Path) -> str:
 
 
 def _read(file: Path, kind: type[_Kind]) -> _Kind:
-    found: _Kind = read_yaml(file, lambda text: _made(text, kind))
+    found: _Kind = read_yaml(file, lambda text: copy.deepcopy(_made(text, kind)))
     return found
 
 
+@lru_cache(maxsize=16)  # a command reads the same config several times
 def _made(text: str, kind: type[_Kind]) -> _Kind:
     if not text.endswith("\n"):
         raise ValueError("it ends in the midst of a line" if text else "it is empty")
