@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.errors import ConfigError, DataError, DivergedError
 from pneumo_ad.nets.finite import check_weights
+from pneumo_ad.nets.full_float32 import full_float32
 from pneumo_ad.nets.standardise import standardised_squares
 from pneumo_ad.nets.unet import UNet
 
@@ -145,5 +146,7 @@ class LungSegmenter(nn.Module):
         for first in progress_bar(range(0, len(images), batch_size), desc="lung fields", unit="batch", shown=progress):
             batch = torch.from_numpy(np.array(images[first : first + batch_size]))[:, None].to(device)
             contrasted = batch.float().std(dim=(1, 2, 3), keepdim=True) >= LEAST_CONTRAST
-            fields = ((self.probability(batch) > 0.5) & contrasted)[:, 0].cpu().numpy()
+            with full_float32():
+                lung = self.probability(batch) > 0.5
+            fields = (lung & contrasted)[:, 0].cpu().numpy()
             yield from map(clean_field, fields)

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import running
 import torch
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "performance"
@@ -31,8 +33,39 @@ def module(monkeypatch):
     return importlib.import_module
 
 
-def test_without_a_cuda_device_the_script_says_so():
-    assert script("device.py", CUDA_VISIBLE_DEVICES="").startswith("no CUDA device was found: nothing is measured")
+@pytest.mark.parametrize("name", ["device.py", "on_cuda.py"])
+def test_without_a_cuda_device_the_script_says_so(name):
+    assert script(name, CUDA_VISIBLE_DEVICES="").startswith("no CUDA device was found: nothing is measured")
+
+
+@pytest.fixture
+def machine(module, tmp_path, monkeypatch):
+    """The CPU beside itself, commands in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["pneumo-ad"])
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "cache"))
+    machine = module("on_cuda").Machine("cpu", True, tmp_path)
+    machine.run = lambda name, *given: running.start(*given) == 0 or machine.wrong.append(name)
+    return machine
+
+
+@pytest.mark.parametrize("name", ["paper", "detector", "dense"])
+def test_every_command_is_compared_with_the_cpu(machine, module, name, capsys):
+    machine.train(name, module("on_cuda").TRAININGS[name])
+    machine.compare_evaluations(name)
+    machine.compare_predictions(name)
+    assert machine.wrong == []
+    said = capsys.readouterr().out
+    assert said.count("differs by 0.0e+00 at most") == 4
+    assert "steps/s" in said
+
+
+def test_more_than_rounding_is_told(machine, tmp_path, capsys):
+    for file, factor in (("here", 1), ("rounded", 1 + 1e-6), ("tf32", 1 + 1e-3), ("nan", float("nan"))):
+        pd.DataFrame({"score": np.arange(1, 5) * factor}).to_csv(tmp_path / file, index=False)
+    for file in ("rounded", "tf32", "nan"):
+        machine._tables(file, tmp_path / file, tmp_path / "here")
+    assert [line.partition(",")[0] for line in machine.wrong] == ["tf32", "nan"]
 
 
 def test_the_same_runs_on_the_cpu():

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from pneumo_ad.inference import score_radiographs, score_whole_radiographs
+from pneumo_ad.inference.forward import forward
 from pneumo_ad.nets import Output, UNetAutoencoder
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD, Brightness, SADContrast, SADSum
@@ -145,3 +146,25 @@ def test_a_net_that_sees_whole_radiographs_tells_nothing_where_no_window_lies(im
     expected = grid.extract(torch.from_numpy(images)[:, None].double()).mean(dim=(2, 3, 4))
     scores = np.concatenate([part.scores["score"] for part in parts])
     np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_scores_are_of_float32_and_not_of_tf32(precision):
+    """On CUDA convolutions round float32 to TF32, unless told; a parity with the CPU would fail by that."""
+    seen = []
+
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            seen.append(torch.backends.cudnn.allow_tf32)
+            if len(seen) == 2:
+                raise RuntimeError
+            return Output(x)
+
+    before = torch.backends.cudnn.allow_tf32
+    forward(Net(), torch.zeros(1, 1, 8, 8), precision)
+    assert torch.backends.cudnn.allow_tf32 is before is True
+    net = Net()
+    with pytest.raises(RuntimeError):
+        forward(net, torch.zeros(1, 1, 8, 8), precision)
+    assert torch.backends.cudnn.allow_tf32 is True
+    assert seen == [False, False]
