@@ -36,6 +36,7 @@ class Judged(NamedTuple):
         anomaly: (H, W) float32 anomaly map, NaN where no window lies.
         windows: (N,) float32 score of each window.
         inside: (N,) bool, whether a window lies on the radiograph.
+        likeliest: (N,) int8 likeliest kind of each window; None unless windows are classified by it.
     """
 
     row: Row
@@ -44,6 +45,7 @@ class Judged(NamedTuple):
     anomaly: npt.NDArray[np.float32]
     windows: npt.NDArray[np.float32]
     inside: npt.NDArray[np.bool_]
+    likeliest: npt.NDArray[np.int8] | None
 
 
 def outcomes(judge: Predictor, files: Sequence[File], pictures: Pictures) -> Iterator[list[tuple[File, Outcome]]]:
@@ -54,14 +56,15 @@ def outcomes(judge: Predictor, files: Sequence[File], pictures: Pictures) -> Ite
     Args:
         judge: Predictor of the files.
         files: Files that look like radiographs.
-        pictures: Writer of maps and overlays.
+        pictures: Writer of maps, overlays and DICOM objects.
     """
     pool = ThreadPoolExecutor(reading_threads())
     behind: list[tuple[File, Future[Row] | str]] = []
     try:
-        for group in judged_ahead(judge, files, pool, pictures.overlays):
+        for group in judged_ahead(judge, files, pool, pictures.drawn):
             drawing = [
-                (file, one if isinstance(one, str) else pool.submit(pictures.write, *one[:4])) for file, one in group
+                (file, one if isinstance(one, str) else pool.submit(pictures.write, *one[:4], one.likeliest))
+                for file, one in group
             ]
             if behind:
                 yield _waited(behind)
@@ -114,6 +117,7 @@ def _judged(judge: Predictor, files: Sequence[File], found: Sequence[Decoded | s
         names, decoded = zip(*readable, strict=True)
         prediction = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
         table = rows(names, decoded, prediction, judge.standard)
-        of_each = prediction.lung_fields, prediction.maps, prediction.windows, prediction.inside
+        likeliest = [None] * len(table) if prediction.likeliest is None else prediction.likeliest
+        of_each = prediction.lung_fields, prediction.maps, prediction.windows, prediction.inside, likeliest
         results = map(Judged, table, decoded, *of_each)
     return [one if isinstance(one, str) else next(results) for one in found]
