@@ -38,7 +38,7 @@ class Equipment:
 
         Args:
             source: Header of the radiograph.
-            kind: What is identified, for example `report`, `series`.
+            kind: Names of the identified thing, for example `report`, `series`.
         """
         return derived_uid(str(source.SOPInstanceUID), self.digest, __version__, *kind)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 
 from pneumo_ad.dicom.equipment import Equipment
 
@@ -39,7 +39,7 @@ def secondary_capture(
     if "BodyPartExamined" in source:
         made.BodyPartExamined = source.BodyPartExamined
     if source.get("BodyPartExamined") != "CHEST":  # the one that is known to be no paired part
-        made.Laterality = None
+        made["Laterality"] = DataElement("Laterality", "CS", None)
     for keyword in ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"):
         made.pop(keyword)
     made.ConversionType = "WSD"

@@ -82,7 +82,6 @@ def structured_report(
         tracking_identifier=sr.TrackingIdentifier(
             uid=equipment.uid(source, "measurements"), identifier="score of the radiograph"
         ),
-        finding_type=codes.DCM.Opacity,
         algorithm_id=sr.AlgorithmIdentification(
             name=NAME,
             version=__version__,
@@ -94,8 +93,9 @@ def structured_report(
         ],
         source_images=[sr.SourceImageForMeasurementGroup.from_source_image(source)],
     )
+    contains = sr.RelationshipTypeValues.CONTAINS
     for words in (f"A research tool: {NOT_FOR_DIAGNOSIS}.", *findings.comments):
-        group[0].ContentSequence.append(sr.TextContentItem(codes.DCM.Comment, words, sr.RelationshipTypeValues.CONTAINS))
+        group[0].ContentSequence.append(sr.TextContentItem(codes.DCM.Comment, words, contains))
     content = sr.MeasurementReport(
         observation_context=context,
         procedure_reported=_of("399208008", "SCT", "Plain chest X-ray"),
@@ -105,7 +105,7 @@ def structured_report(
         evidence=[source, *beside],
         content=content,
         is_complete=True,
-        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="Codes of pneumo_ad", responsible_organization=NAME)],
+        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name=NAME, responsible_organization=NAME)],
         **equipment.attributes(source, "report"),
     )
     return equipment.finish(made, source)

@@ -71,7 +71,7 @@ def find_dicom(files: Sequence[File]) -> DicomInputs:
             log.debug("%s", path, exc_info=True)
     if others := [file.name for file in radiographs if file.name not in paths]:
         log.warning("dicom=true: %d files are no DICOM and get no DICOM objects: %s", len(others), named(others))
-    twins = {}
+    twins: dict[str, list[str]] = {}
     for names in of_each.values():
         if len(names) > 1:
             log.warning("dicom=true: %s have one SOPInstanceUID, and get no DICOM objects", named(names))
@@ -107,7 +107,7 @@ class DicomObjects:
         likeliest: npt.NDArray[np.int8] | None,
         drawn: Image.Image,
     ) -> tuple[Row, dict[str, str]]:
-        """Write the objects of one file; return its row, with their folder or the reason for their absence, and digests.
+        """Write the objects of one file; return its row, with their folder or why there are none, and their digests.
 
         Args:
             row: Row of `predictions.csv`.
@@ -115,7 +115,7 @@ class DicomObjects:
             one: Decoded file.
             lung_field: (H, W) uint8 of 0 and 1, fitted.
             anomaly: (H, W) float32 anomaly map, fitted, NaN where no window lies.
-            likeliest: (N,) likeliest kind of each window; None unless windows are classified by it.
+            likeliest: See `pipeline.Judged`.
             drawn: Overlay, RGB.
         """
         path = self.inputs.paths.get(row["file"])
@@ -164,8 +164,8 @@ class DicomObjects:
             lung_area=row["lung_area"],
             anomalous=row["anomalous"],
             comments=[
-                f"The score is {self.standard.score}; percentile and p-value are among {len(normals)} held-out normals.",
-                *([] if decides else ["No threshold and no decision: too few held-out normals for that rate."]),
+                f"The score is {self.standard.score}; percentile and p-value among {len(normals)} normals.",
+                *([] if decides else ["No threshold and no decision: too few normal radiographs for that rate."]),
                 *comments,
                 *(f"Warning: {words}." for words in row["warnings"].split("; ") if words),
             ],
@@ -203,15 +203,17 @@ class DicomObjects:
         # With two kinds the lower is no finding: it is all that is not opacity.
         for kind in thresholds.kinds if thresholds.tell_outside else (OPACITY,):
             name = KINDS[kind]
-            segments.append(Segment(name, NAMES[name], self._rule(kind), kinds == kind, COLOURS[name]))
+            rule = self._rule(kind, likeliest is not None and likeliest.ndim == 2)
+            segments.append(Segment(name, NAMES[name], rule, kinds == kind, COLOURS[name]))
         return segments, comments
 
-    def _rule(self, kind: int) -> str:
+    def _rule(self, kind: int, of_pixels: bool) -> str:
         """Describe how pixels of a kind were found."""
         thresholds = self.standard.thresholds
         assert thresholds is not None
         if not thresholds.finite:
-            return "Pixels of which most windows are likeliest of this kind."
+            where = "." if of_pixels else " in most windows around them."
+            return f"Pixels of which the net finds this kind the likeliest{where}"
         low, high = ([-np.inf, *thresholds.finite, np.inf][number] for number in (kind, kind + 1))
         bounds = [f"above {low:.4g}"] * bool(np.isfinite(low)) + [f"at most {high:.4g}"] * bool(np.isfinite(high))
         return f"Pixels of the anomaly map {' and '.join(bounds)} ({self.standard.unit})."

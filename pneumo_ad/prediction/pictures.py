@@ -61,7 +61,7 @@ class Pictures:
             one: Decoded file.
             lung_field: (H, W) uint8 of 0 and 1.
             fitted: (H, W) float32 anomaly map, NaN where no window lies.
-            likeliest: (N,) likeliest kind of each window; None unless windows are classified by it.
+            likeliest: See `pipeline.Judged`.
         """
         anomaly = np.ascontiguousarray(one.placement.inner(fitted))
         row, digests = dict(row), dict[str, str]()

@@ -36,7 +36,8 @@ class Judged(NamedTuple):
         anomaly: (H, W) float32 anomaly map, NaN where no window lies.
         windows: (N,) float32 score of each window.
         inside: (N,) bool, whether a window lies on the radiograph.
-        likeliest: (N,) int8 likeliest kind of each window; None unless windows are classified by it.
+        likeliest: (H, W) int8 likeliest kind of each pixel, (N,) of each window where the model tells no more; None
+            unless windows are classified by it.
     """
 
     row: Row
@@ -117,7 +118,7 @@ def _judged(judge: Predictor, files: Sequence[File], found: Sequence[Decoded | s
         names, decoded = zip(*readable, strict=True)
         prediction = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
         table = rows(names, decoded, prediction, judge.standard)
-        likeliest = [None] * len(table) if prediction.likeliest is None else prediction.likeliest
-        of_each = prediction.lung_fields, prediction.maps, prediction.windows, prediction.inside, likeliest
-        results = map(Judged, table, decoded, *of_each)
+        of_each = prediction.lung_fields, prediction.maps, prediction.windows, prediction.inside
+        likeliest = prediction.likeliest if prediction.likeliest_pixels is None else prediction.likeliest_pixels
+        results = map(Judged, table, decoded, *of_each, [None] * len(table) if likeliest is None else likeliest)
     return [one if isinstance(one, str) else next(results) for one in found]

@@ -21,17 +21,17 @@ def pixel_kinds(
 
     Args:
         anomaly: (H, W) float32 anomaly map, NaN where no window lies.
-        likeliest: (N,) likeliest kind of each window; a pixel is of the kind of most windows that cover it, the first
-            of `labels.KINDS` where several are. None classifies by the map.
+        likeliest: (H, W) likeliest kind of each pixel; or (N,) of each window: a pixel is then of the kind of most
+            windows that cover it, the first of `labels.KINDS` in a draw. None classifies by the map.
         thresholds: Thresholds between the kinds.
         grid: Grid of the windows.
 
     >>> pixel_kinds(np.array([[0.1, 0.9, np.nan]], np.float32), None, Thresholds(0.5), PatchGrid((1, 3), 1, 1)).tolist()
     [[0, 1, 5]]
     """
-    votes = None
-    if likeliest is not None:
-        of_each = np.stack([likeliest == kind for kind in thresholds.kinds]).astype(np.float32)
-        votes = np.nan_to_num(grid.paint(torch.from_numpy(of_each))[:, 0].numpy()).argmax(axis=0).astype(np.int8)
-    kinds = thresholds.classify(anomaly, votes)
+    if likeliest is not None and likeliest.ndim == 1:
+        votes = np.stack([likeliest == kind for kind in thresholds.kinds]).astype(np.float32)
+        painted = grid.paint(torch.from_numpy(votes))[:, 0].numpy()  # NaN where no window lies
+        likeliest = np.nan_to_num(painted).argmax(axis=0).astype(np.int8)
+    kinds = thresholds.classify(anomaly, likeliest)
     return np.where(np.isnan(anomaly), UNKNOWN, kinds).astype(np.uint8)
