@@ -91,11 +91,7 @@ COMMAND = Command(
             "png",
         ),
         Key(
-            "dicom",
-            "also, for each DICOM file, overlay, segmentation and report as DICOM objects; needs pneumo_ad[dicom]",
-            "true",
-            switch,
-            False,
+            "dicom", "also overlay, segmentation and report of each DICOM file as DICOM objects", "true", switch, False
         ),
         Key(
             "report",

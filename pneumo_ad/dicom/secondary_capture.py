@@ -9,7 +9,7 @@ from pydicom import DataElement, Dataset
 from pneumo_ad.dicom.equipment import Equipment
 
 
-def secondary_capture(
+def make_secondary_capture(
     picture: npt.NDArray[np.uint8], source: Dataset, equipment: Equipment, derivation: str
 ) -> Dataset:
     """Build a secondary capture of a picture that was drawn over a radiograph.
