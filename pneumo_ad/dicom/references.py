@@ -74,7 +74,7 @@ def read_reference(path: Path) -> Reference:
         raise DataError(f"{path}: {' and '.join(lacking)} missing or invalid")
     if found.SOPClassUID.name == found.SOPClassUID:  # pydicom has no name for it
         raise DataError(f"{path}: SOPClassUID {found.SOPClassUID} is not known")
-    for keyword in (*_EMPTY, "PatientOrientation"):
+    for keyword in (*_EMPTY, "PatientOrientation", "Modality"):
         if keyword not in found:
             setattr(found, keyword, None)
     found.SpecificCharacterSet = "ISO_IR 192"

@@ -36,9 +36,9 @@ def make_secondary_capture(
         **equipment.attributes(source, "overlay"),
     )
     made.PatientOrientation = source.PatientOrientation
-    if "BodyPartExamined" in source:
+    if source.get("BodyPartExamined") == "CHEST":  # no paired part, so that it needs no laterality
         made.BodyPartExamined = source.BodyPartExamined
-    if source.get("BodyPartExamined") != "CHEST":  # the one that is known to be no paired part
+    else:
         made["Laterality"] = DataElement("Laterality", "CS", None)
     for keyword in ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"):
         made.pop(keyword)

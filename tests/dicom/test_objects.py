@@ -7,7 +7,10 @@ import numpy as np
 import pydicom
 import pytest
 from dicoms import write_study
-from pydicom.uid import DigitalXRayImageStorageForPresentation, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    SecondaryCaptureImageStorage,
+)
 
 from pneumo_ad.dicom.equipment import Equipment
 from pneumo_ad.dicom.references import read_reference
@@ -41,11 +44,12 @@ SOURCES = {
     "CR": {},
     "DX": {"SOPClassUID": DigitalXRayImageStorageForPresentation, "Modality": "DX"},
     "scanned": {"SOPClassUID": SecondaryCaptureImageStorage, "Modality": "RG"},
-    "no modality": {"SOPClassUID": SecondaryCaptureImageStorage, "Modality": ""},
+    "no modality": {"SOPClassUID": SecondaryCaptureImageStorage, "Modality": None},
     "no dates": {"StudyDate": None, "StudyTime": None},
     "no patient": dict.fromkeys(["PatientName", "PatientID", "PatientBirthDate", "PatientSex"], ""),
     "no body part": {"BodyPartExamined": None, "PatientOrientation": None},
     "a lung": {"BodyPartExamined": "LUNG"},
+    "a head": {"BodyPartExamined": "HEAD"},
     "Japanese": {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎"},
     "lossy": {"LossyImageCompression": "01"},
     "lossy, in full": {
