@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pneumo_ad.data.readers.limits import MOST_PIXELS
-from pneumo_ad.dicom.extra import check_installed
+from pneumo_ad.dicom.extra import check_extra
 from pneumo_ad.dicom.queue import InstanceQueue, OtherContentError, QueueFullError, is_uid
 from pneumo_ad.errors import ConfigError, printable, system_words
 
@@ -97,7 +97,8 @@ class Node:
     def __init__(
         self, queue: InstanceQueue, host: str, port: int, title: str, allow: Sequence[str] = (), tls: Tls | None = None
     ) -> None:
-        check_installed("a DICOM node", "pynetdicom")
+        check_extra("a DICOM node", "pynetdicom")
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it holds what peers send
         from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
         from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
