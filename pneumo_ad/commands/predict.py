@@ -19,9 +19,9 @@ pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
 
 Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
 the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
-read, or are no radiographs), overlays/ and maps/. The same command continues where it stopped and adds new files.
-With calibrate=DIR, normal radiographs of the input's own site take the place of the run's held-out normals; none of
-them may be in the input. They are scored once. Exit status: 0, or 3 where files could not be read.
+read, or are no radiographs), overlays/, maps/ and, if asked, dicom/. The same command continues where it stopped and
+adds new files. With calibrate=DIR, normal radiographs of the input's own site take the place of the run's held-out
+normals; none of them may be in the input. They are scored once. Exit status: 0, or 3 where files could not be read.
 
 {keys}
 
@@ -89,6 +89,13 @@ COMMAND = Command(
             "png",
             one_of("png", "npy", "none"),
             "png",
+        ),
+        Key(
+            "dicom",
+            "also, for each DICOM file, overlay, segmentation and report as DICOM objects; needs pneumo_ad[dicom]",
+            "true",
+            switch,
+            False,
         ),
         Key(
             "report",

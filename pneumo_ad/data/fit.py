@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.patches.placement import Placement
 
 Fit = Literal["squash", "pad"]
+Pixel = TypeVar("Pixel", np.float32, np.uint8)
 
 
 def sides(image_size: int | Sequence[int], least: int = 1) -> tuple[int, int]:
@@ -91,11 +92,11 @@ def fit_mask(mask: npt.NDArray[np.bool_], image_size: tuple[int, int], fit: Fit)
     return (fit_image(mask.view(np.uint8) * np.uint8(255), image_size, fit)[0] >= 128).astype(np.uint8)
 
 
-def unfit_map(fitted: npt.NDArray[np.float32], placement: Placement, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def unfit_map(fitted: npt.NDArray[Pixel], placement: Placement, size: tuple[int, int]) -> npt.NDArray[Pixel]:
     """Resize a map to the pixels of the radiograph's file, without its padding (nearest neighbour: NaN stays NaN).
 
     Args:
-        fitted: (H, W) float32 map in fitted pixels.
+        fitted: (H, W) map in fitted pixels, float32, or uint8 of labels.
         placement: Placement that `fit_image` returned.
         size: Height and width of the radiograph's file in pixels.
 

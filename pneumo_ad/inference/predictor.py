@@ -30,6 +30,7 @@ class Prediction:
         scores: (b,) float64 score of each radiograph, NaN without a lung field or where the net's output is not finite.
         finite: (b,) bool, whether the net's output is finite (`inference.finite_radiographs`).
         likeliest: (b, N) int8 likeliest kind of each window, 0 to 2; None unless windows are classified by it.
+        likeliest_pixels: (b, H, W) int8 likeliest kind of each pixel; None where `likeliest` is None, and for exports.
     """
 
     lung_fields: npt.NDArray[np.uint8]
@@ -39,6 +40,7 @@ class Prediction:
     scores: npt.NDArray[np.float64]
     finite: npt.NDArray[np.bool_]
     likeliest: npt.NDArray[np.int8] | None = None
+    likeliest_pixels: npt.NDArray[np.int8] | None = None
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class Prediction:
         content: npt.NDArray[np.uint8],
         grid: PatchGrid,
         likeliest: npt.NDArray[np.int8] | None = None,
+        likeliest_pixels: npt.NDArray[np.int8] | None = None,
     ) -> Prediction:
         """Build predictions; values that are not finite become NaN in scores and maps.
 
@@ -61,13 +64,14 @@ class Prediction:
             content: (b, H, W) of 0 and 1: radiograph or padding.
             grid: Grid of the windows.
             likeliest: See the class.
+            likeliest_pixels: See the class.
         """
         finite = finite_radiographs([windows], [maps], grid) & ~np.isinf(scores)
         if not finite.all():
             maps = np.where(np.isfinite(maps), maps, np.float32(np.nan))
             scores = np.where(finite, scores, np.nan)
         inside = grid.window_shares(content) == 1
-        return cls(lung_fields, maps, windows, inside, scores.astype(np.float64), finite, likeliest)
+        return cls(lung_fields, maps, windows, inside, scores.astype(np.float64), finite, likeliest, likeliest_pixels)
 
     def kinds(self, place: int, thresholds: Thresholds) -> npt.NDArray[np.int8]:
         """Classify each window of a radiograph, (N,).

@@ -48,12 +48,14 @@ class Scored:
         scores: (b, N) float32 window scores by name of the score, windows in the order of `PatchGrid.positions`.
         maps: (b, H, W) float32 anomaly maps by name of the score, NaN where no window lies; empty unless requested.
         likeliest: (b, N) int8 likeliest kind of each window, 0 to 2; None unless requested.
+        likeliest_pixels: (b, H, W) int8 likeliest kind of each pixel, 0 to 2; None unless requested.
     """
 
     rows: npt.NDArray[np.integer]
     scores: dict[str, npt.NDArray[np.float32]]
     maps: dict[str, npt.NDArray[np.float32]]
     likeliest: npt.NDArray[np.int8] | None = None
+    likeliest_pixels: npt.NDArray[np.int8] | None = None
 
 
 def finite_radiographs(

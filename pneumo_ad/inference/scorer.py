@@ -157,7 +157,9 @@ class Scoring:
             return
         trivial = score_radiographs(_Nothing(), _TRIVIAL, images, rows, grid, size, map_of)
         for one, other in zip(judged, trivial, strict=True):
-            yield Scored(one.rows, one.scores | other.scores, one.maps | other.maps, one.likeliest)
+            yield Scored(
+                one.rows, one.scores | other.scores, one.maps | other.maps, one.likeliest, one.likeliest_pixels
+            )
 
     def of_radiographs(
         self, part: Scored, name: str, lung_share: npt.NDArray[np.floating], lung_fields: npt.NDArray[np.uint8]

@@ -44,7 +44,8 @@ def score_whole_radiographs(
         batch_size: Radiographs per forward pass.
         precision: dtype of autocast; float32 switches it off.
         progress: Caption of a progress bar; None shows none.
-        likeliest: Whether to tell the likeliest kind of each window: the one with the highest mean chance over it.
+        likeliest: Whether to tell the likeliest kind of each pixel, and of each window: the one with the highest mean
+            chance over it.
 
     Yields:
         `Scored` as `score_radiographs` does, with the one score `score` and its map.
@@ -56,16 +57,18 @@ def score_whole_radiographs(
     for group in groups(rows, grid, progress):
         maps = np.empty((len(group), *grid.image_size), dtype=np.float32)
         kinds = np.empty((len(group), len(grid)), dtype=np.int8) if likeliest else None
+        pixels = np.empty(maps.shape, dtype=np.int8) if likeliest else None
         for first in range(0, len(group), batch_size):
             part = slice(first, first + batch_size)
             x = torch.from_numpy(np.asarray(images[group[part]])[:, None]).to(device).float().div_(255)
             output = forward(net, x, precision)
             maps[part] = score.residual_map(x, output)[:, 0].cpu().numpy()
-            if kinds is not None:
+            if kinds is not None and pixels is not None:
                 kinds[part] = likeliest_kinds(output, grid).numpy()
+                pixels[part] = output.needed("kinds", by=BY)[:, [HEALTHY, OPACITY, OUTSIDE]].argmax(dim=1).cpu().numpy()
         scores = grid.window_means(torch.from_numpy(maps)).numpy()
         maps[:, ~grid.covered] = np.nan  # as on every other way
-        yield Scored(group, {"score": scores}, {"score": maps}, kinds)
+        yield Scored(group, {"score": scores}, {"score": maps}, kinds, pixels)
 
 
 def likeliest_kinds(output: Output, grid: PatchGrid) -> Tensor:

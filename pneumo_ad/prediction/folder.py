@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import PARTIAL, delete_partial, write_json, write_text
 from pneumo_ad.prediction import written
+from pneumo_ad.prediction.dicom_objects import OBJECTS
 from pneumo_ad.prediction.inputs import File, named
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
@@ -244,8 +245,11 @@ def check_folder(folder: Path, overwrite: bool) -> dict[str, Any] | None:
 
 
 def _pictures(row: Row | None) -> list[str]:
-    """Names of the pictures that a row lists."""
-    return [row[key] for key in ("map", "overlay") if row.get(key)] if row is not None else []
+    """Names of the pictures and DICOM objects that a row lists."""
+    if row is None:
+        return []
+    objects = [f"{row['dicom']}/{kind}.dcm" for kind in OBJECTS] if row.get("dicom") else []
+    return [row[key] for key in ("map", "overlay") if row.get(key)] + objects
 
 
 def _in_todays_words(entry: dict[str, Any]) -> dict[str, Any]:

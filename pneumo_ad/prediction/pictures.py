@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.prediction.decoding import Decoded
+from pneumo_ad.prediction.dicom_objects import DicomObjects
 from pneumo_ad.prediction.map_files import scale_of, write_map
 from pneumo_ad.prediction.overlay import overlay, write_overlay
 from pneumo_ad.prediction.rows import Row, number
@@ -23,31 +24,46 @@ MapFormat = Literal["png", "npy", "none"]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Writer of maps and overlays.
+    """Writer of maps, overlays and DICOM objects.
 
     Attributes:
         output: Output folder. Pictures are written to `maps` and `overlays` below it, in the folders of the input, with
             whole names: `a.png` and `a.jpg` give `a.png.png` and `a.jpg.png`.
         standard: Calibration of the scores, with the unit and the scale of colours.
         maps: Format of the maps.
-        overlays: Whether overlays are drawn.
+        overlays: Whether overlays are written.
+        dicom: Writer of DICOM objects; None writes none.
     """
 
     output: Path
     standard: Calibration
     maps: MapFormat
     overlays: bool
+    dicom: DicomObjects | None = None
 
-    def write(self, row: Row, one: Decoded, lung_field: npt.NDArray[np.uint8], anomaly: npt.NDArray[np.float32]) -> Row:
+    @property
+    def drawn(self) -> bool:
+        """Whether overlays are drawn."""
+        return self.overlays or self.dicom is not None
+
+    def write(
+        self,
+        row: Row,
+        one: Decoded,
+        lung_field: npt.NDArray[np.uint8],
+        fitted: npt.NDArray[np.float32],
+        likeliest: npt.NDArray[np.int8] | None = None,
+    ) -> Row:
         """Write the pictures of one file, and return its row with their paths and their `digests` by name.
 
         Args:
             row: Row of `predictions.csv`.
             one: Decoded file.
             lung_field: (H, W) uint8 of 0 and 1.
-            anomaly: (H, W) float32 anomaly map, NaN where no window lies.
+            fitted: (H, W) float32 anomaly map, NaN where no window lies.
+            likeliest: See `pipeline.Judged`.
         """
-        anomaly = np.ascontiguousarray(one.placement.inner(anomaly))
+        anomaly = np.ascontiguousarray(one.placement.inner(fitted))
         row, digests = dict(row), dict[str, str]()
         if self.maps != "none":
             low, high = scale_of(anomaly)
@@ -57,14 +73,19 @@ class Pictures:
                 "map_high": number(high),
             }
             digests[row["map"]] = write_map(self.output / row["map"], anomaly, self.standard.unit)
-        if self.overlays:
+        if self.drawn:
             assert one.picture is not None
-            row["overlay"] = f"overlays/{place_of(row['file'])}.png"
             field = np.ascontiguousarray(one.placement.inner(lung_field))
             scale, unit = self._scale(anomaly), self.standard.unit
             words, bounded = in_words(row, self.standard), scale[1] == self.standard.highest
             drawn = overlay(one.picture, anomaly, field, scale, unit, words, bounded)
-            digests[row["overlay"]] = write_overlay(self.output / row["overlay"], drawn)
+            if self.overlays:
+                row["overlay"] = f"overlays/{place_of(row['file'])}.png"
+                digests[row["overlay"]] = write_overlay(self.output / row["overlay"], drawn)
+            if self.dicom:
+                place = place_of(row["file"])
+                row, objects = self.dicom.write(row, place, one, lung_field, fitted, likeliest, drawn)
+                digests |= objects
         return row | {"digests": digests}
 
     def _scale(self, anomaly: npt.NDArray[np.float32]) -> tuple[float, float]:

@@ -36,6 +36,8 @@ class Judged(NamedTuple):
         anomaly: (H, W) float32 anomaly map, NaN where no window lies.
         windows: (N,) float32 score of each window.
         inside: (N,) bool, whether a window lies on the radiograph.
+        likeliest: (H, W) int8 likeliest kind of each pixel, (N,) of each window where the model tells no more; None
+            unless windows are classified by it.
     """
 
     row: Row
@@ -44,6 +46,7 @@ class Judged(NamedTuple):
     anomaly: npt.NDArray[np.float32]
     windows: npt.NDArray[np.float32]
     inside: npt.NDArray[np.bool_]
+    likeliest: npt.NDArray[np.int8] | None
 
 
 def outcomes(judge: Predictor, files: Sequence[File], pictures: Pictures) -> Iterator[list[tuple[File, Outcome]]]:
@@ -54,14 +57,15 @@ def outcomes(judge: Predictor, files: Sequence[File], pictures: Pictures) -> Ite
     Args:
         judge: Predictor of the files.
         files: Files that look like radiographs.
-        pictures: Writer of maps and overlays.
+        pictures: Writer of maps, overlays and DICOM objects.
     """
     pool = ThreadPoolExecutor(reading_threads())
     behind: list[tuple[File, Future[Row] | str]] = []
     try:
-        for group in judged_ahead(judge, files, pool, pictures.overlays):
+        for group in judged_ahead(judge, files, pool, pictures.drawn):
             drawing = [
-                (file, one if isinstance(one, str) else pool.submit(pictures.write, *one[:4])) for file, one in group
+                (file, one if isinstance(one, str) else pool.submit(pictures.write, *one[:4], one.likeliest))
+                for file, one in group
             ]
             if behind:
                 yield _waited(behind)
@@ -115,5 +119,6 @@ def _judged(judge: Predictor, files: Sequence[File], found: Sequence[Decoded | s
         prediction = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
         table = rows(names, decoded, prediction, judge.standard)
         of_each = prediction.lung_fields, prediction.maps, prediction.windows, prediction.inside
-        results = map(Judged, table, decoded, *of_each)
+        likeliest = prediction.likeliest if prediction.likeliest_pixels is None else prediction.likeliest_pixels
+        results = map(Judged, table, decoded, *of_each, [None] * len(table) if likeliest is None else likeliest)
     return [one if isinstance(one, str) else next(results) for one in found]

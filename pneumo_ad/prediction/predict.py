@@ -13,8 +13,11 @@ from typing import Any
 
 from pneumo_ad import __version__
 from pneumo_ad.data.progress import progress_bar
+from pneumo_ad.dicom.equipment import Equipment
+from pneumo_ad.dicom.extra import check_extra
 from pneumo_ad.errors import DataError, printable
 from pneumo_ad.inference.predictor import Predictor
+from pneumo_ad.prediction.dicom_objects import DicomObjects, find_dicom
 from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
 from pneumo_ad.prediction.inputs import File, find_files
 from pneumo_ad.prediction.opening import open_predictor
@@ -26,6 +29,7 @@ from pneumo_ad.prediction.site_calibration import calibrated, find_site, site_sc
 from pneumo_ad.prediction.written import CALIBRATION
 from pneumo_ad.report.write import write_report
 from pneumo_ad.runs.jobs import INTERRUPTED
+from pneumo_ad.runs.shipped import is_shipped
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ def predict_folder(
     overwrite: bool = False,
     report: bool = False,
     calibrate: Path | None = None,
+    dicom: bool = False,
 ) -> Predicted:
     """Score every radiograph below a folder by a run.
 
@@ -70,13 +75,16 @@ def predict_folder(
         overwrite: Whether output of an earlier call is replaced.
         report: Whether `report.html` is written.
         calibrate: Folder of normal radiographs of the same site as the input; see `site_calibration`.
+        dicom: Whether DICOM objects are written for each DICOM file; see `dicom_objects`.
 
     Raises:
-        ConfigError: An override that cannot be applied.
+        ConfigError: An override that cannot be applied, or `dicom` without the packages that it needs.
         DataError: No radiograph, a run that cannot be opened, normals that are too few or in the input too, or an
             output folder that cannot be written to, or that the input lies in.
         SystemExit: Interrupted by Ctrl-C or SIGTERM; the same command continues.
     """
+    if dicom:
+        check_extra("dicom=true", "highdicom")
     if source.resolve().is_relative_to(output.resolve()):
         raise DataError(f"input={source} lies in output={output}; name an output that does not hold the input")
     check_folder(output, overwrite)
@@ -90,14 +98,18 @@ def predict_folder(
         "input": printable(str(source.absolute())),
     }
     asked |= {"overrides": sorted(overrides), "maps": maps, "overlays": overlays, "pneumo_ad": __version__}
-    asked["calibrate"] = site and site.words
+    asked |= {"calibrate": site and site.words, "dicom": dicom or None}  # None: unknown to earlier versions
     scores = None
     with writable(output):
         if site:  # before anything is written: with too few normals the output stays unchanged
             with _ended_in_words("the same command"):
                 scores = site_scores(judge, site, output / CALIBRATION)
             judge = calibrated(judge, site, scores)
-        pictures = Pictures(output, judge.standard, maps, overlays)
+        objects = None
+        if dicom:
+            equipment = Equipment("shipped detector" if is_shipped(run) else printable(run.name), judge.identity)
+            objects = DicomObjects(output, equipment, judge.standard, judge.grid, find_dicom(files))
+        pictures = Pictures(output, judge.standard, maps, overlays, objects)
         into = OutputFolder(output, asked, overwrite)
         if scores:
             scores.keep(output / CALIBRATION)

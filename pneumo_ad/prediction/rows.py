@@ -22,7 +22,7 @@ _KINDS = {f"windows_{KINDS[kind]}": kind for kind in (HEALTHY, OPACITY, OUTSIDE)
 PREDICTIONS = (
     *("file", "height", "width", "score", "unit", "percentile", "p_value", "normals", "anomalous", "lung_area"),
     *_KINDS,
-    *("map", "map_low", "map_high", "overlay", "warnings"),
+    *("map", "map_low", "map_high", "overlay", "dicom", "warnings"),
 )
 FAILED = ("file", "kind", "reason")
 

@@ -70,12 +70,15 @@ class RunPredictor:
         windows = np.empty(shares.shape, dtype=np.float32)
         scores = np.empty(len(images))
         likeliest = np.empty(shares.shape, dtype=np.int8) if self.scoring.likeliest else None
+        pixels = np.empty(images.shape, dtype=np.int8) if self.scoring.likeliest else None
         for scored in self.scoring(loaded, rows, None, maps=True, alone=True):
             maps[scored.rows], windows[scored.rows] = scored.maps["score"], scored.scores["score"]
             scores[scored.rows] = self.scoring.of_radiographs(scored, "score", shares[scored.rows], fields[scored.rows])
             if likeliest is not None and scored.likeliest is not None:
                 likeliest[scored.rows] = scored.likeliest
-        return Prediction.of(fields, maps, windows, scores, content, self.grid, likeliest)
+            if pixels is not None and scored.likeliest_pixels is not None:
+                pixels[scored.rows] = scored.likeliest_pixels
+        return Prediction.of(fields, maps, windows, scores, content, self.grid, likeliest, pixels)
 
     def reconstructed(
         self, image: npt.NDArray[np.uint8], field: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]

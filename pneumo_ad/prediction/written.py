@@ -15,7 +15,7 @@ from pneumo_ad.saved import GIB, MIB, file_digest, opened, read_json
 STORY = "predict.json"  # marks an output folder of predict
 LIST = "written.txt"  # a line per picture: SHA-256 and name below the folder
 CALIBRATION = "calibration.npz"  # scores of the radiographs of calibrate=
-FOLDERS = ("maps", "overlays")
+FOLDERS = ("maps", "overlays", "dicom")
 
 _LINE = 8192  # most bytes of a line; a list of 100,000 files has 25 MB
 

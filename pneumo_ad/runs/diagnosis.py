@@ -28,6 +28,7 @@ EXTRAS = {
     "wandb": "logger=wandb",
     "notebooks": "running notebooks/",
     "export": "pneumo-ad export format=onnx",
+    "dicom": "results as DICOM objects, DICOMweb, a DICOM node",
 }
 
 
