@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pneumo_ad.dicom.addresses import check_title, destination_words
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch, whole
 from pneumo_ad.runs.command import Command
-from pneumo_ad.runs.evaluation_options import option_help
 
 if TYPE_CHECKING:
     from pneumo_ad.prediction.predict import Predicted
@@ -23,9 +24,7 @@ deleted once it was judged and sent. Needs: pip install "pneumo_ad[dicom]"
 
 {keys}
 
-Keys of the run that may change, as on `pneumo-ad evaluate` (its held-out normals are then scored again):
-
-{options}
+Keys of the run that `pneumo-ad predict` lets change may change here too.
 """
 
 
@@ -42,15 +41,20 @@ def listen(arguments: str | Sequence[str] = (), **keywords: object) -> Predicted
     """
     given = COMMAND.parse(arguments, keywords)
     from pneumo_ad.dicom.node import Tls
-    from pneumo_ad.errors import ConfigError
+    from pneumo_ad.prediction.arrivals import Judging
     from pneumo_ad.prediction.listen import listen as receive
 
     own = dict(given.own)
     files = [own.pop(f"tls_{name}") for name in ("certificate", "key", "authority")]
     if any(files) and not all(files[:2]):
         raise ConfigError("TLS needs tls_certificate=FILE and tls_key=FILE; tls_authority=FILE alone has no effect")
+    if own["forward"] and not own["send_to"]:
+        raise ConfigError("forward=true needs send_to=AE@HOST:PORT or send_to=dicomweb:URL")
+    how = {key: own.pop(key) for key in ("run", "output", "checkpoint", "maps", "overlays", "calibrate", "dicom")}
+    how["dicom"] = how["dicom"] or bool(own["send_to"])
     tls = Tls(*files) if any(files) else None
-    return receive(overrides=given.overrides, title=own.pop("aet"), most=own.pop("queue"), tls=tls, **own)
+    title, most = own.pop("aet"), own.pop("queue")
+    return receive(Judging(**how, overrides=given.overrides), title=title, most=most, tls=tls, **own)
 
 
 def _show(found: Predicted, _: Arguments) -> None:
@@ -65,14 +69,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _title(text: str) -> str:
-    from pneumo_ad.dicom.addresses import check_title
-
-    return check_title(text)
-
-
 def _titles(text: str) -> list[str]:
-    return [_title(one) for one in text.split(",")]
+    return [check_title(one) for one in text.split(",")]
 
 
 COMMAND = Command(
@@ -82,7 +80,7 @@ COMMAND = Command(
     example="[run=RUN] port=PORT output=DIR",
     run=listen,
     show=_show,
-    usage=USAGE.replace("{options}", option_help("scores", "decisions", "speed")),
+    usage=USAGE,
     keys=(
         replace(
             RUN_OR_SHIPPED,
@@ -91,12 +89,27 @@ COMMAND = Command(
         Key("port", "port to listen at; 0: a free one", "PORT", _port, missing="port=... must be given: port=11112"),
         Key("output", "a new or empty folder", "DIR", path, missing="output=... must be given: a folder to write to"),
         Key("host", "address to listen at: this machine alone, unless told", "127.0.0.1", str, "127.0.0.1"),
-        Key("aet", "AE title of the node; peers that call another are rejected", "PNEUMO_AD", _title, "PNEUMO_AD"),
+        Key("aet", "AE title of the node; peers that call another are rejected", "PNEUMO_AD", check_title, "PNEUMO_AD"),
         Key("allow", "AE titles that may send, with commas; without it all may", "AE,AE", _titles, ()),
         Key("tls_certificate", "with tls_key: talks TLS alone", "FILE", path),
         Key("tls_key", "private key of the certificate, PEM without a password", "FILE", path),
         Key("tls_authority", "authorities whose certificates peers must show", "FILE", path),
         Key("queue", "most instances in the queue; further ones are refused for now (A700)", "1000", whole, 1000),
+        Key(
+            "send_to",
+            "sends the DICOM objects on, again and again until they are taken; dicomweb:URL stores them",
+            "AE@HOST:PORT",
+            destination_words,
+            "",
+        ),
+        Key("forward", "also sends what was received on", "true", switch, False),
+        Key(
+            "dicom",
+            "DICOM objects of each instance, as on `pneumo-ad predict`",
+            "true",
+            switch,
+            False,
+        ),
         CALIBRATE,
         Key("overlays", "without the heat maps over the radiographs", "false", switch, True),
         Key("maps", "anomaly maps: png (16 bit), npy (float32), or none", "png", one_of("png", "npy", "none"), "png"),

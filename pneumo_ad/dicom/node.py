@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pneumo_ad.data.readers.limits import MOST_PIXELS
+from pneumo_ad.dicom.addresses import is_uid
 from pneumo_ad.dicom.extra import check_extra
-from pneumo_ad.dicom.queue import InstanceQueue, OtherContentError, QueueFullError, is_uid
+from pneumo_ad.dicom.queue import InstanceQueue, OtherContentError, QueueFullError
 from pneumo_ad.errors import ConfigError, printable, system_words
 
 if TYPE_CHECKING:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Condition
 from typing import NamedTuple
 
+from pneumo_ad.dicom.addresses import is_uid
 from pneumo_ad.errors import DataError
 from pneumo_ad.files import atomic_write, delete_partial
 
-_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")  # PS3.5, 9.1
 _WAITING, _SENDING = "waiting", "sending"
 SUFFIX = ".dcm"
 
@@ -41,15 +40,6 @@ class Instance(NamedTuple):
     uid: str
     path: Path
     stamp: Stamp
-
-
-def is_uid(text: str) -> bool:
-    """Whether a text is a UID: numbers joined by dots, at most 64 characters.
-
-    >>> is_uid("1.2.840.10008"), is_uid("../1.2"), is_uid("1.02"), is_uid("1." * 40 + "1")
-    (True, False, False, False)
-    """
-    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 class InstanceQueue:
@@ -90,12 +80,13 @@ class InstanceQueue:
         """Number of instances that are judged and not sent yet."""
         return len(self._held[_SENDING])
 
-    def put(self, uid: str, content: Iterable[bytes]) -> bool:
+    def put(self, uid: str, content: Iterable[bytes], seconds: float = 0) -> bool:
         """Append an instance.
 
         Args:
             uid: SOP Instance UID, see `is_uid`.
             content: Parts of the file, in order.
+            seconds: Longest wait for room in the queue.
 
         Returns:
             Whether it is new; False for one that is in the queue or was judged, with the same content.
@@ -117,7 +108,7 @@ class InstanceQueue:
                 )
             if before is not None:
                 return False
-            if len(self) >= self._most:
+            if not self._changed.wait_for(lambda: len(self) < self._most, seconds):
                 raise QueueFullError(
                     f"instance {uid} is refused: {self.waiting} instances wait to be judged and {self.unsent} to be "
                     f"sent, and the queue takes {self._most}; send it again later, or give a larger queue="

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from pneumo_ad.data.readers.dicom_checks import MODALITIES
-from pneumo_ad.dicom.addresses import PASSWORD, TOKEN, USER
+from pneumo_ad.dicom.addresses import PASSWORD, TOKEN, USER, is_uid
 from pneumo_ad.dicom.extra import check_extra
 from pneumo_ad.dicom.failures import RefusedError, UnreachableError
-from pneumo_ad.dicom.queue import is_uid
 from pneumo_ad.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -222,7 +221,7 @@ class _Named:
                 f"{server}: {what} is not allowed (HTTP {status}); expected credentials in the environment: {USER} and "
                 f"{PASSWORD}, or {TOKEN}"
             ) from None
-        if status in _AGAIN:
+        if status in _AGAIN and status != HTTPStatus.INTERNAL_SERVER_ERROR:  # which may be of one instance alone
             raise UnreachableError(
                 f"{server}: {what} failed {ATTEMPTS} times (HTTP {status}); expected a server that answers. The same "
                 "command goes on once it does"

@@ -173,12 +173,13 @@ class OutputFolder:
         self._next_part += 1
         self._done |= {entry["file"]: entry for entry in entries}
 
-    def finish(self, others: Sequence[File], about: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, others: Sequence[File], about: dict[str, Any], state: str = "finished") -> dict[str, Any]:
         """Write the tables and `predict.json`.
 
         Args:
             others: Files that are no radiographs, or cannot be opened.
             about: Further content of `predict.json`, by key.
+            state: `finished`, or `unfinished` where more is to come.
 
         Returns:
             Content of `predict.json`.
@@ -197,7 +198,7 @@ class OutputFolder:
         counts |= {"unreadable": kinds["unreadable"], "ignored": kinds["ignored"]}
         counts |= {"anomalous": decisions.count(True), "undecided": decisions.count(None)}
         warnings = Counter(words for row in predicted for words in row["warnings"].split("; ") if words)
-        story = self._tell("finished", {"counts": counts, "warnings": warnings, **about})
+        story = self._tell(state, {"counts": counts, "warnings": warnings, **about})
         shutil.rmtree(self.folder / _PARTS, ignore_errors=True)
         return story
 
