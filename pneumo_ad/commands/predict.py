@@ -20,9 +20,8 @@ USAGE = """\
 pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
 
 Judges every radiograph: predictions.csv (score, percentile among held-out normals, p-value, decision at the declared
-false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be read, or are no
-radiographs), overlays/, maps/, dicom/. The same command continues and adds new files. Normals of calibrate=DIR may not
-be in the input. Exit status: 0, or 3 where files could not be read.
+false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (none, or unreadable: status 3), overlays/,
+maps/, dicom/. The same command goes on and adds new files. calibrate=DIR may not hold files of the input.
 
 {keys}
 
@@ -115,7 +114,7 @@ COMMAND = Command(
         ),
         Key(
             "dicom",
-            "of each DICOM file, also overlay, segmentation and report as DICOM objects; needs pneumo_ad[dicom]",
+            "of each DICOM file also overlay, segmentation and report as DICOM objects; needs pneumo_ad[dicom]",
             "true",
             switch,
             False,

@@ -173,8 +173,13 @@ class Server:
 
         for file in files:
             try:
-                with self._named(f"storing {file.name}"):
-                    answer = self._client.store_instances([dcmread(file)])
+                dataset = dcmread(file)
+            except Exception as reason:  # damaged headers make pydicom raise errors of many types
+                yield file, f"{file.name} cannot be sent: it is no whole DICOM file ({type(reason).__name__})"
+                continue
+            try:
+                with self._named(f"storing {dataset.get('SOPInstanceUID', file.name)}"):
+                    answer = self._client.store_instances([dataset])
                     failed = [int(one.get("FailureReason", 0)) for one in answer.get("FailedSOPSequence", ())]
                 yield file, f"{self.words} refused {file.name} (status {failed[0]:#06x})" if failed else ""
             except RefusedError as reason:
@@ -228,8 +233,8 @@ class _Named:
             ) from None
         if status is not None:
             raise RefusedError(
-                f"{server}: {what} was refused (HTTP {status}); expected the base URL of DICOMweb, and an instance "
-                "that the server has"
+                f"{server}: {what} was refused (HTTP {status}); expected the base URL of DICOMweb, such as "
+                "https://HOST/dicom-web, and a server that has, or takes, what is asked for"
             ) from None
         if isinstance(error, SSLError):
             raise UnreachableError(

@@ -56,6 +56,6 @@ def predict_from(source: Path | str, output: Path | str, query: Query, send_to: 
             raise ConfigError("report=true draws files again, and those of input=dicomweb:URL are deleted once judged")
         predicted = predict_dicomweb(Judging(output=output, **how), server_of(source), query)
     if destination:
-        objects = sorted((output / "dicom").rglob("*.dcm"))
+        objects = sorted(file for file in (output / "dicom").rglob("*.dcm") if file.is_file())
         log.info("%d DICOM objects are stored at %s", send_all(objects, destination), destination.words)
     return predicted
