@@ -20,8 +20,8 @@ USAGE = """\
 pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
 
 Judges every radiograph: predictions.csv (score, percentile among held-out normals, p-value, decision at the declared
-false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (none, or unreadable: status 3), overlays/,
-maps/, dicom/. The same command goes on and adds new files. calibrate=DIR may not hold files of the input.
+false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (none, or unreadable: status 3),
+overlays/, maps/, dicom/. The same command goes on and adds new files. calibrate=DIR may not hold files of the input.
 
 {keys}
 

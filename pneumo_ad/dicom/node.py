@@ -140,6 +140,9 @@ class Node:
     def close(self) -> None:
         """Stop listening; instances that are not acknowledged yet are refused, or their associations end."""
         self._closing = True
+        for association in self._node.active_associations:
+            if not association.is_established and association.dul.socket is not None:
+                association.dul.socket.close()  # pynetdicom cannot abort what was not asked for yet
         self._node.shutdown()
 
     def _connected(self, event: Event) -> None:
