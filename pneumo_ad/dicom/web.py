@@ -93,7 +93,7 @@ class Server:
         from dicomweb_client import DICOMwebClient
 
         self.words = f"{key}=dicomweb:{url}"
-        self._client = DICOMwebClient(url, _session(), timeout=TIMEOUT)
+        self._client = DICOMwebClient(url, _session(), timeout=TIMEOUT, callback=_whole)
         self._client.set_http_retry_params(True, ATTEMPTS, PAUSE, _AGAIN)
 
     def search(self, query: Query) -> Iterator[Reference]:
@@ -277,6 +277,16 @@ def _session() -> Any:
 
     session.auth = (user, password or "") if user is not None else authorised  # else .netrc would be read
     return session
+
+
+def _whole(response: Any, **_: Any) -> Any:
+    """Check that an answer in parts ends with the boundary that it announced: dicomweb-client takes a cut one."""
+    from requests.exceptions import ConnectionError as Broken
+
+    boundary = re.search(r'multipart/.*boundary="?([^";]+)', response.headers.get("Content-Type", ""), re.IGNORECASE)
+    if response.ok and boundary and response.content.rfind(f"--{boundary[1]}--".encode()) < 0:
+        raise Broken("cut")
+    return response
 
 
 def _value(result: dict[str, Any], tag: str) -> str:

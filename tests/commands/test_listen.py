@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import signal
-import stat
 import subprocess
 import time
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from dicoms import PATIENT, write_studies
-from running import COMMAND, process, start
+from running import COMMAND, process
 from servers import free_port
 
 pytest.importorskip("pynetdicom")
@@ -40,12 +39,11 @@ def listening(output, log, *arguments):
         yield run, port
 
 
-def sent(folder, port, title="PNEUMO_AD"):
-    """The exit status of DCMTK's storescu."""
+def storescu(folder, port, title="PNEUMO_AD"):
+    """The command that sends all files of a folder."""
     if STORESCU is None:
         pytest.skip("DCMTK's storescu is not installed")
-    command = [STORESCU, "-aec", title, "+sd", "127.0.0.1", str(port), str(folder)]
-    return subprocess.run(command, capture_output=True, timeout=LIMIT).returncode
+    return [STORESCU, "-aec", title, "+sd", "127.0.0.1", str(port), str(folder)]
 
 
 def rows(output, name="predictions"):
@@ -68,12 +66,14 @@ def test_three_kills_lose_nothing_and_judge_nothing_twice(tmp_path):
     bad = {file.name for file in files[3::10]}
     for judged in (1, 12, 24):
         with listening(output, log) as (run, port):
-            with process([STORESCU or "false", "-aec", "PNEUMO_AD", "+sd", "127.0.0.1", str(port), tmp_path / "studies"]):
+            with process(
+                [STORESCU or "false", "-aec", "PNEUMO_AD", "+sd", "127.0.0.1", str(port), tmp_path / "studies"]
+            ):
                 until(lambda: len(rows(output)) >= judged)
                 run.kill()
                 run.wait(LIMIT)
     with listening(output, log) as (run, port):
-        assert sent(tmp_path / "studies", port) == 0
+        assert subprocess.run(storescu(tmp_path / "studies", port), capture_output=True, timeout=LIMIT).returncode == 0
         until(lambda: len(rows(output) + rows(output, "failed")) == len(files))
         run.send_signal(signal.SIGTERM)
         assert run.wait(LIMIT) == 0
