@@ -64,8 +64,8 @@ def _show(found: Predicted, _: Arguments) -> None:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 65536):
-        raise ValueError("a port, 0 to 65535; 0 takes a free one")
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ValueError("a port, 1 to 65535")
     return int(text)
 
 
@@ -86,7 +86,7 @@ COMMAND = Command(
             RUN_OR_SHIPPED,
             help="a folder written by `pneumo-ad train` or `pneumo-ad export`; without it the detector that ships",
         ),
-        Key("port", "port to listen at; 0: a free one", "PORT", _port, missing="port=... must be given: port=11112"),
+        Key("port", "port to listen at", "PORT", _port, missing="port=... must be given: port=11112"),
         Key("output", "a new or empty folder", "DIR", path, missing="output=... must be given: a folder to write to"),
         Key("host", "address to listen at: this machine alone, unless told", "127.0.0.1", str, "127.0.0.1"),
         Key("aet", "AE title of the node; peers that call another are rejected", "PNEUMO_AD", check_title, "PNEUMO_AD"),
