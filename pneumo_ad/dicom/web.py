@@ -89,7 +89,8 @@ class Server:
 
     def __init__(self, url: str, key: str = "input") -> None:
         check_extra(f"{key}=dicomweb:URL", "dicomweb_client")
-        logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL + 1)  # it holds queries
+        for name in ("dicomweb_client", "urllib3.connectionpool"):  # they hold queries
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         from dicomweb_client import DICOMwebClient
 
         self.words = f"{key}=dicomweb:{url}"

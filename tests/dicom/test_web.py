@@ -252,6 +252,16 @@ def test_credentials_come_from_the_environment_alone(monkeypatch, tmp_path):
         failed(url, search)
 
 
+def test_no_log_holds_a_query_or_an_answer(caplog):
+    caplog.set_level("DEBUG")
+    body = json.dumps([{"0020000D": {"Value": [STUDY]}, "00100010": {"Value": [{"Alphabetic": PATIENT[0]}]}}]).encode()
+    with serving(say(body=body)) as (url, came):
+        with pytest.raises(DataError):
+            search(Server(url))
+        assert PATIENT[1] in came[0][0]
+    assert not [word for word in PATIENT if word in caplog.text]
+
+
 def test_a_store_that_is_refused_is_named(tmp_path):
     (file,) = write_studies(tmp_path, 1)
     body = json.dumps({"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA900]}}]}}).encode()
