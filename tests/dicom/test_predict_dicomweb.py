@@ -154,9 +154,7 @@ def test_objects_are_stored_on_a_server_and_sent_to_a_node(pacs, tmp_path, capfd
     uid = dcmread(files[0]).StudyInstanceUID
     for _ in range(2):  # again: the same three, and none of them is judged
         assert start("predict", f"input={address}", f"study={uid}", f"output={address}", *FEW) == 0
-        (study,) = (
-            one for one in json.loads(there("studies?expand")) if one["MainDicomTags"]["StudyInstanceUID"] == uid
-        )
+        studies = {one["MainDicomTags"]["StudyInstanceUID"]: one for one in json.loads(there("studies?expand"))}
         assert len(json.loads(there(f"studies/{studies[uid]['ID']}/instances"))) == 4
         assert rows(tmp_path / "predicted") == [files[0].name]
     folder = tmp_path / "in"
