@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pneumo_ad.prediction.predict import Predicted
 
 USAGE = """\
-pneumo-ad listen [run=RUN] port=PORT output=DIR [key=value] ...
+pneumo-ad listen [run=RUN] [port=PORT] output=DIR [key=value] ...
 
 A DICOM node (C-ECHO, C-STORE) that judges the radiographs it receives, each instance UID once, until SIGTERM or Ctrl-C:
 what is at hand is finished, the rest stays in the queue on disk, and the same command goes on. Writes what `pneumo-ad
@@ -77,7 +77,7 @@ COMMAND = Command(
     section="use",
     place=7,
     summary="a DICOM node that judges what it receives",
-    example="[run=RUN] port=PORT output=DIR",
+    example="[run=RUN] [port=PORT] output=DIR",
     run=listen,
     show=_show,
     usage=USAGE,
@@ -86,7 +86,7 @@ COMMAND = Command(
             RUN_OR_SHIPPED,
             help="a folder written by `pneumo-ad train` or `pneumo-ad export`; without it the detector that ships",
         ),
-        Key("port", "port to listen at", "PORT", _port, missing="port=... must be given: port=11112"),
+        Key("port", "port to listen at", "11112", _port, 11112),
         Key("output", "a new or empty folder", "DIR", path, missing="output=... must be given: a folder to write to"),
         Key("host", "address to listen at: this machine alone, unless told", "127.0.0.1", str, "127.0.0.1"),
         Key("aet", "AE title of the node; peers that call another are rejected", "PNEUMO_AD", check_title, "PNEUMO_AD"),

@@ -42,7 +42,7 @@ _AGAIN = 10.0  # seconds until a full disk is tried again
 
 @dataclass(frozen=True)
 class Judging:
-    """How instances are judged, and where to; see `predict.predict_folder`.
+    """Settings of a prediction for instances that arrive; see `predict.predict_folder`.
 
     Attributes:
         run: Run folder, or exported model.

@@ -28,7 +28,7 @@ def predict_dicomweb(judging: Judging, url: str, query: Query) -> Predicted:
     """Fetch the radiographs of studies, and judge each once; the files are deleted once they are judged.
 
     Args:
-        judging: How instances are judged, and where to.
+        judging: Settings of the prediction.
         url: Base URL of the server.
         query: Studies to fetch.
 

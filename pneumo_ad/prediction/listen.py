@@ -31,7 +31,7 @@ def listen(
     """Receive DICOM instances and judge them, until SIGTERM, Ctrl-C or `stop`.
 
     Args:
-        judging: How instances are judged, and where to.
+        judging: Settings of the prediction.
         port: Port to listen at; 0 takes a free one.
         host: Address to listen at.
         title: AE title of the node.
