@@ -132,3 +132,22 @@ def write_rsna(folder, normal=4, sick=4, other=2, size=96, compressed=()):
     ):
         pd.DataFrame(rows, columns=columns).to_csv(Path(folder) / csv, index=False)
     return Path(folder)
+
+
+def write_study(path, pixels, number=1, bits=None, **tags):
+    """A radiograph with all that objects which refer to it need; `number` makes its ids."""
+    study = {
+        "StudyInstanceUID": f"1.2.3.{number}", "SeriesInstanceUID": f"1.2.3.{number}.1",
+        "SOPInstanceUID": f"1.2.3.{number}.1.1", "PatientName": "Doe^Jane", "PatientBirthDate": "19700102",
+        "PatientSex": "F", "StudyDate": "20200304", "StudyTime": "0506", "StudyID": "7", "AccessionNumber": "8",
+        "ReferringPhysicianName": "Roe^Richard", "BodyPartExamined": "CHEST", "PatientOrientation": ["L", "F"],
+    }  # fmt: skip
+    dataset = dicom_of(pixels, bits, **study | tags)
+    for name in ("SOPInstanceUID", "SOPClassUID"):
+        if (study | tags).get(name, "given") is None:
+            del dataset[name]
+        elif dataset[name].value:
+            setattr(dataset.file_meta, f"MediaStorage{name}", dataset[name].value)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return Path(path)

@@ -113,11 +113,7 @@ COMMAND = Command(
             "png",
         ),
         Key(
-            "dicom",
-            "of each DICOM file also overlay, segmentation and report as DICOM objects; needs pneumo_ad[dicom]",
-            "true",
-            switch,
-            False,
+            "dicom", "also overlay, segmentation and report of each DICOM file as DICOM objects", "true", switch, False
         ),
         Key(
             "report",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +58,7 @@ def read_reference(path: Path) -> Reference:
         path: DICOM file.
 
     Raises:
-        DataError: It cannot be parsed, or an id that a reference needs is missing or invalid; names those.
+        DataError: It cannot be parsed, or an id that a reference needs is missing, invalid or not known; names those.
     """
     header = parse(path, specific_tags=["SpecificCharacterSet", *PATIENT_AND_STUDY, *IDS, *_IMAGE])
     header.decode()
@@ -72,21 +71,14 @@ def read_reference(path: Path) -> Reference:
         elif keyword in header and keyword in PATIENT_AND_STUDY:
             left_out.append(keyword)
     if lacking := [keyword for keyword in IDS if not found.get(keyword)]:
-        raise DataError(f"{path}: {in_words(lacking)}")
-    for keyword in (*_EMPTY, "PatientOrientation"):
+        raise DataError(f"{path}: {' and '.join(lacking)} missing or invalid")
+    if found.SOPClassUID.name == found.SOPClassUID:  # pydicom has no name for it
+        raise DataError(f"{path}: SOPClassUID {found.SOPClassUID} is not known")
+    for keyword in (*_EMPTY, "PatientOrientation", "Modality"):
         if keyword not in found:
             setattr(found, keyword, None)
     found.SpecificCharacterSet = "ISO_IR 192"
     return Reference(found, left_out)
-
-
-def in_words(lacking: Sequence[str]) -> str:
-    """Name the ids that a header lacks.
-
-    >>> in_words(["StudyInstanceUID", "SOPInstanceUID"])
-    'StudyInstanceUID and SOPInstanceUID missing or invalid'
-    """
-    return f"{' and '.join(lacking)} missing or invalid"
 
 
 def _element(header: Dataset, keyword: str) -> DataElement | None:

@@ -9,7 +9,7 @@ from pydicom import DataElement, Dataset
 from pneumo_ad.dicom.equipment import Equipment
 
 
-def secondary_capture(
+def make_secondary_capture(
     picture: npt.NDArray[np.uint8], source: Dataset, equipment: Equipment, derivation: str
 ) -> Dataset:
     """Build a secondary capture of a picture that was drawn over a radiograph.
@@ -36,9 +36,9 @@ def secondary_capture(
         **equipment.attributes(source, "overlay"),
     )
     made.PatientOrientation = source.PatientOrientation
-    if "BodyPartExamined" in source:
+    if source.get("BodyPartExamined") == "CHEST":  # no paired part, so that it needs no laterality
         made.BodyPartExamined = source.BodyPartExamined
-    if source.get("BodyPartExamined") != "CHEST":  # the one that is known to be no paired part
+    else:
         made["Laterality"] = DataElement("Laterality", "CS", None)
     for keyword in ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"):
         made.pop(keyword)

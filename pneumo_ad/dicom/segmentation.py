@@ -35,7 +35,7 @@ class Segment:
     colour: str
 
 
-def segmentation(segments: Sequence[Segment], source: Dataset, equipment: Equipment) -> Dataset:
+def make_segmentation(segments: Sequence[Segment], source: Dataset, equipment: Equipment) -> Dataset:
     """Build a binary segmentation, a frame per segment, pixel by pixel that of the radiograph.
 
     Args:

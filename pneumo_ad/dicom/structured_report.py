@@ -51,9 +51,7 @@ class Findings:
     comments: Sequence[str] = ()
 
 
-def structured_report(
-    findings: Findings, source: Dataset, equipment: Equipment, beside: Sequence[Dataset] = ()
-) -> Dataset:
+def make_report(findings: Findings, source: Dataset, equipment: Equipment, beside: Sequence[Dataset] = ()) -> Dataset:
     """Build a comprehensive SR of one measurement group, unverified and preliminary.
 
     Args:

@@ -62,7 +62,7 @@ class Query:
         return " ".join(f"{name}={value}" for name, value in shown.items() if getattr(self, name))
 
 
-class Reference(NamedTuple):
+class WebInstance(NamedTuple):
     """An instance on a server.
 
     Attributes:
@@ -97,7 +97,7 @@ class Server:
         self._client = DICOMwebClient(url, _session(), timeout=TIMEOUT, callback=_whole)
         self._client.set_http_retry_params(True, ATTEMPTS, PAUSE, _AGAIN)
 
-    def search(self, query: Query) -> Iterator[Reference]:
+    def search(self, query: Query) -> Iterator[WebInstance]:
         """Find the radiographs of studies: instances whose series say CR, DX or RG, page by page.
 
         Args:
@@ -119,7 +119,7 @@ class Server:
                 kind = _value(instance, _MODALITY).upper()
                 if kind in MODALITIES:
                     found += 1
-                    yield Reference(uid, _value(instance, _SERIES), _value(instance, _INSTANCE))
+                    yield WebInstance(uid, _value(instance, _SERIES), _value(instance, _INSTANCE))
                 else:
                     kinds.add(re.sub(r"[^A-Z0-9_]", "?", kind)[:16])
         if not studies:
@@ -145,23 +145,23 @@ class Server:
             seen |= set(uids)
             yield from new
 
-    def fetch(self, reference: Reference) -> Dataset:
+    def fetch(self, instance: WebInstance) -> Dataset:
         """Fetch an instance in the transfer syntax in which the server has it.
 
         Args:
-            reference: Instance.
+            instance: Instance.
 
         Raises:
             UnreachableError: The server does not answer, or refuses all requests.
             RefusedError: The server refuses this instance, or sends something else.
         """
-        with self._named(f"instance {reference.uid}"), warnings.catch_warnings():
+        with self._named(f"instance {instance.uid}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of how the server frames its answer
-            dataset = self._client.retrieve_instance(*reference)
+            dataset = self._client.retrieve_instance(*instance)
             uid = str(dataset.get("SOPInstanceUID", "none"))
-        if uid != reference.uid:
+        if uid != instance.uid:
             other = uid if is_uid(uid) else "no valid UID"
-            raise RefusedError(f"instance {reference.uid}: {self.words} sent another ({other}); it is not judged")
+            raise RefusedError(f"instance {instance.uid}: {self.words} sent another ({other}); it is not judged")
         return dataset
 
     def send(self, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:

@@ -19,16 +19,16 @@ from pneumo_ad.data.readers.dicom import is_dicom, parse
 from pneumo_ad.data.readers.quiet import ignore_warnings
 from pneumo_ad.dicom.equipment import Equipment
 from pneumo_ad.dicom.references import read_reference
-from pneumo_ad.dicom.secondary_capture import secondary_capture
-from pneumo_ad.dicom.segmentation import Segment, segmentation
-from pneumo_ad.dicom.structured_report import Findings, structured_report
+from pneumo_ad.dicom.secondary_capture import make_secondary_capture
+from pneumo_ad.dicom.segmentation import Segment, make_segmentation
+from pneumo_ad.dicom.structured_report import Findings, make_report
 from pneumo_ad.errors import DataError
 from pneumo_ad.figures.style import COLOURS, FIELD, NAMES
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.labels import KINDS, OPACITY
 from pneumo_ad.metrics.conformal import conformal_threshold, least_normals
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.prediction.decoding import Decoded
+from pneumo_ad.prediction.decoding import PICTURE_SIDE, Decoded
 from pneumo_ad.prediction.inputs import File, named
 from pneumo_ad.prediction.pixel_kinds import pixel_kinds
 from pneumo_ad.prediction.rows import Row
@@ -122,7 +122,7 @@ class DicomObjects:
         if path is None:
             return row, {}
         if others := self.inputs.twins.get(row["file"]):
-            return _warned(row, f"{_NONE}: {named(others)} has the same SOPInstanceUID"), {}
+            return _warned(row, f"{_NONE}: the same SOPInstanceUID as {named(others)}"), {}
         try:
             source, left_out = read_reference(path)
             segments, comments = self._segments(row, one, lung_field, anomaly, likeliest)
@@ -131,7 +131,7 @@ class DicomObjects:
             return _warned(row, f"{_NONE}: {str(reason).removeprefix(f'{path}: ')}"), {}
         except Exception as reason:  # a header that no check foresaw must not end the run
             log.debug("%s", path, exc_info=True)
-            return _warned(row, f"{_NONE}: {type(reason).__name__}: {reason}"), {}
+            return _warned(row, f"{_NONE}: its header is not taken ({type(reason).__name__}: {reason})"), {}
         digests = {}
         for kind, dataset in made.items():
             name = f"dicom/{place}/{kind}.dcm"
@@ -146,9 +146,9 @@ class DicomObjects:
         self, row: Row, source: Dataset, segments: list[Segment], comments: list[str], drawn: Image.Image
     ) -> dict[str, Dataset]:
         ignore_warnings(module=r"highdicom\.")  # on names of one component, which are taken over as they are
-        made = {"overlay": secondary_capture(np.asarray(drawn), source, self.equipment, self._derivation)}
+        made = {"overlay": make_secondary_capture(np.asarray(drawn), source, self.equipment, self._derivation)}
         if segments:
-            made["segmentation"] = segmentation(segments, source, self.equipment)
+            made["segmentation"] = make_segmentation(segments, source, self.equipment)
         normals, rate = self.standard.normals, self.standard.false_alarm_rate
         decides = len(normals) >= least_normals(rate)
         thresholds = self.standard.thresholds
@@ -170,14 +170,14 @@ class DicomObjects:
                 *(f"Warning: {words}." for words in row["warnings"].split("; ") if words),
             ],
         )
-        made["report"] = structured_report(findings, source, self.equipment, list(made.values()))
+        made["report"] = make_report(findings, source, self.equipment, list(made.values()))
         return made
 
     @property
     def _derivation(self) -> str:
         return (
             f"Anomaly map of {self.standard.score} in colours over the radiograph, with the outline of the lung field, "
-            "reduced to at most 768 pixels a side; colour bar, score and decision burned in beneath."
+            f"reduced to at most {PICTURE_SIDE} pixels a side; colour bar, score and decision burned in beneath."
         )
 
     def _segments(

@@ -12,7 +12,7 @@ from threading import Event
 
 from pneumo_ad.dicom.failures import RefusedError, UnreachableError
 from pneumo_ad.dicom.queue import SUFFIX, InstanceQueue, OtherContentError, QueueFullError
-from pneumo_ad.dicom.web import Query, Reference, Server
+from pneumo_ad.dicom.web import Query, Server, WebInstance
 from pneumo_ad.prediction.arrivals import Judging, stopped_by_signals
 from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.predict import Predicted
@@ -39,12 +39,12 @@ def predict_dicomweb(judging: Judging, url: str, query: Query) -> Predicted:
         SystemExit: Interrupted by Ctrl-C or SIGTERM; the same command continues.
     """
     server = Server(url)
-    references = {one.uid: one for one in server.search(query)}  # before the model is opened
-    log.info("%s: %d radiographs of %s", server.words, len(references), query.words)
+    instances = {one.uid: one for one in server.search(query)}  # before the model is opened
+    log.info("%s: %d radiographs of %s", server.words, len(instances), query.words)
     with ExitStack() as stack:
         arrivals = stack.enter_context(judging.opened({"input": f"dicomweb:{url}", "query": query.words}, _AHEAD))
         stopping = stack.enter_context(stopped_by_signals(Event()))
-        left = [one for one in references.values() if not arrivals.is_known(one.uid)]
+        left = [one for one in instances.values() if not arrivals.is_known(one.uid)]
         fetching = stack.enter_context(_Fetching(server, arrivals.queue, left, stopping))
         arrivals.judge_until(stopping, ended=fetching.ended)
         if fetching.failure:
@@ -60,7 +60,7 @@ def predict_dicomweb(judging: Judging, url: str, query: Query) -> Predicted:
 class _Fetching:
     """Fetches instances into a queue, in threads; one that is refused is named, and a server that is gone ends all."""
 
-    def __init__(self, server: Server, queue: InstanceQueue, left: Sequence[Reference], stop: Event) -> None:
+    def __init__(self, server: Server, queue: InstanceQueue, left: Sequence[WebInstance], stop: Event) -> None:
         self._server, self._queue, self._stop = server, queue, stop
         self.refused: list[File] = []
         self.failure: UnreachableError | None = None
@@ -84,15 +84,15 @@ class _Fetching:
                 future.result()
         return done
 
-    def _fetch(self, reference: Reference) -> None:
+    def _fetch(self, instance: WebInstance) -> None:
         if self._stop.is_set():
             return
         try:
             content = BytesIO()
-            self._server.fetch(reference).save_as(content, enforce_file_format=True)
+            self._server.fetch(instance).save_as(content, enforce_file_format=True)
             while not self._stop.is_set():
                 try:
-                    self._queue.put(reference.uid, [content.getvalue()], seconds=1)
+                    self._queue.put(instance.uid, [content.getvalue()], seconds=1)
                     return
                 except QueueFullError:
                     continue
@@ -101,5 +101,5 @@ class _Fetching:
             self._stop.set()
         except (RefusedError, OtherContentError) as reason:
             log.warning("not judged: %s", reason)
-            name = f"{reference.uid}{SUFFIX}"
+            name = f"{instance.uid}{SUFFIX}"
             self.refused.append(File(name, Path(name), "unreadable", str(reason)))

@@ -99,7 +99,7 @@ def _written(entries: Sequence[Entry]) -> set[Path]:
             log.warning(
                 "%s: %d images below %s/ are not those that predict lists there in written.txt, and are taken for "
                 "radiographs, for example %s; where an earlier version wrote them, its command writes the list anew",
-                *(top, len(others), "/ and ".join(FOLDERS), others[0].relative_to(top)),
+                *(top, len(others), "/, ".join(FOLDERS), others[0].relative_to(top)),
             )
         unchanged |= intact
     return unchanged

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.dicom.equipment import NOT_FOR_DIAGNOSIS
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.prediction.decoding import Decoded
 from pneumo_ad.prediction.dicom_objects import DicomObjects
@@ -78,6 +79,7 @@ class Pictures:
             field = np.ascontiguousarray(one.placement.inner(lung_field))
             scale, unit = self._scale(anomaly), self.standard.unit
             words, bounded = in_words(row, self.standard), scale[1] == self.standard.highest
+            words += [f"a research tool, {NOT_FOR_DIAGNOSIS}"] if self.dicom else []  # it leaves this folder
             drawn = overlay(one.picture, anomaly, field, scale, unit, words, bounded)
             if self.overlays:
                 row["overlay"] = f"overlays/{place_of(row['file'])}.png"

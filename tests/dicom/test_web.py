@@ -17,7 +17,7 @@ pytest.importorskip("dicomweb_client")
 from pneumo_ad.dicom import web
 from pneumo_ad.dicom.addresses import PASSWORD, TOKEN, USER
 from pneumo_ad.dicom.failures import RefusedError, UnreachableError
-from pneumo_ad.dicom.web import Query, Reference, Server
+from pneumo_ad.dicom.web import Query, Server, WebInstance
 from pneumo_ad.errors import ConfigError, DataError
 
 STUDY, SERIES, INSTANCE = "1.2.3", "1.2.3.4", "1.2.3.4.5"
@@ -103,7 +103,7 @@ def search(server):
 
 
 def fetch(server):
-    return server.fetch(Reference(STUDY, SERIES, INSTANCE))
+    return server.fetch(WebInstance(STUDY, SERIES, INSTANCE))
 
 
 def test_orthanc_is_searched_page_by_page_fetched_from_and_stored_to(tmp_path, monkeypatch):
@@ -229,7 +229,7 @@ def test_a_server_that_answers_with_other_patients_or_the_same_page_for_ever():
             "00080060": {"Value": ["DX"]},
         }
     with serving(say(body=json.dumps([instance]).encode())) as (url, came):
-        assert list(Server(url).search(Query(study=STUDY))) == [Reference(STUDY, SERIES, INSTANCE)]
+        assert list(Server(url).search(Query(study=STUDY))) == [WebInstance(STUDY, SERIES, INSTANCE)]
         assert len(came) == 4
 
 

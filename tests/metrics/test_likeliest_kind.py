@@ -89,6 +89,7 @@ def test_it_is_the_argmax_of_the_mean_chances_whatever_the_score(seed, options):
     assert part.likeliest.tolist() == expected
     assert len(np.unique(expected)) > 1
     assert (LIKELIEST.classify(part.scores["score"], part.likeliest) == expected).all()
+    assert (part.likeliest_pixels == chances.argmax(axis=1)).all()
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
