@@ -167,6 +167,8 @@ class Node:
 
     def _store(self, event: Event) -> Any:
         """Answer a C-STORE with its status."""
+        from pynetdicom.dsutils import encode_file_meta
+
         try:
             uid = str(event.request.AffectedSOPInstanceUID)  # type: ignore[union-attr]
             read = event.assoc.dul.socket.recv if event.assoc.dul.socket else None
@@ -177,7 +179,8 @@ class Node:
             if not is_uid(uid):
                 log.warning("an instance from %s is refused: its SOP Instance UID is no UID", _titles(event))
                 return _status(CANNOT_UNDERSTAND, "SOP Instance UID is no UID; expected numbers joined by dots")
-            self._queue.put(uid, [event.encoded_dataset()])
+            head = b"\0" * 128 + b"DICM" + encode_file_meta(event.file_meta)
+            self._queue.put(uid, [head, event.encoded_dataset(include_meta=False)])  # joined, they would be copied
         except QueueFullError as reason:
             return _refused(OUT_OF_RESOURCES, str(reason))
         except OtherContentError as reason:
