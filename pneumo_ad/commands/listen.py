@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from pneumo_ad.dicom.addresses import check_title, destination_words
@@ -50,7 +50,7 @@ def listen(arguments: str | Sequence[str] = (), **keywords: object) -> Predicted
         raise ConfigError("TLS needs tls_certificate=FILE and tls_key=FILE; tls_authority=FILE alone has no effect")
     if own["forward"] and not own["send_to"]:
         raise ConfigError("forward=true needs send_to=AE@HOST:PORT or send_to=dicomweb:URL")
-    how = {key: own.pop(key) for key in ("run", "output", "checkpoint", "maps", "overlays", "calibrate", "dicom")}
+    how = {one.name: own.pop(one.name) for one in fields(Judging) if one.name in own}
     how["dicom"] = how["dicom"] or bool(own["send_to"])
     tls = Tls(*files) if any(files) else None
     title, most = own.pop("aet"), own.pop("queue")
@@ -113,6 +113,7 @@ COMMAND = Command(
         CALIBRATE,
         Key("overlays", "without the heat maps over the radiographs", "false", switch, True),
         Key("maps", "anomaly maps: png (16 bit), npy (float32), or none", "png", one_of("png", "npy", "none"), "png"),
+        Key("overwrite", "replace what an earlier call wrote to output, with its queue", "true", switch, False),
         CHECKPOINT,
     ),
     config="train",

@@ -53,6 +53,8 @@ def listen(
         node = stack.enter_context(Node(arrivals.queue, host, port, title, allow, tls))
         if destination:
             stack.enter_context(Sender(arrivals, destination, forward).running())
+        if not host.startswith("127.") and not allow and not (tls and tls.authority):
+            log.warning("host=%s lets every peer in; allow=AE,AE and tls_authority=FILE let in whom you know", host)
         log.info("%s listens at %s:%d; %d instances wait", title, host, node.port, arrivals.queue.waiting)
         arrivals.judge_until(stopping)
         node.close()
