@@ -53,6 +53,27 @@ def write_dicom(path, pixels, bits=None, **tags):
     return Path(path)
 
 
+PATIENT = ("Ampersand^Zenobia", "ZQ-4711-X")  # name and id that must not be found anywhere
+
+
+def write_studies(folder, number, damaged=(), side=96):
+    """Studies of one radiograph each, named by their instance UIDs; the pixels of `damaged` ones are cut."""
+    folder, files = Path(folder), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in range(number):
+        uids = dict.fromkeys(["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+        uids = {key: generate_uid(entropy_srcs=[key, str(seed)]) for key in uids}
+        facts = {"PatientName": PATIENT[0], "PatientID": PATIENT[1], "StudyDate": f"202601{1 + seed % 28:02d}"}
+        pixels = radiograph(seed, side, side, bool(seed % 2)).astype(np.uint16) * 16
+        dataset = dicom_of(pixels, bits=12, ViewPosition="PA", BodyPartExamined="CHEST", **facts, **uids)
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        if seed in damaged:
+            dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 2]
+        files.append(folder / f"{dataset.SOPInstanceUID}.dcm")
+        dataset.save_as(files[-1], enforce_file_format=True)
+    return files
+
+
 def lut(entries, first=0, bits=16):
     """A LUT sequence: level `first` becomes entries[0]."""
     item = Dataset()

@@ -87,6 +87,13 @@ UNRUN = {
     "pneumo-ad cluster": Unrun(
         "trains for a minute whatever the data; tests/commands/test_cluster.py runs it", "--help"
     ),
+    "pneumo-ad predict input=dicomweb:": Unrun(
+        "needs a server; tests/dicom/test_predict_dicomweb.py has one", "--help"
+    ),
+    "pneumo-ad predict input=DIR output=dicomweb:": Unrun(
+        "needs a server; tests/dicom/test_predict_dicomweb.py has one", "--help"
+    ),
+    "pneumo-ad listen": Unrun("does not end; tests/commands/test_listen.py starts it", "--help"),
     "pneumo-ad download": Unrun("needs the network and a Kaggle account", "--help"),
 }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pneumo_ad.dicom.addresses import DICOMWEB, date_of, destination_words, patient_of, server_of, study_of
 from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch
 from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.evaluation_options import option_help
@@ -17,11 +19,9 @@ if TYPE_CHECKING:
 USAGE = """\
 pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
 
-Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
-the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
-read, or are no radiographs), overlays/, maps/ and, if asked, dicom/. The same command continues where it stopped and
-adds new files. With calibrate=DIR, normal radiographs of the input's own site take the place of the run's held-out
-normals; none of them may be in the input. They are scored once. Exit status: 0, or 3 where files could not be read.
+Judges every radiograph: predictions.csv (score, percentile among held-out normals, p-value, decision at the declared
+false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (none, or unreadable: status 3),
+overlays/, maps/, dicom/. The same command goes on and adds new files. calibrate=DIR may not hold files of the input.
 
 {keys}
 
@@ -44,11 +44,17 @@ def predict(arguments: str | Sequence[str] = (), **keywords: object) -> Predicte
         SystemExit: Ended by a signal; the same command continues.
     """
     given = COMMAND.parse(arguments, keywords)
-    from pneumo_ad.prediction.predict import predict_folder
+    from pneumo_ad.dicom.web import Query
+    from pneumo_ad.prediction.peers import predict_from
 
-    return predict_folder(
-        overrides=given.overrides, **{"source" if k == "input" else k: v for k, v in given.own.items()}
-    )
+    own = dict(given.own)
+    query = Query(*(own.pop(key) for key in ("patient", "study", "date")))
+    return predict_from(own.pop("input"), query=query, overrides=given.overrides, **own)
+
+
+def _place(text: str) -> Path | str:
+    """Read a path, or the address of a DICOMweb server."""
+    return f"{DICOMWEB}{server_of(text)}" if text.startswith(DICOMWEB) else path(text)
 
 
 def _show(found: Predicted, _: Arguments) -> None:
@@ -75,12 +81,28 @@ COMMAND = Command(
         ),
         Key(
             "input",
-            "a folder, searched with all below it, or a file",
+            "a folder, searched with all below it, or a file; dicomweb:URL fetches studies, by the next keys",
             "PATH",
-            path,
+            _place,
             missing="input=... must be given: a file or a folder",
         ),
-        Key("output", "a new or empty folder", "DIR", path, missing="output=... must be given: a folder to write to"),
+        Key("patient", "Patient ID of the studies on the server", "ID", patient_of, ""),
+        Key("study", "their Study Instance UID", "UID", study_of, ""),
+        Key("date", "their date, or first and last: YYYYMMDD-YYYYMMDD", "YYYYMMDD", date_of, ""),
+        Key(
+            "output",
+            "a new or empty folder; dicomweb:URL stores DICOM objects there, tables in predicted/",
+            "DIR",
+            _place,
+            missing="output=... must be given: a folder to write to",
+        ),
+        Key(
+            "send_to",
+            "sends the DICOM objects to a node, or to dicomweb:URL",
+            "AE@HOST:PORT",
+            destination_words,
+            "",
+        ),
         CALIBRATE,
         Key("overlays", "without the heat maps over the radiographs", "false", switch, True),
         Key(

@@ -25,7 +25,7 @@ from pneumo_ad.saved import GIB, check_mapping, in_a_line, is_there, read_json
 _LOCK = ".lock"
 _DONE, _PARTS = "done.json", "parts"
 _OWN = ("predictions.csv", "failed.csv", "report.html", written.CALIBRATION, written.LIST, _DONE, written.STORY)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
 
 
@@ -62,7 +62,6 @@ class OutputFolder:
         written.write_list(folder, self._written)
         parts = [int(part.stem) for part in (folder / _PARTS).glob("*.json") if part.stem.isdecimal()]
         self._next_part = max(parts, default=-1) + 1
-        (folder / _PARTS).mkdir(exist_ok=True)
 
     def _check(self, before: dict[str, Any]) -> None:
         # A moved run, or another version of the package, is no difference if `judge` is the same.
@@ -127,6 +126,11 @@ class OutputFolder:
                 (self.folder / name).unlink(missing_ok=True)
                 _remove_empty((self.folder / name).parent, self.folder)
 
+    def stamp_of(self, name: str) -> tuple[int, int] | None:
+        """Return the stamp of a file that is done, by its name; None for another."""
+        entry = self._done.get(name)
+        return tuple(entry["stamp"]) if entry else None
+
     def left(self, files: Sequence[File]) -> list[File]:
         """Return the files that are not done yet."""
         done = {name: tuple(entry["stamp"]) for name, entry in self._done.items()}
@@ -164,16 +168,18 @@ class OutputFolder:
             entries.append({"file": file.name, "stamp": file.stamp, "row": row, "reason": reason})
         self._written |= pictures
         written.add_to_list(self.folder, pictures)
+        (self.folder / _PARTS).mkdir(exist_ok=True)  # `finish` deletes it, and more may come
         write_json(self.folder / _PARTS / f"{self._next_part:06d}.json", {"files": entries})
         self._next_part += 1
         self._done |= {entry["file"]: entry for entry in entries}
 
-    def finish(self, others: Sequence[File], about: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, others: Sequence[File], about: dict[str, Any], state: str = "finished") -> dict[str, Any]:
         """Write the tables and `predict.json`.
 
         Args:
             others: Files that are no radiographs, or cannot be opened.
             about: Further content of `predict.json`, by key.
+            state: `finished`, or `unfinished` where more is to come.
 
         Returns:
             Content of `predict.json`.
@@ -192,8 +198,8 @@ class OutputFolder:
         counts |= {"unreadable": kinds["unreadable"], "ignored": kinds["ignored"]}
         counts |= {"anomalous": decisions.count(True), "undecided": decisions.count(None)}
         warnings = Counter(words for row in predicted for words in row["warnings"].split("; ") if words)
-        story = self._tell("finished", {"counts": counts, "warnings": warnings, **about})
-        shutil.rmtree(self.folder / _PARTS)
+        story = self._tell(state, {"counts": counts, "warnings": warnings, **about})
+        shutil.rmtree(self.folder / _PARTS, ignore_errors=True)
         return story
 
     def _tell(self, state: str, more: dict[str, Any]) -> dict[str, Any]:
@@ -283,7 +289,7 @@ def writable(folder: Path) -> Iterator[None]:
     except Timeout:
         raise DataError(f"output={folder}: another predict is writing there") from None
     except OSError as reason:
-        if reason.errno in _FULL:
+        if reason.errno in FULL:
             raise DataError(f"the disk of {folder} is full ({reason.strerror}); the same command goes on") from reason
         if reason.errno in _CLOSED:
             words = f"{reason.filename or ''} {reason.strerror}"

@@ -152,11 +152,25 @@ def predict_files(
             bar.update(len(finished))
     if gone := output.reconcile(files):
         log.info("%d files that were judged before are no longer there; their rows stay", gone)
+    about = about_judge(judge, output, own_normals)
+    for doubt in about["notes"][len(judge.notes) :]:
+        log.warning("%s", doubt)
+    others = [file for file in files if file.kind != "radiograph"]
+    return Predicted(output.folder, output.finish(others, about), len(left))
+
+
+def about_judge(judge: Predictor, output: OutputFolder, own_normals: bool) -> dict[str, Any]:
+    """Describe a predictor for `predict.json`; its notes end with doubts about the source of what it judged.
+
+    Args:
+        judge: Predictor of the files.
+        output: Output folder, with the rows so far.
+        own_normals: Whether scores are compared with normals of the run, not of `calibrate=`.
+    """
     standard, notes = judge.standard, list(judge.notes)
     if own_normals and (doubt := doubts_of_source(output.predicted, standard.false_alarm_rate)):
-        log.warning("%s", doubt)
         notes.append(doubt)
-    about = {
+    return {
         "false_alarm_rate": standard.false_alarm_rate,
         "held_out_normals": len(standard.normals),
         "score": standard.score,
@@ -165,8 +179,6 @@ def predict_files(
         "colours": list(standard.colours),
         "notes": notes,
     }
-    others = [file for file in files if file.kind != "radiograph"]
-    return Predicted(output.folder, output.finish(others, about), len(left))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from pydicom.filereader import _read_file_meta_info, read_preamble  # it inflate
 from pydicom.pixels import get_decoder
 
 from pneumo_ad.data.readers.dicom_checks import DECOMPRESS, check_header, check_kind, check_length, check_stream
+from pneumo_ad.data.readers.dicom_words import without_values
 from pneumo_ad.data.readers.quiet import ignore_warnings
 from pneumo_ad.data.readers.voi import shown
 from pneumo_ad.data.readers.window import Window
@@ -145,7 +146,7 @@ def _named(path: str | Path) -> Iterator[None]:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except Exception as reason:
-        words = " ".join(str(reason).split()) or type(reason).__name__
+        words = without_values(" ".join(str(reason).split())) or type(reason).__name__
         raise DataError(f"{path}: cannot be read as DICOM; is it damaged or encrypted? ({words})") from reason
 
 
@@ -155,7 +156,8 @@ def _decode(path: str | Path, dataset: Dataset) -> npt.NDArray[np.generic]:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        raise DataError(f"{path}: transfer syntax {ascii(syntax.name)[1:-1][:64]} is not known; {DECOMPRESS}") from None
+        name = syntax.name if syntax.is_valid else "(no UID)"
+        raise DataError(f"{path}: transfer syntax {name} is not known; {DECOMPRESS}") from None
     if not decoder.is_available:
         missing = "; ".join(decoder.missing_dependencies)
         raise DataError(f"{path}: {syntax.name} has no decoder here ({missing}); install one, or {DECOMPRESS}")

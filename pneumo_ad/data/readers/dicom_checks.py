@@ -12,6 +12,7 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import UID, MediaStorageDirectoryStorage, RLELossless
 
 from pneumo_ad.data.readers.codestream import describe, run_length_bytes
+from pneumo_ad.data.readers.dicom_words import code_of
 from pneumo_ad.data.readers.limits import ONE, check_size
 from pneumo_ad.errors import DataError
 
@@ -34,7 +35,7 @@ def check_kind(path: str | Path, header: Dataset) -> None:
         raise DataError(f"{path}: is a DICOMDIR, an index of other files; give the files it lists")
     if modality not in MODALITIES:
         raise DataError(
-            f"{path}: modality {ascii(modality)[1:-1][:64]} is no radiograph; expected CR, DX or RG. If it shows "
+            f"{path}: modality {code_of(modality)} is no radiograph; expected CR, DX or RG. If it shows "
             "one all the same, save it as PNG"
         )
     if "Rows" not in header or "Columns" not in header:
@@ -44,7 +45,7 @@ def check_kind(path: str | Path, header: Dataset) -> None:
     frames = int(header.get("NumberOfFrames") or 1)
     if frames != 1:
         raise DataError(f"{path}: holds {frames} frames; {ONE}")
-    grey, samples = str(header.get("PhotometricInterpretation", "")), int(header.get("SamplesPerPixel") or 1)
+    grey, samples = code_of(header.get("PhotometricInterpretation")), int(header.get("SamplesPerPixel") or 1)
     if grey not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise DataError(
             f"{path}: photometric interpretation {grey!r} with {samples} samples a pixel is colour, or unknown; "

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from pneumo_ad.data.readers.dicom import parse
+from pneumo_ad.data.readers.dicom_words import code_of
 
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0, "": 1.0}
 _FRONTAL = frozenset({"AP", "PA", ""})
@@ -49,8 +50,8 @@ class DicomFacts:
         []
         """
         reasons = {
-            f"view {self.view} is not frontal (AP or PA)": self.view not in _FRONTAL,
-            f"body part {self.body_part} is not the chest": self.body_part not in _CHEST,
+            f"view {code_of(self.view)} is not frontal (AP or PA)": self.view not in _FRONTAL,
+            f"body part {code_of(self.body_part)} is not the chest": self.body_part not in _CHEST,
             "no modality is given": not self.modality,
             "raw detector values (FOR PROCESSING), not made to be shown": self.intent == "FOR PROCESSING",
         }

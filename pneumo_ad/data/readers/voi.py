@@ -18,6 +18,7 @@ from pydicom import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi
 from scipy.special import expit
 
+from pneumo_ad.data.readers.dicom_words import code_of
 from pneumo_ad.data.readers.window import Window, intensity_window
 from pneumo_ad.errors import DataError
 
@@ -62,7 +63,7 @@ def _brought_to(path: str | Path, pixels: npt.NDArray[Any], dataset: Dataset) ->
         return apply_voi(levels, dataset), (0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     if function not in _NARROWER:
-        name = ascii(function)[1:-1][:64]
+        name = code_of(function)
         raise DataError(f"{path}: VOI LUT function {name} is not known; expected {', '.join(_NARROWER)}")
     width, center = _number(dataset, "WindowWidth", 0.0), _number(dataset, "WindowCenter", nan)
     span = width - _NARROWER[function]
