@@ -15,8 +15,10 @@ def derived_uid(*parts: str) -> str:
     Args:
         parts: Texts that the id depends on, for example the radiograph's own id, a digest of the model, and a kind.
 
-    >>> derived_uid("1.2.3", "report"), derived_uid("1.2.3", "report") == derived_uid("1.2.3r", "eport")
-    ('2.25.134796270186126240932571178219009951461', False)
+    >>> derived_uid("1.2.3", "report").startswith("2.25.")
+    True
+    >>> derived_uid("1.2.3", "report") == derived_uid("1.2.3r", "eport")
+    False
     """
     text = "\n".join(parts)
     return f"2.25.{uuid5(_SPACE, text).int}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
+from urllib.parse import urlsplit
 
 from pneumo_ad.data.readers.dicom_checks import MODALITIES
 from pneumo_ad.dicom.addresses import PASSWORD, TOKEN, USER, is_uid
@@ -23,6 +24,8 @@ from pneumo_ad.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and without a byte
 ATTEMPTS, PAUSE = 4, 500  # of each request; milliseconds before the second, doubled before each further one
@@ -94,6 +97,11 @@ class Server:
         from dicomweb_client import DICOMwebClient
 
         self.words = f"{key}=dicomweb:{url}"
+        plain = url.startswith("http:") and urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1")
+        if plain and (os.environ.get(TOKEN) or os.environ.get(USER)):
+            log.warning(
+                "%s gets the credentials of the environment, and sends radiographs, unencrypted: https", self.words
+            )
         self._client = DICOMwebClient(url, _session(), timeout=TIMEOUT, callback=_whole)
         self._client.set_http_retry_params(True, ATTEMPTS, PAUSE, _AGAIN)
 

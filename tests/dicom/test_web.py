@@ -271,3 +271,20 @@ def test_a_store_that_is_refused_is_named(tmp_path):
         assert ["HTTP 409" in refusal for _, refusal in Server(url).send([file])] == [True]
     with serving(say(503)) as (url, _), pytest.raises(UnreachableError):
         list(Server(url).send([file]))
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://pacs.example/dicom-web", True),
+        ("https://pacs.example/dicom-web", False),
+        ("http://127.0.0.1:8042/dicom-web", False),
+    ],
+)
+def test_credentials_that_go_unencrypted_are_warned_of(monkeypatch, caplog, url, warned):
+    Server(url)
+    assert not caplog.text  # none are sent
+    monkeypatch.setenv(TOKEN, "a-secret")
+    Server(url)
+    assert ("unencrypted" in caplog.text) == warned
+    assert "a-secret" not in caplog.text
