@@ -5,23 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch
+from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch, whole
 from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.evaluation_options import option_help
+from pneumo_ad.runs.hydra_command import run_hydra
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from pneumo_ad.prediction.predict import Predicted
 
 USAGE = """\
-pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
+pneumo-ad predict [run=RUN] input=PATH output=DIR [num_shards=N] [shard=I] [key=value] ...
 
 Judges every radiograph below a folder: predictions.csv (score, percentile among held-out normals, p-value, decision at
 the declared false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (files that could not be
 read, or are no radiographs), overlays/ and maps/. The same command continues where it stopped and adds new files.
 With calibrate=DIR, normal radiographs of the input's own site take the place of the run's held-out normals; none of
 them may be in the input. They are scored once. Exit status: 0, or 3 where files could not be read.
+-m num_shards=4 'shard=range(0,4)' hydra/launcher=joblib judges shards at once, on a cluster by submitit_slurm.
 
 {keys}
 
@@ -51,13 +56,52 @@ def predict(arguments: str | Sequence[str] = (), **keywords: object) -> Predicte
     )
 
 
-def _show(found: Predicted, _: Arguments) -> None:
+def _predict_shards(arguments: list[str]) -> None:
+    """Judge the shards of an input in the jobs of a launcher, and print the tables' summary."""
+    from pneumo_ad.prediction.predict import Predicted
+    from pneumo_ad.prediction.written import read_predict_json
+
+    own, hydras = [], []
+    for argument in arguments:
+        (hydras if argument.lstrip("+~").startswith(("-", "hydra", "shard=")) else own).append(argument)
+    output = COMMAND.parse(own, {})["output"]
+    run_hydra("predict", hydras, partial(_predict_shard, own), has_folder=False)
+    story = read_predict_json(output) or {}
+    if story.get("state") != "finished":
+        print(f"{output} is not finished; the same command goes on", file=sys.stderr)
+        raise SystemExit(1)
+    _show(Predicted(output, story, story["counts"]["predicted"]), None)
+
+
+def _predict_shard(own: Sequence[str], config: DictConfig) -> None:
+    found = predict(own, shard=config.shard)
+    if found.left:
+        print(f"shard {config.shard}: {found.new} files; still to be judged: shard={_listed(found.left)}", flush=True)
+    else:
+        print(f"shard {config.shard}: {found.new} files; the tables of all shards are written", flush=True)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _show(found: Predicted, _: Arguments | None) -> None:
     from pneumo_ad.prediction.summary import print_prediction
 
+    if found.left:
+        print(f"{found.new} files judged; still to be judged: shard={_listed(found.left)}")
+        return
     print_prediction(found.output, found.story, found.new)
     if unreadable := found.story["counts"]["unreadable"]:
         print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr)
         raise SystemExit(3)
+
+
+def _number(text: str) -> int | None:
+    """Read the number of a shard, or null."""
+    if text != "null" and not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise ValueError("a whole number from 0, or null")
+    return None if text == "null" else int(text)
 
 
 COMMAND = Command(
@@ -99,6 +143,9 @@ COMMAND = Command(
         ),
         Key("overwrite", "replace what predict wrote to output; other files there stay", "true", switch, False),
         CHECKPOINT,
+        Key("num_shards", "stretches that the sorted list of files is cut into", "N", whole, 1),
+        Key("shard", "the one to judge, from 0; the last to end writes the tables. null judges all", "I", _number),
     ),
     config="train",
+    sweep=_predict_shards,
 )
