@@ -61,9 +61,8 @@ def _predict_shards(arguments: list[str]) -> None:
     from pneumo_ad.prediction.predict import Predicted
     from pneumo_ad.prediction.written import read_predict_json
 
-    own, hydras = [], []
-    for argument in arguments:
-        (hydras if argument.lstrip("+~").startswith(("-", "hydra", "shard=")) else own).append(argument)
+    hydras = [one for one in arguments if one.lstrip("+~").startswith(("-", "hydra", "shard="))]
+    own = [one for one in arguments if one not in hydras]
     output = COMMAND.parse(own, {})["output"]
     run_hydra("predict", hydras, partial(_predict_shard, own), has_folder=False)
     story = read_predict_json(output) or {}

@@ -6,7 +6,7 @@ It is cut between groups of radiographs that are scored together: scores of anot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.inputs import File
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """Shard of a prediction.
 
     Attributes:

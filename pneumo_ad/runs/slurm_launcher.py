@@ -1,7 +1,7 @@
 """Hydra's launcher of SLURM jobs, with checks before they start and words for those that SLURM ends.
 
-`Launcher` takes the place of submitit's under its name, `hydra/launcher=submitit_slurm`. submitit alone asks `sacct` for
-states, which fails at every poll where a cluster keeps no accounts, and then waits for a cancelled job for ever.
+`Launcher` takes the place of submitit's under its name, `hydra/launcher=submitit_slurm`. submitit alone asks `sacct`
+for states, which fails at every poll where a cluster keeps no accounts, and then waits for a cancelled job for ever.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _OVER = {
 _PLACED = ("partition", "account", "qos", "constraint", "exclude")  # options that choose the nodes of a job
 
 
-class Launcher(SlurmLauncher):  # type: ignore[misc]
+class Launcher(SlurmLauncher):
     """Launcher of SLURM jobs.
 
     Attributes:
@@ -66,11 +66,11 @@ class Launcher(SlurmLauncher):  # type: ignore[misc]
         _check_cluster(self.params)
         self.folder_ids = dict(map(_identify, (writable_cache(), Path(self.config.hydra.sweep.dir))))
         _check_seen(self.folder_ids, self.params)
-        SlurmJob.watcher, SlurmJob.results = _Watcher(delay_s=30), _results
+        SlurmJob.watcher, SlurmJob.results = _Watcher(delay_s=30), _results  # type: ignore[method-assign, assignment]
         logs = Path(self.params["submitit_folder"]).parent
         print(f"{len(job_overrides)} jobs for SLURM: squeue --me shows them, their logs are in {logs}", flush=True)
         try:
-            return super().launch(job_overrides, initial_job_idx)  # type: ignore[no-any-return]
+            return super().launch(job_overrides, initial_job_idx)
         except FailedJobError as reason:  # of sbatch, not of a job
             raise ConfigError(f"{_NAME}: SLURM refuses the jobs: {in_a_line(reason)}") from None
 
@@ -176,7 +176,7 @@ def _unseen(files: Sequence[str], node: str) -> ConfigError:
     )
 
 
-class _Watcher(SlurmInfoWatcher):  # type: ignore[misc]
+class _Watcher(SlurmInfoWatcher):
     """States of jobs by `squeue`, for a user's jobs at once."""
 
     def _make_command(self) -> list[str] | None:
@@ -193,7 +193,7 @@ class _Watcher(SlurmInfoWatcher):  # type: ignore[misc]
             Number of a job -> `JobID`, `State` and `NodeList`. SLURM forgets a job some minutes after its end.
         """
         text = string if isinstance(string, str) else string.decode()
-        gone = dict.fromkeys(self._registered - self._finished, {"State": "FORGOTTEN"})
+        gone = {job: {"State": "FORGOTTEN"} for job in self._registered - self._finished}
         found: dict[str, dict[str, str]] = super().read_info(f"JobID|State|NodeList\n{text}")
         return gone | found
 
