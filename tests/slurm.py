@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,7 @@ SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
 JobRequeue=1
+EnforcePartLimits=ALL
 KillWait=10
 NodeName=near NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=4
 NodeName=far NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=4
@@ -59,7 +60,7 @@ def slurm(hidden=None):
     if missing := [name for name in PROGRAMS if shutil.which(name, path=path) is None]:
         pytest.skip(f"no SLURM here: {', '.join(missing)} not found")
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # of a short name: a socket's has 108 bytes at most
-    with ExitStack() as ends, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as ends:
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         folder.chmod(0o755)  # munged refuses a folder that others cannot enter
         patch.setenv("PATH", path)
@@ -99,10 +100,16 @@ def free_ports(count):
 
 
 def asked(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def states():
+    """State of each node; none while SLURM does not answer."""
+    with suppress(subprocess.CalledProcessError):
+        return nodes()
+
+
+def nodes():
     return dict(line.split() for line in asked("sinfo", "--noheader", "--Node", "--format=%N %t").splitlines())
 
 
@@ -114,8 +121,9 @@ def jobs(*options):
 
 def end_jobs():
     """No job outlives its cluster."""
-    subprocess.run(["scancel", "--signal=KILL", "--full", *jobs()], capture_output=True)
-    subprocess.run(["scancel", *jobs()], capture_output=True)
+    if left := jobs():
+        subprocess.run(["scancel", "--signal=KILL", "--full", *left], capture_output=True)
+        subprocess.run(["scancel", *left], capture_output=True)
     until(lambda: not jobs(), "all jobs have ended")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from running import TINY, start, weights
+from drawn import write_set
+from running import TINY, start, story, weights
 from slurm import asked, jobs, slurm, until
 
 # Holds the jobs of two seeds at their second epoch: one until SLURM has started it again, one until it is told to end.
@@ -108,3 +109,96 @@ def test_a_sweep_with_a_job_cancelled_and_one_that_times_out_equals_the_serial_o
     figures = [column for column in serial if not column.startswith(("seconds_", "evaluation"))]
     pd.testing.assert_frame_equal(swept[figures], serial[figures], check_exact=True)
     assert len(figures) > 20
+
+
+@pytest.mark.usefixtures("cluster")
+def test_two_processes_of_one_task():
+    two = [*TINY, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "corruption=coarse_noise"]
+    assert start("train", "-m", *two, *ON_SLURM, "hydra.launcher.cpus_per_task=2", "hydra.sweep.dir=swept") == 0
+    assert start("train", *two, "hydra.run.dir=alone") == 0
+    assert story("swept/run")["processes"] == story("alone")["processes"] == 2
+    assert weights("swept/run") == weights("alone")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_prepare_and_predict_over_an_array(tmp_path, monkeypatch, capfd):
+    root = write_set(tmp_path / "set", normal=20, pneumonia=20)
+    of_set = ["data=masks", "data.val=0.25", "data.test=0.25", f"data.root={root}", "image_size=64", "lungs=segmenter"]
+    tiny = [one for one in TINY if not one.startswith(("data", "image_size"))]
+    judged = ["predict", "run=run", f"input={root / 'images'}", "report=true"]
+    shards = ["-m", "num_shards=2", "shard=0,1", *ON_SLURM]
+
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "serial"))
+    assert start("prepare", *of_set) == 0
+    assert start("train", *tiny, *of_set, "false_alarm_rate=0.3", "hydra.run.dir=run") == 0
+    assert start(*judged, "output=serial_out") == 0
+
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(tmp_path / "array"))
+    assert start("prepare", *of_set, *shards) == 0
+    assert stores("array") == stores("serial")
+    capfd.readouterr()
+    assert start(*judged, "output=array_out", *shards) == 0
+    assert contents("array_out") == contents("serial_out")
+    assert "prediction: array_out" in capfd.readouterr().out
+
+
+def stores(cache):
+    return {name: one for name, one in contents(f"{cache}/stores").items() if name.endswith((".npy", "table.csv"))}
+
+
+def contents(folder):
+    files = {str(file.relative_to(folder)): file for file in Path(folder).rglob("*") if file.is_file()}
+    assert files
+    return {name: sorted(file.read_bytes().splitlines()) for name, file in files.items()}
+
+
+APART = "hydra.launcher.partition=apart"
+WRONG = {
+    "no SLURM": ([], "sbatch is not on the PATH; expected a machine that submits jobs to SLURM. Start the command on"),
+    "no answer": (
+        [],
+        "SLURM does not answer; expected its partitions from `sinfo`, which says: Unable to contact slurm controller",
+    ),
+    "partition": (
+        ["hydra.launcher.partition=mian"],
+        "hydra.launcher.partition=mian is not known to this cluster; expected one of apart, main; did you mean main?",
+    ),
+    "tasks": (["hydra.launcher.tasks_per_node=2"], "hydra.launcher.tasks_per_node=2: expected 1, as a job is one task"),
+    "too much": (["hydra.launcher.cpus_per_task=64"], "SLURM refuses the jobs: sbatch: error: "),
+    "cache": ([APART], "{local} is not on node {node}, or is another folder there; expected one that all nodes share"),
+    "sweep": ([APART, "hydra.sweep.dir={local}/sweep"], "{local}/sweep is not on node {node}, or is another folder"),
+}
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("name", WRONG)
+def test_what_no_job_can_run_with_is_refused_in_a_line_before_any_starts(name, shared, tmp_path, monkeypatch, capfd):
+    words = {"local": shared / "local", "node": os.uname().nodename}
+    options, told = ([one.format_map(words) for one in given] for given in (WRONG[name][0], WRONG[name][1:]))
+    if name == "no SLURM":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    elif name == "no answer":
+        (tmp_path / "sinfo").write_text("#!/bin/sh\necho Unable to contact slurm controller >&2\nexit 1\n")
+        (tmp_path / "sinfo").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    elif name == "cache":
+        monkeypatch.setenv("PNEUMO_AD_CACHE", str(shared / "local"))
+    assert start("train", "-m", *TINY, "seed=0,1", *ON_SLURM, *options) == 2
+    said = capfd.readouterr().err
+    (line,) = (line for line in said.splitlines() if line.startswith("error: "))
+    assert told[0] in line
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("run.json"))
+    monkeypatch.undo()
+    assert not jobs()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_node_that_could_not_be_asked_looks_itself(shared, monkeypatch, capfd):
+    monkeypatch.setattr("pneumo_ad.runs.slurm_launcher._check_seen", lambda *_: None)
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(shared / "local"))
+    assert start("train", "-m", *TINY, "seed=0,1", *ON_SLURM, APART) == 2
+    said = capfd.readouterr().err
+    assert f"error: {shared / 'local'} is not on node " in said
+    assert "Traceback" not in said
+    assert not list(Path().rglob("run.json"))
