@@ -115,6 +115,8 @@ def predict_folder(
         if scores:
             scores.keep(output / CALIBRATION)
         with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
+            for note in judge.notes if part is None or part.number == 0 else ():
+                log.warning("%s", note)
             with shared(lock, output, part) if part else nullcontext():
                 new = judge_files(judge, part.of(readable, judge.grid) if part else readable, into, pictures)
             if part:
@@ -148,8 +150,6 @@ def judge_files(judge: Predictor, readable: Sequence[File], output: OutputFolder
         log.info("nothing new")
     elif len(left) < len(readable):
         log.info("going on: %d of %d radiographs are done", len(readable) - len(left), len(readable))
-    for note in judge.notes:
-        log.warning("%s", note)
     with progress_bar(total=len(left), desc="predict", unit="file", shown=bool(left)) as bar:
         for finished in outcomes(judge, left, pictures):
             output.keep(finished)
