@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import SlurmLauncher
 from submitit.core.core import Job
+from submitit.core.job_environment import JobEnvironment
 from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
 
@@ -84,7 +86,13 @@ class Launcher(SlurmLauncher):
         unseen = [file for file, content in self.folder_ids.items() if _content(file) != content]
         if unseen:
             return JobReturn(status=JobStatus.FAILED, _return_value=_unseen(unseen, os.uname().nodename))
+        os.register_at_fork(after_in_child=_ignore_warning)
         return super().__call__(*arguments, **keywords)
+
+
+def _ignore_warning() -> None:
+    """Ignore the signal before the time limit, which SLURM sends to all processes of a job, in a forked one."""
+    signal.signal(JobEnvironment._usr_sig(), signal.SIG_IGN)
 
 
 def take_over() -> list[str]:

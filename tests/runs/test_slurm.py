@@ -190,7 +190,7 @@ def test_what_no_job_can_run_with_is_refused_in_a_line_before_any_starts(name, s
     assert "Traceback" not in said
     assert not list(tmp_path.rglob("run.json"))
     monkeypatch.undo()
-    assert not jobs()
+    assert not jobs("--name=train")
 
 
 @pytest.mark.usefixtures("cluster")
