@@ -30,7 +30,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`([\w/]+\.(?:py|yaml))`:\s*$")
 
 # Words that stand for something of the reader's own.
-WORDS = {"RUN": "small_run", "DIR": "kaggle", "NORMALS": "normals"}
+WORDS = {"RUN": "small_run", "DIR": "kaggle", "NORMALS": "normals", "SHARED": "shared"}
 
 # Appended to a command, so that it takes seconds: one step of one epoch on few, small drawn radiographs.
 PHANTOMS = ["data.normal=24", "data.pneumonia=20", "data.size=96"]
@@ -59,6 +59,12 @@ SHORTER = {
     "corruption=none,coarse_noise seed=0,1": "corruption=none seed=0",
     "corruption=none,coarse_noise": "corruption=none",
     "'shard=range(0,4)' hydra/launcher=joblib": "'shard=range(0,4)'",  # test_prepare.py launches processes
+    "'shard=0,1' hydra/launcher=joblib": "'shard=0,1'",
+    # tests/runs/test_slurm.py launches jobs
+    "num_shards=64 'shard=range(0,64)' hydra/launcher=submitit_slurm hydra.launcher.partition=cpu "
+    "hydra.launcher.cpus_per_task=4 hydra.launcher.timeout_min=60 hydra.launcher.max_num_timeout=3": (
+        "num_shards=2 'shard=range(0,2)'"
+    ),
 }
 
 
@@ -80,7 +86,10 @@ UNRUN = {
     ),
     "pneumo-ad train trainer=gpu": Unrun("needs a GPU", "--cfg job"),
     "pneumo-ad train experiment=ablate_loss hydra/launcher": Unrun(
-        "launchers are started by tests/runs/test_sweeps.py, SLURM by nobody", "--cfg job"
+        "launchers are started by tests/runs/test_sweeps.py and tests/runs/test_slurm.py", "--cfg job"
+    ),
+    **dict.fromkeys(
+        ("sinfo", "squeue", "sacct", "scancel", "tail"), Unrun("of a cluster, which tests/runs/test_slurm.py starts")
     ),
     "pneumo-ad train trainer=ddp": Unrun("several processes are started by tests/runs/test_ddp.py", "--cfg job"),
     "pneumo-ad tune": Unrun("a search is run by tests/commands/test_tune.py", "--cfg job"),

@@ -32,7 +32,7 @@ from pneumo_ad.prediction.folder import OutputFolder, writable
 from pneumo_ad.prediction.inputs import File, find_files
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import Pictures
-from pneumo_ad.prediction.predict import predict_files
+from pneumo_ad.prediction.predict import judge_files, write_tables
 from pneumo_ad.prediction.run_predictor import RunPredictor
 
 
@@ -56,7 +56,9 @@ def whole(judge: RunPredictor, files: list[File], maps: str, overlays: bool) -> 
     """All of `predict` but the opening of the run."""
     with tempfile.TemporaryDirectory() as name, writable(Path(name)):
         output = OutputFolder(Path(name), {"run": "benchmark"}, overwrite=True)
-        predict_files(judge, files, output, Pictures(Path(name), judge.standard, maps, overlays))
+        readable = [file for file in files if file.kind == "radiograph"]
+        judge_files(judge, readable, output, Pictures(Path(name), judge.standard, maps, overlays))
+        write_tables(judge, files, output)
 
 
 def speed(judge: RunPredictor, files: list[File], repeats: int) -> None:

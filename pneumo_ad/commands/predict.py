@@ -5,23 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_ad.dicom.addresses import DICOMWEB, date_of, destination_words, patient_of, server_of, study_of
-from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch
+from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch, whole
 from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.evaluation_options import option_help
+from pneumo_ad.runs.hydra_command import run_hydra
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from pneumo_ad.prediction.predict import Predicted
 
 USAGE = """\
-pneumo-ad predict [run=RUN] input=PATH output=DIR [key=value] ...
+pneumo-ad predict [run=RUN] input=PATH output=DIR [num_shards=N] [shard=I] [key=value] ...
 
-Judges every radiograph: predictions.csv (score, percentile among held-out normals, p-value, decision at the declared
-false-alarm rate, lung area, windows of the three kinds, warnings), failed.csv (none, or unreadable: status 3),
-overlays/, maps/, dicom/. The same command goes on and adds new files. calibrate=DIR may not hold files of the input.
+Writes predictions.csv (score, percentile among held-out normals, p-value, decision at the declared false-alarm rate,
+lung area, windows of each kind, warnings), failed.csv (no radiograph, or unreadable: exit status 3), overlays/, maps/.
+The same command goes on. -m num_shards=4 'shard=range(0,4)' hydra/launcher=joblib (submitit_slurm) judges in parallel.
 
 {keys}
 
@@ -57,13 +61,53 @@ def _place(text: str) -> Path | str:
     return f"{DICOMWEB}{server_of(text)}" if text.startswith(DICOMWEB) else path(text)
 
 
-def _show(found: Predicted, _: Arguments) -> None:
+def _predict_shards(arguments: list[str]) -> None:
+    """Judge the shards of an input in the jobs of a launcher, and print the tables' summary."""
+    from pneumo_ad.prediction.peers import TABLES
+    from pneumo_ad.prediction.predict import Predicted
+    from pneumo_ad.prediction.written import read_predict_json
+
+    hydras = [one for one in arguments if one.lstrip("+~").startswith(("-", "hydra", "shard="))]
+    own = [one for one in arguments if one not in hydras]
+    typed = COMMAND.parse(own, {})["output"]
+    output = typed if isinstance(typed, Path) else TABLES
+    run_hydra("predict", hydras, partial(_predict_shard, own), has_folder=False)
+    story = read_predict_json(output) or {}
+    if story.get("state") != "finished":
+        print(f"{output} is not finished; the same command goes on", file=sys.stderr)
+        raise SystemExit(1)
+    _show(Predicted(output, story, story["counts"]["predicted"]), None)
+
+
+def _predict_shard(own: Sequence[str], config: DictConfig) -> None:
+    found = predict(own, shard=config.shard)
+    if found.left:
+        print(f"shard {config.shard}: {found.new} files; still to be judged: shard={_listed(found.left)}", flush=True)
+    else:
+        print(f"shard {config.shard}: {found.new} files; the tables of all shards are written", flush=True)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _show(found: Predicted, _: Arguments | None) -> None:
     from pneumo_ad.prediction.summary import print_prediction
 
+    if found.left:
+        print(f"{found.new} files judged; still to be judged: shard={_listed(found.left)}")
+        return
     print_prediction(found.output, found.story, found.new)
     if unreadable := found.story["counts"]["unreadable"]:
         print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr)
         raise SystemExit(3)
+
+
+def _number(text: str) -> int | None:
+    """Read the number of a shard, or null."""
+    if text != "null" and not (text.isascii() and text.removeprefix("-").isdigit()):
+        raise ValueError("a whole number from 0, or null")
+    return None if text == "null" else int(text)
 
 
 COMMAND = Command(
@@ -124,6 +168,9 @@ COMMAND = Command(
         ),
         Key("overwrite", "replace what predict wrote to output; other files there stay", "true", switch, False),
         CHECKPOINT,
+        Key("num_shards", "stretches that the sorted list of files is cut into", "N", whole, 1),
+        Key("shard", "the one to judge, from 0; the last to end writes the tables. null judges all", "I", _number),
     ),
     config="train",
+    sweep=_predict_shards,
 )

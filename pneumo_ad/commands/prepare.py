@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.hydra_command import run_hydra
 
@@ -56,20 +54,19 @@ def prepare(config: DictConfig) -> None:
         DataError: See `check_table` and `open_store`.
     """
     from pneumo_ad.data.fit import sides
+    from pneumo_ad.data.shards import check_shard
     from pneumo_ad.data.sources.table import check_table
     from pneumo_ad.data.store.opening import check_on_error, open_store
     from pneumo_ad.data.store.parts import opened_part, part_folder, parts_there, remove_parts, split_table
     from pneumo_ad.data.store.store import store_folder
     from pneumo_ad.runs.compose import build
-    from pneumo_ad.runs.jobs import end_with_parent
     from pneumo_ad.runs.trust import name_own
 
-    if multiprocessing.current_process().name != "MainProcess":
-        end_with_parent()  # a launcher's worker
     name_own(config)
     image_size, lungs, intensity = sides(config.image_size), build(config.lungs), build(config.intensity)
     table, shards = check_table(build(config.data)), config.num_shards
-    chosen = _chosen(config.shard, len(split_table(table, shards)))
+    count = len(split_table(table, shards))
+    check_shard(config.shard, count)
     check_on_error(config.on_error)
     folder = store_folder(table, image_size, config.fit)
 
@@ -78,7 +75,7 @@ def prepare(config: DictConfig) -> None:
             intensity(store, lungs(store))
 
     given = (folder, table, image_size, config.fit, config.on_error)
-    for shard in chosen if shards > 1 else ():
+    for shard in () if count == 1 else range(count) if config.shard is None else [config.shard]:
         place = part_folder(folder, shard, shards)
         _make(f"shard {shard} of {shards}", place, partial(opened_part, *given, shard, shards), derive)
     there = parts_there(folder).get(shards, [])
@@ -89,16 +86,6 @@ def prepare(config: DictConfig) -> None:
     else:
         missing = sorted(set(range(shards)) - set(there))
         print(f"store {folder.name}: still to be prepared: shard={','.join(map(str, missing))}", flush=True)
-
-
-def _chosen(shard: object, shards: int) -> Iterable[int]:
-    if shard is None:
-        return range(shards)
-    if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < shards:
-        raise ConfigError(
-            f"shard={shard} is out of range: num_shards={shards} has shards 0 to {shards - 1}; null prepares all"
-        )
-    return [shard]
 
 
 def _make(

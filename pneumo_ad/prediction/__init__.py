@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pneumo_ad.prediction.inputs import File, find_files
     from pneumo_ad.prediction.map_files import read_map
     from pneumo_ad.prediction.opening import open_predictor
-    from pneumo_ad.prediction.predict import Predicted, predict_files, predict_folder
+    from pneumo_ad.prediction.predict import Predicted, judge_files, predict_folder, write_tables
     from pneumo_ad.prediction.run_predictor import RunPredictor
     from pneumo_ad.prediction.summary import print_prediction
 
@@ -19,11 +19,12 @@ __all__ = [
     "Predicted",
     "RunPredictor",
     "find_files",
+    "judge_files",
     "open_predictor",
-    "predict_files",
     "predict_folder",
     "print_prediction",
     "read_map",
+    "write_tables",
 ]
 
 __getattr__ = doors(
@@ -32,7 +33,7 @@ __getattr__ = doors(
         "inputs": "File find_files",
         "map_files": "read_map",
         "opening": "open_predictor",
-        "predict": "Predicted predict_files predict_folder",
+        "predict": "Predicted judge_files predict_folder write_tables",
         "run_predictor": "RunPredictor",
         "summary": "print_prediction",
     },

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from pneumo_ad.prediction.dicom_objects import OBJECTS
 from pneumo_ad.prediction.inputs import File, named
 from pneumo_ad.prediction.pipeline import Outcome
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS, Row, write_table
+from pneumo_ad.prediction.shard import Shard
 from pneumo_ad.saved import GIB, check_mapping, in_a_line, is_there, read_json
 
 _LOCK = ".lock"
 _DONE, _PARTS = "done.json", "parts"
+_PATIENCE = 3600  # seconds in which another process of the same command reads or writes the tables of all files
 _OWN = ("predictions.csv", "failed.csv", "report.html", written.CALIBRATION, written.LIST, _DONE, written.STORY)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG}
@@ -35,19 +37,23 @@ class OutputFolder:
     A file that was scored before is done if its size and time have not changed since.
 
     `predict.json` holds settings and state; `parts/` holds the record so far, and `done.json` the whole record once all
-    is finished; `written.txt` lists the pictures.
+    is finished; `written.txt` lists the pictures. A shard keeps its record and its list in a folder of its own below
+    `parts/`, where no other process writes.
 
     Args:
         folder: Folder to write to; to be used within `writable`, which creates it.
         asked: Settings of the prediction by key, compared with those of an earlier one in the folder.
         overwrite: Whether to delete the output of an earlier `predict` and start again; other files are left alone.
+        shard: Shard that is judged here; None for the whole input.
 
     Raises:
         DataError: The folder holds other files, or a prediction with other settings; the message names them.
     """
 
-    def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool) -> None:
+    def __init__(self, folder: Path, asked: dict[str, Any], overwrite: bool, shard: Shard | None = None) -> None:
         self.folder, self._asked = folder, asked
+        self._records = folder / _PARTS / shard.name if shard else folder / _PARTS
+        self._list = self._records if shard else folder  # folder of the list of pictures
         self._written: dict[str, str] = {}  # name of a picture -> digest
         before = check_folder(folder, overwrite)
         if before is not None and overwrite:
@@ -60,8 +66,10 @@ class OutputFolder:
         self._written = self._pictures_there()
         self._tell("unfinished", {})  # first: it marks all else as written by predict
         written.write_list(folder, self._written)
-        parts = [int(part.stem) for part in (folder / _PARTS).glob("*.json") if part.stem.isdecimal()]
+        parts = [int(part.stem) for part in self._records.glob("*.json") if part.stem.isdecimal()]
         self._next_part = max(parts, default=-1) + 1
+        if shard:
+            self._records.mkdir(parents=True, exist_ok=True)
 
     def _check(self, before: dict[str, Any]) -> None:
         # A moved run, or another version of the package, is no difference if `judge` is the same.
@@ -78,7 +86,8 @@ class OutputFolder:
 
     def _entries(self, damaged: bool = False) -> Iterator[dict[str, Any]]:
         """Read the record entry of each file; damaged records are skipped if `damaged`, else an error."""
-        for file in filter(is_there, (self.folder / _DONE, *sorted((self.folder / _PARTS).glob("*.json")))):
+        parts = sorted((self.folder / _PARTS).rglob("*.json"), key=_age)  # of shards, too
+        for file in filter(is_there, (self.folder / _DONE, *parts)):
             try:
                 yield from self._checked(file, foreign=damaged)
             except DamagedError as reason:
@@ -167,9 +176,9 @@ class OutputFolder:
                 self._delete_pictures(before, but=row)
             entries.append({"file": file.name, "stamp": file.stamp, "row": row, "reason": reason})
         self._written |= pictures
-        written.add_to_list(self.folder, pictures)
-        (self.folder / _PARTS).mkdir(exist_ok=True)  # `finish` deletes it, and more may come
-        write_json(self.folder / _PARTS / f"{self._next_part:06d}.json", {"files": entries})
+        self._records.mkdir(parents=True, exist_ok=True)  # `finish` deletes it, and more may come
+        written.add_to_list(self._list, pictures)
+        write_json(self._records / f"{self._next_part:06d}.json", {"files": entries})
         self._next_part += 1
         self._done |= {entry["file"]: entry for entry in entries}
 
@@ -199,8 +208,19 @@ class OutputFolder:
         counts |= {"anomalous": decisions.count(True), "undecided": decisions.count(None)}
         warnings = Counter(words for row in predicted for words in row["warnings"].split("; ") if words)
         story = self._tell(state, {"counts": counts, "warnings": warnings, **about})
-        shutil.rmtree(self.folder / _PARTS, ignore_errors=True)
+        self._delete_records()
         return story
+
+    def _delete_records(self) -> None:
+        parts = self.folder / _PARTS
+        for file in parts.glob("*.json"):
+            file.unlink()
+        for place in parts.glob("*/"):
+            with suppress(Timeout), FileLock(lock := _lock_of(place), timeout=0):  # not of a shard at work
+                shutil.rmtree(place)
+                lock.unlink()
+        with suppress(OSError):  # not empty
+            parts.rmdir()
 
     def _tell(self, state: str, more: dict[str, Any]) -> dict[str, Any]:
         story = {"state": state, "asked": self._asked, **more}
@@ -266,28 +286,45 @@ def _lies_in(name: str, folder: Path) -> bool:
     return among and (folder / name).resolve().is_relative_to(folder.resolve())
 
 
+def _age(file: Path) -> int:
+    return file.stat().st_mtime_ns
+
+
 def _remove_empty(folder: Path, top: Path) -> None:
     while folder != top and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
         folder = folder.parent
 
 
+def _lock_of(records: Path) -> Path:
+    """Lock of the shard with these records."""
+    return records.with_name(f"{records.name}.lock")
+
+
 @contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """Create and lock a folder for writing by this process alone.
+def writable(folder: Path, shard: Shard | None = None) -> Iterator[FileLock]:
+    """Create and lock a folder for writing by this process alone; see `shared` for that of a shard.
+
+    Args:
+        folder: Output folder.
+        shard: Shard that is judged; its process waits for the others, which hold the lock for a short time.
 
     Raises:
         DataError: The folder cannot be written to, its disk is full, or another `predict` writes to it.
     """
+    busy = DataError(f"output={folder}: another predict is writing there")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=0):
-            pictures = (below for name in written.FOLDERS for below in (folder / name).glob("**/"))
-            for place in (folder, folder / _PARTS, *pictures):
-                delete_partial(place)  # nobody else writes there now
-            yield
+        lock = FileLock(folder / _LOCK)
+        with lock.acquire(timeout=_PATIENCE if shard else 0):
+            if shard is None:
+                for records in (folder / _PARTS).glob("*/"):
+                    with FileLock(_lock_of(records), timeout=0):  # Timeout: a shard is at work
+                        pass
+                _delete_partial(folder)
+            yield lock
     except Timeout:
-        raise DataError(f"output={folder}: another predict is writing there") from None
+        raise busy from None
     except OSError as reason:
         if reason.errno in FULL:
             raise DataError(f"the disk of {folder} is full ({reason.strerror}); the same command goes on") from reason
@@ -295,3 +332,37 @@ def writable(folder: Path) -> Iterator[None]:
             words = f"{reason.filename or ''} {reason.strerror}"
             raise DataError(f"output={folder} cannot be written to: {words}") from reason
         raise
+
+
+@contextmanager
+def shared(lock: FileLock, folder: Path, shard: Shard) -> Iterator[None]:
+    """Release the lock of a folder for the block, which writes only what is of a shard, and hold the shard's own.
+
+    Args:
+        lock: Lock of the folder, held.
+        folder: Output folder.
+        shard: Shard that is judged in the block.
+
+    Raises:
+        DataError: Another process is at the shard.
+    """
+    records = folder / _PARTS / shard.name
+    own = FileLock(_lock_of(records), timeout=0)
+    try:
+        own.acquire()
+    except Timeout:
+        raise DataError(f"output={folder}: another predict is at {shard} there") from None
+    try:
+        delete_partial(records)
+        lock.release()
+        yield
+        lock.acquire(timeout=_PATIENCE)
+    finally:
+        own.release()
+
+
+def _delete_partial(folder: Path) -> None:
+    """Delete what killed processes left; nobody else writes there now."""
+    pictures = (below for name in written.FOLDERS for below in (folder / name).glob("**/"))
+    for place in (folder, *(folder / _PARTS).glob("**/"), *pictures):
+        delete_partial(place)

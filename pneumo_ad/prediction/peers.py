@@ -18,7 +18,7 @@ from pneumo_ad.prediction.sending import send_all
 log = logging.getLogger(__name__)
 
 _TITLE = "PNEUMO_AD"  # AE title to send from
-_TABLES = Path("predicted")  # folder of the tables where the output is a server
+TABLES = Path("predicted")  # folder of the tables where the output is a server
 
 
 def predict_from(source: Path | str, output: Path | str, query: Query, send_to: str = "", **how: Any) -> Predicted:
@@ -42,7 +42,7 @@ def predict_from(source: Path | str, output: Path | str, query: Query, send_to: 
             raise ConfigError(
                 "output=dicomweb:URL and send_to= are two places to send to; give output=DIR with send_to="
             )
-        key, send_to, output = "output", output, _TABLES
+        key, send_to, output = "output", output, TABLES
     destination = open_destination(send_to, _TITLE, key) if send_to else None
     how["dicom"] = how.get("dicom", False) or bool(send_to)
     if isinstance(source, Path):
@@ -54,8 +54,10 @@ def predict_from(source: Path | str, output: Path | str, query: Query, send_to: 
             raise ConfigError(f"input={source} needs patient=ID, study=UID or date=YYYYMMDD[-YYYYMMDD]: what to fetch")
         if how.pop("report", False):
             raise ConfigError("report=true draws files again, and those of input=dicomweb:URL are deleted once judged")
+        if how.pop("num_shards", 1) != 1 or how.pop("shard", None) is not None:
+            raise ConfigError("num_shards= and shard= are of files; input=dicomweb:URL is judged by one process")
         predicted = predict_dicomweb(Judging(output=output, **how), server_of(source), query)
-    if destination:
+    if destination and not predicted.left:  # the shard that ends last sends those of all
         objects = sorted(file for file in (output / "dicom").rglob("*.dcm") if file.is_file())
         log.info("%d DICOM objects are stored at %s", send_all(objects, destination), destination.words)
     return predicted

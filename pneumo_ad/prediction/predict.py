@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,17 @@ from pneumo_ad import __version__
 from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.dicom.equipment import Equipment
 from pneumo_ad.dicom.extra import check_extra
-from pneumo_ad.errors import DataError, printable
+from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.prediction.dicom_objects import DicomObjects, find_dicom
-from pneumo_ad.prediction.folder import OutputFolder, check_folder, writable
+from pneumo_ad.prediction.folder import OutputFolder, check_folder, shared, writable
 from pneumo_ad.prediction.inputs import File, find_files
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import outcomes
 from pneumo_ad.prediction.remarks import doubts_of_source
 from pneumo_ad.prediction.report import page_of_files
+from pneumo_ad.prediction.shard import Shard, chosen_shard
 from pneumo_ad.prediction.site_calibration import calibrated, find_site, site_scores
 from pneumo_ad.prediction.written import CALIBRATION
 from pneumo_ad.report.write import write_report
@@ -42,11 +43,13 @@ class Predicted:
         output: Folder with `predictions.csv`, `failed.csv` and `predict.json`.
         story: Content of `predict.json`.
         new: Number of files scored in this call.
+        left: Shards that are still to be judged, by number; empty unless a shard was asked for.
     """
 
     output: Path
     story: dict[str, Any]
     new: int
+    left: tuple[int, ...] = ()
 
 
 def predict_folder(
@@ -61,6 +64,8 @@ def predict_folder(
     report: bool = False,
     calibrate: Path | None = None,
     dicom: bool = False,
+    num_shards: int = 1,
+    shard: int | None = None,
 ) -> Predicted:
     """Score every radiograph below a folder by a run.
 
@@ -76,9 +81,12 @@ def predict_folder(
         report: Whether `report.html` is written.
         calibrate: Folder of normal radiographs of the same site as the input; see `site_calibration`.
         dicom: Whether DICOM objects are written for each DICOM file; see `dicom_objects`.
+        num_shards: Number of stretches of the sorted list of files.
+        shard: Stretch to judge, from 0; the last one to end writes the tables of all. None judges all of them.
 
     Raises:
-        ConfigError: An override that cannot be applied, or `dicom` without the packages that it needs.
+        ConfigError: An override that cannot be applied, `dicom` without the packages that it needs, no such shard, or
+            `overwrite` of one shard.
         DataError: No radiograph, a run that cannot be opened, normals that are too few or in the input too, or an
             output folder that cannot be written to, or that the input lies in.
         SystemExit: Interrupted by Ctrl-C or SIGTERM; the same command continues.
@@ -87,10 +95,16 @@ def predict_folder(
         check_extra("dicom=true", "highdicom")
     if source.resolve().is_relative_to(output.resolve()):
         raise DataError(f"input={source} lies in output={output}; name an output that does not hold the input")
+    if overwrite and shard is not None:
+        raise ConfigError(
+            f"overwrite=true and shard={shard}: a shard would delete what the others wrote; name another output, or "
+            f"delete {output} first"
+        )
     check_folder(output, overwrite)
     files = find_files(source, output)  # before the model is opened
-    readable = [file.path for file in files if file.kind == "radiograph"]
-    site = find_site(calibrate, output, readable) if calibrate else None
+    readable = [file for file in files if file.kind == "radiograph"]
+    part = chosen_shard(shard, num_shards, readable)
+    site = find_site(calibrate, output, [file.path for file in readable]) if calibrate else None
     judge = open_predictor(run, overrides, checkpoint)
     asked: dict[str, Any] = {
         "run": printable(str(run.absolute())),
@@ -100,7 +114,7 @@ def predict_folder(
     asked |= {"overrides": sorted(overrides), "maps": maps, "overlays": overlays, "pneumo_ad": __version__}
     asked |= {"calibrate": site and site.words, "dicom": dicom or None}  # None: unknown to earlier versions
     scores = None
-    with writable(output):
+    with writable(output, part) as lock:
         if site:  # before anything is written: with too few normals the output stays unchanged
             with _ended_in_words("the same command"):
                 scores = site_scores(judge, site, output / CALIBRATION)
@@ -110,11 +124,20 @@ def predict_folder(
             equipment = Equipment("shipped detector" if is_shipped(run) else printable(run.name), judge.identity)
             objects = DicomObjects(output, equipment, judge.standard, judge.grid, find_dicom(files))
         pictures = Pictures(output, judge.standard, maps, overlays, objects)
-        into = OutputFolder(output, asked, overwrite)
+        into = OutputFolder(output, asked, overwrite, part)
         if scores:
             scores.keep(output / CALIBRATION)
         with _ended_in_words("the same command without overwrite=true" if overwrite else "the same command"):
-            predicted = predict_files(judge, files, into, pictures, own_normals=site is None)
+            for note in judge.notes if part is None or part.number == 0 else ():
+                log.warning("%s", note)
+            with shared(lock, output, part) if part else nullcontext():
+                new = judge_files(judge, part.of(readable, judge.grid) if part else readable, into, pictures)
+            if part:
+                into = OutputFolder(output, asked, overwrite)  # with what other shards judged meanwhile
+                shards = (Shard(number, num_shards) for number in range(num_shards))
+                if left := tuple(one.number for one in shards if into.left(one.of(readable, judge.grid))):
+                    return Predicted(output, {"state": "unfinished", "asked": asked}, new, left)
+            predicted = Predicted(output, write_tables(judge, files, into, own_normals=site is None), new)
         if report:
             typed = {"run": printable(str(run)), "input": printable(str(source))}  # as typed: a report is shared
             typed |= {"calibrate": printable(str(calibrate))} if calibrate else {}
@@ -126,37 +149,45 @@ def predict_folder(
         return predicted
 
 
-def predict_files(
-    judge: Predictor, files: Sequence[File], output: OutputFolder, pictures: Pictures, own_normals: bool = True
-) -> Predicted:
-    """Score the files that are not done yet, and write the tables.
+def judge_files(judge: Predictor, readable: Sequence[File], output: OutputFolder, pictures: Pictures) -> int:
+    """Score the radiographs that are not done yet; returns their number.
 
     Args:
         judge: Predictor of the files.
-        files: All files of the input, radiographs or not.
+        readable: Radiographs of the input, or of a shard.
         output: Output folder, with the record of finished files.
         pictures: Writer of maps and overlays.
-        own_normals: Whether scores are compared with normals of the run, not of `calibrate=`.
     """
-    readable = [file for file in files if file.kind == "radiograph"]
     left = output.left(readable)
     if output.finished and not left:
         log.info("nothing new")
     elif len(left) < len(readable):
         log.info("going on: %d of %d radiographs are done", len(readable) - len(left), len(readable))
-    for note in judge.notes:
-        log.warning("%s", note)
     with progress_bar(total=len(left), desc="predict", unit="file", shown=bool(left)) as bar:
         for finished in outcomes(judge, left, pictures):
             output.keep(finished)
             bar.update(len(finished))
+    return len(left)
+
+
+def write_tables(
+    judge: Predictor, files: Sequence[File], output: OutputFolder, own_normals: bool = True
+) -> dict[str, Any]:
+    """Write the tables of all files, which are done; returns the content of `predict.json`.
+
+    Args:
+        judge: Predictor of the files.
+        files: All files of the input, radiographs or not.
+        output: Output folder, with the record of finished files.
+        own_normals: Whether scores are compared with normals of the run, not of `calibrate=`.
+    """
     if gone := output.reconcile(files):
         log.info("%d files that were judged before are no longer there; their rows stay", gone)
     about = about_judge(judge, output, own_normals)
     for doubt in about["notes"][len(judge.notes) :]:
         log.warning("%s", doubt)
     others = [file for file in files if file.kind != "radiograph"]
-    return Predicted(output.folder, output.finish(others, about), len(left))
+    return output.finish(others, about)
 
 
 def about_judge(judge: Predictor, output: OutputFolder, own_normals: bool) -> dict[str, Any]:

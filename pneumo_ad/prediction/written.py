@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,23 +35,26 @@ def read_predict_json(folder: Path) -> dict[str, Any] | None:
 
 
 def read_list(folder: Path, names: set[str]) -> dict[str, set[str]]:
-    """Read the digests of some names from a folder's list; empty if the list is missing, a link or unreadable.
+    """Read the digests of some names from a folder's list, and from those of shards at work (`parts/*/`).
+
+    A list that is missing, a link or unreadable counts as empty.
 
     Args:
         folder: Output folder of predict.
         names: Names relative to the folder, escaped by `printable`; other lines are not kept in memory.
     """
     digests: dict[str, set[str]] = {}
-    if (folder / LIST).is_symlink():
-        return {}
-    try:
-        with opened(folder / LIST, GIB) as file:
+    for place in (folder / LIST, *folder.glob(f"parts/*/{LIST}")):
+        if place.is_symlink():
+            continue
+        found: dict[str, set[str]] = {}
+        with suppress(DamagedError), opened(place, GIB) as file:
             while line := file.readline(_LINE):
                 digest, _, name = line.decode(errors="replace").rstrip("\n").partition("  ")
                 if name in names:
-                    digests.setdefault(name, set()).add(digest)
-    except DamagedError:
-        return {}
+                    found.setdefault(name, set()).add(digest)
+            for name, of_name in found.items():
+                digests.setdefault(name, set()).update(of_name)
     return digests
 
 

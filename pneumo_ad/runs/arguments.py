@@ -114,8 +114,7 @@ SUBSET = Key(
 )
 CALIBRATE = Key(
     "calibrate",
-    "20 or more normal radiographs of the same site as what is judged: percentiles, p-values and\n"
-    "decisions rest on them instead of the run's held-out normals",
+    "20 or more normals of the site of what is judged, in place of the run's held-out normals",
     "DIR",
     path,
     measures=True,

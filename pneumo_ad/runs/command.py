@@ -32,6 +32,7 @@ class Command:
         usage: Text that `--help` prints: `{keys}` becomes the table of keys, `{groups}` that of the groups of `config`,
             `{data}` the choices of the group `data`.
         show: Function that prints what `run` returned, given that and the parsed arguments; None where `run` prints.
+        sweep: Function that does the work with `-m`, given the arguments as typed; None where `run` takes that too.
         keys: Keys of the command itself; other `key=value` are overrides of `config`.
         config: Name of the config in `pneumo_ad.conf` that overrides change; empty where there is none.
         takes_names: Whether the command takes arguments without a key; see `arguments.parse`.
@@ -45,6 +46,7 @@ class Command:
     run: Callable[[list[str]], Any]
     usage: str
     show: Callable[[Any, Arguments], None] | None = None
+    sweep: Callable[[list[str]], None] | None = None
     keys: tuple[Key, ...] = ()
     config: str = ""
     takes_names: bool = False
@@ -56,6 +58,9 @@ class Command:
         Args:
             arguments: Arguments as typed.
         """
+        if self.sweep is not None and {"-m", "--multirun"} & {*arguments}:
+            self.sweep(arguments)
+            return
         if self.show is None:
             self.run(arguments)
             return

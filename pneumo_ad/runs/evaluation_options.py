@@ -212,8 +212,7 @@ _HELP = """\
   patch=N                    side of a patch in pixels, where the net takes others
   stride=N                   pixels from one window to the next
   cover=full                 with windows flush to the border; cover=inside leaves them out
-  scoring=dense              the net over whole radiographs instead of window by window: the same scores, faster;
-                             needs a halo as wide as the net sees, and says which
+  scoring=dense              the net over whole radiographs: the same scores, faster; needs a halo as wide as it sees
   halo=N                     show the net N pixels around each window
   kept_windows=4096          of a radiograph, that patch metrics, tables and figures are made of at most: of finer
                              strides every k-th each way; maps and image scores are made of all; null keeps all

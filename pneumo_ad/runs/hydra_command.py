@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from pneumo_ad.errors import ConfigError, UserError, ending_in_words
+from pneumo_ad.errors import ConfigError, UserError, ending_in_words, print_safely
 from pneumo_ad.runs.check_keys import refusal
 from pneumo_ad.runs.verbosity import hush_others, set_log_level
 
@@ -28,16 +30,19 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
 
     Raises:
         ConfigError: Invalid overrides, with Hydra's reason in one line.
-        SystemExit: With 1, if jobs of a sweep failed, or after an unexpected error.
+        SystemExit: With 1, if jobs of a sweep failed or were ended early, or after an unexpected error.
     """
     import hydra
     from hydra.errors import CompactHydraException
     from omegaconf import DictConfig
 
-    from pneumo_ad.runs.jobs import in_sweep, run_job
+    from pneumo_ad.runs.jobs import end_with_parent, in_sweep, run_job
     from pneumo_ad.runs.sweeps import complete, config_dir
 
     def do(config: DictConfig) -> None:
+        if multiprocessing.current_process().name != "MainProcess":  # a launcher's worker
+            end_with_parent()
+            print_safely()
         hush_others()
         set_log_level(logging.WARNING if in_sweep() else logging.INFO)
         if has_folder:
@@ -60,6 +65,12 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
     completed = complete(config_name, arguments)
     sys.argv = [f"pneumo-ad {config_name.replace('_', '-')}", *completed]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own report and exits
+    ended_early: list[str] = []
+    if {"-m", "--multirun"} & set(completed):
+        with suppress(ImportError):  # the launchers are optional
+            from pneumo_ad.runs.slurm_launcher import take_over
+
+            ended_early = take_over()
     try:
         task()
     except CompactHydraException as reason:
@@ -75,3 +86,5 @@ def run_hydra(config_name: str, arguments: Sequence[str], work: Work, has_folder
             raise cause from None
         traceback.print_exc()
         raise SystemExit(1) from None
+    if ended_early:
+        raise SystemExit(1)

@@ -7,7 +7,6 @@ skips its finished runs at once.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import shutil
 import signal
@@ -23,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pneumo_ad.errors import DataError, DivergedError, UserError, print_safely
+from pneumo_ad.errors import DataError, DivergedError, UserError
 from pneumo_ad.files import delete_partial
 from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded, without_place
@@ -55,9 +54,6 @@ def run_job(config: DictConfig, work: Work) -> None:
     Raises:
         UserError: The folder holds a run of another recipe. Outside a sweep also errors of `work`, and `BusyError`.
     """
-    if multiprocessing.current_process().name != "MainProcess":
-        end_with_parent()
-        print_safely()
     folder = Path(HydraConfig.get().runtime.output_dir)
     swept = in_sweep()
     try:

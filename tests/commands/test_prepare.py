@@ -116,7 +116,7 @@ def test_a_shard_that_fails_does_not_end_the_others(alone, capfd):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["num_shards=3", "shard=3"], "shard=3 is out of range: num_shards=3 has shards 0 to 2; null prepares all"),
+        (["num_shards=3", "shard=3"], "shard=3 is out of range: num_shards=3 has shards 0 to 2; null takes all"),
         (["num_shards=3", "shard=-1"], "shard=-1 is out of range"),
         (["num_shards=3", "shard=first"], "shard=first is out of range"),
         (["num_shards=0"], "0 shards of 21 radiographs; expected a number from 1 to 21"),

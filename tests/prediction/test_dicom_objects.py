@@ -25,7 +25,7 @@ from pneumo_ad.prediction.folder import OutputFolder, writable
 from pneumo_ad.prediction.inputs import find_files
 from pneumo_ad.prediction.pictures import Pictures
 from pneumo_ad.prediction.pixel_kinds import pixel_kinds
-from pneumo_ad.prediction.predict import predict_files, predict_folder
+from pneumo_ad.prediction.predict import judge_files, predict_folder, write_tables
 
 SIZE, PATCH = (64, 64), 4
 NORMALS, ONE = np.linspace(0, 0.5, 99), Thresholds(0.5)
@@ -59,7 +59,8 @@ def judge(source, output, model=None, overwrite=False):
         equipment = Equipment("bright", model.identity)
         objects = DicomObjects(output, equipment, model.standard, model.grid, find_dicom(files))
         into = OutputFolder(output, {"judge": model.identity}, overwrite)
-        predict_files(model, files, into, Pictures(output, model.standard, "none", False, objects))
+        judge_files(model, files, into, Pictures(output, model.standard, "none", False, objects))
+        write_tables(model, files, into)
     return table(output)
 
 

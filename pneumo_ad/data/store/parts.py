@@ -23,11 +23,12 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from pneumo_ad.data.fit import Fit
+from pneumo_ad.data.shards import stretches
 from pneumo_ad.data.store.array_file import ArrayFile, bytes_on_disk, whole_folder
 from pneumo_ad.data.store.build import OnError, build_store, unreadable
 from pneumo_ad.data.store.contents import FILE
 from pneumo_ad.data.store.store import Store, read_about, read_store, remove_store
-from pneumo_ad.errors import ConfigError, DamagedError, DataError
+from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.saved import is_there, map_array
 
 log = logging.getLogger(__name__)
@@ -43,14 +44,12 @@ def split_table(table: pd.DataFrame, shards: int) -> list[pd.DataFrame]:
         shards: Number of blocks.
 
     Raises:
-        ConfigError: Fewer than one, or more than radiographs.
+        ConfigError: See `stretches`.
 
     >>> [len(part) for part in split_table(pd.DataFrame({"image": list("abcde")}), 2)]
     [3, 2]
     """
-    if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= len(table):
-        raise ConfigError(f"{shards} shards of {len(table)} radiographs; expected a number from 1 to {len(table)}")
-    return [table.iloc[rows].reset_index(drop=True) for rows in np.array_split(np.arange(len(table)), shards)]
+    return [table.iloc[rows].reset_index(drop=True) for rows in stretches(len(table), shards)]
 
 
 def part_folder(folder: Path, shard: int, shards: int) -> Path:
