@@ -240,7 +240,8 @@ def test_a_process_killed_at_any_step_of_its_beginning_may_begin_again(predict, 
     keys = {"overlays": "false"} | ({"overwrite": "true"} if overwrite else {})
     if overwrite:
         assert predict(overlays="false")[0] == 0
-    for step in ("written.write_list", "shutil.rmtree"):
+    begun = ["shutil.rmtree"] if overwrite else []
+    for step in ("written.write_list", *begun, "OutputFolder._delete_records"):
         with monkeypatch.context() as patch:
             patch.setattr(f"pneumo_ad.prediction.folder.{step}", lambda *_, **__: 1 / 0)  # as good as killed
             with pytest.raises(ZeroDivisionError):
