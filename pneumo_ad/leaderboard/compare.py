@@ -26,6 +26,7 @@ from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
 
+_WHOLE = "leaderboard.md"  # written last: where it lies, a comparison is whole
 _PATIENCE = 600  # seconds to wait for another comparison that evaluates the same run
 
 
@@ -57,9 +58,10 @@ def compare_runs(
     comparison.sort = choose_sort(comparison, sort)
     rank(comparison, reference, overrides)
     comparison.output.mkdir(parents=True, exist_ok=True)
-    write_leaderboard(comparison)
+    (comparison.output / _WHOLE).unlink(missing_ok=True)
     if comparison.groups:
         draw_comparison(comparison, overrides)
+    write_leaderboard(comparison)
     return comparison
 
 
@@ -137,7 +139,7 @@ def _evaluated(folder: Path, place: Path) -> bool:
 
 
 def write_leaderboard(found: Comparison) -> None:
-    """Write `leaderboard.csv`, a row per run, `groups.csv`, a row per group, and `leaderboard.md`, in one order."""
+    """Write `leaderboard.csv`, a row per run, `groups.csv`, a row per group, and `leaderboard.md` last, in one order."""
     rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
     rows = found.rows.sort_values("run", key=lambda names: names.map(rank_of), kind="stable")  # unranked runs last
     groups = []
@@ -153,4 +155,4 @@ def write_leaderboard(found: Comparison) -> None:
         groups.append(row)
     write_csv(found.output / "leaderboard.csv", rows)
     write_csv(found.output / "groups.csv", pd.DataFrame(groups))
-    write_text(found.output / "leaderboard.md", as_markdown(found))
+    write_text(found.output / _WHOLE, as_markdown(found))

@@ -174,8 +174,8 @@ class SweepReport(Callback):
     """Report of the runs' status at the end of a multirun; exit status 1 if any failed.
 
     Args:
-        show: Dotted name of a function that shows the measured runs below a folder; imported at the end, if runs were
-            measured by then.
+        show: Dotted name of a function that shows the measured runs below a folder, and writes `comparison` there;
+            called at the end, if runs were measured by this command, or `comparison` is not whole.
     """
 
     def __init__(self, show: str | None = None) -> None:
@@ -204,7 +204,8 @@ class SweepReport(Callback):
                 print(f"failed: {folder.relative_to(sweep)}: {state.reason}")
         ended = [folder for folder, state in statuses.items() if state.word == "finished"]
         measured = all((folder / "maps" / "images.csv").is_file() for folder in ended)
-        if self._show and measured and any(map(self._now, ended)):
+        shown = (sweep / "comparison" / "leaderboard.md").is_file()  # not so where it was ended while it was made
+        if self._show and ended and measured and (not shown or any(map(self._now, ended))):
             get_method(self._show)(sweep)
         print(f"leaderboard: pneumo-ad compare {sweep}\nTensorBoard: tensorboard --logdir {sweep}")
         if any(state.word == "failed" and self._now(folder) for folder, state in statuses.items()):

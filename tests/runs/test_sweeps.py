@@ -63,7 +63,7 @@ def test_the_same_command_runs_only_what_is_left_and_another_value_goes_elsewher
     assert list(runs(other)) == ["run"]
 
 
-def test_a_sweep_says_a_line_a_job_and_ends_with_its_leaderboard(capfd):
+def test_a_sweep_says_a_line_a_job_and_ends_with_its_leaderboard(capfd, monkeypatch):
     sweep = ["train", "-m", *EVALUATED, "seed=0,1", "hydra.sweep.dir=sweep"]
     assert start(*sweep) == 0
     said, noted = capfd.readouterr()
@@ -80,6 +80,13 @@ def test_a_sweep_says_a_line_a_job_and_ends_with_its_leaderboard(capfd):
         os.utime(file, (0, 0))  # ended long ago
     assert start(*sweep) == 0  # nothing is left, and nothing is compared again
     assert "sorted by" not in capfd.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr("pneumo_ad.leaderboard.compare.draw_comparison", lambda *_: 1 / 0)  # as good as killed
+        with pytest.raises(ZeroDivisionError):
+            start("compare", "sweep", drawn=True)
+    capfd.readouterr()
+    assert start(*sweep) == 0
+    assert "sorted by" in capfd.readouterr().out
 
 
 def test_a_run_that_fails_fails_alone_with_its_reason(capfd):
