@@ -139,7 +139,7 @@ def _evaluated(folder: Path, place: Path) -> bool:
 
 
 def write_leaderboard(found: Comparison) -> None:
-    """Write `leaderboard.csv`, a row per run, `groups.csv`, a row per group, and `leaderboard.md` last, in one order."""
+    """Write `leaderboard.csv`, a row per run, `groups.csv`, a row per group, and `leaderboard.md`, which comes last."""
     rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
     rows = found.rows.sort_values("run", key=lambda names: names.map(rank_of), kind="stable")  # unranked runs last
     groups = []
