@@ -48,7 +48,7 @@ doctest: $(STAMP) ## Run the examples in docstrings
 benchmark: $(STAMP) ## Print this project beside MONAI, anomalib and its own bare parts, as ratios (half an hour)
 	$(BIN)/python experiments/performance/benchmark.py
 
-trust: $(STAMP) ## Kill commands at random, run two at once and again with the same seed: is anything lost (an hour)
+trust: $(STAMP) ## Kill commands at random, run two at once and again with the same seed: is anything lost (90 minutes)
 	$(BIN)/python experiments/trust/trust.py
 
 build: $(STAMP) ## Build the wheel and the source archive
