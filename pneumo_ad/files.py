@@ -196,9 +196,12 @@ def atomic_folder(folder: Path, wait: float = -1) -> Iterator[Path]:
     aside, before = work / "new", work / "before"
     lock = FileLock(work / ".lock", timeout=wait)
     while not lock.is_locked:
-        work.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # the process that had the lock deleted its folder
+        try:
+            work.mkdir(parents=True, exist_ok=True)
             lock.acquire()
+        except (FileNotFoundError, FileExistsError):  # the process that had the lock deleted its folder meanwhile
+            if work.exists() and not work.is_dir():
+                raise
     try:
         if before.is_dir() and not folder.exists():
             before.rename(folder)  # a process was killed between the two renames below

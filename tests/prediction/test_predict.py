@@ -451,7 +451,7 @@ def test_pictures_of_another_prediction_are_no_radiographs(predict, tmp_path):
     assert written == {f"first/{name}" for name in listed} - {"first/overlays/a.png.png"}
     assert {row["kind"] for row in failed.values()} == {"ignored"}
     assert {"first/predictions.csv", "first/predict.json"} < set(failed)
-    assert "2 images below maps/ and overlays/ are not those that predict lists there" in said
+    assert "2 images below maps/, overlays/, dicom/ are not those that predict lists there" in said
 
 
 def test_an_output_of_an_earlier_version_is_read_with_a_warning_and_listed_when_it_goes_on(predict, tmp_path):
