@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_text
@@ -72,7 +74,7 @@ def context_of(package: str, kind: str, part: str = "", name: str = "", conf: Pa
         "name": name,
         "class_name": class_name(name),
         "own": {group: names[0] for group, names in own.items() if names},
-        "version": __version__,
+        "version": Version(__version__).public,
     }
 
 

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from packaging.version import Version
+
 from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.files import write_json
-from pneumo_ad.saved import check_mapping, in_a_line, is_there, read_json
+from pneumo_ad.saved import in_a_line, is_there, read_json
 from pneumo_ad.scaffold.render import KINDS
 
 FILE = ".pneumo_ad.json"
@@ -65,10 +67,10 @@ def read_record(project: Path) -> Record:
     """
     if not is_there(project / FILE):
         raise ConfigError(f"{project} holds no {FILE}: it is no project that pneumo-ad new wrote")
-    content = read_json(project / FILE)
+    content = read_json(project / FILE, {"version": str, "package": str, "kind": str, "files": dict})
+    record = Record(content["version"], content["package"], content["kind"], content["files"])
     try:
-        check_mapping(content, {"version": str, "package": str, "kind": str, "files": dict})
-        record = Record(*(content[key] for key in ("version", "package", "kind", "files")))
+        Version(record.version)
         if record.kind not in KINDS or not record.package.isidentifier():
             raise ValueError(f"kind {record.kind!r} or package {record.package!r} is none that is known")
         for path, text in record.files.items():
