@@ -124,8 +124,8 @@ def test_a_sweep_takes_the_axes_of_a_study_of_a_trusted_package(mine, tmp_path, 
     monkeypatch.chdir(tmp_path)
     trust("mine")
     study = mine / "conf" / "experiment" / "first.yaml"
-    study.write_text(study.read_text() + "sweep:\n  patch: 8,16\n")
-    assert start("train", *[one for one in TINY if one != "patch=8"], "experiment=first", "trainer.max_epochs=1") == 0
+    study.write_text(study.read_text() + "sweep:\n  stride: 4,8\n")
+    assert start("train", *[one for one in TINY if one != "stride=8"], "experiment=first", "trainer.max_epochs=1") == 0
     assert {file.parent.parent.name for file in Path("sweeps/first").rglob(".hydra/config.yaml")} == {
-        "patch=8", "patch=16"
+        "stride=4", "stride=8"
     }  # fmt: skip

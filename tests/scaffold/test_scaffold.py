@@ -361,7 +361,9 @@ def test_a_later_version_a_damaged_record_and_a_missing_git_are_named(mine, monk
     (mine / FILE).write_text('{"version": "0.1.0"')
     with pytest.raises(DamagedError, match=FILE):
         update_project(mine)
-    replace(record, files=record.files | {NET: "a\n"}).write(mine)
+    record.write(mine)
+    earlier(mine, **{NET: older})
+    edit(mine / NET, "nn.Sigmoid(),", "nn.Sigmoid(),  # mine")
     monkeypatch.setattr("shutil.which", lambda name: None)
     before = contents(mine)
     with pytest.raises(ConfigError, match="needs git"):

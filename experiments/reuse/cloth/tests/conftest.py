@@ -17,7 +17,7 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def pictures():
     """Settings that draw little cloth."""
-    return ["data.sound=14", "data.faulty=6", "data.size=64"]
+    return ["data.sound=14", "data.faulty=14", "data.size=64"]
 
 
 @pytest.fixture
