@@ -19,7 +19,7 @@ FLOORS = [
     ["data", "figures", "loggers", "losses", "metrics", "scores"],
     ["audit", "clustering", "dicom", "inference", "lungs", "modules", "report"],
     ["callbacks", "classifier", "export", "runs"],
-    ["evaluation", "leaderboard", "prediction"],
+    ["evaluation", "leaderboard", "prediction", "scaffold"],
     ["commands"],
     ["cli", "__main__"],
 ]
@@ -175,7 +175,10 @@ def loaded_by(*modules):
     [
         "pneumo_ad.cli",
         *(module for module in MODULES if room_of(module) == "commands"),
-        *(f"pneumo_ad.{room}" for room in ("audit", "evaluation", "export", "leaderboard", "prediction", "runs")),
+        *(
+            f"pneumo_ad.{room}"
+            for room in ("audit", "evaluation", "export", "leaderboard", "prediction", "runs", "scaffold")
+        ),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_must(module):
@@ -191,7 +194,7 @@ def test_the_parts_are_usable_without_lightning_and_hydra():
     assert not loaded & {"lightning", "hydra", "omegaconf", "albumentations"}
 
 
-DOORS = ["", ".audit", ".evaluation", ".export", ".leaderboard", ".prediction", ".runs"]
+DOORS = ["", ".audit", ".evaluation", ".export", ".leaderboard", ".prediction", ".runs", ".scaffold"]
 
 
 @pytest.mark.parametrize("room", DOORS)

@@ -277,3 +277,33 @@ def test_it_predicts_and_nothing_is_lost(elsewhere, trained, mixed):
     (page,) = (file.read_text() for file in (folder / "found").glob("*.html"))
     assert page.lstrip().lower().startswith("<!doctype html>")
     assert "not a medical device" in page.lower()
+
+
+@pytest.fixture(scope="module")
+def own(elsewhere):
+    """A project of one's own, written by the wheel and installed beside it; its folder of radiographs."""
+    folder, _, run = elsewhere
+    run("pneumo-ad", "new", "mine")
+    run("python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "-e", "mine")
+    for number in range(24):
+        label = "pneumonia" if number % 3 == 0 else "normal"
+        (folder / "films" / label).mkdir(parents=True, exist_ok=True)
+        drawn = Image.fromarray(radiograph(number, sick=label == "pneumonia"))
+        drawn.save(folder / "films" / label / f"p{number}_0.png")
+    return folder / "mine"
+
+
+def test_a_project_of_ones_own_is_swept_from_the_wheel(elsewhere, own):
+    """Its own net, loss, score and source, on its own folder, without a search path, to a leaderboard."""
+    folder, _, run = elsewhere
+    assert "charbonnier, dice" in run("pneumo-ad", "train", "--help")
+    tiny = [one for one in TINY if not one.startswith(("data.", "net.", "evaluate="))]
+    said = run("pneumo-ad", "train", "experiment=first", "data.root=films", "net.width=4,8", *tiny)
+    (board,) = folder.glob("sweeps/first/*/comparison/leaderboard.csv") or [None]
+    assert "2 finished" in said
+    runs = sorted(file.parent.parent for file in folder.glob("sweeps/first/*/*/.hydra/config.yaml"))
+    assert len(runs) == 2
+    assert len(pd.read_csv(board)) == 2
+    cells = json.loads((own / "notebooks" / "look.ipynb").read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    run("python", "-c", code.replace('"DIR"', '"films"').replace('"RUN"', repr(str(runs[0]))))

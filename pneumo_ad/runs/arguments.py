@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from pneumo_ad.errors import ConfigError, did_you_mean
 from pneumo_ad.runs.grammar import for_hydra
 from pneumo_ad.runs.shipped import SHIPPED
+from pneumo_ad.runs.trusted import own_conf
 from pneumo_ad.saved import is_there
 
 Reader = Callable[[str], Any]  # text -> value; a ValueError says what is expected
@@ -229,16 +231,25 @@ def _meant(argument: str, known: Iterable[str]) -> str:
     return did_you_mean(argument, [f"{name}=..." for name in known])
 
 
+def conf_folders() -> list[Traversable]:
+    """List the folders of yaml: `pneumo_ad.conf`, and those of trusted packages; the first that has a yaml is read."""
+    return [files("pneumo_ad.conf"), *own_conf().values()]
+
+
 @cache
 def choices(group: str) -> list[str]:
     """List the choices of a config group, sorted; empty if there is no such group.
 
     Args:
-        group: Name of the group, a folder of `pneumo_ad.conf`.
+        group: Name of the group, a folder of `pneumo_ad.conf` or of the `conf` of a trusted package.
     """
-    folder = files("pneumo_ad.conf") / group
-    found = (entry.name for entry in folder.iterdir()) if group.isidentifier() and folder.is_dir() else ()
-    return sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
+    return sorted(entry.name.removesuffix(".yaml") for entry in _yaml_of(group))
+
+
+def _yaml_of(group: str) -> list[Traversable]:
+    folders = [folder / group for folder in conf_folders() if group.isidentifier()]
+    found = [entry for folder in folders if folder.is_dir() for entry in folder.iterdir()]
+    return list({entry.name: entry for entry in reversed(found) if entry.name.endswith(".yaml")}.values())
 
 
 @cache
@@ -253,17 +264,26 @@ def groups_of(config_name: str) -> dict[str, str | None]:
     """
     chosen = [pair for entry in read_yaml(config_name)["defaults"] if isinstance(entry, dict) for pair in entry.items()]
     own = {group: ",".join(one) if isinstance(one, list) else one for group, one in chosen if choices(group)}
-    folders = (files("pneumo_ad.conf") / group for group in own)
-    texts = (file.read_text() for folder in folders for file in folder.iterdir() if file.name.endswith(".yaml"))
+    texts = (file.read_text(encoding="utf-8") for group in own for file in _yaml_of(group))
     return own | dict.fromkeys(group for text in texts for group in re.findall(r"^  - /(\w+)", text, re.MULTILINE))
 
 
+def yaml_text(name: str) -> str:
+    """Text of a yaml, of the first folder that has it, for example `train` or `net/unet`.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    places = [folder / f"{name}.yaml" for folder in conf_folders()]
+    return next((place for place in places if place.is_file()), places[0]).read_text(encoding="utf-8")
+
+
 @cache
-def read_yaml(config_name: str) -> dict[str, Any]:
-    """Content of a yaml of `pneumo_ad.conf`, for example `train` or `net/unet`."""
+def read_yaml(name: str) -> dict[str, Any]:
+    """Content of a yaml; see `yaml_text`."""
     import yaml  # type: ignore[import-untyped]
 
-    found: dict[str, Any] = yaml.safe_load((files("pneumo_ad.conf") / f"{config_name}.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load(yaml_text(name))
     return found
 
 

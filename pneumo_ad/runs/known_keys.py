@@ -9,12 +9,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from pneumo_ad.runs.arguments import choices, groups_of, read_yaml
+from pneumo_ad.runs.arguments import choices, groups_of, read_yaml, yaml_text
 from pneumo_ad.saved import is_there
 
 
@@ -85,7 +84,7 @@ def keys_of_choices(config_name: str) -> dict[str, str]:
 
 
 def _keys_of_choice(group: str, choice: str) -> set[str]:
-    text = (files("pneumo_ad.conf") / group / f"{choice}.yaml").read_text(encoding="utf-8")
+    text = yaml_text(f"{group}/{choice}")
     if "@package _global_" in text:  # a recipe
         return set()
     plain = read_yaml(f"{group}/{choice}")

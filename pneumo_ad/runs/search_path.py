@@ -8,16 +8,54 @@ from functools import cache
 from pathlib import Path
 
 from hydra import initialize_config_module
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.runs.arguments import conf_folders
 from pneumo_ad.runs.dot_hydra import HYDRA, read_runtime
 from pneumo_ad.runs.trust import check_package, is_trusted_place
+from pneumo_ad.runs.trusted import own_conf
 from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
+
+_TRUSTED = "trusted packages"  # provider of their yaml, in Hydra's words
+
+
+class TrustedYaml(SearchPathPlugin):
+    """Adds the yaml of trusted packages to every search path, behind `pneumo_ad.conf`: it adds, and replaces nothing.
+
+    Folders, not packages: nothing of a package is imported before a config builds one of its parts.
+    """
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folders.
+
+        Args:
+            search_path: The search path, which has `pneumo_ad.conf` already.
+        """
+        _warn_of_shadowed()
+        for folder in own_conf().values():
+            search_path.append(_TRUSTED, f"file://{folder}")
+
+
+Plugins.instance().register(TrustedYaml)
+
+
+@cache
+def _warn_of_shadowed() -> None:
+    """Warn, once, of yaml of trusted packages that is never read, as an earlier place has one of its name."""
+    own = own_conf()
+    for number, (package, folder) in enumerate(own.items(), 1):
+        for name in sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.yaml")):
+            first = next(place for place in conf_folders()[: number + 1] if place.joinpath(name).is_file())
+            if first != folder:
+                log.warning("%s of %s is not read: %s has one of that name; rename it", name, package, first)
 
 
 def as_override(search_path: Sequence[str]) -> list[str]:
@@ -77,13 +115,15 @@ def _left_out(folder: Path, place: str) -> None:
 
 
 def places_of(runtime: DictConfig) -> list[str]:
-    """List the locations of yaml besides `pneumo_ad.conf`.
+    """List the locations of yaml besides `pneumo_ad.conf` and trusted packages, which need not be remembered.
 
     Args:
         runtime: Hydra's runtime record; see `dot_hydra.read_runtime`.
     """
     places = []
     for source in runtime.config_sources:
+        if source.get("provider") == _TRUSTED:
+            continue
         if source.schema == "file":  # a relative folder is relative to the run's working directory
             places.append(f"file://{Path(runtime.cwd, source.path)}")
         elif source.schema == "pkg" and source.path not in ("hydra.conf", "pneumo_ad.conf"):

@@ -10,24 +10,20 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator
-from functools import cache
 from importlib import import_module
-from importlib.metadata import distributions
 from importlib.util import find_spec
 from inspect import ismodule
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from filelock import FileLock
 from omegaconf import DictConfig, ListConfig
 from omegaconf.base import Node
 from omegaconf.errors import OmegaConfBaseException
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.files import config_dir, write_text
 from pneumo_ad.runs.past import RENAMED
+from pneumo_ad.runs.trusted import extensions, file_of_names, is_own, is_trusted_package, keep, named
 
 log = logging.getLogger(__name__)
 
@@ -200,12 +196,12 @@ def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None
         foreign += _outside(config, folder)
     packages = {one.name.partition(".")[0] for one in foreign if one.kind == "target"}
     packages |= {place.removeprefix("pkg://").partition(".")[0] for place in places if place.startswith("pkg://")}
-    packages = {package for package in packages if package not in _named() and _is_own(package) and find_spec(package)}
+    packages = {package for package in packages if package not in named() and is_own(package) and find_spec(package)}
     names = {one.name for one in foreign if one.kind != "target" and one.name}
     names |= {place for place in places if not place.startswith("pkg://")}
-    if new := sorted(packages.difference(_extensions(tuple(sys.path))) | names.difference(_named())):
-        _keep(new)
-        log.info("trusted from now on, as it was typed here: %s (%s)", ", ".join(new), _file())
+    if new := sorted(packages.difference(extensions(tuple(sys.path))) | names.difference(named())):
+        keep(new)
+        log.info("trusted from now on, as it was typed here: %s (%s)", ", ".join(new), file_of_names())
 
 
 def trust(name: str) -> None:
@@ -220,13 +216,13 @@ def trust(name: str) -> None:
     """
     if not name.strip() or "\n" in name:
         raise ConfigError(f"trust={name} must name a package of your own, or in full what may be built")
-    if name.isidentifier() and not _is_own(name):
+    if name.isidentifier() and not is_own(name):
         raise ConfigError(
             f"trust={name}: {name} is a library, and all of it would be too much. Name one thing of it in full: "
             f"trust={name}.THING. A whole package can be named where it lies in a folder of your own"
         )
-    if name not in _named():
-        _keep([name])
+    if name not in named():
+        keep([name])
 
 
 def check_package(name: str, what: str) -> None:
@@ -251,13 +247,13 @@ def is_trusted_place(place: str) -> bool:
         place: Location as in `hydra.searchpath`.
     """
     package = place.removeprefix("pkg://").partition(".")[0]
-    return place in _named() or (place.startswith("pkg://") and _is_trusted_package(package))
+    return place in named() or (place.startswith("pkg://") and is_trusted_package(package))
 
 
 def _refuse(foreign: Iterable[Foreign], where: str = "") -> None:
     """Raise an error for the first entry that is not trusted."""
     for found in foreign:
-        if not (_is_trusted(found.name) if found.kind == "target" else found.name in _named()):
+        if not (_is_trusted(found.name) if found.kind == "target" else found.name in named()):
             raise ConfigError(where + _refusal(found))
 
 
@@ -280,7 +276,7 @@ def _refusal(found: Foreign) -> str:
     package = name.partition(".")[0]
     if kind == "target" and package == "pneumo_ad":
         return reason
-    wanted = package if kind == "target" and package.isidentifier() and _is_own(package) else name
+    wanted = package if kind == "target" and package.isidentifier() and is_own(package) else name
     return (
         f"{reason}. Who made the folder could do harm by it. If you trust them and want it, add trust='{wanted}' once; "
         "it then holds for every run that you open"
@@ -388,13 +384,7 @@ def _group_below(group: str, key: str, name: str) -> str:
 def _is_trusted(target: str) -> bool:
     """Whether a target outside the list may be built: named in full, or defined in a trusted package."""
     package = target.partition(".")[0]
-    return ("." in target and target in _named()) or (_is_trusted_package(package) and _is_defined_in(package, target))
-
-
-def _is_trusted_package(package: str) -> bool:
-    if not package.isidentifier() or package == "pneumo_ad":
-        return False
-    return (package in _named() and _is_own(package)) or package in _extensions(tuple(sys.path))
+    return ("." in target and target in named()) or (is_trusted_package(package) and _is_defined_in(package, target))
 
 
 def _is_defined_in(package: str, target: str) -> bool:
@@ -415,63 +405,3 @@ def _is_defined_in(package: str, target: str) -> bool:
     except (ImportError, AttributeError):
         return True  # building reports the error
     return True
-
-
-def _is_own(package: str) -> bool:
-    """Whether a whole package may be trusted: it lies outside the folders of installed packages, or is missing."""
-    if package in sys.stdlib_module_names or package in ("pneumo_ad", "__main__"):
-        return False
-    try:
-        spec = find_spec(package)
-    except (ImportError, ValueError):
-        return False
-    if spec is None or package in _extensions(tuple(sys.path)):
-        return True
-    places = [Path(place) for place in spec.submodule_search_locations or [spec.origin or ""]]
-    standard = Path(sysconfig.get_paths()["stdlib"])
-    return not any(
-        {"site-packages", "dist-packages"} & set(one.parts) or one.is_relative_to(standard) for one in places
-    )
-
-
-@cache
-def _extensions(path: tuple[str, ...]) -> frozenset[str]:
-    """Packages of installed projects on `path` that require pneumo_ad: the user installed them for it."""
-    packages: set[str] = set()
-    for project in distributions(path=list(path)):
-        needs = {_canonical(need) for need in project.requires or () if "extra ==" not in need}
-        if "pneumo-ad" in needs and _canonical(project.name) != "pneumo-ad":
-            listed = (project.read_text("top_level.txt") or "").split()
-            packages |= set(
-                listed or {file.parts[0].removesuffix(".py") for file in project.files or () if ".." not in file.parts}
-            )
-    return frozenset(name for name in packages if name.isidentifier() and name not in sys.stdlib_module_names)
-
-
-def _canonical(requirement: str) -> str:
-    """Normalise the name in a requirement: `Pneumo_AD[tune]>=1` -> `pneumo-ad`."""
-    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]*", requirement.strip())[0]).lower()  # type: ignore[index]
-
-
-def _file() -> Path:
-    return config_dir() / "trusted.txt"
-
-
-_here: set[str] = set()  # names of this process, if the file cannot be written
-
-
-def _named() -> set[str]:
-    """Trusted names; the file has one per line."""
-    file = _file()
-    return _here | set(file.read_text(encoding="utf-8").splitlines() if file.is_file() else ())
-
-
-def _keep(names: Iterable[str]) -> None:
-    file = _file()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
-            write_text(file, "".join(f"{name}\n" for name in sorted(_named().union(names))))
-    except OSError as reason:
-        _here.update(names)
-        log.warning("%s cannot be written (%s): what was named holds until this process ends", file, reason)

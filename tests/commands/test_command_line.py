@@ -24,6 +24,8 @@ NEARLY = {
     "audit": ("outptu=x", "output=x"),
     "prepare": ("num_shard=2", "num_shards=2"),
     "doctor": ("trail=false", "trial=false"),
+    "new": ("knid=images", "kind=images"),
+    "add": ("projcet=x", "project=x"),
 }
 
 

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from running import start
 
 from pneumo_ad.runs.run import load_run
+from pneumo_ad.scaffold import update_project
 
 REUSE = Path(__file__).parents[2] / "experiments" / "reuse"
 COMMAND = [sys.executable, "-c", "from pneumo_ad.cli import main; main()"]
@@ -37,9 +38,8 @@ def swept(tmp_path_factory):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     call([*install, "--target", str(folder / "site"), str(folder / "source")], folder, os.environ)
     environment = os.environ | {"PNEUMO_AD_CACHE": str(folder / "cache"), "PYTHONPATH": str(folder / "site")}
-    where = "hydra.searchpath=[pkg://cloth_ad.conf]"
     sweep = ["trainer.max_epochs=1,8", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=${trainer.max_epochs}"]
-    call([*COMMAND, "train", "-m", where, "experiment=cloth", *TINY, *sweep], folder, environment)
+    call([*COMMAND, "train", "-m", "experiment=cloth", *TINY, *sweep], folder, environment)
     return folder, environment
 
 
@@ -58,8 +58,8 @@ def test_a_sweep_over_runs_of_a_net_from_outside(swept):
         run = swept[0] / "sweep" / str(epochs)
         config = OmegaConf.load(run / ".hydra" / "config.yaml")
         assert config.trainer.max_epochs == epochs
-        assert config.net._target_ == "cloth_ad.net.ResidualAutoencoder"
-        assert config.data._target_ == "cloth_ad.source.cloth"
+        assert config.net._target_ == "cloth_ad.nets.residual.ResidualAutoencoder"
+        assert config.data._target_ == "cloth_ad.sources.cloth.cloth"
         assert (run / "checkpoints" / "best.ckpt").is_file()
 
 
@@ -76,10 +76,21 @@ def test_faults_are_found_where_brightness_finds_nothing(swept, site, tmp_path, 
 
 def test_load_run_opens_a_run_of_the_other_package(swept, site):
     run = load_run(swept[0] / "sweep" / "1", ["data=cloth", "data.sound=3", "data.faulty=3"])
-    assert type(run.module.net).__module__ == "cloth_ad.net"
-    assert "site" in sys.modules["cloth_ad.net"].__file__  # the installed one
+    assert type(run.module.net).__module__ == "cloth_ad.nets.residual"
+    assert "site" in sys.modules["cloth_ad.nets.residual"].__file__  # the installed one
     assert run.data_changed
     assert len(run.radiographs.table) == 6
+
+
+def test_the_tests_of_the_other_package_pass(tmp_path):
+    shutil.copytree(REUSE / "cloth", tmp_path / "cloth")
+    call([sys.executable, "-m", "pytest", "-q"], tmp_path / "cloth", os.environ)
+
+
+def test_the_other_package_is_merged_with_todays_templates(tmp_path):
+    """If not: pneumo-ad new experiments/reuse/cloth --update."""
+    shutil.copytree(REUSE / "cloth", tmp_path / "cloth")
+    assert update_project(tmp_path / "cloth") == []
 
 
 def test_the_plain_script_learns(tmp_path):

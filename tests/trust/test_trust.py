@@ -527,7 +527,7 @@ def test_places_typed_for_what_writes_are_resumed_there(begun):
 def test_where_nothing_can_be_written_names_hold_for_the_process(mine, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("PNEUMO_AD_CONFIG", str(tmp_path / "file"))
-    monkeypatch.setattr("pneumo_ad.runs.trust._here", set())
+    monkeypatch.setattr("pneumo_ad.runs.trusted._here", set())
     trust("mine")
     check(OmegaConf.create({"_target_": "mine.net.make"}))
 

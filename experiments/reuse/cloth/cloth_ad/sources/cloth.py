@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-
-from cloth_ad.cloth import draw_cloth
 from pneumo_ad.data.sources.table import check_table, split_by_patient
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import cache_dir
 from pneumo_ad.labels import NORMAL, PNEUMONIA
+
+from cloth_ad.weave import draw_cloth
 
 
 def cloth(

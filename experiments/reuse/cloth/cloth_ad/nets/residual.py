@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets import Output
+from torch import Tensor, nn
 
 
 class Residual(nn.Module):

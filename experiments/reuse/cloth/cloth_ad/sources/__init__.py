@@ -1,0 +1,1 @@
+"""Sources: tables of images, one row each."""
