@@ -307,49 +307,50 @@ def families() -> Figure:
 
 
 def overview() -> Figure:
-    """Draw a phantom with an opacity, the detector's overlay, and scores of phantoms without and with one."""
+    """Draw phantoms with an opacity, the detector's overlays, and scores of phantoms without and with an opacity."""
     patients = range(1000, 1100)
     with TemporaryDirectory() as place:
         folder = Path(place)
         for part in ("normals", "input"):
             (folder / part).mkdir()
         for seed in range(200):
-            Image.fromarray(draw_phantom(seed, pneumonia=False, size=512).image).save(
-                folder / "normals" / f"{seed}.png"
-            )
+            Image.fromarray(draw_phantom(seed, pneumonia=False, size=512).image).save(folder / f"normals/{seed}.png")
         for seed in patients:
             for sick in (False, True):
                 image = draw_phantom(seed, pneumonia=sick, size=512).image
-                Image.fromarray(image).save(folder / "input" / f"{seed}_{sick:d}.png")
+                Image.fromarray(image).save(folder / f"input/{seed}_{sick:d}.png")
         found = folder / "found"
         pneumo_ad.predict(input=folder / "input", calibrate=folder / "normals", output=found)
         table = pd.read_csv(found / "predictions.csv", index_col="file")
         well, ill = (table.loc[[f"{seed}_{sick}.png" for seed in patients]] for sick in (0, 1))
-        called = ill["anomalous"].astype(bool).to_numpy()
-        # The patient with the median score of those that are called: neither the best nor the worst.
-        order = np.flatnonzero(called)[np.argsort(ill["score"].to_numpy()[called])]
-        shown = patients[order[len(order) // 2]]
-        phantom = draw_phantom(shown, pneumonia=True, size=512)
-        height, width = phantom.image.shape
-        with Image.open(found / "overlays" / f"{shown}_1.png.png") as picture:
-            beside = (picture.width - width) // 2
-            overlay = np.asarray(picture.convert("RGB").crop((beside, 0, beside + width, height)))
-    figure = page(8.4, 3.0)
-    left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
-    show(left, phantom.image)
-    draw_outline(left, phantom.opacity.astype(np.uint8), COLOURS["opacity"])
-    left.set_title("a drawn patient, the opacity outlined")
-    show(middle, overlay / 255)
-    middle.set_title("what the detector finds")
-    scale = np.linspace(-4, 12, 41)
-    for part, name, words in ((well, "healthy", "without an opacity"), (ill, "opacity", "with one")):
+        # Quartiles by score of those that are called anomalous: neither the best nor the worst.
+        called = np.flatnonzero(ill["anomalous"].astype(bool))
+        order = called[np.argsort(ill["score"].to_numpy()[called])]
+        figure = page(8.4, 4.0)
+        left, right = figure.subfigures(1, 2, width_ratios=[2, 1.1])
+        cells = left.subplots(2, 3)
+        for (above, below), quartile in zip(cells.T, (0.25, 0.5, 0.75), strict=True):
+            seed = patients[order[int(quartile * len(order))]]
+            phantom = draw_phantom(seed, pneumonia=True, size=512)
+            height, width = phantom.image.shape
+            show(above, phantom.image)
+            draw_outline(above, phantom.opacity.astype(np.uint8), COLOURS["opacity"])
+            with Image.open(found / f"overlays/{seed}_1.png.png") as picture:
+                beside = (picture.width - width) // 2
+                overlay = picture.convert("RGB").crop((beside, 0, beside + width, height))  # without the words beneath
+            show(below, np.asarray(overlay) / 255)
+    cells[0, 1].set_title("drawn patients, their opacities outlined")
+    cells[1, 1].set_title("what the detector finds")
+    axis = right.subplots()
+    scale = np.linspace(1, 9, 33)
+    for part, name, words in ((well, "healthy", "without an opacity"), (ill, "opacity", "with an opacity")):
         odds = np.clip(logit(part["score"]), *scale[[0, -1]])
-        right.hist(odds, scale, color=COLOURS[name], alpha=0.5, label=f"100 drawn patients {words}")
+        label = f"{words}: {part['anomalous'].sum()} of {len(part)} called"
+        axis.hist(odds, scale, color=COLOURS[name], alpha=0.5, label=label)
     bound = logit(table.loc[~table["anomalous"].astype(bool), "score"].max())
-    right.axvline(bound, color="black", linestyle="--", label="declared 5 %: 200 drawn normals")
-    right.set(xlabel="score of the radiograph (log odds)", ylabel="patients")
-    right.set_title(f"called: {well['anomalous'].sum()} without, {called.sum()} with an opacity")
-    right.legend(fontsize=7)
+    axis.axvline(bound, color="black", linestyle="--", label="declared 5 %, by 200 drawn normals")
+    axis.set(xlabel="score of the radiograph (log odds)", ylabel="drawn patients")
+    right.legend(loc="outside upper left", fontsize=7)
     return figure
 
 
