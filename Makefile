@@ -7,7 +7,7 @@ RUNS ?= runs/demo
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check doctest lint format types benchmark trust build clean
+.PHONY: help install demo test check doctest lint format types docs benchmark trust build clean
 
 help: ## Show the verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ types: $(STAMP) ## Run mypy
 doctest: $(STAMP) ## Run the examples in docstrings
 	$(BIN)/python -m pytest -q --doctest-modules pneumo_ad
 
+docs: $(STAMP) ## Build the pages and the Python API as a site, docs/_build/html/index.html; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . docs/_build/html
+
 benchmark: $(STAMP) ## Print this project beside MONAI, anomalib and its own bare parts, as ratios (half an hour)
 	$(BIN)/python experiments/performance/benchmark.py
 
@@ -55,4 +58,4 @@ build: $(STAMP) ## Build the wheel and the source archive
 	$(BIN)/python -m build
 
 clean: ## Delete .venv and what was built; runs and stores stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) docs/_build docs/api build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""What the README and its pages tell a reader to type is typed here, on small settings.
+"""What the README and the pages under docs/ tell a reader to type is typed here, on small settings.
 
 A fenced block is bash, python, yaml or, without a name, something to look at. Python and yaml after a line that ends in
 a file's name (`mine/net.py`:) are written to that file, other Python is run. Of bash, each line is run as it stands but
@@ -25,7 +25,12 @@ from PIL import Image
 from running import start
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "conf/README.md", "experiments/sweeps.md", "notebooks/README.md"]
+DOCS = [file for file in sorted((ROOT / "docs").rglob("*.md")) if file.parent.name != "api"]  # written by docs/conf.py
+PAGES = [
+    "README.md", "CONTRIBUTING.md", "conf/README.md", "experiments/sweeps.md", "notebooks/README.md",
+    *(file.relative_to(ROOT).as_posix() for file in DOCS),
+]  # fmt: skip
+STUDIES = [file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "experiments").glob("*/README.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"`([\w/]+\.(?:py|yaml))`:\s*$")
 
@@ -333,7 +338,7 @@ def test_comments_and_continued_lines():
     assert commands("# a\nb c  # d\ne \\\n  f\n'g#h'\n") == ["b c", "e f", "'g#h'"]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *STUDIES, "SECURITY.md", "experiments/README.md"])
 def test_links_and_pictures_are_there(page):
     text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
     for link in re.findall(r"(?:\]\(|src=\")([^)\s\"]+)", text):
@@ -350,7 +355,7 @@ def test_links_and_pictures_are_there(page):
 def test_the_table_of_commands_is_that_of_the_command_line(capfd):
     from pneumo_ad.cli import overview
 
-    table = re.findall(r"^\| \w* ?\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    table = re.findall(r"^\| \w* ?\| `([\w-]+)` \|", (ROOT / "docs" / "commands.md").read_text(), flags=re.MULTILINE)
     listed = re.findall(r"^    ([a-z-]+) ", overview(), flags=re.MULTILINE)
     assert len(table) >= 10
     assert table == listed

@@ -1,4 +1,4 @@
-"""The README's first picture: python experiments/demo/first_picture.py [FILE].
+"""Drawn patients and the maps of the detector: python experiments/demo/first_picture.py [FILE].
 
 Drawn patients without and with an opacity, as `pneumo-ad predict` of the detector that ships shows them, calibrated on
 other drawn normals. Shown are those whose opacity is found and raises the map most; what is printed is of all.

@@ -160,7 +160,7 @@ def verdict(metrics: dict[str, float]) -> str:
         metrics: Figures of a `metrics.json`.
 
     >>> verdict({"image/auroc": 0.43, "shortcut/image/brightness": 0.73})
-    'verdict: radiographs 0.430, below higher brightness alone (0.730); why: README, What the numbers mean'
+    'verdict: radiographs 0.430, below higher brightness alone (0.730); why: docs/numbers.md'
     """
     for key, words in _DECISIVE.items():
         best = strongest_shortcut(metrics, key)
@@ -168,7 +168,7 @@ def verdict(metrics: dict[str, float]) -> str:
             found, alone = metrics[key], strength(best.auroc)
             low = metrics.get(f"{key}_low", found)
             word = "below" if found <= alone else "above" if low > alone else "within the interval of"
-            why = "; why: README, What the numbers mean" if word == "below" else ""
+            why = "; why: docs/numbers.md" if word == "below" else ""
             return f"verdict: {words} {found:.3f}, {word} {best.words} alone ({alone:.3f}){why}"
     return ""
 
