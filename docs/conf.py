@@ -1,5 +1,6 @@
 """Sphinx: `make docs` turns the Markdown of this repository into docs/_build/html."""
 
+import re
 from importlib import import_module
 from inspect import isclass, isroutine
 from pathlib import Path
@@ -16,14 +17,15 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 # The repository is the source, so that one link leads to the same page here, on a code host and in an editor.
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "experiments/**", "*/README.md", "pneumo_ad/**/MODEL_CARD.md"]
-exclude_patterns = ["README.md", "docs/_build", ".venv*", "runs", "sweeps", "outputs", "build", "dist", "**/.peers"]
+exclude_patterns = ["README.md", "docs/_build", ".*", "**/.*", "runs", "sweeps", "outputs", "build", "dist"]
 html_extra_path = ["index.html"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a study begins with its heading wherever its levels go
 
-default_role = "literal"  # docstrings have single backticks
+default_role = "py:obj"  # names of objects in backticks become links; see `quoted`
+BACKTICKS = re.compile(r"^(?:\||>>>).*|``.+?``|`([^`]+)`(?=(\w?))", re.MULTILINE)  # but for tables and examples
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 
@@ -74,15 +76,26 @@ def write(file: Path, text: str) -> None:
         file.write_text(text)
 
 
-def keep_tables(app: Sphinx, what: str, name: str, found: object, options: object, lines: list[str]) -> None:
-    """Show a table of a docstring as it is typed: reStructuredText takes its bars for line blocks."""
+def as_restructured_text(app: Sphinx, what: str, name: str, found: object, options: object, lines: list[str]) -> None:
+    """Turn the Markdown of a docstring, backticks and tables, into what Sphinx reads there."""
+    lines[:] = BACKTICKS.sub(quoted, "\n".join(lines)).split("\n")
+    if what == "property":
+        lines[:0] = ["..", ""]  # napoleon would take what stands before a colon of the first line for a type
     starts = [number for number, line in enumerate(lines) if line.startswith("|") and not lines[number - 1].strip()]
     for start in reversed(starts):
         end = next((n for n in range(start, len(lines)) if not lines[n].startswith("|")), len(lines))
-        lines[start:end] = ["::", "", *(f"    {line}" for line in lines[start:end])]
+        lines[start:end] = ["::", "", *(f"    {line}" for line in lines[start:end])]  # a table, as it is typed
+
+
+def quoted(match: re.Match[str]) -> str:
+    """Leave the name of an object to become a link, and make everything else literal."""
+    if match[1] is None:
+        return match[0]
+    text = match[0] if re.fullmatch(r"[A-Za-z_][\w.]*", match[1]) else f"``{match[1]}``"
+    return text + "\\ " * bool(match[2])  # what follows the quotes at once would open them again
 
 
 def setup(app: Sphinx) -> None:
     """Have the pages of the API written before sources are looked for."""
     app.connect("builder-inited", write_api)
-    app.connect("autodoc-process-docstring", keep_tables)
+    app.connect("autodoc-process-docstring", as_restructured_text, priority=400)  # before napoleon
