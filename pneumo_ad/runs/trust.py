@@ -38,7 +38,7 @@ def _in(module: str, names: str) -> frozenset[str]:
 
 # Group -> full names of allowed targets. A test compares the yaml of `pneumo_ad.conf` with it.
 ALLOWED: dict[str, frozenset[str]] = {
-    "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna several"),
+    "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna several splits"),
     "lungs": _in("pneumo_ad.lungs", "AutoFields FileFields LungSegmenter SegmenterFields WholeImage"),
     "intensity": _in("pneumo_ad.data.intensity", "AsStored LungFieldIntensity"),
     "net": _in(
