@@ -43,7 +43,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "intensity": _in("pneumo_ad.data.intensity", "AsStored LungFieldIntensity"),
     "net": _in(
         "pneumo_ad.nets",
-        "BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder UNetAutoencoder "
+        "AnomalibNet BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder UNetAutoencoder "
         "UncertaintyAutoencoder VAE",
     )
     | {"pneumo_ad.lungs.features.SegmenterFeatures", "pneumo_ad.classifier.RadiographCNN"},
@@ -93,7 +93,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "pneumo_ad.lungs.training.LungDataModule",
         }
     ),
-    "module": _in("pneumo_ad.modules", "DrawingDetector FeatureDetector OpacityDetector PatchAutoencoder")
+    "module": _in("pneumo_ad.modules", "DrawingDetector FeatureDetector OpacityDetector PatchAutoencoder TrainedNet")
     | {"pneumo_ad.classifier.RadiographClassifier", "pneumo_ad.lungs.training.LungSegmentation"},
     "trainer": frozenset(
         {
