@@ -21,9 +21,8 @@ USAGE = """\
 pneumo-ad train [group=choice] [key=value] ...
 
 Trains a patch autoencoder on normal lung and evaluates it on the test split, in runs/<name>/<time>.
--m sweeps over values (patch=16,32 net=unet,vae), and so does a recipe that holds axes (experiment=
-ablate_patch_size), in sweeps/<name>/<what was set>. The same command continues a sweep, resume=RUN
-a run. Groups, with the default of each and its choices, whose keys are group.key=value:
+-m sweeps over values (patch=16,32 net=unet,vae), and so does a recipe with axes, in sweeps/<name>.
+The same command continues a sweep, resume=RUN a run. Groups, with defaults and choices:
 
 {groups}
 

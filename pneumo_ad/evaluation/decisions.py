@@ -9,7 +9,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.metrics.catalogue import missing_kind, scarcity
 from pneumo_ad.metrics.conformal import Scores, conformal_threshold
-from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_macro_f1
+from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_dice, best_macro_f1, dice_of_all
 from pneumo_ad.metrics.proportion import false_alarm_rate, share_with_interval
 from pneumo_ad.runs.calibration import ValidationScores
 
@@ -77,8 +77,8 @@ def oracles(result: Examination, name: str = "score") -> Found:
         name: Name of the score.
 
     Returns:
-        `oracle/image_balanced_accuracy`, `oracle/image_threshold`, `oracle/macro_f1` and its thresholds; and omitted
-        key -> reason.
+        `oracle/image_balanced_accuracy`, `oracle/image_threshold`, `oracle/image_f1` (with that of calling all
+        pneumonia, `_of_all`), `oracle/macro_f1` and its thresholds; and omitted key -> reason.
     """
     evidence = result.evidence
     metrics: dict[str, float] = {}
@@ -87,17 +87,23 @@ def oracles(result: Examination, name: str = "score") -> Found:
     usable = (evidence.normal | evidence.pneumonia) & ~np.isnan(whole)
     fewest = min(int((usable & side).sum()) for side in (evidence.normal, evidence.pneumonia))
     if few := scarcity(fewest, "radiographs of one class"):
-        omitted["oracle/image_balanced_accuracy"] = few
+        omitted |= dict.fromkeys(("oracle/image_balanced_accuracy", "oracle/image_f1"), few)
     else:
-        best = best_balanced_accuracy(whole[usable], evidence.pneumonia[usable])
+        sick = evidence.pneumonia[usable]
+        best, f1 = best_balanced_accuracy(whole[usable], sick), best_dice(whole[usable], sick)
         metrics |= {"oracle/image_balanced_accuracy": best.value, "oracle/image_threshold": best.threshold}
+        metrics |= {
+            "oracle/image_f1": f1.value,
+            "oracle/image_f1_threshold": f1.threshold,
+            "oracle/image_f1_of_all": dice_of_all(sick),
+        }
     if reason := missing_kind(evidence):
         omitted["oracle/macro_f1"] = reason
     else:
-        f1 = best_macro_f1(result.window[name], evidence.kind)
+        macro = best_macro_f1(result.window[name], evidence.kind)
         metrics |= {
-            "oracle/macro_f1": f1.value,
-            "oracle/macro_f1_threshold_low": f1.low,
-            "oracle/macro_f1_threshold_high": f1.high,
+            "oracle/macro_f1": macro.value,
+            "oracle/macro_f1_threshold_low": macro.low,
+            "oracle/macro_f1_threshold_high": macro.high,
         }
     return metrics, omitted

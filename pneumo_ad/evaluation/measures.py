@@ -33,7 +33,7 @@ from pneumo_ad.metrics.catalogue import (
 )
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.modality import modality
-from pneumo_ad.metrics.oracle import best_dice
+from pneumo_ad.metrics.oracle import best_dice, dice_of_all
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import Values, image_shortcuts, shortcut_aurocs
 from pneumo_ad.metrics.strata import aurocs_in_strata
@@ -131,7 +131,7 @@ def measure_evaluation(
 
 
 def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:
-    """Compute `pixel/pro`, `pixel/pointing_game` (with chance), each also `_in_lung`, and `oracle/dice`.
+    """Compute `pixel/pro`, `pixel/pointing_game` (with chance), each also `_in_lung`, and `oracle/dice` (`_of_all`).
 
     Args:
         evidence: Ground truth of the radiographs, from masks and labels.
@@ -159,9 +159,10 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
         metrics |= pro.keyed(f"pixel/pro{where}") | hits.keyed(f"pixel/pointing_game{where}")
         metrics[f"pixel/pointing_game{where}_chance"] = game.chance
     values = pixel_values(evidence, maps)
-    truth = np.concatenate([evidence.pixel_truth[row][evidence.pixel_truth[row] != NOT_KNOWN] for row in rows])
-    best = best_dice(values, truth == IN_OPACITY)
-    return metrics | {"oracle/dice": best.value, "oracle/dice_threshold": best.threshold}, omitted
+    opaque_pixels = pixel_values(evidence, evidence.pixel_truth) == IN_OPACITY
+    best = best_dice(values, opaque_pixels)
+    metrics |= {"oracle/dice": best.value, "oracle/dice_threshold": best.threshold}
+    return metrics | {"oracle/dice_of_all": dice_of_all(opaque_pixels)}, omitted
 
 
 def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found:

@@ -65,6 +65,11 @@ class Pipeline(nn.Module):
                 f"{type(aggregate).__name__} cannot be exported in any format: the aggregates a graph can hold are "
                 "aggregate=mean, aggregate=top and aggregate=max"
             )
+        if aggregate.of == "radiograph":
+            raise ConfigError(
+                "the net's own score of a radiograph (aggregate=own) cannot be exported in any format; anomalib itself "
+                "exports its models"
+            )
         if type(intensity) not in (AsStored, LungFieldIntensity):
             raise ConfigError(
                 f"{type(intensity).__name__} cannot be exported in any format: a graph can hold intensity=as_stored "

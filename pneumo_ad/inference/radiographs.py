@@ -49,6 +49,7 @@ class Scored:
         maps: (b, H, W) float32 anomaly maps by name of the score, NaN where no window lies; empty unless requested.
         likeliest: (b, N) int8 likeliest kind of each window, 0 to 2; None unless requested.
         likeliest_pixels: (b, H, W) int8 likeliest kind of each pixel, 0 to 2; None unless requested.
+        radiographs: (b,) float32 score of each radiograph, of a net that gives one itself; else None.
     """
 
     rows: npt.NDArray[np.integer]
@@ -56,6 +57,7 @@ class Scored:
     maps: dict[str, npt.NDArray[np.float32]]
     likeliest: npt.NDArray[np.int8] | None = None
     likeliest_pixels: npt.NDArray[np.int8] | None = None
+    radiographs: npt.NDArray[np.float32] | None = None
 
 
 def finite_radiographs(

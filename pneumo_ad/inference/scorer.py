@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ from pneumo_ad.scores.quantiles import own_scale
 
 _TRIVIAL: dict[str, Score] = {"brightness": Brightness(), "contrast": Contrast(), "sharpness": Sharpness()}
 TRIVIAL = tuple(_TRIVIAL)  # scores of windows that need no model
+
+OWN = "aggregate=own"  # asks for the net's own score of a radiograph
 
 _PIXELS = 2**18  # that go through a net at once at least where it sees radiographs: blocks cost their overlap
 _AT_ONCE = 4  # whole radiographs, at least: one by one takes a fifth longer on a CPU
@@ -69,6 +71,8 @@ class Scoring:
 
     def __post_init__(self) -> None:
         check_relative(self.relative)
+        if self.relative is not None and self.aggregate.of == "radiograph":
+            raise ConfigError(f"{OWN} takes the net's own score, which relative={self.relative} does not divide")
 
     def names(self, data: Scorable) -> list[str]:
         """Names of all scores of a window: the run's, the trivial ones, and SAD where the net reconstructs patches."""
@@ -157,9 +161,7 @@ class Scoring:
             return
         trivial = score_radiographs(_Nothing(), _TRIVIAL, images, rows, grid, size, map_of)
         for one, other in zip(judged, trivial, strict=True):
-            yield Scored(
-                one.rows, one.scores | other.scores, one.maps | other.maps, one.likeliest, one.likeliest_pixels
-            )
+            yield replace(one, scores=one.scores | other.scores, maps=one.maps | other.maps)
 
     def of_radiographs(
         self, part: Scored, name: str, lung_share: npt.NDArray[np.floating], lung_fields: npt.NDArray[np.uint8]
@@ -171,8 +173,18 @@ class Scoring:
             name: Name of the score.
             lung_share: (b, N) share of each window inside the lung field.
             lung_fields: (b, H, W) of 0 and 1.
+
+        Raises:
+            ConfigError: The net's own score is asked for, and it gives none.
         """
-        if self.aggregate.of == "patches":
+        own = self.aggregate.of == "radiograph" and name == "score"
+        if own and part.radiographs is None:
+            raise ConfigError(
+                f"{OWN} needs a net that scores radiographs itself, as net=anomalib does; this one does not"
+            )
+        if own and part.radiographs is not None:
+            values, inside = part.radiographs[:, None], np.asarray(lung_fields.any(axis=(1, 2)))[:, None]
+        elif self.aggregate.of != "pixels":
             values, inside = part.scores[name], lung_share > MOSTLY_LUNG
         else:
             values, inside = part.maps[name], lung_fields == 1

@@ -58,17 +58,20 @@ def score_whole_radiographs(
         maps = np.empty((len(group), *grid.image_size), dtype=np.float32)
         kinds = np.empty((len(group), len(grid)), dtype=np.int8) if likeliest else None
         pixels = np.empty(maps.shape, dtype=np.int8) if likeliest else None
+        own: list[Tensor] = []
         for first in range(0, len(group), batch_size):
             part = slice(first, first + batch_size)
             x = torch.from_numpy(np.asarray(images[group[part]])[:, None]).to(device).float().div_(255)
             output = forward(net, x, precision)
             maps[part] = score.residual_map(x, output)[:, 0].cpu().numpy()
+            own += [] if output.radiograph is None else [output.radiograph.float().cpu()]
             if kinds is not None and pixels is not None:
                 kinds[part] = likeliest_kinds(output, grid).numpy()
                 pixels[part] = output.needed("kinds", by=BY)[:, [HEALTHY, OPACITY, OUTSIDE]].argmax(dim=1).cpu().numpy()
         scores = grid.window_means(torch.from_numpy(maps)).numpy()
         maps[:, ~grid.covered] = np.nan  # as on every other way
-        yield Scored(group, {"score": scores}, {"score": maps}, kinds, pixels)
+        of_radiographs = torch.cat(own).numpy() if own else None
+        yield Scored(group, {"score": scores}, {"score": maps}, kinds, pixels, of_radiographs)
 
 
 def likeliest_kinds(output: Output, grid: PatchGrid) -> Tensor:

@@ -30,14 +30,14 @@ class BestMacroF1(NamedTuple):
 
 
 def best_dice(scores: Scores, truth: Truth) -> Best:
-    """Compute the oracle Dice: the best over all thresholds of pooled pixels, chosen on the truth itself.
+    """Compute the oracle Dice, which is F1: the best over all thresholds, chosen on the truth itself.
 
     Args:
         scores: (n,) higher is more anomalous.
         truth: (n,) bool.
 
     Returns:
-        Dice in [0, 1]; a random score reaches 2p / (1 + p), p the share of positives, by calling all samples positive.
+        Dice in [0, 1]; any score reaches `dice_of_all`.
 
     Raises:
         DataError: No sample is positive.
@@ -47,6 +47,18 @@ def best_dice(scores: Scores, truth: Truth) -> Best:
     """
     values, hits, alarms = _counts(scores, truth)
     return _best(scores, values, 2 * hits / (hits + alarms + hits[0]))
+
+
+def dice_of_all(truth: Truth) -> float:
+    """Compute the Dice, or F1, of calling every sample positive: what the oracle gives any score, a random one too.
+
+    Args:
+        truth: (n,) bool.
+
+    >>> dice_of_all(np.array([False, True, True, True]))
+    0.8571428571428571
+    """
+    return float(2 * truth.sum() / (truth.size + truth.sum()))
 
 
 def best_balanced_accuracy(scores: Scores, truth: Truth) -> Best:

@@ -1,5 +1,6 @@
 """Net architectures, one per file: (B, 1, p, p) in [0, 1] -> `Output`."""
 
+from pneumo_ad.nets.anomalib_net import AnomalibNet
 from pneumo_ad.nets.bottleneck_autoencoder import BottleneckAutoencoder
 from pneumo_ad.nets.feature_gaussian import FeatureGaussian
 from pneumo_ad.nets.kind_unet import KindUNet
@@ -12,6 +13,7 @@ from pneumo_ad.nets.vae import VAE
 
 __all__ = [
     "VAE",
+    "AnomalibNet",
     "BottleneckAutoencoder",
     "FeatureGaussian",
     "KindUNet",

@@ -20,6 +20,7 @@ class Output(NamedTuple):
         anomaly: (B, 1, p, p) anomaly map of nets that do not reconstruct, higher is more anomalous; else None.
         kinds: (B, 3, p, p) probability of each kind of `labels.KINDS` (healthy, opacity, outside), of nets that
             classify pixels; else None.
+        radiograph: (B,) score of each whole picture, of nets that give one beside their map; else None.
     """
 
     reconstruction: Tensor
@@ -27,13 +28,14 @@ class Output(NamedTuple):
     penalty: Tensor | None = None
     anomaly: Tensor | None = None
     kinds: Tensor | None = None
+    radiograph: Tensor | None = None
 
     def inner(self, halo: int) -> Output:
         """Return the output without `halo` pixels on every side of each picture."""
         return self.apply(lambda picture: inner(picture, halo))
 
     def apply(self, change: Callable[[Tensor], Tensor]) -> Output:
-        """Apply a function to every picture; the penalty, a scalar, is unchanged.
+        """Apply a function to every picture; what is none, the penalty and the radiograph's score, is unchanged.
 
         Args:
             change: Function (B, C, h, w) -> (B, C, ...).
@@ -42,7 +44,7 @@ class Output(NamedTuple):
         >>> Output(torch.zeros(1, 1, 4, 4), penalty=torch.tensor(2.0)).apply(lambda picture: picture + 1).penalty
         tensor(2.)
         """
-        pictures = {name: part for name, part in self._asdict().items() if name != "penalty" and part is not None}
+        pictures = {name: part for name, part in self._asdict().items() if part is not None and part.ndim == 4}
         return self._replace(**{name: change(part) for name, part in pictures.items()})
 
     def needed(self, part: str, by: str) -> Tensor:

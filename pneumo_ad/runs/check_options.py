@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from pneumo_ad.data.fit import sides
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.inference.scorer import OWN
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.compose import build
 from pneumo_ad.runs.device import device_of
@@ -49,7 +50,10 @@ def check_options(config: DictConfig) -> None:
     windows_of(options).thinned(options.kept_windows)
     device_of(config.trainer)
     build(config.threshold)
-    build(config.aggregate)
+    if build(config.aggregate).of == "radiograph" and options.view == "patch":
+        raise ConfigError(
+            f"{OWN} needs a net that sees and scores whole radiographs, as net=anomalib; view=patch shows none"
+        )
 
 
 def windows_of(options: EvaluationOptions) -> PatchGrid:

@@ -34,7 +34,8 @@ def check_finite(part: Scored, rows: npt.NDArray[np.integer[Any]], data: Radiogr
     Raises:
         DivergedError: A score or map is not finite; names the first radiograph.
     """
-    finite = finite_radiographs(part.scores.values(), part.maps.values(), data.grid)
+    own = [] if part.radiographs is None else [part.radiographs[:, None]]
+    finite = finite_radiographs([*part.scores.values(), *own], part.maps.values(), data.grid)
     if not finite.all():
         bad = data.store.table["image"].iloc[rows[~finite]].tolist()
         raise DivergedError(

@@ -34,12 +34,12 @@ def _in(module: str, names: str) -> frozenset[str]:
 
 # Group -> full names of allowed targets. A test compares the yaml of `pneumo_ad.conf` with it.
 ALLOWED: dict[str, frozenset[str]] = {
-    "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna several"),
+    "data": _in("pneumo_ad.data.sources", "chest_xray folder masks phantom rsna several splits"),
     "lungs": _in("pneumo_ad.lungs", "AutoFields FileFields LungSegmenter SegmenterFields WholeImage"),
     "intensity": _in("pneumo_ad.data.intensity", "AsStored LungFieldIntensity"),
     "net": _in(
         "pneumo_ad.nets",
-        "BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder UNetAutoencoder "
+        "AnomalibNet BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder UNetAutoencoder "
         "UncertaintyAutoencoder VAE",
     )
     | {"pneumo_ad.lungs.features.SegmenterFeatures", "pneumo_ad.classifier.RadiographCNN"},
@@ -89,7 +89,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "pneumo_ad.lungs.training.LungDataModule",
         }
     ),
-    "module": _in("pneumo_ad.modules", "DrawingDetector FeatureDetector OpacityDetector PatchAutoencoder")
+    "module": _in("pneumo_ad.modules", "DrawingDetector FeatureDetector OpacityDetector PatchAutoencoder TrainedNet")
     | {"pneumo_ad.classifier.RadiographClassifier", "pneumo_ad.lungs.training.LungSegmentation"},
     "trainer": frozenset(
         {

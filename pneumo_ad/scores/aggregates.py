@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from pneumo_ad.errors import ConfigError
+
+Of = Literal["patches", "pixels", "radiograph"]
 
 
 class Aggregate(ABC):
@@ -18,15 +20,16 @@ class Aggregate(ABC):
     Of torch's operations alone and of fixed shape, so that an exported graph holds it as it is.
 
     Args:
-        of: Values that the caller hands over: the scores of `patches`, or the `pixels` of the anomaly map.
+        of: Values that the caller hands over: the scores of `patches`, the `pixels` of the anomaly map, or the one that
+            the net itself gives the `radiograph`.
 
     Raises:
-        ConfigError: Neither of the two.
+        ConfigError: None of these.
     """
 
-    def __init__(self, of: Literal["patches", "pixels"] = "patches") -> None:
-        if of not in ("patches", "pixels"):
-            raise ConfigError(f"of={of!r} is not known: a radiograph's score is made of patches or pixels")
+    def __init__(self, of: Of = "patches") -> None:
+        if of not in get_args(Of):
+            raise ConfigError(f"of={of!r} is not known: a radiograph's score is made of {', '.join(get_args(Of))}")
         self.of = of
 
     def __call__(self, values: Tensor, inside: Tensor) -> Tensor:
@@ -68,7 +71,7 @@ class TopFraction(Aggregate):
 
     Args:
         fraction: In (0, 1]; 1 is the mean.
-        of: `patches` or `pixels`.
+        of: See `Aggregate`.
 
     Raises:
         ConfigError: A fraction outside (0, 1], or an unknown `of`.
@@ -78,7 +81,7 @@ class TopFraction(Aggregate):
     [3.5]
     """
 
-    def __init__(self, fraction: float = 0.1, of: Literal["patches", "pixels"] = "patches") -> None:
+    def __init__(self, fraction: float = 0.1, of: Of = "patches") -> None:
         super().__init__(of)
         if not 0 < fraction <= 1:
             raise ConfigError(f"fraction={fraction} must lie in (0, 1]; 0.1 is the highest tenth")

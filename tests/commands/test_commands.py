@@ -490,7 +490,7 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
         ("nett=unet", "nett=unet is not known; did you mean net=unet?"),
         ("patch", "patch is not known; expected KEY=VALUE"),
         ("name=a,b", "several values need -m, which sweeps; as one: 'name=\"a,b\"'"),
-        ("data.root=a,b", "did you mean data.root=a,b with data=chest_xray, folder, masks or rsna?"),
+        ("data.root=a,b", "did you mean data.root=a,b with data=chest_xray, folder, masks, rsna or splits?"),
         ("data.root=[a", "data.root=[a: cannot be read; as plain text data.root takes 'data.root=\"[a\"'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Evidence, decisions, shortcuts and matched figures of an examination."""
 
 import dataclasses
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,8 @@ import pytest
 import torch
 from drawn import lung_mask, opacity_mask, write_set
 from PIL import Image
-from sklearn.metrics import roc_auc_score
+from rich.console import Console
+from sklearn.metrics import f1_score, roc_auc_score
 
 from pneumo_ad.data import Radiographs, sources
 from pneumo_ad.evaluation.decisions import false_alarms, oracles
@@ -18,6 +20,7 @@ from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.matching import match
 from pneumo_ad.evaluation.measures import measure_evaluation
 from pneumo_ad.evaluation.samples import draw_lung_fields
+from pneumo_ad.evaluation.summary import print_as_published
 from pneumo_ad.evaluation.tables import images
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.labels import UNKNOWN
@@ -191,6 +194,23 @@ def test_an_oracle_is_never_worse_than_a_threshold_from_normals(examined):
     best, _ = oracles(result)
     assert best["oracle/image_balanced_accuracy"] >= metrics["image/balanced_accuracy"]
     assert 0 < best["oracle/macro_f1"] <= 1
+
+
+def test_what_published_tables_print_is_an_oracle_beside_calling_everything_anomalous(examined):
+    _, result = examined
+    best, _ = oracles(result)
+    scores, sick = result.image["score"], result.evidence.pneumonia
+    assert (sick | result.evidence.normal).all()
+    tried = [f1_score(sick, scores > cut) for cut in [scores.min() - 1, *scores]]
+    assert best["oracle/image_f1"] == pytest.approx(max(tried))
+    assert f1_score(sick, scores > best["oracle/image_f1_threshold"]) == pytest.approx(max(tried))
+    assert best["oracle/image_f1_of_all"] == pytest.approx(tried[0])
+    printed = StringIO()
+    print_as_published(Console(file=printed, width=200), best | {"oracle/dice": 0.5, "oracle/dice_of_all": 0.25})
+    words = f"best image F1 {max(tried):.3f} (all called anomalous: {tried[0]:.3f}), pixel Dice 0.500 (all called"
+    assert words in printed.getvalue()
+    print_as_published(Console(file=(silent := StringIO())), {"image/auroc": 0.5})
+    assert silent.getvalue() == ""
 
 
 def test_one_class_only_is_left_out_by_name(folder):

@@ -26,7 +26,9 @@ from pneumo_ad.scores.aggregates import Aggregate, Highest, Mean, TopFraction
 
 OUTPUTS = ("anomaly_map", "window_scores", "score", "percentile")
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
-NETS, SCORES = (sorted(file.stem for file in (CONF / group).glob("*.yaml")) for group in ("net", "score"))
+NETS, SCORES = (
+    sorted(file.stem for file in (CONF / group).glob("*.yaml") if file.stem != "anomalib") for group in ("net", "score")
+)
 GRID = PatchGrid((64, 96), patch=16, stride=12)  # windows overlap and leave a border
 NORMALS = np.array([0.1, 1.0, 3.0, 7.0, 20.0], dtype=np.float32)
 

@@ -76,7 +76,7 @@ def test_every_net_of_the_configs_is_tried():
     from importlib.resources import files
 
     there = {entry.name.removesuffix(".yaml") for entry in (files("pneumo_ad.conf") / "net").iterdir()}
-    assert {name for name in there if not name.startswith("__")} == {*NETS, *JUDGES, *GAUSSIANS}
+    assert {name for name in there if not name.startswith("__")} == {*NETS, *JUDGES, *GAUSSIANS, "anomalib"}
 
 
 @pytest.mark.parametrize(("depth", "convs"), [(2, 1), (3, 2)])

@@ -7,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from pneumo_ad.errors import DataError
 from pneumo_ad.labels import HEALTHY, MIXED, OPACITY, OUTSIDE, PADDING
 from pneumo_ad.metrics.kinds import macro_f1
-from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_dice, best_macro_f1
+from pneumo_ad.metrics.oracle import best_balanced_accuracy, best_dice, best_macro_f1, dice_of_all
 from pneumo_ad.metrics.thresholds import Thresholds
 
 
@@ -37,6 +37,14 @@ def test_no_threshold_is_better_and_the_one_given_does_it(ranking):
         found = oracle(scores, truth)
         assert found.value == pytest.approx(max(metric(truth, scores > cut) for cut in cuts(scores)))
         assert found.value == pytest.approx(metric(truth, scores > found.threshold))
+
+
+@given(rankings())
+def test_calling_all_positive_is_one_of_the_thresholds(ranking):
+    scores, truth = ranking[0], ranking[1] == 1
+    assert dice_of_all(truth) == pytest.approx(dice(truth, np.ones_like(truth)))
+    assert best_dice(scores, truth).value >= dice_of_all(truth) - 1e-12
+    assert best_dice(np.zeros(len(truth)), truth).value == pytest.approx(dice_of_all(truth))
 
 
 @given(rankings(classes=3))

@@ -23,7 +23,7 @@ from pneumo_ad.nets.vae import kl_to_standard_normal
 from pneumo_ad.runs.compose import build, compose_config
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
-JUDGES = {"feature_gaussian", "feature_gaussian_lung", "kind_unet"}  # see tests/nets/test_judges.py
+JUDGES = {"feature_gaussian", "feature_gaussian_lung", "kind_unet", "anomalib"}  # test_judges.py, test_anomalib.py
 NETS = sorted({file.stem for file in (CONF / "net").glob("*.yaml")} - JUDGES)
 
 

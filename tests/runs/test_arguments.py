@@ -137,7 +137,7 @@ def test_a_call_in_python_is_what_would_be_typed():
         ("strid=4", "stride=4"),
         ("outptu=x", "output=x"),
         ("dat.size=9", "data.size=9"),
-        ("dat.root=x", "data.root=x with data=chest_xray, folder, masks or rsna"),
+        ("dat.root=x", "data.root=x with data=chest_xray, folder, masks, rsna or splits"),
         ("scor=sad", "score=sad"),
         ("nett=unet", "net=unet"),
     ],

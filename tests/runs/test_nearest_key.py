@@ -84,7 +84,7 @@ def test_a_misspelt_key_finds_the_key(name):
         ("train", "lr=0.1", "did you mean optimizer.lr=0.1?"),
         ("train", "trainer.lr=0.1", "did you mean optimizer.lr=0.1?"),
         ("train", "root='/my data (1)'", "did you mean 'data.root='"),
-        ("train", "dat.root=/x", "did you mean data.root=/x with data=chest_xray, folder, masks or rsna?"),
+        ("train", "dat.root=/x", "did you mean data.root=/x with data=chest_xray, folder, masks, rsna or splits?"),
         ("train", "net.latent=8", "did you mean net.latent=8 with net=bottleneck_autoencoder or vae?"),
         ("train", "drawing=lines", "did you mean drawing=lines with module=drawing_detector?"),
         ("train", "optimizer.weight_decay=1", "did you mean +optimizer.weight_decay=1?"),

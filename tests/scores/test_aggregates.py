@@ -55,7 +55,7 @@ def test_every_choice_gives_one_score_and_none_where_nothing_is_inside(name):
     found = of(aggregate_of(name))(values, inside)
     assert (found.shape, found.dtype) == ((7,), np.float64)
     assert np.isnan(found).tolist() == [i == 2 for i in range(7)]
-    assert aggregate_of(name).of == "patches"
+    assert aggregate_of(name).of == ("radiograph" if name == "own" else "patches")
     assert aggregate_of(name, "aggregate.of=pixels").of == "pixels"
 
 
@@ -111,5 +111,5 @@ def test_a_fraction_outside_the_unit_interval_is_refused(fraction):
 
 @pytest.mark.parametrize("rule", [Mean, TopFraction, Highest])
 def test_of_what_a_score_is_made_is_patches_or_pixels(rule):
-    with pytest.raises(ConfigError, match=r"of='images' is not known: .* patches or pixels"):
+    with pytest.raises(ConfigError, match=r"of='images' is not known: .* patches, pixels, radiograph"):
         rule(of="images")

@@ -5,5 +5,6 @@ from pneumo_ad.data.sources.folders import folder, masks
 from pneumo_ad.data.sources.phantom import phantom
 from pneumo_ad.data.sources.rsna import rsna
 from pneumo_ad.data.sources.several import several
+from pneumo_ad.data.sources.splits import splits
 
-__all__ = ["chest_xray", "folder", "masks", "phantom", "rsna", "several"]
+__all__ = ["chest_xray", "folder", "masks", "phantom", "rsna", "several", "splits"]

@@ -180,7 +180,7 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
     images; or else they are spelt as on another system: case, backslashes, blanks around, form of an umlaut.
 
     Args:
-        names: Names in a csv, by row (`read_listing`).
+        names: Names in a csv, by row (`read_listing`), or in another file, by the words for their place in it.
         files: Columns `image` and `path`, one row per file of the folder.
         folder: Folder that paths are relative to.
         csv: File of the names.
@@ -189,7 +189,8 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
         Name of the image for each row.
 
     Raises:
-        DataError: Names of no image (how many, the first few and the nearest image), or of more than one; names lines.
+        DataError: Names of no image (how many, the first few and the nearest image), or of more than one; names lines
+            or places.
     """
     meant: dict[str, set[str]] = {}
     root = str(folder / "_")[:-1]
@@ -202,11 +203,11 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
             meant.setdefault(key, set()).add(image)
     # A path, and a full name, always mean their own image.
     meant |= {below: {image} for image, below in below_of.items()} | {image: {image} for image in below_of}
-    line_of = dict(zip(names.unique(), names.drop_duplicates().index + 2, strict=True))
-    blank = [row + 2 for row, name in zip(names.index, names, strict=True) if not Path(name.strip()).name]
+    place_of = {name: _place(row) for row, name in names.drop_duplicates().items()}
+    blank = [_place(row) for row, name in names.items() if not Path(name.strip()).name]
     if blank:
-        raise DataError(f"{csv}: {len(blank)} rows name no image, for example line {blank[0]}")
-    matches = {name: _looked_up(name, meant) for name in line_of}
+        raise DataError(f"{csv}: {len(blank)} rows name no image, for example {blank[0]}")
+    matches = {name: _looked_up(name, meant) for name in place_of}
     loose: dict[str, set[str]] = {}
     if any(len(images) != 1 for images in matches.values()):
         places = dict(zip(map(os.path.abspath, files["path"]), files["image"], strict=True))
@@ -224,17 +225,22 @@ def match_names(names: pd.Series, files: pd.DataFrame, folder: Path, csv: str | 
         near = below_of.get(tail) or difflib.get_close_matches(absent[0], list(below_of.values()), n=1, cutoff=0)[0]
         raise DataError(
             f"{csv} lists {len(absent)} images that are not in {folder}, for example "
-            f"{first_few(f'{name} (line {line_of[name]})' for name in absent)}; the nearest to {absent[0]} is {near} "
+            f"{first_few(f'{name} ({place_of[name]})' for name in absent)}; the nearest to {absent[0]} is {near} "
             "(expected is a path below that folder, a file name or a stem)"
         )
     double = [name for name, images in matches.items() if len(images) > 1]
     if double:
         those = " and ".join(sorted(below_of[image] for image in matches[double[0]])[:3])
         raise DataError(
-            f"{csv} lists {len(double)} names that more than one image in {folder} has, for example {double[0]} (line "
-            f"{line_of[double[0]]}) of {those}; give their paths below that folder"
+            f"{csv} lists {len(double)} names that more than one image in {folder} has, for example {double[0]} "
+            f"({place_of[double[0]]}) of {those}; give their paths below that folder"
         )
     return [next(iter(matches[name])) for name in names]
+
+
+def _place(row: object) -> str:
+    """Words for the place of a name: line of a csv by its row, or the words themselves."""
+    return f"line {row + 2}" if isinstance(row, int) else str(row)
 
 
 def _looked_up(name: str, images: Mapping[str, set[str]]) -> set[str]:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 SplitChoice = Literal["auto", "patient", "test"]
 
-_WORDS = {name: name for name in SPLITS} | {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+WORDS = {name: name for name in SPLITS} | {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 
 
 def choose_split(
@@ -58,7 +58,7 @@ def choose_split(
 
 
 def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: float, seed: int) -> pd.Series:
-    kept = told.str.strip().str.lower().map(_WORDS)
+    kept = told.str.strip().str.lower().map(WORDS)
     if kept.isna().any():
         counts = told[kept.isna()].str.strip().value_counts()
         raise DataError(
@@ -73,11 +73,27 @@ def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: flo
             f"{' and '.join(both.iloc[0])}; put all radiographs of a patient in one; data.split=patient splits by "
             "patient instead"
         )
-    note = ""
-    if (kept == "train").any() and not (kept == "val").any() and val > 0:
-        training = kept == "train"
-        kept[training] = split_by_patient(table[training], "patient", val, 0.0, seed)
-        note = f" (it has no val: {val:.0%} of the patients of train, drawn)"
+    kept, note = with_val(table, kept, val, seed)
     counted = ", ".join(f"{name} {int((kept == name).sum())}" for name in SPLITS)
     log.info("%s: its column split is kept: %s%s; data.split=patient makes a new one", csv, counted, note)
     return kept
+
+
+def with_val(table: pd.DataFrame, splits: pd.Series, val: float, seed: int) -> tuple[pd.Series, str]:
+    """Move some patients of train to val where a split has no val.
+
+    Args:
+        table: Columns `image`, `patient` and `label`.
+        splits: Split of each row of the table.
+        val: Share of the patients of train that are moved; 0 moves none.
+        seed: Seed of the draw.
+
+    Returns:
+        One of train, val, test per row; and what was done, in words for a message, or "".
+    """
+    training = splits == "train"
+    if not training.any() or (splits == "val").any() or val <= 0:
+        return splits, ""
+    drawn = splits.copy()
+    drawn[training] = split_by_patient(table[training], "patient", val, 0.0, seed)
+    return drawn, f" (it has no val: {val:.0%} of the patients of train, drawn)"
