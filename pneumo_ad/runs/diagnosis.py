@@ -29,6 +29,7 @@ EXTRAS = {
     "notebooks": "running notebooks/",
     "export": "pneumo-ad export format=onnx",
     "dicom": "results as DICOM objects, DICOMweb, a DICOM node",
+    "docs": "make docs",
 }
 
 
