@@ -17,7 +17,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 # The repository is the source, so that one link leads to the same page here, on a code host and in an editor.
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "experiments/**", "*/README.md", "pneumo_ad/**/MODEL_CARD.md"]
-exclude_patterns = ["README.md", "docs/_build", ".*", "**/.*", "runs", "sweeps", "outputs", "build", "dist"]
+exclude_patterns = ["README.md", "experiments/*/*/README.md", "docs/_build", ".*", "**/.*"]
+exclude_patterns += ["runs", "sweeps", "outputs", "build", "dist"]
 html_extra_path = ["index.html"]
 
 myst_enable_extensions = ["colon_fence"]
