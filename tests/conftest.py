@@ -78,6 +78,8 @@ def browser():
         pytest.skip("no chromium was found: pages are not looked at in a browser")
     from playwright.sync_api import sync_playwright
 
+    if "joblib.externals.loky" in sys.modules:  # its workers stay for minutes after a sweep
+        sys.modules["joblib.externals.loky"].get_reusable_executor().shutdown(wait=True)
     # A forked process would hold the driver's pipe, whose end is what tells the driver to end.
     assert not multiprocessing.active_children()
     with sync_playwright() as playwright:
