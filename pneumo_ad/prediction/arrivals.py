@@ -15,22 +15,19 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from pneumo_ad import __version__
-from pneumo_ad.dicom.equipment import Equipment
 from pneumo_ad.dicom.extra import check_extra
 from pneumo_ad.dicom.queue import SUFFIX, InstanceQueue
 from pneumo_ad.errors import printable, system_words
 from pneumo_ad.inference.predictor import Predictor
-from pneumo_ad.prediction.dicom_objects import DicomInputs, DicomObjects
+from pneumo_ad.prediction.dicom_objects import DicomInputs
 from pneumo_ad.prediction.folder import FULL, OutputFolder, check_folder, writable
 from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import Outcome, outcomes
-from pneumo_ad.prediction.predict import Predicted, about_judge
+from pneumo_ad.prediction.predict import Predicted, about_judge, about_options, open_pictures
 from pneumo_ad.prediction.site_calibration import calibrated, find_site, site_scores
 from pneumo_ad.prediction.written import CALIBRATION
-from pneumo_ad.runs.shipped import is_shipped
 
 log = logging.getLogger(__name__)
 
@@ -84,18 +81,13 @@ class Judging:
         site = find_site(self.calibrate, self.output, []) if self.calibrate else None
         judge = open_predictor(self.run, self.overrides, self.checkpoint)
         asked = {"run": printable(str(self.run.absolute())), "judge": judge.identity, **source}
-        asked |= {"overrides": sorted(self.overrides), "maps": self.maps, "overlays": self.overlays}
-        asked |= {"pneumo_ad": __version__, "calibrate": site and site.words, "dicom": self.dicom or None}
+        asked |= about_options(self.overrides, self.maps, self.overlays, site, self.dicom)
         with _private(), writable(self.output):
             if site:
                 scores = site_scores(judge, site, self.output / CALIBRATION)
                 judge = calibrated(judge, site, scores)
-            objects = None
-            if self.dicom:
-                name = "shipped detector" if is_shipped(self.run) else printable(self.run.name)
-                equipment, no_inputs = Equipment(name, judge.identity), DicomInputs({}, {})
-                objects = DicomObjects(self.output, equipment, judge.standard, judge.grid, no_inputs)
-            pictures = Pictures(self.output, judge.standard, self.maps, self.overlays, objects)
+            none_yet = DicomInputs({}, {}) if self.dicom else None
+            pictures = open_pictures(self.output, self.run, judge, self.maps, self.overlays, none_yet)
             into = OutputFolder(self.output, asked, self.overwrite)
             if site:
                 scores.keep(self.output / CALIBRATION)

@@ -17,7 +17,7 @@ from pneumo_ad.dicom.equipment import Equipment
 from pneumo_ad.dicom.extra import check_extra
 from pneumo_ad.errors import ConfigError, DataError, printable
 from pneumo_ad.inference.predictor import Predictor
-from pneumo_ad.prediction.dicom_objects import DicomObjects, find_dicom
+from pneumo_ad.prediction.dicom_objects import DicomInputs, DicomObjects, find_dicom
 from pneumo_ad.prediction.folder import OutputFolder, check_folder, shared, writable
 from pneumo_ad.prediction.inputs import File, find_files
 from pneumo_ad.prediction.opening import open_predictor
@@ -26,7 +26,7 @@ from pneumo_ad.prediction.pipeline import outcomes
 from pneumo_ad.prediction.remarks import doubts_of_source
 from pneumo_ad.prediction.report import page_of_files
 from pneumo_ad.prediction.shard import Shard, chosen_shard
-from pneumo_ad.prediction.site_calibration import calibrated, find_site, site_scores
+from pneumo_ad.prediction.site_calibration import Site, calibrated, find_site, site_scores
 from pneumo_ad.prediction.written import CALIBRATION
 from pneumo_ad.report.write import write_report
 from pneumo_ad.runs.jobs import INTERRUPTED
@@ -106,24 +106,15 @@ def predict_folder(
     part = chosen_shard(shard, num_shards, readable)
     site = find_site(calibrate, output, [file.path for file in readable]) if calibrate else None
     judge = open_predictor(run, overrides, checkpoint)
-    asked: dict[str, Any] = {
-        "run": printable(str(run.absolute())),
-        "judge": judge.identity,
-        "input": printable(str(source.absolute())),
-    }
-    asked |= {"overrides": sorted(overrides), "maps": maps, "overlays": overlays, "pneumo_ad": __version__}
-    asked |= {"calibrate": site and site.words, "dicom": dicom or None}  # None: unknown to earlier versions
+    asked = {"run": printable(str(run.absolute())), "judge": judge.identity, "input": printable(str(source.absolute()))}
+    asked |= about_options(overrides, maps, overlays, site, dicom)
     scores = None
     with writable(output, part) as lock:
         if site:  # before anything is written: with too few normals the output stays unchanged
             with _ended_in_words("the same command"):
                 scores = site_scores(judge, site, output / CALIBRATION)
             judge = calibrated(judge, site, scores)
-        objects = None
-        if dicom:
-            equipment = Equipment("shipped detector" if is_shipped(run) else printable(run.name), judge.identity)
-            objects = DicomObjects(output, equipment, judge.standard, judge.grid, find_dicom(files))
-        pictures = Pictures(output, judge.standard, maps, overlays, objects)
+        pictures = open_pictures(output, run, judge, maps, overlays, find_dicom(files) if dicom else None)
         into = OutputFolder(output, asked, overwrite, part)
         if scores:
             scores.keep(output / CALIBRATION)
@@ -147,6 +138,42 @@ def predict_folder(
             (output / "report.html").unlink()
             log.warning("report.html did not show the files that are new, and is deleted; report=true draws it again")
         return predicted
+
+
+def about_options(
+    overrides: Sequence[str], maps: MapFormat, overlays: bool, site: Site | None, dicom: bool
+) -> dict[str, Any]:
+    """Describe what was asked for, beside model and input, for `predict.json`: another answer needs another folder.
+
+    Args:
+        overrides: Changes to the run's config.
+        maps: Format of the anomaly maps.
+        overlays: Whether heat maps over the radiographs are written.
+        site: Normals that scores are compared with, in place of the run's.
+        dicom: Whether DICOM objects are written.
+    """
+    about = {"overrides": sorted(overrides), "maps": maps, "overlays": overlays, "pneumo_ad": __version__}
+    return about | {"calibrate": site and site.words, "dicom": dicom or None}  # None: unknown to earlier versions
+
+
+def open_pictures(
+    output: Path, run: Path, judge: Predictor, maps: MapFormat, overlays: bool, inputs: DicomInputs | None
+) -> Pictures:
+    """Make the writer of maps, overlays and DICOM objects.
+
+    Args:
+        output: Output folder.
+        run: Run folder, or exported model, whose name DICOM objects hold.
+        judge: Predictor of the files.
+        maps: Format of the anomaly maps.
+        overlays: Whether heat maps over the radiographs are written.
+        inputs: DICOM files that get DICOM objects; None writes none.
+    """
+    objects = None
+    if inputs is not None:
+        equipment = Equipment("shipped detector" if is_shipped(run) else printable(run.name), judge.identity)
+        objects = DicomObjects(output, equipment, judge.standard, judge.grid, inputs)
+    return Pictures(output, judge.standard, maps, overlays, objects)
 
 
 def judge_files(judge: Predictor, readable: Sequence[File], output: OutputFolder, pictures: Pictures) -> int:
