@@ -65,8 +65,7 @@ def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: flo
             f"{csv}: {int(counts.sum())} of {len(told)} cells in column 'split' are none of {', '.join(SPLITS)}: "
             f"{first_counts(counts)}; data.split=patient splits by patient instead"
         )
-    of_patient = kept.groupby(table["patient"]).unique()
-    both = of_patient[of_patient.map(len) > 1]
+    both = in_several_splits(table["patient"], kept)
     if len(both):
         raise DataError(
             f"{csv}: {len(both)} patients are in two splits, for example {both.index[0]} in "
@@ -77,6 +76,20 @@ def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: flo
     counted = ", ".join(f"{name} {int((kept == name).sum())}" for name in SPLITS)
     log.info("%s: its column split is kept: %s%s; data.split=patient makes a new one", csv, counted, note)
     return kept
+
+
+def in_several_splits(patients: pd.Series, splits: pd.Series) -> pd.Series:
+    """Return the patients in more than one split: patient -> its splits.
+
+    Args:
+        patients: Patient of each row.
+        splits: Split of each row.
+
+    >>> in_several_splits(pd.Series(["a", "a", "b"]), pd.Series(["train", "test", "test"])).index.tolist()
+    ['a']
+    """
+    of_patient = splits.groupby(patients).unique()
+    return of_patient[of_patient.map(len) > 1]
 
 
 def with_val(table: pd.DataFrame, splits: pd.Series, val: float, seed: int) -> tuple[pd.Series, str]:

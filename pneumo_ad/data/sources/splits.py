@@ -13,7 +13,7 @@ import pandas as pd
 from pneumo_ad.data.sources.boxes import read_boxes
 from pneumo_ad.data.sources.listing import match_names, one_row_each, read_listing
 from pneumo_ad.data.sources.mask_files import find_masks, warn_of_gaps
-from pneumo_ad.data.sources.official_split import WORDS, with_val
+from pneumo_ad.data.sources.official_split import WORDS, in_several_splits, with_val
 from pneumo_ad.data.sources.paths import content_of, existing_folder, list_files, path_column
 from pneumo_ad.data.sources.table import check_table, map_labels
 from pneumo_ad.data.words import first_few
@@ -147,8 +147,7 @@ def _patients(
     one_row_each(listed, csv)
     named = dict(zip(listed["image"], listed["patient"].str.strip(), strict=True))
     patient = [named.get(image) or image for image in table["image"]]
-    splits_of = table.groupby(pd.Series(patient, index=table.index))["split"].unique()
-    both = splits_of[splits_of.map(len) > 1]
+    both = in_several_splits(pd.Series(patient, index=table.index), table["split"])
     if len(both):
         raise DataError(
             f"{file}: {len(both)} patients of {csv} are in two splits, for example {both.index[0]} in "
