@@ -64,7 +64,7 @@ def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: Pa
     for_pixels = places_for_pixels(known, normal, store.image_size)
     if len(for_pixels) < known.sum():
         log.warning(
-            "pixel metrics use %d of the %d radiographs whose opacities are known, to bound memory",
+            "pixel metrics use %d of the %d images whose anomalies are known, to bound memory",
             len(for_pixels),
             known.sum(),
         )

@@ -135,7 +135,7 @@ class PatchGrid:
             if most is None or len(thinned) <= most:
                 return thinned
         raise ConfigError(
-            f"kept_windows={most} of the {len(self)} windows of a radiograph are too few; the fewest that can be kept "
+            f"kept_windows={most} of the {len(self)} windows of an image are too few; the fewest that can be kept "
             f"are {len(thinned)}, and null keeps all"
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.labels import RADIOGRAPH
 
 
 def _moved(names: str, before: str, after: str) -> dict[str, str]:
@@ -61,6 +62,7 @@ ADDED: dict[str, Any] = {
     "kept_windows": None,
     "draw_every_n_epochs": 5,
     "evaluation": TODAY,
+    "vocabulary": vars(RADIOGRAPH),
 }
 # Target -> new arguments, likewise.
 ADDED_TO: dict[str, dict[str, Any]] = {

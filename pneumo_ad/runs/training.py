@@ -325,7 +325,7 @@ def describe(data: Radiographs, run_dir: Path) -> None:
     normals = {split: len(data.rows(split, "normal")) for split in ("train", "val", "test")}
     update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
     log.info(
-        "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
+        "%d images; normal: %s; patches of them to learn: %s of %d x %d at stride %d; %d windows per image",
         len(data.store),
         normals,
         patches,
