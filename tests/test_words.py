@@ -1,6 +1,5 @@
 """A project about cloth reads of cloth: no word of chest radiography is printed, written for readers, or drawn."""
 
-import json
 import logging
 import re
 import sys
@@ -9,12 +8,9 @@ from html import unescape
 from io import StringIO
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 from running import start
 
 from pneumo_ad.runs.trust import trust
@@ -91,7 +87,13 @@ def said(tmp_path_factory):
             hear("train", *PIECES, f"seed={seed}", f"hydra.run.dir=runs/{seed}", "matched=true")
         hear("evaluate", "run=runs/0", "subset=val", "output=evaluated")
         hear("report", "run=runs/0")
-        hear("predict", "run=runs/0", f"input={next((folder / 'cache').glob('cloth/*/images'))}", "output=predicted", "report=true")
+        hear(
+            "predict",
+            "run=runs/0",
+            f"input={next((folder / 'cache').glob('cloth/*/images'))}",
+            "output=predicted",
+            "report=true",
+        )
         hear("export", "run=runs/0", "output=exported", "format=torch_export")
         hear("predict", "run=exported", "input=predicted/overlays", "output=again", "report=true")
         hear("compare", "runs")

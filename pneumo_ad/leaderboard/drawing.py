@@ -161,7 +161,7 @@ def _radiographs(
         data: Radiographs = load_run(run.folder, changes).radiographs
         rows = {image: row for row, image in enumerate(data.store.table["image"])}
     except UserError as reason:
-        log.warning("figures are drawn without the radiographs: %s", reason)
+        log.warning("figures are drawn without the images: %s", reason)
         return [None] * len(shown)
     chosen = [rows[image] for image in shown]
     return [data.store.placement(row).inner(np.asarray(data.store.images[row])) for row in chosen]

@@ -178,7 +178,7 @@ def test_what_was_stopped_goes_on_and_gives_the_same_tables(predict, tmp_path, m
     assert not (tmp_path / "out" / "predictions.csv").exists()
     status, said = predict()
     assert status == 3
-    assert "going on: 4 of 19 radiographs are done" in said
+    assert "going on: 4 of 19 files are done" in said
     for name in ("predictions", "failed"):
         assert (tmp_path / "out" / f"{name}.csv").read_text() == (tmp_path / "whole" / f"{name}.csv").read_text()
     assert not (tmp_path / "out" / "parts").exists()
@@ -262,7 +262,7 @@ def test_the_same_command_takes_what_is_new_and_what_changed_and_keeps_what_is_g
     status, said = predict()
     after = table(tmp_path / "out")
     assert status == 0
-    assert "1 of 3 radiographs are done" in said
+    assert "1 of 3 files are done" in said
     assert "1 files that were judged before are no longer there" in said
     assert set(after) == {"a.png", "b.png", "c.png", "d.png"}
     assert after["a.png"] == before["a.png"]
