@@ -316,6 +316,7 @@ def counts(evidence: GroundTruth) -> dict[str, int]:
     return numbers | {f"counts/patches_{name}": int((evidence.kind == kind).sum()) for kind, name in enumerate(KINDS)}
 
 
+SAME_PIXELS = "same_pixels/"  # metrics of several runs on the same pixels, in a leaderboard
 HEADLINE = {
     "patch/auroc_outside_vs_healthy": "patch AUROC outside / healthy lung",
     "patch/auroc_opacity_vs_healthy": "patch AUROC opacity / healthy lung",
@@ -332,6 +333,34 @@ HEADLINE = {
     "image/auroc_matched": "  matched in aspect, sharpness, intensity",
     "image/average_precision": "image average precision",
 }
+
+
+# Those that `HEADLINE` words below another, by themselves.
+_BY_ITSELF = {
+    "pixel/auroc_in_lung": "pixels in the lung, AUROC opacity / healthy lung",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "patches in the lung, AUROC pneumonia / normal origin",
+    "image/auroc_in_strata": "radiographs, median AUROC in strata by sharpness of the centre",
+    "image/auroc_matched": "radiographs matched in aspect, sharpness and intensity, AUROC pneumonia / normal",
+}
+
+
+def metric_words(key: str) -> str:
+    """Name a figure in words that stand by themselves, as on the axis of a plot.
+
+    Args:
+        key: Key of the figure, as in `metrics.json` or `leaderboard.csv`.
+
+    >>> metric_words("same_pixels/auroc_in_lung")
+    'pixels in the lung, AUROC opacity / healthy lung (the same pixels for all)'
+    >>> metric_words("image/auroc"), metric_words("patch/sad_median_healthy")
+    ('image AUROC pneumonia / normal', 'patch SAD median healthy')
+    """
+    if key.startswith(SAME_PIXELS):
+        return f"{metric_words(key.replace(SAME_PIXELS, 'pixel/'))} (the same pixels for all)"
+    if key in _BY_ITSELF:
+        return _BY_ITSELF[key]
+    plain = key.replace("/", " ").replace("_", " ").replace("auroc", "AUROC").replace("sad", "SAD")
+    return HEADLINE.get(key, plain)
 
 
 MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
