@@ -45,7 +45,7 @@ def projection(
     low, high = np.quantile(plane, [0.002, 0.998], axis=0)
     margin = 0.06 * (high - low)
     with mpl.rc_context(STYLE):
-        figure = page(3.5 * len(groupings) + 0.3, 3.9)
+        figure = page(3.5 * len(groupings) + 0.5, 4.1)
         panels = figure.subplots(1, len(groupings), squeeze=False, sharex=True, sharey=True)[0]
         for panel, (caption, groups) in zip(panels, groupings.items(), strict=True):
             colour = np.full((len(plane), 3), np.nan)
@@ -57,7 +57,8 @@ def projection(
             panel.scatter(*plane[visible].T, s=4, c=colour[visible], alpha=0.5, linewidths=0)
             panel.set_title(caption, fontsize=9)
             panel.set_xlabel(f"first component, {explained[0]:.0%} of variance\n{_made_of(axes[0], names)}", fontsize=8)
-            panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=1, handletextpad=0.2)
+            panel.tick_params(labelleft=True)
+            panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.27), ncols=1, handletextpad=0.2)
         panels[0].set_ylabel(f"second component, {explained[1]:.0%}\n{_made_of(axes[1], names)}", fontsize=8)
         panels[0].set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
         figure.suptitle(title, fontsize=10)

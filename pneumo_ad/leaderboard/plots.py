@@ -88,13 +88,8 @@ def metric_by_axis(
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
         for ax in axes[:, 0]:
-            ax.set_ylabel(_broken(metric, 36))
-        named = {
-            name: handle
-            for ax in axes.flat
-            for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)
-            if not name.startswith("_") and name
-        }
+            ax.set_ylabel("\n".join(textwrap.wrap(metric.split(" (")[0], 48)))
+        named = {name: handle for handle, name in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if name}
         if named:
             place = "outside right center" if legend else "outside lower center"
             figure.legend(named.values(), named, loc=place, fontsize=8)
@@ -112,10 +107,6 @@ def _marks(points: Sequence[Point]) -> str:
         [f"no interval for {bare} of {len(points)} groups" if bare < len(points) else "no interval"] if bare else []
     )
     return "; ".join(words)
-
-
-def _broken(words: str, most: int) -> str:
-    return "\n".join(textwrap.wrap(words, most))
 
 
 def axis_places(values: Sequence[str]) -> dict[str, float]:
@@ -235,6 +226,7 @@ def map_rows(
                 axes[row, column].imshow(run_shares[column], cmap="inferno", vmin=0, vmax=100, extent=extent)
             for row in range(rows):
                 ax = axes[row, column]
+                ax.set_anchor("N")
                 if (truth[column] == IN_OPACITY).any():
                     colour = COLOURS["opacity"] if not row else "#00d5ff"
                     y, x = ((np.arange(128) + 0.5) / 128 * side for side in (height, width))
