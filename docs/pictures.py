@@ -98,7 +98,7 @@ def stride() -> Figure:
         above.set_title(f"stride={step}: {len(grid)} windows")
         per_pixel = np.where(grid.covered, grid.windows_per_pixel, np.nan)
         below.set_facecolor("0.6")
-        show(below, per_pixel, top=16, cmap="viridis")
+        show(below, per_pixel, (0, 16), "viridis")
         below.set_xlabel(f"1 to {int(np.nanmax(per_pixel))} windows per pixel" if step < 32 else "1 window per pixel")
     return figure
 

@@ -62,19 +62,18 @@ def class_distributions(
             bins = np.linspace(low, high if high > low else low + 1, _BINS + 1)
             for label in (NORMAL, PNEUMONIA):
                 of_class = np.clip(value[known & (labels == label)], bins[0], bins[-1])
-                share = np.histogram(of_class, bins=bins)[0] / max(len(of_class), 1)
+                share = 100 * np.histogram(of_class, bins=bins)[0] / max(len(of_class), 1)
                 axis.stairs(share, bins, fill=True, alpha=0.3, color=COLOURS[label])
                 words = f"{terms.fill(LABEL_WORDS[label])} (n = {len(of_class):,})"
                 axis.stairs(share, bins, linewidth=1.2, color=COLOURS[label], label=words)
             interval = aurocs[name]
             found = f"AUROC {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})"
             axis.set_title(f"{terms.fill(spoken(name))}\n{found}", fontsize=9)
-            axis.set(xlabel=terms.fill(_AXES[name]), yticks=[], xlim=(bins[0], bins[-1]))
+            axis.set(xlabel=terms.fill(_AXES[name]), xlim=(bins[0], bins[-1]))
             axis.set_ylim(bottom=0)
-            axis.spines["left"].set_visible(False)
         for axis in axes.flat[len(names) :]:
             axis.set_axis_off()
-        figure.supylabel(f"share of the class's {terms.images}", fontsize=9)
+        figure.supylabel(f"share of the class's {terms.images} (%)", fontsize=9)
         handles, labelled = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labelled, loc="outside upper center", ncols=2)
     return figure

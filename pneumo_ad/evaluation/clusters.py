@@ -236,7 +236,7 @@ def _draw(
         [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
-    images, _, names = pictures_of(data, dataset.rows[shown])
+    pictures = pictures_of(data, dataset.rows[shown])
     truth, of_windows = evidence.pixel_truth, evidence.kind.shape
     shapes = {
         f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(of_windows)[shown]
@@ -244,7 +244,7 @@ def _draw(
     }
     outlines = [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown]
     figures["where_clusters_lie"] = cluster_plots.where_clusters_lie(
-        images, shapes, dataset.grid, names, words, outlines
+        pictures.images, shapes, dataset.grid, pictures.names, words, outlines, pictures.proportions
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)

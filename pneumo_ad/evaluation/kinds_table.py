@@ -11,7 +11,8 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.evaluation.background import background
 from pneumo_ad.evaluation.windows import Drawn
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
-from pneumo_ad.metrics.catalogue import GroundTruth
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, GroundTruth, figure_with_interval
+from pneumo_ad.metrics.ranking import auroc_with_interval
 from pneumo_ad.patches import PatchGrid
 
 MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background
@@ -25,6 +26,8 @@ PAPER = {
     "outside: body": "not told apart",
     "outside: background": "not told apart",
 }
+_AUROC = ("auroc", "auroc_low", "auroc_high")
+_KINDS = {"opacity": OPACITY, "outside": OUTSIDE}  # those with an AUROC
 NOT_KNOWN = "Not known: no mask tells which windows are which."
 
 
@@ -55,8 +58,9 @@ def kinds_table(
         background_share: (I, N) float in [0, 1], see `background_shares`.
 
     Returns:
-        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`. If no
-        mask gives the kind, numbers and counts are missing, not 0, and the note says so.
+        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `auroc` against healthy lung with `auroc_low` and
+        `auroc_high` (missing with fewer than `LEAST_IMAGES` radiographs of either), `windows`, `radiographs`, `paper`,
+        `note`. If no mask gives the kind, numbers and counts are missing, not 0, and the note says so.
     """
     kind = np.where(evidence.normal[:, None], UNKNOWN, evidence.kind)
     outside, dark = kind == OUTSIDE, background_share > MOSTLY
@@ -78,6 +82,8 @@ def kinds_table(
             row["note"] = NOT_KNOWN
         else:
             row |= {"windows": int(chosen.sum()), "radiographs": int(chosen.any(axis=1).sum())}
+            if kind_of := _KINDS.get(name):
+                row |= _against_healthy(values, kind, kind_of, evidence.patient)
             if chosen.any():
                 of_kind = values[chosen].astype(np.float64)
                 quartiles = np.quantile(of_kind, [0.25, 0.5, 0.75])
@@ -85,25 +91,46 @@ def kinds_table(
             else:
                 row["note"] = "no such window"
         rows.append(row)
-    columns = ["kind", "mean", "median", "q25", "q75", "windows", "radiographs", "paper", "note"]
-    return pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "radiographs": "Int64"})
+    columns = ["kind", "mean", "median", "q25", "q75", *_AUROC, "windows", "radiographs", "paper", "note"]
+    numbers = dict.fromkeys(_AUROC, float)
+    return pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "radiographs": "Int64"} | numbers)
+
+
+def _against_healthy(
+    values: npt.NDArray[np.floating], kind: npt.NDArray[np.integer], other: int, patient: npt.NDArray[np.integer]
+) -> dict[str, float]:
+    """AUROC of windows of a kind against healthy lung; empty where too few radiographs hold either."""
+    if any((kind == one).any(axis=1).sum() < LEAST_IMAGES for one in (HEALTHY, other)):
+        return {}
+    both = (kind == HEALTHY) | (kind == other)
+    owner = np.broadcast_to(patient[:, None], kind.shape)[both]
+    return auroc_with_interval(values[both], kind[both] == other, owner).keyed("auroc")
 
 
 def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
     """Compare the order of the medians with the paper's Table 1, in words; empty if a median is not known.
 
+    Medians may rise though the kinds overlap almost wholly: the order is called that of the paper only beside the AUROC
+    of opacity and of outside against healthy lung.
+
     Args:
         table: From `kinds_table`.
         ordered: Whether the score is meant to order the three kinds (`Score.orders_outside`).
     """
-    medians = table.set_index("kind")["median"].reindex(["healthy lung", "opacity", "outside"])
+    rows = table.set_index("kind").reindex(["healthy lung", *_KINDS]).reindex(columns=["median", *_AUROC])
+    medians = rows["median"]
     if medians.isna().any():
         return ""
-    order = " < ".join(f"{name} {value:.2f}" for name, value in medians.sort_values().items())
-    verdict = "as the paper expected" if medians.is_monotonic_increasing else "not the paper's order"
+    order = "Medians: " + " < ".join(f"{name} {value:.2f}" for name, value in medians.sort_values().items())
     if not ordered:
         verdict = "a score that is not meant to order what lies outside the lung"
-    return f"Medians: {order}: {verdict}."
+    else:
+        verdict = "as the paper expected" if medians.is_monotonic_increasing else "not the paper's order"
+    above = rows.loc[[*_KINDS]]
+    if above["auroc"].isna().any():
+        return f"{order}; too few radiographs for an AUROC, and so for a verdict."
+    aurocs = (f"{name} {figure_with_interval(row, 'auroc')}" for name, row in above.iterrows())
+    return f"{order}.\nAUROC against healthy lung: {', '.join(aurocs)}: {verdict}."
 
 
 def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
@@ -118,6 +145,7 @@ def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
     notes = [order_words(table, ordered), *sorted(set(table["note"]) & {NOT_KNOWN})]
     notes += [
         "Normal lung: windows wholly inside the lungs of normal radiographs. Kinds: windows of the other radiographs.",
+        "AUROC: windows of the kind against healthy lung; in brackets the 95 % interval by patient.",
         "Background: outside the lung, more than half dark and connected with the border.",
     ]
     drawn = figures.printed_table(
@@ -128,16 +156,18 @@ def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
 
 def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Format header and rows of `kinds_table` as text."""
-    header = ["kind of window", "mean", "median", "quartiles", "windows", "radiographs", "the paper"]
+    header = ["kind of window", "mean", "median", "quartiles", "AUROC", "windows", "radiographs", "the paper"]
     rows = []
     for _, row in table.iterrows():
         if pd.isna(row["windows"]):
-            cells = ["not known"] + ["–"] * 4
+            cells = ["not known"] + ["–"] * 5
         elif not row["windows"]:
-            cells = ["–", "–", "–", "0", "0"]
+            cells = ["–"] * 4 + ["0", "0"]
         else:
             cells = [f"{row['mean']:.2f}", f"{row['median']:.2f}", f"{row['q25']:.2f} – {row['q75']:.2f}"]
-            cells += [f"{row['windows']:,}", f"{row['radiographs']:,}"]
+            one = row["radiographs"] == 1
+            cells.append(f"{row['auroc']:.3f}" if pd.notna(row["auroc"]) else "–")
+            cells += [f"{row['windows']:,}", "n = 1" if one else f"{row['radiographs']:,}"]
         rows.append([row["kind"].replace("outside: ", "   of these: "), *cells, row["paper"]])
     return header, rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,8 +57,15 @@ def draw_evaluation(
                 drawn[stem] = reconstructions(run, result, origin)
     for stem, one in drawn.items():
         figures.save(one.figure, folder / f"{stem}.png")
-    images, opacities, names = pictures_of(data, result.rows[list(result.maps)])
-    maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
+    shown = pictures_of(data, result.rows[list(result.maps)])
+    maps = figures.anomaly_maps(
+        shown.images,
+        list(result.maps.values()),
+        shown.names,
+        f"{name}\n({unit})",
+        shown.opacities,
+        shown.proportions,
+    )
     figures.save(maps, folder / "anomaly_maps.png")
 
 
@@ -147,7 +155,8 @@ def _histogram(
     single += [("modality", f"pneumonia_{key}", value) for key, value in modality.items()]
     numbers = pd.concat([*bars, pd.DataFrame(single, columns=["what", "of", "value"])], ignore_index=True)
     words = hump_words(modality) if modality else ""
-    return Drawn(figures.score_histogram(scores, marks, unit, title, words), numbers)
+    radiographs = {name: int(chosen.any(axis=1).sum()) for name, chosen in groups.items()}
+    return Drawn(figures.score_histogram(scores, marks, unit, title, words, radiographs), numbers)
 
 
 def hump_words(modality: Mapping[str, float]) -> str:
@@ -205,9 +214,11 @@ def frames(
         name: Name of the score.
         captions: Captions of the ranges, or None.
     """
-    images, opacities, names = pictures_of(data, result.rows[list(places)])
+    shown = pictures_of(data, result.rows[list(places)])
     grid, scores = result.grid, result.window["score"][list(places)]
-    figure = figures.red_frames(images, scores, grid, ranges, names, name, opacities, captions)
+    figure = figures.red_frames(
+        shown.images, scores, grid, ranges, shown.names, name, shown.opacities, captions, shown.proportions
+    )
     windows = np.stack([np.repeat(places, len(grid)), np.tile(np.arange(len(grid)), len(places))], axis=1)
     numbers = located(data, grid, result.rows, result.evidence, windows)
     numbers["score"] = scores.ravel()
@@ -219,10 +230,24 @@ def frames(
     return Drawn(figure, numbers)
 
 
-def pictures_of(
-    data: Radiographs, rows: npt.NDArray[np.int64]
-) -> tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]], list[str]]:
-    """Return images, opacity masks and names of some radiographs.
+class Pictures(NamedTuple):
+    """Radiographs of a figure.
+
+    Attributes:
+        images: (H, W) uint8 grey levels each, as the net saw them.
+        opacities: (H, W) uint8 opacity masks, 0 or 1.
+        names: Name and label of each, on two lines.
+        proportions: Proportions of each.
+    """
+
+    images: list[npt.NDArray[np.uint8]]
+    opacities: list[npt.NDArray[np.uint8]]
+    names: list[str]
+    proportions: list[figures.Proportions]
+
+
+def pictures_of(data: Radiographs, rows: npt.NDArray[np.int64]) -> Pictures:
+    """Return some radiographs as figures need them.
 
     Args:
         data: Data set that holds the radiographs.
@@ -230,4 +255,5 @@ def pictures_of(
     """
     table = data.store.table.iloc[rows]
     names = [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)]
-    return [np.asarray(data.images[row]) for row in rows], [np.asarray(data.store.opacity[row]) for row in rows], names
+    images, opacities = ([np.asarray(of[row]) for row in rows] for of in (data.images, data.store.opacity))
+    return Pictures(images, opacities, names, figures.Proportions.of_rows(table))

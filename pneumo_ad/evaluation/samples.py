@@ -46,8 +46,9 @@ def sample_radiographs(data: Radiographs, rows: Rows) -> Drawn:
         label: ([np.asarray(data.store.images[row]) for row in of_label], table["image"].iloc[of_label].tolist())
         for label, of_label in chosen.items()
     }
+    shapes = {label: figures.Proportions.of_rows(table.iloc[of_label]) for label, of_label in chosen.items()}
     numbers = table.iloc[np.concatenate(list(chosen.values()))][["image", "label", "patient", "height", "width"]]
-    return Drawn(figures.sample_rows(pictures), numbers)
+    return Drawn(figures.sample_rows(pictures, shapes), numbers)
 
 
 def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str) -> Drawn:
@@ -66,6 +67,7 @@ def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: Gro
     places = places_of(evidence, origin)
     picked = places[evenly_spaced(len(places), COLUMNS * ROWS)]
     title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches of {grid.patch} × {grid.patch}"
+    title += ", as the net saw them"
     return Drawn(figures.patch_grid(cut(data, grid, rows, picked), title), located(data, grid, rows, evidence, picked))
 
 
@@ -94,7 +96,8 @@ def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
     by_file = table["has_lung"].to_numpy(dtype=bool) & (not isinstance(data.lungs, SegmenterFields))
     numbers["lung_from"] = np.where(by_file, "mask file", "segmenter")
     names = [f"{row['image']}\n{row['label']}" for _, row in numbers.iterrows()]
-    return Drawn(figures.lung_fields([np.asarray(data.store.images[row]) for row in chosen], fields, names), numbers)
+    images = [np.asarray(data.store.images[row]) for row in chosen]
+    return Drawn(figures.lung_fields(images, fields, names, figures.Proportions.of_rows(table)), numbers)
 
 
 def net_architecture(net: nn.Module, data: Radiographs) -> Drawn:

@@ -9,6 +9,7 @@ from pneumo_ad.figures.histograms import binned, score_histogram
 from pneumo_ad.figures.maps import anomaly_maps
 from pneumo_ad.figures.panels import grey_levels, reconstruction_panel
 from pneumo_ad.figures.patch_grid import patch_grid
+from pneumo_ad.figures.proportions import Proportions
 from pneumo_ad.figures.radiographs import lung_fields, sample_rows
 from pneumo_ad.figures.style import COLOURS, NAMES, RED, save
 from pneumo_ad.figures.table import printed_table
@@ -18,6 +19,7 @@ __all__ = [
     "NAMES",
     "RED",
     "Figure",
+    "Proportions",
     "anomaly_maps",
     "architecture",
     "binned",

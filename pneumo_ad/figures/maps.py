@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, draw_outline, page_of_pictures, show
+from pneumo_ad.figures.proportions import Proportions
+from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, draw_outline, fitting, page_of_pictures, show
 
 _COLUMNS = 4
 
@@ -20,6 +21,7 @@ def anomaly_maps(
     names: Sequence[str],
     unit: str,
     opacities: Sequence[npt.NDArray[np.uint8] | None] | None = None,
+    proportions: Sequence[Proportions] | None = None,
 ) -> Figure:
     """Draw radiographs above their anomaly maps on one common scale; uncovered pixels stay empty.
 
@@ -29,24 +31,29 @@ def anomaly_maps(
         names: Names of the radiographs.
         unit: Label of the colour bar: name and unit of the maps' values.
         opacities: Truth masks to outline, (H, W) of 0 and 1 each, or None.
+        proportions: Proportions of each radiograph; None for square pixels.
     """
     columns = min(len(images), _COLUMNS)
     blocks = -(-len(images) // columns)
     masks = [None] * len(images) if opacities is None else opacities
+    shapes = proportions or Proportions.as_seen(images)
     with mpl.rc_context(STYLE):
-        figure, axes, _ = page_of_pictures(2 * blocks, columns, images[0].shape, 1.9, beside=0.85, above=0.4 * blocks)
+        rows = [shapes[columns * (row // 2) :][:columns] for row in range(2 * blocks)]
+        figure, axes, side = page_of_pictures(rows, columns, 1.9, beside=0.85, above=0.4 * blocks)
         for axis in axes.flat:
             axis.set_axis_off()
-        top = float(np.nanquantile(np.stack(maps), 0.995))
+        everything = np.concatenate([one[np.isfinite(one)] for one in maps])
+        least, top = np.quantile(everything, [0.005, 0.995]).tolist() if everything.size else (0.0, 1.0)
+        limits = (min(least, 0.0), top)  # from 0, where no score lies below
         for number, (image, anomalies, name, mask) in enumerate(zip(images, maps, names, masks, strict=True)):
             block, column = divmod(number, columns)
             above, below = axes[2 * block : 2 * block + 2, column]
-            show(above, image)
-            above.set_title(name, size=SMALL)
-            show(below, anomalies, top, "inferno")
+            show(above, image, shape=shapes[number])
+            above.set_title(fitting(name, side), size=SMALL)
+            show(below, anomalies, limits, "inferno", shape=shapes[number])
             draw_outline(above, mask, COLOURS["opacity"])
             draw_outline(below, mask, "white")
-        bar = figure.colorbar(axes[1, 0].images[0], ax=axes.ravel().tolist(), shrink=0.5, aspect=30)
+        bar = figure.colorbar(axes[1, 0].images[0], ax=axes.ravel().tolist(), shrink=0.5, aspect=30, extend="max")
         bar.set_label(unit, size=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
     return figure

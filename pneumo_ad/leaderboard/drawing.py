@@ -15,6 +15,7 @@ from pneumo_ad.labels import IN_OPACITY
 from pneumo_ad.leaderboard.gather import natural
 from pneumo_ad.leaderboard.groups import Comparison, Replicates, known_maps, read_images
 from pneumo_ad.leaderboard.plots import LINES, Point, map_rows, metric_by_axis, score_histograms
+from pneumo_ad.metrics.catalogue import metric_words
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import GIB, read_table
 
@@ -54,15 +55,24 @@ def _metric(found: Comparison, axis: str) -> Figure | None:
     values = found.rows.set_index("run")[key]
     points = []
     for group in sorted(groups, key=lambda group: [natural(value) for value in group.axes.values()]):
-        panel = ", ".join(f"{other}={group.axes[other]}" for other in others if other != line)
-        of_line = f"{line}={group.axes[line]}" if line else ""
+        panel = ", ".join(_value(other, group) for other in others if other != line)
+        of_line = _value(line, group) if line else ""
         seeds = tuple(float(values[name]) for name in group.runs if not np.isnan(values[name]))
         points.append(Point(group.axes[axis], of_line, panel, seeds, group.interval))
     panels = list(dict.fromkeys(point.panel for point in points))
     left_out = len(panels) - _MOST_PANELS
     shown = [point for point in points if point.panel in panels[:_MOST_PANELS]]
     note = f"{left_out} of {len(panels)} panels left out: groups.csv has all" if left_out > 0 else ""
-    return metric_by_axis(shown, axis, key, found.baseline(key), note) if shown else None
+    return metric_by_axis(shown, _spoken(axis), metric_words(key), found.baseline(key), note) if shown else None
+
+
+def _spoken(key: str) -> str:
+    """Word a swept key: `net.width` is net width."""
+    return key.replace(".", " ").replace("_", " ").replace("/", " ")
+
+
+def _value(key: str, group: Replicates) -> str:
+    return f"{_spoken(key)} {group.axes[key]}"
 
 
 def _first(found: Comparison) -> tuple[list[Replicates], str]:
@@ -73,10 +83,12 @@ def _first(found: Comparison) -> tuple[list[Replicates], str]:
 
 def _title(found: Comparison, group: Replicates) -> str:
     """Title of a group: its axes, two per line, and the sorting metric."""
-    words = [f"{key}={value}" for key, value in group.axes.items()] or ["all runs"]
+    words = [_value(key, group) for key in group.axes] or ["all runs"]
     lines = [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
-    score = f"\n{found.sort.split('/')[-1]} {group.summary[found.sort][0]:.3f}" if found.sort in group.summary else ""
-    return "\n".join(lines) + score
+    key = str(found.sort)
+    if key in group.summary:
+        lines.append(f"{'AUROC' if 'auroc' in key else metric_words(key)} {group.summary[key][0]:.3f}")
+    return "\n".join(lines)
 
 
 def _histograms(found: Comparison) -> Figure | None:

@@ -5,6 +5,7 @@ Reasons and names are templates of words: `labels.Vocabulary.fill` completes the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -329,6 +330,7 @@ def counts(evidence: GroundTruth) -> dict[str, int]:
     return numbers | {f"counts/patches_{name}": int((evidence.kind == kind).sum()) for kind, name in enumerate(KINDS)}
 
 
+SAME_PIXELS = "same_pixels/"  # metrics of several runs on the same pixels, in a leaderboard
 HEADLINE = {
     "patch/auroc_outside_vs_healthy": "patch AUROC outside / {healthy}",
     "patch/auroc_opacity_vs_healthy": "patch AUROC {anomaly} / {healthy}",
@@ -345,6 +347,46 @@ HEADLINE = {
     "image/auroc_matched": "  matched in aspect, sharpness, intensity",
     "image/average_precision": "image average precision",
 }
+
+
+# Those that `HEADLINE` words below another, by themselves.
+_BY_ITSELF = {
+    "pixel/auroc_in_lung": "pixels in the {region}, AUROC {anomaly} / {healthy}",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "patches in the {region}, AUROC {abnormal} / normal origin",
+    "image/auroc_in_strata": "{images}, median AUROC in strata by sharpness of the centre",
+    "image/auroc_matched": "{images} matched in aspect, sharpness and intensity, AUROC {abnormal} / normal",
+}
+
+
+# Parts of keys in words.
+_IN_KEYS = {
+    "auroc": "AUROC",
+    "sad": "SAD",
+    "healthy": "{healthy}",
+    "opacity": "{anomaly}",
+    "pneumonia": "{abnormal}",
+    "lung": "{region}",
+    "patients": "{patients}",
+}
+
+
+def metric_words(key: str) -> str:
+    """Name a figure in words that stand by themselves, as on an axis: a template of `labels.Vocabulary.fill`.
+
+    Args:
+        key: Key of the figure, as in `metrics.json` or `leaderboard.csv`.
+
+    >>> metric_words("same_pixels/auroc_in_lung")
+    'pixels in the {region}, AUROC {anomaly} / {healthy} (the same pixels for all)'
+    >>> metric_words("image/auroc"), metric_words("patch/sad_median_healthy")
+    ('image AUROC {abnormal} / normal', 'patch SAD median {healthy}')
+    """
+    if key.startswith(SAME_PIXELS):
+        return f"{metric_words(key.replace(SAME_PIXELS, 'pixel/'))} (the same pixels for all)"
+    if key in _BY_ITSELF:
+        return _BY_ITSELF[key]
+    words = re.split("[/_]", key)
+    return HEADLINE.get(key, " ".join(_IN_KEYS.get(word, word) for word in words))
 
 
 # Groups of windows, by the end of their key `patch/sad_median_...`.
