@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from pneumo_ad.figures import COLOURS, Proportions
 from pneumo_ad.figures.style import STYLE, draw_outline, page, show
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.patches import PatchGrid
 
 # Healthy lung, opacity and outside; grey, the usual colour of outside, would not be visible on a radiograph.
@@ -114,6 +115,7 @@ def where_clusters_lie(
     cluster_names: Sequence[str],
     outlines: Sequence[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None],
     proportions: Sequence[Proportions] | None = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw radiographs painted in the colours of the clusters, a row per clustering.
 
@@ -127,6 +129,7 @@ def where_clusters_lie(
         cluster_names: Names of clusters 0, 1 and 2.
         outlines: True (lung, opacity) masks of each radiograph, (H, W) bool each, or None where not known.
         proportions: Proportions of each radiograph; None for square pixels.
+        terms: Words of the run.
     """
     proportions = proportions or Proportions.as_seen(images)
     tallest = max(shape.ratio for shape in proportions)
@@ -148,10 +151,10 @@ def where_clusters_lie(
             for axis in axes[:, column]:
                 for mask, style in zip(outline or (), (":", "-"), strict=outline is not None):
                     draw_outline(axis, mask.astype(np.uint8), "white", style)
-        for row, name in enumerate(["radiograph", *clusters]):
+        for row, name in enumerate([terms.image, *clusters]):
             axes[row, 0].set_ylabel(name, fontsize=8)
         handles = [Patch(color=hue, label=name) for hue, name in zip(CLUSTER_COLOURS, cluster_names, strict=True)]
         if any(outline is not None for outline in outlines):
-            figure.supxlabel("white: lung (dotted) and opacity (solid) as the masks say", fontsize=8)
+            figure.supxlabel(f"white: {terms.region} (dotted) and {terms.anomaly} (solid) as the masks say", fontsize=8)
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
     return figure

@@ -36,7 +36,7 @@ from pneumo_ad.evaluation.pictures import pictures_of
 from pneumo_ad.evaluation.summary import print_left_out
 from pneumo_ad.evaluation.windows import every_window, kind_names
 from pneumo_ad.files import write_csv, write_json
-from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA, RADIOGRAPH, Vocabulary
+from pneumo_ad.labels import HEALTHY, IN_OPACITY, KIND_WORDS, KINDS, OPACITY, OUTSIDE, PNEUMONIA, RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.catalogue import GroundTruth, counts, figure_with_interval, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.metrics.metrics_json import read_metrics
@@ -123,7 +123,8 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     table = every_window(data, rows, kept).assign(kind_true=kind_names(evidence.kind.ravel()))
     write_csv(output / "clusters.csv", table.assign(**{name.replace("/", "_"): of for name, of in clusters.items()}))
     write_json(output / "clusters.json", metrics | {"about": about})  # last: implies a complete table
-    _draw(output / "figures", dataset, data, evidence, describe, features, clusters, models, match)
+    of_run = run.vocabulary
+    _draw(output / "figures", dataset, data, evidence, describe, features, clusters, models, match, of_run)
     return output
 
 
@@ -212,19 +213,22 @@ def _draw(
     found: Clusters,
     models: dict[str, Clustering],
     match: Match,
+    terms: Vocabulary,
 ) -> None:
     """Draw the figures, each cluster in the colour of the kind it is matched to; without masks, of its rank of SAD."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {name: np.array(match.get(name, range(CLUSTERS)))[of] for name, of in found.items()}
     by_kmeans = drawn[f"{_DRAWN}/kmeans"]
-    words = [f"matched to {KINDS[kind]}" if match else f"{('least', 'middle', 'most')[kind]} SAD" for kind in range(3)]
+    kinds = [terms.fill(KIND_WORDS[kind]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
+    ranks = [f"{word} SAD" for word in ("least", "middle", "most")]
+    words = [f"matched to {word}" for word in kinds] if match else ranks
     groupings = {
         f"clusters by {_WORDS[method]}": {word: drawn[f"{_DRAWN}/{method}"] == c for c, word in enumerate(words)}
         for method in METHODS
     }
     if match:
         kind = evidence.kind.ravel()
-        groupings["true kinds, mixed left out"] = {KINDS[k]: kind == k for k in (HEALTHY, OPACITY, OUTSIDE)}
+        groupings["true kinds, mixed left out"] = {word: kind == k for k, word in enumerate(kinds)}
     standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
     title = "Difference images in the plane of their plain features"
     title += ", clusters coloured by their best match" if match else ""
@@ -236,7 +240,7 @@ def _draw(
         [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
-    pictures = pictures_of(data, dataset.rows[shown])
+    pictures = pictures_of(data, dataset.rows[shown], terms)
     truth, of_windows = evidence.pixel_truth, evidence.kind.shape
     shapes = {
         f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(of_windows)[shown]
@@ -244,7 +248,7 @@ def _draw(
     }
     outlines = [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown]
     figures["where_clusters_lie"] = cluster_plots.where_clusters_lie(
-        pictures.images, shapes, dataset.grid, pictures.names, words, outlines, pictures.proportions
+        pictures.images, shapes, dataset.grid, pictures.names, words, outlines, pictures.proportions, terms
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from pneumo_ad.figures.outline import outline_segments
 from pneumo_ad.figures.proportions import Proportions
 from pneumo_ad.figures.style import COLOURS, RED, SMALL, STYLE, draw_outline, fitting, page_of_pictures, show
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.patches import PatchGrid
 
 _TINT = 0.12  # opacity of the red inside a frame, which tells it from a hole
@@ -30,6 +31,7 @@ def red_frames(
     opacities: Sequence[npt.NDArray[np.uint8] | None] | None = None,
     captions: Sequence[str] | None = None,
     proportions: Sequence[Proportions] | None = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw Fig. 10: red frames around the patches with a score in a range; a row per radiograph, a column per range.
 
@@ -45,6 +47,7 @@ def red_frames(
         opacities: Truth masks to outline in the first column, (H, W) of 0 and 1 each, or None.
         captions: Captions of the ranges, printed above their bounds, or None.
         proportions: Proportions of each radiograph; None for square pixels.
+        terms: Words for what the images show.
     """
     masks = [None] * len(images) if opacities is None else opacities
     shapes = proportions or Proportions.as_seen(images)
@@ -62,7 +65,7 @@ def red_frames(
                 inside = (scores[row] >= low) & (scores[row] < high)
                 _frame(axis, grid.union(inside))
                 axis.set_xlabel(f"{int(inside.sum())} of {len(grid)} patches", size=SMALL, labelpad=2)
-        axes[0, 0].set_title("radiograph" + ("\nopacity outlined" if outlined else ""), size=SMALL)
+        axes[0, 0].set_title(terms.image + (f"\n{terms.anomaly} outlined" if outlined else ""), size=SMALL)
         bounds = [f"≥ {low:.3g}" if np.isinf(high) else f"{low:.3g} – {high:.3g}" for low, high in ranges]
         fits = all(fitting(f"{unit} {words}", side) == f"{unit} {words}" for words in bounds)
         for number, (axis, words) in enumerate(zip(axes[0, 1:], bounds, strict=True)):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from pneumo_ad.figures.style import COLOURS, NAMES, STYLE, page
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 
 _BINS = 80
 
@@ -40,6 +41,7 @@ def score_histogram(
     title: str = "",
     words: str = "",
     radiographs: Mapping[str, int] | None = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw Fig. 9: histograms of patch scores, one outline per group, thresholds as vertical lines.
 
@@ -50,6 +52,7 @@ def score_histogram(
         title: Title above the figure.
         words: Text beside the legend.
         radiographs: Number of radiographs that the scores of each group come from, or None.
+        terms: Words for what the images show.
     """
     edges, counts = binned(scores)
     with mpl.rc_context(STYLE):
@@ -59,7 +62,7 @@ def score_histogram(
             share, colour = 100 * count / count.sum(), COLOURS.get(name, "0.5")
             axis.stairs(share, edges, fill=True, alpha=0.25, color=colour)
             label = f"{NAMES.get(name, name)}: {counted_words(int(count.sum()), (radiographs or {}).get(name))}"
-            axis.stairs(share, edges, color=colour, linewidth=1.4, label=label)
+            axis.stairs(share, edges, color=colour, linewidth=1.4, label=terms.fill(label))
         for number, value in enumerate(thresholds):
             label = None if number else "thresholds, fitted on validation"
             axis.axvline(min(value, edges[-1]), color="black", linestyle="--", linewidth=1, label=label)
@@ -73,11 +76,11 @@ def score_histogram(
 
 
 def counted_words(windows: int, radiographs: int | None) -> str:
-    """Count windows and the radiographs that they come from, in words; None where these are not known.
+    """Count windows and the radiographs that they come from, in a template; None where these are not known.
 
     >>> counted_words(1200, 12), counted_words(100, 1), counted_words(100, None)
-    ('1,200 patches of 12 radiographs', '100 patches of 1 radiograph (n = 1)', '100 patches')
+    ('1,200 patches of 12 {images}', '100 patches of 1 {image} (n = 1)', '100 patches')
     """
     if radiographs is None:
         return f"{windows:,} patches"
-    return f"{windows:,} patches of " + (f"{radiographs:,} radiographs" if radiographs != 1 else "1 radiograph (n = 1)")
+    return f"{windows:,} patches of " + (f"{radiographs:,} {{images}}" if radiographs != 1 else "1 {image} (n = 1)")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.figures.proportions import Proportions
 from pneumo_ad.figures.style import FIELD, SMALL, STYLE, draw_outline, fitting, page_of_pictures, show
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 
 # Not a grey, so that it is not mistaken for a pixel of the lung.
 BACKGROUND = "#c6dbef"
@@ -53,7 +54,11 @@ def painted(image: npt.NDArray[np.uint8], field: npt.NDArray[np.integer]) -> npt
 
 
 def lung_fields(
-    images: Images, fields: Images, names: Sequence[str], proportions: Sequence[Proportions] | None = None
+    images: Images,
+    fields: Images,
+    names: Sequence[str],
+    proportions: Sequence[Proportions] | None = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw Fig. 5, a column per radiograph: plain, with the lung field outlined, and with all else in one colour.
 
@@ -62,6 +67,7 @@ def lung_fields(
         fields: Lung fields, (H, W) of 0 and 1 each.
         names: Names of the radiographs.
         proportions: Proportions of each radiograph; None for square pixels.
+        terms: Words for what the images show.
     """
     shapes = proportions or Proportions.as_seen(images)
     with mpl.rc_context(STYLE):
@@ -72,6 +78,6 @@ def lung_fields(
             draw_outline(axes[1, column], field, FIELD)
             show(axes[2, column], painted(image, field), shape=shape)
             axes[0, column].set_title(fitting(name, side), size=SMALL)
-        for axis, words in zip(axes[:, 0], ("radiograph", "lung field", "lung alone"), strict=True):
+        for axis, words in zip(axes[:, 0], (terms.image, terms.field, f"{terms.region} alone"), strict=True):
             axis.set_ylabel(words)
     return figure

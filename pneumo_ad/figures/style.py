@@ -28,13 +28,14 @@ COLOURS = {
     "opacity": "#d95f02",
     "outside": "#666666",
 }
+# Their names, templates of `labels.Vocabulary.fill`.
 NAMES = {
-    "normal_lung": "normal lung",
-    "normal": "normal radiograph, every window",
-    "pneumonia": "pneumonia radiograph, every window",
-    "healthy": "healthy lung",
-    "opacity": "opacity",
-    "outside": "outside the lung",
+    "normal_lung": "normal {region}",
+    "normal": "normal {image}, every window",
+    "pneumonia": "{abnormal} {image}, every window",
+    "healthy": "{healthy}",
+    "opacity": "{anomaly}",
+    "outside": "outside the {region}",
 }
 STYLE: dict[Any, Any] = {
     "font.size": 8,

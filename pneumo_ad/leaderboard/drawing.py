@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DamagedError, UserError
-from pneumo_ad.labels import IN_OPACITY
+from pneumo_ad.labels import IN_OPACITY, LABEL_WORDS
 from pneumo_ad.leaderboard.gather import natural
 from pneumo_ad.leaderboard.groups import Comparison, Replicates, known_maps, read_images
 from pneumo_ad.leaderboard.plots import LINES, Point, map_rows, metric_by_axis, score_histograms
@@ -63,7 +63,9 @@ def _metric(found: Comparison, axis: str) -> Figure | None:
     left_out = len(panels) - _MOST_PANELS
     shown = [point for point in points if point.panel in panels[:_MOST_PANELS]]
     note = f"{left_out} of {len(panels)} panels left out: groups.csv has all" if left_out > 0 else ""
-    return metric_by_axis(shown, _spoken(axis), metric_words(key), found.baseline(key), note) if shown else None
+    if not shown:
+        return None
+    return metric_by_axis(shown, _spoken(axis), metric_words(key), found.baseline(key), note, found.vocabulary)
 
 
 def _spoken(key: str) -> str:
@@ -87,7 +89,8 @@ def _title(found: Comparison, group: Replicates) -> str:
     lines = [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
     key = str(found.sort)
     if key in group.summary:
-        lines.append(f"{'AUROC' if 'auroc' in key else metric_words(key)} {group.summary[key][0]:.3f}")
+        name = "AUROC" if "auroc" in key else found.vocabulary.fill(metric_words(key))
+        lines.append(f"{name} {group.summary[key][0]:.3f}")
     return "\n".join(lines)
 
 
@@ -100,7 +103,7 @@ def _histograms(found: Comparison) -> Figure | None:
         panels[_title(found, group)] = {
             kind: np.concatenate([t.get(kind, np.zeros(0)) for t in tables]) for kind in kinds
         }
-    return score_histograms(panels, "SAD (grey levels per pixel)", note)
+    return score_histograms(panels, "SAD (grey levels per pixel)", note, found.vocabulary)
 
 
 def _patches(found: Comparison, name: str) -> dict[str, npt.NDArray[np.floating]]:
@@ -146,9 +149,15 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
     rows["brightness alone"] = [kept[finest].brightness[place[image]] for image in shown]
     rows_of = read_images(found.evaluations[finest]).set_index("image").to_dict("index")
     shapes = [(float(rows_of[image]["height"]), float(rows_of[image]["width"])) for image in shown]
-    titles = [f"{image}\n{rows_of[image]['label']}" for image in shown]
+    titles = [f"{image}\n{found.vocabulary.fill(LABEL_WORDS[rows_of[image]['label']])}" for image in shown]
     return map_rows(
-        _radiographs(found, shown, overrides), [truth[image] for image in shown], rows, titles, shapes, note
+        _radiographs(found, shown, overrides),
+        [truth[image] for image in shown],
+        rows,
+        titles,
+        shapes,
+        note,
+        found.vocabulary,
     )
 
 

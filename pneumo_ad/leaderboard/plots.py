@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.figures import COLOURS, NAMES
 from pneumo_ad.figures.style import STYLE, page
-from pneumo_ad.labels import IN_OPACITY
+from pneumo_ad.labels import IN_OPACITY, RADIOGRAPH, Vocabulary
 
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"
@@ -44,17 +44,24 @@ class Point:
 
 
 def metric_by_axis(
-    points: Sequence[Point], axis: str, metric: str, brightness: float = np.nan, note: str = ""
+    points: Sequence[Point],
+    axis: str,
+    metric: str,
+    brightness: float = np.nan,
+    note: str = "",
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Plot a metric against a swept axis: a small ring per seed, a marker for their mean, a bar for its interval.
 
     Args:
         points: Groups, in the order of the categories.
         axis: Name of the swept key in words; drawn to scale if every value is a number.
-        metric: Name of the metric in words.
+        metric: Name of the metric in words, a template of `Vocabulary.fill`.
         brightness: Metric of brightness alone, drawn as a dashed line; NaN draws none.
         note: Text below the title.
+        terms: Words of the runs.
     """
+    metric = terms.fill(metric)
     places = axis_places([point.at for point in points])
     panels = list(dict.fromkeys(point.panel for point in points))
     lines = list(dict.fromkeys(point.line for point in points))
@@ -93,16 +100,16 @@ def metric_by_axis(
         if named:
             place = "outside right center" if legend else "outside lower center"
             figure.legend(named.values(), named, loc=place, fontsize=8)
-        words = [f"{metric} against {axis}", _marks(points)]
+        words = [f"{metric} against {axis}", terms.fill(_marks(points))]
         figure.suptitle("\n".join(filter(None, [*words, note])), fontsize=9)
     return figure
 
 
 def _marks(points: Sequence[Point]) -> str:
-    """Explain rings and bars, as far as there are any."""
+    """Explain rings and bars, as far as there are any, in a template."""
     bare = sum(point.interval is None for point in points)
     words = ["small rings: seeds"] if any(len(point.values) > 1 for point in points) else ["one seed each"]
-    words += ["bar: 95 % interval over patients"] if bare < len(points) else []
+    words += ["bar: 95 % interval over {patients}"] if bare < len(points) else []
     words += (
         [f"no interval for {bare} of {len(points)} groups" if bare < len(points) else "no interval"] if bare else []
     )
@@ -150,13 +157,19 @@ def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, 
             ax.vlines(at, *point.interval, color=colour, linewidth=1.2, alpha=0.7, zorder=1)
 
 
-def score_histograms(groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "") -> Figure:
+def score_histograms(
+    groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]],
+    unit: str,
+    note: str = "",
+    terms: Vocabulary = RADIOGRAPH,
+) -> Figure:
     """Draw histograms of SAD, a panel per group and an outline per kind of patch, on a common scale.
 
     Args:
         groups: Group -> kind of patch (`COLOURS`) -> (n,) float scores, n for each kind.
         unit: Label of the score's axis, with its unit.
         note: Text below the title.
+        terms: Words of the runs.
     """
     everything = [values for kinds in groups.values() for values in kinds.values() if len(values)]
     top = max((float(np.quantile(values, 0.995)) for values in everything), default=1.0) or 1.0
@@ -172,7 +185,7 @@ def score_histograms(groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]
                     share = 100 * np.histogram(np.minimum(values, top), bins=bins)[0] / len(values)
                     colour = COLOURS.get(kind, "0.5")
                     ax.stairs(share, bins, fill=True, alpha=0.2, color=colour)
-                    ax.stairs(share, bins, color=colour, linewidth=1.2, label=NAMES.get(kind, kind))
+                    ax.stairs(share, bins, color=colour, linewidth=1.2, label=terms.fill(NAMES.get(kind, kind)))
                     ax.axvline(min(float(np.median(values)), top), color=colour, linestyle=":", linewidth=1)
             ax.set_title(name, fontsize=8)
             ax.set_xlim(0, top)
@@ -196,6 +209,7 @@ def map_rows(
     names: Sequence[str],
     shapes: Sequence[tuple[float, float]],
     note: str = "",
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw anomaly maps: a column per radiograph, which is at the top, and a row per run; opacities outlined.
 
@@ -207,6 +221,7 @@ def map_rows(
         names: Names of the radiographs.
         shapes: Height and width of the radiographs, to draw each in its aspect ratio.
         note: Text below the title.
+        terms: Words of the runs.
     """
     rows = 1 + len(maps)
     tallest = max(height / width for height, width in shapes)
@@ -233,12 +248,12 @@ def map_rows(
                     ax.contour(x, y, truth[column] == IN_OPACITY, levels=[0.5], colors=[colour], linewidths=0.8)
                 ax.set(xticks=[], yticks=[], facecolor="0.8")  # grey where no window lies
                 ax.spines[:].set_visible(False)
-        for row, name in enumerate(["radiograph", *maps]):
+        for row, name in enumerate([terms.image, *maps]):
             axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5)
         bar = figure.colorbar(axes[1, 0].images[0], ax=axes[1:].ravel().tolist(), shrink=0.5, aspect=30)
-        bar.set_label("share of the row's lung pixels that lie lower (%)", fontsize=7.5)
+        bar.set_label(f"share of the row's {terms.region} pixels that lie lower (%)", fontsize=7.5)
         bar.ax.tick_params(labelsize=7)
-        title = "Anomaly maps of the same radiographs, opacity outlined; grey: no window"
+        title = f"Anomaly maps of the same {terms.images}, {terms.anomaly} outlined; grey: no window"
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure
 
