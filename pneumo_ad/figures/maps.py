@@ -14,12 +14,22 @@ from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, draw_outline, page_of
 _COLUMNS = 4
 
 
+def bright_end(maps: Sequence[npt.NDArray[np.floating]]) -> float:
+    """Return the value that all but 0.5 % of the pixels of some maps stay below.
+
+    Args:
+        maps: Anomaly maps, (H, W) each, NaN where no window lies.
+    """
+    return float(np.nanquantile(np.stack(maps), 0.995))
+
+
 def anomaly_maps(
     images: Sequence[npt.NDArray[np.uint8]],
     maps: Sequence[npt.NDArray[np.floating]],
     names: Sequence[str],
     unit: str,
     opacities: Sequence[npt.NDArray[np.uint8] | None] | None = None,
+    top: float | None = None,
 ) -> Figure:
     """Draw radiographs above their anomaly maps on one common scale; uncovered pixels stay empty.
 
@@ -29,6 +39,7 @@ def anomaly_maps(
         names: Names of the radiographs.
         unit: Label of the colour bar: name and unit of the maps' values.
         opacities: Truth masks to outline, (H, W) of 0 and 1 each, or None.
+        top: Value at the bright end of the scale; None takes that of `bright_end`.
     """
     columns = min(len(images), _COLUMNS)
     blocks = -(-len(images) // columns)
@@ -37,7 +48,7 @@ def anomaly_maps(
         figure, axes, _ = page_of_pictures(2 * blocks, columns, images[0].shape, 1.9, beside=0.85, above=0.4 * blocks)
         for axis in axes.flat:
             axis.set_axis_off()
-        top = float(np.nanquantile(np.stack(maps), 0.995))
+        top = bright_end(maps) if top is None else top
         for number, (image, anomalies, name, mask) in enumerate(zip(images, maps, names, masks, strict=True)):
             block, column = divmod(number, columns)
             above, below = axes[2 * block : 2 * block + 2, column]
