@@ -18,7 +18,7 @@ from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
 from pneumo_ad.files import write_csv
 from pneumo_ad.inference.scorer import TRIVIAL
-from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG, Vocabulary
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, KINDS, NOT_KNOWN, OUTSIDE_LUNG, Vocabulary
 from pneumo_ad.metrics.catalogue import (
     LEAST_IMAGES,
     LEVELS,
@@ -31,9 +31,11 @@ from pneumo_ad.metrics.catalogue import (
     sad_medians,
     scarcity,
 )
+from pneumo_ad.metrics.kinds import confusion
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.oracle import best_dice, dice_of_all
+from pneumo_ad.metrics.precision_recall import counts_at_quantiles
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import Values, image_shortcuts, shortcut_aurocs
 from pneumo_ad.metrics.strata import aurocs_in_strata
@@ -121,6 +123,9 @@ def measure_evaluation(
         if name == "score":
             words = describing_columns(data.store.table.iloc[result.rows])
             findings.tables["subgroups"] = subgroup_table(subgroups(words, evidence, measured)[0])
+            findings.tables |= curves(evidence, questions, measured)
+            if name in thresholds:
+                findings.tables |= confusion_of_kinds(evidence, result, thresholds[name])
     if seen_before:
         reason = "training or calibration saw these {images}; measured on the test split or on other data"
         findings.omitted |= dict.fromkeys(DECIDED, reason)
@@ -134,6 +139,54 @@ def measure_evaluation(
         findings.add(sad_medians(result.window["sad"], evidence))
     findings.metrics |= counts(evidence)
     return findings
+
+
+def curves(evidence: GroundTruth, questions: Questions, measured: MeasuredScore) -> dict[str, pd.DataFrame]:
+    """Count hits and alarms along the precision-recall curve of each AUROC that is measured.
+
+    Args:
+        evidence: Ground truth of the radiographs.
+        questions: Questions that the ground truth can answer.
+        measured: The score.
+
+    Returns:
+        `precision_recall` with a row per threshold: `key` of the AUROC, `quantile` of the scores, `tp`, `fp`, `tn`,
+        `fn`; nothing where no question can be answered.
+    """
+    values = {
+        "patch": measured.window.ravel(),
+        "pixel": pixel_values(evidence, measured.pixel),
+        "image": measured.image,
+    }
+    parts = []
+    for question in questions.each:
+        if questions.unanswerable(question):
+            continue
+        both = question.positive | question.negative
+        counts = counts_at_quantiles(values[question.of][both], question.positive[both])
+        quantiles = np.linspace(0, 1, counts.shape[1])
+        rows = dict(zip(("tp", "fp", "tn", "fn"), counts, strict=True))
+        parts.append(pd.DataFrame({"key": question.key, "quantile": quantiles.round(4), **rows}))
+    return {"precision_recall": pd.concat(parts, ignore_index=True)} if parts else {}
+
+
+def confusion_of_kinds(evidence: GroundTruth, result: Examination, thresholds: Thresholds) -> dict[str, pd.DataFrame]:
+    """Count windows by true and predicted kind.
+
+    Args:
+        evidence: Ground truth of the radiographs.
+        result: Scores of the same radiographs.
+        thresholds: Thresholds of the run's score.
+
+    Returns:
+        `confusion_of_kinds` with a row per true kind, `kind_true`, and a column per predicted kind, named as
+        `Thresholds.words`; nothing where no kind is known.
+    """
+    predicted = thresholds.classify(result.window["score"], result.likeliest)
+    counts = confusion(evidence.kind.ravel(), predicted.ravel())[:, list(thresholds.kinds)]
+    table = pd.DataFrame(counts, columns=list(thresholds.words))
+    table.insert(0, "kind_true", KINDS[: len(counts)])
+    return {"confusion_of_kinds": table} if counts.any() else {}
 
 
 def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:

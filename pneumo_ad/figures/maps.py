@@ -15,6 +15,15 @@ from pneumo_ad.figures.style import COLOURS, SMALL, STYLE, draw_outline, fitting
 _COLUMNS = 4
 
 
+def bright_end(maps: Sequence[npt.NDArray[np.floating]]) -> float:
+    """Return the value that all but 0.5 % of the pixels of some maps stay below.
+
+    Args:
+        maps: Anomaly maps, (H, W) each, NaN where no window lies.
+    """
+    return float(np.nanquantile(np.stack(maps), 0.995))
+
+
 def anomaly_maps(
     images: Sequence[npt.NDArray[np.uint8]],
     maps: Sequence[npt.NDArray[np.floating]],
@@ -22,6 +31,7 @@ def anomaly_maps(
     unit: str,
     opacities: Sequence[npt.NDArray[np.uint8] | None] | None = None,
     proportions: Sequence[Proportions] | None = None,
+    top: float | None = None,
 ) -> Figure:
     """Draw radiographs above their anomaly maps on one common scale; uncovered pixels stay empty.
 
@@ -32,6 +42,7 @@ def anomaly_maps(
         unit: Label of the colour bar: name and unit of the maps' values.
         opacities: Truth masks to outline, (H, W) of 0 and 1 each, or None.
         proportions: Proportions of each radiograph; None for square pixels.
+        top: Value at the bright end of the scale; None takes that of `bright_end`.
     """
     columns = min(len(images), _COLUMNS)
     blocks = -(-len(images) // columns)
@@ -43,8 +54,8 @@ def anomaly_maps(
         for axis in axes.flat:
             axis.set_axis_off()
         everything = np.concatenate([one[np.isfinite(one)] for one in maps])
-        least, top = np.quantile(everything, [0.005, 0.995]).tolist() if everything.size else (0.0, 1.0)
-        limits = (min(least, 0.0), top)  # from 0, where no score lies below
+        least = float(np.quantile(everything, 0.005)) if everything.size else 0.0
+        limits = (min(least, 0.0), bright_end(maps) if top is None else top)  # from 0, where no score lies below
         for number, (image, anomalies, name, mask) in enumerate(zip(images, maps, names, masks, strict=True)):
             block, column = divmod(number, columns)
             above, below = axes[2 * block : 2 * block + 2, column]
