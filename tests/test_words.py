@@ -11,8 +11,14 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from omegaconf import OmegaConf
 from running import start
 
+from pneumo_ad.errors import ConfigError
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
+from pneumo_ad.runs.arguments import choices
+from pneumo_ad.runs.compose import compose_config, vocabulary_of
+from pneumo_ad.runs.past import to_today
 from pneumo_ad.runs.trust import trust
 
 CLOTH = Path(__file__).parents[1] / "experiments" / "reuse" / "cloth"
@@ -110,3 +116,73 @@ def said(tmp_path_factory):
 def test_no_word_of_radiology_is_read(said):
     found = {place: words for place, text in said.items() if (words := strange_words(text))}
     assert not found, "\n".join(f"{place}: {word!r}" for place, words in found.items() for word in words)
+
+
+def test_strange_words_are_found_and_keys_are_none():
+    assert strange_words("Does bright mean opacity?") == ["Does bright mean opacity?"]
+    assert strange_words("Lungs, 3 radiographs of 2 patients") != []
+    keys = "patch/auroc_opacity_vs_healthy data.split=patient lung_area `pneumonia` figures/lung.png pneumo-ad report"
+    assert strange_words(keys) == []
+    page = "<style>.lung {}</style><p title='x'>a &lt; b</p><script>const lung = 1</script>"
+    assert shown_by(page).split() == ["a", "<", "b"]
+
+
+WORDS = vars(RADIOGRAPH)
+
+
+def test_the_default_says_what_the_code_says_without_one():
+    assert compose_config("train").vocabulary == compose_config("audit").vocabulary == WORDS
+    assert to_today(OmegaConf.create({"patch": 8, "evaluation": {}})).vocabulary == WORDS  # a run of before
+    assert Vocabulary.kept_in({}) == RADIOGRAPH  # an export or evaluation of before
+
+
+@pytest.mark.parametrize("name", choices("vocabulary"))
+def test_every_vocabulary_has_all_words(name):
+    words = vocabulary_of(compose_config("train", [f"vocabulary={name}"]))
+    assert words.fill("{image} {images} {patient} {patients} {abnormal} {region} {field}").count("{") == 0
+    assert words == Vocabulary.kept_in({"vocabulary": vars(words)})
+
+
+def test_only_names_of_words_are_replaced():
+    words = Vocabulary(image="photo", images="photos")
+    assert words.fill("{images} of {folder}, {image}s, {}, {images!r}") == "photos of {folder}, photos, {}, {images!r}"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"anomly": "flaw"}, "vocabulary.anomly is no word .*did you mean anomaly"),
+        ({"image": None}, "vocabulary.image=.None.: expected plain text"),
+        ({"image": ""}, "vocabulary.image=''"),
+        ({"anomalies": "holes\nand tears"}, "vocabulary.anomalies="),
+        ({"region": "<b>cloth</b>"}, "vocabulary.region=.*letters and digits"),
+        ({"region": "[red]"}, "vocabulary.region="),
+        ({"warning": 'x"""; import os'}, "vocabulary.warning=.*with punctuation"),
+        ({"limits": 3}, "vocabulary.limits="),
+    ],
+)
+def test_words_that_cannot_be_used_are_named(change, said):
+    with pytest.raises(ConfigError, match=said):
+        Vocabulary.of(WORDS | change)
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_missing_word_is_named(name):
+    with pytest.raises(ConfigError, match=f"vocabulary.{name} is missing"):
+        Vocabulary.of({key: word for key, word in WORDS.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("vocabulary.anomly=flaw", "did you mean vocabulary.anomaly=flaw?"),
+        ("+vocabulary.anomly=flaw", "vocabulary.anomly is no word that is used"),
+        ("vocabulary.anomaly=[a,b]", "vocabulary.anomaly="),
+        ("vocabulary=radiografh", "radiograph"),
+    ],
+)
+def test_a_mistyped_word_is_refused_before_anything_is_decoded(typed, said, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert start("train", "data=phantom", "data.normal=4", "data.pneumonia=4", "hydra.run.dir=run", typed) == 2
+    assert said in capfd.readouterr().err
+    assert not (tmp_path / "run" / "files.csv").exists()

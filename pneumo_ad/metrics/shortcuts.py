@@ -173,10 +173,10 @@ def shortcut_aurocs(
     """
     aurocs: dict[str, Interval] = {}
     omitted: dict[str, str] = {}
-    sides = ((positive, "{abnormal}"), (negative, "normal"))
+    sides = ((negative, "normal"), (positive, "{abnormal}"))
     for name, value in values.items():
         known = (positive | negative) & ~np.isnan(value)
-        count, few = min((int((side & known).sum()), word) for side, word in sides)
+        count, few = min(((int((side & known).sum()), word) for side, word in sides), key=lambda pair: pair[0])
         if reason := scarcity(count, f"{few} {{images}}"):
             omitted[name] = reason
         elif np.ptp(value[known]) == 0:

@@ -198,11 +198,11 @@ def test_columns_that_divide_nothing_are_named(scored):
     rows, skipped = subgroups(columns, *scored)
     assert {row.column for row in rows} == {"view"}
     assert skipped == {
-        "file": f"no value is that of 5 radiographs ({IMAGES} values in {IMAGES} radiographs)",
-        "patient_name": f"no value is that of 5 radiographs ({IMAGES // 2} values in {IMAGES} radiographs)",
-        "blank": "no value is that of 5 radiographs (0 values in 0 radiographs)",
-        "missing": "no value is that of 5 radiographs (0 values in 0 radiographs)",
-        "country": "'FR' is the value of all radiographs",
+        "file": f"no value is that of 5 {{images}} ({IMAGES} values in {IMAGES} {{images}})",
+        "patient_name": f"no value is that of 5 {{images}} ({IMAGES // 2} values in {IMAGES} {{images}})",
+        "blank": "no value is that of 5 {images} (0 values in 0 {images})",
+        "missing": "no value is that of 5 {images} (0 values in 0 {images})",
+        "country": "'FR' is the value of all {images}",
     }
 
 

@@ -66,7 +66,7 @@ def test_one_threshold_of_every_rule(name):
     rule = build(compose_config("train", [f"threshold={name}"]).threshold)
     found = fit_kinds(rule, NORMAL, SICK, three=False)
     assert found.low == pytest.approx(RULES[name](), rel=0.1 if name in ("mixture", "otsu") else 1e-9)
-    assert (found.finite, found.kinds, found.words) == ([found.low], (HEALTHY, OPACITY), ("not opacity", "opacity"))
+    assert (found.finite, found.kinds, found.words) == ([found.low], (HEALTHY, OPACITY), ("not {anomaly}", "{anomaly}"))
     told = found.classify(SICK)
     assert (told == (found.low < SICK)).all()  # the strongest are opacities, none is outside
     assert fit_kinds(rule, NORMAL, SICK, three=True) == rule.fit(NORMAL, SICK)
@@ -316,5 +316,5 @@ def test_a_graph_whose_lung_probability_is_not_finite_is_named(detector, monkeyp
     assert start("export", f"run={detector}", "output=model", "format=torch_export") == 0
     judge = ExportedPredictor("model")
     judge.graphs["lungs"] = lambda image: [np.full_like(image, np.nan)]
-    with pytest.raises(DivergedError, match=r"model.lungs\.pt2: the probability of lung"):
+    with pytest.raises(DivergedError, match=r"model.lungs\.pt2: the probability that it gives"):
         judge(np.zeros((1, 64, 64), np.uint8), np.ones((1, 64, 64), np.uint8))
