@@ -72,9 +72,10 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
     return Page(
         title=f"Which of {counts['predicted']:,} radiographs look anomalous",
         subtitle=(
-            f"Scored by {score_words(standard.score)}: {counts['anomalous']:,} anomalous, {counts['undecided']:,} undecided, {counts['unreadable']:,} "
-            f"unreadable; {decided}. Images of {judge.grid.image_size[0]} × {judge.grid.image_size[1]}, patches of "
-            f"{judge.grid.patch} every {judge.grid.stride} pixels"
+            f"Scored by {score_words(standard.score)}: {counts['anomalous']:,} anomalous, {counts['undecided']:,} "
+            f"undecided, {counts['unreadable']:,} unreadable; {decided}. Images of "
+            f"{judge.grid.image_size[0]} × {judge.grid.image_size[1]}, patches of {judge.grid.patch} every "
+            f"{judge.grid.stride} pixels"
         ),
         score_name=score_words(standard.score),
         unit=standard.unit,
