@@ -58,8 +58,8 @@ def score_histogram(
         for name, count in counts.items():
             share, colour = 100 * count / count.sum(), COLOURS.get(name, "0.5")
             axis.stairs(share, edges, fill=True, alpha=0.25, color=colour)
-            label = f"{NAMES.get(name, name)}: {counted_words(int(count.sum()), (radiographs or {}).get(name))}"
-            axis.stairs(share, edges, color=colour, linewidth=1.4, label=label)
+            counted = f"{NAMES.get(name, name)}: {counted_words(int(count.sum()), (radiographs or {}).get(name))}"
+            axis.stairs(share, edges, color=colour, linewidth=1.4, label=counted)
         for number, value in enumerate(thresholds):
             label = None if number else "thresholds, fitted on validation"
             axis.axvline(min(value, edges[-1]), color="black", linestyle="--", linewidth=1, label=label)

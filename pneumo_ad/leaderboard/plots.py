@@ -92,7 +92,7 @@ def metric_by_axis(
         named = {name: handle for handle, name in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if name}
         if named:
             place = "outside right center" if legend else "outside lower center"
-            figure.legend(named.values(), named, loc=place, fontsize=8)
+            figure.legend(list(named.values()), list(named), loc=place, fontsize=8)
         words = [f"{metric} against {axis}", _marks(points)]
         figure.suptitle("\n".join(filter(None, [*words, note])), fontsize=9)
     return figure
@@ -235,7 +235,7 @@ def map_rows(
                 ax.spines[:].set_visible(False)
         for row, name in enumerate(["radiograph", *maps]):
             axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5)
-        bar = figure.colorbar(axes[1, 0].images[0], ax=axes[1:].ravel().tolist(), shrink=0.5, aspect=30)
+        bar = figure.colorbar(axes[1, 0].images[0], ax=axes[1:].ravel().tolist(), shrink=0.5, aspect=30, panchor=False)
         bar.set_label("share of the row's lung pixels that lie lower (%)", fontsize=7.5)
         bar.ax.tick_params(labelsize=7)
         title = "Anomaly maps of the same radiographs, opacity outlined; grey: no window"

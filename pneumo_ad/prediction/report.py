@@ -69,8 +69,9 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
     if gone:
         notes.append(f"no longer there to be shown: {named(gone)}")
     decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
+    several = f"Which of {counts['predicted']:,} radiographs look anomalous"
     return Page(
-        title=f"Which of {counts['predicted']:,} radiographs look anomalous",
+        title="Whether a radiograph looks anomalous" if counts["predicted"] == 1 else several,
         subtitle=(
             f"Scored by {score_words(standard.score)}: {counts['anomalous']:,} anomalous, {counts['undecided']:,} "
             f"undecided, {counts['unreadable']:,} unreadable; {decided}. Images of "

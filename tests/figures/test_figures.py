@@ -211,6 +211,9 @@ def test_maps_of_a_figure_share_one_scale_and_one_bar_with_its_unit(lift):
     }
     assert len(limits) == 1
     low, high = limits.pop()
+    figure.draw_without_rendering()
+    boxes = [axis.get_window_extent() for axis in radiograph_axes(figure)]
+    assert [box.x0 for box in boxes[:3]] == pytest.approx([box.x0 for box in boxes[3:]])
     assert low <= min(0.0, lift) + 0.1
     assert 4.5 + lift < high <= 5 + lift
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from contextlib import redirect_stderr
 from dataclasses import replace
 from itertools import pairwise
 
@@ -212,6 +213,16 @@ def test_a_page_without_radiographs_windows_or_scores_is_written(tmp_path):
         page = Page("t", "s", "SAD", "grey levels", shown)
         read = held(write_report(page, tmp_path / f"{number}.html").read_text(encoding="utf-8"))
         assert [one["score"] for one in read["radiographs"]] == [None] * len(shown)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_shows_on_a_terminal_while_it_is_made(terminal, tmp_path):
+    said = io.StringIO()
+    said.isatty = lambda: terminal
+    with redirect_stderr(said):
+        write_report(drawn_page(3), tmp_path / "r.html")
+    assert ("report" in said.getvalue() and "3/3" in said.getvalue()) == terminal
+    assert terminal or not said.getvalue()
 
 
 def test_nothing_in_the_file_asks_the_network(file):
