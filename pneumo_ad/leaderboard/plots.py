@@ -91,8 +91,9 @@ def metric_by_axis(
             ax.set_ylabel("\n".join(textwrap.wrap(metric.split(" (")[0], 48)))
         named = {name: handle for handle, name in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if name}
         if named:
-            place = "outside right center" if legend else "outside lower center"
-            figure.legend(list(named.values()), list(named), loc=place, fontsize=8)
+            figure.legend(
+                named.values(), named, loc="outside right center" if legend else "outside lower center", fontsize=8
+            )
         words = [f"{metric} against {axis}", _marks(points)]
         figure.suptitle("\n".join(filter(None, [*words, note])), fontsize=9)
     return figure
