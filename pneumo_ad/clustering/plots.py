@@ -69,7 +69,8 @@ def projection(
 def _made_of(loadings: npt.NDArray[np.floating], names: Sequence[str]) -> str:
     """Return the signed names of features with large loadings in a component, strongest first."""
     order = [i for i in np.argsort(-np.abs(loadings)) if abs(loadings[i]) >= _TELLING]
-    return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {names[i]}" for i in order)
+    words = [name.replace("_", " ").replace("sad", "SAD") for name in names]
+    return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {words[i]}" for i in order)
 
 
 def draw_difference_images(
@@ -149,6 +150,7 @@ def where_clusters_lie(
                 show(axes[row, column], coloured, shape=proportions[column])
             outline = outlines[column]
             for axis in axes[:, column]:
+                axis.set_anchor("N")
                 for mask, style in zip(outline or (), (":", "-"), strict=outline is not None):
                     draw_outline(axis, mask.astype(np.uint8), "white", style)
         for row, name in enumerate([terms.image, *clusters]):

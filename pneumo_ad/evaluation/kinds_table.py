@@ -103,8 +103,8 @@ def kinds_table(
                 row["note"] = "no such window"
         rows.append(row)
     columns = ["kind", "mean", "median", "q25", "q75", *_AUROC, "windows", "radiographs", "paper", "note"]
-    numbers = dict.fromkeys(_AUROC, float)
-    return pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "radiographs": "Int64"} | numbers)
+    kept_as = dict.fromkeys(("windows", "radiographs"), "Int64") | dict.fromkeys(_AUROC, "float64")
+    return pd.DataFrame(rows, columns=columns).astype(kept_as)
 
 
 def _against_healthy(
@@ -143,7 +143,9 @@ def order_words(table: pd.DataFrame, ordered: bool = True, terms: Vocabulary = R
     above = rows.loc[[*_KINDS]]
     if above["auroc"].isna().any():
         return f"{order}; too few {terms.images} for an AUROC, and so for a verdict."
-    aurocs = (f"{_words(name, terms)} {figure_with_interval(row, 'auroc')}" for name, row in above.iterrows())
+    aurocs = (
+        f"{_words(name, terms)} {figure_with_interval(row, 'auroc')}" for name, row in above.to_dict("index").items()
+    )
     return f"{order}.\nAUROC against {terms.healthy}: {', '.join(aurocs)}: {verdict}."
 
 

@@ -45,6 +45,7 @@ from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.scorer import check_finite, check_net, scoring_of
+from pneumo_ad.scores import score_words
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +113,8 @@ class Material:
 
     @cached_property
     def score_name(self) -> str:
-        """Class name of the run's score."""
-        return type(self.run.module.score).__name__
+        """Name of the run's score in words."""
+        return score_words(type(self.run.module.score).__name__)
 
     @property
     def unit(self) -> str:

@@ -23,6 +23,7 @@ from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.runs.run import Run
+from pneumo_ad.scores import score_words
 
 RECONSTRUCTIONS = {"fig07_normal_reconstructions": "normal_lung", "fig08_pneumonia_reconstructions": "pneumonia"}
 FRAMED = 3  # radiographs of each class in Fig. 10
@@ -48,7 +49,7 @@ def draw_evaluation(
         metrics: See `histograms`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data, name, terms = run.radiographs, type(run.module.score).__name__, run.vocabulary
+    data, name, terms = run.radiographs, score_words(type(run.module.score).__name__), run.vocabulary
     drawn = histograms(result, thresholds, f"{name} ({unit})", metrics, terms)
     drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name, terms)
     if isinstance(run.module, PatchAutoencoder):

@@ -81,11 +81,12 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places], marked_above)
     about = metrics["about"]
     return Page(
-        title=f"How well anomalies are found in {len(rows):,} radiographs of {run.data_name}",
+        title=f"How well anomalies are found in {len(rows):,} radiographs",
         subtitle=(
-            f"{len(places):,} of them are shown (subset={subset}); scored by {score_words(about['score'])}; {type(run.module.net).__name__}, images "
-            f"of {data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
-            f"{kept.stride} pixels; run {run.folder.name}"
+            f"{len(places):,} of them are shown ({run.data_name}, subset={subset}), scored by "
+            f"{score_words(about['score'])} of {type(run.module.net).__name__}: images of "
+            f"{data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every {kept.stride} "
+            f"pixels; run {run.folder.name}"
         ),
         score_name=score_words(about["score"]),
         unit=about["unit"],

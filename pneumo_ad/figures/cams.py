@@ -49,7 +49,9 @@ def grad_cam_panel(
             axes[1, column].set_xlabel(f"{caption}\n{field.mean():.0%} of the area", size=SMALL)
         axes[0, 0].set_ylabel("radiograph,\nlung field outlined", size=SMALL)
         axes[1, 0].set_ylabel("with Grad-CAM\nof pneumonia", size=SMALL)
-        bar = figure.colorbar(ScalarMappable(cmap="inferno"), ax=axes[1, :].tolist(), shrink=0.9, pad=0.01)
+        bar = figure.colorbar(
+            ScalarMappable(cmap="inferno"), ax=axes[1, :].tolist(), shrink=0.9, pad=0.01, panchor=False
+        )
         bar.set_label("share of its own maximum", size=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
     return figure

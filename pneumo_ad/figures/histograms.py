@@ -56,20 +56,20 @@ def score_histogram(
     """
     edges, counts = binned(scores)
     with mpl.rc_context(STYLE):
-        figure = page(6.4, 3.9)
+        figure = page(6.4, 4.2)
         axis = figure.subplots()
         for name, count in counts.items():
             share, colour = 100 * count / count.sum(), COLOURS.get(name, "0.5")
             axis.stairs(share, edges, fill=True, alpha=0.25, color=colour)
-            label = f"{NAMES.get(name, name)}: {counted_words(int(count.sum()), (radiographs or {}).get(name))}"
-            axis.stairs(share, edges, color=colour, linewidth=1.4, label=terms.fill(label))
+            counted = f"{NAMES.get(name, name)}: {counted_words(int(count.sum()), (radiographs or {}).get(name))}"
+            axis.stairs(share, edges, color=colour, linewidth=1.4, label=terms.fill(counted))
         for number, value in enumerate(thresholds):
             label = None if number else "thresholds, fitted on validation"
             axis.axvline(min(value, edges[-1]), color="black", linestyle="--", linewidth=1, label=label)
         axis.set(xlabel=f"{unit}; the last bar holds all above", ylabel="share of the group's patches (%)", title=title)
         axis.set_xlim(edges[0], edges[-1])
         if counts:
-            legend = figure.legend(loc="outside lower center", ncols=2, title=words or None, alignment="left")
+            legend = figure.legend(loc="outside lower center", title=words or None, alignment="left")
             legend.get_title().set_fontsize(7.5)
             axis.set_ylim(top=axis.get_ylim()[1] * 1.05)
     return figure

@@ -64,7 +64,8 @@ def anomaly_maps(
             show(below, anomalies, limits, "inferno", shape=shapes[number])
             draw_outline(above, mask, COLOURS["opacity"])
             draw_outline(below, mask, "white")
-        bar = figure.colorbar(axes[1, 0].images[0], ax=axes.ravel().tolist(), shrink=0.5, aspect=30, extend="max")
+        beside = axes.ravel().tolist()
+        bar = figure.colorbar(axes[1, 0].images[0], ax=beside, shrink=0.5, aspect=30, extend="max", panchor=False)
         bar.set_label(unit, size=SMALL)
         bar.ax.tick_params(labelsize=SMALL)
     return figure

@@ -98,8 +98,9 @@ def metric_by_axis(
             ax.set_ylabel("\n".join(textwrap.wrap(metric.split(" (")[0], 48)))
         named = {name: handle for handle, name in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if name}
         if named:
-            place = "outside right center" if legend else "outside lower center"
-            figure.legend(named.values(), named, loc=place, fontsize=8)
+            figure.legend(
+                named.values(), named, loc="outside right center" if legend else "outside lower center", fontsize=8
+            )
         words = [f"{metric} against {axis}", terms.fill(_marks(points))]
         figure.suptitle("\n".join(filter(None, [*words, note])), fontsize=9)
     return figure
@@ -250,7 +251,7 @@ def map_rows(
                 ax.spines[:].set_visible(False)
         for row, name in enumerate([terms.image, *maps]):
             axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5)
-        bar = figure.colorbar(axes[1, 0].images[0], ax=axes[1:].ravel().tolist(), shrink=0.5, aspect=30)
+        bar = figure.colorbar(axes[1, 0].images[0], ax=axes[1:].ravel().tolist(), shrink=0.5, aspect=30, panchor=False)
         bar.set_label(f"share of the row's {terms.region} pixels that lie lower (%)", fontsize=7.5)
         bar.ax.tick_params(labelsize=7)
         title = f"Anomaly maps of the same {terms.images}, {terms.anomaly} outlined; grey: no window"

@@ -69,12 +69,14 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
     if gone:
         notes.append(f"no longer there to be shown: {named(gone)}")
     decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
+    several = f"Which of {counts['predicted']:,} radiographs look anomalous"
     return Page(
-        title=f"Which of {counts['predicted']:,} radiographs look anomalous",
+        title="Whether a radiograph looks anomalous" if counts["predicted"] == 1 else several,
         subtitle=(
-            f"Scored by {score_words(standard.score)}: {counts['anomalous']:,} anomalous, {counts['undecided']:,} undecided, {counts['unreadable']:,} "
-            f"unreadable; {decided}. Images of {judge.grid.image_size[0]} × {judge.grid.image_size[1]}, patches of "
-            f"{judge.grid.patch} every {judge.grid.stride} pixels"
+            f"Scored by {score_words(standard.score)}: {counts['anomalous']:,} anomalous, {counts['undecided']:,} "
+            f"undecided, {counts['unreadable']:,} unreadable; {decided}. Images of "
+            f"{judge.grid.image_size[0]} × {judge.grid.image_size[1]}, patches of {judge.grid.patch} every "
+            f"{judge.grid.stride} pixels"
         ),
         score_name=score_words(standard.score),
         unit=standard.unit,

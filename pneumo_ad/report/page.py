@@ -105,8 +105,8 @@ def layers_of(
         anomaly = np.where(lung_field, anomaly, np.float32(np.nan))
     made, residual = reconstruction or (None, None)
     marked = None if marked_above is None else np.nan_to_num(anomaly, nan=-np.inf) > marked_above
-    layers = {RECONSTRUCTION: made, RESIDUAL: residual, ANOMALY_MAP: anomaly}
-    layers |= {MARKED: marked, LUNG_FIELD: lung_field, TRUTH: truth}
+    pictures: dict[str, npt.NDArray[Any] | None] = {RECONSTRUCTION: made, RESIDUAL: residual, ANOMALY_MAP: anomaly}
+    layers = pictures | {MARKED: marked, LUNG_FIELD: lung_field, TRUTH: truth}
     return {name: layer for name, layer in layers.items() if layer is not None}
 
 

@@ -211,15 +211,21 @@ def test_maps_of_a_figure_share_one_scale_and_one_bar_with_its_unit(lift):
     }
     assert len(limits) == 1
     low, high = limits.pop()
+    figure.draw_without_rendering()
+    boxes = [axis.get_window_extent() for axis in radiograph_axes(figure)]
+    assert [box.x0 for box in boxes[:3]] == pytest.approx([box.x0 for box in boxes[3:]])
     assert low <= min(0.0, lift) + 0.1
     assert 4.5 + lift < high <= 5 + lift
 
 
 def test_a_legend_covers_no_axes():
-    figure = figures.score_histogram(SCORES, (1.0, 2.0), words="two\nlines", radiographs={"normal_lung": 1})
+    words = "pneumonia: dip 0.011, p = 0.400, one hump not refuted;\n2 components by BIC"
+    figure = figures.score_histogram(SCORES, (1.0, 2.0), words=words, radiographs={"normal_lung": 1})
     figure.draw_without_rendering()
     (legend,) = figure.legends
-    assert not any(legend.get_window_extent().overlaps(axis.get_window_extent()) for axis in figure.axes)
+    assert not any(legend.get_window_extent().overlaps(axis.get_tightbbox()) for axis in figure.axes)
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0, "nothing is cut off"
     words = [text.get_text() for text in legend.get_texts()]
     assert "normal lung: 300 patches of 1 radiograph (n = 1)" in words
     assert "pneumonia radiograph, every window: 900 patches" in words
