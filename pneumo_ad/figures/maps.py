@@ -41,8 +41,8 @@ def anomaly_maps(
         opacities: Truth masks to outline, (H, W) of 0 and 1 each, or None.
         top: Value at the bright end of the scale; None takes that of `bright_end`.
     """
-    columns = min(len(images), _COLUMNS)
-    blocks = -(-len(images) // columns)
+    blocks = -(-len(images) // _COLUMNS)
+    columns = -(-len(images) // blocks)
     masks = [None] * len(images) if opacities is None else opacities
     with mpl.rc_context(STYLE):
         figure, axes, _ = page_of_pictures(2 * blocks, columns, images[0].shape, 1.9, beside=0.85, above=0.4 * blocks)

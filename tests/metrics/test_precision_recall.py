@@ -21,7 +21,9 @@ def test_the_curve_is_that_of_torchmetrics_at_the_same_thresholds(samples):
     tp, fp, _, fn = counts_at_quantiles(scores, truth, points=11)
     thresholds = np.quantile(scores, np.linspace(0, 1, 11), method="lower")
     precision, recall, _ = binary_precision_recall_curve(
-        torch.from_numpy(scores), torch.from_numpy(truth.astype(int)), thresholds=torch.from_numpy(np.unique(thresholds))
+        torch.from_numpy(scores),
+        torch.from_numpy(truth.astype(int)),
+        thresholds=torch.from_numpy(np.unique(thresholds)),
     )
     where = np.searchsorted(np.unique(thresholds), thresholds)
     np.testing.assert_allclose(tp / (tp + fp), precision[:-1].numpy()[where], rtol=1e-6)
