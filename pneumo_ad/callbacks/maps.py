@@ -10,6 +10,7 @@ import numpy as np
 from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.figures.style import SMALL
 from pneumo_ad.inference import score_radiographs
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.labels import NORMAL, PNEUMONIA
@@ -19,6 +20,7 @@ from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 
 _QUANTILES = (0.5, 0.9)  # of the scores of the shown radiographs; they bound the ranges of the red frames
+_RANGES = ("lower half", "next 40 %", "highest 10 %")
 
 
 class AnomalyMaps(PeriodicDrawing):
@@ -78,16 +80,20 @@ class AnomalyMaps(PeriodicDrawing):
         captions = [f"{name}, score {mean}" for name, mean in zip(names, means, strict=True)]
         middle, high = np.quantile(scores, _QUANTILES)
         ranges = [(float(scores.min()), middle), (middle, high), (high, float("inf"))]
-        known = ", known opacities outlined" if any(mask.any() for mask in opacities) else ""
-        epoch = f"after epoch {trainer.current_epoch + 1}"
         drawn = {
             "maps/anomaly": figures.anomaly_maps(
                 images, maps, captions, f"{score} ({unit}),\nthe same scale in every epoch", opacities, self._top
             ),
-            "maps/red_frames": figures.red_frames(images, scores, radiographs.grid, ranges, names, score, opacities),
+            "maps/red_frames": figures.red_frames(
+                images, scores, radiographs.grid, ranges, names, score, opacities, _RANGES
+            ),
         }
-        drawn["maps/anomaly"].suptitle(f"{epoch}{known}; score: mean {score} of the windows that are mostly lung")
-        drawn["maps/red_frames"].suptitle(f"{epoch}: half, 40 % and 10 % of these windows, by rising score")
+        outlined = "; known opacities outlined" if any(mask.any() for mask in opacities) else ""
+        words = {
+            "maps/anomaly": f"score: mean {score} of the windows that are mostly lung{outlined}",
+            "maps/red_frames": "each range of these windows by score, in red frames",
+        }
         for name, figure in drawn.items():
+            figure.suptitle(f"after epoch {trainer.current_epoch + 1}\n{words[name]}", size=SMALL)
             for logger in loggers:
                 logger.log_figure(name, figure, step_of(trainer))

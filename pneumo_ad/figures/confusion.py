@@ -15,16 +15,15 @@ _CELL = 1.0, 0.62  # width and height in inches
 
 
 def confusion_matrix(
-    counts: npt.NDArray[np.integer], true: Sequence[str], predicted: Sequence[str], title: str, of: str = "patches"
+    counts: npt.NDArray[np.integer], true: Sequence[str], predicted: Sequence[str], title: str
 ) -> Figure:
     """Draw a confusion matrix: in each cell the count, and its share of the row by number and shade.
 
     Args:
-        counts: (T, P) counts, true kinds by predicted kinds.
+        counts: (T, P) numbers of patches, true kinds by predicted kinds.
         true: Names of the T true kinds.
         predicted: Names of the P predicted kinds.
         title: Title above the figure.
-        of: What is counted.
     """
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
@@ -38,7 +37,7 @@ def confusion_matrix(
             axis.text(column, row, f"{share}\n{count:,}", ha="center", va="center", color=colour)
         axis.set_xticks(range(len(predicted)), predicted)
         axis.set_yticks(
-            range(len(true)), [f"{name}\n{total:,} {of}" for name, total in zip(true, totals[:, 0], strict=True)]
+            range(len(true)), [f"{name}\n{total:,} patches" for name, total in zip(true, totals[:, 0], strict=True)]
         )
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)

@@ -44,8 +44,8 @@ def anomaly_maps(
         proportions: Proportions of each radiograph; None for square pixels.
         top: Value at the bright end of the scale; None takes that of `bright_end`.
     """
-    columns = min(len(images), _COLUMNS)
-    blocks = -(-len(images) // columns)
+    blocks = -(-len(images) // _COLUMNS)
+    columns = -(-len(images) // blocks)
     masks = [None] * len(images) if opacities is None else opacities
     shapes = proportions or Proportions.as_seen(images)
     with mpl.rc_context(STYLE):

@@ -54,7 +54,7 @@ def run_card(config: DictConfig, table: pd.DataFrame, net: nn.Module) -> str:
     rows = {
         "net": f"{_made_by(plain['net']) if 'net' in plain else type(net).__name__}, {parameters:,} parameters",
         "data": _made_by(plain["data"]),
-        **{split: words for split in SPLITS if (words := _counts(table, split))},
+        **{f"radiographs, {split}": words for split in SPLITS if (words := _counts(table, split))},
         "sizes in pixels": ", ".join(f"{words} {plain[key]}" for key, words in _SIZES.items() if key in plain),
         "patches of normal lung": ", ".join(
             f"{story[key]:,} in {words}"
@@ -79,7 +79,7 @@ def run_card(config: DictConfig, table: pd.DataFrame, net: nn.Module) -> str:
         "commit": story.get("commit") or "",
         "machine": story.get("machine", ""),
     }
-    lines = [f"# {plain.get('name', run_dir.name)}: {run_dir.name}", "", *_table(("", ""), rows)]
+    lines = [f"# {plain.get('name', run_dir.name)}: {run_dir.name}", "", *_table(("part", "of this run"), rows)]
     if trains_patches:
         run = shlex.quote(os.path.relpath(run_dir))
         lines += ["", "What to do with it, from the folder where it was begun:", "", "```bash"]

@@ -119,7 +119,8 @@ def confusion_figure(run_dir: Path, subset: str) -> figures.Figure | None:
     counts = table.drop(columns="kind_true")
     true = [figures.NAMES[kind] for kind in table["kind_true"]]
     title = f"kinds of patch, {subset} split: share of the true kind, and number"
-    return figures.confusion_matrix(counts.to_numpy(), true, [str(name) for name in counts.columns], title)
+    predicted = [figures.NAMES.get(str(name), str(name)) for name in counts.columns]
+    return figures.confusion_matrix(counts.to_numpy(), true, predicted, title)
 
 
 def curves_of(run_dir: Path) -> dict[str, np.ndarray]:

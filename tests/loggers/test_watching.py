@@ -83,8 +83,8 @@ def resumed(shared):
         patch.chdir(shared)
         with pytest.MonkeyPatch.context() as broken:
             broken.setattr("pneumo_ad.callbacks.SaveOnTermination.on_train_batch_end", stop)
-            with pytest.raises(RuntimeError, match="gone"):
-                start(*command)
+            assert start(*command) == 1
+            assert "the machine is gone" in story("resumed")["reason"]
         before = events_of(shared / "resumed")
         assert start(*command) == 0
     return shared / "resumed", before
@@ -181,8 +181,7 @@ def test_the_card_says_what_it_was_made_of_and_how_to_go_on(run, events):
     assert "net.width=4" in card
     table = pd.read_csv(run / "split.csv")
     for split, rows in table.groupby("split"):
-        assert f"| {split} |" in card, split
-        assert len(rows)
+        assert f"| radiographs, {split} | {(rows['label'] == 'normal').sum()} normal, " in card
     commands = re.findall(r"^pneumo-ad (\w+)", card, re.MULTILINE)
     assert commands == ["evaluate", "report", "predict", "train"]
 
