@@ -25,7 +25,7 @@ from pneumo_ad.data.phantom import Phantom, draw_phantom
 from pneumo_ad.evaluation.matching import match
 from pneumo_ad.figures import COLOURS, NAMES
 from pneumo_ad.figures.style import STYLE, draw_outline, page, show
-from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE, RADIOGRAPH
 from pneumo_ad.metrics import true_kinds
 from pneumo_ad.metrics.conformal import conformal_threshold, p_values
 from pneumo_ad.metrics.shortcuts import WORDS, image_shortcuts, shortcut_aurocs, spoken
@@ -79,7 +79,7 @@ def windows() -> Figure:
         colour = COLOURS[KINDS[kind]] if kind != OUTSIDE else "#56b4e9"
         frame(axis, top, beside, 32, colour)
         show(cell, gather(phantom.image[None], np.array([[0, top, beside]]), 32)[0, 0], sharp=True)
-        cell.set_title(NAMES[KINDS[kind]], color=colour)
+        cell.set_title(RADIOGRAPH.fill(NAMES[KINDS[kind]]), color=colour)
     return figure
 
 
@@ -98,7 +98,7 @@ def stride() -> Figure:
         above.set_title(f"stride={step}: {len(grid)} windows")
         per_pixel = np.where(grid.covered, grid.windows_per_pixel, np.nan)
         below.set_facecolor("0.6")
-        show(below, per_pixel, top=16, cmap="viridis")
+        show(below, per_pixel, (0, 16), "viridis")
         below.set_xlabel(f"1 to {int(np.nanmax(per_pixel))} windows per pixel" if step < 32 else "1 window per pixel")
     return figure
 
@@ -147,7 +147,7 @@ def kinds() -> Figure:
         cut = gather(phantom.image[None], np.column_stack([np.zeros(3, dtype=int), chosen]), 32)
         for cell, patch in zip(cells[row], cut[:, 0], strict=True):
             show(cell, patch, sharp=True)
-        cells[row, 1].set_title(NAMES[name], color=COLOURS[name])
+        cells[row, 1].set_title(RADIOGRAPH.fill(NAMES[name]), color=COLOURS[name])
     middle.set_title("kind of each window")
     return figure
 
@@ -169,7 +169,14 @@ def thresholds() -> Figure:
     for kind, held in by_kind.items():
         values, name = np.concatenate(held), KINDS[kind]
         each = np.full(len(values), 100 / len(values))
-        axis.hist(values, np.arange(0, 256, 8), weights=each, color=COLOURS[name], alpha=0.45, label=NAMES[name])
+        axis.hist(
+            values,
+            np.arange(0, 256, 8),
+            weights=each,
+            color=COLOURS[name],
+            alpha=0.45,
+            label=RADIOGRAPH.fill(NAMES[name]),
+        )
     rules = {"otsu": MultiOtsu(), "quantiles": NormalQuantiles(), "conformal": Conformal()}
     for (name, rule), style in zip(rules.items(), ("-", "--", ":"), strict=True):
         low = fit_kinds(rule, np.concatenate(normal_lung), np.concatenate(ill), three=False).low

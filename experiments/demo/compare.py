@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from pneumo_ad.labels import RADIOGRAPH
 from pneumo_ad.metrics.catalogue import HEADLINE, figure_with_interval
 
 SHOWN = {
@@ -14,7 +15,7 @@ SHOWN = {
     "patch/auroc_outside_vs_healthy": "patch AUROC outside / healthy lung",
     "pixel/auroc_in_lung": "pixel AUROC opacity / rest of the lung",
     "pixel/pointing_game_in_lung": "pointing game in the lung",
-    "image/auroc": HEADLINE["image/auroc"],
+    "image/auroc": RADIOGRAPH.fill(HEADLINE["image/auroc"]),
     "false_alarms/image": "normals called anomalous, 0.05 declared",
 }
 

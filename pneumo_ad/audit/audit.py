@@ -16,7 +16,7 @@ from pneumo_ad.data.fit import Fit
 from pneumo_ad.data.lung_fields import LungFields
 from pneumo_ad.data.store.opening import open_store
 from pneumo_ad.files import write_csv, write_json
-from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.labels import NORMAL, PNEUMONIA, RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.shortcuts import best_shortcut, image_shortcuts, shortcut_aurocs
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ def audit_data(
     lungs: LungFields | None = None,
     warned: Sequence[str] = (),
     source: Any = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Path:
     """Audit radiographs, and write tables, a figure and `audit.json`.
 
@@ -43,6 +44,7 @@ def audit_data(
         lungs: Lung fields; if given, shortcuts are measured within these too.
         warned: Warnings of the data source; they become findings.
         source: Description of the data source in plain values, kept as `data` in audit.json.
+        terms: Words for what the images show, kept as `vocabulary` in audit.json.
 
     Returns:
         `output`.
@@ -52,13 +54,14 @@ def audit_data(
     """
     store = open_store(table, image_size, fit, on_error="skip")
     fields = lungs(store) if lungs is not None else None
-    log.info("looking for duplicates among %d radiographs", len(store))
+    log.info("looking for duplicates among %d %s", len(store), terms.images)
     pairs = pair_table(find_duplicates(store.images, file_digests(store)), store.table)
     log.info("measuring shortcuts")
     values = image_shortcuts(store.images, store.table, fields)
     labels = store.table["label"].to_numpy(dtype=str)
     patients = store.table["patient"].to_numpy(dtype=str)
     aurocs, omitted = shortcut_aurocs(values, labels == PNEUMONIA, labels == NORMAL, patients)
+    omitted = {name: terms.fill(reason) for name, reason in omitted.items()}
     shortcuts = shortcut_table(values, aurocs, omitted, labels)
     best = best_shortcut({name: interval.value for name, interval in aurocs.items()})
     output.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,7 @@ def audit_data(
     drawn = output / "shortcuts.png"
     drawn.unlink(missing_ok=True)  # of an earlier audit
     if ranked := [name for name in shortcuts["shortcut"] if name in aurocs][:_DRAWN]:
-        class_distributions(values, labels, aurocs, ranked).savefig(drawn, dpi=200)
+        class_distributions(values, labels, aurocs, ranked, terms).savefig(drawn, dpi=200)
     report: dict[str, Any] = {
         "data": source,
         "image_size": list(image_size),
@@ -81,13 +84,14 @@ def audit_data(
         },
         "duplicates": _tally(pairs),
         "shortcuts": {name: dict(interval._asdict()) for name, interval in aurocs.items()},
-        "best_shortcut": best._asdict() if best else None,
+        "best_shortcut": best._replace(words=terms.fill(best.words))._asdict() if best else None,
         "omitted": {f"shortcuts/{name}": reason for name, reason in omitted.items()},
-        "findings": sentences(store.table, pairs, store.skipped, shortcuts, warned),
+        "findings": sentences(store.table, pairs, store.skipped, shortcuts, warned, terms),
+        "vocabulary": vars(terms),
     }
     if fields is None:
         report["omitted"]["shortcuts/lung_*"] = (
-            "no lung fields; lungs=auto finds them (about 40 ms a radiograph on a CPU)"
+            f"no {terms.field}; lungs=auto finds them in radiographs of the chest (about 40 ms each on a CPU)"
         )
     write_json(output / "audit.json", report)  # last: its presence implies that of the tables
     return output

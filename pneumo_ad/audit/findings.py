@@ -11,7 +11,7 @@ import pandas as pd
 
 from pneumo_ad.audit.duplicates import Pair, groups_of
 from pneumo_ad.errors import printable
-from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA, SPLITS
+from pneumo_ad.labels import LABEL_WORDS, LABELS, NORMAL, PNEUMONIA, SPLITS, Vocabulary
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import STRONG, Values, best_shortcut, strength
 
@@ -109,6 +109,7 @@ def sentences(
     unreadable: Mapping[str, str],
     shortcuts: pd.DataFrame,
     warned: Sequence[str],
+    terms: Vocabulary,
 ) -> list[str]:
     """List the faults of a data set in sentences, worst first; empty if there are none.
 
@@ -118,15 +119,18 @@ def sentences(
         unreadable: Image -> reason why it cannot be read.
         shortcuts: Shortcuts with their AUROC, from `shortcut_table`.
         warned: Warnings of the data source.
+        terms: Words for what the images show.
     """
     said = [f"the source says: {words}" for words in warned]
     for column in boundaries(table):
         if patients := straddlers(table, column):
             images = table[table["patient"].isin(patients)]
-            whose = f"{_many(patients, 'patient')} ({_many(images, 'radiograph')})"
+            counted = _many(images, terms.image, terms.images)
+            whose = f"{_many(patients, terms.patient, terms.patients)} ({counted})"
             said.append(f"{whose} in more than one {column}: {_some(patients)}")
     if patients := straddlers(table, "label"):
-        said.append(f"{_many(patients, 'patient')} with radiographs of more than one label: {_some(patients)}")
+        whose = _many(patients, terms.patient, terms.patients)
+        said.append(f"{whose} with {terms.images} of more than one label: {_some(patients)}")
     for kinds, words in ((("same file", "same pixels"), "exact copies"), (("near",), "near duplicates")):
         copies = pairs[pairs["kind"].isin(kinds)]
         if len(copies):
@@ -137,22 +141,22 @@ def sentences(
             ]
             example = f"{copies['image_a'].iloc[0]} and {copies['image_b'].iloc[0]}"
             where = ", ".join(across) or "none across a boundary"
-            said.append(f"{_many(copies, 'pair')} of {words} ({where}), for example {example}")
+            said.append(f"{_many(copies, 'pair', 'pairs')} of {words} ({where}), for example {example}")
     if unreadable:
-        said.append(f"{_many(unreadable, 'file')} cannot be read: {_some(list(unreadable.values()))}")
+        said.append(f"{_many(unreadable, 'file', 'files')} cannot be read: {_some(list(unreadable.values()))}")
     for label in (NORMAL, PNEUMONIA):
         if not (table["label"] == label).any():
-            said.append(f"no radiograph is labelled {label}: shortcuts cannot be ranked")
+            said.append(f"no {terms.image} is labelled {terms.fill(LABEL_WORDS[label])}: shortcuts cannot be ranked")
     aurocs = dict(zip(shortcuts["shortcut"], shortcuts["auroc"], strict=True))
     strong = [best_shortcut({name: auroc}) for name, auroc in aurocs.items() if strength(auroc) >= STRONG]
     if strong:
-        ranked = [f"{fact.words} (AUROC {strength(fact.auroc):.3f})" for fact in strong if fact]
-        said.append(f"pneumonia is told from normal by trivial facts alone: {_some(ranked)}")
+        ranked = [f"{terms.fill(fact.words)} (AUROC {strength(fact.auroc):.3f})" for fact in strong if fact]
+        said.append(f"{terms.abnormal} is told from normal by trivial facts alone: {_some(ranked)}")
     return said
 
 
-def _many(things: Sized, word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
+def _many(things: Sized, one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.figures import COLOURS
 from pneumo_ad.figures.style import STYLE, page
-from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.labels import LABEL_WORDS, NORMAL, PNEUMONIA, RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import Values, spoken
 
@@ -26,7 +26,7 @@ _AXES = {
     "native_resolution": "√(height × width) of the file (pixels)",
     "aspect_ratio": "width / height of the file",
     "jpeg_size": "bytes of the file (kB)",
-    "lung_area": "share of the radiograph",
+    "lung_area": "share of the {image}",
     "lung_brightness": "mean grey level",
     "lung_contrast": "standard deviation (grey levels)",
     "lung_sharpness": "mean |Laplacian| (grey levels)",
@@ -34,7 +34,11 @@ _AXES = {
 
 
 def class_distributions(
-    values: Values, labels: npt.NDArray[np.str_], aurocs: dict[str, Interval], names: Sequence[str]
+    values: Values,
+    labels: npt.NDArray[np.str_],
+    aurocs: dict[str, Interval],
+    names: Sequence[str],
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw histograms of shortcuts by class, a panel each.
 
@@ -43,6 +47,7 @@ def class_distributions(
         labels: (N,) normal, pneumonia or other.
         aurocs: Name of a shortcut -> AUROC with its interval.
         names: Shortcuts to draw, in this order; at least one.
+        terms: Words for what the images show.
     """
     with mpl.rc_context(STYLE):
         columns = min(_COLUMNS, len(names))
@@ -57,19 +62,18 @@ def class_distributions(
             bins = np.linspace(low, high if high > low else low + 1, _BINS + 1)
             for label in (NORMAL, PNEUMONIA):
                 of_class = np.clip(value[known & (labels == label)], bins[0], bins[-1])
-                share = np.histogram(of_class, bins=bins)[0] / max(len(of_class), 1)
+                share = 100 * np.histogram(of_class, bins=bins)[0] / max(len(of_class), 1)
                 axis.stairs(share, bins, fill=True, alpha=0.3, color=COLOURS[label])
-                axis.stairs(share, bins, linewidth=1.2, color=COLOURS[label], label=f"{label} (n = {len(of_class):,})")
+                words = f"{terms.fill(LABEL_WORDS[label])} (n = {len(of_class):,})"
+                axis.stairs(share, bins, linewidth=1.2, color=COLOURS[label], label=words)
             interval = aurocs[name]
-            axis.set_title(
-                f"{spoken(name)}\nAUROC {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})", fontsize=9
-            )
-            axis.set(xlabel=_AXES[name], yticks=[], xlim=(bins[0], bins[-1]))
+            found = f"AUROC {interval.value:.3f} ({interval.low:.3f}–{interval.high:.3f})"
+            axis.set_title(f"{terms.fill(spoken(name))}\n{found}", fontsize=9)
+            axis.set(xlabel=terms.fill(_AXES[name]), xlim=(bins[0], bins[-1]))
             axis.set_ylim(bottom=0)
-            axis.spines["left"].set_visible(False)
         for axis in axes.flat[len(names) :]:
             axis.set_axis_off()
-        figure.supylabel("share of the class's radiographs", fontsize=9)
-        handles, words = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, words, loc="outside upper center", ncols=2)
+        figure.supylabel(f"share of the class's {terms.images} (%)", fontsize=9)
+        handles, labelled = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labelled, loc="outside upper center", ncols=2)
     return figure

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA
+from pneumo_ad.labels import LABEL_WORDS, NORMAL, PNEUMONIA, Vocabulary
 from pneumo_ad.metrics.catalogue import figure_with_interval
 from pneumo_ad.metrics.shortcuts import WORDS, spoken
 
@@ -22,12 +22,12 @@ def print_audit(output: Path) -> None:
     """Print the tables and findings of an audit, and the folder of its files."""
     report = json.loads((output / "audit.json").read_text())
     console = Console(highlight=False)
-    counts = report["counts"]
-    console.print(f"{counts['images']:,} radiographs of {counts['patients']:,} patients")
-    console.print(_counts(counts))
+    counts, terms = report["counts"], Vocabulary.kept_in(report)
+    console.print(f"{counts['images']:,} {terms.images} of {counts['patients']:,} {terms.patients}")
+    console.print(_counts(counts, terms))
     console.print(_sizes(report["sizes"]))
     shortcuts = pd.read_csv(output / "shortcuts.csv", keep_default_na=False)
-    console.print(_shortcuts(shortcuts, explained=console.width >= _WIDE))
+    console.print(_shortcuts(shortcuts, terms, explained=console.width >= _WIDE))
     for finding in report["findings"]:
         console.print(f"[yellow]•[/yellow] {escape(finding)}", soft_wrap=True)
     if not report["findings"]:
@@ -35,13 +35,13 @@ def print_audit(output: Path) -> None:
     console.print(f"tables and figure: {escape(str(output))}", soft_wrap=True)
 
 
-def _counts(counts: dict[str, Any]) -> Table:
-    table = Table(title="radiographs (and patients)", title_justify="left")
+def _counts(counts: dict[str, Any], terms: Vocabulary) -> Table:
+    table = Table(title=f"{terms.images} (and {terms.patients})", title_justify="left")
     table.add_column("split")
-    for label in LABELS:
-        table.add_column(label, justify="right")
+    for words in LABEL_WORDS.values():
+        table.add_column(terms.fill(words), justify="right")
     for split, by_label in counts["by_split"].items():
-        cells = (by_label.get(label) for label in LABELS)
+        cells = (by_label.get(label) for label in LABEL_WORDS)
         table.add_row(split, *(f"{cell['images']:,} ({cell['patients']:,})" if cell else "–" for cell in cells))
     return table
 
@@ -57,13 +57,14 @@ def _sizes(sizes: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-def _shortcuts(shortcuts: pd.DataFrame, explained: bool) -> Table:
+def _shortcuts(shortcuts: pd.DataFrame, terms: Vocabulary, explained: bool) -> Table:
+    brackets = f"in brackets: 95 % bootstrap interval by {terms.patient}"
     table = Table(
-        title="how far trivial facts alone tell pneumonia from normal",
+        title=f"how far trivial facts alone tell {terms.abnormal} from normal {terms.images}",
         title_justify="left",
-        caption="AUROC above 0.5: pneumonia has more of it; in brackets: 95 % bootstrap interval by patient",
+        caption=f"AUROC above 0.5: {terms.abnormal} {terms.images} have more of it; {brackets}",
     )
-    for name in ("shortcut", "median normal", "median pneumonia", "AUROC"):
+    for name in ("shortcut", "median normal", f"median {terms.abnormal}", "AUROC"):
         table.add_column(name, justify="left" if name == "shortcut" else "right")
     if explained:
         table.add_column("what it is", style="dim")
@@ -73,8 +74,8 @@ def _shortcuts(shortcuts: pd.DataFrame, explained: bool) -> Table:
             cell = figure_with_interval({key: float(row[key]) for key in ("auroc", "auroc_low", "auroc_high")}, "auroc")
         else:
             cell = f"[yellow]{row['omitted']}[/yellow]"
-        words = [WORDS[row["shortcut"]]] if explained else []
-        table.add_row(spoken(row["shortcut"]), *medians, cell, *words)
+        words = [terms.fill(WORDS[row["shortcut"]])] if explained else []
+        table.add_row(terms.fill(spoken(row["shortcut"])), *medians, cell, *words)
     return table
 
 

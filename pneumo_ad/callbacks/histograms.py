@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from pneumo_ad.data.datasets import VAL_KINDS
-from pneumo_ad.loggers.pictures import log_histogram, picture_loggers
+from pneumo_ad.loggers.pictures import log_histogram, picture_loggers, step_of
 
 # Geometric bin edges resolve small and large SAD alike; fixed, so that counts of epochs and processes can be added.
 _EDGES = np.concatenate([[0.0], np.geomspace(0.05, 255.0, 255)])
@@ -63,7 +63,7 @@ class SADHistograms(L.Callback):
         for kind, count in self._counts.items():
             if count.any():
                 moments = self._moments[kind].tolist()
-                log_histogram(listening, f"sad/{kind}", count, _EDGES, moments, trainer.global_step)
+                log_histogram(listening, f"sad/{kind}", count, _EDGES, moments, step_of(trainer))
 
     def _add_up(self, trainer: L.Trainer) -> None:
         def over_processes(values: npt.NDArray[Any], how: str) -> npt.NDArray[Any]:

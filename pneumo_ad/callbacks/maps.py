@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning as L
 import numpy as np
-from lightning.pytorch.loggers import Logger
 
 from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.figures.style import SMALL
 from pneumo_ad.inference import score_radiographs
+from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.labels import NORMAL, PNEUMONIA
-from pneumo_ad.loggers.pictures import log_figure
+from pneumo_ad.loggers import RunLogger
+from pneumo_ad.loggers.pictures import step_of
+from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 
 _QUANTILES = (0.5, 0.9)  # of the scores of the shown radiographs; they bound the ranges of the red frames
+_RANGES = ("lower half", "next 40 %", "highest 10 %")
 
 
 class AnomalyMaps(PeriodicDrawing):
     """Anomaly maps of a few whole radiographs and, per range of the score, red frames around their windows.
 
+    The radiographs are the same ones each time, and so is the colour scale: that of the first drawing, which
+    checkpoints keep. Known opacities are outlined. Captions give the mean score of the windows that are mostly lung.
+
     Args:
-        radiographs: Number of radiographs of each class; the same ones each time.
+        radiographs: Number of radiographs of each class, evenly spaced in the table.
         every_n_epochs: Number of epochs from one drawing to the next; the last epoch is drawn too.
     """
 
     def __init__(self, radiographs: int = 3, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
         self.radiographs = radiographs
+        self._top: float | None = None
 
-    def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Return the bright end of the colour scale, None before the first drawing."""
+        return {"top": self._top}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the colour scale of a checkpoint."""
+        self._top = state_dict["top"]
+
+    def draw(
+        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[RunLogger]
+    ) -> None:
         """Draw maps and frames of the same radiographs; see `PeriodicDrawing.draw`."""
         radiographs = data.radiographs
         shown = [radiographs.exhaustive_patches("val", label, self.radiographs).rows for label in (PNEUMONIA, NORMAL)]
@@ -48,14 +68,32 @@ class AnomalyMaps(PeriodicDrawing):
             )
         )
         scores = np.concatenate([part.scores["score"] for part in scored])
-        maps = np.concatenate([part.maps["score"] for part in scored])
+        maps = list(np.concatenate([part.maps["score"] for part in scored]))
+        self._top = figures.bright_end(maps) if self._top is None else self._top
         images = [np.asarray(radiographs.images[row]) for row in rows]
         opacities = [np.asarray(radiographs.store.opacity[row]) for row in rows]
-        names = [f"{radiographs.store.table['image'][row]}\n{radiographs.store.table['label'][row]}" for row in rows]
+        in_lung = np.where(lung_shares(radiographs, rows) > MOSTLY_LUNG, scores, np.nan)
+        table = radiographs.store.table.iloc[rows]
+        names = [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)]
+        means = [f"{np.nanmean(lung):.3g}" if np.isfinite(lung).any() else "no lung" for lung in in_lung]
+        score, unit = type(module.score).__name__, module.score.unit
+        captions = [f"{name}, score {mean}" for name, mean in zip(names, means, strict=True)]
         middle, high = np.quantile(scores, _QUANTILES)
         ranges = [(float(scores.min()), middle), (middle, high), (high, float("inf"))]
-        name = type(module.score).__name__
-        drawn = figures.anomaly_maps(images, list(maps), names, module.score.unit, opacities)
-        log_figure(loggers, "maps/anomaly", drawn, trainer.global_step)
-        frames = figures.red_frames(images, scores, radiographs.grid, ranges, names, name, opacities)
-        log_figure(loggers, "maps/red_frames", frames, trainer.global_step)
+        drawn = {
+            "maps/anomaly": figures.anomaly_maps(
+                images, maps, captions, f"{score} ({unit}),\nthe same scale in every epoch", opacities, self._top
+            ),
+            "maps/red_frames": figures.red_frames(
+                images, scores, radiographs.grid, ranges, names, score, opacities, _RANGES
+            ),
+        }
+        outlined = "; known opacities outlined" if any(mask.any() for mask in opacities) else ""
+        words = {
+            "maps/anomaly": f"score: mean {score} of the windows that are mostly lung{outlined}",
+            "maps/red_frames": "each range of these windows by score, in red frames",
+        }
+        for name, figure in drawn.items():
+            figure.suptitle(f"after epoch {trainer.current_epoch + 1}\n{words[name]}", size=SMALL)
+            for logger in loggers:
+                logger.log_figure(name, figure, step_of(trainer))

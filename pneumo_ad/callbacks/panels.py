@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lightning as L
-from lightning.pytorch.loggers import Logger
 
 from pneumo_ad import figures
 from pneumo_ad.callbacks.periodic import PeriodicDrawing
@@ -11,7 +10,8 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import PatchDataset
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.labels import PNEUMONIA
-from pneumo_ad.loggers.pictures import log_figure
+from pneumo_ad.loggers import RunLogger
+from pneumo_ad.loggers.pictures import step_of
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.modules.base import to_unit
 
@@ -28,7 +28,9 @@ class ReconstructionPanels(PeriodicDrawing):
         super().__init__(every_n_epochs)
         self.patches = patches
 
-    def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
+    def draw(
+        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[RunLogger]
+    ) -> None:
         """Draw one panel per kind of patch; see `PeriodicDrawing.draw`."""
         datasets: dict[str, PatchDataset] = {
             "normal_lung": data.radiographs.normal_lung_patches("val"),
@@ -41,5 +43,8 @@ class ReconstructionPanels(PeriodicDrawing):
             examined = module.examine(to_unit(dataset.cut(numbers)["patch"].to(module.device)))
             x, y = (examined[name][:, 0].float().cpu().numpy() for name in ("x", "reconstruction"))
             sad = examined["sad"].float().cpu().numpy()
-            panel = figures.reconstruction_panel(x, y, sad, f"{figures.NAMES[kind]}, epoch {trainer.current_epoch}")
-            log_figure(loggers, f"reconstruction/{kind}", panel, trainer.global_step)
+            panel = figures.reconstruction_panel(
+                x, y, sad, f"{figures.NAMES[kind]}, after epoch {trainer.current_epoch + 1}"
+            )
+            for logger in loggers:
+                logger.log_figure(f"reconstruction/{kind}", panel, step_of(trainer))

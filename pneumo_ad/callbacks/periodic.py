@@ -6,11 +6,22 @@ from abc import abstractmethod
 from typing import cast
 
 import lightning as L
-from lightning.pytorch.loggers import Logger
 
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.loggers import RunLogger
 from pneumo_ad.loggers.pictures import picture_loggers
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
+
+
+def is_due(trainer: L.Trainer, every_n_epochs: int) -> bool:
+    """Whether something is drawn after this epoch: every few epochs, and after the last.
+
+    Args:
+        trainer: Lightning trainer.
+        every_n_epochs: Number of epochs from one drawing to the next.
+    """
+    epoch = trainer.current_epoch + 1
+    return epoch == trainer.max_epochs or not epoch % every_n_epochs
 
 
 class PeriodicDrawing(L.Callback):
@@ -25,15 +36,15 @@ class PeriodicDrawing(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw, if it is due."""
-        last = trainer.current_epoch + 1 == trainer.max_epochs
-        due = last or not (trainer.current_epoch + 1) % self.every_n_epochs
         listening = picture_loggers(trainer)
-        if due and listening and not trainer.sanity_checking:
+        if is_due(trainer, self.every_n_epochs) and listening and not trainer.sanity_checking:
             data = cast(PatchDataModule, trainer.datamodule)  # type: ignore[attr-defined]
             self.draw(trainer, cast(PatchAutoencoder, pl_module), data, listening)
 
     @abstractmethod
-    def draw(self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[Logger]) -> None:
+    def draw(
+        self, trainer: L.Trainer, module: PatchAutoencoder, data: PatchDataModule, loggers: list[RunLogger]
+    ) -> None:
         """Draw and pass the pictures to every logger.
 
         Args:

@@ -43,6 +43,7 @@ class Classified:
         images: (n, H, W) uint8 grey levels of the radiographs in the figure.
         cams: (n, H, W) float32 Grad-CAM of their pneumonia logit, at least 0.
         lung_fields: (n, H, W) uint8 lung fields of the same radiographs, 0 or 1.
+        proportions: Proportions of the same radiographs.
     """
 
     rows: npt.NDArray[np.int64]
@@ -51,6 +52,7 @@ class Classified:
     images: npt.NDArray[np.uint8]
     cams: npt.NDArray[np.float32]
     lung_fields: npt.NDArray[np.uint8]
+    proportions: list[figures.Proportions]
 
 
 def classify_split(classifier: RadiographClassifier, datamodule: RadiographDataModule) -> Classified:
@@ -79,7 +81,9 @@ def classify_split(classifier: RadiographClassifier, datamodule: RadiographDataM
     places = {label: np.flatnonzero(table["label"] == label) for label in _SHOWN}
     shown = [int(places[label][i]) for label, count in _SHOWN.items() for i in evenly_spaced(len(places[label]), count)]
     pictures, outlines = np.asarray(store.images[rows[shown]]), np.asarray(fields[rows[shown]])
-    return Classified(rows, table, shown, pictures, look(torch.from_numpy(pictures)[:, None])[1], outlines)
+    cams = look(torch.from_numpy(pictures)[:, None])[1]
+    shapes = figures.Proportions.of_rows(store.table.iloc[rows[shown]])
+    return Classified(rows, table, shown, pictures, cams, outlines, shapes)
 
 
 def measure_classifier(
@@ -146,7 +150,12 @@ def write_examination(folder: Path, found: Classified, metrics: dict[str, float]
         write_csv(folder / f"{name}.csv", frame)
     names = [f"{row['image']}\n{row['label']}\np = {row['probability']:.2f}" for _, row in shown.iterrows()]
     drawn = figures.grad_cam_panel(
-        list(found.images), list(found.cams), list(found.lung_fields), names, shown["cam_share_in_lung"].tolist()
+        list(found.images),
+        list(found.cams),
+        list(found.lung_fields),
+        names,
+        shown["cam_share_in_lung"].tolist(),
+        found.proportions,
     )
     with atomic_write(folder / "figures" / f"{FIGURE}.png") as aside:
         drawn.savefig(aside, dpi=300, format="png")

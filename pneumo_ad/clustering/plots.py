@@ -12,8 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pneumo_ad.figures import COLOURS
+from pneumo_ad.figures import COLOURS, Proportions
 from pneumo_ad.figures.style import STYLE, draw_outline, page, show
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.patches import PatchGrid
 
 # Healthy lung, opacity and outside; grey, the usual colour of outside, would not be visible on a radiograph.
@@ -45,7 +46,7 @@ def projection(
     low, high = np.quantile(plane, [0.002, 0.998], axis=0)
     margin = 0.06 * (high - low)
     with mpl.rc_context(STYLE):
-        figure = page(3.5 * len(groupings) + 0.3, 3.9)
+        figure = page(3.5 * len(groupings) + 0.5, 4.1)
         panels = figure.subplots(1, len(groupings), squeeze=False, sharex=True, sharey=True)[0]
         for panel, (caption, groups) in zip(panels, groupings.items(), strict=True):
             colour = np.full((len(plane), 3), np.nan)
@@ -57,7 +58,8 @@ def projection(
             panel.scatter(*plane[visible].T, s=4, c=colour[visible], alpha=0.5, linewidths=0)
             panel.set_title(caption, fontsize=9)
             panel.set_xlabel(f"first component, {explained[0]:.0%} of variance\n{_made_of(axes[0], names)}", fontsize=8)
-            panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=1, handletextpad=0.2)
+            panel.tick_params(labelleft=True)
+            panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.27), ncols=1, handletextpad=0.2)
         panels[0].set_ylabel(f"second component, {explained[1]:.0%}\n{_made_of(axes[1], names)}", fontsize=8)
         panels[0].set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
         figure.suptitle(title, fontsize=10)
@@ -67,7 +69,8 @@ def projection(
 def _made_of(loadings: npt.NDArray[np.floating], names: Sequence[str]) -> str:
     """Return the signed names of features with large loadings in a component, strongest first."""
     order = [i for i in np.argsort(-np.abs(loadings)) if abs(loadings[i]) >= _TELLING]
-    return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {names[i]}" for i in order)
+    words = [name.replace("_", " ").replace("sad", "SAD") for name in names]
+    return "  ".join(f"{'+' if loadings[i] > 0 else '−'} {words[i]}" for i in order)
 
 
 def draw_difference_images(
@@ -112,6 +115,8 @@ def where_clusters_lie(
     names: Sequence[str],
     cluster_names: Sequence[str],
     outlines: Sequence[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None],
+    proportions: Sequence[Proportions] | None = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw radiographs painted in the colours of the clusters, a row per clustering.
 
@@ -124,29 +129,34 @@ def where_clusters_lie(
         names: Names of the radiographs.
         cluster_names: Names of clusters 0, 1 and 2.
         outlines: True (lung, opacity) masks of each radiograph, (H, W) bool each, or None where not known.
+        proportions: Proportions of each radiograph; None for square pixels.
+        terms: Words of the run.
     """
-    height, width = grid.image_size
+    proportions = proportions or Proportions.as_seen(images)
+    tallest = max(shape.ratio for shape in proportions)
     palette = np.array([to_rgb(hue) for hue in CLUSTER_COLOURS])
     with mpl.rc_context(STYLE):
-        figure = page(2.0 * len(images) + 0.4, 2.0 * height / width * (len(clusters) + 1) + 0.6)
+        figure = page(2.0 * len(images) + 0.4, 2.0 * tallest * (len(clusters) + 1) + 0.6)
         axes = figure.subplots(len(clusters) + 1, len(images), squeeze=False)
         for column, image in enumerate(images):
             grey = np.repeat(image[..., None] / 255, 3, axis=2)
-            show(axes[0, column], grey)
+            show(axes[0, column], grey, shape=proportions[column])
             axes[0, column].set_title(names[column], fontsize=7)
             for row, numbers in enumerate(clusters.values(), start=1):
                 of_windows = torch.from_numpy(np.eye(len(palette))[numbers[column]]).permute(1, 0)
                 share = grid.paint(of_windows)[:, 0].numpy()  # (3, H, W)
                 painted = 0.6 * grey + 0.4 * palette[np.nan_to_num(share).argmax(axis=0)]
-                show(axes[row, column], np.where(grid.covered[..., None], painted, grey))
+                coloured = np.where(grid.covered[..., None], painted, grey)
+                show(axes[row, column], coloured, shape=proportions[column])
             outline = outlines[column]
             for axis in axes[:, column]:
+                axis.set_anchor("N")
                 for mask, style in zip(outline or (), (":", "-"), strict=outline is not None):
                     draw_outline(axis, mask.astype(np.uint8), "white", style)
-        for row, name in enumerate(["radiograph", *clusters]):
+        for row, name in enumerate([terms.image, *clusters]):
             axes[row, 0].set_ylabel(name, fontsize=8)
         handles = [Patch(color=hue, label=name) for hue, name in zip(CLUSTER_COLOURS, cluster_names, strict=True)]
         if any(outline is not None for outline in outlines):
-            figure.supxlabel("white: lung (dotted) and opacity (solid) as the masks say", fontsize=8)
+            figure.supxlabel(f"white: {terms.region} (dotted) and {terms.anomaly} (solid) as the masks say", fontsize=8)
         figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
     return figure

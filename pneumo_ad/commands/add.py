@@ -11,7 +11,7 @@ from pneumo_ad.runs.arguments import Arguments, Key, path
 from pneumo_ad.runs.command import Command
 
 USAGE = """\
-pneumo-ad add net|loss|score|source|drawing|study NAME
+pneumo-ad add net|loss|score|source|drawing|vocabulary|study NAME
 
 Writes one more part into the project that the working folder lies in (see pneumo-ad new): a class or function, its
 yaml and its test. It works as it is; change it to what you want.
@@ -21,6 +21,7 @@ yaml and its test. It works as it is; change it to what you want.
   score                residual map of a patch, higher is more anomalous, by score=NAME
   source               table with one row per picture, by data=NAME
   drawing              an anomaly drawn into normals, which module=drawing_detector learns to find, by drawing=NAME
+  vocabulary           words by which people read the results, by vocabulary=NAME
   study                what differs from the defaults, and the axes of a sweep, by experiment=NAME
 {keys}
 """

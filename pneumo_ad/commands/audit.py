@@ -49,7 +49,7 @@ def audit(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
 
     from pneumo_ad.audit.audit import audit_data
     from pneumo_ad.data.fit import sides
-    from pneumo_ad.runs.compose import build, compose_config
+    from pneumo_ad.runs.compose import build, compose_config, vocabulary_of
     from pneumo_ad.runs.sweeps import folder_name
     from pneumo_ad.runs.trust import name_own
 
@@ -65,6 +65,7 @@ def audit(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
         build(config.lungs) if config.get("lungs") else None,
         warned,
         OmegaConf.to_container(config.data, resolve=True),
+        vocabulary_of(config),
     )
 
 

@@ -98,9 +98,10 @@ def _opened(folder: Path, overrides: Sequence[str], checkpoint: str) -> tuple[Ru
     except DataError as reason:
         drawn = ["data=phantom", f"data.normal={COMPARED}", f"data.pneumonia={COMPARED}"]
         run = load_run(folder, [*given, *drawn], checkpoint)  # raises again if the error is not about the data
-        log.warning("the run's data are not available (%s): compared on drawn radiographs", reason)
-        return run, "drawn radiographs"
-    return run, "other radiographs" if run.data_changed else "radiographs of the run's test split"
+        log.warning("the run's data are not available (%s): compared on drawn images", reason)
+        return run, "drawn images"
+    images = run.vocabulary.images
+    return run, f"other {images}" if run.data_changed else f"{images} of the run's test split"
 
 
 def _plain(run: Run) -> dict[str, Any]:
@@ -115,9 +116,11 @@ def _plain(run: Run) -> dict[str, Any]:
 
 
 def _show(output: Path, _: Arguments) -> None:
+    from pneumo_ad.export.description import read_description
+
     for file in sorted(output.iterdir()):
         print(f"{file.stat().st_size / 1e6:8.2f} MB  {file.name}")
-    print(f"exported model: {output}; not a medical device")
+    print(f"exported model: {output}\n{read_description(output).vocabulary.warning}".rstrip())
 
 
 COMMAND = Command(

@@ -99,7 +99,10 @@ def _show(found: Predicted, _: Arguments | None) -> None:
         return
     print_prediction(found.output, found.story, found.new)
     if unreadable := found.story["counts"]["unreadable"]:
-        print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr)
+        print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr, flush=True)
+    if (report := found.output / "report.html").is_file():
+        print(f"report: {report}", flush=True)  # the last line
+    if unreadable:
         raise SystemExit(3)
 
 

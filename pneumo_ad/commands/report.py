@@ -12,9 +12,9 @@ from pneumo_ad.runs.command import Command
 USAGE = """\
 pneumo-ad report [run=RUN] [key=value] ...
 
-Writes one HTML file that opens offline: drag over the histogram of scores, and the windows of that range are marked on
-the radiographs; with reconstructions, anomaly maps, lung fields, truth, the headline table and the config. An existing
-evaluation of the same data is read; otherwise `pneumo-ad evaluate` runs first.
+Writes one HTML file that opens offline: maps laid over radiographs, with a slider between the two, and a histogram of
+scores: drag over it, and the windows of that range are framed. With reconstructions, lung fields, truth, the headline
+table and the config. An existing evaluation of the same data is read; otherwise `pneumo-ad evaluate` runs first.
 
 {keys}
   score=GROUP threshold=GROUP stride=N trainer=GROUP ...   as on `pneumo-ad evaluate`

@@ -50,11 +50,9 @@ def train(config: DictConfig) -> dict[str, object]:
     Raises:
         UserError: The configured training is not possible.
     """
-    from lightning.pytorch.loggers import TensorBoardLogger
-
     from pneumo_ad.evaluation.evaluate import evaluate_run
     from pneumo_ad.evaluation.summary import print_evaluation
-    from pneumo_ad.loggers import closing
+    from pneumo_ad.loggers import TensorBoardRun, closing
     from pneumo_ad.nets.compilation import check_compiler
     from pneumo_ad.runs.check_options import check_evaluation
     from pneumo_ad.runs.compose import build, build_all
@@ -97,7 +95,7 @@ def train(config: DictConfig) -> dict[str, object]:
             log_outcome(config, run_dir, loggers)
     if not in_sweep():
         print(f"run: {run_dir}\nnext: pneumo-ad report run={run_dir}")
-        if any(isinstance(logger, TensorBoardLogger) for logger in loggers):
+        if any(isinstance(logger, TensorBoardRun) for logger in loggers):
             print(f"TensorBoard: tensorboard --logdir {run_dir}")
     return {"datamodule": datamodule, "module": module, "run_dir": run_dir}
 

@@ -87,7 +87,7 @@ def device_of_bank(bank: BankOf, device: torch.device, nbytes: int) -> torch.dev
     """Choose the device of a bank; None for main memory.
 
     Args:
-        bank: `device`, `memory`, or `auto`: on CUDA if the radiographs take at most half of its free memory.
+        bank: `device`, `memory`, or `auto`: on CUDA if the images take at most half of its free memory.
         device: Training device.
         nbytes: Size of the radiographs in bytes.
 
@@ -103,7 +103,7 @@ def device_of_bank(bank: BankOf, device: torch.device, nbytes: int) -> torch.dev
     free, _ = torch.cuda.mem_get_info(device)
     if bank == "device" and nbytes > free:
         raise ConfigError(
-            f"bank=device: the radiographs take {nbytes / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on "
+            f"bank=device: the images take {nbytes / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on "
             f"{device}; bank=memory leaves them where they are"
         )
     return device if bank == "device" or nbytes <= free / 2 else None

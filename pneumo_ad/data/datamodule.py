@@ -132,7 +132,7 @@ class PatchDataModule(L.LightningDataModule):
         blind = self.radiographs.rows_without_lung()
         if len(blind):
             names = ", ".join(self.radiographs.store.table["image"].iloc[blind[:5]])
-            warnings.warn(f"no lung was found in {len(blind)} radiographs, for example {names}", stacklevel=2)
+            warnings.warn(f"nothing to look at was found in {len(blind)} images, for example {names}", stacklevel=2)
         if stage == "fit":
             for split in ("train", "val"):
                 self.radiographs.some_rows(split, NORMAL)

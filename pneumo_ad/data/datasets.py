@@ -133,19 +133,19 @@ class NormalLungPatches(PatchDataset):
             for first in range(0, len(rows), _CHUNK)
         ]
         if not parts:
-            raise DataError("no normal radiograph to take lung patches from")
+            raise DataError("no normal image to take patches from")
         super().__init__(images, rows, PatchIndex.join(parts), halo)
         if not len(self):
             fields = lung_fields[rows].astype(bool)
             anywhere = largest_patch_inside(fields)
             if not anywhere:
-                raise DataError(f"no lung was found in any of {len(rows)} normal radiographs; look at the lung fields")
+                raise DataError(f"lungs= found nothing in any of {len(rows)} normal images; look at the fields")
             here = largest_patch_inside(fields, grid.stride)
             at_stride = f"{here} at stride {grid.stride}, " if here else ""
             height, width = grid.image_size
             raise DataError(
-                f"no window of {grid.patch} x {grid.patch} pixels lies wholly inside a lung field of {len(rows)} "
-                f"normal radiographs of {height} x {width}; the largest patch that fits is {at_stride}{anywhere} "
+                f"no window of {grid.patch} x {grid.patch} pixels lies wholly inside the fields of {len(rows)} normal "
+                f"images of {height} x {width}; the largest patch that fits is {at_stride}{anywhere} "
                 "at stride 1: take a smaller patch or stride, or larger images"
             )
 

@@ -50,6 +50,6 @@ def read_fitted(path: str | Path, image_size: tuple[int, int], fit: Fit) -> Fitt
     pixels, window, opened = read_file(path)
     height, width = pixels.shape
     if min(height, width) < 2:
-        raise DataError(f"{path}: {height} x {width} pixels are not a radiograph; expected at least 2 x 2")
+        raise DataError(f"{path}: {height} x {width} pixels are no image; expected at least 2 x 2")
     shown = displayed(pixels, window)
     return Fitted(*fit_image(shown, image_size, fit), (height, width), window, shown, opened)

@@ -37,7 +37,7 @@ def check_some(table: pd.DataFrame, split: str, label: str, needed: str = "") ->
     counts = (table["split"] + "/" + table["label"]).value_counts(sort=False)
     if f"{split}/{label}" not in counts:
         counted = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        raise DataError(f"no {label} radiograph in the {split} split{needed}; there are {counted}")
+        raise DataError(f"no image of label={label} in the {split} split{needed}; there are {counted}")
 
 
 class FittedRadiographs:
@@ -85,9 +85,9 @@ class FittedRadiographs:
         self.skipped = store.skipped | small
         shown = first_few(map(printable, self.skipped.values()), 3, "; ")
         if small and self.on_error == "raise":
-            raise DataError(f"{len(small)} radiographs cannot be used (on_error=skip leaves them out): {shown}")
+            raise DataError(f"{len(small)} images cannot be used (on_error=skip leaves them out): {shown}")
         if self.skipped:
-            warnings.warn(f"{len(self.skipped)} radiographs were skipped: {shown}", stacklevel=3)
+            warnings.warn(f"{len(self.skipped)} images were skipped: {shown}", stacklevel=3)
         warn_of_undealt(store.table)
         return store
 

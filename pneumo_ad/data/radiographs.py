@@ -70,7 +70,7 @@ class Radiographs(FittedRadiographs):
         self.grid = PatchGrid(sides(image_size), patch, stride, cover)
         check_halo(halo, self.grid.image_size)
         if halo and view == "image":
-            raise ConfigError(f"halo={halo} has no effect with view=image: the net sees whole radiographs; halo=0")
+            raise ConfigError(f"halo={halo} has no effect with view=image: the net sees whole images; halo=0")
         super().__init__(table, image_size, lungs=lungs, fit=fit, on_error=on_error)
         self.halo = halo
         self.intensity = intensity if intensity is not None else AsStored()

@@ -22,7 +22,7 @@ def stretches(length: int, shards: int) -> list[npt.NDArray[np.intp]]:
     [[0, 1, 2], [3, 4]]
     """
     if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= length:
-        raise ConfigError(f"{shards} shards of {length} radiographs; expected a number from 1 to {length}")
+        raise ConfigError(f"{shards} shards of {length} images; expected a number from 1 to {length}")
     return np.array_split(np.arange(length), shards)
 
 

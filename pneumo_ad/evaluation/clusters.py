@@ -36,7 +36,7 @@ from pneumo_ad.evaluation.pictures import pictures_of
 from pneumo_ad.evaluation.summary import print_left_out
 from pneumo_ad.evaluation.windows import every_window, kind_names
 from pneumo_ad.files import write_csv, write_json
-from pneumo_ad.labels import HEALTHY, IN_OPACITY, KINDS, OPACITY, OUTSIDE, PNEUMONIA
+from pneumo_ad.labels import HEALTHY, IN_OPACITY, KIND_WORDS, KINDS, OPACITY, OUTSIDE, PNEUMONIA, RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.catalogue import GroundTruth, counts, figure_with_interval, missing_kind
 from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.metrics.metrics_json import read_metrics
@@ -87,17 +87,17 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
         )
     if not run.data_changed and subset in ("val", "all"):
         raise ConfigError(
-            f"subset={subset} holds the validation radiographs that clusters are fitted on; expected test or train"
+            f"subset={subset} holds the validation images that clusters are fitted on; expected test or train"
         )
     rows, subset, seen = chosen_rows(run, subset)
     windows = _windows_to_fit_on(run)
-    log.info("learning to describe %d windows of validation pneumonia radiographs", len(windows))
+    log.info("learning to describe %d windows of validation images that are not normal", len(windows))
     device = device_of(run.config.trainer)
     net = run.module.net.to(device).to(memory_format=torch.channels_last).eval()
     describe, explained = train_description(net, windows, seed, data.halo)
     models = _fit(describe, windows, seed)
     kept = data.grid.thinned(run.options.kept_windows)
-    log.info("describing %d radiographs of %d windows each", len(rows), len(kept))
+    log.info("describing %d %s of %d windows each", len(rows), run.vocabulary.images, len(kept))
     dataset = ExhaustivePatches(data.images, rows, kept, data.halo)
     features = describe.every(dataset, batch_size_at(run.options, device), "describing")
     clusters = {name: model(features[name.split("/")[0]]) for name, model in models.items()}
@@ -107,7 +107,8 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     metrics |= of_thresholds | counts(evidence) | {"counts/images_seen_in_training": seen}
     output.mkdir(parents=True, exist_ok=True)
     about = {
-        "omitted": omitted | missing,
+        "omitted": {key: run.vocabulary.fill(reason) for key, reason in (omitted | missing).items()},
+        "vocabulary": vars(run.vocabulary),
         "match": {name: [KINDS[kind] for kind in kinds] for name, kinds in match.items()},
         "share": {name: (np.bincount(of, minlength=CLUSTERS) / len(of)).tolist() for name, of in clusters.items()},
         "features": list(FEATURES),
@@ -122,7 +123,8 @@ def cluster_run(run: Run, output: Path, subset: str | None = None, evaluation: P
     table = every_window(data, rows, kept).assign(kind_true=kind_names(evidence.kind.ravel()))
     write_csv(output / "clusters.csv", table.assign(**{name.replace("/", "_"): of for name, of in clusters.items()}))
     write_json(output / "clusters.json", metrics | {"about": about})  # last: implies a complete table
-    _draw(output / "figures", dataset, data, evidence, describe, features, clusters, models, match)
+    of_run = run.vocabulary
+    _draw(output / "figures", dataset, data, evidence, describe, features, clusters, models, match, of_run)
     return output
 
 
@@ -132,8 +134,9 @@ def _windows_to_fit_on(run: Run) -> torch.Tensor:
     dataset = data.exhaustive_patches("val", PNEUMONIA, _FIT_IMAGES)
     if not len(dataset.rows):
         raise DataError(
-            f"clusters are fitted on pneumonia radiographs of the validation split, and {run.folder} was trained on "
-            "data that hold none; split.csv lists the splits, and data.val=0.1 at its training assigns more"
+            f"clusters are fitted on {run.vocabulary.abnormal} {run.vocabulary.images} of the validation split, and "
+            f"{run.folder} was trained on data that hold none; split.csv lists the splits, and data.val=0.1 at its "
+            "training assigns more"
         )
     whole_windows = [
         data.grid.window_shares(data.store.content(dataset.rows[i : i + 1]))[0] == 1 for i in range(len(dataset.rows))
@@ -193,7 +196,7 @@ def _thresholds(evaluation: Path | None, subset: str, store: str) -> tuple[dict[
         "thresholds_of_brightness/macro_f1": "brightness/patch/macro_f1",
     }
     if metrics is None or (metrics["about"]["subset"], metrics["about"]["store"]) != (subset, store):
-        reason = "these radiographs were not evaluated yet: pneumo-ad evaluate with the same arguments"
+        reason = "these images were not evaluated yet: pneumo-ad evaluate with the same arguments"
         return {}, dict.fromkeys(keys, reason)
     figures = {key: metrics[source] for key, source in keys.items() if source in metrics}
     gone = {key: metrics["about"]["omitted"].get(source, "not in metrics.json") for key, source in keys.items()}
@@ -210,19 +213,22 @@ def _draw(
     found: Clusters,
     models: dict[str, Clustering],
     match: Match,
+    terms: Vocabulary,
 ) -> None:
     """Draw the figures, each cluster in the colour of the kind it is matched to; without masks, of its rank of SAD."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {name: np.array(match.get(name, range(CLUSTERS)))[of] for name, of in found.items()}
     by_kmeans = drawn[f"{_DRAWN}/kmeans"]
-    words = [f"matched to {KINDS[kind]}" if match else f"{('least', 'middle', 'most')[kind]} SAD" for kind in range(3)]
+    kinds = [terms.fill(KIND_WORDS[kind]) for kind in (HEALTHY, OPACITY, OUTSIDE)]
+    ranks = [f"{word} SAD" for word in ("least", "middle", "most")]
+    words = [f"matched to {word}" for word in kinds] if match else ranks
     groupings = {
         f"clusters by {_WORDS[method]}": {word: drawn[f"{_DRAWN}/{method}"] == c for c, word in enumerate(words)}
         for method in METHODS
     }
     if match:
         kind = evidence.kind.ravel()
-        groupings["true kinds, mixed left out"] = {KINDS[k]: kind == k for k in (HEALTHY, OPACITY, OUTSIDE)}
+        groupings["true kinds, mixed left out"] = {word: kind == k for k, word in enumerate(kinds)}
     standardised = models[f"{_DRAWN}/kmeans"].standardised(features[_DRAWN])
     title = "Difference images in the plane of their plain features"
     title += ", clusters coloured by their best match" if match else ""
@@ -234,7 +240,7 @@ def _draw(
         [inner(part, describe.halo).numpy()[:, 0] for part in patches], residuals, named
     )
     shown = [i for i in typical_places(evidence) if evidence.pneumonia[i]] or typical_places(evidence)
-    images, _, names = pictures_of(data, dataset.rows[shown])
+    pictures = pictures_of(data, dataset.rows[shown], terms)
     truth, of_windows = evidence.pixel_truth, evidence.kind.shape
     shapes = {
         f"{name.replace('_', ', ')}\n({_WORDS[method]})": drawn[f"{name}/{method}"].reshape(of_windows)[shown]
@@ -242,7 +248,7 @@ def _draw(
     }
     outlines = [(truth[i] > 0, truth[i] == IN_OPACITY) if i in truth else None for i in shown]
     figures["where_clusters_lie"] = cluster_plots.where_clusters_lie(
-        images, shapes, dataset.grid, names, words, outlines
+        pictures.images, shapes, dataset.grid, pictures.names, words, outlines, pictures.proportions, terms
     )
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=200)
@@ -256,14 +262,16 @@ def _at_ranks(dataset: ExhaustivePatches, chosen: npt.NDArray[np.bool_], sad: np
     return dataset.cut(numbers[ranks.round().astype(int)])["patch"]
 
 
-def cluster_table(found: dict[str, float], title: str) -> Table:
+def cluster_table(found: dict[str, float], title: str, terms: Vocabulary = RADIOGRAPH) -> Table:
     """Build a table with a row per clustering, in the order of `clusters.json`, with intervals.
 
     Args:
         found: Content of `clusters.json`.
         title: Title above the table.
+        terms: Words of the run.
     """
-    caption = "best match looks at the truth; by SAD does not. In brackets: 95 % bootstrap interval by patient"
+    brackets = f"In brackets: 95 % bootstrap interval by {terms.patient}"
+    caption = f"best match looks at the truth; by SAD does not. {brackets}"
     header = ("clusters of", "adjusted Rand", "best-match macro F1", "macro F1 by SAD")
     table = Table(*header, title=title, caption=caption)
     for key in found:
@@ -288,12 +296,12 @@ def print_clusters(output: Path, title: str) -> None:
     """
     content = json.loads((output / "clusters.json").read_text())
     about = content["about"]
-    console = Console(highlight=False)
+    console, terms = Console(highlight=False), Vocabulary.kept_in(about)
     if about["match"]:
-        console.print(cluster_table(content, title))
+        console.print(cluster_table(content, title, terms))
     print_left_out(console, about["omitted"])
     console.print(
-        f"{content['counts/images']} radiographs, {content['counts/patches']:,} windows, "
+        f"{content['counts/images']} {terms.images}, {content['counts/patches']:,} windows, "
         f"{content['counts/patches_mixed']:,} of them mixed and left out of the figures; clusters fitted on "
         f"{about['fitted_on']['windows']:,} validation windows"
     )

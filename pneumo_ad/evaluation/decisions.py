@@ -52,12 +52,12 @@ def false_alarms(result: Examination, calibration: ValidationScores, rate: float
             omitted[key] = str(error)
             continue
         metrics[f"{key}_threshold"] = threshold
-        if reason := scarcity(len(np.unique(image)), "normal radiographs to count false alarms on"):
+        if reason := scarcity(len(np.unique(image)), "normal {images} to count false alarms on"):
             omitted[key] = reason
             continue
         metrics |= false_alarm_rate(scores[normal], threshold, evidence.patient[image]).keyed(key)
     sick = evidence.pneumonia & seen
-    few = scarcity(int(sick.sum()), "pneumonia radiographs")
+    few = scarcity(int(sick.sum()), "{abnormal} {images}")
     if "false_alarms/image" in metrics and not few:
         called = whole[sick] > metrics["false_alarms/image_threshold"]
         sensitivity = share_with_interval(called.astype(np.float64), evidence.patient[sick])
@@ -86,7 +86,7 @@ def oracles(result: Examination, name: str = "score") -> Found:
     whole = result.image[name]
     usable = (evidence.normal | evidence.pneumonia) & ~np.isnan(whole)
     fewest = min(int((usable & side).sum()) for side in (evidence.normal, evidence.pneumonia))
-    if few := scarcity(fewest, "radiographs of one class"):
+    if few := scarcity(fewest, "{images} of one class"):
         omitted |= dict.fromkeys(("oracle/image_balanced_accuracy", "oracle/image_f1"), few)
     else:
         sick = evidence.pneumonia[usable]

@@ -61,7 +61,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
         site = find_site(calibrate, output, map(Path, data.store.table["path"].iloc[rows]))
         calibration, of_score = calibrated_by(run, site, calibration, output)
         thresholds |= {"score": of_score} if of_score is not None else {}
-    log.info("scoring %d radiographs of %d windows each", len(rows), len(data.grid))
+    log.info("scoring %d %s of %d windows each", len(rows), run.vocabulary.images, len(data.grid))
     if (kept := scoring.kept(data)) != data.grid:
         log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
     result = examine(scoring, data, rows)
@@ -70,6 +70,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     if options.matched:
         reason = too_few(data.store.table["label"].iloc[rows])  # checked before a store is built
         findings.add(({}, {"image/auroc_matched": reason}) if reason else _measure_matched(run, scoring, rows))
+    findings.fill(run.vocabulary)
     metrics = findings.metrics | {
         "counts/images_seen_in_training": seen,
         "counts/images_skipped": len(data.skipped),
@@ -96,6 +97,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
         "options": asdict(options),
         "overrides": list(run.overrides),
         "skipped": data.skipped,
+        "vocabulary": vars(run.vocabulary),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
     write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)

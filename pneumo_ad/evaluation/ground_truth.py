@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.inference.lung_shares import lung_shares
-from pneumo_ad.labels import NORMAL, NOT_KNOWN, PADDING, PNEUMONIA, UNKNOWN
+from pneumo_ad.inference.window_kinds import window_kinds
+from pneumo_ad.labels import NORMAL, NOT_KNOWN, PNEUMONIA
 from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, GroundTruth
-from pneumo_ad.metrics.kinds import true_kinds
 from pneumo_ad.patches import PatchGrid
 
 log = logging.getLogger(__name__)
@@ -55,16 +55,15 @@ def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: Pa
     store, grid = data.store, kept or data.grid
     numbers = data.grid.numbers_of(grid)
     table = store.table.iloc[rows]
-    kind = np.full((len(rows), len(grid)), UNKNOWN, dtype=np.int8)
     lung_share = np.empty((len(rows), len(grid)))
     any_in_lung = np.empty(len(rows), dtype=bool)
     pixel_truth = {}
-    known, lung_known = data.truth.known[rows], data.truth.lung_known[rows]
+    known = data.truth.known[rows]
     normal = (table["label"] == NORMAL).to_numpy()
     for_pixels = places_for_pixels(known, normal, store.image_size)
     if len(for_pixels) < known.sum():
         log.warning(
-            "pixel metrics use %d of the %d radiographs whose opacities are known, to bound memory",
+            "pixel metrics use %d of the %d images whose anomalies are known, to bound memory",
             len(for_pixels),
             known.sum(),
         )
@@ -73,18 +72,13 @@ def gather_ground_truth(data: Radiographs, rows: npt.NDArray[np.int64], kept: Pa
         if i in for_pixels:
             pixels = data.truth.pixels(row).astype(np.int8)  # NumPy 2.5 rejects -1 with uint8
             pixel_truth[i] = np.where(data.grid.covered & (content[0] == 1), pixels, NOT_KNOWN)
-        if known[i] and lung_known[i]:
-            masks = np.stack([data.truth.lung(row), store.opacity[row]])
-            kind[i] = true_kinds(*grid.window_shares(masks))
-        # A window with padding is no patch of a radiograph, regardless of masks.
-        kind[i][grid.window_shares(content)[0] < 1] = PADDING
         shares = lung_shares(data, rows[i : i + 1])[0]
         lung_share[i], any_in_lung[i] = shares[numbers], (shares > MOSTLY_LUNG).any()
     return GroundTruth(
         patient=np.unique(table["patient"].to_numpy(dtype=str), return_inverse=True)[1],
         normal=normal,
         pneumonia=(table["label"] == PNEUMONIA).to_numpy(),
-        kind=kind,
+        kind=window_kinds(data, rows, grid),
         lung_share=lung_share,
         pixel_truth=pixel_truth,
         any_in_lung=any_in_lung,

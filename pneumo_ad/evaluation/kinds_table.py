@@ -10,20 +10,30 @@ from pneumo_ad import figures
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.evaluation.background import background
 from pneumo_ad.evaluation.windows import Drawn
-from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, UNKNOWN
-from pneumo_ad.metrics.catalogue import GroundTruth
+from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE, RADIOGRAPH, UNKNOWN, Vocabulary
+from pneumo_ad.metrics.catalogue import LEAST_IMAGES, GroundTruth, figure_with_interval
+from pneumo_ad.metrics.ranking import auroc_with_interval
 from pneumo_ad.patches import PatchGrid
 
 MOSTLY = 0.5  # share of background pixels above which a window outside the lung is background
-# Statements of the paper on each kind: Table 1 in words, Figs. 7 and 8 in numbers.
+# Statements of the paper on each kind, templates of `Vocabulary.fill`: Table 1 in words, Figs. 7 and 8 in numbers.
 PAPER = {
     "normal lung": "SAD about 1 (Fig. 7)",
     "pneumonia, every window": "SAD about 5 (Fig. 8)",
     "healthy lung": "as the training patches",
-    "opacity": "above healthy lung",
+    "opacity": "above {healthy}",
     "outside": "above both",
     "outside: body": "not told apart",
     "outside: background": "not told apart",
+}
+_AUROC = ("auroc", "auroc_low", "auroc_high")
+_KINDS = {"opacity": OPACITY, "outside": OUTSIDE}  # those with an AUROC
+# Kind as it is in the csv -> its words, likewise.
+_WORDS = {
+    "normal lung": "normal {region}",
+    "pneumonia, every window": "{abnormal}, every window",
+    "healthy lung": "{healthy}",
+    "opacity": "{anomaly}",
 }
 NOT_KNOWN = "Not known: no mask tells which windows are which."
 
@@ -41,7 +51,10 @@ def background_shares(data: Radiographs, grid: PatchGrid, rows: npt.NDArray[np.i
 
 
 def kinds_table(
-    values: npt.NDArray[np.floating], evidence: GroundTruth, background_share: npt.NDArray[np.floating]
+    values: npt.NDArray[np.floating],
+    evidence: GroundTruth,
+    background_share: npt.NDArray[np.floating],
+    terms: Vocabulary = RADIOGRAPH,
 ) -> pd.DataFrame:
     """Compute statistics of a score by kind of window.
 
@@ -53,10 +66,12 @@ def kinds_table(
         values: (I, N) float score of each window, for example SAD.
         evidence: Ground truth of the same windows.
         background_share: (I, N) float in [0, 1], see `background_shares`.
+        terms: Words of the run, for the column `paper`.
 
     Returns:
-        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `windows`, `radiographs`, `paper`, `note`. If no
-        mask gives the kind, numbers and counts are missing, not 0, and the note says so.
+        A row per kind: `kind`, `mean`, `median`, `q25`, `q75`, `auroc` against healthy lung with `auroc_low` and
+        `auroc_high` (missing with fewer than `LEAST_IMAGES` radiographs of either), `windows`, `radiographs`, `paper`,
+        `note`. If no mask gives the kind, numbers and counts are missing, not 0, and the note says so.
     """
     kind = np.where(evidence.normal[:, None], UNKNOWN, evidence.kind)
     outside, dark = kind == OUTSIDE, background_share > MOSTLY
@@ -73,11 +88,13 @@ def kinds_table(
     known = bool((kind <= OUTSIDE).any())
     rows = []
     for name, chosen in groups.items():
-        row: dict[str, object] = {"kind": name, "paper": PAPER[name], "note": ""}
+        row: dict[str, object] = {"kind": name, "paper": terms.fill(PAPER[name]), "note": ""}
         if not known and name not in ("normal lung", "pneumonia, every window"):
             row["note"] = NOT_KNOWN
         else:
             row |= {"windows": int(chosen.sum()), "radiographs": int(chosen.any(axis=1).sum())}
+            if kind_of := _KINDS.get(name):
+                row |= _against_healthy(values, kind, kind_of, evidence.patient)
             if chosen.any():
                 of_kind = values[chosen].astype(np.float64)
                 quartiles = np.quantile(of_kind, [0.25, 0.5, 0.75])
@@ -85,72 +102,113 @@ def kinds_table(
             else:
                 row["note"] = "no such window"
         rows.append(row)
-    columns = ["kind", "mean", "median", "q25", "q75", "windows", "radiographs", "paper", "note"]
-    return pd.DataFrame(rows, columns=columns).astype({"windows": "Int64", "radiographs": "Int64"})
+    columns = ["kind", "mean", "median", "q25", "q75", *_AUROC, "windows", "radiographs", "paper", "note"]
+    kept_as = dict.fromkeys(("windows", "radiographs"), "Int64") | dict.fromkeys(_AUROC, "float64")
+    return pd.DataFrame(rows, columns=columns).astype(kept_as)
 
 
-def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
+def _against_healthy(
+    values: npt.NDArray[np.floating], kind: npt.NDArray[np.integer], other: int, patient: npt.NDArray[np.integer]
+) -> dict[str, float]:
+    """AUROC of windows of a kind against healthy lung; empty where too few radiographs hold either."""
+    if any((kind == one).any(axis=1).sum() < LEAST_IMAGES for one in (HEALTHY, other)):
+        return {}
+    both = (kind == HEALTHY) | (kind == other)
+    owner = np.broadcast_to(patient[:, None], kind.shape)[both]
+    return auroc_with_interval(values[both], kind[both] == other, owner).keyed("auroc")
+
+
+def order_words(table: pd.DataFrame, ordered: bool = True, terms: Vocabulary = RADIOGRAPH) -> str:
     """Compare the order of the medians with the paper's Table 1, in words; empty if a median is not known.
+
+    Medians may rise though the kinds overlap almost wholly: the order is called that of the paper only beside the AUROC
+    of opacity and of outside against healthy lung.
 
     Args:
         table: From `kinds_table`.
         ordered: Whether the score is meant to order the three kinds (`Score.orders_outside`).
+        terms: Words of the run.
     """
-    medians = table.set_index("kind")["median"].reindex(["healthy lung", "opacity", "outside"])
+    rows = table.set_index("kind").reindex(["healthy lung", *_KINDS]).reindex(columns=["median", *_AUROC])
+    medians = rows["median"]
     if medians.isna().any():
         return ""
-    order = " < ".join(f"{name} {value:.2f}" for name, value in medians.sort_values().items())
-    verdict = "as the paper expected" if medians.is_monotonic_increasing else "not the paper's order"
+    order = "Medians: " + " < ".join(
+        f"{_words(name, terms)} {value:.2f}" for name, value in medians.sort_values().items()
+    )
     if not ordered:
-        verdict = "a score that is not meant to order what lies outside the lung"
-    return f"Medians: {order}: {verdict}."
+        verdict = f"a score that is not meant to order what lies outside the {terms.region}"
+    else:
+        verdict = "as the paper expected" if medians.is_monotonic_increasing else "not the paper's order"
+    above = rows.loc[[*_KINDS]]
+    if above["auroc"].isna().any():
+        return f"{order}; too few {terms.images} for an AUROC, and so for a verdict."
+    aurocs = (
+        f"{_words(name, terms)} {figure_with_interval(row, 'auroc')}" for name, row in above.to_dict("index").items()
+    )
+    return f"{order}.\nAUROC against {terms.healthy}: {', '.join(aurocs)}: {verdict}."
 
 
-def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True) -> Drawn:
+def _words(kind: object, terms: Vocabulary) -> str:
+    return terms.fill(_WORDS.get(str(kind), str(kind)))
+
+
+def draw_table(table: pd.DataFrame, unit: str, ordered: bool = True, terms: Vocabulary = RADIOGRAPH) -> Drawn:
     """Draw Table 1 as a figure, and format it as markdown.
 
     Args:
         table: From `kinds_table`.
         unit: Score and its unit, for the title.
         ordered: See `order_words`.
+        terms: Words of the run.
     """
-    header, rows = printed(table)
-    notes = [order_words(table, ordered), *sorted(set(table["note"]) & {NOT_KNOWN})]
+    header, rows = printed(table, terms)
+    notes = [order_words(table, ordered, terms), *sorted(set(table["note"]) & {NOT_KNOWN})]
     notes += [
-        "Normal lung: windows wholly inside the lungs of normal radiographs. Kinds: windows of the other radiographs.",
-        "Background: outside the lung, more than half dark and connected with the border.",
+        f"Normal {terms.region}: windows wholly inside the {terms.region} of normal {terms.images}. Kinds: windows of "
+        f"the other {terms.images}.",
+        f"AUROC: windows of the kind against {terms.healthy}; in brackets the 95 % interval by {terms.patient}.",
+        f"Background: outside the {terms.region}, more than half dark and connected with the border.",
     ]
     drawn = figures.printed_table(
         header, rows, f"Table 1, measured: {unit}", "\n".join(filter(None, notes)), rules=(2, 5)
     )
-    return Drawn(drawn, table, markdown(table, unit, ordered))
+    return Drawn(drawn, table, markdown(table, unit, ordered, terms))
 
 
-def printed(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Format header and rows of `kinds_table` as text."""
-    header = ["kind of window", "mean", "median", "quartiles", "windows", "radiographs", "the paper"]
+def printed(table: pd.DataFrame, terms: Vocabulary = RADIOGRAPH) -> tuple[list[str], list[list[str]]]:
+    """Format header and rows of `kinds_table` as text.
+
+    Args:
+        table: From `kinds_table`.
+        terms: Words of the run.
+    """
+    header = ["kind of window", "mean", "median", "quartiles", "AUROC", "windows", terms.images, "the paper"]
     rows = []
     for _, row in table.iterrows():
         if pd.isna(row["windows"]):
-            cells = ["not known"] + ["–"] * 4
+            cells = ["not known"] + ["–"] * 5
         elif not row["windows"]:
-            cells = ["–", "–", "–", "0", "0"]
+            cells = ["–"] * 4 + ["0", "0"]
         else:
             cells = [f"{row['mean']:.2f}", f"{row['median']:.2f}", f"{row['q25']:.2f} – {row['q75']:.2f}"]
-            cells += [f"{row['windows']:,}", f"{row['radiographs']:,}"]
-        rows.append([row["kind"].replace("outside: ", "   of these: "), *cells, row["paper"]])
+            one = row["radiographs"] == 1
+            cells.append(f"{row['auroc']:.3f}" if pd.notna(row["auroc"]) else "–")
+            cells += [f"{row['windows']:,}", "n = 1" if one else f"{row['radiographs']:,}"]
+        rows.append([_words(row["kind"], terms).replace("outside: ", "   of these: "), *cells, row["paper"]])
     return header, rows
 
 
-def markdown(table: pd.DataFrame, unit: str, ordered: bool = True) -> str:
+def markdown(table: pd.DataFrame, unit: str, ordered: bool = True, terms: Vocabulary = RADIOGRAPH) -> str:
     """Format Table 1 as markdown.
 
     Args:
         table: From `kinds_table`.
         unit: Score and its unit, for the title.
         ordered: See `order_words`.
+        terms: Words of the run.
     """
-    header, rows = printed(table)
+    header, rows = printed(table, terms)
     lines = [header, ["---", *["---:"] * (len(header) - 2), "---"], *rows]
     body = "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
-    return f"**Table 1, measured: {unit}**\n\n{body}\n\n{order_words(table, ordered)}\n"
+    return f"**Table 1, measured: {unit}**\n\n{body}\n\n{order_words(table, ordered, terms)}\n"

@@ -15,7 +15,7 @@ from pneumo_ad.evaluation.decisions import Found
 from pneumo_ad.evaluation.matching import Matched, match, matchable
 from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.scorer import Scoring, placed
-from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.labels import LABEL_WORDS, NORMAL, PNEUMONIA
 from pneumo_ad.metrics.catalogue import MOSTLY_LUNG, scarcity
 from pneumo_ad.metrics.ranking import auroc_with_interval
 from pneumo_ad.metrics.shortcuts import lung_shortcuts, pixel_shortcuts, shortcut_aurocs
@@ -27,11 +27,13 @@ _VERSION = 1  # raise it when matching changes: arrays cached beside stores are 
 def too_few(labels: pd.Series) -> str:
     """Return the reason why these labels are too few for metrics of matched radiographs; empty where they suffice.
 
+    The reason is a template of `labels.Vocabulary.fill`.
+
     >>> too_few(pd.Series(["normal"] * 9))
-    '0 pneumonia radiographs that could be matched; at least 5 are needed'
+    '0 {abnormal} {images} that could be matched; at least 5 are needed'
     """
     for label in (PNEUMONIA, NORMAL):
-        if reason := scarcity(int((labels == label).sum()), f"{label} radiographs that could be matched"):
+        if reason := scarcity(int((labels == label).sum()), f"{LABEL_WORDS[label]} {{images}} that could be matched"):
             return reason
     return ""
 

@@ -124,9 +124,9 @@ def find_reference(
     if not 0 <= quantile <= 1:
         raise ConfigError(f"quantile={quantile} must lie in [0, 1]")
     if not len(rows):
-        raise DataError("no radiograph to match")
+        raise DataError("no image to match")
     if blind := rows[~matchable(lung_fields[rows])].tolist():
-        raise DataError(f"{len(blind)} radiographs have no lung field to be matched in: rows {blind[:10]}")
+        raise DataError(f"{len(blind)} images have no field to be matched in: rows {blind[:10]}")
 
     def quantiles(row: int) -> npt.NDArray[np.int64]:
         inside = np.sort(np.asarray(images[row])[np.asarray(lung_fields[row]) == 1])

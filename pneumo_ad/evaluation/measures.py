@@ -18,7 +18,7 @@ from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
 from pneumo_ad.files import write_csv
 from pneumo_ad.inference.scorer import TRIVIAL
-from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NOT_KNOWN, OUTSIDE_LUNG
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, KINDS, NOT_KNOWN, OUTSIDE_LUNG, Vocabulary
 from pneumo_ad.metrics.catalogue import (
     LEAST_IMAGES,
     LEVELS,
@@ -31,16 +31,18 @@ from pneumo_ad.metrics.catalogue import (
     sad_medians,
     scarcity,
 )
+from pneumo_ad.metrics.kinds import confusion
 from pneumo_ad.metrics.localisation import per_region_overlap_with_interval, pointing_game
 from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.oracle import best_dice, dice_of_all
+from pneumo_ad.metrics.precision_recall import counts_at_quantiles
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcuts import Values, image_shortcuts, shortcut_aurocs
 from pneumo_ad.metrics.strata import aurocs_in_strata
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.runs.calibration import JUDGED, ValidationScores
 
-UNORDERED = "the score does not order what lies outside the lung; windows are told as opacity or not"
+UNORDERED = "the score does not order what lies outside the {region}; windows are told as {anomaly} or not"
 _PREFIX = {name: "" if name == "score" else f"{name}/" for name in JUDGED}  # of the keys of a score's metrics
 
 
@@ -50,7 +52,7 @@ class Findings:
 
     Attributes:
         metrics: Flat keys of `metrics.json`.
-        omitted: Key -> reason.
+        omitted: Key -> reason, a template until `fill`.
         tables: Name of a csv -> its rows.
     """
 
@@ -75,6 +77,12 @@ class Findings:
             key = f"{_PREFIX[name]}patch/macro_f1"
             if self.omitted.get(key, "").startswith("no thresholds"):
                 self.omitted[key] = f"no thresholds: {reason}"
+
+    def fill(self, terms: Vocabulary) -> None:
+        """Complete the reasons by the words of a run, as `Vocabulary.fill` does."""
+        self.omitted = {key: terms.fill(reason) for key, reason in self.omitted.items()}
+        if "omitted" in self.tables.get("subgroups", ()):
+            self.tables["subgroups"]["omitted"] = self.tables["subgroups"]["omitted"].map(terms.fill)
 
     def write_tables(self, folder: Path) -> None:
         """Write each of `tables` to a csv file in a folder."""
@@ -115,8 +123,11 @@ def measure_evaluation(
         if name == "score":
             words = describing_columns(data.store.table.iloc[result.rows])
             findings.tables["subgroups"] = subgroup_table(subgroups(words, evidence, measured)[0])
+            findings.tables |= curves(evidence, questions, measured)
+            if name in thresholds:
+                findings.tables |= confusion_of_kinds(evidence, result, thresholds[name])
     if seen_before:
-        reason = "training or calibration saw these radiographs; measured on the test split or on other data"
+        reason = "training or calibration saw these {images}; measured on the test split or on other data"
         findings.omitted |= dict.fromkeys(DECIDED, reason)
     else:
         findings.add(false_alarms(result, calibration, false_alarm_rate))
@@ -130,6 +141,54 @@ def measure_evaluation(
     return findings
 
 
+def curves(evidence: GroundTruth, questions: Questions, measured: MeasuredScore) -> dict[str, pd.DataFrame]:
+    """Count hits and alarms along the precision-recall curve of each AUROC that is measured.
+
+    Args:
+        evidence: Ground truth of the radiographs.
+        questions: Questions that the ground truth can answer.
+        measured: The score.
+
+    Returns:
+        `precision_recall` with a row per threshold: `key` of the AUROC, `quantile` of the scores, `tp`, `fp`, `tn`,
+        `fn`; nothing where no question can be answered.
+    """
+    values = {
+        "patch": measured.window.ravel(),
+        "pixel": pixel_values(evidence, measured.pixel),
+        "image": measured.image,
+    }
+    parts = []
+    for question in questions.each:
+        if questions.unanswerable(question):
+            continue
+        both = question.positive | question.negative
+        counts = counts_at_quantiles(values[question.of][both], question.positive[both])
+        quantiles = np.linspace(0, 1, counts.shape[1])
+        rows = dict(zip(("tp", "fp", "tn", "fn"), counts, strict=True))
+        parts.append(pd.DataFrame({"key": question.key, "quantile": quantiles.round(4), **rows}))
+    return {"precision_recall": pd.concat(parts, ignore_index=True)} if parts else {}
+
+
+def confusion_of_kinds(evidence: GroundTruth, result: Examination, thresholds: Thresholds) -> dict[str, pd.DataFrame]:
+    """Count windows by true and predicted kind.
+
+    Args:
+        evidence: Ground truth of the radiographs.
+        result: Scores of the same radiographs.
+        thresholds: Thresholds of the run's score.
+
+    Returns:
+        `confusion_of_kinds` with a row per true kind, `kind_true`, and a column per predicted kind, named as
+        `Thresholds.words`; nothing where no kind is known.
+    """
+    predicted = thresholds.classify(result.window["score"], result.likeliest)
+    counts = confusion(evidence.kind.ravel(), predicted.ravel())[:, list(thresholds.kinds)]
+    table = pd.DataFrame(counts, columns=list(thresholds.words))
+    table.insert(0, "kind_true", KINDS[: len(counts)])
+    return {"confusion_of_kinds": table} if counts.any() else {}
+
+
 def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float32]]) -> Found:
     """Compute `pixel/pro`, `pixel/pointing_game` (with chance), each also `_in_lung`, and `oracle/dice` (`_of_all`).
 
@@ -140,7 +199,7 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     rows = sorted(evidence.pixel_truth)
     truths = [evidence.pixel_truth[row] for row in rows]
     opaque = sum(bool((truth == IN_OPACITY).any()) for truth in truths)
-    if reason := scarcity(opaque, "radiographs with opacity pixels"):
+    if reason := scarcity(opaque, "{images} with {anomaly} pixels"):
         names = [f"pixel/{name}{where}" for name in ("pro", "pointing_game") for where in ("", "_in_lung")]
         return {}, dict.fromkeys([*names, "oracle/dice"], reason)
     metrics: dict[str, float] = {}
@@ -150,7 +209,7 @@ def localisation(evidence: GroundTruth, maps: Mapping[int, npt.NDArray[np.float3
     patients = evidence.patient[rows]
     healthy = sum(bool((truth == HEALTHY_LUNG).any()) for truth in truths)
     for where, in_lung in (("", False), ("_in_lung", True)):
-        if in_lung and (reason := scarcity(healthy, "radiographs with healthy lung pixels")):
+        if in_lung and (reason := scarcity(healthy, "{images} with {healthy} pixels")):
             omitted |= dict.fromkeys((f"pixel/pro{where}", f"pixel/pointing_game{where}"), reason)
             continue
         pro = per_region_overlap_with_interval(known, truths, patients, in_lung=in_lung)
@@ -178,7 +237,7 @@ def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found
     for name, key in keys.items():
         each = aurocs_in_strata(result.image[name][labelled], evidence.pneumonia[labelled], sharpness[labelled])
         if not each:
-            reason = f"no stratum by sharpness of the centre holds {LEAST_IMAGES} radiographs of each class"
+            reason = f"no stratum by sharpness of the centre holds {LEAST_IMAGES} {{images}} of each class"
             return {"counts/strata": 0}, dict.fromkeys(keys.values(), reason)
         metrics |= {key: float(np.median(each)), "counts/strata": len(each)}
     return metrics, {}

@@ -45,6 +45,7 @@ from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.scorer import check_finite, check_net, scoring_of
+from pneumo_ad.scores import score_words
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +113,8 @@ class Material:
 
     @cached_property
     def score_name(self) -> str:
-        """Class name of the run's score."""
-        return type(self.run.module.score).__name__
+        """Name of the run's score in words."""
+        return score_words(type(self.run.module.score).__name__)
 
     @property
     def unit(self) -> str:
@@ -170,7 +171,7 @@ class PaperFigure:
 
     Attributes:
         name: Name in the paper, for example `Fig. 1`.
-        shows: Content in words.
+        shows: Content in words, a template of `labels.Vocabulary.fill`.
         make: Function of the material that returns figures by stem of their files; raises `UserError` with the reason
             if it cannot.
     """
@@ -190,17 +191,21 @@ def _fig02(material: Material) -> Parts:
     trained = read_run_json(beside).get("status") == "finished"
     if given == "none" or (given is None and not trained):
         raise DataError(
-            "it needs a CNN: classifier=train trains one on the run's own radiographs, classifier=RUN takes one of "
+            "it needs a CNN: classifier=train trains one on the run's own images, classifier=RUN takes one of "
             "`pneumo-ad classify`"
         )
     if given == "train" and not trained:
-        log.info("Fig. 2: a classifier is trained on the run's own radiographs, once, in %s", beside)
+        log.info("Fig. 2: a classifier is trained on the run's own images, once, in %s", beside)
     folder = classifier_beside(material.run.folder) if given in (None, "train") else Path(given)
     return {FIGURE: folder / "figures" / FIGURE}
 
 
 def _patches(stem: str, material: Material) -> Parts:
-    return {stem: sample_patches(material.data, material.grid, material.rows, material.evidence, _ORIGINS[stem])}
+    return {
+        stem: sample_patches(
+            material.data, material.grid, material.rows, material.evidence, _ORIGINS[stem], material.run.vocabulary
+        )
+    }
 
 
 def _reconstructions(stem: str, material: Material) -> Parts:
@@ -210,44 +215,55 @@ def _reconstructions(stem: str, material: Material) -> Parts:
 def _fig09(material: Material) -> Parts:
     result = material.result
     if not result.evidence.origins["pneumonia"].any():
-        raise DataError("no window of a pneumonia radiograph")
+        raise DataError("no window of {abnormal} {images}")
     shape, unknown = shape_of_histogram(result)
     for reason in unknown.values():
         log.warning("modality of the scores is not known: %s", reason)
-    return histograms(result, material.thresholds, material.unit, shape)
+    return histograms(result, material.thresholds, material.unit, shape, material.run.vocabulary)
 
 
 def _fig10(material: Material) -> Parts:
-    result, data, name = material.result, material.data, material.score_name
+    result, data, name, terms = material.result, material.data, material.score_name, material.run.vocabulary
     places = typical_places(result.evidence, FRAMED)
     bounds = [*np.quantile(result.window["score"][places], QUANTILES).tolist(), float("inf")]
     ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in pairwise([*QUANTILES, 1])]
     return {
-        "fig10_red_frames": frames_by_threshold(data, result, material.thresholds, name),
-        "fig10_red_frames_by_quantile": frames(data, result, places, list(pairwise(bounds)), name, ends),
+        "fig10_red_frames": frames_by_threshold(data, result, material.thresholds, name, terms),
+        "fig10_red_frames_by_quantile": frames(data, result, places, list(pairwise(bounds)), name, terms, ends),
     }
 
 
 def _table01(material: Material) -> Parts:
-    result = material.result
+    result, terms = material.result, material.run.vocabulary
     if "sad" in result.window:  # meant to order the three kinds, by the paper
         values, unit, ordered = result.window["sad"], "SAD, mean grey levels per pixel", True
     else:
         values, unit, ordered = result.window["score"], material.unit, material.run.module.score.orders_outside
-    table = kinds_table(values, result.evidence, background_shares(material.data, material.grid, material.rows))
-    return {"table01_kinds": draw_table(table, unit, ordered)}
+    background = background_shares(material.data, material.grid, material.rows)
+    table = kinds_table(values, result.evidence, background, terms)
+    return {"table01_kinds": draw_table(table, unit, ordered, terms)}
 
 
 FIGURES = (
-    PaperFigure("Fig. 1", "sample radiographs", lambda m: {"fig01_radiographs": sample_radiographs(m.data, m.rows)}),
-    PaperFigure("Fig. 2", "Grad-CAM of the classifier, on its own test split", _fig02),
-    PaperFigure("Fig. 3", "patches of normal lung", partial(_patches, "fig03_normal_patches")),
-    PaperFigure("Fig. 4", "patches of pneumonia radiographs", partial(_patches, "fig04_pneumonia_patches")),
-    PaperFigure("Fig. 5", "lung fields", lambda m: {"fig05_lung_fields": draw_lung_fields(m.data, m.rows)}),
-    PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
-    PaperFigure("Fig. 7", "reconstructions of normal lung", partial(_reconstructions, "fig07_normal_reconstructions")),
     PaperFigure(
-        "Fig. 8", "reconstructions of pneumonia windows", partial(_reconstructions, "fig08_pneumonia_reconstructions")
+        "Fig. 1",
+        "sample {images}",
+        lambda m: {"fig01_radiographs": sample_radiographs(m.data, m.rows, m.run.vocabulary)},
+    ),
+    PaperFigure("Fig. 2", "Grad-CAM of the classifier, on its own test split", _fig02),
+    PaperFigure("Fig. 3", "patches of normal {region}", partial(_patches, "fig03_normal_patches")),
+    PaperFigure("Fig. 4", "patches of {abnormal} {images}", partial(_patches, "fig04_pneumonia_patches")),
+    PaperFigure(
+        "Fig. 5",
+        "{field} of some {images}",
+        lambda m: {"fig05_lung_fields": draw_lung_fields(m.data, m.rows, m.run.vocabulary)},
+    ),
+    PaperFigure("Fig. 6", "architecture", lambda m: {"fig06_architecture": net_architecture(m.run.module.net, m.data)}),
+    PaperFigure(
+        "Fig. 7", "reconstructions of normal {region}", partial(_reconstructions, "fig07_normal_reconstructions")
+    ),
+    PaperFigure(
+        "Fig. 8", "reconstructions of {abnormal} windows", partial(_reconstructions, "fig08_pneumonia_reconstructions")
     ),
     PaperFigure("Fig. 9", "histogram of scores", _fig09),
     PaperFigure("Fig. 10", "red frames by range of score", _fig10),
@@ -257,12 +273,13 @@ FIGURES = (
 
 def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, str, str, str]:
     """Draw one figure and return its row of the index, with the reason if it cannot be drawn."""
+    fill = material.run.vocabulary.fill
     try:
         parts = figure.make(material)
     except DivergedError:
         raise
     except UserError as reason:
-        return figure.name, figure.shows, "", str(reason)
+        return figure.name, fill(figure.shows), "", fill(str(reason))
     for stem, drawn in parts.items():
         if isinstance(drawn, Path):
             for suffix in (".png", ".csv"):
@@ -273,7 +290,7 @@ def _draw(material: Material, figure: PaperFigure, output: Path) -> tuple[str, s
         write_csv(output / f"{stem}.csv", drawn.numbers)
         if drawn.markdown:
             write_text(output / f"{stem}.md", drawn.markdown)
-    return figure.name, figure.shows, " ".join(parts), ""
+    return figure.name, fill(figure.shows), " ".join(parts), ""
 
 
 def wanted_figures(only: str) -> list[PaperFigure]:

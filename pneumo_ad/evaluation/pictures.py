@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,12 @@ from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.examination import Examination, typical_places
 from pneumo_ad.evaluation.windows import Drawn, cut, located, places_of
-from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.labels import HEALTHY, KINDS, LABEL_WORDS, OPACITY, OUTSIDE, Vocabulary
 from pneumo_ad.metrics.modality import one_hump
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
 from pneumo_ad.runs.run import Run
+from pneumo_ad.scores import score_words
 
 RECONSTRUCTIONS = {"fig07_normal_reconstructions": "normal_lung", "fig08_pneumonia_reconstructions": "pneumonia"}
 FRAMED = 3  # radiographs of each class in Fig. 10
@@ -47,17 +49,24 @@ def draw_evaluation(
         metrics: See `histograms`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    data, name = run.radiographs, type(run.module.score).__name__
-    drawn = histograms(result, thresholds, f"{name} ({unit})", metrics)
-    drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name)
+    data, name, terms = run.radiographs, score_words(type(run.module.score).__name__), run.vocabulary
+    drawn = histograms(result, thresholds, f"{name} ({unit})", metrics, terms)
+    drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name, terms)
     if isinstance(run.module, PatchAutoencoder):
         for stem, origin in RECONSTRUCTIONS.items():
             if result.evidence.origins[origin].any():
                 drawn[stem] = reconstructions(run, result, origin)
     for stem, one in drawn.items():
         figures.save(one.figure, folder / f"{stem}.png")
-    images, opacities, names = pictures_of(data, result.rows[list(result.maps)])
-    maps = figures.anomaly_maps(images, list(result.maps.values()), names, f"{name}\n({unit})", opacities)
+    shown = pictures_of(data, result.rows[list(result.maps)], terms)
+    maps = figures.anomaly_maps(
+        shown.images,
+        list(result.maps.values()),
+        shown.names,
+        f"{name}\n({unit})",
+        shown.opacities,
+        shown.proportions,
+    )
     figures.save(maps, folder / "anomaly_maps.png")
 
 
@@ -76,7 +85,7 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
     """
     data = run.radiographs
     if not isinstance(run.module, PatchAutoencoder):
-        raise DataError(f"{type(run.module.net).__name__} judges whole radiographs and reconstructs no patch")
+        raise DataError(f"{type(run.module.net).__name__} judges whole images and reconstructs no patch")
     places = places_of(result.evidence, origin)
     order = np.argsort(result.window["sad"][tuple(places.T)], kind="stable")
     picked = places[order[evenly_spaced(len(order), _PATCHES)]]
@@ -85,7 +94,8 @@ def reconstructions(run: Run, result: Examination, origin: str) -> Drawn:
         examined = run.module.examine(patches.to(next(run.module.net.parameters()).device).float() / 255)
     x, y = (examined[key][:, 0].float().cpu().numpy() for key in ("x", "reconstruction"))
     sad = examined["sad"].float().cpu().numpy()
-    title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches, at evenly spaced ranks of SAD"
+    origin_words = run.vocabulary.fill(figures.NAMES[origin])
+    title = f"{origin_words}: {len(picked)} of {len(places):,} patches, at evenly spaced ranks of SAD"
     rows = located(data, result.grid, result.rows, result.evidence, picked)
     rows["sad"] = sad
     return Drawn(figures.reconstruction_panel(x, y, sad, title), _grey_levels(rows, x, y))
@@ -104,7 +114,7 @@ def _grey_levels(
 
 
 def histograms(
-    result: Examination, thresholds: Thresholds | None, unit: str, metrics: Mapping[str, float]
+    result: Examination, thresholds: Thresholds | None, unit: str, metrics: Mapping[str, float], terms: Vocabulary
 ) -> dict[str, Drawn]:
     """Draw Fig. 9, by stem of its files: windows by origin and, where known, by true kind, as in the paper's Table 1.
 
@@ -113,14 +123,15 @@ def histograms(
         thresholds: Thresholds to mark, or None.
         unit: Label of the score's axis: name and unit.
         metrics: Metrics by key; any `modality/...` of the scores of pneumonia windows are printed.
+        terms: Words of the run.
     """
     shape = {key.removeprefix("modality/"): value for key, value in metrics.items() if key.startswith("modality/")}
-    drawn = {"fig09_histogram": _histogram(result, result.evidence.origins, thresholds, unit, shape)}
+    drawn = {"fig09_histogram": _histogram(result, result.evidence.origins, thresholds, unit, shape, terms)}
     sick = ~result.evidence.normal[:, None]
     kinds = {KINDS[kind]: sick & (result.evidence.kind == kind) for kind in (HEALTHY, OPACITY, OUTSIDE)}
     if any(chosen.any() for chosen in kinds.values()):
-        title = "windows of radiographs that are not normal, by true kind"
-        drawn["fig09_histogram_by_kind"] = _histogram(result, kinds, thresholds, unit, {}, title)
+        title = f"windows of {terms.images} that are not normal, by true kind"
+        drawn["fig09_histogram_by_kind"] = _histogram(result, kinds, thresholds, unit, {}, terms, title)
     return drawn
 
 
@@ -130,6 +141,7 @@ def _histogram(
     thresholds: Thresholds | None,
     unit: str,
     modality: Mapping[str, float],
+    terms: Vocabulary,
     title: str = "",
 ) -> Drawn:
     """Draw the histogram of the run's score by group of windows, (I, N) bool each.
@@ -146,21 +158,22 @@ def _histogram(
     single = [("threshold", f"between_{i}_and_{i + 1}", value) for i, value in enumerate(marks, 1)]
     single += [("modality", f"pneumonia_{key}", value) for key, value in modality.items()]
     numbers = pd.concat([*bars, pd.DataFrame(single, columns=["what", "of", "value"])], ignore_index=True)
-    words = hump_words(modality) if modality else ""
-    return Drawn(figures.score_histogram(scores, marks, unit, title, words), numbers)
+    words = terms.fill(hump_words(modality)) if modality else ""
+    radiographs = {name: int(chosen.any(axis=1).sum()) for name, chosen in groups.items()}
+    return Drawn(figures.score_histogram(scores, marks, unit, title, words, radiographs, terms), numbers)
 
 
 def hump_words(modality: Mapping[str, float]) -> str:
-    """Format the result of `metrics.modality`.
+    """Format the result of `metrics.modality`, a template of `labels.Vocabulary.fill`.
 
     >>> print(hump_words({"dip": 0.011, "dip_p": 0.4, "components": 2}))
-    pneumonia: dip 0.011, p = 0.400, one hump not refuted;
+    {abnormal}: dip 0.011, p = 0.400, one hump not refuted;
     2 components by BIC
     """
     verdict = "one hump not refuted" if one_hump(modality["dip_p"]) else "more than one hump"
     components = int(modality["components"])
     return (
-        f"pneumonia: dip {modality['dip']:.3f}, p = {modality['dip_p']:.3f}, {verdict};\n"
+        f"{{abnormal}}: dip {modality['dip']:.3f}, p = {modality['dip_p']:.3f}, {verdict};\n"
         f"{components} component{'s' if components > 1 else ''} by BIC"
     )
 
@@ -172,7 +185,9 @@ def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | 
     return list(pairwise([min(float(scores.min()), between[0]), *between, float("inf")]))
 
 
-def frames_by_threshold(data: Radiographs, result: Examination, thresholds: Thresholds | None, name: str) -> Drawn:
+def frames_by_threshold(
+    data: Radiographs, result: Examination, thresholds: Thresholds | None, name: str, terms: Vocabulary
+) -> Drawn:
     """Draw Fig. 10: windows of typical radiographs in the ranges between thresholds, captioned by predicted kind.
 
     Args:
@@ -180,11 +195,12 @@ def frames_by_threshold(data: Radiographs, result: Examination, thresholds: Thre
         result: Scores and ground truth of the radiographs.
         thresholds: Thresholds of the run's score, or None where none could be fitted.
         name: Name of the score.
+        terms: Words of the run.
     """
     kinds = thresholds.words if thresholds is not None and thresholds.finite else ()
     ranges = threshold_ranges(result.window["score"], thresholds)
     places = typical_places(result.evidence, FRAMED)
-    return frames(data, result, places, ranges, name, [f"as {words}" for words in kinds] or None)
+    return frames(data, result, places, ranges, name, terms, [f"as {terms.fill(words)}" for words in kinds] or None)
 
 
 def frames(
@@ -193,6 +209,7 @@ def frames(
     places: Sequence[int],
     ranges: Sequence[tuple[float, float]],
     name: str,
+    terms: Vocabulary,
     captions: Sequence[str] | None = None,
 ) -> Drawn:
     """Draw Fig. 10: red frames around the windows of each range. The numbers have a row per window of the radiographs.
@@ -203,11 +220,14 @@ def frames(
         places: Places of the radiographs in `result.rows`.
         ranges: Low (included) and high (excluded) scores, rising.
         name: Name of the score.
+        terms: Words of the run.
         captions: Captions of the ranges, or None.
     """
-    images, opacities, names = pictures_of(data, result.rows[list(places)])
+    shown = pictures_of(data, result.rows[list(places)], terms)
     grid, scores = result.grid, result.window["score"][list(places)]
-    figure = figures.red_frames(images, scores, grid, ranges, names, name, opacities, captions)
+    figure = figures.red_frames(
+        shown.images, scores, grid, ranges, shown.names, name, shown.opacities, captions, shown.proportions, terms
+    )
     windows = np.stack([np.repeat(places, len(grid)), np.tile(np.arange(len(grid)), len(places))], axis=1)
     numbers = located(data, grid, result.rows, result.evidence, windows)
     numbers["score"] = scores.ravel()
@@ -219,15 +239,32 @@ def frames(
     return Drawn(figure, numbers)
 
 
-def pictures_of(
-    data: Radiographs, rows: npt.NDArray[np.int64]
-) -> tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]], list[str]]:
-    """Return images, opacity masks and names of some radiographs.
+class Pictures(NamedTuple):
+    """Radiographs of a figure.
+
+    Attributes:
+        images: (H, W) uint8 grey levels each, as the net saw them.
+        opacities: (H, W) uint8 opacity masks, 0 or 1.
+        names: Name and label of each, on two lines.
+        proportions: Proportions of each.
+    """
+
+    images: list[npt.NDArray[np.uint8]]
+    opacities: list[npt.NDArray[np.uint8]]
+    names: list[str]
+    proportions: list[figures.Proportions]
+
+
+def pictures_of(data: Radiographs, rows: npt.NDArray[np.int64], terms: Vocabulary) -> Pictures:
+    """Return some radiographs as figures need them.
 
     Args:
         data: Data set that holds the radiographs.
         rows: (I,) row numbers in the store.
+        terms: Words of the run.
     """
     table = data.store.table.iloc[rows]
-    names = [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)]
-    return [np.asarray(data.images[row]) for row in rows], [np.asarray(data.store.opacity[row]) for row in rows], names
+    labels = [terms.fill(LABEL_WORDS[label]) for label in table["label"]]
+    names = [f"{image}\n{label}" for image, label in zip(table["image"], labels, strict=True)]
+    images, opacities = ([np.asarray(of[row]) for row in rows] for of in (data.images, data.store.opacity))
+    return Pictures(images, opacities, names, figures.Proportions.of_rows(table))

@@ -15,17 +15,20 @@ from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
 from pneumo_ad.evaluation.summary import hint_of_matching, left_out
+from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.metrics.thresholds import thresholds_of
-from pneumo_ad.report import Headline, Page, Radiograph
+from pneumo_ad.report import Headline, Page, Radiograph, marked_words
+from pneumo_ad.runs.calibration import validation_scores
 from pneumo_ad.runs.evaluated_rows import chosen_rows
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import read_run_json
 from pneumo_ad.runs.run import Run
 from pneumo_ad.runs.scorer import scoring_of
 from pneumo_ad.saved import is_there, read_table
+from pneumo_ad.scores import score_words
 
 log = logging.getLogger(__name__)
 
@@ -74,24 +77,37 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     places = spread_by_score(scores, known, most)
     kept = scoring.kept(data)
     per_image = [windows.iloc[place * len(kept) : (place + 1) * len(kept)] for place in places]
-    radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places])
+    marked_above = _marked_above(run, scoring)
+    radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places], marked_above)
     about = metrics["about"]
     return Page(
-        title=f"{run.name}: {about['score']} of {run.data_name}",
+        title=f"How well anomalies are found in {len(rows):,} radiographs",
         subtitle=(
-            f"{len(places):,} of {len(rows):,} radiographs (subset={subset}); {type(run.module.net).__name__}, images "
-            f"of {data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every "
-            f"{kept.stride} pixels; run {run.folder.name}"
+            f"{len(places):,} of them are shown ({run.data_name}, subset={subset}), scored by "
+            f"{score_words(about['score'])} of {type(run.module.net).__name__}: images of "
+            f"{data.grid.image_size[0]} × {data.grid.image_size[1]}, patches of {data.grid.patch} every {kept.stride} "
+            f"pixels; run {run.folder.name}"
         ),
-        score_name=about["score"],
+        score_name=score_words(about["score"]),
         unit=about["unit"],
         radiographs=radiographs,
         thresholds=thresholds_of(about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         normals=about.get("held_out_normals"),
         headline=headline_rows(metrics),
+        marked=marked_words(marked_above, about["unit"]),
         notes=notes(metrics, radiographs, len(rows)),
         config=_config(run, about),
     )
+
+
+def _marked_above(run: Run, scoring: Scoring) -> float | None:
+    """Return the score where 99 % of held-out normal lung ends; None where the run's own data are not at hand."""
+    try:
+        normal = validation_scores(run, scoring).get("score_normal_lung", np.zeros(0))
+    except DataError as reason:
+        log.warning("nothing is marked on the radiographs: %s", reason)
+        return None
+    return float(np.quantile(normal, 0.99)) if len(normal) else None
 
 
 def headline_rows(found: dict[str, Any]) -> list[Headline]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
@@ -51,6 +52,7 @@ def shown_radiographs(
     rows: npt.NDArray[np.int64],
     windows: Sequence[pd.DataFrame],
     images: pd.DataFrame,
+    marked_above: float | None = None,
 ) -> list[Radiograph]:
     """Build the radiographs of a report, with their layers and remarks.
 
@@ -60,17 +62,19 @@ def shown_radiographs(
         rows: (I,) int64 row numbers in the store.
         windows: Rows of `patches.csv`, one table per radiograph.
         images: Rows of `images.csv`, one per radiograph, every cell as text.
+        marked_above: See `layers_of`.
     """
     shown = []
     known = data.truth.known
     maps = (one.copy() for part in scoring(data, rows, "maps", maps=True) for one in part.maps["score"])
-    for row, anomaly, table, (_, facts) in zip(rows.tolist(), maps, windows, images.iterrows(), strict=True):
+    of_each = zip(rows.tolist(), maps, windows, images.iterrows(), strict=True)
+    for row, anomaly, table, (_, facts) in progress_bar(of_each, total=len(rows), desc="report", unit="radiograph"):
         picture = np.asarray(data.images[row])
         made = reconstructed(scoring, data.grid, picture) if data.view == "patch" else None
         lung_field = None if isinstance(data.lungs, WholeImage) else np.asarray(data.lung_fields[row]) == 1
         opacity = np.asarray(data.store.opacity[row]) == 1
         truth = opacity if known[row] and opacity.any() else None
-        layers = layers_of(anomaly, lung_field, scoring.score.orders_outside, made, truth)
+        layers = layers_of(anomaly, lung_field, scoring.score.orders_outside, made, truth, marked_above)
         remarks = []
         if lung_field is not None and not lung_field.any():
             remarks.append("no lung was found")

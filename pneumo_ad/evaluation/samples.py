@@ -15,7 +15,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.windows import Drawn, cut, located, places_of
 from pneumo_ad.figures.net_layers import trace_layers
 from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
-from pneumo_ad.labels import LABELS, NORMAL, PNEUMONIA
+from pneumo_ad.labels import LABEL_WORDS, LABELS, NORMAL, PNEUMONIA, Vocabulary
 from pneumo_ad.lungs import SegmenterFields, WholeImage
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
@@ -34,23 +34,28 @@ def _of_classes(data: Radiographs, rows: Rows, most: Mapping[str, int]) -> dict[
     return {label: own[evenly_spaced(len(own), most[label])] for label, own in of_class.items() if len(own)}
 
 
-def sample_radiographs(data: Radiographs, rows: Rows) -> Drawn:
+def sample_radiographs(data: Radiographs, rows: Rows, terms: Vocabulary) -> Drawn:
     """Draw Fig. 1: radiographs of each class, evenly spaced over the rows.
 
     Args:
         data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
+        terms: Words of the run.
     """
     table, chosen = data.store.table, _of_classes(data, rows, _SAMPLES)
+    names = {label: terms.fill(LABEL_WORDS[label]) for label in chosen}
     pictures = {
-        label: ([np.asarray(data.store.images[row]) for row in of_label], table["image"].iloc[of_label].tolist())
+        names[label]: ([np.asarray(data.store.images[row]) for row in of_label], table["image"].iloc[of_label].tolist())
         for label, of_label in chosen.items()
     }
+    shapes = {names[label]: figures.Proportions.of_rows(table.iloc[of_label]) for label, of_label in chosen.items()}
     numbers = table.iloc[np.concatenate(list(chosen.values()))][["image", "label", "patient", "height", "width"]]
-    return Drawn(figures.sample_rows(pictures), numbers)
+    return Drawn(figures.sample_rows(pictures, shapes), numbers)
 
 
-def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str) -> Drawn:
+def sample_patches(
+    data: Radiographs, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str, terms: Vocabulary
+) -> Drawn:
     """Draw Fig. 3 or 4: fifty windows, evenly spaced over the radiographs.
 
     Args:
@@ -59,6 +64,7 @@ def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: Gro
         rows: (I,) row numbers in the store.
         evidence: Ground truth of these rows and windows.
         origin: Key of `GroundTruth.origins`.
+        terms: Words of the run.
 
     Raises:
         DataError: No window of that origin.
@@ -66,24 +72,26 @@ def sample_patches(data: Radiographs, grid: PatchGrid, rows: Rows, evidence: Gro
     places = places_of(evidence, origin)
     picked = places[evenly_spaced(len(places), COLUMNS * ROWS)]
     title = f"{figures.NAMES[origin]}: {len(picked)} of {len(places):,} patches of {grid.patch} × {grid.patch}"
+    title = terms.fill(f"{title}, as the net saw them")
     return Drawn(figures.patch_grid(cut(data, grid, rows, picked), title), located(data, grid, rows, evidence, picked))
 
 
-def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
+def draw_lung_fields(data: Radiographs, rows: Rows, terms: Vocabulary) -> Drawn:
     """Draw Fig. 5: lung fields of some radiographs of each class, and their source.
 
     Args:
         data: Radiographs, with their lung fields and windows.
         rows: (I,) row numbers in the table.
+        terms: Words of the run.
 
     Raises:
         DataError: `lungs=none`, or no radiograph is normal or pneumonia.
     """
     if isinstance(data.lungs, WholeImage):
-        raise DataError("the lungs are not looked for (lungs=none)")
+        raise DataError(f"the {terms.region} is not looked for (lungs=none)")
     of_class = _of_classes(data, rows, _FIELDS)
     if not of_class:
-        raise DataError("no radiograph is normal or pneumonia")
+        raise DataError(f"no {terms.image} is normal or {terms.abnormal}")
     chosen = np.concatenate(list(of_class.values()))
     fields = [np.asarray(data.lung_fields[row]) for row in chosen]
     table = data.store.table.iloc[chosen]
@@ -93,8 +101,9 @@ def draw_lung_fields(data: Radiographs, rows: Rows) -> Drawn:
     ]
     by_file = table["has_lung"].to_numpy(dtype=bool) & (not isinstance(data.lungs, SegmenterFields))
     numbers["lung_from"] = np.where(by_file, "mask file", "segmenter")
-    names = [f"{row['image']}\n{row['label']}" for _, row in numbers.iterrows()]
-    return Drawn(figures.lung_fields([np.asarray(data.store.images[row]) for row in chosen], fields, names), numbers)
+    names = [f"{row['image']}\n{terms.fill(LABEL_WORDS[row['label']])}" for _, row in numbers.iterrows()]
+    images = [np.asarray(data.store.images[row]) for row in chosen]
+    return Drawn(figures.lung_fields(images, fields, names, figures.Proportions.of_rows(table), terms), numbers)
 
 
 def net_architecture(net: nn.Module, data: Radiographs) -> Drawn:

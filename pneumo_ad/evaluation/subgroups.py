@@ -30,7 +30,7 @@ class Subgroup:
         pneumonia: Number of them labelled pneumonia.
         against: Normal radiographs that pneumonia is compared with: `SAME` or `ALL_NORMAL`.
         metrics: Values of the `METRICS` that the data allow, with `_low` and `_high`.
-        omitted: Key -> reason, for the other `METRICS`.
+        omitted: Key -> reason, for the other `METRICS`; a template of `labels.Vocabulary.fill`.
     """
 
     column: str
@@ -70,11 +70,11 @@ def subgroups(
         counted = pd.Series(words[words != ""]).value_counts().sort_index().sort_values(ascending=False, kind="stable")
         if not len(counted) or counted.iloc[0] < LEAST_IMAGES:
             skipped[column] = (
-                f"no value is that of {LEAST_IMAGES} radiographs ({len(counted)} values in {counted.sum()} radiographs)"
+                f"no value is that of {LEAST_IMAGES} {{images}} ({len(counted)} values in {counted.sum()} {{images}})"
             )
             continue
         if len(np.unique(words)) == 1:
-            skipped[column] = f"{counted.index[0]!r} is the value of all radiographs"
+            skipped[column] = f"{counted.index[0]!r} is the value of all {{images}}"
             continue
         shared = set(words[evidence.normal]) & set(words[evidence.pneumonia]) - {""}
         for value, members in _groups(words, counted):
@@ -120,16 +120,16 @@ def _within(
     opaque, of_window = evidence.kind[usable] == OPACITY, np.nonzero(usable)[0]
     # For each metric: scores, positives, radiograph of each sample, names of both classes.
     ranked: tuple[tuple[npt.NDArray[np.floating], npt.NDArray[np.bool_], npt.NDArray[np.integer], str, str], ...] = (
-        (measured.image[labelled], evidence.pneumonia[labelled], labelled, "pneumonia", "normal"),
-        (pixel, truth == IN_OPACITY, owner, "opacity pixels", "healthy lung pixels"),
-        (measured.window[usable], opaque, of_window, "opacity patches", "healthy patches"),
+        (measured.image[labelled], evidence.pneumonia[labelled], labelled, "the label {abnormal}", "the label normal"),
+        (pixel, truth == IN_OPACITY, owner, "{anomaly} pixels", "{healthy} pixels"),
+        (measured.window[usable], opaque, of_window, "{anomaly} patches", "{healthy} patches"),
     )
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     for key, (score, positive, image, *names) in zip(METRICS, ranked, strict=True):
         counts = [len(np.unique(image[members])) for members in (positive, ~positive)]
         fewest = counts.index(min(counts))
-        if reason := scarcity(counts[fewest], f"radiographs with {names[fewest]}"):
+        if reason := scarcity(counts[fewest], f"{{images}} with {names[fewest]}"):
             omitted[key] = reason
             continue
         metrics |= auroc_with_interval(score, positive, evidence.patient[image]).keyed(key)

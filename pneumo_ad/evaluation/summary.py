@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo_ad.files import write_text
+from pneumo_ad.labels import Vocabulary
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.modality import one_hump
@@ -19,64 +20,67 @@ from pneumo_ad.metrics.strata import STRATA
 from pneumo_ad.runs.verbosity import is_verbose
 
 SUMMARY = "summary.txt"
-# AUROCs for opacities, finest resolution first.
+# AUROCs for anomalies, finest resolution first, and what they are of.
 _DECISIVE = {
-    "pixel/auroc_in_lung": "pixels in the lung",
-    "patch/auroc_opacity_vs_healthy": "opacity / healthy lung",
-    "image/auroc": "radiographs",
+    "pixel/auroc_in_lung": "pixels in the {region}",
+    "patch/auroc_opacity_vs_healthy": "{anomaly} / {healthy}",
+    "image/auroc": "{images}",
 }
 
 
 def _beside(metrics: dict[str, float], key: str) -> str:
-    """Return the line below a figure: AUROC of the best shortcut, or number of strata."""
+    """Return the line below a figure, a template: AUROC of the best shortcut, or number of strata."""
     if key == "image/auroc_in_strata":
         return f"\n[dim]of {metrics['counts/strata']} of {STRATA} strata[/dim]"
     best = strongest_shortcut(metrics, key)
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
 
-def headline_table(score: str, metrics: dict[str, float], title: str) -> Table:
+def headline_table(score: str, metrics: dict[str, float], title: str, terms: Vocabulary) -> Table:
     """Build a table of the headline metrics of a run, beside scores that need no model on the same samples.
 
     Args:
         score: Name of the score, above its column.
         metrics: Figures of a `metrics.json`.
         title: Title above the table.
+        terms: Words of the run.
     """
-    caption = (
-        "in brackets: 95 % interval by patient; under each AUROC the best shortcut's, whichever way round it ranks"
-    )
+    brackets = f"in brackets: 95 % interval by {terms.patient}"
+    caption = f"{brackets}; under each AUROC the best shortcut's, whichever way round it ranks"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("metric")
     table.add_column(score)
     table.add_column("brightness alone", style="dim")
     for key, words in HEADLINE.items():
         if key in metrics:
-            figure = figure_with_interval(metrics, key) + _beside(metrics, key)
-            table.add_row(words, figure, figure_with_interval(metrics, f"brightness/{key}"))
+            figure = figure_with_interval(metrics, key) + terms.fill(_beside(metrics, key))
+            table.add_row(terms.fill(words), figure, figure_with_interval(metrics, f"brightness/{key}"))
     table.add_section()
-    for kind in MEDIANS:
+    for kind, words in MEDIANS.items():
         if (key := f"patch/sad_median_{kind}") in metrics:
-            table.add_row(f"median SAD, {kind.replace('_', ' ')}", f"{metrics[key]:.2f}", "")
+            table.add_row(f"median SAD, {terms.fill(words)}", f"{metrics[key]:.2f}", "")
     return table
 
 
-def print_decisions(console: Console, metrics: dict[str, float], normals: int | None) -> None:
+def print_decisions(console: Console, metrics: dict[str, float], normals: int | None, terms: Vocabulary) -> None:
     """Print results of conformal decisions beside the oracle, and the modality of the histogram.
 
     Args:
         console: Console to print to.
         metrics: Figures by key, as in `metrics.json`.
         normals: Number of held-out normal radiographs behind the decisions, or None where not known.
+        terms: Words of the run.
     """
     if "false_alarms/image" in metrics:
         by = f" by {normals} held-out normals" if normals else ""
         line = (
-            f"false alarms: declared {metrics['false_alarms/declared']:.3f}{by}, on unseen normal radiographs "
+            f"false alarms: declared {metrics['false_alarms/declared']:.3f}{by}, on unseen normal {terms.images} "
             f"{figure_with_interval(metrics, 'false_alarms/image')}"
         )
         if "false_alarms/patch" in metrics:
-            line += f", on patches of unseen normal lung {figure_with_interval(metrics, 'false_alarms/patch')}"
+            line += (
+                f", on patches of unseen normal {terms.region} {figure_with_interval(metrics, 'false_alarms/patch')}"
+            )
         console.print(line)
     if "image/balanced_accuracy" in metrics:
         console.print(
@@ -88,7 +92,7 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
     if "modality/dip" in metrics:
         humps = "one hump is not refuted" if one_hump(metrics["modality/dip_p"]) else "more than one hump"
         console.print(
-            f"histogram of pneumonia windows: {humps} (dip {metrics['modality/dip']:.4f}, p = "
+            f"histogram of windows of {terms.abnormal} {terms.images}: {humps} (dip {metrics['modality/dip']:.4f}, p = "
             f"{metrics['modality/dip_p']:.3g}); mixture of {metrics['modality/components']:.0f} by BIC"
         )
 
@@ -159,30 +163,30 @@ def print_left_out(console: Console, omitted: dict[str, str]) -> None:
 
 
 def hint_of_matching(found: dict[str, Any]) -> str:
-    """Suggest `matched=true` if a shortcut is strong and matching was not requested; else return an empty string.
+    """Suggest `matched=true`, in a template, if a shortcut is strong and matching was not requested; else empty.
 
     Args:
         found: Content of `metrics.json`.
 
     >>> hint_of_matching({"shortcut/image/lung_sharpness": 0.1, "about": {"omitted": {}}})
-    'lower lung sharpness alone ranks radiographs with 0.900: matched=true equalises sharpness and grey levels first'
+    'lower {region} sharpness alone ranks {images} with 0.900: matched=true equalises sharpness and grey levels first'
     """
     best = strongest_shortcut(found, "image/auroc")
     asked = any("image/auroc_matched" in one for one in (found, found["about"]["omitted"]))
     if asked or best is None or strength(best.auroc) < STRONG:
         return ""
-    finding = f"{best.words} alone ranks radiographs with {strength(best.auroc):.3f}"
+    finding = f"{best.words} alone ranks {{images}} with {strength(best.auroc):.3f}"
     return f"{finding}: matched=true equalises sharpness and grey levels first"
 
 
 def verdict(metrics: dict[str, float]) -> str:
-    """Compare the AUROC for opacities at the finest resolution with the best shortcut's, in a line; empty without one.
+    """Compare the AUROC for anomalies at the finest resolution with the best shortcut's, in a template; else empty.
 
     Args:
         metrics: Figures of a `metrics.json`.
 
     >>> verdict({"image/auroc": 0.43, "shortcut/image/brightness": 0.73})
-    'verdict: radiographs 0.430, below higher brightness alone (0.730); why: docs/numbers.md'
+    'verdict: {images} 0.430, below higher brightness alone (0.730); why: docs/numbers.md'
     """
     for key, words in _DECISIVE.items():
         best = strongest_shortcut(metrics, key)
@@ -205,11 +209,12 @@ def show_evaluation(console: Console, metrics: dict[str, Any], title: str, reaso
         reasons: Whether to print the reason of each omission, not only their number.
     """
     about = metrics["about"]
-    console.print(headline_table(about["score"], metrics, title))
+    terms = Vocabulary.kept_in(about)
+    console.print(headline_table(about["score"], metrics, title, terms))
     console.print(
-        f"{metrics['counts/images']} radiographs ({metrics['counts/images_normal']} normal, "
-        f"{metrics['counts/images_pneumonia']} pneumonia, {metrics['counts/images_other']} other) of "
-        f"{metrics['counts/patients']} patients; {metrics['counts/patches']:,} patches, "
+        f"{metrics['counts/images']} {terms.images} ({metrics['counts/images_normal']} normal, "
+        f"{metrics['counts/images_pneumonia']} {terms.abnormal}, {metrics['counts/images_other']} other) of "
+        f"{metrics['counts/patients']} {terms.patients}; {metrics['counts/patches']:,} patches, "
         f"{metrics['counts/patches_mixed']:,} of them mixed and left out of the patch metrics"
     )
     scored = metrics.get("counts/windows_scored", metrics["counts/patches"])
@@ -219,17 +224,21 @@ def show_evaluation(console: Console, metrics: dict[str, Any], title: str, reaso
             f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
             f"are of all {scored:,} windows"
         )
-    print_decisions(console, metrics, about.get("held_out_normals"))
-    for key in ("images_seen_in_training", "images_skipped", "images_without_lung"):
+    print_decisions(console, metrics, about.get("held_out_normals"), terms)
+    for key, words in (
+        ("images_seen_in_training", "seen in training"),
+        ("images_skipped", "skipped"),
+        ("images_without_lung", f"without {terms.region}"),
+    ):
         if metrics.get(f"counts/{key}"):
-            console.print(f"[yellow]{metrics[f'counts/{key}']} {key.replace('_', ' ')}[/yellow]")
+            console.print(f"[yellow]{metrics[f'counts/{key}']} {terms.images} {words}[/yellow]")
     if reasons:
         print_left_out(console, about["omitted"])
     elif omitted := left_out(about["omitted"]):
         count = sum(words.count(",") + 1 for words in omitted)
         console.print(f"[yellow]left out: {count} figures; reasons in {SUMMARY}[/yellow]")
     for line in filter(None, (verdict(metrics), hint_of_matching(metrics))):
-        console.print(f"[bold]{line}[/bold]")
+        console.print(f"[bold]{terms.fill(line)}[/bold]")
 
 
 def write_summary(output: Path, metrics: dict[str, Any], title: str) -> None:

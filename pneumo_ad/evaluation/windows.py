@@ -54,7 +54,7 @@ def places_of(evidence: GroundTruth, origin: str) -> npt.NDArray[np.int64]:
     """
     places = np.argwhere(evidence.origins[origin])
     if not len(places):
-        raise DataError(f"no window of {NAMES[origin]} in these radiographs")
+        raise DataError(f"no window of {NAMES[origin]} in these images")
     return places
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pneumo_ad.export.card_figures import false_alarms_in_words, measured
 from pneumo_ad.export.description import ModelDescription
-from pneumo_ad.metrics.catalogue import HEADLINE
+from pneumo_ad.labels import LABEL_WORDS, Vocabulary
 from pneumo_ad.metrics.thresholds import LikeliestKinds
 
 MISSING = "not recorded in the run folder"
@@ -46,41 +46,39 @@ def model_card(model: ModelDescription, record: Record) -> str:
         model: Description of the model, with its parity.
         record: Records of the run.
     """
-    normals, rate = len(model.standard.normals), model.standard.false_alarm_rate
+    normals, rate, terms = len(model.standard.normals), model.standard.false_alarm_rate, model.vocabulary
     changes = ", ".join(f"`{_without_path(one)}`" for one in record.overrides)
     parts = {
         "What it is": _what(model, record),
-        "Data": _data(record),
+        "Data": _data(record, terms),
         "Training": _training(record),
-        "What was measured": measured(record.metrics, HEADLINE, changes),
-        "False alarms": false_alarms_in_words(record.metrics, normals, rate),
-        "Limits": _limits(record),
+        "What was measured": measured(record.metrics, changes, terms),
+        "False alarms": false_alarms_in_words(record.metrics, normals, rate, terms),
+        "Limits": _limits(record, terms),
         "Export": _export(model),
         "How to use it": _usage(model),
         "Licence": "The code is Apache-2.0. The weights were learnt from the data named above, whose licence may bind "
         "them too.",
     }
     sections = "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
-    return f"# {record.config['name']}: anomaly map and score of a chest radiograph\n\n{_WARNING}\n\n{sections}\n"
-
-
-_WARNING = "**Not a medical device.** For research. Do not use it to decide about patients."
+    warning = f"**For research.** {terms.warning}".strip()
+    return f"# {record.config['name']}: anomaly map and score of {terms.images}\n\n{warning}\n\n{sections}\n"
 
 
 def _what(model: ModelDescription, record: Record) -> str:
-    height, width = model.grid.image_size
+    (height, width), terms = model.grid.image_size, model.vocabulary
     net = _class(record.config["net"])
     sees = {
         "patch": f"sees windows of {model.grid.patch} x {model.grid.patch} pixels, one every {model.grid.stride}",
-        "image": "sees the whole radiograph",
+        "image": f"sees the whole {terms.image}",
     }[model.view]
     return (
-        f"`{net}` {sees}, of a frontal chest radiograph fitted to {height} x {width} pixels (`{model.fit}`). "
+        f"`{net}` {sees}, of {terms.images} fitted to {height} x {width} pixels (`{model.fit}`). "
         f"`{model.standard.score}` ({model.standard.unit}; higher is more anomalous) makes an anomaly map and a score "
         f"of each window, `{_class(record.config['aggregate'])}` of the "
-        f"{record.config['aggregate'].get('of', 'patches')} in the lung field one score of the radiograph, and its "
-        f"percentile among {len(model.standard.normals)} held-out normal radiographs says how unusual that is. "
-        f"{_kinds(model)}It was trained on normal radiographs, without a label of any disease."
+        f"{record.config['aggregate'].get('of', 'patches')} in the {terms.field} one score of the {terms.image}, and "
+        f"its percentile among {len(model.standard.normals)} held-out normal {terms.images} says how unusual that is. "
+        f"{_kinds(model)}It was trained on normal {terms.images}, without a label of any {terms.anomaly}."
     )
 
 
@@ -89,22 +87,24 @@ def _kinds(model: ModelDescription) -> str:
     thresholds = model.standard.thresholds
     if thresholds is None:
         return ""
-    kinds = f"{', '.join(thresholds.words[:-1])} or {thresholds.words[-1]}"
+    kinds = model.vocabulary.fill(f"{', '.join(thresholds.words[:-1])} or {thresholds.words[-1]}")
     how = ", whichever the net finds likeliest in it" if isinstance(thresholds, LikeliestKinds) else ""
     return f"Each window by itself is classified as {kinds}{how}. "
 
 
-def _data(record: Record) -> str:
+def _data(record: Record, terms: Vocabulary) -> str:
     text = record.source or f"Description of the data: {MISSING}."
     if record.split is None:
         return f"{text}\n\nCounts: {MISSING} (no split.csv)."
-    rows = ["| split | normal | pneumonia | other | patients |", "|---|---|---|---|---|"]
+    classes = terms.fill(" | ".join(LABEL_WORDS.values()))
+    rows = [f"| split | {classes} | {terms.patients} |", "|---|---|---|---|---|"]
     for split, part in record.split.groupby("split", sort=False):
         counts = part["label"].value_counts()
-        cells = [str(counts.get(label, 0)) for label in ("normal", "pneumonia", "other")]
+        cells = [str(counts.get(label, 0)) for label in LABEL_WORDS]
         rows.append(f"| {split} | {' | '.join(cells)} | {part['patient'].nunique()} |")
     table = "\n".join(rows)
-    return f"{text}\n\nRadiographs, split by patient; training saw the normal ones of `train` alone:\n\n{table}"
+    split_by = f"Split by {terms.patient}; training saw the normal {terms.images} of `train` alone:"
+    return f"{text}\n\n{split_by}\n\n{table}"
 
 
 def _training(record: Record) -> str:
@@ -124,7 +124,7 @@ def _training(record: Record) -> str:
     return "\n".join(f"- {name}: {MISSING if value in ('', None) else value}" for name, value in facts.items())
 
 
-def _limits(record: Record) -> str:
+def _limits(record: Record, terms: Vocabulary) -> str:
     target = str(record.config.get("data", {}).get("_target_", ""))
     limits = {
         "phantom": "Trained on drawn radiographs only; it says nothing about patients.",
@@ -133,25 +133,25 @@ def _limits(record: Record) -> str:
     }
     known = next((words for name, words in limits.items() if target.endswith(f".{name}")), None)
     lines = [
-        known or "Not tested on other hospitals, machines or ages than those of the data above.",
-        "Frontal views only: scores of laterals, other projections and other parts of the body are meaningless.",
-        "An anomaly is whatever normal training radiographs do not show: devices, markers, scars, bad exposure and "
-        "pneumonia alike. A low score is no sign of health.",
-        "Where no lung is found there is no score (NaN). Consolidated lung may be missed by the lung segmenter, and "
-        "pixels outside the lung field do not count.",
-        "Scores of other fits, sizes or software are not comparable with these percentiles: fit radiographs as "
+        known or f"Not tested on other sources, machines or {terms.patients} than those of the data above.",
+        f"An anomaly is whatever normal training {terms.images} do not show. A low score is no sign that there is no "
+        f"{terms.anomaly}.",
+        terms.limits,
+        f"Where no {terms.region} is found there is no score (NaN). Pixels outside the {terms.field} do not count.",
+        f"Scores of other fits, sizes or software are not comparable with these percentiles: fit {terms.images} as "
         "`example.py` does.",
     ]
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {line}" for line in lines if line)
 
 
 def _export(model: ModelDescription) -> str:
     files = ", ".join(f"`{name}`" for name in model.files.values())
+    terms = model.vocabulary
     lungs = (
-        "`lungs` gives the probability of lung; pneumo_ad thresholds it at 0.5, drops small parts and fills holes, "
-        "which a graph cannot do. `example.py` applies the threshold alone."
+        f"`lungs` gives the probability of {terms.region}; pneumo_ad thresholds it at 0.5, drops small parts and fills "
+        "holes, which a graph cannot do. `example.py` applies the threshold alone."
         if "lungs" in model.files
-        else "The run does not segment lungs: the whole radiograph counts as lung."
+        else f"The run does not segment the {terms.region}: the whole {terms.image} counts as {terms.region}."
     )
     trust = (
         " Opening a `.pt2` file with torch.export.load can run code that somebody hid in it. These hold no pickle "
@@ -173,7 +173,7 @@ def _export(model: ModelDescription) -> str:
 def _usage(model: ModelDescription) -> str:
     packages = {"onnx": "onnxruntime numpy pillow", "torch_export": "torch numpy pillow"}[model.format]
     return (
-        f"```bash\npip install {packages}\npython example.py RADIOGRAPH.png MAP.png\n```\n\n"
+        f"```bash\npip install {packages}\npython example.py IMAGE.png MAP.png\n```\n\n"
         "With pneumo_ad, which also reads DICOM and 16 bit, and needs no run: `pneumo-ad predict run=THIS_FOLDER "
         "input=FILES output=DIR`."
     )

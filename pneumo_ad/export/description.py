@@ -14,7 +14,7 @@ from pneumo_ad.data.fit import Fit
 from pneumo_ad.errors import DamagedError, DataError
 from pneumo_ad.files import write_json
 from pneumo_ad.inference.predictor import Calibration
-from pneumo_ad.labels import HEALTHY, OUTSIDE
+from pneumo_ad.labels import HEALTHY, OUTSIDE, RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.thresholds import LIKELIEST, LikeliestKinds, RuleOfNormals, Thresholds, thresholds_of
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.saved import MIB, Expected, check_mapping, file_digest, in_a_line, is_there, read_json
@@ -57,6 +57,7 @@ class ModelDescription:
         about: Origin of the model: run, weights, versions and settings.
         notes: Remarks for readers of its predictions, a sentence each.
         parity: Result of `parity.Parity.as_dict`; None before it is measured.
+        vocabulary: Words of the run.
         told_anew: Whether the file has thresholds between three kinds that its score does not order.
     """
 
@@ -69,6 +70,7 @@ class ModelDescription:
     about: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     parity: dict[str, Any] | None = None
+    vocabulary: Vocabulary = RADIOGRAPH
     told_anew: bool = False
 
     @property
@@ -84,7 +86,9 @@ class ModelDescription:
     def write(self, folder: Path) -> None:
         """Write `model.json` with the digests of the files beside it."""
         standard, model = self.standard, self._model_tensors()
-        probability = _tensor("lung_probability", self._picture, f"lung above {LUNG_THRESHOLD}", [0, 1])
+        probability = _tensor(
+            "lung_probability", self._picture, f"{self.vocabulary.region} above {LUNG_THRESHOLD}", [0, 1]
+        )
         tensors = {"model": model, "lungs": {"inputs": model["inputs"][:1], "outputs": [probability]}}
         files = {
             part: {"file": name, "sha256": file_digest(folder / name)} | tensors[part]
@@ -114,6 +118,7 @@ class ModelDescription:
             "about": self.about,
             "notes": self.notes,
             "parity": self.parity,
+            "vocabulary": vars(self.vocabulary),
         }
         write_json(folder / FILE, content)
 
@@ -126,25 +131,32 @@ class ModelDescription:
         return _TWO_THRESHOLDS if thresholds is None or thresholds.tell_outside else _ONE_THRESHOLD
 
     def _model_tensors(self) -> dict[str, list[dict[str, Any]]]:
-        unit, n, thresholds = self.standard.unit, len(self.standard.normals), self.standard.thresholds
+        fill, unit, n, thresholds = (
+            self.vocabulary.fill,
+            self.standard.unit,
+            len(self.standard.normals),
+            self.standard.thresholds,
+        )
         of_windows: list[str | int] = ["batch", len(self.grid)]
         inputs = {
-            "image": "radiograph fitted to image_size, grey levels 0-255 divided by 255",
-            "lung_field": "1 in the lung field, else 0",
-            "content": "1 where the fitted image is radiograph, 0 where it is padding",
+            "image": "{image} fitted to image_size, grey levels 0-255 divided by 255",
+            "lung_field": "1 in the {field}, else 0",
+            "content": "1 where the fitted picture is {image}, 0 where it is padding",
         }
         percent = f"percent of {n} held-out normals that score lower; NaN without a score"
         outputs = [
             _tensor("anomaly_map", self._picture, f"{unit}; NaN where no window lies"),
             _tensor("window_scores", of_windows, f"{unit}; row by row from the top left"),
-            _tensor("score", ["batch"], f"{unit}; NaN without a lung field"),
+            _tensor("score", ["batch"], fill(f"{unit}; NaN without a {{field}}")),
             _tensor("percentile", ["batch"], percent),
         ]
         if isinstance(thresholds, LikeliestKinds):
-            words = ", ".join(f"{kind} {name}" for kind, name in enumerate(thresholds.words))
+            words = ", ".join(f"{kind} {fill(name)}" for kind, name in enumerate(thresholds.words))
             outputs.append(_tensor("window_kinds", of_windows, f"likeliest kind: {words}", [HEALTHY, OUTSIDE]))
         return {
-            "inputs": [_tensor(name, self._picture, inputs[name], [0, 1]) for name in self.inputs],
+            "inputs": [
+                _tensor(name, self._picture, self.vocabulary.fill(inputs[name]), [0, 1]) for name in self.inputs
+            ],
             "outputs": outputs,
         }
 
@@ -178,7 +190,8 @@ def read_description(folder: Path) -> ModelDescription:
         _check(content)
         standard = content["standard"]
         notes = list(content.get("notes", []))  # absent in the first version
-        thresholds, unordered = _told(standard)
+        vocabulary = Vocabulary.kept_in(content)  # absent in earlier versions
+        thresholds, unordered = _told(standard, vocabulary)
         height, width = content["image_size"]
         description = ModelDescription(
             content["format"],
@@ -199,6 +212,7 @@ def read_description(folder: Path) -> ModelDescription:
             content["about"],
             [*notes, *unordered],
             content["parity"],
+            vocabulary,
             told_anew=bool(unordered),
         )
     except DataError:
@@ -217,7 +231,7 @@ def read_description(folder: Path) -> ModelDescription:
     return description
 
 
-def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
+def _told(standard: dict[str, Any], terms: Vocabulary) -> tuple[Thresholds | None, list[str]]:
     """Return the thresholds in use, and notes on a change to them.
 
     Earlier versions separated three kinds by every score. For scores that do not order windows outside the lung, only
@@ -229,7 +243,7 @@ def _told(standard: dict[str, Any]) -> tuple[Thresholds | None, list[str]]:
     unordered = thresholds.tell_outside and not isinstance(thresholds, LikeliestKinds)
     if unordered and not score_named(standard["score"]).orders_outside:
         note = "exported by a version that told three kinds of window, which its score does not order: "
-        return Thresholds(thresholds.low), [f"{note}above the lower threshold lies opacity"]
+        return Thresholds(thresholds.low), [f"{note}above the lower threshold lies {terms.anomaly}"]
     return thresholds, []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
+
 _READ = {
     "squash": """\
 picture = Image.open(sys.argv[1]).convert("L").resize(size, Image.Resampling.BILINEAR)
@@ -24,14 +26,15 @@ _SAY = (
 _LIBRARY = {"onnx": "onnxruntime", "torch_export": "torch"}
 
 
-def example_text(form: str, suffix: str, fit: str, lungs: bool) -> str:
-    """Return a program of twenty lines: `python example.py RADIOGRAPH.png MAP.png`.
+def example_text(form: str, suffix: str, fit: str, lungs: bool, terms: Vocabulary = RADIOGRAPH) -> str:
+    """Return a program of twenty lines: `python example.py IMAGE.png MAP.png`.
 
     Args:
         form: Name of the format: `onnx` or `torch_export`.
         suffix: Suffix of the model's files, for example `.onnx`.
         fit: Method by which radiographs are fitted: `squash` or `pad`.
         lungs: Whether a lung segmenter is exported beside the model.
+        terms: Words of the run.
     """
     padded = fit == "pad"
     imports = "\n".join(f"import {name}" for name in sorted([_LIBRARY[form], "numpy as np"]))
@@ -40,10 +43,13 @@ def example_text(form: str, suffix: str, fit: str, lungs: bool) -> str:
     else:
         field = "content" if padded else "np.ones_like(image)"
     inputs = "image=image, lung_field=lung_field" + (", content=content" if padded else "")
-    return f'''"""Scores one radiograph: python example.py RADIOGRAPH.png MAP.png. Not a medical device.
+    segmented = f"""
+The {terms.field} is taken as the segmenter gives it, where pneumo_ad also drops small parts and fills holes: its scores
+differ slightly from these.
+"""
+    return f'''"""Scores one {terms.image}: python example.py IMAGE.png MAP.png.{f" {terms.warning}".rstrip()}
 
-Needs {_LIBRARY[form]}, numpy and pillow. Reads 8-bit files. The lung field is taken as the segmenter gives it, where
-pneumo_ad also drops small parts and fills holes: its scores differ slightly from these.
+Needs {_LIBRARY[form]}, numpy and pillow. Reads 8-bit files.{segmented.rstrip() if lungs else ""}
 """
 
 import json

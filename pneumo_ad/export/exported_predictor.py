@@ -47,7 +47,7 @@ class ExportedPredictor:
                     f"{self.files[part]} takes pictures of {graph.sides} pixels, {FILE} says {takes}: export again"
                 )
         self.grid, self.fit, self.view = self.description.grid, self.description.fit, self.description.view
-        self.standard = self.description.standard
+        self.standard, self.vocabulary = self.description.standard, self.description.vocabulary
         self.notes = self.description.notes
         # Changed thresholds change the predictions, so a prediction begun by an earlier version is not continued.
         self.identity = file_digest(folder / FILE)[:16] + "-opacity_or_not" * self.description.told_anew
@@ -65,7 +65,9 @@ class ExportedPredictor:
             return content
         (probability,) = self._run("lungs", _floats(images) / np.float32(255))
         if not np.isfinite(probability).all():
-            raise DivergedError(f"{self.files['lungs']}: the probability of lung that it gives is not finite")
+            raise DivergedError(
+                f"{self.files['lungs']}: the probability of the {self.vocabulary.region} that it gives is not finite"
+            )
         return np.stack([clean_field(one[0] > LUNG_THRESHOLD) for one in probability])
 
     def inside(

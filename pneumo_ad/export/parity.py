@@ -66,7 +66,7 @@ class Parity:
         return (
             f"parity with PyTorch on {self.radiographs} {self.source}: largest difference map {self.anomaly_map:.1e}, "
             f"windows {self.window_scores:.1e}, score {self.score:.1e} (each of the largest value), percentile "
-            f"{self.percentile:.1e}, lung field {self.lung_fields:.1e} of the pixels"
+            f"{self.percentile:.1e}, field {self.lung_fields:.1e} of the pixels"
             + (f", {self.holes} values on one side alone" if self.holes else "")
             + f"; {'within' if self.holds else 'NOT within'} {TOLERANCE:.0e}"
         )
@@ -86,7 +86,7 @@ def check_parity(
         exported: Exported model of that run.
         images: (b, H, W) uint8 grey levels, fitted.
         content: (b, H, W) of 0 and 1: radiograph or padding.
-        source: Description of the radiographs, in words, for example `drawn radiographs`.
+        source: Description of the radiographs, in words, for example `drawn images`.
 
     Raises:
         DivergedError: Output of the run's net that is not finite.

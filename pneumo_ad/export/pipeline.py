@@ -67,7 +67,7 @@ class Pipeline(nn.Module):
             )
         if aggregate.of == "radiograph":
             raise ConfigError(
-                "the net's own score of a radiograph (aggregate=own) cannot be exported in any format; anomalib itself "
+                "the net's own score of an image (aggregate=own) cannot be exported in any format; anomalib itself "
                 "exports its models"
             )
         if type(intensity) not in (AsStored, LungFieldIntensity):

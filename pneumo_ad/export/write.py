@@ -135,6 +135,7 @@ def write_graphs(
         {"model": f"model{form.suffix}"} | ({"lungs": f"lungs{form.suffix}"} if segmenter is not None else {}),
         _about(run, config),
         judge.notes,
+        vocabulary=run.vocabulary,
     )
     image = torch.rand(2, 1, *data.grid.image_size)
     inputs = {name: image if name == "image" else torch.ones_like(image) for name in model.inputs}
@@ -185,7 +186,9 @@ def write_words(
         overrides: Overrides of the run's config that the export was given, `key=value`.
     """
     model.write(folder)
-    write_text(folder / "example.py", example_text(form.name, form.suffix, model.fit, "lungs" in model.files))
+    write_text(
+        folder / "example.py", example_text(form.name, form.suffix, model.fit, "lungs" in model.files, run.vocabulary)
+    )
     source = str(saved_config(run.folder).data.get("_target_", ""))
     record = Record(
         config={**config, "data": {"_target_": source}},

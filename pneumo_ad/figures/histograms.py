@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from pneumo_ad.figures.style import COLOURS, NAMES, STYLE, page
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 
 _BINS = 80
 
@@ -39,6 +40,8 @@ def score_histogram(
     unit: str = "SAD (grey levels per pixel)",
     title: str = "",
     words: str = "",
+    radiographs: Mapping[str, int] | None = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw Fig. 9: histograms of patch scores, one outline per group, thresholds as vertical lines.
 
@@ -47,27 +50,37 @@ def score_histogram(
         thresholds: Thresholds to mark, in units of the score.
         unit: Label of the score axis: name and unit.
         title: Title above the figure.
-        words: Text above the legend.
+        words: Text beside the legend.
+        radiographs: Number of radiographs that the scores of each group come from, or None.
+        terms: Words for what the images show.
     """
     edges, counts = binned(scores)
     with mpl.rc_context(STYLE):
-        figure = page(6.4, 3.6)
+        figure = page(6.4, 4.2)
         axis = figure.subplots()
         for name, count in counts.items():
             share, colour = 100 * count / count.sum(), COLOURS.get(name, "0.5")
             axis.stairs(share, edges, fill=True, alpha=0.25, color=colour)
-            axis.stairs(
-                share, edges, color=colour, linewidth=1.4, label=f"{NAMES.get(name, name)} (n = {count.sum():,})"
-            )
+            counted = f"{NAMES.get(name, name)}: {counted_words(int(count.sum()), (radiographs or {}).get(name))}"
+            axis.stairs(share, edges, color=colour, linewidth=1.4, label=terms.fill(counted))
         for number, value in enumerate(thresholds):
             label = None if number else "thresholds, fitted on validation"
             axis.axvline(min(value, edges[-1]), color="black", linestyle="--", linewidth=1, label=label)
         axis.set(xlabel=f"{unit}; the last bar holds all above", ylabel="share of the group's patches (%)", title=title)
         axis.set_xlim(edges[0], edges[-1])
         if counts:
-            legend = axis.legend(
-                frameon=True, framealpha=0.9, edgecolor="none", loc="upper right", title=words or None, alignment="left"
-            )
+            legend = figure.legend(loc="outside lower center", title=words or None, alignment="left")
             legend.get_title().set_fontsize(7.5)
             axis.set_ylim(top=axis.get_ylim()[1] * 1.05)
     return figure
+
+
+def counted_words(windows: int, radiographs: int | None) -> str:
+    """Count windows and the radiographs that they come from, in a template; None where these are not known.
+
+    >>> counted_words(1200, 12), counted_words(100, 1), counted_words(100, None)
+    ('1,200 patches of 12 {images}', '100 patches of 1 {image} (n = 1)', '100 patches')
+    """
+    if radiographs is None:
+        return f"{windows:,} patches"
+    return f"{windows:,} patches of " + (f"{radiographs:,} {{images}}" if radiographs != 1 else "1 {image} (n = 1)")

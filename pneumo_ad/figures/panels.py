@@ -35,7 +35,7 @@ def reconstruction_panel(
         axes = figure.subplots(4, n, squeeze=False, gridspec_kw={"height_ratios": [1, 1, 0.55, 0.55]})
         for column in range(n):
             for row, picture in enumerate((x[column], reconstruction[column])):
-                show(axes[row, column], picture, top=1, sharp=True)
+                show(axes[row, column], picture, (0, 1), sharp=True)
                 # stairs is one artist, hist 64: training waits while panels are drawn.
                 counts, edges = grey_levels(picture)
                 axes[row + 2, column].stairs(counts, edges, fill=True, color="0.35")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pneumo_ad.figures.proportions import Proportions
 from pneumo_ad.files import atomic_write
 
 PAGE_WIDTH, PAGE_HEIGHT = 7.0, 9.4  # inches of a page within its margins; figures are printed at their size
@@ -26,13 +28,14 @@ COLOURS = {
     "opacity": "#d95f02",
     "outside": "#666666",
 }
+# Their names, templates of `labels.Vocabulary.fill`.
 NAMES = {
-    "normal_lung": "normal lung",
-    "normal": "normal radiograph, every window",
-    "pneumonia": "pneumonia radiograph, every window",
-    "healthy": "healthy lung",
-    "opacity": "opacity",
-    "outside": "outside the lung",
+    "normal_lung": "normal {region}",
+    "normal": "normal {image}, every window",
+    "pneumonia": "{abnormal} {image}, every window",
+    "healthy": "{healthy}",
+    "opacity": "{anomaly}",
+    "outside": "outside the {region}",
 }
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -57,14 +60,13 @@ def page(width: float, height: float) -> Figure:
 
 
 def page_of_pictures(
-    rows: int, columns: int, shape: tuple[int, ...], largest: float, beside: float, above: float
+    rows: Sequence[Sequence[Proportions]], columns: int, largest: float, beside: float, above: float
 ) -> tuple[Figure, npt.NDArray[Any], float]:
-    """Create a figure of `rows` by `columns` pictures of one shape that fits a page; see `page`.
+    """Create a figure with rows of pictures, each as high as its tallest, that fits a page; see `page`.
 
     Args:
-        rows: Pictures on top of each other.
+        rows: Proportions of the pictures in each row, at least one.
         columns: Pictures side by side.
-        shape: Height and width of a picture in pixels.
         largest: Upper bound of a picture's width in inches.
         beside: Width of other elements in inches.
         above: Height of other elements in inches.
@@ -72,23 +74,36 @@ def page_of_pictures(
     Returns:
         The figure, its (rows, columns) axes, and the width of a picture in inches.
     """
-    aspect = shape[0] / shape[1]
-    width = min(largest, (PAGE_WIDTH - beside) / columns, (PAGE_HEIGHT - above) / (rows * aspect))
-    figure = page(width * columns + beside, width * aspect * rows + above)
-    return figure, figure.subplots(rows, columns, squeeze=False), width
+    heights = [max(shape.ratio for shape in row) for row in rows]
+    width = min(largest, (PAGE_WIDTH - beside) / columns, (PAGE_HEIGHT - above) / sum(heights))
+    figure = page(width * columns + beside, width * sum(heights) + above)
+    axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for axis in axes.flat:
+        axis.set_anchor("N")  # pictures of a row begin at one height
+    return figure, axes, width
 
 
-def show(axis: Axes, image: npt.NDArray[Any], top: float = 255, cmap: str = "gray", sharp: bool = False) -> None:
+def show(
+    axis: Axes,
+    image: npt.NDArray[Any],
+    limits: tuple[float, float] = (0, 255),
+    cmap: str = "gray",
+    sharp: bool = False,
+    shape: Proportions | None = None,
+) -> None:
     """Show a picture without ticks and frame.
 
     Args:
         axis: Axes to draw in.
-        image: (H, W) from 0 to `top`, or (H, W, 3) in [0, 1].
-        top: Value at the bright end of the colour map.
+        image: (H, W) values, or (H, W, 3) in [0, 1].
+        limits: Values at both ends of the colour map.
         cmap: Name of the colour map.
         sharp: Whether pixels are drawn as squares, without interpolation.
+        shape: Proportions of the radiograph; None for square pixels.
     """
-    axis.imshow(image, cmap=cmap, vmin=0, vmax=top, interpolation="nearest" if sharp else None)
+    axis.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest" if sharp else None)
+    if shape is not None:
+        shape.apply(axis)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pneumo_ad.data.fit import Fit
 from pneumo_ad.inference import finite_radiographs
+from pneumo_ad.labels import Vocabulary
 from pneumo_ad.metrics.conformal import decisions, least_normals, p_values
 from pneumo_ad.metrics.thresholds import RuleOfNormals, Thresholds
 from pneumo_ad.patches import PatchGrid
@@ -157,11 +158,13 @@ class Predictor(Protocol):
         standard: Calibration of the scores: held-out normals, thresholds, false-alarm rate.
         identity: Digest of everything that the predictions depend on.
         notes: Remarks for readers of its predictions, a sentence each.
+        vocabulary: Words for what the images show.
     """
 
     grid: PatchGrid
     fit: Fit
     standard: Calibration
+    vocabulary: Vocabulary
     identity: str
     notes: list[str]
 

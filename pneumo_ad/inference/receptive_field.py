@@ -141,7 +141,7 @@ def _measure(net: nn.Module, side: int) -> ReceptiveField:
 
 def _cannot(net: nn.Module, why: str) -> ConfigError:
     return ConfigError(
-        f"scoring=dense runs a net over whole radiographs, and {type(net).__name__} {why}; scoring=windows scores with "
+        f"scoring=dense runs a net over whole images, and {type(net).__name__} {why}; scoring=windows scores with "
         "it, and scoring=dense with nets of convolutions, as net=unet and net=autoencoder"
     )
 

@@ -87,7 +87,7 @@ class Scoring:
         """Unit of the run's score."""
         if self.relative is None:
             return self.score.unit
-        return f"of the radiograph's {self.relative:.0%} quantile"
+        return f"of the image's {self.relative:.0%} quantile"
 
     @property
     def highest(self) -> float:
@@ -179,9 +179,7 @@ class Scoring:
         """
         own = self.aggregate.of == "radiograph" and name == "score"
         if own and part.radiographs is None:
-            raise ConfigError(
-                f"{OWN} needs a net that scores radiographs itself, as net=anomalib does; this one does not"
-            )
+            raise ConfigError(f"{OWN} needs a net that scores images itself, as net=anomalib does; this one does not")
         if own and part.radiographs is not None:
             values, inside = part.radiographs[:, None], np.asarray(lung_fields.any(axis=(1, 2)))[:, None]
         elif self.aggregate.of != "pixels":

@@ -111,6 +111,6 @@ def check_tells_kinds(net: nn.Module, view: str, image_size: Sequence[int]) -> N
             told = net(x).kinds
     if told is None:
         raise ConfigError(
-            f"{BY} needs a net that tells kinds apart in whole radiographs, as net=kind_unet with view=image does; "
+            f"{BY} needs a net that tells kinds apart in whole images, as net=kind_unet with view=image does; "
             "this one does not"
         )

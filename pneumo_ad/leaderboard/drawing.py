@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import DamagedError, UserError
-from pneumo_ad.labels import IN_OPACITY
+from pneumo_ad.labels import IN_OPACITY, LABEL_WORDS
 from pneumo_ad.leaderboard.gather import natural
 from pneumo_ad.leaderboard.groups import Comparison, Replicates, known_maps, read_images
 from pneumo_ad.leaderboard.plots import LINES, Point, map_rows, metric_by_axis, score_histograms
+from pneumo_ad.metrics.catalogue import metric_words
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import GIB, read_table
 
@@ -54,15 +55,26 @@ def _metric(found: Comparison, axis: str) -> Figure | None:
     values = found.rows.set_index("run")[key]
     points = []
     for group in sorted(groups, key=lambda group: [natural(value) for value in group.axes.values()]):
-        panel = ", ".join(f"{other}={group.axes[other]}" for other in others if other != line)
-        of_line = f"{line}={group.axes[line]}" if line else ""
+        panel = ", ".join(_value(other, group) for other in others if other != line)
+        of_line = _value(line, group) if line else ""
         seeds = tuple(float(values[name]) for name in group.runs if not np.isnan(values[name]))
         points.append(Point(group.axes[axis], of_line, panel, seeds, group.interval))
     panels = list(dict.fromkeys(point.panel for point in points))
     left_out = len(panels) - _MOST_PANELS
     shown = [point for point in points if point.panel in panels[:_MOST_PANELS]]
     note = f"{left_out} of {len(panels)} panels left out: groups.csv has all" if left_out > 0 else ""
-    return metric_by_axis(shown, axis, key, found.baseline(key), note) if shown else None
+    if not shown:
+        return None
+    return metric_by_axis(shown, _spoken(axis), metric_words(key), found.baseline(key), note, found.vocabulary)
+
+
+def _spoken(key: str) -> str:
+    """Word a swept key: `net.width` is net width."""
+    return key.replace(".", " ").replace("_", " ").replace("/", " ")
+
+
+def _value(key: str, group: Replicates) -> str:
+    return f"{_spoken(key)} {group.axes[key]}"
 
 
 def _first(found: Comparison) -> tuple[list[Replicates], str]:
@@ -73,10 +85,13 @@ def _first(found: Comparison) -> tuple[list[Replicates], str]:
 
 def _title(found: Comparison, group: Replicates) -> str:
     """Title of a group: its axes, two per line, and the sorting metric."""
-    words = [f"{key}={value}" for key, value in group.axes.items()] or ["all runs"]
+    words = [_value(key, group) for key in group.axes] or ["all runs"]
     lines = [", ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
-    score = f"\n{found.sort.split('/')[-1]} {group.summary[found.sort][0]:.3f}" if found.sort in group.summary else ""
-    return "\n".join(lines) + score
+    key = str(found.sort)
+    if key in group.summary:
+        name = "AUROC" if "auroc" in key else found.vocabulary.fill(metric_words(key))
+        lines.append(f"{name} {group.summary[key][0]:.3f}")
+    return "\n".join(lines)
 
 
 def _histograms(found: Comparison) -> Figure | None:
@@ -88,7 +103,7 @@ def _histograms(found: Comparison) -> Figure | None:
         panels[_title(found, group)] = {
             kind: np.concatenate([t.get(kind, np.zeros(0)) for t in tables]) for kind in kinds
         }
-    return score_histograms(panels, "SAD (grey levels per pixel)", note)
+    return score_histograms(panels, "SAD (grey levels per pixel)", note, found.vocabulary)
 
 
 def _patches(found: Comparison, name: str) -> dict[str, npt.NDArray[np.floating]]:
@@ -134,9 +149,15 @@ def _maps(found: Comparison, overrides: Sequence[str]) -> Figure | None:
     rows["brightness alone"] = [kept[finest].brightness[place[image]] for image in shown]
     rows_of = read_images(found.evaluations[finest]).set_index("image").to_dict("index")
     shapes = [(float(rows_of[image]["height"]), float(rows_of[image]["width"])) for image in shown]
-    titles = [f"{image}\n{rows_of[image]['label']}" for image in shown]
+    titles = [f"{image}\n{found.vocabulary.fill(LABEL_WORDS[rows_of[image]['label']])}" for image in shown]
     return map_rows(
-        _radiographs(found, shown, overrides), [truth[image] for image in shown], rows, titles, shapes, note
+        _radiographs(found, shown, overrides),
+        [truth[image] for image in shown],
+        rows,
+        titles,
+        shapes,
+        note,
+        found.vocabulary,
     )
 
 
@@ -161,7 +182,7 @@ def _radiographs(
         data: Radiographs = load_run(run.folder, changes).radiographs
         rows = {image: row for row, image in enumerate(data.store.table["image"])}
     except UserError as reason:
-        log.warning("figures are drawn without the radiographs: %s", reason)
+        log.warning("figures are drawn without the images: %s", reason)
         return [None] * len(shown)
     chosen = [rows[image] for image in shown]
     return [data.store.placement(row).inner(np.asarray(data.store.images[row])) for row in chosen]

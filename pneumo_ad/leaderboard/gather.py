@@ -14,7 +14,7 @@ from pneumo_ad.runs.record import Status, differences, flatten, read_run_json, s
 
 DEFAULT = "default"  # value of an axis in a run that does not set it
 _ABSENT = "absent"  # value of a key that a run's config lacks
-_NO_AXES = ("seed", "run_dir")  # differ between replicates, and between all runs
+_NO_AXES = ("seed", "run_dir", "vocabulary")  # of replicates, of all runs, and of what changes no figure
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def read_sweep(sweep: Path) -> list[SweptRun]:
     axes = [
         key
         for key in dict.fromkeys(key for run in runs for key in run.overrides)
-        if key not in _NO_AXES and len({run.value(key) for run in runs}) > 1
+        if key.partition(".")[0] not in _NO_AXES and len({run.value(key) for run in runs}) > 1
     ]
     for run in runs:
         run.axes.update({key: run.value(key) for key in axes})
@@ -138,7 +138,7 @@ def _silent_differences(runs: list[SweptRun]) -> list[str]:
         other = first.setdefault((*run.point, run.seed), run)
         assert other.config is not None
         changed = (line.partition(": ")[0] for line in differences(other.config, run.config))
-        keys |= dict.fromkeys(key for key in changed if key not in _NO_AXES)
+        keys |= dict.fromkeys(key for key in changed if key.partition(".")[0] not in _NO_AXES)
     return list(keys)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pneumo_ad.errors import ConfigError, DamagedError
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
 from pneumo_ad.metrics.metrics_json import read_metrics
@@ -74,6 +75,7 @@ class Comparison:
         paired: Metrics that were resampled in pairs.
         subset: Measured split.
         notes: Warnings for the reader.
+        vocabulary: Words of the first run.
     """
 
     sweep: Path
@@ -90,6 +92,7 @@ class Comparison:
     paired: dict[str, Paired] = field(default_factory=dict)
     subset: str = ""
     notes: list[str] = field(default_factory=list)
+    vocabulary: Vocabulary = RADIOGRAPH
 
     @property
     def axes(self) -> list[str]:
@@ -119,6 +122,10 @@ def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
         if odd := [key for key in numbers if key not in metrics[name]]:
             found.notes.append(f"{name}: {', '.join(odd)} are not finite, and left out")
     if found.evaluations:
+        spoken = {name: Vocabulary.kept_in(content["about"]) for name, content in contents.items()}
+        first, found.vocabulary = next(iter(spoken.items()))
+        if len(set(spoken.values())) > 1:
+            found.notes.append(f"the runs have different vocabularies: words are those of {first}")
         _measure_in_pairs(found, overrides)
         subsets = sorted({content["about"]["subset"] for content in contents.values()})
         found.subset = " and ".join(subsets)
@@ -155,7 +162,7 @@ def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
     known = known_maps(found.evaluations)
     if known and len(known) < len(measured):
         blind = ", ".join(run.name for run in measured if run.name not in known)
-        found.notes.append(f"same_pixels/... leaves out runs without radiographs whose masks are known: {blind}")
+        found.notes.append(f"same_pixels/... leaves out runs without {found.vocabulary.images} of known masks: {blind}")
     if known:
         finest = min((run for run in measured if run.name in known), key=lambda run: _coarseness(run, overrides)).name
         found.pixels = same_pixels(known, finest)
@@ -166,7 +173,8 @@ def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
         found.paired["image/auroc"] = paired
         most = max(len(table[table["label"].isin(["normal", "pneumonia"])]) for table in tables.values())
         if len(images) < most:
-            found.notes.append(f"image/auroc is of the {len(images)} radiographs (of {most}) that all runs score")
+            of_all = f"{len(images)} {found.vocabulary.images} (of {most})"
+            found.notes.append(f"image/auroc is of the {of_all} that all runs score")
 
 
 def read_images(place: Path) -> pd.DataFrame:
@@ -199,10 +207,10 @@ def check_evaluated(place: Path) -> None:
     """
     counted, images = read_metrics(place, "subset").get("counts/images"), read_images(place)
     if counted is not None and counted != len(images):
-        raise DamagedError(f"{place / 'images.csv'}: {len(images)} radiographs, metrics.json counts {counted}")
+        raise DamagedError(f"{place / 'images.csv'}: {len(images)} images, metrics.json counts {counted}")
     maps = read_maps(place / "maps")
     if maps is not None and (strange := set(maps.images["image"]) - set(images["image"])):
-        raise DamagedError(f"{place / 'maps' / 'images.csv'}: {min(strange)} is no radiograph of images.csv")
+        raise DamagedError(f"{place / 'maps' / 'images.csv'}: {min(strange)} is no image of images.csv")
 
 
 def _coarseness(run: SweptRun, overrides: Sequence[str]) -> tuple[float, ...]:
@@ -250,8 +258,9 @@ def _omitted(found: Comparison) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for place in found.evaluations.values():
         reasons |= read_metrics(place)["about"].get("omitted", {})
-    nothing = dict.fromkeys(PIXEL_KEYS, "no run was evaluated on radiographs whose masks are known")
-    return reasons | (found.pixels.omitted if found.pixels else nothing)
+    nothing = dict.fromkeys(PIXEL_KEYS, "no run was evaluated on {images} whose masks are known")
+    omitted = found.pixels.omitted if found.pixels else nothing
+    return reasons | {key: found.vocabulary.fill(reason) for key, reason in omitted.items()}
 
 
 def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
@@ -286,7 +295,7 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
     if differing:
         found.notes.append(
             f"patch/... metrics of runs that differ in {', '.join(differing)} do not compare: their patches are not "
-            "the same pieces of lung. same_pixels/... and image/... do"
+            f"the same pieces of {found.vocabulary.region}. same_pixels/... and image/... do"
         )
 
 

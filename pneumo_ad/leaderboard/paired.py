@@ -169,9 +169,9 @@ def _places(own: pd.DataFrame, wanted: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _too_few(truth: npt.NDArray[np.uint8]) -> str | None:
-    for kind, words in ((IN_OPACITY, "opacity"), (HEALTHY_LUNG, "healthy lung")):
+    for kind, words in ((IN_OPACITY, "{anomaly}"), (HEALTHY_LUNG, "{healthy}")):
         n = int((truth == kind).any(axis=(1, 2)).sum())
-        if reason := scarcity(n, f"radiographs with {words} are in every run"):
+        if reason := scarcity(n, f"{{images}} with {words} are in every run"):
             return reason
     return None
 
@@ -191,5 +191,5 @@ def _other_radiographs(
         elsewhere = both < _SAME_PICTURE * either
         if elsewhere.any():
             image = images["image"].iloc[int(np.argmax(elsewhere))]
-            return f"{image} of {name} is not the radiograph of that name in {finest}: its lungs lie elsewhere"
+            return f"{image} of {name} is not the {{image}} of that name in {finest}: its {{region}} lies elsewhere"
     return None

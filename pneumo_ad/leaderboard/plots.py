@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from pneumo_ad.figures import COLOURS, NAMES
 from pneumo_ad.figures.style import STYLE, page
-from pneumo_ad.labels import IN_OPACITY
+from pneumo_ad.labels import IN_OPACITY, RADIOGRAPH, Vocabulary
 
 _LINES = ("#1b6ca8", "#d95f02", "#1b9e77", "#7570b3", "#a6761d", "#e7298a", "#666666", "#000000")
 _MARKERS = "osD^vPX*"
@@ -43,17 +44,24 @@ class Point:
 
 
 def metric_by_axis(
-    points: Sequence[Point], axis: str, metric: str, brightness: float = np.nan, note: str = ""
+    points: Sequence[Point],
+    axis: str,
+    metric: str,
+    brightness: float = np.nan,
+    note: str = "",
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Plot a metric against a swept axis: a small ring per seed, a marker for their mean, a bar for its interval.
 
     Args:
         points: Groups, in the order of the categories.
-        axis: Name of the swept key; drawn to scale if every value is a number.
-        metric: Name of the metric.
+        axis: Name of the swept key in words; drawn to scale if every value is a number.
+        metric: Name of the metric in words, a template of `Vocabulary.fill`.
         brightness: Metric of brightness alone, drawn as a dashed line; NaN draws none.
         note: Text below the title.
+        terms: Words of the runs.
     """
+    metric = terms.fill(metric)
     places = axis_places([point.at for point in points])
     panels = list(dict.fromkeys(point.panel for point in points))
     lines = list(dict.fromkeys(point.line for point in points))
@@ -82,20 +90,31 @@ def metric_by_axis(
             ax.grid(axis="y", color="0.92", linewidth=0.8)
             ax.set_axisbelow(True)
             ax.set_title(panel, fontsize=8)
+            ax.tick_params(labelbottom=True, labelleft=True)
+            ax.set_xlabel(axis)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
         for ax in axes[:, 0]:
-            ax.set_ylabel(metric)
-        for ax in axes[-1]:  # a label of the whole figure would overlap the legend
-            ax.set_xlabel(axis)
+            ax.set_ylabel("\n".join(textwrap.wrap(metric.split(" (")[0], 48)))
         named = {name: handle for handle, name in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if name}
         if named:
             figure.legend(
                 named.values(), named, loc="outside right center" if legend else "outside lower center", fontsize=8
             )
-        title = f"{metric} against {axis}\nsmall rings: seeds; bar: 95 % interval over patients"
-        figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
+        words = [f"{metric} against {axis}", terms.fill(_marks(points))]
+        figure.suptitle("\n".join(filter(None, [*words, note])), fontsize=9)
     return figure
+
+
+def _marks(points: Sequence[Point]) -> str:
+    """Explain rings and bars, as far as there are any, in a template."""
+    bare = sum(point.interval is None for point in points)
+    words = ["small rings: seeds"] if any(len(point.values) > 1 for point in points) else ["one seed each"]
+    words += ["bar: 95 % interval over {patients}"] if bare < len(points) else []
+    words += (
+        [f"no interval for {bare} of {len(points)} groups" if bare < len(points) else "no interval"] if bare else []
+    )
+    return "; ".join(words)
 
 
 def axis_places(values: Sequence[str]) -> dict[str, float]:
@@ -139,13 +158,19 @@ def _draw_line(ax: Axes, own: Sequence[Point], x: Sequence[float], number: int, 
             ax.vlines(at, *point.interval, color=colour, linewidth=1.2, alpha=0.7, zorder=1)
 
 
-def score_histograms(groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]], unit: str, note: str = "") -> Figure:
+def score_histograms(
+    groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]],
+    unit: str,
+    note: str = "",
+    terms: Vocabulary = RADIOGRAPH,
+) -> Figure:
     """Draw histograms of SAD, a panel per group and an outline per kind of patch, on a common scale.
 
     Args:
         groups: Group -> kind of patch (`COLOURS`) -> (n,) float scores, n for each kind.
         unit: Label of the score's axis, with its unit.
         note: Text below the title.
+        terms: Words of the runs.
     """
     everything = [values for kinds in groups.values() for values in kinds.values() if len(values)]
     top = max((float(np.quantile(values, 0.995)) for values in everything), default=1.0) or 1.0
@@ -161,16 +186,15 @@ def score_histograms(groups: Mapping[str, Mapping[str, npt.NDArray[np.floating]]
                     share = 100 * np.histogram(np.minimum(values, top), bins=bins)[0] / len(values)
                     colour = COLOURS.get(kind, "0.5")
                     ax.stairs(share, bins, fill=True, alpha=0.2, color=colour)
-                    ax.stairs(share, bins, color=colour, linewidth=1.2, label=NAMES.get(kind, kind))
+                    ax.stairs(share, bins, color=colour, linewidth=1.2, label=terms.fill(NAMES.get(kind, kind)))
                     ax.axvline(min(float(np.median(values)), top), color=colour, linestyle=":", linewidth=1)
             ax.set_title(name, fontsize=8)
             ax.set_xlim(0, top)
+            ax.tick_params(labelbottom=True, labelleft=True)
         for ax in axes.flat[len(groups) :]:
             ax.set_visible(False)
         for column in range(columns):
-            lowest = axes[(len(groups) - 1 - column) // columns, column]
-            lowest.tick_params(labelbottom=True)
-            lowest.set_xlabel(unit)
+            axes[(len(groups) - 1 - column) // columns, column].set_xlabel(unit)
         figure.supylabel("share of the kind's patches (%)", fontsize=9)
         named = {n: h for ax in axes.flat for h, n in zip(*ax.get_legend_handles_labels(), strict=True)}
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, fontsize=8)
@@ -186,23 +210,26 @@ def map_rows(
     names: Sequence[str],
     shapes: Sequence[tuple[float, float]],
     note: str = "",
+    terms: Vocabulary = RADIOGRAPH,
 ) -> Figure:
     """Draw anomaly maps: a column per radiograph, which is at the top, and a row per run; opacities outlined.
 
     Args:
         radiographs: (H, W) uint8 each, without padding; None if the pixels are not available.
         truth: (128, 128) uint8 each: 0 outside the lung, 1 healthy lung, 2 opacity.
-        maps: Title of the row -> (128, 128) float maps, NaN where no window lies; each row has its own colour scale,
-            fitted to the lungs.
+        maps: Title of the row -> (128, 128) float maps, NaN where no window lies. Rows may have different units: a
+            pixel is drawn by the share of the row's lung pixels that lie lower, on one scale for all rows.
         names: Names of the radiographs.
         shapes: Height and width of the radiographs, to draw each in its aspect ratio.
         note: Text below the title.
+        terms: Words of the runs.
     """
     rows = 1 + len(maps)
     tallest = max(height / width for height, width in shapes)
     cell = 1.7
+    shares = [_lung_shares(run_maps, truth) for run_maps in maps.values()]
     with mpl.rc_context(STYLE):
-        figure = page(cell * len(names) + 2.2, cell * tallest * rows + 0.9)
+        figure = page(cell * len(names) + 2.9, cell * tallest * rows + 0.9)
         axes = figure.subplots(rows, len(names), squeeze=False)
         for column, (height, width) in enumerate(shapes):
             extent = (0.0, width, height, 0.0)
@@ -211,24 +238,33 @@ def map_rows(
             else:
                 axes[0, column].imshow(truth[column] > 0, cmap="gray", vmin=0, vmax=3, extent=extent)
             axes[0, column].set_title(names[column], fontsize=7)
-            for row, (_, run_maps) in enumerate(maps.items(), start=1):
-                lungs = [one[~np.isnan(one) & (kind > 0)] for one, kind in zip(run_maps, truth, strict=True)]
-                seen = np.concatenate(lungs)
-                low, high = np.quantile(seen, [0.005, 0.995]) if len(seen) else (0.0, 1.0)
-                axes[row, column].imshow(run_maps[column], cmap="inferno", vmin=low, vmax=high, extent=extent)
+            for row, run_shares in enumerate(shares, start=1):
+                axes[row, column].imshow(run_shares[column], cmap="inferno", vmin=0, vmax=100, extent=extent)
             for row in range(rows):
                 ax = axes[row, column]
+                ax.set_anchor("N")
                 if (truth[column] == IN_OPACITY).any():
                     colour = COLOURS["opacity"] if not row else "#00d5ff"
                     y, x = ((np.arange(128) + 0.5) / 128 * side for side in (height, width))
                     ax.contour(x, y, truth[column] == IN_OPACITY, levels=[0.5], colors=[colour], linewidths=0.8)
                 ax.set(xticks=[], yticks=[], facecolor="0.8")  # grey where no window lies
                 ax.spines[:].set_visible(False)
-        for row, name in enumerate(["radiograph", *maps]):
+        for row, name in enumerate([terms.image, *maps]):
             axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5)
-        title = (
-            "Anomaly maps of the same radiographs, opacity outlined\n"
-            "a row has its own colour scale, over its lungs; grey: no window"
-        )
+        bar = figure.colorbar(axes[1, 0].images[0], ax=axes[1:].ravel().tolist(), shrink=0.5, aspect=30, panchor=False)
+        bar.set_label(f"share of the row's {terms.region} pixels that lie lower (%)", fontsize=7.5)
+        bar.ax.tick_params(labelsize=7)
+        title = f"Anomaly maps of the same {terms.images}, {terms.anomaly} outlined; grey: no window"
         figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     return figure
+
+
+def _lung_shares(
+    maps: Sequence[npt.NDArray[np.floating]], truth: Sequence[npt.NDArray[np.uint8]]
+) -> list[npt.NDArray[np.float64]]:
+    """Share in percent of all lung pixels of the maps that lie lower than each pixel; NaN where the map is."""
+    known = [~np.isnan(one) for one in maps]
+    lungs = [one[there & (kind > 0)] for one, there, kind in zip(maps, known, truth, strict=True)]
+    rising = np.sort(np.concatenate(lungs))
+    lower = (100 * np.searchsorted(rising, one) / max(len(rising), 1) for one in maps)
+    return [np.where(there, share, np.nan) for there, share in zip(known, lower, strict=True)]

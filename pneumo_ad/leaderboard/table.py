@@ -68,13 +68,14 @@ def print_comparison(found: Comparison) -> None:
     if found.groups:
         console.print(_table(found))
     if found.sort and found.reference:
-        words = "mean ± standard deviation over seeds; brackets: 95 % interval by patient, the same resamples for all"
-        console.print(words, soft_wrap=True)
+        words = "mean ± standard deviation over seeds; brackets: 95 % interval by {patient}, the same resamples for all"
+        console.print(found.vocabulary.fill(words), soft_wrap=True)
         console.print(f"reference: {escape(described(found.reference.axes))} ({found.reference_is})", soft_wrap=True)
     if found.pixels and found.pixels.paired:
         console.print(
-            f"same_pixels: {len(found.pixels.images)} radiographs with masks, {found.pixels.covered:.1%} of their lung "
-            f"is covered by every run; truth and brightness as {escape(found.pixels.finest)} sees them",
+            f"same_pixels: {len(found.pixels.images)} {found.vocabulary.images} with masks, {found.pixels.covered:.1%} "
+            f"of their {found.vocabulary.region} is covered by every run; truth and brightness as "
+            f"{escape(found.pixels.finest)} sees them",
             soft_wrap=True,
         )
         least = min(found.pixels.covered_by.items(), key=lambda item: item[1])

@@ -2,6 +2,7 @@
 
 from pneumo_ad.loggers.mlflow import MLFlowRun
 from pneumo_ad.loggers.run_logger import RunLogger, closing
+from pneumo_ad.loggers.tensorboard import TensorBoardRun
 from pneumo_ad.loggers.wandb import WandbRun
 
-__all__ = ["MLFlowRun", "RunLogger", "WandbRun", "closing"]
+__all__ = ["MLFlowRun", "RunLogger", "TensorBoardRun", "WandbRun", "closing"]

@@ -98,3 +98,8 @@ class MLFlowRun(RunLogger):
     def log_figure(self, name: str, figure: Figure, step: int) -> None:
         """Log a figure as `<name>/<step>.png` among the run's artifacts; see `RunLogger.log_figure`."""
         self.experiment.log_figure(self.version, figure, f"{name}/{step:06d}.png")
+
+    @rank_zero_only
+    def log_text(self, name: str, text: str, step: int) -> None:
+        """Log a text as `<name>.md` among the run's artifacts; see `RunLogger.log_text`."""
+        self.experiment.log_text(self.version, text, f"{name}.md")

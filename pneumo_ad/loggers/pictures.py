@@ -1,4 +1,4 @@
-"""Logging of figures and histograms to the loggers that accept them: TensorBoard and the trackers, not csv."""
+"""Loggers that take more than scalars, and what is common to all of them."""
 
 from __future__ import annotations
 
@@ -7,37 +7,24 @@ from collections.abc import Sequence
 import lightning as L
 import numpy as np
 import numpy.typing as npt
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from matplotlib.figure import Figure
 
 from pneumo_ad.loggers.run_logger import RunLogger
 
 
-def picture_loggers(trainer: L.Trainer) -> list[Logger]:
-    """Select a trainer's loggers that accept figures; none on ranks other than 0."""
+def picture_loggers(trainer: L.Trainer) -> list[RunLogger]:
+    """Select a trainer's loggers that take figures: TensorBoard and trackers, not csv; none on ranks other than 0."""
     if not trainer.is_global_zero:
         return []
-    return [logger for logger in trainer.loggers if isinstance(logger, (TensorBoardLogger, RunLogger))]
+    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
-def log_figure(loggers: Sequence[Logger], name: str, figure: Figure, step: int) -> None:
-    """Log a figure to several loggers.
-
-    Args:
-        loggers: Loggers from `picture_loggers`.
-        name: Name of the figure.
-        figure: Figure to log; it stays open.
-        step: Step of the training.
-    """
-    for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_figure(name, figure, step, close=False)
-        elif isinstance(logger, RunLogger):
-            logger.log_figure(name, figure, step)
+def step_of(trainer: L.Trainer) -> int:
+    """Return the step at which Lightning logs the scalars of the same validation: that of the last batch, from 0."""
+    return max(trainer.global_step - 1, 0)
 
 
 def log_histogram(
-    loggers: Sequence[Logger],
+    loggers: Sequence[RunLogger],
     name: str,
     counts: npt.NDArray[np.int64],
     edges: npt.NDArray[np.float64],
@@ -57,12 +44,5 @@ def log_histogram(
     filled = np.flatnonzero(counts)
     # Keep an empty bin below the first: TensorBoard has right edges only, and would draw that bar from the minimum.
     first, last = max(filled[0] - 1, 0), filled[-1] + 1
-    counts, edges = counts[first:last], edges[first : last + 1]
-    least, largest, total, squares = moments
     for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_histogram_raw(
-                name, least, largest, int(counts.sum()), total, squares, edges[1:].tolist(), counts.tolist(), step
-            )
-        elif isinstance(logger, RunLogger):
-            logger.log_histogram(name, counts, edges, step)
+        logger.log_histogram(name, counts[first:last], edges[first : last + 1], moments, step)

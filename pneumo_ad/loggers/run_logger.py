@@ -106,8 +106,15 @@ class RunLogger(Logger):
             step: Step of the training.
         """
 
+    # What a tracker has no place for is left out here, and nowhere else.
+
     def log_histogram(
-        self, name: str, counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], step: int
+        self,
+        name: str,
+        counts: npt.NDArray[np.integer],
+        edges: npt.NDArray[np.floating],
+        moments: tuple[float, float, float, float],
+        step: int,
     ) -> None:
         """Log a histogram; does nothing if the tracker has no histograms.
 
@@ -115,8 +122,40 @@ class RunLogger(Logger):
             name: Name of the histogram.
             counts: (N,) integer number of values in each bin.
             edges: (N + 1,) float edges of the bins, rising.
+            moments: Minimum, maximum, sum and sum of squares of the values themselves, not of the bins.
             step: Step of the training.
         """
+
+    def log_text(self, name: str, text: str, step: int) -> None:
+        """Log a text; does nothing if the tracker has no texts.
+
+        Args:
+            name: Name of the text.
+            text: Markdown.
+            step: Step of the training.
+        """
+
+    def log_curve(self, name: str, counts: npt.NDArray[np.integer], step: int) -> None:
+        """Log a precision-recall curve; does nothing if the tracker has no curves.
+
+        Args:
+            name: Name of the curve.
+            counts: (4, T) true and false positives, true and false negatives at T thresholds, rising.
+            step: Step of the training.
+        """
+
+    def log_outcome(self, metrics: Mapping[str, float], words: Mapping[str, str], step: int) -> None:
+        """Log results that were measured after the training.
+
+        Args:
+            metrics: Results by key, those that compare runs first.
+            words: Key -> its name in words.
+            step: Last step of the training.
+        """
+        self.log_metrics(metrics, step)
+
+    def continue_from(self, step: int) -> None:
+        """Go on with a run whose checkpoint is at this step; called before anything is logged."""
 
 
 @contextmanager

@@ -84,7 +84,12 @@ class WandbRun(RunLogger):
 
     @rank_zero_only
     def log_histogram(
-        self, name: str, counts: npt.NDArray[np.integer], edges: npt.NDArray[np.floating], step: int
+        self,
+        name: str,
+        counts: npt.NDArray[np.integer],
+        edges: npt.NDArray[np.floating],
+        moments: tuple[float, float, float, float],
+        step: int,
     ) -> None:
         """Log counts (N,) between edges (N + 1,), at most 512 bins; see `RunLogger.log_histogram`."""
         import wandb

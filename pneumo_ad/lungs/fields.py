@@ -34,8 +34,8 @@ class FileFields:
         missing = store.table.loc[~store.table["has_lung"], "image"]
         if len(missing):
             raise DataError(
-                f"lungs=files needs a lung mask for every radiograph; {len(missing)} of {len(store)} have none, for "
-                f"example {missing.iloc[0]}. lungs=auto takes the segmenter for those, lungs=segmenter for all"
+                f"lungs=files needs a mask for every image in column lung; {len(missing)} of {len(store)} have none, "
+                f"for example {missing.iloc[0]}. lungs=auto takes the segmenter for those, lungs=segmenter for all"
             )
         return store.lung
 

@@ -1,7 +1,11 @@
-"""Keys of `metrics.json`: metrics of a set of scored radiographs, and reasons for those left out."""
+"""Keys of `metrics.json`: metrics of a set of scored radiographs, and reasons for those left out.
+
+Reasons and names are templates of words: `labels.Vocabulary.fill` completes them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +13,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pneumo_ad.labels import HEALTHY, HEALTHY_LUNG, IN_OPACITY, KINDS, NOT_KNOWN, OPACITY, OUTSIDE, PADDING
+from pneumo_ad.labels import (
+    HEALTHY,
+    HEALTHY_LUNG,
+    IN_OPACITY,
+    KIND_WORDS,
+    KINDS,
+    NOT_KNOWN,
+    OPACITY,
+    OUTSIDE,
+    PADDING,
+)
 from pneumo_ad.metrics.kinds import macro_f1
 from pneumo_ad.metrics.ranking import auroc_with_interval, average_precision
 
@@ -139,7 +153,7 @@ class Questions:
         numbers = {row: np.broadcast_to(np.int32(row), pixels.shape) for row, pixels in evidence.pixel_truth.items()}
         of_pixel = pixel_values(evidence, numbers).astype(np.int32, copy=False)
         seen = evidence.has_lung
-        origin = ("pneumonia patches", "normal patches")
+        origin = ("{abnormal} patches", "normal patches")
         opaque, of_lung = truth == IN_OPACITY, truth == HEALTHY_LUNG
         each = (
             _kinds("patch/auroc_opacity_vs_healthy", kind, OPACITY),
@@ -150,16 +164,16 @@ class Questions:
                 "patch",
                 sick & inside,
                 well & inside,
-                (f"{origin[0]} in the lung", f"{origin[1]} in the lung"),
+                (f"{origin[0]} in the {{region}}", f"{origin[1]} in the {{region}}"),
             ),
-            Question("pixel/auroc", "pixel", opaque, ~opaque, ("opacity pixels", "other pixels")),
+            Question("pixel/auroc", "pixel", opaque, ~opaque, ("{anomaly} pixels", "other pixels")),
             Question(
                 "pixel/auroc_in_lung", "pixel", opaque, of_lung,
-                ("opacity pixels", "healthy lung pixels"),
+                ("{anomaly} pixels", "{healthy} pixels"),
             ),
             Question(
                 "image/auroc", "image", evidence.pneumonia & seen, evidence.normal & seen,
-                ("pneumonia (and a lung field)", "normal (and a lung field)"),
+                ("the label {abnormal} and a {field}", "the label normal and a {field}"),
             ),
         )  # fmt: skip
         return cls(
@@ -170,7 +184,7 @@ class Questions:
         """Return the reason where too few radiographs hold positives or negatives; else None."""
         for chosen, name in zip((question.positive, question.negative), question.names, strict=True):
             n = int(np.count_nonzero(np.bincount(self.image[question.of][chosen])))
-            if reason := scarcity(n, f"radiographs with {name}"):
+            if reason := scarcity(n, f"{{images}} with {name}"):
                 return reason
         return None
 
@@ -203,7 +217,7 @@ class Questions:
 
 
 def _kinds(key: str, kind: npt.NDArray[np.int8], positive: int) -> Question:
-    names = (f"{KINDS[positive]} patches", "healthy-lung patches")
+    names = (f"{KIND_WORDS[positive]} patches", "{healthy} patches")
     return Question(key, "patch", kind == positive, kind == HEALTHY, names)
 
 
@@ -265,8 +279,8 @@ def scarcity(number: int, what: str) -> str:
         number: Number of radiographs.
         what: Description of the radiographs.
 
-    >>> scarcity(3, "radiographs with boxes"), scarcity(5, "radiographs with boxes")
-    ('3 radiographs with boxes; at least 5 are needed', '')
+    >>> scarcity(3, "{images} with boxes"), scarcity(5, "{images} with boxes")
+    ('3 {images} with boxes; at least 5 are needed', '')
     """
     return f"{number} {what}; at least {LEAST_IMAGES} are needed" if number < LEAST_IMAGES else ""
 
@@ -275,7 +289,7 @@ def missing_kind(evidence: GroundTruth) -> str | None:
     """Return the reason where too few radiographs hold windows of one of the three kinds; else None."""
     for kind in (HEALTHY, OPACITY, OUTSIDE):
         n = int((evidence.kind == kind).any(axis=1).sum())
-        if reason := scarcity(n, f"radiographs with {KINDS[kind]} patches"):
+        if reason := scarcity(n, f"{{images}} with {KIND_WORDS[kind]} patches"):
             return reason
     return None
 
@@ -293,7 +307,7 @@ def sad_medians(sad: npt.NDArray[np.floating], evidence: GroundTruth) -> tuple[d
     groups = {KINDS[kind]: evidence.kind == kind for kind in (HEALTHY, OPACITY, OUTSIDE)} | evidence.origins
     metrics, omitted = {}, {}
     for name, chosen in groups.items():
-        if reason := scarcity(int(chosen.any(axis=1).sum()), "radiographs with such patches"):
+        if reason := scarcity(int(chosen.any(axis=1).sum()), "{images} with such patches"):
             omitted[f"patch/sad_median_{name}"] = reason
         else:
             metrics[f"patch/sad_median_{name}"] = float(np.median(sad[chosen]))
@@ -316,25 +330,73 @@ def counts(evidence: GroundTruth) -> dict[str, int]:
     return numbers | {f"counts/patches_{name}": int((evidence.kind == kind).sum()) for kind, name in enumerate(KINDS)}
 
 
+SAME_PIXELS = "same_pixels/"  # metrics of several runs on the same pixels, in a leaderboard
 HEADLINE = {
-    "patch/auroc_outside_vs_healthy": "patch AUROC outside / healthy lung",
-    "patch/auroc_opacity_vs_healthy": "patch AUROC opacity / healthy lung",
+    "patch/auroc_outside_vs_healthy": "patch AUROC outside / {healthy}",
+    "patch/auroc_opacity_vs_healthy": "patch AUROC {anomaly} / {healthy}",
     "patch/macro_f1": "patch macro F1 of the three kinds",
-    "patch/auroc_pneumonia_vs_normal": "patch AUROC pneumonia / normal origin",
-    "patch/auroc_pneumonia_vs_normal_in_lung": "  in the lung",
-    "pixel/auroc": "pixel AUROC opacity / rest",
-    "pixel/auroc_in_lung": "  in the lung",
+    "patch/auroc_pneumonia_vs_normal": "patch AUROC {abnormal} / normal origin",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "  in the {region}",
+    "pixel/auroc": "pixel AUROC {anomaly} / rest",
+    "pixel/auroc_in_lung": "  in the {region}",
     "pixel/average_precision": "pixel average precision",
-    "pixel/pro_in_lung": "per-region overlap in the lung",
-    "pixel/pointing_game_in_lung": "pointing game in the lung",
-    "image/auroc": "image AUROC pneumonia / normal",
+    "pixel/pro_in_lung": "per-region overlap in the {region}",
+    "pixel/pointing_game_in_lung": "pointing game in the {region}",
+    "image/auroc": "image AUROC {abnormal} / normal",
     "image/auroc_in_strata": "  median in strata by sharpness of the centre",
     "image/auroc_matched": "  matched in aspect, sharpness, intensity",
     "image/average_precision": "image average precision",
 }
 
 
-MEDIANS = ("normal_lung", "healthy", "opacity", "outside", "pneumonia")
+# Those that `HEADLINE` words below another, by themselves.
+_BY_ITSELF = {
+    "pixel/auroc_in_lung": "pixels in the {region}, AUROC {anomaly} / {healthy}",
+    "patch/auroc_pneumonia_vs_normal_in_lung": "patches in the {region}, AUROC {abnormal} / normal origin",
+    "image/auroc_in_strata": "{images}, median AUROC in strata by sharpness of the centre",
+    "image/auroc_matched": "{images} matched in aspect, sharpness and intensity, AUROC {abnormal} / normal",
+}
+
+
+# Parts of keys in words.
+_IN_KEYS = {
+    "auroc": "AUROC",
+    "sad": "SAD",
+    "healthy": "{healthy}",
+    "opacity": "{anomaly}",
+    "pneumonia": "{abnormal}",
+    "lung": "{region}",
+    "patients": "{patients}",
+}
+
+
+def metric_words(key: str) -> str:
+    """Name a figure in words that stand by themselves, as on an axis: a template of `labels.Vocabulary.fill`.
+
+    Args:
+        key: Key of the figure, as in `metrics.json` or `leaderboard.csv`.
+
+    >>> metric_words("same_pixels/auroc_in_lung")
+    'pixels in the {region}, AUROC {anomaly} / {healthy} (the same pixels for all)'
+    >>> metric_words("image/auroc"), metric_words("patch/sad_median_healthy")
+    ('image AUROC {abnormal} / normal', 'patch SAD median {healthy}')
+    """
+    if key.startswith(SAME_PIXELS):
+        return f"{metric_words(key.replace(SAME_PIXELS, 'pixel/'))} (the same pixels for all)"
+    if key in _BY_ITSELF:
+        return _BY_ITSELF[key]
+    words = re.split("[/_]", key)
+    return HEADLINE.get(key, " ".join(_IN_KEYS.get(word, word) for word in words))
+
+
+# Groups of windows, by the end of their key `patch/sad_median_...`.
+MEDIANS = {
+    "normal_lung": "normal {region}",
+    "healthy": "{healthy}",
+    "opacity": "{anomaly}",
+    "outside": "outside",
+    "pneumonia": "{abnormal}",
+}
 
 
 def figure_with_interval(metrics: Mapping[str, Any], key: str) -> str:

@@ -32,7 +32,7 @@ def decision_metrics(
     """
     if truth.all() or not truth.any():
         only = "pneumonia" if truth.any() else "normal"
-        raise DataError(f"all {len(truth)} radiographs are {only}: AUROC and balanced accuracy need both classes")
+        raise DataError(f"all {len(truth)} images are {only}: AUROC and balanced accuracy need both classes")
     owner, weights = draw_patients(patients, resamples)
     correct = (probability >= THRESHOLD) == truth
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import f1_score
+from sklearn.metrics import confusion_matrix, f1_score
 
 from pneumo_ad.labels import HEALTHY, MIXED, OPACITY, OUTSIDE
 
@@ -49,3 +49,23 @@ def macro_f1(true: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) 
     known = true <= OUTSIDE
     labels = [HEALTHY, OPACITY, OUTSIDE]
     return float(f1_score(true[known], predicted[known], labels=labels, average="macro", zero_division=0))
+
+
+def confusion(true: npt.NDArray[np.integer], predicted: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Count patches by true and predicted kind, over patches that truly are healthy, opacity or outside.
+
+    Args:
+        true: (n,) true kinds, index into `labels.KINDS`.
+        predicted: (n,) predicted kinds, as in `true`.
+
+    Returns:
+        (3, 3) int64, a row per true kind, in the order of `labels.KINDS`.
+
+    >>> confusion(np.array([0, 1, 1, 3]), np.array([0, 1, 2, 0])).tolist()
+    [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    """
+    known = true <= OUTSIDE
+    if not known.any():
+        return np.zeros((3, 3), dtype=np.int64)
+    counts: npt.NDArray[np.int64] = confusion_matrix(true[known], predicted[known], labels=[HEALTHY, OPACITY, OUTSIDE])
+    return counts

@@ -27,7 +27,7 @@ _FRAME = 1 / 16  # of each side: the border frame
 _BLACK = 16  # grey level up to which a pixel counts as black; JPEG rarely keeps 0
 
 WORDS = {
-    "brightness": "mean grey level of the radiograph",
+    "brightness": "mean grey level of the {image}",
     "contrast": "standard deviation of its grey levels",
     "sharpness": "mean absolute Laplacian, grey levels",
     "sharpness_centre": "mean absolute Laplacian of the central half of both sides",
@@ -35,10 +35,10 @@ WORDS = {
     "native_resolution": "square root of the file's height × width, pixels",
     "aspect_ratio": "width / height of the file",
     "jpeg_size": "bytes of the file, whatever its format",
-    "lung_area": "share of the radiograph inside the lung field",
-    "lung_brightness": "mean grey level inside the lung field",
-    "lung_contrast": "standard deviation inside the lung field",
-    "lung_sharpness": "mean absolute Laplacian inside the lung field, grey levels",
+    "lung_area": "share of the {image} inside the {field}",
+    "lung_brightness": "mean grey level inside the {field}",
+    "lung_contrast": "standard deviation inside the {field}",
+    "lung_sharpness": "mean absolute Laplacian inside the {field}, grey levels",
 }
 
 
@@ -173,14 +173,14 @@ def shortcut_aurocs(
     """
     aurocs: dict[str, Interval] = {}
     omitted: dict[str, str] = {}
-    sides = ((positive, "pneumonia"), (negative, "normal"))
+    sides = ((negative, "normal"), (positive, "{abnormal}"))
     for name, value in values.items():
         known = (positive | negative) & ~np.isnan(value)
-        count, few = min((int((side & known).sum()), word) for side, word in sides)
-        if reason := scarcity(count, f"{few} radiographs"):
+        count, few = min(((int((side & known).sum()), word) for side, word in sides), key=lambda pair: pair[0])
+        if reason := scarcity(count, f"{few} {{images}}"):
             omitted[name] = reason
         elif np.ptp(value[known]) == 0:
-            omitted[name] = "the same for every radiograph"
+            omitted[name] = "the same for every {image}"
         else:
             aurocs[name] = auroc_with_interval(value[known], positive[known], patient[known])
     return aurocs, omitted
@@ -196,7 +196,10 @@ def strength(auroc: float) -> float:
 
 
 class Shortcut(NamedTuple):
-    """A shortcut: name, AUROC as measured (below 0.5 where positives have lower values), and direction in words."""
+    """A shortcut: name, AUROC as measured (below 0.5 where positives have lower values), and direction in words.
+
+    The words are a template of `labels.Vocabulary.fill`.
+    """
 
     name: str
     auroc: float  # in [0, 1]
@@ -217,12 +220,12 @@ def best_shortcut(aurocs: Mapping[str, float]) -> Shortcut | None:
 
 
 def spoken(name: str) -> str:
-    """Return the display name of a shortcut.
+    """Return the display name of a shortcut, a template of `labels.Vocabulary.fill`.
 
-    >>> spoken("jpeg_size")
-    'JPEG size'
+    >>> spoken("jpeg_size"), spoken("lung_area")
+    ('JPEG size', '{region} area')
     """
-    return name.replace("_", " ").replace("jpeg", "JPEG")
+    return name.replace("_", " ").replace("jpeg", "JPEG").replace("lung", "{region}")
 
 
 def _each(names: tuple[str, ...], of: Callable[[int], tuple[float, ...]], rows: Iterable[int]) -> Values:

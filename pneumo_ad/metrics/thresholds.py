@@ -52,8 +52,11 @@ class Thresholds(NamedTuple):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Names of the kinds, rising; without a threshold for outside, the lowest kind need not be lung."""
-        return ("healthy lung", "opacity", "outside") if self.tell_outside else ("not opacity", "opacity")
+        """Names of the kinds, rising, templates of `labels.Vocabulary.fill`.
+
+        Without a threshold for outside, the lowest kind need not lie in the region.
+        """
+        return ("{healthy}", "{anomaly}", "outside") if self.tell_outside else ("not {anomaly}", "{anomaly}")
 
     @property
     def tell_outside(self) -> bool:
@@ -79,7 +82,7 @@ class LikeliestKinds(Thresholds):
     """Kinds by the net's likeliest kind alone; its thresholds separate kinds and do not apply to the score.
 
     >>> LIKELIEST.classify(np.array([0.1, 0.9]), np.array([2, 0])).tolist(), LIKELIEST.finite, LIKELIEST.words
-    ([2, 0], [], ('healthy lung', 'opacity', 'outside'))
+    ([2, 0], [], ('{healthy}', '{anomaly}', 'outside'))
     """
 
     @property
@@ -240,11 +243,11 @@ class MultiOtsu(_Cuts):
         self.bins = bins
 
     def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
-        scores = log_scores(_check(pneumonia, kinds, "pneumonia"))
+        scores = log_scores(_check(pneumonia, kinds, "abnormal"))
         try:
             centres = threshold_multiotsu(scores, classes=kinds, nbins=self.bins)
         except ValueError as reason:
-            raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores ({reason})") from reason
+            raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} abnormal scores ({reason})") from reason
         return np.exp(centres + np.ptp(scores) / self.bins / 2).tolist()  # upper edge of the last bin below each cut
 
 
@@ -261,10 +264,10 @@ class GaussianMixture(_Cuts):
         self.seed = seed
 
     def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
-        scores = log_scores(_check(pneumonia, 30, "pneumonia"))
+        scores = log_scores(_check(pneumonia, 30, "abnormal"))
         if len(np.unique(scores)) < kinds:
             few = f"(fewer than {kinds} different ones)"
-            raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} pneumonia scores {few}")
+            raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} abnormal scores {few}")
         mixture = _Mixture(kinds, random_state=self.seed, n_init=3).fit(scores[:, None])
         means, order = np.sort(mixture.means_.ravel()), np.argsort(mixture.means_.ravel())
         # Between two means the likelier component changes once; a grid is exact enough and needs no convergence.
@@ -296,7 +299,7 @@ class NormalQuantiles(_Cuts):
         quantiles = [self.low, self.high][: kinds - 1]
         # With fewer than 1 / (1 - q) samples the quantile would in effect be the maximum.
         least = int(np.ceil(1 / (1 - quantiles[-1]) - _ROUNDING)) if quantiles[-1] < 1 else 2
-        return np.quantile(_check(normal_lung, least, "normal-lung"), quantiles).tolist()
+        return np.quantile(_check(normal_lung, least, "normal"), quantiles).tolist()
 
 
 class Conformal(_Cuts):
@@ -325,7 +328,7 @@ class Conformal(_Cuts):
 
     def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
         rates = [self.low, self.high][: kinds - 1]
-        scores = _check(normal_lung, least_normals(rates[-1]), "normal-lung")
+        scores = _check(normal_lung, least_normals(rates[-1]), "normal")
         return [conformal_threshold(scores, rate) for rate in rates]
 
 

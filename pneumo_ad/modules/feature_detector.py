@@ -44,7 +44,7 @@ class FeatureDetector(NetModule):
         """
         if self.trainer.world_size > 1 or self.trainer.max_epochs != 1:
             raise ConfigError(
-                "module=feature_detector counts every radiograph once: trainer.devices=1 trainer.max_epochs=1, got "
+                "module=feature_detector counts every image once: trainer.devices=1 trainer.max_epochs=1, got "
                 f"{self.trainer.world_size} processes and max_epochs={self.trainer.max_epochs}"
             )
 

@@ -46,7 +46,7 @@ class TrainedNet(NetModule):
         done = "" if self.net.transform else ", otherwise as they are"
         if sizes[0] != sizes[1]:
             done += f"; those of {sizes[0]} are resized for it, and its maps back"
-        log.info("the net sees radiographs of %s, their grey in %d channels%s", sizes[1], shown.shape[1], done)
+        log.info("the net sees images of %s, their grey in %d channels%s", sizes[1], shown.shape[1], done)
         self(x)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> None:

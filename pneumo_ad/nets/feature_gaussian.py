@@ -95,9 +95,7 @@ class FeatureGaussian(nn.Module):
             DataError: No observed lung.
         """
         if not self.count.sum() > 1:
-            raise DataError(
-                "feature_gaussian saw no cell that is lung: train it on normal radiographs with lung fields"
-            )
+            raise DataError("feature_gaussian saw no cell to look at: train it on normal images with fields (lungs=)")
         seen = (self.count > self.total.shape[1])[:, None]
         count = torch.where(seen[:, 0], self.count, self.count.sum())
         total = torch.where(seen, self.total, self.total.sum(0))

@@ -135,7 +135,7 @@ class PatchGrid:
             if most is None or len(thinned) <= most:
                 return thinned
         raise ConfigError(
-            f"kept_windows={most} of the {len(self)} windows of a radiograph are too few; the fewest that can be kept "
+            f"kept_windows={most} of the {len(self)} windows of an image are too few; the fewest that can be kept "
             f"are {len(thinned)}, and null keeps all"
         )
 
@@ -155,13 +155,24 @@ class PatchGrid:
     @cached_property
     def windows_per_pixel(self) -> npt.NDArray[np.int64]:
         """(H, W) number of windows that cover each pixel; 0 where the border is left out."""
-        ones = torch.ones(1, *self.shape, dtype=torch.float64)
-        return self.boxes.paint(ones, self.image_size)[0].long().numpy()
+        return self._over_pixels(np.ones(len(self), dtype=bool))
+
+    def _over_pixels(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        ones = torch.from_numpy(chosen).double().reshape(1, *self.shape)
+        return self.boxes.paint(ones, self.image_size)[0].round().long().numpy()
 
     @property
     def covered(self) -> npt.NDArray[np.bool_]:
         """(H, W) whether any window covers the pixel."""
         return self.windows_per_pixel > 0
+
+    def union(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """(H, W) whether any of the chosen windows, (N,) bool, covers the pixel.
+
+        >>> PatchGrid((1, 5), patch=1, stride=2).union(np.array([True, False, True])).tolist()
+        [[True, False, False, False, True]]
+        """
+        return self._over_pixels(chosen) > 0
 
     @property
     def uncovered(self) -> int:

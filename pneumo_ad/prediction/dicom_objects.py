@@ -25,7 +25,7 @@ from pneumo_ad.dicom.structured_report import Findings, make_report
 from pneumo_ad.errors import DataError
 from pneumo_ad.figures.style import COLOURS, FIELD, NAMES
 from pneumo_ad.inference.predictor import Calibration
-from pneumo_ad.labels import KINDS, OPACITY
+from pneumo_ad.labels import KINDS, OPACITY, RADIOGRAPH
 from pneumo_ad.metrics.conformal import conformal_threshold, least_normals
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.decoding import PICTURE_SIDE, Decoded
@@ -152,7 +152,7 @@ class DicomObjects:
         normals, rate = self.standard.normals, self.standard.false_alarm_rate
         decides = len(normals) >= least_normals(rate)
         thresholds = self.standard.thresholds
-        words = thresholds.words[1:] if thresholds is not None else ()
+        words = [RADIOGRAPH.fill(name) for name in thresholds.words[1:]] if thresholds is not None else []
         findings = Findings(
             score=row["score"],
             unit=self.standard.unit,
@@ -204,7 +204,7 @@ class DicomObjects:
         for kind in thresholds.kinds if thresholds.tell_outside else (OPACITY,):
             name = KINDS[kind]
             rule = self._rule(kind, likeliest is not None and likeliest.ndim == 2)
-            segments.append(Segment(name, NAMES[name], rule, kinds == kind, COLOURS[name]))
+            segments.append(Segment(name, RADIOGRAPH.fill(NAMES[name]), rule, kinds == kind, COLOURS[name]))
         return segments, comments
 
     def _rule(self, kind: int, of_pixels: bool) -> str:

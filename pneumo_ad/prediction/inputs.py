@@ -64,7 +64,7 @@ def find_files(source: Path, leave_out: Path, key: str = "input") -> list[File]:
         held = Counter(file.path.suffix.lower() or "without suffix" for file in files)
         words = ", ".join(f"{count} {suffix}" for suffix, count in held.most_common(8)) or "nothing"
         raise DataError(
-            f"{key}={source}: no radiograph found; it holds {words}. Expected {', '.join(sorted(SUFFIXES))} or DICOM"
+            f"{key}={source}: no image found; it holds {words}. Expected {', '.join(sorted(SUFFIXES))} or DICOM"
         )
     return files
 
@@ -98,7 +98,7 @@ def _written(entries: Sequence[Entry]) -> set[Path]:
         if others:
             log.warning(
                 "%s: %d images below %s/ are not those that predict lists there in written.txt, and are taken for "
-                "radiographs, for example %s; where an earlier version wrote them, its command writes the list anew",
+                "input, for example %s; where an earlier version wrote them, its command writes the list anew",
                 *(top, len(others), "/, ".join(FOLDERS), others[0].relative_to(top)),
             )
         unchanged |= intact

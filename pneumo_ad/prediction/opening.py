@@ -13,7 +13,7 @@ from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import is_there
 
 # Keys of a run's config that affect prediction and may be overridden.
-CHANGEABLE = (*keys_that_may_change("scores", "decisions", "speed"), "hydra")
+CHANGEABLE = (*keys_that_may_change("scores", "decisions", "speed"), "vocabulary", "hydra")
 
 
 def open_predictor(path: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Predictor:

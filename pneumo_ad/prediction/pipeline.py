@@ -117,7 +117,7 @@ def _judged(judge: Predictor, files: Sequence[File], found: Sequence[Decoded | s
     if readable:
         names, decoded = zip(*readable, strict=True)
         prediction = judge(np.stack([one.image for one in decoded]), np.stack([one.content for one in decoded]))
-        table = rows(names, decoded, prediction, judge.standard)
+        table = rows(names, decoded, prediction, judge.standard, judge.vocabulary)
         of_each = prediction.lung_fields, prediction.maps, prediction.windows, prediction.inside
         likeliest = prediction.likeliest if prediction.likeliest_pixels is None else prediction.likeliest_pixels
         results = map(Judged, table, decoded, *of_each, [None] * len(table) if likeliest is None else likeliest)

@@ -189,7 +189,7 @@ def judge_files(judge: Predictor, readable: Sequence[File], output: OutputFolder
     if output.finished and not left:
         log.info("nothing new")
     elif len(left) < len(readable):
-        log.info("going on: %d of %d radiographs are done", len(readable) - len(left), len(readable))
+        log.info("going on: %d of %d files are done", len(readable) - len(left), len(readable))
     with progress_bar(total=len(left), desc="predict", unit="file", shown=bool(left)) as bar:
         for finished in outcomes(judge, left, pictures):
             output.keep(finished)
@@ -236,6 +236,7 @@ def about_judge(judge: Predictor, output: OutputFolder, own_normals: bool) -> di
         "thresholds": standard.thresholds and standard.thresholds.plain,
         "colours": list(standard.colours),
         "notes": notes,
+        "vocabulary": vars(judge.vocabulary),
     }
 
 

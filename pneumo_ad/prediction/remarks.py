@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.conformal import least_normals
 
 # Shares of the radiograph: lung fields of frontal chest radiographs cover 0.11 to 0.45 of it.
@@ -29,33 +30,44 @@ _FAR = 75  # percentile: of normals of the run's source three quarters lie above
 
 
 def remarks(
-    image: npt.NDArray[np.uint8], lung_field: npt.NDArray[np.uint8], size: tuple[int, int], fitted: tuple[int, int]
+    image: npt.NDArray[np.uint8],
+    lung_field: npt.NDArray[np.uint8],
+    size: tuple[int, int],
+    fitted: tuple[int, int],
+    terms: Vocabulary = RADIOGRAPH,
 ) -> list[str]:
     """Return short warnings on a radiograph, the most severe first; empty where there are none.
 
     Args:
         image: (h, w) uint8 grey levels without padding.
-        lung_field: (h, w) uint8 of 0 and 1; all 1 with `lungs=none`.
+        lung_field: (h, w) uint8 of 0 and 1. All 1, with `lungs=none`, the image may show anything, and is not asked
+            whether it is a frontal radiograph.
         size: Height and width of the file in pixels.
         fitted: Height and width of the fitted radiograph in pixels, without padding.
+        terms: Words of the predictor.
     """
+    warnings = [] if lung_field.all() else _doubts_of_chest(image, lung_field, terms)
+    if size[0] < fitted[0] or size[1] < fitted[1]:
+        warnings.append("smaller than image_size (enlarged)")
+    return warnings
+
+
+def _doubts_of_chest(image: npt.NDArray[np.uint8], lung_field: npt.NDArray[np.uint8], terms: Vocabulary) -> list[str]:
     warnings = []
     area = float(lung_field.mean())
     if area == 0:
-        warnings.append("no lung found")
-    elif area < 1:
+        warnings.append(f"no {terms.region} found")
+    else:
         if area < _LEAST_AREA:
-            warnings.append("small lung area")
+            warnings.append(f"small {terms.region} area")
         if area > _MOST_AREA:
             warnings.append("not a chest?")
         if words := _placed(lung_field):
-            warnings.append(words)
+            warnings.append(terms.fill(words))
     if looks_inverted(image):
         warnings.append("inverted?")
     if max(strip.mean() for strip in _strips(image)) < _BLACK:
         warnings.append("black all around (CT slice?)")
-    if size[0] < fitted[0] or size[1] < fitted[1]:
-        warnings.append("smaller than image_size (enlarged)")
     return warnings
 
 
@@ -83,7 +95,7 @@ def _placed(lung_field: npt.NDArray[np.uint8]) -> str:
     second, first = np.argsort(sizes)[-2:] if count > 1 else (0, 0)
     if count < 2 or sizes[second] < _LEAST_SECOND * sizes[first]:
         left = lung_field[:, : lung_field.shape[1] // 2].sum() / lung_field.sum()
-        return "lateral view?" if _LEAST_SIDE <= left <= 1 - _LEAST_SIDE else "one lung only?"
+        return "lateral view?" if _LEAST_SIDE <= left <= 1 - _LEAST_SIDE else "one {region} only?"
     columns = [(labels == 1 + lung).any(axis=0) for lung in (first, second)]
     shared = (columns[0] & columns[1]).sum() / min(one.sum() for one in columns)
     return "lateral view?" if shared > _MOST_SHARED else ""

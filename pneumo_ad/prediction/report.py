@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pneumo_ad.data.evenly_spaced import evenly_spaced
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.errors import DataError
 from pneumo_ad.inference.predictor import Prediction, Predictor
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.inputs import File, named
 from pneumo_ad.prediction.rows import Row
 from pneumo_ad.prediction.run_predictor import RunPredictor
-from pneumo_ad.report import ANOMALY_MAP, Page, Radiograph, Windows, layers_of
-from pneumo_ad.scores import score_named
+from pneumo_ad.report import ANOMALY_MAP, Page, Radiograph, Windows, layers_of, marked_words
+from pneumo_ad.scores import score_named, score_words
 
 MOST = 50  # radiographs in a report
 
@@ -51,9 +52,11 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
     by_name = {file.name: file for file in files if file.kind == "radiograph"}
     scores = np.array([np.nan if row["score"] is None else row["score"] for row in table])
     shown, gone = [], []
-    for row in (table[place] for place in worth_showing(scores)):
+    marked_above = _marked_above(judge)
+    for place in progress_bar(worth_showing(scores), desc="maps of the report", unit="radiograph"):
+        row = table[place]
         try:
-            shown.append(_radiograph(judge, by_name[row["file"]], row))
+            shown.append(_radiograph(judge, by_name[row["file"]], row, marked_above))
         except (KeyError, DataError):
             gone.append(row["file"])
     standard, counts = judge.standard, about["counts"]
@@ -66,32 +69,41 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
     if gone:
         notes.append(f"no longer there to be shown: {named(gone)}")
     decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
+    several = f"Which of {counts['predicted']:,} radiographs look anomalous"
     return Page(
-        title=f"{standard.score} of {counts['predicted']:,} radiographs",
+        title="Whether a radiograph looks anomalous" if counts["predicted"] == 1 else several,
         subtitle=(
-            f"{counts['anomalous']:,} anomalous, {counts['undecided']:,} undecided, {counts['unreadable']:,} "
-            f"unreadable; {decided}. Images of {judge.grid.image_size[0]} × {judge.grid.image_size[1]}, patches of "
-            f"{judge.grid.patch} every {judge.grid.stride} pixels"
+            f"Scored by {score_words(standard.score)}: {counts['anomalous']:,} anomalous, {counts['undecided']:,} "
+            f"undecided, {counts['unreadable']:,} unreadable; {decided}. Images of "
+            f"{judge.grid.image_size[0]} × {judge.grid.image_size[1]}, patches of {judge.grid.patch} every "
+            f"{judge.grid.stride} pixels"
         ),
-        score_name=standard.score,
+        score_name=score_words(standard.score),
         unit=standard.unit,
         radiographs=shown,
         thresholds=standard.thresholds,
         normals=len(standard.normals),
-        map_scales={ANOMALY_MAP: standard.colours} if len(standard.normals) else {},
+        map_scales={} if marked_above is None else {ANOMALY_MAP: standard.colours},
+        marked=marked_words(marked_above, standard.unit),
         notes=notes + about["notes"],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
     )
 
 
-def _radiograph(judge: Predictor, file: File, row: Row) -> Radiograph:
+def _marked_above(judge: Predictor) -> float | None:
+    """Value at which colours begin: where 99 % of held-out normal lung ends; None without held-out normals."""
+    return judge.standard.colours[0] if len(judge.standard.normals) else None
+
+
+def _radiograph(judge: Predictor, file: File, row: Row, marked_above: float | None) -> Radiograph:
     decoded = decode(file.path, judge.grid, judge.fit, picture=False)
     judged = judge(decoded.image[None], decoded.content[None])
     field = judged.lung_fields[0]
     made = judge.reconstructed(decoded.image, field, decoded.content) if isinstance(judge, RunPredictor) else None
     looked_for = (field != decoded.content).any()  # without lung segmentation the field is all content
     everywhere = score_named(judge.standard.score).orders_outside
-    layers = layers_of(judged.maps[0], field == 1 if looked_for else None, everywhere, made)
+    lung_field = field == 1 if looked_for else None
+    layers = layers_of(judged.maps[0], lung_field, everywhere, made, marked_above=marked_above)
     return Radiograph(
         name=file.name,
         picture=decoded.placement.inner(decoded.image),

@@ -12,7 +12,7 @@ import numpy as np
 
 from pneumo_ad.files import atomic_write
 from pneumo_ad.inference.predictor import Calibration, Prediction
-from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE
+from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE, RADIOGRAPH, Vocabulary
 from pneumo_ad.prediction.decoding import Decoded
 from pneumo_ad.prediction.remarks import remarks
 
@@ -27,7 +27,13 @@ PREDICTIONS = (
 FAILED = ("file", "kind", "reason")
 
 
-def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, standard: Calibration) -> list[Row]:
+def rows(
+    names: Sequence[str],
+    decoded: Sequence[Decoded],
+    judged: Prediction,
+    standard: Calibration,
+    terms: Vocabulary = RADIOGRAPH,
+) -> list[Row]:
     """Build rows of `predictions.csv`, without columns of pictures; None where a value is not known.
 
     Args:
@@ -35,6 +41,7 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, s
         decoded: Decoded files.
         judged: Prediction for these files.
         standard: Calibration of the scores.
+        terms: Words of the predictor, for the column of warnings.
     """
     percentiles, p_values = standard.percentiles(judged.scores), standard.p_values(judged.scores)
     decisions = standard.decisions(judged.scores)
@@ -50,11 +57,12 @@ def rows(names: Sequence[str], decoded: Sequence[Decoded], judged: Prediction, s
         row |= {"normals": len(standard.normals), "anomalous": decisions[i]}
         row["lung_area"] = float(field.mean())
         row |= {column: int((kinds == kind).sum()) if kind in predictable else None for column, kind in _KINDS.items()}
-        odd = [*remarks(read.placement.inner(read.image), field, read.size, field.shape), *read.doubts]
+        odd = remarks(read.placement.inner(read.image), field, read.size, field.shape, terms)
+        odd += [] if field.all() else read.doubts  # which are doubts of a chest
         if not judged.finite[i]:
             odd.insert(0, "what the net gives is not finite")
         elif np.isnan(judged.scores[i]) and field.any():
-            odd.insert(0, "no window lies in the lung field")
+            odd.insert(0, f"no window lies in the {terms.field}")
         table.append(row | {"warnings": "; ".join(odd)})
     return table
 

@@ -49,6 +49,7 @@ class RunPredictor:
         data = run.some_radiographs(_NO_DATA)
         self.grid, self.fit = data.grid, data.fit
         self.view: str = data.view
+        self.vocabulary = run.vocabulary
         self.scoring = scoring_of(run)
         self.lungs, self.intensity = data.lungs, data.intensity
         calibration = _held_out(run, self.scoring) if calibration is None else calibration
@@ -56,8 +57,8 @@ class RunPredictor:
         self.identity = _identity(run, self.standard)
         if _measured_in_files(run, self.lungs):
             self.notes.append(
-                "held-out normals of the run were measured inside lung masks of files, these radiographs inside fields "
-                "of the segmenter; lungs=segmenter measures both in the same way"
+                f"held-out normals of the run were measured inside {self.vocabulary.region} masks of files, these "
+                f"{self.vocabulary.images} inside fields of the segmenter; lungs=segmenter measures both in one way"
             )
 
     def __call__(self, images: npt.NDArray[np.uint8], content: npt.NDArray[np.uint8]) -> Prediction:

@@ -142,16 +142,17 @@ def calibrated(judge: Predictor, site: Site, scores: SiteScores) -> Predictor:
     if scored.sum() < (least := least_normals(rate)):
         without = [file.name for file, has_score in zip(site.files.values(), scored, strict=True) if not has_score]
         raise DataError(
-            f"calibrate={site.folder}: a false-alarm rate of {rate:g} needs at least {least} normal radiographs; there "
-            f"are {scored.sum()}" + (f", and {len(without)} without a score: {named(without)}" if without else "")
+            f"calibrate={site.folder}: a false-alarm rate of {rate:g} needs at least {least} normal "
+            f"{judge.vocabulary.images}; there are {scored.sum()}"
+            + (f", and {len(without)} without a score: {named(without)}" if without else "")
         )
     other = copy(judge)
     other.standard, kinds = _standard(judge.standard, scores.images[scored], scores.windows)
     other.identity = f"{judge.identity}-{site.digest}"
     about_own = "held-out normals of the run"  # such notes no longer apply
     other.notes = [
-        f"percentiles, p-values and decisions rest on {scored.sum()} normal radiographs of calibrate="
-        f"{printable(str(site.folder))}, {kinds}",
+        f"percentiles, p-values and decisions rest on {scored.sum()} normal {judge.vocabulary.images} of "
+        f"calibrate={printable(str(site.folder))}, {kinds}",
         *(note for note in judge.notes if note not in judge.standard.limits and about_own not in note),
     ]
     return other

@@ -3,6 +3,7 @@
 from pneumo_ad.report.page import (
     ANOMALY_MAP,
     LUNG_FIELD,
+    MARKED,
     RECONSTRUCTION,
     RESIDUAL,
     TRUTH,
@@ -11,11 +12,13 @@ from pneumo_ad.report.page import (
     Radiograph,
     Windows,
     layers_of,
+    marked_words,
 )
 
 __all__ = [
     "ANOMALY_MAP",
     "LUNG_FIELD",
+    "MARKED",
     "RECONSTRUCTION",
     "RESIDUAL",
     "TRUTH",
@@ -24,4 +27,5 @@ __all__ = [
     "Radiograph",
     "Windows",
     "layers_of",
+    "marked_words",
 ]

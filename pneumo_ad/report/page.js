@@ -52,13 +52,13 @@ const round = (value) => Number((Math.round(value / step) * step).toFixed(digits
 // ---- a card for each radiograph ---------------------------------------------------------------------------------------
 
 const LAID_OVER = "anomaly map"; // the radiograph shows through it; other pictures take its place
-const MASK_CLASSES = { "lung field": "field", "opacity (truth)": "truth" };
+const MASK_CLASSES = { "lung field": "field", "opacity (truth)": "truth", marked: "marked" };
 
 // A letter that turns the direction of writing, or none at all, would let one name pass for another: it is spelt out.
 const plain = (name) => name.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (letter) => `⟨U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 
 function card(one) {
-  one.base = element("img", { alt: "", decoding: "async" });
+  one.base = element("img", { alt: "", decoding: "async", className: "base" });
   one.over = element("img", { alt: "", decoding: "async", className: "over", hidden: true });
   one.masks_drawn = Object.entries(one.masks).map(([name, shape]) => {
     const drawn = path(MASK_CLASSES[name] ?? "field");
@@ -70,7 +70,6 @@ function card(one) {
   const stage = element("div", { className: "stage" }, one.base, one.over,
     drawing(one.width, one.height, ...one.masks_drawn, one.frames));
   stage.style.aspectRatio = one.aspect;
-  if (one.scores.length > 500) stage.classList.add("dense");
   one.litWords = element("span", { className: "lit" });
   const name = element("bdi", { textContent: plain(one.name), id: `name-${one.number}` });
   const words = element("figcaption", {}, name);
@@ -104,15 +103,42 @@ function show(one) {
 }
 
 function drawFrames(one) {
-  const side = one.grid.side;
-  const square = `h${side}v${side}h${-side}z`;
-  let shape = "";
-  if (one.lit) {
-    for (let i = 0; i < one.scores.length; i++) {
-      if (lies(one.scores[i])) shape += `M${one.grid.left[i]} ${one.grid.top[i]}${square}`;
-    }
-  }
+  const shape = one.lit ? outline(one) : "";
   if (one.frames.getAttribute("d") !== shape) one.frames.setAttribute("d", shape);
+}
+
+// Windows that touch have one frame: every edge between a pixel that a lit window covers and one that none does.
+function outline(one) {
+  const { width, height, grid: { top, left, side } } = one;
+  const across = width + 2; // a pixel that nothing covers all around
+  const covers = new Int32Array(across * (height + 2));
+  for (let i = 0; i < one.scores.length; i++) {
+    if (!lies(one.scores[i])) continue;
+    const first = (top[i] + 1) * across + left[i] + 1, below = first + side * across;
+    covers[first]++;
+    covers[first + side]--;
+    covers[below]--;
+    covers[below + side]++;
+  }
+  for (let i = 1; i < covers.length; i++) if (i % across) covers[i] += covers[i - 1];
+  for (let i = across; i < covers.length; i++) covers[i] += covers[i - across];
+  let shape = "";
+  const run = (lines, length, apart, along, word) => {
+    for (let line = 0; line <= lines; line++) {
+      for (let at = 1, start = 0; at <= length + 1; at++) {
+        const here = line * apart + at * along;
+        const edge = at <= length && (covers[here] > 0) !== (covers[here + apart] > 0);
+        if (edge && !start) start = at;
+        if (!edge && start) {
+          shape += word(line, start - 1, at - 1);
+          start = 0;
+        }
+      }
+    }
+  };
+  run(height, width, across, 1, (y, from, to) => `M${from} ${y}H${to}`);
+  run(width, height, 1, across, (x, from, to) => `M${x} ${from}V${to}`);
+  return shape;
 }
 
 const watcher = new IntersectionObserver((entries) => {
@@ -261,7 +287,7 @@ function connectRange() {
 
 // ---- layers -----------------------------------------------------------------------------------------------------------
 
-const state = { picture: "radiograph", order: "high", label: "", decision: "" };
+const state = { picture: "radiograph", order: "high", label: "", decision: "", blend: {} };
 
 function toggle(type, name, words, checked, changed, sample) {
   const input = element("input", { type, name, value: words, checked });
@@ -271,13 +297,24 @@ function toggle(type, name, words, checked, changed, sample) {
 
 function connectLayers() {
   const names = (kind) => [...new Set(radiographs.flatMap((one) => Object.keys(one[kind])))];
+  if (names("pictures").includes(LAID_OVER)) state.picture = LAID_OVER;
   for (const name of ["radiograph", ...names("pictures")]) {
-    byId("pictures").append(toggle("radio", "picture", name, name === "radiograph", () => {
+    byId("pictures").append(toggle("radio", "picture", name, name === state.picture, () => {
       state.picture = name;
       radiographs.filter((one) => one.near).forEach(show);
-      showScale();
+      showView();
     }));
   }
+  byId("blend").addEventListener("input", () => {
+    state.blend[state.picture] = byId("blend").valueAsNumber;
+    blend();
+  });
+  byId("marked").textContent = content.marked;
+  byId("to-panel").addEventListener("click", () => {
+    byId("panel-title").scrollIntoView();
+    byId("panel-title").focus({ preventScroll: true });
+  });
+  showView();
   byId("pictures").hidden = names("pictures").length === 0;
   for (const name of ["red frames", ...names("masks")]) {
     const kind = name === "red frames" ? "frames" : MASK_CLASSES[name] ?? "field";
@@ -295,9 +332,27 @@ function layerShown(name, on) {
   }
 }
 
-function showScale() {
+// The slider goes from the radiograph to the chosen picture. A map is laid over the radiograph, which fades beyond the middle.
+function blend() {
+  const share = (state.blend[state.picture] ?? (state.picture === LAID_OVER ? 25 : 100)) / 100;
+  const over = state.picture === LAID_OVER ? Math.min(1, 2 * share) : share;
+  const base = state.picture === LAID_OVER ? Math.min(1, 2 - 2 * share) : 1;
+  byId("cards").style.setProperty("--over", over);
+  byId("cards").style.setProperty("--base", state.picture === "radiograph" ? 1 : base);
+  byId("blend").value = 100 * share;
+  byId("blend").setAttribute("aria-valuetext", `${Math.round(100 * share)} % ${state.picture}`);
+}
+
+// On a narrow screen the radiographs come first.
+if (window.matchMedia("(max-width: 60rem)").matches) byId("options").open = false;
+window.addEventListener("beforeprint", () => { byId("options").open = true; });
+
+function showView() {
+  byId("view").hidden = state.picture === "radiograph";
+  byId("blend-to").textContent = state.picture;
+  byId("blend").setAttribute("aria-label", `From radiograph to ${state.picture}`);
+  blend();
   const scale = content.maps[state.picture];
-  byId("scale").hidden = !scale;
   byId("scale").replaceChildren();
   if (!scale) return;
   const bar = element("div", { className: "bar" });

@@ -17,6 +17,7 @@ RESIDUAL = "residual"
 ANOMALY_MAP = "anomaly map"
 LUNG_FIELD = "lung field"
 TRUTH = "opacity (truth)"
+MARKED = "marked"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def layers_of(
     everywhere: bool,
     reconstruction: tuple[npt.NDArray[np.uint8], npt.NDArray[np.floating]] | None = None,
     truth: npt.NDArray[np.bool_] | None = None,
+    marked_above: float | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """Collect the known layers of a radiograph in display order.
 
@@ -97,12 +99,28 @@ def layers_of(
             there.
         reconstruction: (H, W) grey levels of the reconstruction and (H, W) residual, or None.
         truth: (H, W) bool opacities, or None where not known.
+        marked_above: Value above which pixels of the map are marked, by a contour; None marks none.
     """
     if lung_field is not None and not everywhere:
         anomaly = np.where(lung_field, anomaly, np.float32(np.nan))
     made, residual = reconstruction or (None, None)
-    layers = {RECONSTRUCTION: made, RESIDUAL: residual, ANOMALY_MAP: anomaly, LUNG_FIELD: lung_field, TRUTH: truth}
+    marked = None if marked_above is None else np.nan_to_num(anomaly, nan=-np.inf) > marked_above
+    pictures: dict[str, npt.NDArray[Any] | None] = {RECONSTRUCTION: made, RESIDUAL: residual, ANOMALY_MAP: anomaly}
+    layers = pictures | {MARKED: marked, LUNG_FIELD: lung_field, TRUTH: truth}
     return {name: layer for name, layer in layers.items() if layer is not None}
+
+
+def marked_words(above: float | None, unit: str) -> str:
+    """Explain the contour of what is marked; empty where nothing is.
+
+    Args:
+        above: Value above which pixels of the map are marked: the 99 % quantile of held-out normal lung.
+        unit: Unit of the score.
+
+    >>> marked_words(2.5, "grey levels per pixel")
+    'Marked: above 2.5 grey levels per pixel, where 99 % of held-out normal lung ends.'
+    """
+    return "" if above is None else f"Marked: above {above:.3g} {unit}, where 99 % of held-out normal lung ends."
 
 
 @dataclass(frozen=True)
@@ -141,6 +159,7 @@ class Page:
         headline: Rows of the table of metrics; empty leaves the table out.
         map_scales: Name of layer -> values of a map at both ends of its colours; other layers are scaled by the lungs
             shown.
+        marked: What the contour `MARKED` of the radiographs encloses, in a sentence, or empty.
         notes: Sentences for the reader: omissions with reasons, and known limits.
         config: The run's config, as text.
     """
@@ -154,5 +173,6 @@ class Page:
     normals: int | None = None
     headline: Sequence[Headline] = ()
     map_scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    marked: str = ""
     notes: Sequence[str] = ()
     config: str = ""

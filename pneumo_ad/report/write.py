@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import vl_convert
 
+from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.files import atomic_write
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline_path
@@ -83,6 +84,7 @@ def content(page: Page) -> dict[str, Any]:
         "thresholds": page.thresholds.finite if page.thresholds is not None and page.thresholds.finite else None,
         "kinds": page.thresholds.words if page.thresholds is not None else [],
         "normals": page.normals,
+        "marked": page.marked,
         "groups": [group.name for group in groups],
         "edges": [float(edges[0]), float(edges[-1])],
         "beyond": int((everything > edges[-1]).sum()),
@@ -93,7 +95,8 @@ def content(page: Page) -> dict[str, Any]:
         },
         "stops": colour_stops(),
         "radiographs": [
-            _radiograph(one, own, grids, scales, page.thresholds) for one, own in zip(page.radiographs, of, strict=True)
+            _radiograph(one, own, grids, scales, page.thresholds)
+            for one, own in zip(progress_bar(page.radiographs, desc="report", unit="radiograph"), of, strict=True)
         ],
         "grids": [json.loads(grid) for grid in grids],  # in order of first use
     }

@@ -128,7 +128,7 @@ def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> Validat
         "normal_lung": data.exhaustive_patches("val", NORMAL, _IMAGES).rows,
         "pneumonia": data.exhaustive_patches("val", PNEUMONIA, _IMAGES).rows,
     }
-    log.info("scoring %d validation radiographs", sum(map(len, groups.values())))
+    log.info("scoring %d validation images", sum(map(len, groups.values())))
     numbers = data.grid.numbers_of(scoring.kept(data))
     scores: ValidationScores = {}
     for group, rows in groups.items():

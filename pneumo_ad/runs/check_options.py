@@ -10,7 +10,7 @@ from pneumo_ad.data.fit import sides
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.scorer import OWN
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.runs.compose import build
+from pneumo_ad.runs.compose import build, vocabulary_of
 from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.evaluated_rows import SUBSETS
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
@@ -31,6 +31,7 @@ def check_evaluation(config: DictConfig) -> None:
         raise ConfigError(f"evaluate={config.evaluate} is not known; expected {', '.join(SUBSETS)}; null for none")
     if not config.evaluate:
         EvaluationOptions.of(config)
+        vocabulary_of(config)
         return
     check_options(config)
 
@@ -42,17 +43,18 @@ def check_options(config: DictConfig) -> None:
         config: Config of a run.
 
     Raises:
-        ConfigError: An invalid option, a threshold or aggregate that cannot be built, or a missing device.
+        ConfigError: An invalid option or word, a threshold or aggregate that cannot be built, or a missing device.
     """
     options = EvaluationOptions.of(config)
+    vocabulary_of(config)
     if options.scoring == "dense" and options.view == "image":
-        log.warning("scoring=dense changes nothing: with view=image the net sees whole radiographs anyway")
+        log.warning("scoring=dense changes nothing: with view=image the net sees whole images anyway")
     windows_of(options).thinned(options.kept_windows)
     device_of(config.trainer)
     build(config.threshold)
     if build(config.aggregate).of == "radiograph" and options.view == "patch":
         raise ConfigError(
-            f"{OWN} needs a net that sees and scores whole radiographs, as net=anomalib; view=patch shows none"
+            f"{OWN} needs a net that sees and scores whole images, as net=anomalib; view=patch shows none"
         )
 
 

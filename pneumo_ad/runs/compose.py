@@ -21,6 +21,7 @@ from omegaconf.errors import (
 )
 
 from pneumo_ad.errors import ConfigError, UserError, did_you_mean, system_words
+from pneumo_ad.labels import Vocabulary
 from pneumo_ad.runs import resolvers  # noqa: F401 - registers the resolvers that configs use
 from pneumo_ad.runs.check_keys import check_added, refusal
 from pneumo_ad.runs.known_keys import flat, with_trainer_arguments
@@ -95,6 +96,22 @@ def build_all(nodes: DictConfig | None) -> list[Any]:
             key, settings = node._get_full_key(""), ", ".join(map(str, node))
             raise ConfigError(f"{key} has settings ({settings}) but no _target_; {key}=null leaves it out")
     return [build(node) for node in (nodes or {}).values() if node is not None]
+
+
+def vocabulary_of(config: DictConfig) -> Vocabulary:
+    """Return the vocabulary of a config.
+
+    Args:
+        config: Whole config, with the node `vocabulary`.
+
+    Raises:
+        ConfigError: No mapping of words, or see `Vocabulary.of`.
+    """
+    node = config.get("vocabulary")
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"vocabulary={node} holds no words; expected vocabulary=radiograph, generic or one of yours")
+    plain: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    return Vocabulary.of(plain)
 
 
 def compose_config(

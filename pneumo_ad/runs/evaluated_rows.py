@@ -40,7 +40,7 @@ def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int
         if seen:
             example = run.radiographs.store.table.iloc[rows[~new][0]]
             reason = (
-                f"{seen} of {len(rows)} radiographs are of patients of the same name as some whom the run saw in "
+                f"{seen} of {len(rows)} images are of patients of the same name as some whom the run saw in "
                 f"training, for example {example['image']} of patient {example['patient']}"
             )
             if seen == len(rows):
@@ -51,5 +51,5 @@ def chosen_rows(run: Run, subset: str | None = None) -> tuple[npt.NDArray[np.int
             log.warning("%s; they are left out", reason)
         rows = rows[new]
     if not len(rows):
-        raise DataError(f"nothing to evaluate: no radiograph in subset={subset}")
+        raise DataError(f"nothing to evaluate: no image in subset={subset}")
     return rows, subset, seen

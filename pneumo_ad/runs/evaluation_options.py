@@ -100,7 +100,7 @@ class EvaluationOptions:
             raise ConfigError(f"false_alarm_rate={self.false_alarm_rate} must lie between 0 and 1")
         if self.kept_windows is not None and not _is_whole(self.kept_windows):
             raise ConfigError(
-                f"kept_windows={self.kept_windows} must be a whole number of windows of a radiograph, or null for all"
+                f"kept_windows={self.kept_windows} must be a whole number of windows of an image, or null for all"
             )
         if self.batch_size is not None and not (_is_whole(self.batch_size) and self.batch_size >= 1):
             raise ConfigError(

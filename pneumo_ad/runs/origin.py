@@ -214,7 +214,7 @@ def check_contents(store: Store, folder: Path) -> None:
         named = [f"{image} ({', '.join(kinds)})" for image, kinds in changed.items()]
         named += [f"{image} (no longer to be read)" for image in gone]
         raise DataError(
-            f"the data of {folder} changed since it was trained: {len(named)} of {known['image'].nunique()} radiographs"
+            f"the data of {folder} changed since it was trained: {len(named)} of {known['image'].nunique()} images"
             f" hold something else under the same name: {', '.join(named[:5])}{', ...' if len(named) > 5 else ''}. "
             f"Restore them, or {_AS_OTHERS}"
         )

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.labels import RADIOGRAPH
 
 
 def _moved(names: str, before: str, after: str) -> dict[str, str]:
@@ -42,6 +43,13 @@ DROPPED: dict[str, str] = dict.fromkeys(
 DIGESTED_WITH: dict[str, dict[str, Any]] = {
     "pneumo_ad.data.PatchDataModule": {"shards": 1, "missing_shards": "raise"},
 }
+# Target whose arguments have changed too -> how shipped configs build it, earlier and today.
+REPLACED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "lightning.pytorch.loggers.TensorBoardLogger": (
+        {"save_dir": "${run_dir}", "name": "", "version": ""},
+        {"_target_": "pneumo_ad.loggers.TensorBoardRun", "run_dir": "${run_dir}"},
+    ),
+}
 TODAY = "<as conf/train.yaml has it>"  # for nodes that hold interpolations of other keys alone
 # New key in the config of a training -> value that reproduces the behaviour of runs without it.
 ADDED: dict[str, Any] = {
@@ -61,6 +69,7 @@ ADDED: dict[str, Any] = {
     "kept_windows": None,
     "draw_every_n_epochs": 5,
     "evaluation": TODAY,
+    "vocabulary": vars(RADIOGRAPH),
 }
 # Target -> new arguments, likewise.
 ADDED_TO: dict[str, dict[str, Any]] = {
@@ -81,7 +90,7 @@ def to_today(config: DictConfig) -> DictConfig:
     {'module': {'_target_': 'pneumo_ad.modules.PatchAutoencoder', 'halo': '${halo}'}}
     """
     saved = _renamed(OmegaConf.to_container(config), RENAMED)
-    plain = _with(ADDED_TO, _without_dropped(saved))
+    plain = _with(ADDED_TO, _without_dropped(_replaced(saved)))
     if saved.get("missing_shards") == "skip":  # radiographs of the run may be missing, others may be new
         plain["on_error"] = "skip"
     if "patch" in plain:  # a training of patches, not `classify` or `train-lungs`
@@ -150,6 +159,14 @@ def _renamed(node: Any, names: Mapping[str, str]) -> Any:
     if isinstance(target := found.get("_target_"), str):
         found["_target_"] = names.get(target, target)
     return found
+
+
+def _replaced(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    before, today = REPLACED.get(str(node.get("_target_")), (None, {}))
+    return dict(today) if arguments == before else {key: _replaced(value) for key, value in node.items()}
 
 
 def _without_dropped(node: Any, prefix: str = "") -> Any:

@@ -41,6 +41,7 @@ _RUN_JSON: dict[str, type | UnionType] = {
     "seconds_evaluating": int | float,
 }
 _EPOCHS = "trainer.max_epochs"
+_WATCHING = ("callbacks.progress", "callbacks.curves")
 Word = Literal["finished", "failed", "interrupted", "running", "unfinished"]
 
 
@@ -179,12 +180,12 @@ def differences(saved: DictConfig | dict[str, Any], config: DictConfig | dict[st
     >>> differences(OmegaConf.create({"net": {"width": 8}, "seed": 0}), OmegaConf.create({"net": {"width": 9}}))
     ['net.width: 8 -> 9', 'seed: 0 -> (absent)']
     """
-    # Not part of a run's recipe: axes of a sweep or search, which may grow, and the progress bar.
+    # Not part of a run's recipe: axes of a sweep or search, which may grow, and what only shows how it goes.
     before, after = (
         {
             key: value
             for key, value in flatten(_plain(one)).items()
-            if key.split(".")[0] not in ("run_dir", "sweep", "tune") and not key.startswith("callbacks.progress")
+            if key.split(".")[0] not in ("run_dir", "sweep", "tune") and not key.startswith(_WATCHING)
         }
         for one in (saved, config)
     )

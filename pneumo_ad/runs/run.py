@@ -17,13 +17,14 @@ from omegaconf.errors import OmegaConfBaseException
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.errors import ConfigError, DataError, UserError
+from pneumo_ad.labels import Vocabulary
 from pneumo_ad.lungs.segmenter import WEIGHTS
 from pneumo_ad.metrics.thresholds import Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs import evaluation_options
 from pneumo_ad.runs.checkpoints import SUFFIXES, no_larger_than, read_checkpoint
-from pneumo_ad.runs.compose import build, change_saved
+from pneumo_ad.runs.compose import build, change_saved, vocabulary_of
 from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.origin import Origin
@@ -98,6 +99,15 @@ class Run:
         """Name of the data: last component of their folder, or their source."""
         root = self.config.data.get("root")
         return Path(root).name if root else str(self.config.data["_target_"]).rpartition(".")[2]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Words for what its images show.
+
+        Raises:
+            ConfigError: See `Vocabulary.of`.
+        """
+        return vocabulary_of(self.config)
 
     def as_yaml(self) -> str:
         """Return the config as yaml, interpolations unresolved."""

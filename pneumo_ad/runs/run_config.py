@@ -33,6 +33,7 @@ _READ: Expected = {
     **{"image_size": int | list, "false_alarm_rate": int | float, "relative": int | float | None, "name": str},
     "datamodule": {"_target_": str, "image_size": int | list, "patch": int, "stride": int, "cover": str},
     "trainer": {"_target_": str, "accelerator": str},
+    "vocabulary": dict,
 }
 _OF_TRAINING = ("logger", "callbacks", "sweep", "tune")  # may refer to environments of other machines
 

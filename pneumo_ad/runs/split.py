@@ -44,7 +44,7 @@ def keep_split(data: Dealt, folder: Path) -> None:
     new, gone = sorted(now - set(dealt.index)), sorted(set(dealt.index) - now)
     if gone or (new and data.on_error == "raise"):
         raise DataError(
-            f"the data of {folder} changed since it was trained: {len(gone)} radiographs are gone "
+            f"the data of {folder} changed since it was trained: {len(gone)} images are gone "
             f"({', '.join(gone[:3]) or 'none'}), {len(new)} are new ({', '.join(new[:3]) or 'none'}). Restore them, or "
             "evaluate the new data as others: data.root=... data.split=test output=..."
         )

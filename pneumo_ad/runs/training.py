@@ -24,6 +24,7 @@ from pneumo_ad.errors import ConfigError, DamagedError, UserError
 from pneumo_ad.inference import check_dense
 from pneumo_ad.inference.receptive_field import check_side
 from pneumo_ad.inference.whole import check_tells_kinds
+from pneumo_ad.loggers import RunLogger
 from pneumo_ad.metrics.thresholds import LikeliestKind, Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.compilation import compile_net
@@ -37,7 +38,7 @@ from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.record import timed, update_run_json
 from pneumo_ad.runs.run import find_checkpoint, named
 from pneumo_ad.runs.split import keep_split, write_split
-from pneumo_ad.runs.tracking import log_config
+from pneumo_ad.runs.tracking import log_columns, log_config
 from pneumo_ad.runs.verbosity import hush_others
 from pneumo_ad.saved import in_a_line, is_there
 
@@ -183,14 +184,20 @@ def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, l
         logger=list(loggers),
         reload_dataloaders_every_n_epochs=int(anew),
     )
-    log_config(config, loggers)
     if config.get("compile"):
         compile_net(net, trainer.strategy.root_device)
     last = run_dir / "checkpoints" / "last.ckpt"
     going_on = is_there(last)
     if going_on:
         log.info("going on from %s", os.path.relpath(last))
-        check_weights(read_checkpoint(last)["state_dict"], module, last)
+        checkpoint = read_checkpoint(last)
+        check_weights(checkpoint["state_dict"], module, last)
+        for logger in loggers:
+            if isinstance(logger, RunLogger):
+                logger.continue_from(int(checkpoint.get("global_step", 0)))
+    log_config(config, datamodule.radiographs.table, net, loggers)
+    if trainer.world_size == 1:
+        log_columns(config, loggers)
     # Before all callbacks that save.
     trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
     try:
@@ -325,7 +332,7 @@ def describe(data: Radiographs, run_dir: Path) -> None:
     normals = {split: len(data.rows(split, "normal")) for split in ("train", "val", "test")}
     update_run_json(run_dir, patches_train=patches["train"], patches_val=patches["val"])
     log.info(
-        "%d radiographs; normal: %s; normal-lung patches: %s of %d x %d at stride %d; %d windows per radiograph",
+        "%d images; normal: %s; patches of them to learn: %s of %d x %d at stride %d; %d windows per image",
         len(data.store),
         normals,
         patches,

@@ -100,14 +100,15 @@ ALLOWED: dict[str, frozenset[str]] = {
         }
     ),
     "callbacks": _in(
-        "pneumo_ad.callbacks", "AnomalyMaps EpochProgress ReconstructionPanels SADHistograms SaveOnTermination"
+        "pneumo_ad.callbacks",
+        "AnomalyMaps EpochProgress PrecisionRecall ReconstructionPanels SADHistograms SaveOnTermination",
     )
     | _in(
         "lightning.pytorch.callbacks",
         "DeviceStatsMonitor EMAWeightAveraging EarlyStopping GradientAccumulationScheduler LearningRateMonitor "
         "ModelCheckpoint RichProgressBar StochasticWeightAveraging TQDMProgressBar Timer",
     ),
-    "logger": _in("pneumo_ad.loggers", "MLFlowRun WandbRun")
+    "logger": _in("pneumo_ad.loggers", "MLFlowRun TensorBoardRun WandbRun")
     | _in("lightning.pytorch.loggers", "CSVLogger TensorBoardLogger"),
 }
 HOW_TO_IMPORT = "install it, or name the folder that holds it: PYTHONPATH=$PWD pneumo-ad train ..."

@@ -22,12 +22,13 @@ GROUPS = {
     "score": "score",
     "source": "data",
     "drawing": "drawing",
+    "vocabulary": "vocabulary",
     "study": "experiment",
 }
 
 
 def add_part(project: Path, part: str, name: str) -> list[Path]:
-    """Write one more part into a project: a class or function, its yaml and its test; a study has no class.
+    """Write one more part into a project: a class or function, its yaml and its test; some parts have no class.
 
     Args:
         project: Folder of the project.

@@ -12,8 +12,9 @@ from pneumo_ad.scaffold.parts import GROUPS, context_of
 from pneumo_ad.scaffold.record import Change, Record
 from pneumo_ad.scaffold.render import render
 
-# First parts: part -> name. None is a choice of this project.
-_FIRST = {"source": "site", "net": "shallow", "loss": "charbonnier", "score": "brighter", "study": "first"}
+# First parts by kind of project: part -> name. None is a choice of this project.
+_RADIOGRAPHS = {"source": "site", "net": "shallow", "loss": "charbonnier", "score": "brighter", "study": "first"}
+_FIRST = {"radiographs": _RADIOGRAPHS, "images": _RADIOGRAPHS | {"vocabulary": "ours"}}
 
 
 def create_project(folder: Path, kind: str, package: str = "") -> list[Change]:
@@ -55,8 +56,8 @@ def render_project(package: str, kind: str) -> dict[str, str]:
         package: Name of its package.
         kind: One of `render.KINDS`.
     """
-    own = {GROUPS[part]: name for part, name in _FIRST.items()}
+    own = {GROUPS[part]: name for part, name in _FIRST[kind].items()}
     rendered = render("project", context_of(package, kind) | {"own": own})
-    for part, name in _FIRST.items():
+    for part, name in _FIRST[kind].items():
         rendered |= render(part, context_of(package, kind, part, name) | {"own": own})
     return dict(sorted(rendered.items()))

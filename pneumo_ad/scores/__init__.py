@@ -1,5 +1,7 @@
 """Scores, one per file: input and `Output` -> residual map and a number per patch, higher is more anomalous."""
 
+import re
+
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
 from pneumo_ad.scores.judgement import Judgement
@@ -22,6 +24,7 @@ __all__ = [
     "Sharpness",
     "UncertaintyScore",
     "score_named",
+    "score_words",
 ]
 
 
@@ -33,3 +36,13 @@ def score_named(name: str) -> type[Score]:
     """
     candidate = globals().get(name)
     return candidate if isinstance(candidate, type) and issubclass(candidate, Score) else Score
+
+
+def score_words(name: str) -> str:
+    """Return the name of a score class in words.
+
+    >>> score_words("OpacityChance"), score_words("SADContrast"), score_words("SAD")
+    ('opacity chance', 'SAD contrast', 'SAD')
+    """
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+", name)
+    return " ".join(word if word.isupper() else word.lower() for word in words)

@@ -29,7 +29,7 @@ class Aggregate(ABC):
 
     def __init__(self, of: Of = "patches") -> None:
         if of not in get_args(Of):
-            raise ConfigError(f"of={of!r} is not known: a radiograph's score is made of {', '.join(get_args(Of))}")
+            raise ConfigError(f"of={of!r} is not known: an image's score is made of {', '.join(get_args(Of))}")
         self.of = of
 
     def __call__(self, values: Tensor, inside: Tensor) -> Tensor:

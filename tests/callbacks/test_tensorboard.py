@@ -51,7 +51,13 @@ def page(browser):
         ("timeseries", ["train/loss_epoch", "val/loss", "val/sad_normal_lung", *RUNS]),
         ("histograms", ["sad/normal_lung", "sad/pneumonia", *RUNS]),
         ("images", ["maps/anomaly", "maps/red_frames", *RUNS]),
-        ("hparams", ["net", "patch/auroc_outside_vs_healthy", "autoencoder", "unet", "Table View"]),
+        (
+            "custom_scalars",
+            ["loss in training and validation", "mean SAD by kind of patch", "AUROC on validation", *RUNS],
+        ),
+        ("text", ["card", "part", "of this run", *RUNS]),
+        ("pr_curves", ["precision_recall_val/pixel", "precision_recall_test/patch_opacity_vs_healthy", *RUNS]),
+        ("hparams", ["net", "patch AUROC outside / healthy lung", "autoencoder", "unet", "Table View"]),
     ],
 )
 def test_the_pages_show_the_sweep(page, tensorboard, name, shown):

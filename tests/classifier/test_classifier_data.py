@@ -54,7 +54,7 @@ def test_another_label_is_never_classified(tmp_path):
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_a_split_of_one_class_is_refused_by_name_before_a_file_is_read(table, split):
     table.loc[(table["split"] == split) & (table["label"] == "normal"), "label"] = "other"
-    with pytest.raises(DataError, match=f"no normal radiograph in the {split} split.*{split}/pneumonia: "):
+    with pytest.raises(DataError, match=f"no image of label=normal in the {split} split.*{split}/pneumonia: "):
         RadiographDataModule(table, 32)
 
 

@@ -202,7 +202,7 @@ def test_shortcuts_stand_beside_under_their_names():
 
 
 def test_one_class_only_is_refused_by_name():
-    with pytest.raises(DataError, match="all 4 radiographs are pneumonia"):
+    with pytest.raises(DataError, match="all 4 images are pneumonia"):
         measure_classifier(classified((0.1,) * 4, labels=(PNEUMONIA,) * 4), {})
 
 

@@ -508,7 +508,7 @@ def test_train_on_radiographs_in_the_layout_of_kaggle_with_bad_files_left_out(co
     bad = root / "train" / "NORMAL" / "IM-0000-0001.jpeg"
     bad.write_bytes(bad.read_bytes()[:300])
     options = ["data=chest_xray", f"data.root={root}", "data.split=official", "lungs=none", "on_error=skip", "fit=pad"]
-    with pytest.warns(UserWarning, match="1 radiographs were skipped"):
+    with pytest.warns(UserWarning, match="1 images were skipped"):
         said = command("train", *TINY[3:], "trainer.max_epochs=1", "callbacks=minimal", *options, "hydra.run.dir=out")
     assert said.status == 0, said.err
     about = metrics_of(Path("out"))
@@ -616,7 +616,7 @@ def test_radiographs_that_a_run_never_dealt_are_not_evaluated_and_named(command,
     """As of a file that came after the training; with them matched figures were refused."""
     later = pd.read_csv(run / "split.csv", dtype=str)["image"].iloc[[0, -1]].tolist()
     changed_split(run, lambda split: split[~split["image"].isin(later)])
-    with pytest.warns(UserWarning, match=f"2 radiographs were added after .*: {', '.join(later)}$"):
+    with pytest.warns(UserWarning, match=f"2 images were added after .*: {', '.join(later)}$"):
         said = command("evaluate", f"run={run}", "subset=all", "on_error=skip", "matched=true", "output=out")
     assert said.status == 0, said.err
     assert metrics_of(Path("out"))["counts/images"] == 42
@@ -635,7 +635,7 @@ def test_where_all_patients_bear_names_of_seen_ones_that_is_said(command, run, o
     changed_split(run, lambda split: split[split["split"] == "train"].head(len(names)).assign(patient=names))
     said = command("evaluate", f"run={run}", "data=masks", f"data.root={others}")
     assert said.status == 2
-    assert "nothing to evaluate: 13 of 13 radiographs are of patients of the same name as some whom" in said.err
+    assert "nothing to evaluate: 13 of 13 images are of patients of the same name as some whom" in said.err
     assert "for example n000 of patient patient0. Where they are other people, name the patients in a csv" in said.err
 
 
@@ -703,7 +703,7 @@ def test_kept_scores_are_made_anew_of_another_picture_under_the_same_name(own_co
     with Image.open(of_validation) as picture:
         other = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     other.save(of_validation)
-    with pytest.raises(DataError, match="1 of 44 radiographs hold something else under the same name"):
+    with pytest.raises(DataError, match="1 of 44 images hold something else under the same name"):
         validation_of(own_copy)
     (own_copy / "files.csv").unlink()  # a run of an earlier version does not know what its files held
     second = validation_of(own_copy)

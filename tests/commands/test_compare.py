@@ -294,7 +294,7 @@ def test_a_name_that_stands_for_another_radiograph_is_not_compared():
     other[:, :64] = 0
     found = same_pixels({"a": maps_of(noise(0)), "b": maps_of(noise(1), np.roll(other, 40, axis=1))}, "a")
     assert not found.paired
-    assert "is not the radiograph of that name in a" in found.omitted[IN_LUNG]
+    assert "is not the {image} of that name in a" in found.omitted[IN_LUNG]
 
 
 def test_folders_that_hold_no_runs_say_what_they_hold(tmp_path):

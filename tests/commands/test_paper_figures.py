@@ -275,7 +275,7 @@ def test_data_without_normal_radiographs_leave_out_what_shows_them(run, tmp_path
     assert start("figures", f"run={run}", *options) == 0
     index = pd.read_csv(tmp_path / "out" / "index.csv", keep_default_na=False).set_index("figure")["left_out"]
     assert index["Fig. 1"] == index["Table 1"] == ""
-    assert index["Fig. 3"] == index["Fig. 7"] == "no window of normal lung in these radiographs"
+    assert index["Fig. 3"] == index["Fig. 7"] == "no window of normal lung in these images"
     table = pd.read_csv(tmp_path / "out" / "table01_kinds.csv").set_index("kind")
     assert (table.loc["normal lung", "windows"], table.loc["normal lung", "note"]) == (0, "no such window")
 

@@ -75,10 +75,19 @@ def test_the_page_holds_what_the_evaluation_wrote(run):
         assert (one["label"], one["score"], one["p"]) == (facts["label"], facts["score"], facts["p_value"])
         assert one["anomalous"] == (None if pd.isna(facts["anomalous"]) else facts["anomalous"])
         assert set(one["pictures"]) == {"reconstruction", "residual", "anomaly map"}
+        assert "marked" in one["masks"]
         kinds = np.array(page["groups"])[np.frombuffer(base64.b64decode(one["groups"]), "u1")]
         words = {"healthy": "healthy lung", "outside": "outside the lung"}
         assert kinds.tolist() == [words.get(kind, kind) for kind in own["kind_true"]]
     assert page["thresholds"] == json.loads((run / "metrics.json").read_text())["about"]["thresholds"]["score"]
+
+
+def test_what_is_marked_lies_above_nearly_all_held_out_normal_lung(run):
+    kept = next((run / "validation_scores").glob("*.npz"))
+    limit = np.quantile(np.load(kept)["score_normal_lung"], 0.99)
+    assert held(run / "report.html")["marked"].startswith(f"Marked: above {limit:.3g} grey levels per pixel")
+    title = re.search("<title>(.*)</title>", (run / "report.html").read_text())[1]
+    assert re.fullmatch(r"How well anomalies are found in \d+ radiographs", title)
 
 
 def test_the_table_and_the_notes_are_those_of_the_evaluation(run):
@@ -110,7 +119,9 @@ def test_frames_in_the_browser_are_counted_as_in_the_csv(run, browser):
     low, high = (float(tab.input_value(f"#{end}")) for end in ("low", "high"))
     tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     frames = tab.locator("#cards .frames").evaluate_all("all => all.map(one => one.getAttribute('d') ?? '')")
-    lit = sum(shape.count("M") for shape in frames)
+    counted = [int(words.split()[0]) for words in tab.locator("#cards .lit").all_text_contents()]
+    assert [shape != "" for shape in frames] == [number > 0 for number in counted]
+    lit = sum(counted)
     windows = pd.read_csv(run / "patches.csv", dtype={"image": str})
     shown = windows["image"].isin(tab.locator("#cards bdi").all_text_contents())
     assert lit == (shown & windows["score"].between(low, high)).sum() > 0

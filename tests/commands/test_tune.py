@@ -129,8 +129,8 @@ def test_a_study_keeps_its_question(tried):
 
 def test_where_nothing_works_it_stops_and_says_why(monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "_train", lambda *arguments: calls.append(1) or "no lung was found")
-    with pytest.raises(DataError, match="first 3 trials failed; the last: no lung was found"):
+    monkeypatch.setattr(module, "_train", lambda *arguments: calls.append(1) or "lungs= found nothing")
+    with pytest.raises(DataError, match="first 3 trials failed; the last: lungs= found nothing"):
         tune([*TINY, "tune.trials=20"])
     assert len(calls) == 3
 

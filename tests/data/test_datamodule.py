@@ -92,7 +92,9 @@ def test_a_class_without_a_radiograph_leaves_its_loader_empty(table):
 def test_no_normal_radiograph_in_a_split_is_named_with_what_there_is(table, split):
     data = module(table[(table["label"] != "normal") | (table["split"] != split)])
     data.prepare_data()
-    with pytest.raises(DataError, match=f"no normal radiograph in the {split} split; there are .*{split}/pneumonia: "):
+    with pytest.raises(
+        DataError, match=f"no image of label=normal in the {split} split; there are .*{split}/pneumonia: "
+    ):
         data.setup("fit")
 
 
@@ -106,7 +108,7 @@ def test_radiographs_without_a_lung_are_counted_and_named(table):
         Image.fromarray(np.zeros((96, 80), dtype=bool)).save(path)
     data = module(table)
     data.prepare_data()
-    with pytest.warns(UserWarning, match=f"no lung was found in 2 radiographs, for example {table['image'][3]}"):
+    with pytest.warns(UserWarning, match=f"nothing to look at was found in 2 images, for example {table['image'][3]}"):
         data.setup()
     assert data.radiographs.rows_without_lung().tolist() == [3, 5]
 
@@ -114,7 +116,7 @@ def test_radiographs_without_a_lung_are_counted_and_named(table):
 def test_no_lung_anywhere_is_an_error(table):
     for path in table["lung"]:
         Image.fromarray(np.zeros((96, 80), dtype=bool)).save(path)
-    with pytest.raises(DataError, match=r"no lung was found in any of \d+ normal radiographs"):
+    with pytest.raises(DataError, match=r"lungs= found nothing in any of \d+ normal images"):
         module(table).train_dataloader()
 
 

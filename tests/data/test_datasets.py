@@ -103,7 +103,7 @@ def test_too_large_a_patch_names_the_largest_that_works_and_that_one_works(image
     with pytest.raises(DataError) as refused:
         NormalLungPatches(images, fields, np.arange(5), PatchGrid((64, 48), 40, stride))
     words = str(refused.value)
-    assert "no window of 40 x 40 pixels lies wholly inside a lung field of 5 normal radiographs of 64 x 48" in words
+    assert "no window of 40 x 40 pixels lies wholly inside the fields of 5 normal images of 64 x 48" in words
     named = {int(at): int(size) for size, at in re.findall(r"(\d+) at stride (\d+)", words)}
     assert set(named) == {1, stride}
     for at, size in named.items():
@@ -113,9 +113,9 @@ def test_too_large_a_patch_names_the_largest_that_works_and_that_one_works(image
 
 
 def test_no_lung_and_no_radiograph_are_named(images, fields):
-    with pytest.raises(DataError, match="no lung was found in any of 2 normal radiographs"):
+    with pytest.raises(DataError, match="lungs= found nothing in any of 2 normal images"):
         NormalLungPatches(images, np.zeros_like(fields), np.array([0, 3]), GRID)
-    with pytest.raises(DataError, match="no normal radiograph to take lung patches from"):
+    with pytest.raises(DataError, match="no normal image to take patches from"):
         NormalLungPatches(images, fields, np.array([], dtype=int), GRID)
 
 

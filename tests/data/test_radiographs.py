@@ -80,18 +80,18 @@ def test_radiographs_smaller_than_a_patch_are_no_radiographs(table, patch):
     if patch == 70:
         assert len(data.rows(None)) == 24
         return
-    with pytest.warns(UserWarning, match="24 radiographs were skipped: .*96 x 80 pixels, smaller than a patch of 90"):
+    with pytest.warns(UserWarning, match="24 images were skipped: .*96 x 80 pixels, smaller than a patch of 90"):
         assert len(data.store) == 24
     assert len(data.rows(None)) == 0
-    with pytest.raises(DataError, match="24 radiographs cannot be used"):
+    with pytest.raises(DataError, match="24 images cannot be used"):
         _ = radiographs_of(table, image_size=128, patch=patch).store
 
 
 def test_a_split_without_radiographs_of_a_label_is_named_with_what_there_is(table):
     data = radiographs_of(table[(table["label"] != "normal") | (table["split"] != "val")])
-    with pytest.raises(DataError, match=r"no normal radiograph in the val split; there are .*val/pneumonia: "):
+    with pytest.raises(DataError, match=r"no image of label=normal in the val split; there are .*val/pneumonia: "):
         data.some_rows("val", "normal")
-    with pytest.raises(DataError, match="no normal radiograph in the val split"):
+    with pytest.raises(DataError, match="no image of label=normal in the val split"):
         data.normal_lung_patches("val")
     assert len(data.exhaustive_patches("val", "normal")) == 0
 
@@ -132,9 +132,9 @@ def test_nothing_is_opened_before_it_is_asked_for(table, cache):
 def test_skipped_files_are_counted_and_named_in_a_warning(table):
     with open(table["path"][0], "wb") as file:  # noqa: PTH123
         file.write(b"nothing")
-    with pytest.raises(DataError, match="1 radiographs cannot be used"):
+    with pytest.raises(DataError, match="1 images cannot be used"):
         _ = radiographs_of(table).store
-    with pytest.warns(UserWarning, match=r"1 radiographs were skipped: .*cannot be decoded"):
+    with pytest.warns(UserWarning, match=r"1 images were skipped: .*cannot be decoded"):
         assert len(radiographs_of(table, on_error="skip").store) == 23
 
 

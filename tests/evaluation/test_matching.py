@@ -156,14 +156,14 @@ def test_a_radiograph_without_a_lung_field_is_refused_by_its_row():
     masks[3] = 0
     masks[3, 10:12, 10:12] = 1  # too small to have an inside
     assert matchable(masks).tolist() == [True, True, False, False]
-    with pytest.raises(DataError, match=r"2 radiographs have no lung field .*rows \[2, 3\]"):
+    with pytest.raises(DataError, match=r"2 images have no field .*rows \[2, 3\]"):
         match(images, masks)
     assert len(match(images, masks, np.flatnonzero(matchable(masks))).images) == 2
 
 
 def test_what_cannot_be_is_refused():
     images = drawn(2)
-    with pytest.raises(DataError, match="no radiograph to match"):
+    with pytest.raises(DataError, match="no image to match"):
         match(images, fields(images), np.array([], dtype=int))
     with pytest.raises(ConfigError, match=r"quantile=1.5 must lie in \[0, 1\]"):
         match(images, fields(images), quantile=1.5)

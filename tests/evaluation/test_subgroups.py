@@ -79,7 +79,7 @@ def test_a_column_that_tells_of_pneumonia_alone_is_measured_against_all_normals(
             assert row.metrics[f"{key}_low"] < row.metrics[key] < row.metrics[f"{key}_high"]
     assert (rows[2].images, rows[2].normal, rows[2].pneumonia) == (NORMALS + OTHERS, NORMALS, 0)
     assert rows[2].metrics == {}
-    assert rows[2].omitted["image/auroc"] == "0 radiographs with pneumonia; at least 5 are needed"
+    assert rows[2].omitted["image/auroc"] == "0 {images} with the label {abnormal}; at least 5 are needed"
 
 
 def test_views_are_measured_within_the_view(scored):
@@ -98,7 +98,7 @@ def test_a_confounded_view_without_normals_is_left_out_and_not_compared_with_ano
     lateral = np.flatnonzero(scored[0].pneumonia)[:6]
     column[lateral] = "lateral"
     found = by_value(subgroups(pd.DataFrame({"view": column}), *scored)[0])
-    assert found["lateral"].omitted["image/auroc"] == "0 radiographs with normal; at least 5 are needed"
+    assert found["lateral"].omitted["image/auroc"] == "0 {images} with the label normal; at least 5 are needed"
     assert "patch/auroc_opacity_vs_healthy" in found["lateral"].metrics  # of its own windows
     assert set(found["PA"].metrics) == KEYS
 
@@ -147,7 +147,7 @@ def test_fewer_than_five_radiographs_are_named(scored):
     column[:4] = "AP"
     column[NORMALS : NORMALS + 8] = "AP"
     found = by_value(subgroups(pd.DataFrame({"view": column}), evidence, measured)[0])
-    assert found["AP"].omitted == {"image/auroc": "4 radiographs with normal; at least 5 are needed"}
+    assert found["AP"].omitted == {"image/auroc": "4 {images} with the label normal; at least 5 are needed"}
     assert set(found["AP"].metrics) == {key for key in KEYS if not key.startswith("image")}
 
 
@@ -160,7 +160,7 @@ def test_without_masks_only_the_image_level_is_left(scored):
     )
     for row in rows:
         assert set(row.omitted) == set(METRICS[1:])
-        assert all("0 radiographs with opacity" in reason for reason in row.omitted.values())
+        assert all("0 {images} with {anomaly}" in reason for reason in row.omitted.values())
         assert "image/auroc" in row.metrics
 
 
@@ -198,11 +198,11 @@ def test_columns_that_divide_nothing_are_named(scored):
     rows, skipped = subgroups(columns, *scored)
     assert {row.column for row in rows} == {"view"}
     assert skipped == {
-        "file": f"no value is that of 5 radiographs ({IMAGES} values in {IMAGES} radiographs)",
-        "patient_name": f"no value is that of 5 radiographs ({IMAGES // 2} values in {IMAGES} radiographs)",
-        "blank": "no value is that of 5 radiographs (0 values in 0 radiographs)",
-        "missing": "no value is that of 5 radiographs (0 values in 0 radiographs)",
-        "country": "'FR' is the value of all radiographs",
+        "file": f"no value is that of 5 {{images}} ({IMAGES} values in {IMAGES} {{images}})",
+        "patient_name": f"no value is that of 5 {{images}} ({IMAGES // 2} values in {IMAGES} {{images}})",
+        "blank": "no value is that of 5 {images} (0 values in 0 {images})",
+        "missing": "no value is that of 5 {images} (0 values in 0 {images})",
+        "country": "'FR' is the value of all {images}",
     }
 
 
@@ -232,6 +232,6 @@ def test_the_table_has_a_line_per_subgroup_and_holes_where_metrics_are_left_out(
     assert table.columns.tolist()[:6] == start
     assert set(table.columns) == {*start, *KEYS, "omitted"}
     assert table.loc[2, list(KEYS)].isna().all()
-    assert "image/auroc: 0 radiographs with pneumonia" in table.loc[2, "omitted"]
+    assert "image/auroc: 0 {images} with the label {abnormal}" in table.loc[2, "omitted"]
     assert (table.loc[:1, "omitted"] == "").all()
     assert subgroup_table([]).empty

@@ -278,7 +278,7 @@ def test_without_its_data_a_run_is_compared_on_drawn_radiographs(patches, tmp_pa
     about = json.loads((folder / "model.json").read_text())
     assert about["parity"]["source"] == "drawn radiographs"
     assert about["parity"]["holds"]
-    assert "1 radiographs are gone" in caplog.text
+    assert "1 images are gone" in caplog.text
     assert "held-out normals of the run are not at hand" in about["notes"][0]
     assert ExportedPredictor(folder).notes == about["notes"]
     assert (

@@ -110,18 +110,18 @@ def test_padding_is_no_patch_of_its_radiograph():
     ("planted", "gone", "reason"),
     [
         ({"normal": 4}, {"image/auroc", "image/average_precision", "patch/auroc_pneumonia_vs_normal"},
-         "4 radiographs with normal"),
+         "4 {images} with"),
         ({"pneumonia": 4},
          {"image/auroc", "patch/auroc_opacity_vs_healthy", "pixel/auroc", "pixel/auroc_in_lung", "patch/macro_f1"},
-         "4 radiographs with"),
+         "4 {images} with"),
         ({"masks": False},
          {"patch/auroc_opacity_vs_healthy", "patch/auroc_outside_vs_healthy", "pixel/auroc", "pixel/auroc_in_lung",
           "pixel/average_precision", "patch/macro_f1"},
-         "0 radiographs with"),
+         "0 {images} with"),
         ({"normal": 0},
          {"image/auroc", "image/average_precision", "patch/auroc_pneumonia_vs_normal",
           "patch/auroc_pneumonia_vs_normal_in_lung"},
-         "0 radiographs with normal"),
+         "0 {images} with"),
     ],
 )  # fmt: skip
 def test_what_the_data_do_not_allow_is_left_out_and_named(planted, gone, reason):
@@ -160,7 +160,7 @@ def test_a_radiograph_without_a_lung_has_no_image_score_and_is_counted():
     assert counts(known)["counts/images_without_lung"] == 1
     few = evidence(5, 8)
     few.lung_share[0] = 0
-    assert "4 radiographs with normal (and a lung field)" in headline(few, measured(few))[1]["image/auroc"]
+    assert "4 {images} with the label normal and a {field}" in headline(few, measured(few))[1]["image/auroc"]
 
 
 def test_medians_are_those_of_their_windows():
@@ -173,7 +173,7 @@ def test_medians_are_those_of_their_windows():
     assert metrics["patch/sad_median_normal_lung"] == np.median(sad[:8, :4])
     assert metrics["patch/sad_median_pneumonia"] == np.median(sad[8:, :10])  # padding left out
     metrics, omitted = sad_medians(sad[:12], evidence(8, 4))
-    assert "4 radiographs with such patches" in omitted["patch/sad_median_pneumonia"]
+    assert "4 {images} with such patches" in omitted["patch/sad_median_pneumonia"]
 
 
 def test_counts_add_up():

@@ -72,7 +72,7 @@ def test_few_patients_with_many_radiographs_widen_the_interval():
 
 @pytest.mark.parametrize(("truth", "name"), [(True, "pneumonia"), (False, "normal")])
 def test_one_class_only_is_refused_by_name(truth, name):
-    with pytest.raises(DataError, match=f"all 3 radiographs are {name}"):
+    with pytest.raises(DataError, match=f"all 3 images are {name}"):
         decision_metrics(np.full(3, 0.5), np.full(3, truth), np.arange(3))
 
 

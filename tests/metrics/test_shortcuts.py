@@ -130,8 +130,8 @@ def test_aurocs_have_a_fixed_direction_and_what_cannot_be_ranked_is_named():
     assert found["higher"] == (1, 1, 1)
     assert found["lower"] == (0, 0, 0)
     assert omitted == {
-        "flat": "the same for every radiograph",
-        "unknown": "2 normal radiographs; at least 5 are needed",
+        "flat": "the same for every {image}",
+        "unknown": "2 normal {images}; at least 5 are needed",
     }
     _, omitted = shortcut_aurocs({"higher": values["higher"]}, ~sick & False, ~sick, np.arange(20))
     assert omitted == {"higher": "0 pneumonia radiographs; at least 5 are needed"}

@@ -70,17 +70,17 @@ def test_quantiles_look_at_normal_lung_alone():
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("scores", [np.zeros(0), np.ones(1), np.full(200, 3.0)], ids=["none", "one", "all equal"])
 def test_degenerate_scores_are_refused_by_name(name, scores):
-    with pytest.raises(DataError, match=r"thresholds need at least \d+ (pneumonia|normal-lung) scores"):
+    with pytest.raises(DataError, match=r"thresholds need at least \d+ (abnormal|normal) scores"):
         rule_of(name).fit(scores, scores)
 
 
 def test_two_values_hold_no_three_classes():
-    with pytest.raises(DataError, match="no three classes in 100 pneumonia scores"):
+    with pytest.raises(DataError, match="no three classes in 100 abnormal scores"):
         MultiOtsu().fit(np.zeros(0), np.repeat([1.0, 2.0], 50))
 
 
 def test_the_mixture_of_two_values_is_refused_too():
-    with pytest.raises(DataError, match="no three classes in 100 pneumonia scores"):
+    with pytest.raises(DataError, match="no three classes in 100 abnormal scores"):
         GaussianMixture().fit(np.zeros(0), np.repeat([1.0, 2.0], 50))
 
 
@@ -149,7 +149,7 @@ def test_the_least_number_of_normals_is_the_least_that_is_taken(rate):
 def test_rules_on_normals_name_the_least_number_they_need():
     for rule, least in ((Conformal(0.05, 0.01), 99), (Conformal(0.2, 0.1), 9), (NormalQuantiles(0.9, 0.99), 100)):
         rule.fit(np.arange(float(least)), np.zeros(0))
-        with pytest.raises(DataError, match=f"at least {least} normal-lung scores .* there are {least - 1}$"):
+        with pytest.raises(DataError, match=f"at least {least} normal scores .* there are {least - 1}$"):
             rule.fit(np.arange(float(least - 1)), np.zeros(0))
 
 

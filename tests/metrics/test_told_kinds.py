@@ -13,15 +13,17 @@ from drawn import radiograph
 from PIL import Image
 from running import TINY, start
 from skimage.filters import threshold_otsu
+from sklearn.metrics import roc_auc_score
 
 from pneumo_ad.errors import DataError, DivergedError
-from pneumo_ad.evaluation.kinds_table import order_words
+from pneumo_ad.evaluation.kinds_table import kinds_table, order_words, printed
 from pneumo_ad.evaluation.pictures import threshold_ranges
 from pneumo_ad.evaluation.report import page_of
 from pneumo_ad.export.description import read_description
 from pneumo_ad.export.exported_predictor import ExportedPredictor
 from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
+from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.metrics.conformal import conformal_threshold
 from pneumo_ad.metrics.thresholds import Thresholds, fit_kinds
 from pneumo_ad.nets import UNetAutoencoder
@@ -64,7 +66,7 @@ def test_one_threshold_of_every_rule(name):
     rule = build(compose_config("train", [f"threshold={name}"]).threshold)
     found = fit_kinds(rule, NORMAL, SICK, three=False)
     assert found.low == pytest.approx(RULES[name](), rel=0.1 if name in ("mixture", "otsu") else 1e-9)
-    assert (found.finite, found.kinds, found.words) == ([found.low], (HEALTHY, OPACITY), ("not opacity", "opacity"))
+    assert (found.finite, found.kinds, found.words) == ([found.low], (HEALTHY, OPACITY), ("not {anomaly}", "{anomaly}"))
     told = found.classify(SICK)
     assert (told == (found.low < SICK)).all()  # the strongest are opacities, none is outside
     assert fit_kinds(rule, NORMAL, SICK, three=True) == rule.fit(NORMAL, SICK)
@@ -90,9 +92,42 @@ def test_frames_and_table_follow():
     scores = np.array([0.0, 1.0, 2.0, 9.0])
     assert threshold_ranges(scores, Thresholds(1.0)) == [(0, 1), (1, np.inf)]
     assert threshold_ranges(scores, Thresholds(1.0, 2.0)) == [(0, 1), (1, 2), (2, np.inf)]
-    table = pd.DataFrame({"kind": ["healthy lung", "opacity", "outside"], "median": [0.1, 0.8, 0.1]})
+    table = pd.DataFrame(
+        {"kind": ["healthy lung", "opacity", "outside"], "median": [0.1, 0.8, 0.1], "auroc": [np.nan, 0.6, 0.4]}
+    )
     assert "not the paper's order" in order_words(table)
     assert "paper" not in order_words(table, ordered=False)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_order_is_that_of_the_paper_only_beside_its_auroc(known):
+    table = pd.DataFrame({"kind": ["healthy lung", "opacity", "outside"], "median": [0.1, 0.2, 0.3]})
+    if known:
+        table = table.assign(auroc=[np.nan, 0.512, 0.634], auroc_low=0.4, auroc_high=0.7)
+    lines = order_words(table).split("\n")
+    said = [line for line in lines if "as the paper expected" in line]
+    assert len(said) == known
+    assert all("opacity 0.512 (0.400–0.700)" in line and "outside 0.634 (0.400–0.700)" in line for line in said)
+
+
+def test_the_auroc_of_table_1_is_that_of_its_windows():
+    rng = np.random.default_rng(0)
+    kind = rng.choice([HEALTHY, OPACITY, OUTSIDE], (8, 40)).astype(np.int8)
+    values = rng.normal(kind, 1.0)
+
+    def table_of(number):
+        sick = np.ones(number, dtype=bool)
+        evidence = GroundTruth(np.arange(number), ~sick, sick, kind[:number], np.ones((number, 40)))
+        return kinds_table(values[:number], evidence, np.zeros((number, 40)))
+
+    table = table_of(8).set_index("kind")
+    for name, number in (("opacity", OPACITY), ("outside", OUTSIDE)):
+        both = kind != {OPACITY: OUTSIDE, OUTSIDE: OPACITY}[number]
+        expected = roc_auc_score(kind[both] == number, values[both])
+        assert table.loc[name, "auroc"] == pytest.approx(expected)
+        assert table.loc[name, "auroc_low"] < expected < table.loc[name, "auroc_high"]
+    assert table_of(4)["auroc"].isna().all()
+    assert {cells[6] for cells in printed(table_of(1))[1] if cells[5] != "0"} == {"n = 1"}, "one radiograph is told"
 
 
 @pytest.fixture(scope="module")
@@ -281,5 +316,5 @@ def test_a_graph_whose_lung_probability_is_not_finite_is_named(detector, monkeyp
     assert start("export", f"run={detector}", "output=model", "format=torch_export") == 0
     judge = ExportedPredictor("model")
     judge.graphs["lungs"] = lambda image: [np.full_like(image, np.nan)]
-    with pytest.raises(DivergedError, match=r"model.lungs\.pt2: the probability of lung"):
+    with pytest.raises(DivergedError, match=r"model.lungs\.pt2: the probability that it gives"):
         judge(np.zeros((1, 64, 64), np.uint8), np.ones((1, 64, 64), np.uint8))

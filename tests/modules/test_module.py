@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from drawn import write_set
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from pneumo_ad.callbacks import SADHistograms
 from pneumo_ad.corruptions import CoarseNoise
 from pneumo_ad.data import VAL_KINDS, PatchDataModule, sources
+from pneumo_ad.loggers import TensorBoardRun
 from pneumo_ad.losses import DiceLoss, L1Loss, MSELoss
 from pneumo_ad.lungs import FileFields
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
@@ -229,7 +229,7 @@ def test_the_noise_a_net_draws_is_a_function_of_seed_epoch_and_batch_and_nothing
 def test_histograms_count_every_patch_of_every_epoch(table):
     written = []
 
-    class Writer(TensorBoardLogger):
+    class Writer(TensorBoardRun):
         experiment = property(lambda self: self)
 
         def add_histogram_raw(self, tag, *fields, **named):

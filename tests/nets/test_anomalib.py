@@ -143,7 +143,7 @@ def test_a_score_of_its_own_is_asked_for_where_there_is_one_alone():
     data = loaded()
     own = scoring(Mapping(), Mean("radiograph"))
     (part,) = own(data, np.arange(3), None)
-    with pytest.raises(ConfigError, match="aggregate=own needs a net that scores radiographs itself"):
+    with pytest.raises(ConfigError, match="aggregate=own needs a net that scores images itself"):
         own.of_radiographs(part, "score", np.ones((3, 4)), data.lung_fields)
     with pytest.raises(ConfigError, match=r"relative=0\.2 does not divide"):
         scoring(Mapping(), Mean("radiograph"), relative=0.2)
@@ -208,7 +208,7 @@ def run(called):
         "-m", "pneumo_ad", "train", "experiment=anomalib", "net.model=Padim", "net.checkpoint=model.ckpt",
         "data=splits", "data.root=.", *SIDE, "lungs=none", "trainer=cpu", "logger=csv", "hydra.run.dir=run",
     )  # fmt: skip
-    assert "the net sees radiographs of 64 x 64, their grey in 3 channels" in said
+    assert "the net sees images of 64 x 64, their grey in 3 channels" in said
     return called.folder / "run"
 
 

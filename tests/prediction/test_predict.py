@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
@@ -178,7 +179,7 @@ def test_what_was_stopped_goes_on_and_gives_the_same_tables(predict, tmp_path, m
     assert not (tmp_path / "out" / "predictions.csv").exists()
     status, said = predict()
     assert status == 3
-    assert "going on: 4 of 19 radiographs are done" in said
+    assert "going on: 4 of 19 files are done" in said
     for name in ("predictions", "failed"):
         assert (tmp_path / "out" / f"{name}.csv").read_text() == (tmp_path / "whole" / f"{name}.csv").read_text()
     assert not (tmp_path / "out" / "parts").exists()
@@ -262,7 +263,7 @@ def test_the_same_command_takes_what_is_new_and_what_changed_and_keeps_what_is_g
     status, said = predict()
     after = table(tmp_path / "out")
     assert status == 0
-    assert "1 of 3 radiographs are done" in said
+    assert "1 of 3 files are done" in said
     assert "1 files that were judged before are no longer there" in said
     assert set(after) == {"a.png", "b.png", "c.png", "d.png"}
     assert after["a.png"] == before["a.png"]
@@ -380,6 +381,22 @@ def test_the_report_shows_what_was_predicted(predict, tmp_path):
     assert "<b>.png" not in page
     assert predict(overwrite="true")[0] == 0
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_the_path_of_the_report_is_the_last_line(run, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("PNEUMO_AD_CACHE", str(run.parent / "cache"))
+    out = tmp_path / "out"
+    save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "bad.png").write_text("no picture")
+    with redirect_stderr(sys.stdout):
+        assert start("predict", f"run={run}", f"input={tmp_path / 'in'}", f"output={out}", "report=true") == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == f"report: {out / 'report.html'}"
+    assert any("1 files could not be read" in line for line in said)
+    assert not any("%|" in line for line in said), "no bar without a terminal"
+    page = (out / "report.html").read_text()
+    assert "<title>Whether a radiograph looks anomalous</title>" in page
+    assert '"marked":"Marked: above' in page
 
 
 def test_overwriting_never_takes_what_predict_did_not_write(predict, tmp_path):

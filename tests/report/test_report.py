@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from contextlib import redirect_stderr
 from dataclasses import replace
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from pneumo_ad.patches import PatchGrid
 from pneumo_ad.report import (
     ANOMALY_MAP,
     LUNG_FIELD,
+    MARKED,
     RECONSTRUCTION,
     RESIDUAL,
     TRUTH,
@@ -29,6 +31,8 @@ from pneumo_ad.report import (
     Page,
     Radiograph,
     Windows,
+    layers_of,
+    marked_words,
 )
 from pneumo_ad.report.encoding import coloured_map, outline_path
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
@@ -63,6 +67,7 @@ def drawn_page(images=12, names=None, windows=GRID, far=True):
             RECONSTRUCTION: np.clip(picture + difference, 0, 255).astype(np.uint8),
             RESIDUAL: difference,
             ANOMALY_MAP: np.where(np.arange(SIZE[1]) < 76, difference, np.nan),
+            MARKED: difference > 12,
             LUNG_FIELD: lung_mask(*SIZE),
         }
         if sick:
@@ -87,6 +92,7 @@ def drawn_page(images=12, names=None, windows=GRID, far=True):
         radiographs=radiographs,
         thresholds=THRESHOLDS,
         headline=[Headline("pixel AUROC", 0.61, 0.55, 0.66, 0.7, "higher brightness"), Headline("  in the lung", 0.5)],
+        marked=marked_words(12.0, "grey levels per pixel"),
         notes=["</ul><script>window.hacked = 1</script>", "nothing was left out"],
         config="name: </pre><script>window.hacked = 1</script>",
     )
@@ -209,6 +215,16 @@ def test_a_page_without_radiographs_windows_or_scores_is_written(tmp_path):
         assert [one["score"] for one in read["radiographs"]] == [None] * len(shown)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_shows_on_a_terminal_while_it_is_made(terminal, tmp_path):
+    said = io.StringIO()
+    said.isatty = lambda: terminal
+    with redirect_stderr(said):
+        write_report(drawn_page(3), tmp_path / "r.html")
+    assert ("report" in said.getvalue() and "3/3" in said.getvalue()) == terminal
+    assert terminal or not said.getvalue()
+
+
 def test_nothing_in_the_file_asks_the_network(file):
     text = file.read_text(encoding="utf-8")
     markup = re.sub(r"<script[^>]*>.*?</script>", "", text, flags=re.S)
@@ -305,15 +321,21 @@ class Opened:
         return [float(value) if (value := self.tab.input_value(f"#{end}")) else None for end in ("low", "high")]
 
     def frames(self):
-        """Name -> (top, left) of every frame that is drawn, after all radiographs were brought near."""
+        """Name -> unit edges (down, right, way) that frames are drawn of, after all radiographs were brought near."""
         self.tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         drawn = self.tab.evaluate(
             """[...document.querySelectorAll("#cards > li")].map(card =>
                [card.querySelector("bdi").textContent, card.querySelector(".frames").getAttribute("d") ?? ""])"""
         )
-        return {
-            name: {(int(top), int(left)) for left, top in re.findall(r"M(\d+) (\d+)h", shape)} for name, shape in drawn
-        }
+        found = {}
+        for name, shape in drawn:
+            runs = re.findall(r"M(\d+) (\d+)([HV])(\d+)", shape)
+            assert "".join(f"M{x} {y}{way}{end}" for x, y, way, end in runs) == shape
+            lying = [(int(y), x, "H") for left, y, way, end in runs if way == "H" for x in range(int(left), int(end))]
+            upright = [(y, int(x), "V") for x, top, way, end in runs if way == "V" for y in range(int(top), int(end))]
+            assert len({*lying, *upright}) == len(lying) + len(upright), "no edge is drawn twice"
+            found[name] = {*lying, *upright}
+        return found
 
     def names(self):
         return self.tab.locator("#cards > li:not([hidden]) bdi").all_text_contents()
@@ -327,16 +349,25 @@ def opened(browser, file):
     assert here.trouble == []
 
 
-def expected_frames(page, low, high):
+def lit(page, low, high):
+    """Name -> windows in a range, (N,) bool."""
     low, high = np.float32(-np.inf if low is None else low), np.float32(np.inf if high is None else high)
-    return {
-        one.name: {
-            (int(top), int(left))
-            for top, left, score in zip(one.windows.top, one.windows.left, one.windows.scores, strict=True)
-            if low <= score <= high
-        }
-        for one in page.radiographs
-    }
+    return {one.name: (one.windows.scores >= low) & (one.windows.scores <= high) for one in page.radiographs}
+
+
+def expected_frames(page, low, high):
+    """Edges of pixels that one lit window covers, or some do, and their neighbour none."""
+    inside = lit(page, low, high)
+    frames = {}
+    for one in page.radiographs:
+        covered = np.zeros((SIZE[0] + 2, SIZE[1] + 2), dtype=bool)
+        for top, left in np.column_stack([one.windows.top, one.windows.left])[inside[one.name]]:
+            covered[top + 1 : top + 1 + PATCH, left + 1 : left + 1 + PATCH] = True
+        down, right = np.nonzero(covered[1:] ^ covered[:-1])
+        frames[one.name] = {(int(y), int(x) - 1, "H") for y, x in zip(down, right, strict=True)}
+        down, right = np.nonzero(covered[:, 1:] ^ covered[:, :-1])
+        frames[one.name] |= {(int(y) - 1, int(x), "V") for y, x in zip(down, right, strict=True)}
+    return frames
 
 
 def test_a_drag_lights_exactly_the_windows_of_the_range_that_is_stated(opened, page):
@@ -344,17 +375,19 @@ def test_a_drag_lights_exactly_the_windows_of_the_range_that_is_stated(opened, p
     opened.brush(0.3, 0.6)
     low, high = opened.range
     expected = expected_frames(page, low, high)
-    number = sum(map(len, expected.values()))
+    inside = lit(page, low, high).values()
+    number, images = sum(map(np.sum, inside)), sum(map(np.any, inside))
     assert 0 < number < len(GRID) * len(page.radiographs)
     assert opened.frames() == expected
     told = opened.tab.inner_text("#counts")
-    images = sum(map(bool, expected.values()))
     assert told.startswith(f"{number:,} windows of {images} radiographs lie in {low:g}–{high:g} grey levels per pixel")
     assert eventually(lambda: opened.tab.text_content("#announced") == told), "said once the hand rests"
 
 
 def test_the_frames_are_seen(opened):
     """Red on the grey picture, in the pixels of the screen."""
+
+    opened.tab.get_by_label("radiograph", exact=True).check()
 
     def red():
         seen = opened.tab.locator("#cards > li .stage").first.screenshot()
@@ -363,7 +396,7 @@ def test_the_frames_are_seen(opened):
 
     assert red() == 0
     opened.brush(0.05, 0.9)
-    assert eventually(lambda: red() > 0.02)
+    assert eventually(lambda: red() > 0.01)
     opened.tab.uncheck("text=red frames")
     assert eventually(lambda: red() == 0)
 
@@ -375,7 +408,7 @@ def test_brushing_to_the_right_end_takes_all_above(opened, page):
     assert high is None
     frames = opened.frames()
     assert frames == expected_frames(page, low, None)
-    assert (0, 0) in frames["r000"], "the window that scored 80"
+    assert {(0, 0, "H"), (0, 0, "V")} <= frames["r000"], "the window that scored 80"
 
 
 def test_the_keyboard_lights_the_same_and_moves_the_brush(opened, page):
@@ -407,11 +440,69 @@ def test_thresholds_as_ranges(opened, page):
     assert opened.range == [6, None]
 
 
-def test_the_radiograph_shows_through_the_anomaly_map(opened):
-    over = opened.tab.locator("#cards > li").first.locator("img.over")
-    for name, opacity in (("residual", "1"), ("anomaly map", "0.6")):
-        opened.tab.get_by_label(name, exact=True).check()
-        assert over.evaluate("image => getComputedStyle(image).opacity") == opacity
+def opacities(opened):
+    first = opened.tab.locator("#cards > li").first
+    return [
+        float(first.locator(f"img.{name}").evaluate("image => getComputedStyle(image).opacity"))
+        for name in ("base", "over")
+    ]
+
+
+def test_it_opens_on_the_map_laid_over_the_radiograph(opened):
+    first = opened.tab.locator("#cards > li").first
+    assert opened.tab.get_by_label("anomaly map", exact=True).is_checked()
+    assert first.locator("img.base").is_visible()
+    assert first.locator("img.over").is_visible()
+    base, over = opacities(opened)
+    assert base == 1
+    assert 0 < over < 1
+    assert first.locator("path.marked").is_visible()
+    assert opened.tab.inner_text("#marked").startswith("Marked: above 12 grey levels per pixel")
+
+
+def test_the_slider_goes_from_the_radiograph_to_the_map_by_keyboard(opened):
+    slider = opened.tab.get_by_role("slider", name="From radiograph to anomaly map")
+    slider.focus()
+    seen = []
+    for key in ("Home", "End", "ArrowLeft"):
+        opened.tab.keyboard.press(key)
+        seen.append((slider.get_attribute("aria-valuetext"), *opacities(opened)))
+    assert seen[:2] == [("0 % anomaly map", 1, 0), ("100 % anomaly map", 0, 1)]
+    assert seen[2][0] == "99 % anomaly map"
+    assert seen[2][1] == pytest.approx(0.02)
+    opened.tab.get_by_label("residual", exact=True).check()
+    assert opacities(opened) == [1, 1], "what takes its place hides it at first"
+    assert opened.tab.get_by_role("slider", name="From radiograph to residual").is_visible()
+    opened.tab.get_by_label("radiograph", exact=True).check()
+    assert opacities(opened)[0] == 1
+    assert opened.tab.locator("#view").is_hidden()
+    opened.tab.get_by_label("anomaly map", exact=True).check()
+    assert slider.input_value() == "99", "each picture keeps its own place"
+
+
+def test_the_slider_and_its_scale_stay_in_sight(opened):
+    opened.tab.locator("#cards > li").last.scroll_into_view_if_needed()
+    box = opened.tab.locator("#blend").bounding_box()
+    assert 0 <= box["y"] < 60
+    assert opened.tab.locator("#scale .bar").bounding_box()["y"] >= 0
+
+
+def test_without_a_map_there_is_nothing_to_blend(browser, page, tmp_path):
+    plain = replace(page, radiographs=[replace(one, layers={}) for one in page.radiographs], marked="")
+    here = Opened(browser, write_report(plain, tmp_path / "r.html"))
+    assert here.tab.locator("#view").is_hidden()
+    assert here.tab.locator("#marked").is_hidden()
+    assert opacities(here)[0] == 1
+    here.tab.close()
+    assert here.trouble == []
+
+
+def test_what_is_marked_lies_above_the_value_that_is_said():
+    anomaly = np.array([[0.5, 2.0, 3.0, np.nan]], dtype=np.float32)
+    field = np.array([[True, True, False, True]])
+    assert layers_of(anomaly, field, True, marked_above=1.5)[MARKED].tolist() == [[False, True, True, False]]
+    assert layers_of(anomaly, field, False, marked_above=1.5)[MARKED].tolist() == [[False, True, False, False]]
+    assert MARKED not in layers_of(anomaly, field, True)
 
 
 def test_layers_are_toggled(opened):
@@ -419,7 +510,7 @@ def test_layers_are_toggled(opened):
     for name in ("reconstruction", "residual", "anomaly map"):
         opened.tab.get_by_label(name, exact=True).check()
         assert first.locator("img.over").is_visible()
-        assert opened.tab.locator("#scale").is_visible() == (name != "reconstruction")
+        assert opened.tab.locator("#scale .bar").is_visible() == (name != "reconstruction")
     sources = {
         opened.tab.get_by_label(name, exact=True).check() or first.locator("img.over").get_attribute("src")
         for name in ("reconstruction", "residual", "anomaly map")
@@ -449,7 +540,7 @@ def test_radiographs_are_sorted_and_filtered(opened, page):
     opened.tab.select_option("#decision", "")
     opened.tab.select_option("#order", "lit")
     opened.brush(0.55, 0.8)
-    counts = {name: len(frames) for name, frames in opened.frames().items()}
+    counts = {name: int(inside.sum()) for name, inside in lit(page, *opened.range).items()}
 
     def shown():
         return [counts[name] for name in opened.names()]
@@ -469,6 +560,9 @@ def test_arrow_keys_go_through_the_radiographs(opened):
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "End", "Home", "ArrowDown"):
         opened.tab.keyboard.press(key)
         walked.append(here())
+    slider = opened.tab.locator("#view").bounding_box()
+    seen = opened.tab.locator("#cards figure:focus").bounding_box()
+    assert seen["y"] >= slider["y"] + slider["height"], "the slider does not hide it"
     assert walked[:6] == [names[0], names[1], names[2], names[1], names[-1], names[0]]
     assert names.index(walked[6]) > 1, "a row further down"
     assert opened.tab.locator("#cards figure[tabindex='0']").count() == 1, "one stop for the Tab key"
@@ -487,6 +581,11 @@ def test_every_control_has_a_name(opened):
 def test_a_narrow_window_scrolls_one_way_only(browser, file, page):
     here = Opened(browser, file, 360, 740)
     assert here.tab.evaluate("document.documentElement.scrollWidth") <= 360
+    label = here.tab.locator("#mix").bounding_box()
+    assert here.tab.locator("#blend-to").bounding_box()["x"] + 30 <= label["x"] + label["width"]
+    assert here.tab.locator("#cards .stage").first.bounding_box()["y"] < 740, "a radiograph on the first screen"
+    here.tab.click("text=Histogram of scores")
+    assert eventually(lambda: 0 <= here.tab.locator("#panel-title").bounding_box()["y"] < 740)
     here.brush(0.3, 0.6)
     low, high = here.range
     assert here.frames() == expected_frames(page, low, high)

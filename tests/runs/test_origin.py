@@ -124,9 +124,7 @@ def test_what_was_typed_where_it_was_comes_first_and_others_there_are_refused(pr
     (project / "A").rename(project / "Z")
     shutil.copytree(project / "Z" / "set", project / "A" / "set")
     negative(project / "A" / "set")
-    with pytest.raises(
-        DataError, match=r"20 of 20 radiographs hold something else under the same name: n000 \(image\)"
-    ):
+    with pytest.raises(DataError, match=r"20 of 20 images hold something else under the same name: n000 \(image\)"):
         _ = load_run("../Z/runs/r").radiographs.store
 
 
@@ -198,7 +196,7 @@ def test_a_run_does_not_go_on_with_other_pixels(project, capfd):
     kept = (run / "files.csv").read_bytes()
     replace_pixels(project / "A" / "set")
     assert start("train", "resume=../A/runs/r") == 2
-    assert "1 of 20 radiographs hold something else under the same name: n003 (image)" in capfd.readouterr().err
+    assert "1 of 20 images hold something else under the same name: n003 (image)" in capfd.readouterr().err
     assert (run / "files.csv").read_bytes() == kept
     assert str(project) not in story(run)["reason"]
 

@@ -28,14 +28,14 @@ def test_what_a_run_never_dealt_is_in_no_split_and_named(table, tmp_path):
         keep_split(data, tmp_path)
         later = data.table.loc[data.table["split"] == UNDEALT, "image"]
         assert len(later) == 10
-        with pytest.warns(UserWarning, match=f"10 radiographs were added after .* fixed its splits.*{later.iloc[0]}, "):
+        with pytest.warns(UserWarning, match=f"10 images were added after .* fixed its splits.*{later.iloc[0]}, "):
             assert len(data.store) == 20
         assert set(data.store.table["image"].iloc[data.rows(None)]).isdisjoint(later)
         assert len(data.rows(None)) == 10
         assert len(data.rows(None, "normal")) + len(data.rows(None, "pneumonia")) == 10
         write_split(data.store.table, tmp_path)
         assert (tmp_path / "split.csv").read_text() == dealt
-    with pytest.raises(DataError, match=r"0 radiographs are gone .*, 10 are new"):
+    with pytest.raises(DataError, match=r"0 images are gone .*, 10 are new"):
         keep_split(module(table), tmp_path)
 
 
@@ -46,5 +46,5 @@ def test_a_split_of_a_run_that_wrote_who_was_in_none_is_read(table, tmp_path):
     data = module(table, on_error="skip")
     keep_split(data, tmp_path)
     assert (data.table["split"] == UNDEALT).sum() == 1
-    with pytest.warns(UserWarning, match="1 radiographs were added after"):
+    with pytest.warns(UserWarning, match="1 images were added after"):
         assert len(data.rows(None)) == 19

@@ -302,7 +302,7 @@ def test_a_damaged_run_of_a_sweep_is_listed_as_failed_and_the_others_compare(mad
 
 def test_maps_of_other_radiographs_are_no_part_of_an_evaluation(run):
     mutate(run / "maps" / "images.csv", "cells", np.random.default_rng(0))
-    with pytest.raises(DamagedError, match=r"maps/images\.csv: .* is no radiograph of images\.csv"):
+    with pytest.raises(DamagedError, match=r"maps/images\.csv: .* is no image of images\.csv"):
         check_evaluated(run)
 
 

@@ -344,8 +344,9 @@ def test_no_key_of_a_saved_config_is_hydras(key, value, begun):
         ("callbacks.best.filename=../../elsewhere", "outside of the run folder"),
         ("callbacks.best.dirpath=elsewhere", "outside of the run folder"),
         ("callbacks.termination.file=/elsewhere", "outside of the run folder"),
-        ("logger.tensorboard.save_dir='~/elsewhere'", "outside of the run folder"),
-        ("logger.tensorboard.name=../../elsewhere", "outside of the run folder"),
+        ("logger.tensorboard.run_dir='~/elsewhere'", "outside of the run folder"),
+        ("logger.tensorboard.run_dir=../../elsewhere", "outside of the run folder"),
+        ("+logger.x={_target_: lightning.pytorch.loggers.CSVLogger, save_dir: '.', name: ../elsewhere}", "outside"),
         ("+logger@logger.more=csv", None),
         ("+logger.x={_target_: pneumo_ad.loggers.MLFlowRun, tracking_uri: 'http://host:5000'}", "http://host:5000"),
         ("+logger.x={_target_: pneumo_ad.loggers.MLFlowRun, tracking_uri: 'sqlite:////elsewhere'}", "outside"),
@@ -517,10 +518,10 @@ def test_typing_names_neither_libraries_nor_what_is_on_the_list(composed, config
 
 
 def test_places_typed_for_what_writes_are_resumed_there(begun):
-    changed(begun, "logger.tensorboard.save_dir", "/scratch/board")
+    changed(begun, "logger.tensorboard.run_dir", "/scratch/board")
     with pytest.raises(ConfigError, match=r"/scratch/board.*trust='/scratch/board'"):
         complete("train", [f"resume={begun}"])
-    name_own(compose_config("train", ["logger.tensorboard.save_dir=/scratch/board"]), folder=begun)
+    name_own(compose_config("train", ["logger.tensorboard.run_dir=/scratch/board"]), folder=begun)
     assert complete("train", [f"resume={begun}"])
 
 

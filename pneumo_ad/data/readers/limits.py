@@ -10,7 +10,7 @@ from pneumo_ad.errors import DataError
 # twelve bytes a pixel: 1.2 GB here.
 MOST_PIXELS = 100_000_000
 
-ONE = "expected one radiograph a file. Save the one you mean as such"
+ONE = "expected one image a file. Save the one you mean as such"
 
 
 def check_size(path: str | Path, height: int, width: int) -> None:

@@ -86,7 +86,8 @@ def masks(
         without = table["lung"] == ""
         if without.any():
             warnings.warn(
-                f"{int(without.sum())} of {len(table)} images have no lung mask and are left out", stacklevel=2
+                f"{int(without.sum())} of {len(table)} images have no mask for lungs= and are left out",
+                stacklevel=2,
             )
         table = table[~without].reset_index(drop=True)
     return _finish(table, csv, labels, default_label, OTHER, split=split, val=val, test=test, seed=seed)

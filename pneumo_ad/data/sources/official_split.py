@@ -69,7 +69,7 @@ def _kept(table: pd.DataFrame, told: pd.Series, csv: str | Path | None, val: flo
     if len(both):
         raise DataError(
             f"{csv}: {len(both)} patients are in two splits, for example {both.index[0]} in "
-            f"{' and '.join(both.iloc[0])}; put all radiographs of a patient in one; data.split=patient splits by "
+            f"{' and '.join(both.iloc[0])}; put all images of a patient in one; data.split=patient splits by "
             "patient instead"
         )
     kept, note = with_val(table, kept, val, seed)

@@ -33,7 +33,7 @@ def several(sources: Mapping[str, pd.DataFrame], labels: Sequence[str] | None = 
     for name, table in sources.items():
         if not (table["label"] == NORMAL).any():
             counted = ", ".join(f"{count} {label}" for label, count in table["label"].value_counts().items())
-            raise DataError(f"data.sources.{name} holds no normal radiograph, and would teach nothing: {counted}")
+            raise DataError(f"data.sources.{name} holds no normal image, and would teach nothing: {counted}")
         named = {column: [f"{name}/{word}" for word in table[column]] for column in ("image", "patient")}
         named_table = table.assign(**named, source=name)
         tables.append(named_table if labels is None else named_table[named_table["label"].isin(labels)])

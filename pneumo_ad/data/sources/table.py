@@ -38,7 +38,7 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise DataError(f"the table lacks the columns {missing}; it has {list(table.columns)}")
     if table.empty:
-        raise DataError("the table of radiographs is empty")
+        raise DataError("the table of images is empty")
     table = table.copy()
     for column in table.columns.difference(["path", "lung", "opacity"]):  # paths must stay as they are
         words = table[column].map(lambda word: printable(word) if isinstance(word, str) else word)
@@ -56,7 +56,7 @@ def check_table(table: pd.DataFrame) -> pd.DataFrame:
         wrong = ~table["boxes"].map(_holds_boxes)
         _refuse(table[wrong], 'have boxes that are not JSON [[x, y, width, height], ...], or "" where unknown')
         both = (table["boxes"] != "") & (table["opacity"] != "")
-        _refuse(table[both], "have both an opacity mask and boxes (which one is the truth? leave one of them out)")
+        _refuse(table[both], "have both a mask of anomalies and boxes (which one is the truth? leave one of them out)")
     return table.sort_values("image", kind="stable").reset_index(drop=True)
 
 
@@ -69,7 +69,7 @@ def warn_of_undealt(table: pd.DataFrame) -> None:
     left = table.loc[table["split"] == UNDEALT, "image"]
     if len(left):
         warnings.warn(
-            f"{len(left)} radiographs were added after the run had fixed its splits; they are in none of them, neither "
+            f"{len(left)} images were added after the run had fixed its splits; they are in none of them, neither "
             f"trained on nor evaluated: {first_few(left)}",
             stacklevel=4,
         )
@@ -84,7 +84,7 @@ def _holds_boxes(text: object) -> bool:
 
 def _refuse(rows: pd.DataFrame, what: str) -> None:
     if len(rows):
-        raise DataError(f"{len(rows)} radiographs {what}: {first_few(rows['image'])}")
+        raise DataError(f"{len(rows)} images {what}: {first_few(rows['image'])}")
 
 
 def describing_columns(table: pd.DataFrame) -> pd.DataFrame:

@@ -126,7 +126,7 @@ def unreadable(skipped: dict[str, str]) -> DataError:
     """
     more = [f"... and {len(skipped) - 10} more"] if len(skipped) > 10 else []
     return DataError(
-        f"{len(skipped)} radiographs cannot be used (on_error=skip leaves them out, by name):",
+        f"{len(skipped)} images cannot be used (on_error=skip leaves them out, by name):",
         *(f"  {words}" for words in [*list(skipped.values())[:10], *more]),
     )
 

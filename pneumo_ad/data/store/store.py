@@ -153,7 +153,7 @@ def read_store(folder: Path, table: pd.DataFrame, on_error: OnError) -> Store:
     measured = read_table(folder / "table.csv", {"image": str, **numbers}, GIB, dtype={"image": str})
     contents = read_contents(folder / FILE)
     if set(measured["image"]) | set(skipped) != set(table["image"]) or measured["image"].duplicated().any():
-        raise DamagedError(f"{folder / 'table.csv'}: not the radiographs that the store was made of")
+        raise DamagedError(f"{folder / 'table.csv'}: not the images that the store was made of")
     # Labels and splits are not part of the key, so they come from the present table.
     described = table.drop(columns=[name for name in measured.columns if name != "image"], errors="ignore")
     joined = measured.merge(described, on="image", how="left", validate="1:1")

@@ -224,7 +224,7 @@ def test_a_mask_and_boxes_of_one_image_are_refused_by_name(root):
     Image.fromarray(lung_mask(96, 80)).save(root / "opacity" / "p006.png")
     for line in ("p006,1,2,3,4", "p006,,,,"):
         words = refusal(root, "p004,1,2,3,4", line)
-        assert "1 radiographs have both an opacity mask and boxes (which one is the truth?" in words
+        assert "1 images have both a mask of anomalies and boxes (which one is the truth?" in words
         assert words.endswith("p006")
 
 
@@ -234,7 +234,7 @@ def test_a_box_outside_its_image_is_refused_with_its_size_or_skipped(root, line)
     with pytest.raises(DataError) as refused:
         open_store(table, SIZE)
     words = str(refused.value)
-    assert "1 radiographs cannot be used" in words
+    assert "1 images cannot be used" in words
     assert f"{root / 'images' / 'p005.png'}: the box x={line.split(',')[1]}, y=" in words
     assert "leaves its image of 80 pixels in width and 96 in height by" in words
     skipped = open_store(table, SIZE, on_error="skip")
@@ -250,7 +250,7 @@ def test_a_table_with_other_boxes_is_refused(tmp_path, text):
     for name in "ab":
         Image.fromarray(radiograph(0, 24, 20)).save(tmp_path / f"{name}.png")
     table = table_of([tmp_path / "a.png", tmp_path / "b.png"])
-    with pytest.raises(DataError, match=r"1 radiographs have boxes that are not JSON .*: b$"):
+    with pytest.raises(DataError, match=r"1 images have boxes that are not JSON .*: b$"):
         check_table(table.assign(boxes=["[[1, 2, 3, 4]]", text]))
     assert check_table(table.assign(boxes=["[]", ""]))["boxes"].tolist() == ["[]", ""]
 

@@ -174,7 +174,7 @@ def test_masks_may_lie_elsewhere(tmp_path):
     assert table["lung"].to_dict() == {"person1_virus_1": "", "person2_virus_2": str(lungs / "person2_virus_2.png")}
     assert set(table["label"]) == {"other"}
     (lungs / "person9_virus_9.png").unlink()
-    with pytest.warns(UserWarning, match="1 of 2 images have no lung mask and are left out"):
+    with pytest.warns(UserWarning, match="1 of 2 images have no mask for lungs= and are left out"):
         kept = sources.masks(images / "PNEUMONIA", lung_dir=lungs, only_with_masks=True, split="test")
     assert kept["image"].tolist() == ["person2_virus_2"]
 

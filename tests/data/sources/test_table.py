@@ -58,7 +58,7 @@ def test_offending_rows_are_named(table, change, words):
 
 def test_long_lists_are_cut(table):
     many = pd.concat([table] * 4, ignore_index=True)
-    with pytest.raises(DataError, match=r"12 radiographs share .*, \.\.\."):
+    with pytest.raises(DataError, match=r"12 images share .*, \.\.\."):
         check_table(many)
 
 

@@ -121,7 +121,7 @@ def test_files_that_cannot_be_read_are_left_out_as_of_one_store(table, tmp_path)
     assert bytes_of(folder) == whole
     assert store.skipped == open_store(table, SIZE, on_error="skip", cache=tmp_path / "whole").skipped
     assert set(store.skipped) == {"n002", *table["image"][10:15]}
-    with pytest.raises(DataError, match="6 radiographs cannot be used"):
+    with pytest.raises(DataError, match="6 images cannot be used"):
         open_store(table, SIZE)
 
 
@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_its_part(table):
 def test_no_file_that_can_be_read_is_refused_as_of_one_store(table):
     unreadable(table, *table["image"])
     prepare(table, 2, on_error="skip")
-    with pytest.raises(DataError, match="20 radiographs cannot be used"):
+    with pytest.raises(DataError, match="20 images cannot be used"):
         open_store(table, SIZE, on_error="skip")
 
 

@@ -234,7 +234,7 @@ def test_all_bad_files_are_named_at_once_and_nothing_is_left(table, cache):
     with pytest.raises(DataError) as refused:
         open_store(table, SIZE)
     words = str(refused.value)
-    assert words.startswith("3 radiographs cannot be used (on_error=skip leaves them out")
+    assert words.startswith("3 images cannot be used (on_error=skip leaves them out")
     for path in (table["path"][1], table["path"][5], table["lung"][6]):
         assert path in words
     assert stores(cache) == []
@@ -267,14 +267,14 @@ def test_skipped_files_are_counted_and_named_and_the_rest_keeps_its_rows(table):
 def test_a_store_that_skipped_files_is_refused_to_who_wants_all(table):
     spoil(table["path"][1])
     open_store(table, SIZE, on_error="skip")
-    with pytest.raises(DataError, match="1 radiographs cannot be used"):
+    with pytest.raises(DataError, match="1 images cannot be used"):
         open_store(table, SIZE, on_error="raise")
     assert len(open_store(table, SIZE, on_error="skip")) == 7
 
 
 def test_skipping_everything_is_refused(tmp_path, cache):
     spoil(tmp_path / "a.png")
-    with pytest.raises(DataError, match="1 radiographs cannot be used"):
+    with pytest.raises(DataError, match="1 images cannot be used"):
         open_store(table_of([tmp_path / "a.png"]), SIZE, on_error="skip")
     assert stores(cache) == []
 
