@@ -2,6 +2,7 @@
 
 from pneumo_ad.callbacks.divergence import StopAtDivergence
 from pneumo_ad.callbacks.histograms import SADHistograms
+from pneumo_ad.callbacks.history import History
 from pneumo_ad.callbacks.maps import AnomalyMaps
 from pneumo_ad.callbacks.panels import ReconstructionPanels
 from pneumo_ad.callbacks.progress import EpochProgress
@@ -10,6 +11,7 @@ from pneumo_ad.callbacks.termination import SaveOnTermination
 __all__ = [
     "AnomalyMaps",
     "EpochProgress",
+    "History",
     "ReconstructionPanels",
     "SADHistograms",
     "SaveOnTermination",
