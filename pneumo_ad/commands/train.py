@@ -112,9 +112,7 @@ def _show(run_dir: Path, config: DictConfig) -> None:
         print(f"TensorBoard: tensorboard --logdir {run_dir}")
 
 
-def start_run(
-    folder: Place, overrides: Overrides = (), search_path: Sequence[str] = (), *, show: bool = False
-) -> Run:
+def start_run(folder: Place, overrides: Overrides = (), search_path: Sequence[str] = (), *, show: bool = False) -> Run:
     """Train and evaluate a run in this process, as `pneumo-ad train` does, and open it.
 
     The folder has the same content as by the command line. A finished run in it is opened, a stopped one continues, one

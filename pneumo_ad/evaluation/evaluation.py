@@ -72,7 +72,11 @@ class Evaluation:
         """The score by true kind of window: `windows`, `radiographs`, `mean`, `q25`, `median`, `q75`; index `kind`."""
         known = self.patches[self.patches["kind_true"].isin(KINDS)]
         by_kind = known.groupby("kind_true")
-        columns = {"windows": by_kind.size(), "radiographs": by_kind["image"].nunique(), "mean": by_kind["score"].mean()}
+        columns = {
+            "windows": by_kind.size(),
+            "radiographs": by_kind["image"].nunique(),
+            "mean": by_kind["score"].mean(),
+        }
         levels = {"q25": 0.25, "median": 0.5, "q75": 0.75}
         table = pd.DataFrame(columns | {name: by_kind["score"].quantile(level) for name, level in levels.items()})
         return table.reindex([kind for kind in KINDS if kind in table.index]).rename_axis("kind")

@@ -131,12 +131,13 @@ class Comparison:
         return self.leaderboard.reindex(columns=[*first, "difference", "difference_low", "difference_high"])
 
     def _facts(self) -> dict[str, object]:
+        brightness = self.baseline(self.sort or "")
         return {
             "runs": f"{len(self.evaluations)} measured of {len(self.runs)}",
             "measured on": self.subset,
             "sorted by": self.sort or "nothing",
             "reference": f"{described(self.reference.axes)} ({self.reference_is})" if self.reference else "",
-            "brightness": f"{self.baseline(self.sort):.3f}" if self.sort and not np.isnan(self.baseline(self.sort)) else "",
+            "brightness": "" if np.isnan(brightness) else f"{brightness:.3f}",
             "notes": "\n".join(self.notes),
             "has": "leaderboard, rows, groups, failed, notes, folder",
         }

@@ -57,7 +57,6 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-
 @dataclass(frozen=True)
 class Command:
     """Command: the `COMMAND` of a file in `commands`, named as that file with `-` for `_`.

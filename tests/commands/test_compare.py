@@ -258,11 +258,11 @@ def test_the_reference_is_that_of_the_recipes_defaults_unless_asked_for(tmp_path
     assert compare(tmp_path, reference="patch=64").reference.axes == {"patch": "64"}
     assert any("patch/... metrics" in note for note in found.notes)
     for asked, words in (
-        ("reference=patch=33", "no measured group matches; the nearest: patch=32"),
-        ("reference=width=3", "width is no swept axis; the axes: patch"),
+        ("patch=33", "no measured group matches; the nearest: patch=32"),
+        ("width=3", "width is no swept axis; the axes: patch"),
     ):
         with pytest.raises(ConfigError, match=words):
-            compare([str(tmp_path), asked])
+            compare(tmp_path, reference=asked)
 
 
 def test_sorting_by_any_column_and_unknown_ones_are_refused_with_the_nearest(sweep, undrawn):
@@ -304,11 +304,11 @@ def test_folders_that_hold_no_runs_say_what_they_hold(tmp_path):
     with pytest.raises(DataError, match=rf"it holds x; sweeps further down: {tmp_path}/x/y"):
         compare(tmp_path)
     with pytest.raises(DataError, match="is a run, not a folder of runs"):
-        compare([str(tmp_path / "x" / "y" / "z" / "seed=0")])
+        compare(tmp_path / "x" / "y" / "z" / "seed=0")
     with pytest.raises(DataError, match="no such folder; beside it: x"):
-        compare([str(tmp_path / "nowhere")])
+        compare(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="one folder of runs must be given, got none"):
-        compare(["sort=image/auroc"])
+        compare(sort="image/auroc")
 
 
 def test_figures_are_drawn_for_every_axis_even_without_the_radiographs(tmp_path):
@@ -371,18 +371,18 @@ def test_a_sweep_end_to_end_and_other_data_are_evaluated_once(trained, tmp_path,
     monkeypatch.setattr(command, "evaluate_run", lambda run, *rest: evaluated.append(run.folder) or real(run, *rest))
     others = write_set(tmp_path / "others", normal=6, pneumonia=8)
     changes = ["data=masks", f"data.root={others}"]
-    first = compare([str(sweep), *changes])
+    first = compare(sweep, changes)
     assert sorted(evaluated) == [sweep / "0", sweep / "1"]
     assert first.folder.parent == sweep
     assert first.folder.name.startswith("comparison-data=masks,root=others-")
     assert len(first.pixels.images) == 14
     assert first.sort == IN_LUNG
     assert first.baseline(IN_LUNG) > 0.8  # the disc that the test drew is bright
-    second = compare([str(sweep), *changes])
+    second = compare(sweep, changes)
     assert len(evaluated) == 2
     assert second.rows.equals(first.rows)
     with pytest.raises(ConfigError, match="expected train, val, test or all"):
-        compare([str(sweep), *changes, "subset=half"])
+        compare(sweep, changes, subset="half")
 
 
 def test_maps_of_pad_and_squash_lie_in_the_same_frame(trained, tmp_path, monkeypatch):
