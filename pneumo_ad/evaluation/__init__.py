@@ -31,7 +31,7 @@ __all__ = [
     "print_evaluation",
 ]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__,
     {
         "clusters": "cluster_run print_clusters",

@@ -28,7 +28,7 @@ __all__ = [
     "write_tables",
 ]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__,
     {
         "inputs": "File find_files",

@@ -24,4 +24,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "load_run"]
 
-__getattr__ = doors(__name__, {"run": "Run load_run"})
+__getattr__, __dir__ = doors(__name__, {"run": "Run load_run"})

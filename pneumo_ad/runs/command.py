@@ -153,6 +153,8 @@ class Command:
             if key not in known:
                 self._check(as_typed((), {key: value}), keywords.get("run"))
                 return ConfigError(f"{key}={value} is an override: {name}(..., overrides={{{key!r}: {value!r}}})")
+        if self.name[0] and f"missing a required argument: '{self.name[0]}'" in reason:
+            return ConfigError(self.name[1].format("none"))
         for one in self.keys:
             if one.missing and f"argument: '{one.name}'" in reason:
                 return ConfigError(one.missing)
