@@ -6,6 +6,7 @@ The names below are imported on first access. Others come from their packages, f
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -26,8 +27,8 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 
-def doors(room: str, names: Mapping[str, str]) -> Callable[[str], object]:
-    """Return a module `__getattr__` that imports the public names of a package on first access.
+def doors(room: str, names: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a module, which import public names of a package on first access.
 
     Args:
         room: Full name of the package.
@@ -40,10 +41,13 @@ def doors(room: str, names: Mapping[str, str]) -> Callable[[str], object]:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
         return getattr(import_module(f"{room}.{homes[name]}"), name)
 
-    return get
+    def names_there() -> list[str]:
+        return sorted({*vars(sys.modules[room]), *homes})
+
+    return get, names_there
 
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__,
     {
         "commands.compare": "compare",

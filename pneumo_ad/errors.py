@@ -87,10 +87,12 @@ def ending_in_words() -> Iterator[None]:
     PNEUMO_AD_TRACEBACK=1, or `-v`, keeps the traceback.
 
     Raises:
-        SystemExit: After such an error, with exit status 2.
+        SystemExit: After such an error, with exit status 2; after Ctrl-C, with 130.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except (UserError, OSError) as reason:
         if isinstance(reason, BrokenPipeError) or os.environ.get("PNEUMO_AD_TRACEBACK"):
             raise

@@ -21,7 +21,7 @@ HOOKS = {
     "apply", "get_params_dependent_on_data", "load_checkpoint", "load_state_dict", "on_exception",
     "on_save_checkpoint", "on_train_batch_end", "on_train_epoch_end", "on_train_start", "on_validation_batch_end",
     "on_validation_end", "on_validation_epoch_end", "on_validation_epoch_start", "on_validation_start",
-    "save_checkpoint", "training_step", "validation_step",
+    "predict_step", "save_checkpoint", "training_step", "validation_step",
 }  # fmt: skip
 REFERS = re.compile(r"\b[Ss]ee `")  # to where its parameters are described
 # "path: Of the file" leaves out the noun, and so does a summary that begins with one of these.

@@ -176,12 +176,18 @@ def unrun(line):
     return max(fitting, key=len, default=None)
 
 
+def in_words(text):
+    """A text with what its words mean here."""
+    for word, meant in WORDS.items():
+        text = re.sub(rf"\b{word}\b", meant, text)
+    return text
+
+
 def small(line):
     """The words of a command line as it is run."""
     for long, short in SHORTER.items():
         line = line.replace(long, short)
-    for word, meant in WORDS.items():
-        line = re.sub(rf"\b{word}\b", meant, line)
+    line = in_words(line)
     words = [os.path.expandvars(word) for word in shlex.split(line)]
     if words[0] != "pneumo-ad":
         return words
@@ -248,7 +254,7 @@ def test_what_a_section_says_works(section, reader):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text(block)
         elif kind == "python":
-            exec(compile(re.sub(r"\bRUN\b", WORDS["RUN"], block), f"{section.page}: {section.title}", "exec"), {})
+            exec(compile(in_words(block), f"{section.page}: {section.title}", "exec"), {})
         elif kind == "bash":
             for line in commands(block):
                 run_line(line, reader)

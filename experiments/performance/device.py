@@ -27,13 +27,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from pneumo_ad.data.batch import to_unit
 from pneumo_ad.data.datasets import ExhaustivePatches
 from pneumo_ad.data.samplers import EpochShuffle, ResumableLoader
 from pneumo_ad.inference import score_densely, score_radiographs
 from pneumo_ad.inference.receptive_field import receptive_field
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
-from pneumo_ad.modules.base import to_unit
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.nets.compilation import compile_net
 from pneumo_ad.patches import PatchGrid

@@ -11,11 +11,11 @@ from ratios import Row, Setting, alternate, quotients
 from torch import Tensor
 from windows import PATCH, SIDE, a_net, radiographs
 
+from pneumo_ad.data.batch import to_unit
 from pneumo_ad.data.datasets import ExhaustivePatches, PatchDataset
 from pneumo_ad.data.samplers import EpochShuffle, ResumableLoader
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
-from pneumo_ad.modules.base import to_unit
 from pneumo_ad.patches import PatchGrid, PatchIndex
 
 

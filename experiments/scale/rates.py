@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 
 from pneumo_ad.data import Radiographs, open_store, sources
+from pneumo_ad.data.batch import to_unit
 from pneumo_ad.data.datasets import NormalLungPatches
 from pneumo_ad.data.phantom import draw_phantom
 from pneumo_ad.inference import score_densely, score_radiographs
@@ -31,7 +32,6 @@ from pneumo_ad.inference.receptive_field import receptive_field
 from pneumo_ad.losses import DiceLoss
 from pneumo_ad.lungs import SegmenterFields
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
-from pneumo_ad.modules.base import to_unit
 from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.scores import SAD

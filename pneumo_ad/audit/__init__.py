@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pair", "audit_data", "find_duplicates", "print_audit", "warn_of_copies"]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__, {"audit": "audit_data", "duplicates": "Pair find_duplicates warn_of_copies", "printing": "print_audit"}
 )

@@ -2,6 +2,7 @@
 
 from pneumo_ad.callbacks.divergence import StopAtDivergence
 from pneumo_ad.callbacks.histograms import SADHistograms
+from pneumo_ad.callbacks.history import History
 from pneumo_ad.callbacks.maps import AnomalyMaps
 from pneumo_ad.callbacks.panels import ReconstructionPanels
 from pneumo_ad.callbacks.precision_recall import PrecisionRecall
@@ -11,6 +12,7 @@ from pneumo_ad.callbacks.termination import SaveOnTermination
 __all__ = [
     "AnomalyMaps",
     "EpochProgress",
+    "History",
     "PrecisionRecall",
     "ReconstructionPanels",
     "SADHistograms",

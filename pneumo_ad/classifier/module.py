@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import BinaryAUROC
 
 from pneumo_ad.classifier.cnn import RadiographCNN
+from pneumo_ad.data.batch import patches_of, to_unit
 from pneumo_ad.data.datasets import PatchBatch
 from pneumo_ad.errors import ConfigError, DataError
 
@@ -79,12 +80,12 @@ class RadiographClassifier(L.LightningModule):
         self.val_auroc = BinaryAUROC()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify radiographs, (B, 1, H, W) uint8 grey levels -> (B,) logits of pneumonia."""
-        return self.net(images.float() / 255)
+        """Classify radiographs, (B, 1, H, W) uint8 grey levels or in [0, 1] -> (B,) logits of pneumonia."""
+        return self.net(to_unit(images))
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch, a scalar."""
-        images = batch["patch"]
+        images = patches_of(batch, "pneumonia")
         state = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1, np.uint64)
         # Dropout draws from torch's global generator, whose state is not in checkpoints.
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
@@ -95,7 +96,7 @@ class RadiographClassifier(L.LightningModule):
 
     def validation_step(self, batch: PatchBatch, batch_idx: int) -> None:
         """Log loss and AUROC."""
-        logits, pneumonia = self(batch["patch"]), batch["pneumonia"]
+        logits, pneumonia = self(patches_of(batch, "pneumonia")), batch["pneumonia"]
         self.val_auroc.update(logits.float().sigmoid(), pneumonia.long())
         loss = weighted_loss(logits, pneumonia, self.class_weights)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(pneumonia))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import Arguments, Key, path
-from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.arguments import Arguments, Key, Overrides, Place, path
+from pneumo_ad.runs.command import Command, typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,12 +29,13 @@ data.KEY=VALUE sets a key of the group; with lungs=CHOICE shortcuts are measured
 """
 
 
-def audit(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+@typed
+def audit(overrides: Overrides = (), *, output: Place | None = None) -> Path:
     """Audit a data set, as `pneumo-ad audit` does.
 
     Args:
-        arguments: Arguments as on the command line: overrides of `conf/audit.yaml`, and `output=DIR`.
-        keywords: Keys without a dot, as keyword arguments.
+        overrides: Overrides of `conf/audit.yaml`, for example `["data=folder", "data.root=/radiographs"]`.
+        output: Folder to write to; default: `audits/<what was set>`.
 
     Returns:
         The folder that holds `audit.json`, `duplicates.csv`, `unreadable.csv`, `shortcuts.csv` and `shortcuts.png`.
@@ -44,7 +44,7 @@ def audit(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
         ConfigError: An unknown key, or a missing value.
         DataError: No data, or none that can be read.
     """
-    given = COMMAND.parse(arguments, keywords)
+    given = COMMAND.read(locals())
     from omegaconf import OmegaConf
 
     from pneumo_ad.audit.audit import audit_data
@@ -95,7 +95,7 @@ COMMAND = Command(
     place=6,
     summary="what is in a data set: counts, duplicates, shortcuts",
     example="data=GROUP data.root=DIR [output=DIR]",
-    run=audit,
+    call=audit,
     show=_show,
     usage=USAGE,
     keys=(Key("output", "where to write (default: audits/<what was set>)", "DIR", path),),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Arguments, Key, path
-from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Arguments, Key, Overrides, Place, Subset, path
+from pneumo_ad.runs.command import Command, typed
+
+if TYPE_CHECKING:
+    from pneumo_ad.runs.run import Run
 
 USAGE = """\
 pneumo-ad cluster run=RUN [key=value] ...
@@ -27,28 +30,39 @@ Everything the weights do not depend on may change, as on `pneumo-ad evaluate`:
 """
 
 
-def cluster(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+@typed
+def cluster(
+    run: Place | Run,
+    overrides: Overrides = (),
+    *,
+    output: Place | None = None,
+    subset: Subset | None = None,
+    checkpoint: str | None = None,
+) -> Path:
     """Cluster the difference images of a run, as `pneumo-ad cluster` does.
 
     Args:
-        arguments: Arguments as on the command line.
-        keywords: Keys without a dot, as keyword arguments.
+        run: Run folder, or an opened run with the overrides it was opened with.
+        overrides: Changes to the run's config, for example `{"stride": 4}`.
+        output: Folder to write to; default: `clusters` in the folder where `evaluate` writes.
+        subset: Split to cluster; default: test of the run's own data, all of other data.
+        checkpoint: `best`, `last` or a file; default: the best, or that of the opened run.
 
     Returns:
         The folder that holds `clusters.json`, `clusters.csv` and `figures/`.
 
     Raises:
-        ConfigError: No `run=`, an unknown key, an invalid override, or a subset that contains the data that clusters
+        ConfigError: An unknown or invalid argument or override, or a subset that contains the data that clusters
             are fitted on.
         DataError: Not a run folder, or data that cannot be clustered.
     """
-    given = COMMAND.parse(arguments, keywords)
+    given = COMMAND.read(locals())
     from pneumo_ad.evaluation.clusters import cluster_run
-    from pneumo_ad.runs.run import default_output, load_run
+    from pneumo_ad.runs.run import open_run, place_of_evaluation
 
-    run = load_run(given["run"], given.overrides, given["checkpoint"])
-    evaluation = default_output(run.folder, given.changes)
-    return cluster_run(run, given["output"] or evaluation / "clusters", given["subset"], evaluation)
+    opened = open_run(given["run"], given.overrides, given["checkpoint"])
+    evaluation = place_of_evaluation(opened, given["subset"])
+    return cluster_run(opened, given["output"] or evaluation / "clusters", given["subset"], evaluation)
 
 
 def _show(output: Path, given: Arguments) -> None:
@@ -62,7 +76,7 @@ COMMAND = Command(
     place=5,
     summary="cluster a run's difference images into three",
     example="run=RUN [data=... data.root=...] [output=DIR]",
-    run=cluster,
+    call=cluster,
     show=_show,
     usage=USAGE,
     keys=(

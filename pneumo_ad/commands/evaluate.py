@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Arguments, Key, path
-from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.arguments import (
+    CALIBRATE,
+    CHECKPOINT,
+    RUN_OR_SHIPPED,
+    SUBSET,
+    Arguments,
+    Key,
+    Overrides,
+    Place,
+    Subset,
+    path,
+    switch,
+)
+from pneumo_ad.runs.command import Command, typed
 from pneumo_ad.runs.evaluation_options import option_help
+from pneumo_ad.runs.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    from pneumo_ad.evaluation.evaluation import Evaluation
+    from pneumo_ad.runs.run import Run
 
 _PATIENCE = 10  # seconds to wait for another process to release the folder
+_SHOWN = 50  # radiographs in the report
 
 USAGE = """\
 pneumo-ad evaluate [run=RUN] [key=value] ...
@@ -28,39 +45,65 @@ Everything the weights do not depend on may change, as on `pneumo-ad train`:
 """
 
 
-def evaluate(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+@typed
+def evaluate(
+    run: Place | Run = SHIPPED,
+    overrides: Overrides = (),
+    *,
+    output: Place | None = None,
+    subset: Subset | None = None,
+    calibrate: Place | None = None,
+    checkpoint: str | None = None,
+    report: bool = False,
+) -> Evaluation:
     """Measure a run, as `pneumo-ad evaluate` does.
 
     Args:
-        arguments: Arguments as on the command line, for example `["run=runs/paper/1", "stride=4"]`.
-        keywords: Keys without a dot, as keyword arguments: `run="runs/paper/1", output="out"`.
+        run: Run folder, or an opened run with the overrides it was opened with; default: the detector that ships.
+        overrides: Changes to the run's config, for example `["data=masks", "data.root=/radiographs", "stride=4"]`, or
+            `{"stride": 4}`.
+        output: Folder to write to; default: the run folder, or its `evaluations/<what was changed>`.
+        subset: Split to evaluate; default: test of the run's own data, all of other data.
+        calibrate: Folder of 20 or more normal radiographs of the data's own site, in place of the run's held-out
+            normals.
+        checkpoint: `best`, `last` or a file; default: the best, or that of the opened run.
+        report: Whether `report.html` is written, too.
 
     Returns:
-        The folder that holds `metrics.json`, `patches.csv`, `images.csv`, `maps/` and `figures/`.
+        Metrics and tables of the evaluation, read from its folder when they are asked for.
 
     Raises:
-        ConfigError: No `run=`, an unknown key, or an invalid override.
-        DataError: A run folder without checkpoint, data that cannot be evaluated, or normals of `calibrate=` that are
+        ConfigError: An unknown or invalid argument or override.
+        DataError: A run folder without checkpoint, data that cannot be evaluated, or normals of `calibrate` that are
             too few or also in the evaluated data.
         BusyError: Another process writes to the same folder.
+
+    Example:
+        `evaluate("runs/paper/1", {"stride": 4}).metrics["image/auroc"]`
     """
-    given = COMMAND.parse(arguments, keywords)
+    given = COMMAND.read(locals())
     from pneumo_ad.evaluation.evaluate import evaluate_run
+    from pneumo_ad.evaluation.evaluation import REPORT, Evaluation
+    from pneumo_ad.evaluation.report import page_of
     from pneumo_ad.files import folder_for_results
+    from pneumo_ad.report.write import write_report
     from pneumo_ad.runs.jobs import lock
-    from pneumo_ad.runs.run import default_output, load_run
+    from pneumo_ad.runs.run import open_run, place_of_evaluation
 
-    run = load_run(given["run"], given.overrides, given["checkpoint"])
-    place = given["output"] or default_output(run.folder, given.changes)
-    with folder_for_results(place) as output, lock(output, wait=_PATIENCE):
-        return evaluate_run(run, output, given["subset"], given["calibrate"])
+    opened = open_run(given["run"], given.overrides, given["checkpoint"])
+    place = given["output"] or place_of_evaluation(opened, given["subset"], given["calibrate"])
+    with folder_for_results(place) as folder, lock(folder, wait=_PATIENCE):
+        evaluate_run(opened, folder, given["subset"], given["calibrate"])
+        if given["report"]:
+            write_report(page_of(opened, folder, given["subset"], _SHOWN), folder / REPORT)
+    return Evaluation(folder)
 
 
-def _show(output: Path, given: Arguments) -> None:
+def _show(found: Evaluation, given: Arguments) -> None:
     from pneumo_ad.evaluation.summary import print_evaluation
     from pneumo_ad.runs.shipped import in_words
 
-    print_evaluation(output, f"evaluation of {in_words(given['run'])}")
+    print_evaluation(found.folder, f"evaluation of {in_words(given['run'])}")
 
 
 COMMAND = Command(
@@ -68,7 +111,7 @@ COMMAND = Command(
     place=1,
     summary="measure a trained run, on its own or on other data",
     example="[run=RUN] [data=... data.root=...] [output=DIR]",
-    run=evaluate,
+    call=evaluate,
     show=_show,
     usage=USAGE.replace("{options}", option_help()),
     keys=(
@@ -77,6 +120,7 @@ COMMAND = Command(
         SUBSET,
         CALIBRATE,
         CHECKPOINT,
+        Key("report", "also report.html, which `pneumo-ad report` writes of what is evaluated", "true", switch, False),
     ),
     config="train",
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pneumo_ad.errors import DataError, UserError
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, path, switch
-from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, Overrides, Place, path, switch
+from pneumo_ad.runs.command import Command, typed
+from pneumo_ad.runs.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from pneumo_ad.runs.run import Run
@@ -33,23 +34,36 @@ format=onnx needs onnx, onnxscript and onnxruntime: pip install "pneumo_ad[expor
 """
 
 
-def export_run(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+@typed
+def export_run(
+    run: Place | Run = SHIPPED,
+    overrides: Overrides = (),
+    *,
+    format: Literal["onnx", "torch_export"] = "onnx",
+    output: Place | None = None,
+    overwrite: bool = False,
+    checkpoint: str | None = None,
+) -> Path:
     """Export a run, as `pneumo-ad export` does.
 
     Args:
-        arguments: Arguments as on the command line.
-        keywords: Keys without a dot, as keyword arguments.
+        run: Run folder, or an opened run; default: the detector that ships.
+        overrides: Changes to the run's config, for example `{"stride": 4}`.
+        format: Format of the graphs.
+        output: New folder; default: `export/<format>` of the run folder.
+        overwrite: Whether a model that was exported there before is replaced.
+        checkpoint: `best`, `last` or a file; default: the best, or that of the opened run.
 
     Returns:
         The folder with the model, `model.json`, `MODEL_CARD.md` and `example.py`.
 
     Raises:
-        ConfigError: No `run=`, an unknown key or format, missing packages, a part of the run that no graph can
+        ConfigError: An unknown or invalid argument or override, missing packages, a part of the run that no graph can
             represent, or a folder that is not empty.
         DataError: A run folder without checkpoint.
         UserError: Results of the exported model differ from those of the run; the export is removed.
     """
-    given = COMMAND.parse(arguments, keywords)
+    given = COMMAND.read(locals())
     from dataclasses import replace
 
     from pneumo_ad.export.exported_predictor import ExportedPredictor
@@ -58,31 +72,33 @@ def export_run(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
     from pneumo_ad.export.write import check_graph, folder_to_be, some_radiographs, write_graphs, write_words
     from pneumo_ad.metrics.metrics_json import read_metrics
     from pneumo_ad.prediction.run_predictor import RunPredictor
+    from pneumo_ad.runs.run import named_run
     from pneumo_ad.runs.shipped import place_of_results
     from pneumo_ad.runs.sweeps import folder_name
     from pneumo_ad.saved import is_there
 
+    folder, changes, weights = named_run(given["run"], given.overrides, given["checkpoint"])
     form = format_named(given["format"], write=True)
-    below = form.name + (f",{folder_name(given.overrides)}" if given.overrides else "")
-    output = given["output"] or place_of_results(given["run"]) / "export" / below
+    below = form.name + (f",{folder_name(changes)}" if changes else "")
+    output = given["output"] or place_of_results(folder) / "export" / below
     nothing = f"nothing was written. {other_formats(form)} may work"
     with folder_to_be(output, given["overwrite"]) as aside:
-        run, source = _opened(given["run"], given.overrides, given["checkpoint"])
-        config = _plain(run)
-        check_graph(run)
-        judge = RunPredictor(run)
-        model = write_graphs(aside, form, run, judge, judge.scoring, config)
+        opened, source = _opened(folder, changes, weights)
+        config = _plain(opened)
+        check_graph(opened)
+        judge = RunPredictor(opened)
+        model = write_graphs(aside, form, opened, judge, judge.scoring, config)
         model.write(aside)
-        images, content = some_radiographs(run)
+        images, content = some_radiographs(opened)
         try:
             parity = check_parity(judge, ExportedPredictor(aside), images, content, source)
         except DataError as reason:
-            raise UserError(f"{given['run']}: the exported model cannot be run ({reason}); {nothing}") from reason
+            raise UserError(f"{folder}: the exported model cannot be run ({reason}); {nothing}") from reason
         print(parity)
         if not parity.holds:
-            raise UserError(f"{given['run']}: the exported model does not say what the run says ({parity}); {nothing}")
-        metrics = read_metrics(run.folder) if is_there(run.folder / "metrics.json") else {}
-        write_words(aside, form, run, replace(model, parity=parity.as_dict()), config, metrics, given.overrides)
+            raise UserError(f"{folder}: the exported model does not say what the run says ({parity}); {nothing}")
+        metrics = read_metrics(opened.folder) if is_there(opened.folder / "metrics.json") else {}
+        write_words(aside, form, opened, replace(model, parity=parity.as_dict()), config, metrics, changes)
     return output
 
 
@@ -128,14 +144,14 @@ COMMAND = Command(
     place=2,
     summary="a run as ONNX or torch.export, with a model card",
     example="[run=RUN] format=onnx|torch_export",
-    run=export_run,
+    call=export_run,
     show=_show,
     usage=USAGE,
     keys=(
         RUN_OR_SHIPPED,
-        Key("format", "onnx (default), or torch_export", "FORMAT", default="onnx"),
+        Key("format", "onnx (default), or torch_export", "FORMAT"),
         Key("output", "where to write (default: RUN/export/<format>)", "DIR", path),
-        Key("overwrite", "replace a model that was exported there before", "true", switch, False),
+        Key("overwrite", "replace a model that was exported there before", "true", switch),
         CHECKPOINT,
     ),
     config="train",

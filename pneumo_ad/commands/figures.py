@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Arguments, Key, expanded, path
-from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.arguments import CHECKPOINT, RUN, SUBSET, Arguments, Key, Overrides, Place, Subset, expanded, path
+from pneumo_ad.runs.command import Command, typed
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pneumo_ad.runs.run import Run
 
 USAGE = """\
 pneumo-ad figures run=RUN [key=value] ...
@@ -25,30 +26,45 @@ evaluation of the same data are read, not recomputed.
 """
 
 
-def draw_figures(arguments: str | Sequence[str] = (), **keywords: object) -> pd.DataFrame:
+@typed
+def draw_figures(
+    run: Place | Run,
+    overrides: Overrides = (),
+    *,
+    output: Place | None = None,
+    only: str = "",
+    classifier: str = "",
+    subset: Subset | None = None,
+    checkpoint: str | None = None,
+) -> pd.DataFrame:
     """Draw the paper's figures for a run, as `pneumo-ad figures` does.
 
     Args:
-        arguments: Arguments as on the command line.
-        keywords: Keys without a dot, as keyword arguments.
+        run: Run folder, or an opened run with the overrides it was opened with.
+        overrides: Changes to the run's config, for example `{"stride": 4}`.
+        output: Folder to write to; default: `paper_figures` in the folder where `evaluate` writes.
+        only: Some of them, for example `1,9,table1`.
+        classifier: Run of `pneumo-ad classify` for Fig. 2; `train` trains one, `none` leaves Fig. 2 out.
+        subset: Split to draw; default: test of the run's own data, all of other data.
+        checkpoint: `best`, `last` or a file; default: the best, or that of the opened run.
 
     Returns:
         Content of `index.csv`, a row per figure: `figure`, `shows`, `files` (stems), `left_out` (the reason, or empty);
         `attrs["output"]` is the folder.
 
     Raises:
-        ConfigError: No `run=`, an unknown key or figure, a folder that cannot be written to, or an invalid override.
+        ConfigError: An unknown or invalid argument, override or figure; a folder that cannot be written to.
         DataError: Not a run folder, no finished classifier in `classifier=`, or no radiograph.
     """
-    given = COMMAND.parse(arguments, keywords)
+    given = COMMAND.read(locals())
     from pneumo_ad.evaluation.paper_figures import checked_classifier, draw_for_run, wanted_figures
-    from pneumo_ad.runs.run import default_output, load_run
+    from pneumo_ad.runs.run import open_run, place_of_evaluation
 
-    wanted, classifier = wanted_figures(given["only"]), checked_classifier(given["classifier"])
-    run = load_run(given["run"], given.overrides, given["checkpoint"])
-    evaluated = default_output(run.folder, given.changes)  # folder of the same evaluation by `pneumo-ad evaluate`
+    wanted, of_classes = wanted_figures(given["only"]), checked_classifier(given["classifier"])
+    opened = open_run(given["run"], given.overrides, given["checkpoint"])
+    evaluated = place_of_evaluation(opened, given["subset"])
     output = given["output"] or evaluated / "paper_figures"
-    return draw_for_run(run, output, wanted, classifier, given["subset"], evaluated)
+    return draw_for_run(opened, output, wanted, of_classes, given["subset"], evaluated)
 
 
 def _show(index: pd.DataFrame, given: Arguments) -> None:
@@ -63,7 +79,7 @@ COMMAND = Command(
     place=3,
     summary="Figs. 1-10 and Table 1 of the paper for a run",
     example="run=RUN [data=... data.root=...] [only=1,9]",
-    run=draw_figures,
+    call=draw_figures,
     show=_show,
     usage=USAGE,
     keys=(
@@ -74,14 +90,13 @@ COMMAND = Command(
             "DIR",
             path,
         ),
-        Key("only", "some of them", "1,9,table1", default=""),
+        Key("only", "some of them", "1,9,table1"),
         Key(
             "classifier",
             "a run of `pneumo-ad classify` for Fig. 2; classifier=train trains one, once, in\n"
             "RUN/figures/classifier (default: the one there; else Fig. 2 is left out, as by classifier=none)",
             "RUN",
             expanded,
-            "",
         ),
         SUBSET,
         CHECKPOINT,

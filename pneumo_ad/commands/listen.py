@@ -12,7 +12,7 @@ from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Argu
 from pneumo_ad.runs.command import Command
 
 if TYPE_CHECKING:
-    from pneumo_ad.prediction.predict import Predicted
+    from pneumo_ad.prediction.predicted import Predicted
 
 USAGE = """\
 pneumo-ad listen [run=RUN] [port=PORT] output=DIR [key=value] ...
@@ -60,7 +60,7 @@ def listen(arguments: str | Sequence[str] = (), **keywords: object) -> Predicted
 def _show(found: Predicted, _: Arguments) -> None:
     from pneumo_ad.prediction.summary import print_prediction
 
-    print_prediction(found.output, found.story, found.new)
+    print_prediction(found.folder, found.story, found.new)
 
 
 def _port(text: str) -> int:

@@ -7,18 +7,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pneumo_ad.dicom.addresses import DICOMWEB, date_of, destination_words, patient_of, server_of, study_of
-from pneumo_ad.runs.arguments import CALIBRATE, CHECKPOINT, RUN_OR_SHIPPED, Arguments, Key, one_of, path, switch, whole
-from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.arguments import (
+    CALIBRATE,
+    CHECKPOINT,
+    RUN_OR_SHIPPED,
+    Arguments,
+    Key,
+    Overrides,
+    Place,
+    one_of,
+    path,
+    switch,
+    whole,
+)
+from pneumo_ad.runs.command import Command, typed
 from pneumo_ad.runs.evaluation_options import option_help
 from pneumo_ad.runs.hydra_command import run_hydra
+from pneumo_ad.runs.shipped import SHIPPED
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from pneumo_ad.prediction.predict import Predicted
+    from pneumo_ad.prediction.predicted import Predicted
+    from pneumo_ad.runs.run import Run
 
 USAGE = """\
 pneumo-ad predict [run=RUN] input=PATH output=DIR [num_shards=N] [shard=I] [key=value] ...
@@ -35,25 +49,71 @@ Keys of the run that may change, as on `pneumo-ad evaluate` (its held-out normal
 """
 
 
-def predict(arguments: str | Sequence[str] = (), **keywords: object) -> Predicted:
-    """Judge a folder of files, as `pneumo-ad predict` does.
+@typed
+def predict(
+    input: Place,
+    output: Place,
+    run: Place | Run = SHIPPED,
+    overrides: Overrides = (),
+    *,
+    patient: str = "",
+    study: str = "",
+    date: str = "",
+    send_to: str = "",
+    calibrate: Place | None = None,
+    overlays: bool = True,
+    maps: Literal["png", "npy", "none"] = "png",
+    dicom: bool = False,
+    report: bool = False,
+    overwrite: bool = False,
+    checkpoint: str | None = None,
+    num_shards: int = 1,
+    shard: int | None = None,
+) -> Predicted:
+    """Judge a folder of files, as `pneumo-ad predict` does; what an earlier call judged is not judged again.
 
     Args:
-        arguments: Arguments as on the command line, for example `["run=runs/paper/1", "input=scans", "output=judged"]`.
-        keywords: Keys without a dot, as keyword arguments: `run="runs/paper/1", report=True`.
+        input: Folder, searched with all below it, a file, or `dicomweb:URL`.
+        output: New or empty folder, or that of an earlier call; `dicomweb:URL` stores DICOM objects there, and tables
+            in `predicted`.
+        run: Folder of a run or of an exported model, or an opened run; default: the detector that ships.
+        overrides: Changes to the run's config, for example `{"stride": 4}`.
+        patient: Patient ID of the studies on the server.
+        study: Their Study Instance UID.
+        date: Their date, or first and last: `YYYYMMDD-YYYYMMDD`.
+        send_to: Node (`AE@HOST:PORT`) or server (`dicomweb:URL`) that DICOM objects are sent to.
+        calibrate: Folder of 20 or more normal radiographs of the input's own site, in place of the run's held-out
+            normals.
+        overlays: Whether heat maps over the radiographs are drawn.
+        maps: Format of the anomaly maps: 16-bit PNG, float32 `npy`, or none.
+        dicom: Whether overlay, segmentation and report of each DICOM file are written as DICOM objects.
+        report: Whether `report.html` is written.
+        overwrite: Whether what an earlier call wrote to `output` is replaced.
+        checkpoint: `best`, `last` or a file; default: the best, or that of the opened run.
+        num_shards: Stretches that the sorted list of files is cut into.
+        shard: Stretch to judge, from 0; the last to end writes the tables. None judges all.
+
+    Returns:
+        Tables and maps of the prediction, read from its folder when they are asked for.
 
     Raises:
-        ConfigError: A missing or unknown key, or an invalid override.
+        ConfigError: A missing, unknown or invalid argument or override.
         DataError: Nothing to judge, a run that cannot be opened, or an output folder that cannot be written to.
-        SystemExit: Ended by a signal; the same command continues.
+        KeyboardInterrupt: Interrupted; the same call continues. SIGTERM raises `SystemExit`.
+
+    Example:
+        `predict("scans", "judged").predictions.sort_values("score")`
     """
-    given = COMMAND.parse(arguments, keywords)
+    given = COMMAND.read(locals())
     from pneumo_ad.dicom.web import Query
     from pneumo_ad.prediction.peers import predict_from
+    from pneumo_ad.runs.run import named_run
 
     own = dict(given.own)
+    folder, changes, weights = named_run(own.pop("run"), given.overrides, own.pop("checkpoint"))
     query = Query(*(own.pop(key) for key in ("patient", "study", "date")))
-    return predict_from(own.pop("input"), query=query, overrides=given.overrides, **own)
+    source = own.pop("input")
+    return predict_from(source, query=query, run=folder, overrides=changes, checkpoint=weights, **own)
 
 
 def _place(text: str) -> Path | str:
@@ -64,13 +124,13 @@ def _place(text: str) -> Path | str:
 def _predict_shards(arguments: list[str]) -> None:
     """Judge the shards of an input in the jobs of a launcher, and print the tables' summary."""
     from pneumo_ad.prediction.peers import TABLES
-    from pneumo_ad.prediction.predict import Predicted
+    from pneumo_ad.prediction.predicted import Predicted
     from pneumo_ad.prediction.written import read_predict_json
 
     hydras = [one for one in arguments if one.lstrip("+~").startswith(("-", "hydra", "shard="))]
     own = [one for one in arguments if one not in hydras]
-    typed = COMMAND.parse(own, {})["output"]
-    output = typed if isinstance(typed, Path) else TABLES
+    place = COMMAND.parse(own)["output"]
+    output = place if isinstance(place, Path) else TABLES
     run_hydra("predict", hydras, partial(_predict_shard, own), has_folder=False)
     story = read_predict_json(output) or {}
     if story.get("state") != "finished":
@@ -80,7 +140,7 @@ def _predict_shards(arguments: list[str]) -> None:
 
 
 def _predict_shard(own: Sequence[str], config: DictConfig) -> None:
-    found = predict(own, shard=config.shard)
+    found = predict(**(COMMAND.keywords(own) | {"shard": config.shard}))
     if found.left:
         print(f"shard {config.shard}: {found.new} files; still to be judged: shard={_listed(found.left)}", flush=True)
     else:
@@ -97,11 +157,11 @@ def _show(found: Predicted, _: Arguments | None) -> None:
     if found.left:
         print(f"{found.new} files judged; still to be judged: shard={_listed(found.left)}")
         return
-    print_prediction(found.output, found.story, found.new)
+    print_prediction(found.folder, found.story, found.new)
     if unreadable := found.story["counts"]["unreadable"]:
-        print(f"{unreadable} files could not be read: {found.output / 'failed.csv'}", file=sys.stderr, flush=True)
-    if (report := found.output / "report.html").is_file():
-        print(f"report: {report}", flush=True)  # the last line
+        print(f"{unreadable} files could not be read: {found.folder / 'failed.csv'}", file=sys.stderr, flush=True)
+    if found.report is not None:
+        print(f"report: {found.report}", flush=True)  # the last line
     if unreadable:
         raise SystemExit(3)
 
@@ -118,7 +178,7 @@ COMMAND = Command(
     place=1,
     summary="scores, maps and decisions for a folder of files",
     example="[run=RUN] input=PATH output=DIR [report=true]",
-    run=predict,
+    call=predict,
     show=_show,
     usage=USAGE.replace("{options}", option_help("scores", "decisions", "speed")),
     keys=(

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.runs.arguments import CHECKPOINT, RUN_OR_SHIPPED, SUBSET, Arguments, Key, path, whole
-from pneumo_ad.runs.command import Command
+from pneumo_ad.runs.arguments import (
+    CHECKPOINT,
+    RUN_OR_SHIPPED,
+    SUBSET,
+    Arguments,
+    Key,
+    Overrides,
+    Place,
+    Subset,
+    path,
+    whole,
+)
+from pneumo_ad.runs.command import Command, typed
+from pneumo_ad.runs.shipped import SHIPPED
+
+if TYPE_CHECKING:
+    from pneumo_ad.runs.run import Run
 
 USAGE = """\
 pneumo-ad report [run=RUN] [key=value] ...
@@ -23,37 +38,50 @@ table and the config. An existing evaluation of the same data is read; otherwise
 """
 
 
-def report(arguments: str | Sequence[str] = (), **keywords: object) -> Path:
+@typed
+def report(
+    run: Place | Run = SHIPPED,
+    overrides: Overrides = (),
+    *,
+    output: Place | None = None,
+    images: int = 50,
+    subset: Subset | None = None,
+    checkpoint: str | None = None,
+) -> Path:
     """Write the report of a run, as `pneumo-ad report` does.
 
     An existing evaluation of the same data is read; otherwise the run is evaluated first.
 
     Args:
-        arguments: Arguments as on the command line.
-        keywords: Keys without a dot, as keyword arguments.
+        run: Run folder, or an opened run with the overrides it was opened with; default: the detector that ships.
+        overrides: Changes to the run's config, for example `{"stride": 4}`.
+        output: File to write; default: `report.html` in the folder of the evaluation.
+        images: Radiographs to show at most.
+        subset: Split to show; default: test of the run's own data, all of other data.
+        checkpoint: `best`, `last` or a file; default: the best, or that of the opened run.
 
     Returns:
         The HTML file.
 
     Raises:
-        ConfigError: No `run=`, an unknown key, a file that cannot be written, or an invalid override.
+        ConfigError: An unknown or invalid argument or override, or a file that cannot be written.
         DataError: A run folder without checkpoint, or data that cannot be evaluated.
     """
-    given = COMMAND.parse(arguments, keywords)
+    given = COMMAND.read(locals())
     from pneumo_ad.evaluation.report import page_of
     from pneumo_ad.files import writable_folder
     from pneumo_ad.report.write import write_report
-    from pneumo_ad.runs.run import default_output, load_run
+    from pneumo_ad.runs.run import open_run, place_of_evaluation
 
-    run = load_run(given["run"], given.overrides, given["checkpoint"])
-    evaluated = default_output(run.folder, given.changes)  # folder of the same evaluation by `pneumo-ad evaluate`
+    opened = open_run(given["run"], given.overrides, given["checkpoint"])
+    evaluated = place_of_evaluation(opened, given["subset"])
     file: Path = given["output"] or evaluated / "report.html"
     if file.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"output={file} must name an HTML file: output={file}/report.html")
     if file.is_dir():
         raise ConfigError(f"output={file} is a folder; name a file: output={file}/report.html")
     writable_folder(file.parent)
-    return write_report(page_of(run, evaluated, given["subset"], given["images"]), file)
+    return write_report(page_of(opened, evaluated, given["subset"], given["images"]), file)
 
 
 def _show(file: Path, _: Arguments) -> None:
@@ -65,7 +93,7 @@ COMMAND = Command(
     place=2,
     summary="one HTML file: brush the histogram, frames light up",
     example="[run=RUN] [output=FILE] [data=... data.root=...]",
-    run=report,
+    call=report,
     show=_show,
     usage=USAGE,
     keys=(
@@ -76,7 +104,6 @@ COMMAND = Command(
             "radiographs to show at most, spread over the scores of each label, those with truth first",
             "50",
             whole,
-            50,
         ),
         SUBSET,
         CHECKPOINT,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.runs.arguments import Overrides, Place, as_overrides, path
 from pneumo_ad.runs.command import Command
 from pneumo_ad.runs.hydra_command import run_hydra
 
@@ -51,14 +53,12 @@ def train(config: DictConfig) -> dict[str, object]:
         UserError: The configured training is not possible.
     """
     from pneumo_ad.evaluation.evaluate import evaluate_run
-    from pneumo_ad.evaluation.summary import print_evaluation
-    from pneumo_ad.loggers import TensorBoardRun, closing
+    from pneumo_ad.loggers import closing
     from pneumo_ad.nets.compilation import check_compiler
     from pneumo_ad.runs.check_options import check_evaluation
     from pneumo_ad.runs.compose import build, build_all
     from pneumo_ad.runs.ddp import count_processes, launch
     from pneumo_ad.runs.device import device_of
-    from pneumo_ad.runs.jobs import in_sweep
     from pneumo_ad.runs.provenance import provenance_of
     from pneumo_ad.runs.record import timed, update_run_json
     from pneumo_ad.runs.run import load_run
@@ -90,17 +90,29 @@ def train(config: DictConfig) -> dict[str, object]:
         if config.evaluate:
             with timed(run_dir, "seconds_evaluating"):
                 evaluate_run(load_run(run_dir), run_dir, config.evaluate)
-            if not in_sweep():  # which prints a line for each job, and the leaderboard
-                print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
             log_outcome(config, run_dir, loggers)
-    if not in_sweep():
-        print(f"run: {run_dir}\nnext: pneumo-ad report run={run_dir}")
-        if any(isinstance(logger, TensorBoardRun) for logger in loggers):
-            print(f"TensorBoard: tensorboard --logdir {run_dir}")
     return {"datamodule": datamodule, "module": module, "run_dir": run_dir}
 
 
-def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Sequence[str] = ()) -> Run:
+def _train_and_show(config: DictConfig) -> None:
+    from pneumo_ad.runs.jobs import in_sweep
+
+    train(config)
+    if not in_sweep():  # which prints a line for each job, and the leaderboard
+        _show(Path(config.run_dir), config)
+
+
+def _show(run_dir: Path, config: DictConfig) -> None:
+    from pneumo_ad.evaluation.summary import print_evaluation
+
+    if config.evaluate:
+        print_evaluation(run_dir, f"{config.name}: {config.evaluate} split")
+    print(f"run: {run_dir}\nnext: pneumo-ad report run={run_dir}")
+    if any(run_dir.glob("events.out.tfevents.*")):
+        print(f"TensorBoard: tensorboard --logdir {run_dir}")
+
+
+def start_run(folder: Place, overrides: Overrides = (), search_path: Sequence[str] = (), *, show: bool = False) -> Run:
     """Train and evaluate a run in this process, as `pneumo-ad train` does, and open it.
 
     The folder has the same content as by the command line. A finished run in it is opened, a stopped one continues, one
@@ -108,12 +120,15 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
 
     Args:
         folder: Run folder to create or continue.
-        overrides: Overrides as on the command line, for example `["net=unet", "patch=16", "trainer.max_epochs=2"]`. A
-            recipe with axes runs once, with its defaults; loop over folders and overrides for a sweep.
+        overrides: Overrides as on the command line, for example `["net=unet", "patch=16", "trainer.max_epochs=2"]`, or
+            `{"net": "unet", "patch": 16}`. A recipe with axes runs once, with its defaults; loop over folders and
+            overrides for a sweep.
         search_path: Further locations of yaml: `pkg://their_package.conf`, `file:///folder`.
+        show: Whether the evaluation is printed.
 
     Returns:
-        The finished run; see `load_run`.
+        The finished run, opened: `module`, `radiographs`, `history` (the losses), `config`; see `load_run`.
+        `pneumo_ad.evaluation.Evaluation(run)` has what was measured.
 
     Raises:
         UserError: Any error that the command line would print.
@@ -125,25 +140,25 @@ def start_run(folder: str | Path, overrides: Sequence[str] = (), search_path: Se
     from omegaconf import OmegaConf
 
     from pneumo_ad.runs.compose import compose_job
-    from pneumo_ad.runs.grammar import for_hydra
     from pneumo_ad.runs.jobs import lock
     from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded
     from pneumo_ad.runs.run import load_run
 
-    overrides = [for_hydra(one) for one in overrides]
-    folder = Path(folder)
-    hydras = [one for one in overrides if one.lstrip("+~").startswith("hydra")]
+    given, place = as_overrides(overrides), path(os.fspath(folder))
+    hydras = [one for one in given if one.lstrip("+~").startswith("hydra")]
     if hydras:
         raise ConfigError(f"{hydras[0]}: start_run takes the folder and search_path as arguments of its own")
-    config, hydra = compose_job("train", overrides, search_path)
-    OmegaConf.update(hydra, "hydra.runtime.output_dir", str(folder.absolute()))  # the command line gets it from Hydra
-    with lock(folder):
-        keep_recipe(folder, config, overrides, hydra)
-        if read_run_json(folder).get("status") != "finished":
-            config.run_dir = str(folder)
-            with recorded(folder):
+    config, hydra = compose_job("train", given, search_path)
+    OmegaConf.update(hydra, "hydra.runtime.output_dir", str(place.absolute()))  # the command line gets it from Hydra
+    with lock(place):
+        keep_recipe(place, config, given, hydra)
+        if read_run_json(place).get("status") != "finished":
+            config.run_dir = str(place)
+            with recorded(place):
                 train(config)
-    return load_run(folder)
+    if show:
+        _show(place, config)
+    return load_run(place)
 
 
 COMMAND = Command(
@@ -151,7 +166,7 @@ COMMAND = Command(
     place=1,
     summary="train a patch autoencoder on normal lung and evaluate it",
     example="(experiment=paper; -m sweeps; resume=RUN)",
-    run=partial(run_hydra, "train", work=train),
+    run=partial(run_hydra, "train", work=_train_and_show),
     usage=USAGE,
     config="train",
     alone=True,

@@ -34,7 +34,7 @@ __all__ = [
     "read_reference",
 ]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__,
     {
         "equipment": "Equipment",

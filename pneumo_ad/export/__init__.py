@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportedPredictor", "ModelDescription", "Parity", "Pipeline", "check_parity", "read_description"]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__,
     {
         "description": "ModelDescription read_description",

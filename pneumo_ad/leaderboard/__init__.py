@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Replicates", "SweptRun", "compare_runs", "leaderboard", "print_comparison", "read_sweep"]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__,
     {
         "compare": "compare_runs",

@@ -6,9 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pneumo_ad.errors import DamagedError, DataError, UserError
@@ -18,10 +16,10 @@ from pneumo_ad.leaderboard.drawing import draw_comparison
 from pneumo_ad.leaderboard.gather import SweptRun, read_sweep
 from pneumo_ad.leaderboard.groups import Comparison, check_evaluated, choose_sort, measure_runs, rank
 from pneumo_ad.leaderboard.table import as_markdown, print_comparison
-from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.runs.jobs import lock
 from pneumo_ad.runs.record import Status
 from pneumo_ad.runs.run import default_output, load_run
+from pneumo_ad.runs.sweeps import folder_name
 from pneumo_ad.saved import is_there
 
 log = logging.getLogger(__name__)
@@ -31,7 +29,12 @@ _PATIENCE = 600  # seconds to wait for another comparison that evaluates the sam
 
 
 def compare_runs(
-    sweep: Path, overrides: Sequence[str] = (), sort: str = "", reference: str = "", output: Path | None = None
+    sweep: Path,
+    overrides: Sequence[str] = (),
+    sort: str = "",
+    reference: str = "",
+    output: Path | None = None,
+    chosen: Sequence[Path] = (),
 ) -> Comparison:
     """Compare the runs below a folder.
 
@@ -41,24 +44,29 @@ def compare_runs(
         sort: Column of `leaderboard.csv` to sort by; empty for the default.
         reference: Group to subtract in differences, `key=value,...`; empty for the default.
         output: Folder to write to; None for one below the sweep.
+        chosen: Run folders below the sweep's; default: all runs one or two levels below it.
 
     Returns:
-        The comparison; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `output`.
+        The comparison; `leaderboard.csv`, `groups.csv` and `figures/` lie in its `folder`.
 
     Raises:
         ConfigError: An unknown metric or reference.
         DataError: The folder holds no run, or no run can be evaluated on the data asked for.
     """
-    runs = read_sweep(sweep)
+    runs = read_sweep(sweep, chosen)
     evaluations, notes = evaluate_all(runs, overrides)
     runs = _without_damaged(runs, evaluations)
-    beside = f"comparison-{default_output(sweep, overrides).name}" if overrides else "comparison"
+    named = [*overrides, *(run.name for run in runs if chosen)]
+    beside = f"comparison-{folder_name(named)}" if named else "comparison"
     comparison = Comparison(sweep, output or sweep / beside, runs, evaluations, pd.DataFrame(), notes=notes)
     measure_runs(comparison, overrides)
     comparison.sort = choose_sort(comparison, sort)
     rank(comparison, reference, overrides)
-    comparison.output.mkdir(parents=True, exist_ok=True)
-    (comparison.output / _WHOLE).unlink(missing_ok=True)
+    rank_of = {name: number for number, group in enumerate(comparison.groups) for name in group.runs}
+    order = comparison.rows["run"].map(rank_of).argsort(kind="stable")  # unranked runs last
+    comparison.rows = comparison.rows.iloc[order].reset_index(drop=True)
+    comparison.folder.mkdir(parents=True, exist_ok=True)
+    (comparison.folder / _WHOLE).unlink(missing_ok=True)
     if comparison.groups:
         draw_comparison(comparison, overrides)
     write_leaderboard(comparison)
@@ -140,19 +148,6 @@ def _evaluated(folder: Path, place: Path) -> bool:
 
 def write_leaderboard(found: Comparison) -> None:
     """Write `leaderboard.csv`, a row per run, `groups.csv`, a row per group, and `leaderboard.md`, which comes last."""
-    rank_of = {name: number for number, group in enumerate(found.groups) for name in group.runs}
-    rows = found.rows.sort_values("run", key=lambda names: names.map(rank_of), kind="stable")  # unranked runs last
-    groups = []
-    for group in found.groups:
-        row: dict[str, Any] = dict(group.axes) | {"runs": len(group.runs), "folders": "; ".join(group.runs)}
-        row["reference"] = group is found.reference
-        row["sorted_by"] = found.sort
-        row |= dict(zip(("mean_low", "mean_high"), group.interval or (np.nan, np.nan), strict=True))
-        row |= (group.difference or Interval(np.nan, np.nan, np.nan)).keyed("difference")
-        for key, (mean, sd) in group.summary.items():
-            if not key.endswith(("_low", "_high")):
-                row |= {key: mean, f"{key}_sd": sd}
-        groups.append(row)
-    write_csv(found.output / "leaderboard.csv", rows)
-    write_csv(found.output / "groups.csv", pd.DataFrame(groups))
-    write_text(found.output / _WHOLE, as_markdown(found))
+    write_csv(found.folder / "leaderboard.csv", found.rows)
+    write_csv(found.folder / "groups.csv", found.leaderboard)
+    write_text(found.folder / _WHOLE, as_markdown(found))

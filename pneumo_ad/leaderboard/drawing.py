@@ -33,7 +33,7 @@ def draw_comparison(found: Comparison, overrides: Sequence[str]) -> None:
         found: The comparison, measured and ranked.
         overrides: Overrides from the command line, `key=value`.
     """
-    folder = found.output / "figures"
+    folder = found.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Figure | None] = {f"metric_by_{axis}": _metric(found, axis) for axis in found.axes if found.sort}
     drawn["sad_histograms"] = _histograms(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,17 @@ class SweptRun:
         return self.overrides.get(key, DEFAULT)
 
 
-def read_sweep(sweep: Path) -> list[SweptRun]:
-    """Read every run one or two levels below a folder, with the axes on which they differ.
+def read_sweep(sweep: Path, chosen: Sequence[Path] = ()) -> list[SweptRun]:
+    """Read runs below a folder, with the axes on which they differ.
+
+    Args:
+        sweep: Folder of the runs.
+        chosen: Run folders; default: every run one or two levels below `sweep`.
 
     Raises:
         DataError: The folder is missing, is a run itself, or holds no run; lists its content.
     """
-    runs = [_read_run(folder, sweep) for folder in find_runs(sweep)]
+    runs = [_read_run(folder, sweep) for folder in chosen or find_runs(sweep)]
     axes = [
         key
         for key in dict.fromkeys(key for run in runs for key in run.overrides)

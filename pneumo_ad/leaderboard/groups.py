@@ -21,6 +21,7 @@ from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePix
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.runs.evaluation_options import option_names
+from pneumo_ad.runs.facts import as_html, as_text
 from pneumo_ad.runs.recipe import count_parameters, read_defaults
 from pneumo_ad.runs.record import flatten
 from pneumo_ad.runs.sampled_maps import SampledMaps, read_maps
@@ -56,16 +57,16 @@ class Replicates:
         return self.summary.get(key, (np.nan, np.nan))
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     """Comparison of the runs of a sweep.
 
     Attributes:
         sweep: Folder of the sweep.
-        output: Folder of tables and figures.
+        folder: Folder of tables and figures.
         runs: All runs, in natural order of their folders.
         evaluations: Name of the run -> folder of its evaluation; measured runs alone.
-        rows: Table of `leaderboard.csv`, a row per run.
+        rows: Table of `leaderboard.csv`, a row per run, those of the best group first.
         groups: Groups of replicates, sorted by the metric, the best first.
         sort: Sorting metric; None if no run has one.
         reference: Group to subtract in differences.
@@ -79,7 +80,7 @@ class Comparison:
     """
 
     sweep: Path
-    output: Path
+    folder: Path
     runs: list[SweptRun]
     evaluations: dict[str, Path]
     rows: pd.DataFrame
@@ -93,6 +94,56 @@ class Comparison:
     subset: str = ""
     notes: list[str] = field(default_factory=list)
     vocabulary: Vocabulary = RADIOGRAPH
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """Table of `groups.csv`, a row per group of replicates, the best first.
+
+        Columns: the swept keys; `runs` and their `folders`; whether the group is the `reference`; `sorted_by`, the
+        metric whose 95 % interval over patients is `mean_low` to `mean_high`; its paired `difference` to the reference
+        with its interval `difference_low` to `difference_high`; and each metric as mean, with its standard deviation
+        over seeds (`..._sd`).
+        """
+        table = []
+        for group in self.groups:
+            row: dict[str, Any] = dict(group.axes) | {"runs": len(group.runs), "folders": "; ".join(group.runs)}
+            row |= {"reference": group is self.reference, "sorted_by": self.sort}
+            row |= dict(zip(("mean_low", "mean_high"), group.interval or (np.nan, np.nan), strict=True))
+            row |= (group.difference or Interval(np.nan, np.nan, np.nan)).keyed("difference")
+            for key, (mean, sd) in group.summary.items():
+                if not key.endswith(("_low", "_high")):
+                    row |= {key: mean, f"{key}_sd": sd}
+            table.append(row)
+        return pd.DataFrame(table)
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """Runs that were not measured: `run`, `status`, `reason`."""
+        return self.rows.loc[~self.rows["run"].isin(self.evaluations), ["run", "status", "reason"]]
+
+    def __repr__(self) -> str:
+        shown = self._shown.to_string(index=False, na_rep="", float_format="{:.3f}".format)
+        return f"{as_text(f'Comparison({str(self.sweep)!r})', self._facts())}\n{shown}"
+
+    def _repr_html_(self) -> str:
+        return as_html(f"comparison of the runs below {self.sweep}", self._facts(), self._shown)
+
+    @property
+    def _shown(self) -> pd.DataFrame:
+        first = [*self.axes, "runs", *([self.sort] if self.sort else []), "mean_low", "mean_high"]
+        return self.leaderboard.reindex(columns=[*first, "difference", "difference_low", "difference_high"])
+
+    def _facts(self) -> dict[str, object]:
+        brightness = self.baseline(self.sort or "")
+        return {
+            "runs": f"{len(self.evaluations)} measured of {len(self.runs)}",
+            "measured on": self.subset,
+            "sorted by": self.sort or "nothing",
+            "reference": f"{described(self.reference.axes)} ({self.reference_is})" if self.reference else "",
+            "brightness": "" if np.isnan(brightness) else f"{brightness:.3f}",
+            "notes": "\n".join(self.notes),
+            "has": "leaderboard, rows, groups, failed, notes, folder",
+        }
 
     @property
     def axes(self) -> list[str]:

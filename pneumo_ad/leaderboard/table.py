@@ -90,7 +90,7 @@ def print_comparison(found: Comparison) -> None:
         console.print(f"no run of {len(found.runs)} was measured", style="yellow")
     for note in found.notes:
         console.print(escape(note), style="yellow", soft_wrap=True)
-    console.print(f"tables and figures: {escape(str(found.output))}", soft_wrap=True)
+    console.print(f"tables and figures: {escape(str(found.folder))}", soft_wrap=True)
 
 
 def _number(value: float) -> str:

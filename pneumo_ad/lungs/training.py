@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pneumo_ad.data.batch import patches_of
 from pneumo_ad.data.datasets import PatchBatch
 from pneumo_ad.data.fitted_radiographs import FittedRadiographs
 from pneumo_ad.data.store.build import OnError
@@ -122,14 +123,14 @@ class LungSegmentation(L.LightningModule):
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
         """Return the loss, a scalar, and log it."""
-        images, lung = batch["patch"], batch["lung"]
+        images, lung = patches_of(batch, "lung"), batch["lung"]
         loss = overlap_loss(self.segmenter(images), lung)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return loss
 
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log loss and Dice."""
-        images, lung = batch["patch"], batch["lung"]
+        images, lung = patches_of(batch, "lung"), batch["lung"]
         logits = self.segmenter(images)
         kind = ("", "_stressed")[dataloader_idx]
         agreed = dice(logits > 0, lung.bool()).mean()

@@ -40,15 +40,15 @@ class Interval(NamedTuple):
         return {key: self.value, f"{key}_low": self.low, f"{key}_high": self.high}
 
 
-def auroc(scores: Scores, truth: Truth) -> float:
+def auroc(scores: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     """Compute the exact area under the ROC curve, ties counted half: P(positive above negative), in [0, 1].
 
     Args:
-        scores: (n,) scores, higher is more anomalous.
-        truth: (n,) bool, which are positive.
+        scores: (n,) scores, higher is more anomalous; an array, a tensor, a series or a list.
+        truth: (n,) bool, or 0 and 1, which are positive.
 
     Raises:
-        DataError: Only one class, or scores that are NaN.
+        DataError: Only one class, scores that are NaN, other truth than two values, or other lengths.
 
     >>> auroc(np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, False, True, True]))
     0.875
@@ -59,15 +59,15 @@ def auroc(scores: Scores, truth: Truth) -> float:
     return higher / (2 * len(positives) * len(negatives))
 
 
-def average_precision(scores: Scores, truth: Truth) -> float:
+def average_precision(scores: npt.ArrayLike, truth: npt.ArrayLike) -> float:
     """Compute the exact average precision, in (0, 1]; at chance it equals the share of positives.
 
     Args:
-        scores: (n,) scores, higher is more anomalous.
-        truth: (n,) bool, which are positive.
+        scores: See `auroc`.
+        truth: See `auroc`.
 
     Raises:
-        DataError: Only one class, or scores that are NaN.
+        DataError: See `auroc`.
 
     >>> average_precision(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]))  # precision 1 and 2/3
     0.8333333333333333
@@ -78,8 +78,15 @@ def average_precision(scores: Scores, truth: Truth) -> float:
     return float((hits / (hits + alarms)).mean())
 
 
-def _both(scores: Scores, truth: Truth) -> tuple[Scores, Scores]:
+def _both(given: npt.ArrayLike, of_truth: npt.ArrayLike) -> tuple[Scores, Scores]:
     """Return rising scores of positives and of negatives; without argsort, which needs an array of n integers."""
+    scores, truth = np.asarray(given), np.asarray(of_truth)
+    if scores.shape != truth.shape:
+        raise DataError(f"scores {scores.shape} and truth {truth.shape} must be of the same samples")
+    if truth.dtype != np.bool_:
+        if not np.isin(truth, (0, 1)).all():
+            raise DataError(f"truth must be bool, or 0 and 1; got {truth.dtype}, for example {truth.ravel()[0]}")
+        truth = truth.astype(np.bool_)
     positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
     if not (len(positives) and len(negatives)):
         raise DataError(f"{len(positives)} of {np.size(truth)} samples are positive: ranking needs both classes")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pneumo_ad.corruptions import Corruption, NoCorruption
+from pneumo_ad.data.batch import patches_of
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
-from pneumo_ad.modules.base import NetModule, OptimizerFactory, patches_of
+from pneumo_ad.modules.base import NetModule, OptimizerFactory
 from pneumo_ad.nets.output import Output, inner
 from pneumo_ad.scores import SAD, Score
 
@@ -92,6 +93,10 @@ class PatchAutoencoder(NetModule):
         sad = examined["sad"].mean()
         self.log(f"val/sad_{kind}", sad, add_dataloader_idx=False, batch_size=len(x), sync_dist=True)
         return examined
+
+    def scores_of(self, x: Tensor) -> Tensor:
+        """Score patches with their halo, (B, 1, h, w) in [0, 1] -> (B,)."""
+        return self.examine(x)["score"]
 
     def examine(self, x: Tensor) -> Examined:
         """Reconstruct and score uncorrupted patches, (B, 1, p, p) in [0, 1] with halo; results are without it."""

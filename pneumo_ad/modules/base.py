@@ -9,46 +9,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from pneumo_ad.errors import ConfigError, DataError
+from pneumo_ad.data.batch import patches_of, to_unit
+from pneumo_ad.errors import DataError
 from pneumo_ad.nets.output import Output
 from pneumo_ad.scores import Score
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
-
-def to_unit(patches: Tensor) -> Tensor:
-    """Convert uint8 grey levels to float32 in [0, 1]; floats are assumed to be in [0, 1] already."""
-    return patches.float().div_(255) if patches.dtype == torch.uint8 else patches
-
-
-def patches_of(batch: object, lung: bool = False) -> Tensor:
-    """Return the patches of a batch, in [0, 1]; checks its form, not its values.
-
-    Args:
-        batch: `PatchBatch`, of `PatchDataModule` or of a loader of one's own.
-        lung: Whether lung fields are needed beside.
-
-    Raises:
-        ConfigError: Anything else; says what a batch is and what came.
-    """
-    names = ("patch", "lung") if lung else ("patch",)
-    tensors: list[Any] = [batch.get(name) for name in names] if isinstance(batch, Mapping) else [None]
-    if all(isinstance(one, Tensor) and one.ndim == 4 and one.shape[1] == 1 for one in tensors):
-        patch = tensors[0]
-        if patch.dtype == torch.uint8 or patch.is_floating_point():
-            return to_unit(patch)
-    needs = ' and "lung": tensor (N, 1, h, w) of 0 and 1' if lung else ""
-    raise ConfigError(
-        f'a batch is a dict with "patch": tensor (N, 1, h, w), float in [0, 1] or uint8{needs}; got {_form(batch)}'
-    )
-
-
-def _form(batch: object) -> str:
-    if isinstance(batch, Tensor):
-        return f"a tensor {tuple(batch.shape)} {str(batch.dtype).removeprefix('torch.')}"
-    if isinstance(batch, Mapping):
-        return ", ".join(f'"{name}": {_form(one)}' for name, one in batch.items()) or "an empty dict"
-    return f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, list | tuple) else "")
 
 
 def _described(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...] | str]:
@@ -84,6 +50,35 @@ class NetModule(L.LightningModule):
     def forward(self, x: Tensor) -> Output:
         """Run the net, (B, 1, H, W) in [0, 1] or uint8 grey levels -> `Output`."""
         return self.net(to_unit(x).contiguous(memory_format=torch.channels_last))
+
+    def scores_of(self, x: Tensor) -> Tensor:
+        """Score patches (or radiographs, with `view = "image"`), (B, 1, h, w) in [0, 1] -> (B,)."""
+        return self.score.score(x, self(x))
+
+    def predict_step(self, batch: object, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Score a batch, (B,): `Trainer.predict` returns a list of these."""
+        return self.scores_of(patches_of(batch))
+
+    @torch.inference_mode()
+    def scores(self, patches: Tensor, batch_size: int = 64) -> Tensor:
+        """Score any number of patches (or radiographs, with `view = "image"`) on the module's device.
+
+        Args:
+            patches: (N, 1, h, w), float in [0, 1] or uint8.
+            batch_size: Patches in a forward pass.
+
+        Returns:
+            (N,) float32 on the CPU, higher is more anomalous.
+
+        Raises:
+            ConfigError: Something else than patches.
+        """
+        patches_of({"patch": patches})
+        training = self.training
+        self.eval()
+        parts = [self.scores_of(to_unit(part.to(self.device))).float().cpu() for part in patches.split(batch_size)]
+        self.train(training)
+        return torch.cat(parts)
 
     def try_out(self, x: Tensor) -> None:
         """Check that the net takes inputs of this size, (1, 1, H, W).

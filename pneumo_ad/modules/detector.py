@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pneumo_ad.data.batch import patches_of
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
-from pneumo_ad.modules.base import NetModule, patches_of
+from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets import KindUNet
 
 
@@ -47,7 +48,7 @@ class Detector(NetModule):
         return torch.Generator(device=device).manual_seed(int(state[0]))
 
     def _loss(self, batch: PatchBatch, epoch: int, batch_idx: int) -> Tensor:
-        return self.loss(batch, self.generator(epoch, batch_idx, patches_of(batch, lung=True).device))
+        return self.loss(batch, self.generator(epoch, batch_idx, patches_of(batch, "lung").device))
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:
         """Scalar loss of a batch of normal radiographs."""

@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import BinaryAUROC
 
+from pneumo_ad.data.batch import to_unit
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.drawings import Drawing
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.labels import OPACITY
 from pneumo_ad.lungs.training import dice
 from pneumo_ad.lungs.warm_start import begin_as_segmenter
-from pneumo_ad.modules.base import OptimizerFactory, to_unit
+from pneumo_ad.modules.base import OptimizerFactory
 from pneumo_ad.modules.detector import Detector, kinds_of_squares
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.scores import OpacityChance, Score

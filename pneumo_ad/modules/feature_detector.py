@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pneumo_ad.data.batch import patches_of
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.modules.base import NetModule, patches_of
+from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets import FeatureGaussian
 from pneumo_ad.scores import Judgement, Score
 
@@ -54,13 +55,13 @@ class FeatureDetector(NetModule):
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> None:
         """Add a batch of normal radiographs to the moments."""
-        self.net.observe(patches_of(batch, lung=True), batch["lung"])
+        self.net.observe(patches_of(batch, "lung"), batch["lung"])
 
     @torch.no_grad()
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean distance of held-out normal lung."""
         if VAL_KINDS[dataloader_idx] == "normal_lung":
-            anomaly: Tensor = self(patches_of(batch, lung=True)).anomaly
+            anomaly: Tensor = self(patches_of(batch, "lung")).anomaly
             inside = anomaly[batch["lung"] == 1]
             if inside.numel():  # a batch in which no lung was found has no distance
                 self.log("val/loss", inside.mean(), prog_bar=True, add_dataloader_idx=False, batch_size=len(anomaly))

@@ -8,11 +8,12 @@ from torch.nn import functional as F
 
 from pneumo_ad.corruptions import DrawnOpacity
 from pneumo_ad.corruptions.exposure import expose
+from pneumo_ad.data.batch import to_unit
 from pneumo_ad.data.datasets import PatchBatch
 from pneumo_ad.drawings.drawing import quantile_outside
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.lungs.warm_start import begin_as_segmenter
-from pneumo_ad.modules.base import OptimizerFactory, to_unit
+from pneumo_ad.modules.base import OptimizerFactory
 from pneumo_ad.modules.detector import Detector, kinds_of_squares
 from pneumo_ad.nets import KindUNet
 from pneumo_ad.scores import OpacityChance, Score

@@ -7,9 +7,10 @@ import logging
 import torch
 from torch import Tensor
 
+from pneumo_ad.data.batch import patches_of
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.errors import ConfigError
-from pneumo_ad.modules.base import NetModule, patches_of
+from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets import AnomalibNet
 from pneumo_ad.scores import Judgement, Score
 
@@ -56,7 +57,7 @@ class TrainedNet(NetModule):
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the mean anomaly of held-out normal lung."""
         if VAL_KINDS[dataloader_idx] == "normal_lung":
-            anomaly: Tensor = self(patches_of(batch, lung=True)).anomaly
+            anomaly: Tensor = self(patches_of(batch, "lung")).anomaly
             inside = anomaly[batch["lung"] == 1]
             if inside.numel():  # a batch in which no lung was found has none
                 self.log("val/loss", inside.mean(), prog_bar=True, add_dataloader_idx=False, batch_size=len(anomaly))

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from pneumo_ad.prediction.inputs import File, find_files
     from pneumo_ad.prediction.map_files import read_map
     from pneumo_ad.prediction.opening import open_predictor
-    from pneumo_ad.prediction.predict import Predicted, judge_files, predict_folder, write_tables
+    from pneumo_ad.prediction.predict import judge_files, predict_folder, write_tables
+    from pneumo_ad.prediction.predicted import Predicted
     from pneumo_ad.prediction.run_predictor import RunPredictor
     from pneumo_ad.prediction.summary import print_prediction
 
@@ -27,13 +28,14 @@ __all__ = [
     "write_tables",
 ]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__,
     {
         "inputs": "File find_files",
         "map_files": "read_map",
         "opening": "open_predictor",
-        "predict": "Predicted judge_files predict_folder write_tables",
+        "predict": "judge_files predict_folder write_tables",
+        "predicted": "Predicted",
         "run_predictor": "RunPredictor",
         "summary": "print_prediction",
     },

@@ -25,7 +25,8 @@ from pneumo_ad.prediction.inputs import File
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import Outcome, outcomes
-from pneumo_ad.prediction.predict import Predicted, about_judge, about_options, open_pictures
+from pneumo_ad.prediction.predict import about_judge, about_options, open_pictures
+from pneumo_ad.prediction.predicted import Predicted
 from pneumo_ad.prediction.site_calibration import calibrated, find_site, site_scores
 from pneumo_ad.prediction.written import CALIBRATION
 

@@ -15,7 +15,7 @@ from pneumo_ad.dicom.queue import SUFFIX, InstanceQueue, OtherContentError, Queu
 from pneumo_ad.dicom.web import Query, Server, WebInstance
 from pneumo_ad.prediction.arrivals import Judging, stopped_by_signals
 from pneumo_ad.prediction.inputs import File
-from pneumo_ad.prediction.predict import Predicted
+from pneumo_ad.prediction.predicted import Predicted
 from pneumo_ad.runs.jobs import INTERRUPTED
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from threading import Event
 from pneumo_ad.dicom.node import Node, Tls
 from pneumo_ad.dicom.send import open_destination
 from pneumo_ad.prediction.arrivals import Judging, stopped_by_signals
-from pneumo_ad.prediction.predict import Predicted
+from pneumo_ad.prediction.predicted import Predicted
 from pneumo_ad.prediction.sending import Sender
 
 log = logging.getLogger(__name__)

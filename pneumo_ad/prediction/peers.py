@@ -12,7 +12,8 @@ from pneumo_ad.dicom.web import Query
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.prediction.arrivals import Judging
 from pneumo_ad.prediction.fetched import predict_dicomweb
-from pneumo_ad.prediction.predict import Predicted, predict_folder
+from pneumo_ad.prediction.predict import predict_folder
+from pneumo_ad.prediction.predicted import Predicted
 from pneumo_ad.prediction.sending import send_all
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from pneumo_ad.prediction.inputs import File, find_files
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.prediction.pictures import MapFormat, Pictures
 from pneumo_ad.prediction.pipeline import outcomes
+from pneumo_ad.prediction.predicted import REPORT, Predicted
 from pneumo_ad.prediction.remarks import doubts_of_source
 from pneumo_ad.prediction.report import page_of_files
 from pneumo_ad.prediction.shard import Shard, chosen_shard
@@ -33,23 +33,6 @@ from pneumo_ad.runs.jobs import INTERRUPTED
 from pneumo_ad.runs.shipped import is_shipped
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """Result of a prediction.
-
-    Attributes:
-        output: Folder with `predictions.csv`, `failed.csv` and `predict.json`.
-        story: Content of `predict.json`.
-        new: Number of files scored in this call.
-        left: Shards that are still to be judged, by number; empty unless a shard was asked for.
-    """
-
-    output: Path
-    story: dict[str, Any]
-    new: int
-    left: tuple[int, ...] = ()
 
 
 def predict_folder(
@@ -89,7 +72,8 @@ def predict_folder(
             `overwrite` of one shard.
         DataError: No radiograph, a run that cannot be opened, normals that are too few or in the input too, or an
             output folder that cannot be written to, or that the input lies in.
-        SystemExit: Interrupted by Ctrl-C or SIGTERM; the same command continues.
+        KeyboardInterrupt: Interrupted by Ctrl-C; the same command continues.
+        SystemExit: Interrupted by SIGTERM; the same command continues.
     """
     if dicom:
         check_extra("dicom=true", "highdicom")
@@ -133,9 +117,9 @@ def predict_folder(
             typed = {"run": printable(str(run)), "input": printable(str(source))}  # as typed: a report is shared
             typed |= {"calibrate": printable(str(calibrate))} if calibrate else {}
             about = predicted.story | {"asked": asked | typed}
-            write_report(page_of_files(judge, files, into.predicted, about), output / "report.html")
-        elif predicted.new and (output / "report.html").is_file():
-            (output / "report.html").unlink()
+            write_report(page_of_files(judge, files, into.predicted, about), output / REPORT)
+        elif predicted.new and (output / REPORT).is_file():
+            (output / REPORT).unlink()
             log.warning("report.html did not show the files that are new, and is deleted; report=true draws it again")
         return predicted
 
@@ -251,9 +235,9 @@ def _ended_in_words(command: str) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, told) if main else None
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as end:
+    except (KeyboardInterrupt, SystemExit):
         log.warning("stopped; %s goes on", command)
-        raise SystemExit(130 if isinstance(end, KeyboardInterrupt) else end.code) from None
+        raise
     finally:
         if main:
             signal.signal(signal.SIGTERM, before)

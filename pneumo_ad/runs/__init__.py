@@ -3,6 +3,7 @@
 - `.hydra/config.yaml`, `overrides.yaml`, `hydra.yaml`: written by `record.keep_recipe`, read by `dot_hydra`
 - `run.json`: status, times and (from `provenance`) origin of the run; by `record`
 - `split.csv`, `files.csv`: split of each radiograph, and digests of the files; by `split` and `origin`
+- `history.csv`: metrics of each epoch; by the callback `History`, in `training`
 - `checkpoints/`: `best.ckpt` and `last.ckpt`; by Lightning's callbacks, through `checkpoints`. The shipped detector
   (`shipped`) has `best.safetensors` alone
 - `validation_scores/`: scores of held-out normals; by `calibration`
@@ -23,4 +24,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "load_run"]
 
-__getattr__ = doors(__name__, {"run": "Run load_run"})
+__getattr__, __dir__ = doors(__name__, {"run": "Run load_run"})

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pneumo_ad.errors import ConfigError, did_you_mean
 from pneumo_ad.runs.grammar import for_hydra
@@ -23,6 +23,9 @@ from pneumo_ad.runs.trusted import own_conf
 from pneumo_ad.saved import is_there
 
 Reader = Callable[[str], Any]  # text -> value; a ValueError says what is expected
+Place: TypeAlias = str | os.PathLike[str]
+Overrides: TypeAlias = str | Sequence[str] | Mapping[str, object]  # "stride=4", several of them, or {"stride": 4}
+Subset: TypeAlias = Literal["train", "val", "test", "all"]
 
 
 def expanded(text: str) -> str:
@@ -80,7 +83,7 @@ class Key:
         help: Description in the usage text.
         shows: Placeholder of the value, right of the `=` in the usage text.
         read: Function from the typed text to the value.
-        default: Value where the key was not given, or was given empty.
+        default: Value where the key was not given, or was given empty, for `parse`; a typed function has its own.
         measures: Whether measured results depend on the key, so that it belongs to the name of a folder of results.
         missing: Error message where the key was not given; empty for a key that is optional.
     """
@@ -126,26 +129,31 @@ CHECKPOINT = Key("checkpoint", "best (default), last, or a file", "NAME", expand
 
 @dataclass(frozen=True)
 class Arguments:
-    """The parsed arguments of a command.
+    """The arguments of a command, read.
 
     Attributes:
         own: Values of the command's own keys, by name.
         overrides: Overrides of a config, in Hydra's grammar.
-        changes: The overrides and, as they were typed, the own keys that measured results depend on.
+        measured: The own keys that measured results depend on, `key=value`, in the order of the keys.
         names: Arguments that were typed without a key.
     """
 
     own: Mapping[str, Any]
     overrides: list[str]
-    changes: list[str]
+    measured: list[str]
     names: list[str]
+
+    @property
+    def changes(self) -> list[str]:
+        """Overrides and own keys that measured results depend on: a folder of results is named after them."""
+        return [*self.overrides, *self.measured]
 
     def __getitem__(self, name: str) -> Any:
         """Value of one of the command's own keys."""
         return self.own[name]
 
 
-def as_typed(arguments: str | os.PathLike[str] | Sequence[str], keywords: Mapping[str, object]) -> list[str]:
+def as_typed(arguments: Place | Sequence[str], keywords: Mapping[str, object]) -> list[str]:
     """Convert the arguments of a Python call to arguments of the command line.
 
     Args:
@@ -155,19 +163,102 @@ def as_typed(arguments: str | os.PathLike[str] | Sequence[str], keywords: Mappin
     >>> as_typed(["stride=4"], {"run": Path("runs/x"), "report": True, "subset": None, "data.root": "/a"})
     ['stride=4', 'run=runs/x', 'report=true', 'subset=null', 'data.root=/a']
     """
-    words = {True: "true", False: "false", None: "null"}
     alone = [os.fspath(arguments)] if isinstance(arguments, str | os.PathLike) else [str(one) for one in arguments]
-    plain = ((key, words[one] if isinstance(one, bool | None) else one) for key, one in keywords.items())
-    return [*alone, *(f"{key}={value}" for key, value in plain)]
+    return [*alone, *(f"{key}={_text(value)}" for key, value in keywords.items())]
+
+
+def as_overrides(given: Overrides) -> list[str]:
+    """Convert overrides of a Python call to Hydra's grammar.
+
+    Args:
+        given: One override, several, or a mapping of keys to values.
+
+    Raises:
+        ConfigError: A value that may be meant otherwise (`for_hydra`), or an override without `=`.
+
+    >>> as_overrides({"stride": 4, "relative": None}), as_overrides("stride=4"), as_overrides(["~logger"])
+    (['stride=4', 'relative=null'], ['stride=4'], ['~logger'])
+    """
+    typed = as_typed((), given) if isinstance(given, Mapping) else as_typed(given, {})
+    for one in typed:
+        if "=" not in one and not one.startswith("~"):
+            raise ConfigError(f"{one} is no override; expected KEY=VALUE")
+    return [for_hydra(one) for one in typed]
+
+
+def _text(value: object) -> str:
+    """Return a value as it would be typed."""
+    words = {True: "true", False: "false", None: "null"}
+    return words[value] if isinstance(value, bool | None) else str(value)
+
+
+def split(
+    arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = False
+) -> tuple[dict[str, str], list[str], list[str]]:
+    """Split typed arguments into own keys, as typed, overrides in Hydra's grammar, and names.
+
+    Args:
+        arguments: Arguments as typed.
+        keys: Keys of the command itself; one that is given empty counts as not given.
+        takes_names: Whether the command takes arguments without a key; a folder may then have a `=` in its name.
+
+    Raises:
+        ConfigError: An argument has no `=`.
+    """
+    known = {key.name for key in keys}
+    own: dict[str, str] = {}
+    overrides, names = [], []
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if equals and name in known:
+            own[name] = text
+        elif takes_names and (_is_folder(argument) or not (equals or argument.startswith("-"))):
+            names.append(argument)
+        elif not equals and not argument.startswith("~"):
+            raise ConfigError(f"{argument} is not known; expected KEY=VALUE{_meant(argument, known)}")
+        else:
+            overrides.append(for_hydra(argument))
+    return {name: text for name, text in own.items() if text}, overrides, names
+
+
+def read(values: Mapping[str, object], keys: Sequence[Key]) -> tuple[dict[str, Any], list[str]]:
+    """Read the values of own keys, typed or of a Python call, by the readers of the keys.
+
+    Args:
+        values: Key -> value; None, "" and () are no value. `run` may be an opened run, which is not read.
+        keys: Keys of the command itself, all of which `values` has.
+
+    Returns:
+        Key -> value as read, and `key=value` of the keys that measured results depend on.
+
+    Raises:
+        ConfigError: A key does not accept its value.
+    """
+    own: dict[str, Any] = {}
+    measured = []
+    for key in keys:
+        value = own[key.name] = values[key.name]
+        if value is None or value in ("", ()):
+            continue
+        if not isinstance(value, str | os.PathLike | bool | int | float):
+            if key.name != "run" or isinstance(value, Iterable):
+                kind = type(value).__name__
+                hint = "; overrides are an argument of their own" if key.name == "run" else ""
+                raise ConfigError(f"{key.name}={value!r} is a {kind}; expected one value, {key.name}={key.shows}{hint}")
+            continue
+        own[key.name] = _read(key, _text(value))
+        if key.measures and own[key.name] != key.default:
+            measured.append(f"{key.name}={_text(value)}")
+    return own, measured
 
 
 def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = False) -> Arguments:
-    """Split typed arguments into own keys, overrides and names; `check_given` checks that required keys are there.
+    """Split and read typed arguments; `check_given` checks that required keys are there.
 
     Args:
         arguments: Arguments as typed.
         keys: Keys of the command itself.
-        takes_names: Whether the command takes arguments without a key; a folder may then have a `=` in its name.
+        takes_names: See `split`.
 
     Raises:
         ConfigError: A key does not accept its value, or an argument has no `=`.
@@ -176,22 +267,10 @@ def parse(arguments: Sequence[str], keys: Sequence[Key], takes_names: bool = Fal
     >>> given["output"].name, given.overrides
     ('a=b [c], d', ['stride=4'])
     """
-    known = {key.name: key for key in keys}
-    values = {key.name: key.default for key in keys}
-    overrides, changes, names = [], [], []
-    for argument in arguments:
-        name, equals, text = argument.partition("=")
-        if equals and name in known:
-            values[name] = _read(known[name], text)
-            changes += [argument] if known[name].measures else []
-        elif takes_names and (_is_folder(argument) or not (equals or argument.startswith("-"))):
-            names.append(argument)
-        elif not equals and not argument.startswith("~"):
-            raise ConfigError(f"{argument} is not known; expected KEY=VALUE{_meant(argument, known)}")
-        else:
-            overrides.append(for_hydra(argument))
-            changes.append(overrides[-1])
-    return Arguments(values, overrides, changes, names)
+    typed, overrides, names = split(arguments, keys, takes_names)
+    own, measured = read({key.name: typed.get(key.name) for key in keys}, keys)
+    values = {key.name: own[key.name] if key.name in typed else key.default for key in keys}
+    return Arguments(values, overrides, measured, names)
 
 
 def _is_folder(text: str) -> bool:
@@ -214,8 +293,6 @@ def check_given(given: Arguments, keys: Iterable[Key]) -> None:
 
 
 def _read(key: Key, text: str) -> Any:
-    if not text:
-        return key.default
     try:
         return key.read(text)
     except ConfigError as reason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,17 +24,19 @@ from pneumo_ad.metrics.thresholds import Threshold
 from pneumo_ad.modules.base import NetModule
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs import evaluation_options
+from pneumo_ad.runs.arguments import Overrides, Place, as_overrides
 from pneumo_ad.runs.checkpoints import SUFFIXES, no_larger_than, read_checkpoint
 from pneumo_ad.runs.compose import build, change_saved, vocabulary_of
 from pneumo_ad.runs.dot_hydra import CONFIG
 from pneumo_ad.runs.evaluation_options import EvaluationOptions
+from pneumo_ad.runs.facts import as_html, as_text
 from pneumo_ad.runs.origin import Origin
 from pneumo_ad.runs.run_config import check_config, explained, saved_config
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.shipped import check_shipped, place_of_results
 from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
-from pneumo_ad.saved import in_a_line, is_there
+from pneumo_ad.saved import in_a_line, is_there, read_table
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,10 @@ log = logging.getLogger(__name__)
 FIXED = ("net", "loss", "corruption", "optimizer", "augment", "module", "seed", *evaluation_options.FIXED)
 
 
-@dataclass(frozen=True)
+HISTORY = "history.csv"
+
+
+@dataclass(frozen=True, repr=False)
 class Run:
     """An opened run folder.
 
@@ -88,6 +94,47 @@ class Run:
         with explained(self.folder, ConfigError), named(self.folder / CONFIG, ConfigError):
             datamodule: PatchDataModule = self.origin.datamodule(not self.data_changed, table, **changes)
         return datamodule
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """What training logged, a row per epoch: `epoch`, `step`, `train/loss`, `val/loss`, ...; NaN where none was.
+
+        Raises:
+            DataError: The run was trained before 0.2.0, or in parts of which the first was.
+        """
+        if not is_there(file := self.folder / HISTORY):
+            raise DataError(f"{file}: not there; runs keep their history since 0.2.0, earlier ones in their loggers")
+        table = read_table(file, {"epoch": float, "step": float})
+        return table.apply(pd.to_numeric)
+
+    @property
+    def changes(self) -> list[str]:
+        """Overrides, and the checkpoint unless it is the best: what results depend on beside the run folder."""
+        best = _named_checkpoint(self.folder, "best")
+        if self.checkpoint == best or (not is_there(best) and self.checkpoint.stem == "last"):
+            return list(self.overrides)
+        within = self.checkpoint.parent == self.folder / "checkpoints"
+        return [*self.overrides, f"checkpoint={self.checkpoint.stem if within else self.checkpoint}"]
+
+    def _repr_html_(self) -> str:
+        return as_html(f"run {self.folder}", self._facts())
+
+    def __repr__(self) -> str:
+        return as_text(f"Run({str(self.folder)!r})", self._facts())
+
+    def _facts(self) -> dict[str, object]:
+        parameters = sum(parameter.numel() for parameter in self.module.net.parameters())
+        side, stride = self.config.patch, self.config.stride
+        seen = f"whole images of {self.config.image_size}" if self.config.view == "image" else f"patches of {side}"
+        return {
+            "study": self.name,
+            "net": f"{type(self.module.net).__name__}, {parameters:,} parameters, in a {type(self.module).__name__}",
+            "data": f"{self.data_name}{' in place of its own' if self.data_changed else ''}",
+            "sees": f"{seen}; windows every {stride} pixels",
+            "weights": self.checkpoint.name,
+            "overrides": " ".join(self.overrides),
+            "has": "module, radiographs, datamodule, history, config, options",
+        }
 
     @property
     def name(self) -> str:
@@ -154,12 +201,12 @@ class Run:
         return load_run(self.folder, self.own_overrides, str(self.checkpoint)).radiographs
 
 
-def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str = "best") -> Run:
+def load_run(run_dir: Place, overrides: Overrides = (), checkpoint: str = "best") -> Run:
     """Open a run from its folder.
 
     Args:
         run_dir: Folder written by `pneumo-ad train`.
-        overrides: Overrides of its config, for example `["data=masks", "data.root=/radiographs"]`.
+        overrides: Overrides of its config, for example `["data=masks", "data.root=/radiographs"]` or `{"stride": 4}`.
         checkpoint: `best`, `last`, or the path of a checkpoint file.
 
     Raises:
@@ -167,7 +214,7 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
         DivergedError: Weights that are not finite.
         ConfigError: See `change_saved`.
     """
-    folder = Path(run_dir)
+    folder, overrides = Path(run_dir), as_overrides(overrides)
     check_shipped(folder)
     config = saved_config(folder)
     changed = change_saved(config, overrides, FIXED, saved_search_path(folder))
@@ -184,6 +231,43 @@ def load_run(run_dir: str | Path, overrides: Sequence[str] = (), checkpoint: str
             module.load_state_dict(held["state_dict"])
     others = origin.data != Origin(config, folder).data
     return Run(folder, changed, module.eval(), weights, others, tuple(overrides))
+
+
+def open_run(run: Place | Run, overrides: Sequence[str] = (), checkpoint: str | None = None) -> Run:
+    """Open a run from its folder, or again with further overrides.
+
+    Args:
+        run: Folder, or an opened run.
+        overrides: Overrides of its config, beside those it was opened with.
+        checkpoint: See `load_run`; default: the best, or that of the opened run.
+
+    Raises:
+        ConfigError: See `load_run`; or neither a folder nor a run.
+        DataError: See `load_run`.
+    """
+    if not isinstance(run, Run | str | os.PathLike):
+        raise ConfigError(f"run={run!r} is a {type(run).__name__}; expected the folder of a run, or an opened run")
+    if not isinstance(run, Run):
+        return load_run(run, overrides, checkpoint or "best")
+    if not overrides and checkpoint is None:
+        return run
+    return load_run(run.folder, [*run.overrides, *overrides], checkpoint or str(run.checkpoint))
+
+
+def named_run(
+    run: Place | Run, overrides: Sequence[str] = (), checkpoint: str | None = None
+) -> tuple[Path, list[str], str]:
+    """Return folder, overrides and checkpoint by which `load_run` opens a run to judge other files.
+
+    Args:
+        run: See `open_run`.
+        overrides: See `open_run`.
+        checkpoint: See `open_run`.
+    """
+    if not isinstance(run, Run):
+        return Path(run), list(overrides), checkpoint or "best"
+    opened_with = "best" if run.changes == list(run.overrides) else str(run.checkpoint)
+    return run.folder, [*run.own_overrides, *overrides], checkpoint or opened_with
 
 
 @contextmanager
@@ -233,6 +317,18 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
 def _named_checkpoint(folder: Path, name: str) -> Path:
     within = (folder / "checkpoints" / f"{name}{suffix}" for suffix in SUFFIXES)
     return next(filter(is_there, within), Path(name))
+
+
+def place_of_evaluation(run: Run, subset: str | None = None, calibrate: Path | None = None) -> Path:
+    """Return the default folder of an evaluation of an opened run.
+
+    Args:
+        run: Opened run.
+        subset: Evaluated split, if one is named.
+        calibrate: Folder of normals of the site, if there is one.
+    """
+    measured = [f"{key}={value}" for key, value in (("subset", subset), ("calibrate", calibrate)) if value]
+    return default_output(run.folder, [*run.changes, *measured])
 
 
 def default_output(folder: Path, overrides: Sequence[str]) -> Path:

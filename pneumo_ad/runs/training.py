@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from omegaconf import DictConfig
 
 from pneumo_ad.audit.duplicates import warn_of_copies
-from pneumo_ad.callbacks import StopAtDivergence
+from pneumo_ad.callbacks import History, StopAtDivergence
 from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.data.whole_datamodule import WholeDataModule
@@ -36,7 +36,7 @@ from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.jobs import INTERRUPTED
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.record import timed, update_run_json
-from pneumo_ad.runs.run import find_checkpoint, named
+from pneumo_ad.runs.run import HISTORY, find_checkpoint, named
 from pneumo_ad.runs.split import keep_split, write_split
 from pneumo_ad.runs.tracking import log_columns, log_config
 from pneumo_ad.runs.verbosity import hush_others
@@ -199,7 +199,7 @@ def fit(config: DictConfig, datamodule: DataModule, module: L.LightningModule, l
     if trainer.world_size == 1:
         log_columns(config, loggers)
     # Before all callbacks that save.
-    trainer.callbacks.insert(0, StopAtDivergence(run_dir, module))  # type: ignore[attr-defined]
+    trainer.callbacks[:0] = [StopAtDivergence(run_dir, module), History(run_dir / HISTORY)]  # type: ignore[attr-defined]
     try:
         trainer.fit(module, datamodule, ckpt_path=last if going_on else None, weights_only=True)
     except SIGTERMException:

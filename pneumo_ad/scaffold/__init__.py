@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "add_part", "create_project", "update_project"]
 
-__getattr__ = doors(
+__getattr__, __dir__ = doors(
     __name__, {"parts": "add_part", "project": "create_project", "record": "Change", "update": "update_project"}
 )

@@ -71,7 +71,9 @@ def planted(tmp_path):
 
 
 def audited(*arguments):
-    output = audit([*map(str, arguments)])
+    *overrides, output = map(str, arguments)
+    assert output.startswith("output=")
+    output = audit(overrides, output=output.removeprefix("output="))
     return json.loads((output / "audit.json").read_text()), output
 
 
@@ -212,7 +214,7 @@ def test_nothing_that_can_be_read_is_an_error(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "a.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="cannot be decoded"):
-        audit(["data=folder", f"data.root={tmp_path / 'set'}", f"output={tmp_path / 'out'}"])
+        audit(["data=folder", f"data.root={tmp_path / 'set'}"], output=tmp_path / "out")
     with pytest.raises(ConfigError):
         audit(["data=unknown"])
 

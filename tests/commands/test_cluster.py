@@ -112,7 +112,7 @@ def found_in(folder):
 
 
 def test_everything_is_written_and_measured(run, capsys):
-    output = cluster([f"run={run}"])
+    output = cluster(run)
     assert output == run / "clusters"
     found, table = found_in(output)
     for name in CLUSTERINGS:
@@ -136,7 +136,7 @@ def test_everything_is_written_and_measured(run, capsys):
 
 
 def test_figures_of_merit_are_those_of_the_table(run, undrawn):
-    found, table = found_in(cluster([f"run={run}"]))
+    found, table = found_in(cluster(run))
     kind = table["kind_true"].map(KINDS.index).to_numpy()
     for name in CLUSTERINGS:
         clusters = table[name.replace("/", "_")].to_numpy()
@@ -146,7 +146,7 @@ def test_figures_of_merit_are_those_of_the_table(run, undrawn):
 
 
 def test_the_same_command_finds_the_same(run, undrawn):
-    one, other = (cluster([f"run={run}", f"output={run / name}"]) for name in ("one", "other"))
+    one, other = (cluster(run, output=run / name) for name in ("one", "other"))
     for name in ("clusters.csv", "clusters.json"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
@@ -163,7 +163,7 @@ def test_kinds_that_the_difference_images_tell_apart_are_recovered(run, undrawn)
 
 def test_without_masks_clusters_are_written_and_scores_named(run, tmp_path, capsys):
     others = write_blocks(tmp_path / "others", normal=2, pneumonia=3, masks=False)
-    output = cluster([f"run={run}", "data=masks", f"data.root={others}", "data.split=test"])
+    output = cluster(run, ["data=masks", f"data.root={others}", "data.split=test"])
     assert output.parent.parent == run / "evaluations"
     found, table = found_in(output)
     omitted = found["about"]["omitted"]
@@ -183,7 +183,7 @@ def test_thresholds_of_the_same_radiographs_stand_beside(run, undrawn):
         omitted = {"oracle/macro_f1": "no truth"}
         content = {"patch/macro_f1": 0.5, "brightness/patch/macro_f1": 0.25, "about": about | {"omitted": omitted}}
         (run / "metrics.json").write_text(json.dumps(content))
-        return found_in(cluster([f"run={run}"]))[0]
+        return found_in(cluster(run))[0]
 
     store = load_run(run).radiographs.store.key
     found = evaluated(subset="test", store=store)
@@ -198,12 +198,12 @@ def test_thresholds_of_the_same_radiographs_stand_beside(run, undrawn):
 @pytest.mark.parametrize("subset", ["val", "all"])
 def test_what_clusters_are_fitted_on_is_not_clustered(run, subset):
     with pytest.raises(ConfigError, match=f"subset={subset} holds the validation radiographs"):
-        cluster([f"run={run}", f"subset={subset}"])
+        cluster(run, subset=subset)
 
 
 def test_an_unknown_subset_is_refused(run):
     with pytest.raises(ConfigError, match="subset=tset is not known; expected train, val, test or all"):
-        cluster([f"run={run}", "subset=tset"])
+        cluster(run, subset="tset")
 
 
 def test_a_net_that_does_not_reconstruct_is_refused(run):
@@ -215,7 +215,7 @@ def test_a_net_that_does_not_reconstruct_is_refused(run):
 
 def test_a_run_must_be_given():
     with pytest.raises(ConfigError, match="run=RUN_FOLDER must be given"):
-        cluster(["data=masks"])
+        cluster(overrides=["data=masks"])
 
 
 def test_a_validation_split_without_pneumonia_is_refused(run):
@@ -223,12 +223,12 @@ def test_a_validation_split_without_pneumonia_is_refused(run):
     split.loc[split["split"].eq("val") & split["image"].str.startswith("p"), "split"] = "train"
     split.to_csv(run / "split.csv", index=False)
     with pytest.raises(DataError, match="pneumonia radiographs of the validation split"):
-        cluster([f"run={run}"])
+        cluster(run)
 
 
 def test_too_few_windows_are_refused(run):
     with pytest.raises(DataError, match="at least 100 windows"):
-        cluster([f"run={run}", "stride=40"])
+        cluster(run, {"stride": 40})
 
 
 def test_a_kind_seen_in_too_few_radiographs_is_named():

@@ -226,13 +226,13 @@ def test_evaluate_repeats_what_training_measured(command, run):
 
 def test_evaluate_predict_and_compare_from_python_are_the_commands(command, run, others, undrawn):
     assert command("evaluate", f"run={run}", "stride=16", "matched=false", "output=typed").status == 0
-    found = pneumo_ad.evaluate(["stride=16"], run=run, matched=False, output="called", checkpoint=None)
-    assert found == Path("called")
-    assert metrics_of(found) == metrics_of(Path("typed"))
+    found = pneumo_ad.evaluate(run, {"stride": 16, "matched": False}, output="called")
+    assert found.folder == Path("called")
+    assert metrics_of(found.folder) == metrics_of(Path("typed"))
     judged = pneumo_ad.predict(run=run, input=others / "images", output="judged", overlays=False, maps="none")
     assert judged.new == 13
     assert [file.name for file in Path("judged").iterdir() if file.is_dir()] == []
-    assert [one.name for one in pneumo_ad.compare(str(run.parent), sort="image/auroc").runs] == [run.name]
+    assert [one.name for one in pneumo_ad.compare(run.parent, sort="image/auroc").runs] == [run.name]
     with pytest.raises(ConfigError, match=r"^strid=4 is not known; did you mean stride=4\?$"):
         pneumo_ad.evaluate(run=run, strid=4)
 

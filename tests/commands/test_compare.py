@@ -101,7 +101,7 @@ def test_perfect_random_and_reversed_runs_stand_in_this_order(tmp_path, undrawn)
     kind = truth_of().astype(float)
     for name, score in (("random", noise(0)), ("perfect", kind), ("reversed", -kind)):
         write_run(tmp_path / name, [f"loss={name}"], maps_of(score))
-    found = compare([str(tmp_path), "reference=loss=random"])
+    found = compare(tmp_path, reference="loss=random")
     assert found.sort == IN_LUNG
     assert [group.axes["loss"] for group in found.groups] == ["perfect", "random", "reversed"]
     values = [group.summary[IN_LUNG][0] for group in found.groups]
@@ -150,7 +150,7 @@ def test_truth_and_brightness_are_those_of_the_largest_images(tmp_path, undrawn)
     write_run(tmp_path / "a", ["image_size=64"], maps_of(noise(0), coarse, noise(3)))
     write_run(tmp_path / "b", ["image_size=256"], maps_of(noise(1), fine, fine))
     write_run(tmp_path / "c", ["image_size=[128,512]", "patch=64"], maps_of(noise(2), coarse, noise(4)))
-    found = compare([str(tmp_path)])
+    found = compare(tmp_path)
     assert found.pixels.finest == "b"
     assert found.baseline(IN_LUNG) == 1
     inside = fine > 0
@@ -162,7 +162,7 @@ def test_truth_and_brightness_are_those_of_the_largest_images(tmp_path, undrawn)
 
 
 def test_a_difference_to_itself_is_exactly_0_and_that_to_another_has_an_interval_around_it(sweep, undrawn):
-    found = compare([str(sweep), "reference=net=autoencoder"])
+    found = compare(sweep, reference="net=autoencoder")
     unet, other = found.groups
     paired = found.paired[IN_LUNG]
     for names in (unet.runs, other.runs, unet.runs[:1]):
@@ -176,7 +176,7 @@ def test_a_difference_to_itself_is_exactly_0_and_that_to_another_has_an_interval
 
 
 def test_replicates_are_one_group_with_mean_and_spread(sweep, undrawn):
-    found = compare([str(sweep)])
+    found = compare(sweep)
     assert found.axes == ["net"]
     assert [len(group.runs) for group in found.groups] == [2, 2]
     for group in found.groups:
@@ -197,7 +197,7 @@ def test_runs_that_did_not_finish_are_never_dropped(sweep, undrawn, capsys, monk
     write_run(sweep / "net=deep,seed=1", ["net=deep", "seed=1"], status="interrupted", reason="exit status 143")
     write_run(sweep / "net=deep,seed=2", ["net=deep", "seed=2"], status="running")  # nobody is at it
     (sweep / "net=deep,seed=3" / ".hydra").mkdir(parents=True)
-    found = compare([str(sweep)])
+    found = compare(sweep)
     words = printed(found, capsys, monkeypatch)
     assert "failed net=deep,seed=0: needs sides divisible by 16" in words
     assert "interrupted net=deep,seed=1: exit status 143" in words
@@ -212,7 +212,7 @@ def test_runs_that_did_not_finish_are_never_dropped(sweep, undrawn, capsys, monk
 def test_a_sweep_in_which_nothing_finished_says_so(tmp_path, capsys, monkeypatch):
     for seed in (0, 1):
         write_run(tmp_path / f"seed={seed}", [f"seed={seed}"], status="failed", reason="no room")
-    found = compare([str(tmp_path)])
+    found = compare(tmp_path)
     assert found.sort is None
     words = printed(found, capsys, monkeypatch)
     assert "no run of 2 was measured" in words
@@ -223,7 +223,7 @@ def test_two_sweeps_in_one_folder_do_not_merge(tmp_path, undrawn):
     for name, width in (("old", 4), ("new", 8)):
         for seed in (0, 1):
             write_run(tmp_path / name / f"seed={seed}", [f"seed={seed}"], **{"net.width": width})
-    found = compare([str(tmp_path)])
+    found = compare(tmp_path)
     assert found.axes == ["net.width"]
     assert [group.runs for group in found.groups] == [
         (f"{name}/seed=0", f"{name}/seed=1") for name in [group.runs[0][:3] for group in found.groups]
@@ -244,7 +244,7 @@ def test_the_same_recipe_twice_counts_once_and_is_named(tmp_path, undrawn):
     write_run(tmp_path / "a", ["seed=0"])
     write_run(tmp_path / "b", ["seed=0"])
     write_run(tmp_path / "c", ["seed=1"])
-    found = compare([str(tmp_path)])
+    found = compare(tmp_path)
     assert [group.runs for group in found.groups] == [("a", "c")]
     assert "b is a once more, seed included: it counts once" in found.notes
     assert len(found.rows) == 3
@@ -253,28 +253,28 @@ def test_the_same_recipe_twice_counts_once_and_is_named(tmp_path, undrawn):
 def test_the_reference_is_that_of_the_recipes_defaults_unless_asked_for(tmp_path, undrawn):
     for patch in (16, 32, 64):
         write_run(tmp_path / f"patch={patch}", [f"patch={patch}"])
-    found = compare([str(tmp_path)])
+    found = compare(tmp_path)
     assert (found.reference.axes, found.reference_is) == ({"patch": "32"}, "the recipe's defaults")
-    assert compare([str(tmp_path), "reference=patch=64"]).reference.axes == {"patch": "64"}
+    assert compare(tmp_path, reference="patch=64").reference.axes == {"patch": "64"}
     assert any("patch/... metrics" in note for note in found.notes)
     for asked, words in (
-        ("reference=patch=33", "no measured group matches; the nearest: patch=32"),
-        ("reference=width=3", "width is no swept axis; the axes: patch"),
+        ("patch=33", "no measured group matches; the nearest: patch=32"),
+        ("width=3", "width is no swept axis; the axes: patch"),
     ):
         with pytest.raises(ConfigError, match=words):
-            compare([str(tmp_path), asked])
+            compare(tmp_path, reference=asked)
 
 
 def test_sorting_by_any_column_and_unknown_ones_are_refused_with_the_nearest(sweep, undrawn):
-    assert compare([str(sweep), "sort=patch/macro_f1"]).groups[1].difference[0] == 0
-    found = compare([str(sweep), "sort=image/auroc"])
+    assert compare(sweep, sort="patch/macro_f1").groups[1].difference[0] == 0
+    found = compare(sweep, sort="image/auroc")
     values = [group.summary["image/auroc"][0] for group in found.groups]
     assert values == sorted(values, reverse=True)
     assert found.baseline("image/auroc") == 1
     with pytest.raises(ConfigError, match=r"sort=image/auroq is not known; the nearest: image/auroc"):
-        compare([str(sweep), "sort=image/auroq"])
+        compare(sweep, sort="image/auroq")
     with pytest.raises(ConfigError, match="no run has it: 2 radiographs with such patches"):
-        compare([str(sweep), "sort=patch/sad_median_opacity"])
+        compare(sweep, sort="patch/sad_median_opacity")
 
 
 def test_without_masks_the_image_auroc_decides(tmp_path, undrawn):
@@ -282,7 +282,7 @@ def test_without_masks_the_image_auroc_decides(tmp_path, undrawn):
     sick = np.arange(IMAGES) < IMAGES // 2
     for name, score in (("good", sick * 1.0), ("poor", noise(5, IMAGES))):
         write_run(tmp_path / name, [f"loss={name}"], nothing, image_scores=score)
-    found = compare([str(tmp_path), "reference=loss=poor"])
+    found = compare(tmp_path, reference="loss=poor")
     assert found.sort == "image/auroc"
     assert found.groups[0].axes == {"loss": "good"}
     assert found.groups[0].difference[0] == pytest.approx(1 - found.groups[1].summary["image/auroc"][0])
@@ -299,16 +299,16 @@ def test_a_name_that_stands_for_another_radiograph_is_not_compared():
 
 def test_folders_that_hold_no_runs_say_what_they_hold(tmp_path):
     with pytest.raises(DataError, match=f"{tmp_path}: no run below it .*; it holds nothing"):
-        compare([str(tmp_path)])
+        compare(tmp_path)
     write_run(tmp_path / "x" / "y" / "z" / "seed=0")
     with pytest.raises(DataError, match=rf"it holds x; sweeps further down: {tmp_path}/x/y"):
-        compare([str(tmp_path)])
+        compare(tmp_path)
     with pytest.raises(DataError, match="is a run, not a folder of runs"):
-        compare([str(tmp_path / "x" / "y" / "z" / "seed=0")])
+        compare(tmp_path / "x" / "y" / "z" / "seed=0")
     with pytest.raises(DataError, match="no such folder; beside it: x"):
-        compare([str(tmp_path / "nowhere")])
+        compare(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="one folder of runs must be given, got none"):
-        compare(["sort=image/auroc"])
+        compare(sort="image/auroc")
 
 
 def test_figures_are_drawn_for_every_axis_even_without_the_radiographs(tmp_path):
@@ -318,8 +318,8 @@ def test_figures_are_drawn_for_every_axis_even_without_the_radiographs(tmp_path)
             for seed in (0, 1):
                 told = [f"patch={patch}", f"net={net}", f"seed={seed}"]
                 write_run(tmp_path / ",".join(told), told, maps_of(noise(patch + seed) + (truth == 2) / patch, truth))
-    found = compare([str(tmp_path)])
-    names = {file.name for file in (found.output / "figures").iterdir()}
+    found = compare(tmp_path)
+    names = {file.name for file in (found.folder / "figures").iterdir()}
     assert names == {"metric_by_patch.png", "metric_by_net.png", "sad_histograms.png", "anomaly_maps.png"}
 
 
@@ -360,7 +360,7 @@ def trained(tmp_path_factory):
 def test_a_sweep_end_to_end_and_other_data_are_evaluated_once(trained, tmp_path, monkeypatch, undrawn):
     sweep, cache = trained
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(cache))
-    found = compare([str(sweep)])
+    found = compare(sweep)
     assert [len(group.runs) for group in found.groups] == [1, 1]
     assert found.rows["parameters"].gt(1000).all()
     truth = read_maps(sweep / "0" / "maps").truth
@@ -371,18 +371,18 @@ def test_a_sweep_end_to_end_and_other_data_are_evaluated_once(trained, tmp_path,
     monkeypatch.setattr(command, "evaluate_run", lambda run, *rest: evaluated.append(run.folder) or real(run, *rest))
     others = write_set(tmp_path / "others", normal=6, pneumonia=8)
     changes = ["data=masks", f"data.root={others}"]
-    first = compare([str(sweep), *changes])
+    first = compare(sweep, changes)
     assert sorted(evaluated) == [sweep / "0", sweep / "1"]
-    assert first.output.parent == sweep
-    assert first.output.name.startswith("comparison-data=masks,root=others-")
+    assert first.folder.parent == sweep
+    assert first.folder.name.startswith("comparison-data=masks,root=others-")
     assert len(first.pixels.images) == 14
     assert first.sort == IN_LUNG
     assert first.baseline(IN_LUNG) > 0.8  # the disc that the test drew is bright
-    second = compare([str(sweep), *changes])
+    second = compare(sweep, changes)
     assert len(evaluated) == 2
     assert second.rows.equals(first.rows)
     with pytest.raises(ConfigError, match="expected train, val, test or all"):
-        compare([str(sweep), *changes, "subset=half"])
+        compare(sweep, changes, subset="half")
 
 
 def test_maps_of_pad_and_squash_lie_in_the_same_frame(trained, tmp_path, monkeypatch):

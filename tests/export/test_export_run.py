@@ -48,7 +48,7 @@ def exported(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkey:
         monkey.setenv("PNEUMO_AD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         assert start("train", *options[:1], *shared, *options[1:], f"hydra.run.dir={folder}") == 0
-        yield folder, export_run([f"run={folder}", f"format={form}"]), form
+        yield folder, export_run(folder, format=form), form
 
 
 @pytest.fixture
@@ -105,9 +105,9 @@ def test_a_second_process_at_an_export_is_refused_and_what_a_killed_one_left_is_
     left.mkdir(parents=True)
     (left / "model.json").write_text("half")
     with FileLock(left.parent / ".lock"), pytest.raises(BusyError, match="another process is at this export"):
-        export_run([f"run={run}", f"format={form}", f"output={output}"])
+        export_run(run, format=form, output=output)
     assert not output.exists()
-    export_run([f"run={run}", f"format={form}", f"output={output}"])
+    export_run(run, format=form, output=output)
     assert {file.name for file in output.iterdir()} == {file.name for file in folder.iterdir()}
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
@@ -248,11 +248,11 @@ def test_a_description_that_cannot_be_is_refused(run_and_copy, change, words):
 def test_a_folder_that_is_not_empty_is_left_alone(run_and_copy, tmp_path):
     run, folder = run_and_copy
     with pytest.raises(ConfigError, match=r"is not empty .*overwrite=true replaces it"):
-        export_run([f"run={run}", f"output={folder}"])
+        export_run(run, output=folder)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="it is left alone"):
-        export_run([f"run={run}", f"output={tmp_path / 'mine'}", "overwrite=true"])
+        export_run(run, output=tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
 
 
@@ -266,7 +266,7 @@ def patches(exported):
 def test_a_model_that_says_something_else_is_not_kept(patches, monkeypatch, tmp_path):
     monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(UserError, match=r"does not say what the run says.*format=onnx may work"):
-        export_run([f"run={patches[0]}", f"output={tmp_path / 'model'}", "format=torch_export"])
+        export_run(patches[0], output=tmp_path / "model", format="torch_export")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -274,7 +274,7 @@ def test_without_its_data_a_run_is_compared_on_drawn_radiographs(patches, tmp_pa
     run = shutil.copytree(patches[0], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     split = (run / "split.csv").read_text().splitlines()
     (run / "split.csv").write_text("\n".join([*split, "gone,gone,normal,test"]) + "\n")
-    folder = export_run([f"run={run}", "format=torch_export", f"output={tmp_path / 'model'}"])
+    folder = export_run(run, format="torch_export", output=tmp_path / "model")
     about = json.loads((folder / "model.json").read_text())
     assert about["parity"]["source"] == "drawn radiographs"
     assert about["parity"]["holds"]
@@ -292,12 +292,12 @@ def test_without_its_data_a_run_is_compared_on_drawn_radiographs(patches, tmp_pa
 
 def test_missing_packages_and_unknown_words_are_told(patches, monkeypatch):
     with pytest.raises(ConfigError, match="format=tflite is not known; expected onnx or torch_export"):
-        export_run([f"run={patches[0]}", "format=tflite"])
+        export_run(patches[0], format="tflite")
     with pytest.raises(ConfigError, match="overwrite=yes"):
-        export_run([f"run={patches[0]}", "overwrite=yes"])
+        export_run(patches[0], overwrite="yes")
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(ConfigError, match=r"format=onnx needs onnxscript: pip install .*torch_export does without"):
-        export_run([f"run={patches[0]}"])
+        export_run(patches[0])
 
 
 def test_an_onnx_model_is_opened_with_onnxruntime_alone(patches, monkeypatch):
@@ -343,4 +343,4 @@ def test_an_error_without_words_is_told_by_its_name(patches):
 def test_a_folder_that_cannot_be_written_to_is_told(patches, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ConfigError, match="cannot be written to"):
-        export_run([f"run={patches[0]}", f"output={tmp_path / 'model'}"])
+        export_run(patches[0], output=tmp_path / "model")

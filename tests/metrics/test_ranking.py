@@ -1,5 +1,7 @@
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -149,3 +151,16 @@ def test_more_samples_than_bins_keep_the_interval_right():
     assert interval.low < interval.value < interval.high
     assert interval.high - interval.low < 0.03
     assert abs((interval.low + interval.high) / 2 - interval.value) < 0.005
+
+
+def test_any_array_of_scores_and_any_truth_of_two_values_is_ranked():
+    scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    expected = roc_auc_score(truth, scores)
+    for as_given in (list, torch.tensor, pd.Series):
+        assert auroc(as_given(scores), as_given(truth)) == expected
+        assert auroc(as_given(scores), as_given(truth.astype(int))) == expected  # 0 and 1 are no rows of the scores
+    assert average_precision(scores, truth.astype(float)) == average_precision(scores, truth)
+    with pytest.raises(DataError, match=r"truth must be bool, or 0 and 1; got int64, for example 2"):
+        auroc(scores, [2, 1, 1, 2])
+    with pytest.raises(DataError, match=r"scores \(4,\) and truth \(3,\) must be of the same samples"):
+        auroc(scores, truth[:3])

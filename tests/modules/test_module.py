@@ -10,11 +10,11 @@ from drawn import write_set
 from pneumo_ad.callbacks import SADHistograms
 from pneumo_ad.corruptions import CoarseNoise
 from pneumo_ad.data import VAL_KINDS, PatchDataModule, sources
+from pneumo_ad.data.batch import to_unit
 from pneumo_ad.loggers import TensorBoardRun
 from pneumo_ad.losses import DiceLoss, L1Loss, MSELoss
 from pneumo_ad.lungs import FileFields
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
-from pneumo_ad.modules.base import to_unit
 from pneumo_ad.nets import VAE, Output, UNetAutoencoder
 from pneumo_ad.scores import SADContrast
 

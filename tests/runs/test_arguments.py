@@ -123,7 +123,9 @@ def test_of_a_key_typed_twice_the_last_counts_and_nothing_is_none():
 
 def test_folders_of_results_are_named_by_what_is_measured():
     typed = ["run=r", "subset=val", "stride=4", "output=o", "report=true", "checkpoint=last"]
-    assert parse(typed, KEYS).changes == ["subset=val", "stride=4", "checkpoint=last"]
+    assert parse(typed, KEYS).changes == ["stride=4", "subset=val", "checkpoint=last"]
+    assert parse(typed[::-1], KEYS).changes == parse(typed, KEYS).changes  # in whatever order it was typed
+    assert parse([*typed, "checkpoint=best"], KEYS).changes == ["stride=4", "subset=val"]
 
 
 def test_a_call_in_python_is_what_would_be_typed():

@@ -11,9 +11,12 @@ from omegaconf import OmegaConf
 from running import TINY, start
 
 from pneumo_ad import evaluate, start_run
+from pneumo_ad.classifier import RadiographClassifier, RadiographCNN
 from pneumo_ad.corruptions import DrawnOpacity
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.losses import MSELoss
+from pneumo_ad.lungs import LungSegmenter
+from pneumo_ad.lungs.training import LungSegmentation
 from pneumo_ad.modules import OpacityDetector, PatchAutoencoder
 from pneumo_ad.nets import KindUNet, UNetAutoencoder
 from pneumo_ad.runs.compose import build, compose_config
@@ -206,3 +209,25 @@ def test_a_batch_of_another_form_is_refused_with_what_it_is(came):
     detector = OpacityDetector(KindUNet(width=4, depth=2), DrawnOpacity(), optimizer, warm_start=False)
     with pytest.raises(ConfigError, match=r'and "lung": tensor \(N, 1, h, w\) of 0 and 1; got'):
         detector.training_step({"patch": X}, 0)
+    segmentation = LungSegmentation(LungSegmenter(4, 1, 8), optimizer, 1)
+    classifier = RadiographClassifier(RadiographCNN((4, 8), 32, 4), optimizer)
+    beside = {'"lung": tensor (N, 1, h, w) of 0 and 1': segmentation, '"pneumonia": tensor (N,) of bool': classifier}
+    for words, other in beside.items():
+        for step in (other.training_step, other.validation_step):
+            with pytest.raises(ConfigError, match=f"^{re.escape(f'{needs} and {words}; got {came}')}$"):
+                step(BATCHES[came], 0)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2), torch.zeros(3, dtype=torch.bool), [True, False]], ids=str)
+def test_labels_of_another_form_are_refused(wrong):
+    classifier = RadiographClassifier(RadiographCNN((4, 8), 32, 4), torch.optim.Adam)
+    with pytest.raises(
+        ConfigError, match=r'"pneumonia": tensor \(N,\) of bool; got "patch": a tensor .*, "pneumonia": a '
+    ):
+        classifier.training_step({"patch": X, "pneumonia": wrong}, 0)
+
+
+def test_a_lung_field_of_another_size_is_refused():
+    segmentation = LungSegmentation(LungSegmenter(4, 1, 8), torch.optim.Adam, 1)
+    with pytest.raises(ConfigError, match=r'"lung": a tensor \(2, 1, 4, 4\) float32$'):
+        segmentation.training_step({"patch": X, "lung": X[..., ::2, ::2]}, 0)

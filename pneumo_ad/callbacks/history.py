@@ -1,0 +1,50 @@
+"""Callback that keeps what a training logs, a row per epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+import pandas as pd
+
+from pneumo_ad.files import write_csv
+from pneumo_ad.saved import is_there, read_table
+
+
+class History(L.Callback):
+    """Callback that writes the metrics of each epoch to a csv file, whatever the loggers do.
+
+    A row holds `epoch` (from 1), `step` (steps so far), and each logged metric as its mean over the epoch; metrics of
+    validation only where a validation ran. A resumed training goes on after the epochs of its checkpoint.
+
+    Args:
+        file: File to write.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._rows: list[dict[str, float]] = []
+        self._validated = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Read the epochs before the checkpoint."""
+        if is_there(self._file):
+            table = read_table(self._file, {"epoch": float, "step": float}).apply(pd.to_numeric)
+            kept = table[table["epoch"] <= trainer.current_epoch]
+            self._rows = [{str(key): value for key, value in row.items()} for row in kept.to_dict("records")]
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note that the epoch has metrics of validation."""
+        self._validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the metrics of the epoch."""
+        metrics = {
+            key.removesuffix("_epoch"): float(value)
+            for key, value in trainer.callback_metrics.items()
+            if not key.endswith("_step") and (self._validated or not key.startswith("val/"))
+        }
+        self._validated = False
+        self._rows.append({"epoch": trainer.current_epoch + 1, "step": trainer.global_step} | metrics)
+        if trainer.is_global_zero:
+            write_csv(self._file, pd.DataFrame(self._rows))
