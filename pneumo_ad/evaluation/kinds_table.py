@@ -129,7 +129,9 @@ def order_words(table: pd.DataFrame, ordered: bool = True) -> str:
     above = rows.loc[[*_KINDS]]
     if above["auroc"].isna().any():
         return f"{order}; too few radiographs for an AUROC, and so for a verdict."
-    aurocs = (f"{name} {figure_with_interval(row, 'auroc')}" for name, row in above.to_dict("index").items())
+    aurocs = (
+        f"{name} {figure_with_interval({key: row[key] for key in _AUROC}, 'auroc')}" for name, row in above.iterrows()
+    )
     return f"{order}.\nAUROC against healthy lung: {', '.join(aurocs)}: {verdict}."
 
 
