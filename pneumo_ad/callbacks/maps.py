@@ -82,7 +82,7 @@ class AnomalyMaps(PeriodicDrawing):
         ranges = [(float(scores.min()), middle), (middle, high), (high, float("inf"))]
         drawn = {
             "maps/anomaly": figures.anomaly_maps(
-                images, maps, captions, f"{score} ({unit}),\nthe same scale in every epoch", opacities, self._top
+                images, maps, captions, f"{score} ({unit}),\nthe same scale in every epoch", opacities, top=self._top
             ),
             "maps/red_frames": figures.red_frames(
                 images, scores, radiographs.grid, ranges, names, score, opacities, _RANGES

@@ -144,7 +144,8 @@ def order_words(table: pd.DataFrame, ordered: bool = True, terms: Vocabulary = R
     if above["auroc"].isna().any():
         return f"{order}; too few {terms.images} for an AUROC, and so for a verdict."
     aurocs = (
-        f"{_words(name, terms)} {figure_with_interval(row, 'auroc')}" for name, row in above.to_dict("index").items()
+        f"{_words(name, terms)} {figure_with_interval({key: row[key] for key in _AUROC}, 'auroc')}"
+        for name, row in above.iterrows()
     )
     return f"{order}.\nAUROC against {terms.healthy}: {', '.join(aurocs)}: {verdict}."
 
