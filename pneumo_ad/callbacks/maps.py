@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -13,7 +14,7 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.figures.style import SMALL
 from pneumo_ad.inference import score_radiographs
 from pneumo_ad.inference.lung_shares import lung_shares
-from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.labels import LABEL_WORDS, NORMAL, PNEUMONIA
 from pneumo_ad.loggers import RunLogger
 from pneumo_ad.loggers.pictures import step_of
 from pneumo_ad.metrics.catalogue import MOSTLY_LUNG
@@ -32,10 +33,13 @@ class AnomalyMaps(PeriodicDrawing):
     Args:
         radiographs: Number of radiographs of each class, evenly spaced in the table.
         every_n_epochs: Number of epochs from one drawing to the next; the last epoch is drawn too.
+        vocabulary: See `PeriodicDrawing`.
     """
 
-    def __init__(self, radiographs: int = 3, every_n_epochs: int = 5) -> None:
-        super().__init__(every_n_epochs)
+    def __init__(
+        self, radiographs: int = 3, every_n_epochs: int = 5, vocabulary: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(every_n_epochs, vocabulary)
         self.radiographs = radiographs
         self._top: float | None = None
 
@@ -74,8 +78,10 @@ class AnomalyMaps(PeriodicDrawing):
         opacities = [np.asarray(radiographs.store.opacity[row]) for row in rows]
         in_lung = np.where(lung_shares(radiographs, rows) > MOSTLY_LUNG, scores, np.nan)
         table = radiographs.store.table.iloc[rows]
-        names = [f"{image}\n{label}" for image, label in zip(table["image"], table["label"], strict=True)]
-        means = [f"{np.nanmean(lung):.3g}" if np.isfinite(lung).any() else "no lung" for lung in in_lung]
+        labels = [self.terms.fill(LABEL_WORDS[label]) for label in table["label"]]
+        names = [f"{image}\n{label}" for image, label in zip(table["image"], labels, strict=True)]
+        nothing = f"no {self.terms.region}"
+        means = [f"{np.nanmean(lung):.3g}" if np.isfinite(lung).any() else nothing for lung in in_lung]
         score, unit = type(module.score).__name__, module.score.unit
         captions = [f"{name}, score {mean}" for name, mean in zip(names, means, strict=True)]
         middle, high = np.quantile(scores, _QUANTILES)
@@ -85,12 +91,12 @@ class AnomalyMaps(PeriodicDrawing):
                 images, maps, captions, f"{score} ({unit}),\nthe same scale in every epoch", opacities, top=self._top
             ),
             "maps/red_frames": figures.red_frames(
-                images, scores, radiographs.grid, ranges, names, score, opacities, _RANGES
+                images, scores, radiographs.grid, ranges, names, score, opacities, _RANGES, terms=self.terms
             ),
         }
-        outlined = "; known opacities outlined" if any(mask.any() for mask in opacities) else ""
+        outlined = f"; known {self.terms.anomalies} outlined" if any(mask.any() for mask in opacities) else ""
         words = {
-            "maps/anomaly": f"score: mean {score} of the windows that are mostly lung{outlined}",
+            "maps/anomaly": f"score: mean {score} of the windows that are mostly {self.terms.region}{outlined}",
             "maps/red_frames": "each range of these windows by score, in red frames",
         }
         for name, figure in drawn.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import lightning as L
 
 from pneumo_ad import figures
@@ -22,10 +24,11 @@ class ReconstructionPanels(PeriodicDrawing):
     Args:
         patches: Number of patches, the columns of a panel.
         every_n_epochs: Number of epochs from one drawing to the next; the last epoch is drawn too.
+        vocabulary: See `PeriodicDrawing`.
     """
 
-    def __init__(self, patches: int = 8, every_n_epochs: int = 5) -> None:
-        super().__init__(every_n_epochs)
+    def __init__(self, patches: int = 8, every_n_epochs: int = 5, vocabulary: Mapping[str, str] | None = None) -> None:
+        super().__init__(every_n_epochs, vocabulary)
         self.patches = patches
 
     def draw(
@@ -44,7 +47,7 @@ class ReconstructionPanels(PeriodicDrawing):
             x, y = (examined[name][:, 0].float().cpu().numpy() for name in ("x", "reconstruction"))
             sad = examined["sad"].float().cpu().numpy()
             panel = figures.reconstruction_panel(
-                x, y, sad, f"{figures.NAMES[kind]}, after epoch {trainer.current_epoch + 1}"
+                x, y, sad, f"{self.terms.fill(figures.NAMES[kind])}, after epoch {trainer.current_epoch + 1}"
             )
             for logger in loggers:
                 logger.log_figure(f"reconstruction/{kind}", panel, step_of(trainer))

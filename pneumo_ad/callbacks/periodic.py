@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import cast
 
 import lightning as L
 
 from pneumo_ad.data.datamodule import PatchDataModule
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.loggers import RunLogger
 from pneumo_ad.loggers.pictures import picture_loggers
 from pneumo_ad.modules.autoencoder import PatchAutoencoder
@@ -29,10 +31,12 @@ class PeriodicDrawing(L.Callback):
 
     Args:
         every_n_epochs: Number of epochs from one drawing to the next; the last epoch is drawn too.
+        vocabulary: Words for what the images show, all of `labels.Vocabulary`; None speaks of radiographs.
     """
 
-    def __init__(self, every_n_epochs: int) -> None:
+    def __init__(self, every_n_epochs: int, vocabulary: Mapping[str, str] | None = None) -> None:
         self.every_n_epochs = every_n_epochs
+        self.terms = Vocabulary.of(vocabulary) if vocabulary else RADIOGRAPH
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw, if it is due."""

@@ -15,7 +15,17 @@ from pneumo_ad.data.datamodule import PatchDataModule
 from pneumo_ad.data.datasets import VAL_KINDS
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.inference.window_kinds import window_kinds
-from pneumo_ad.labels import HEALTHY, IN_OPACITY, NORMAL, OPACITY, OUTSIDE, PADDING, PNEUMONIA
+from pneumo_ad.labels import (
+    HEALTHY,
+    IN_OPACITY,
+    NORMAL,
+    OPACITY,
+    OUTSIDE,
+    PADDING,
+    PNEUMONIA,
+    RADIOGRAPH,
+    Vocabulary,
+)
 from pneumo_ad.loggers.pictures import picture_loggers, step_of
 from pneumo_ad.metrics.precision_recall import counts_at_quantiles
 from pneumo_ad.metrics.ranking import auroc
@@ -38,10 +48,12 @@ class PrecisionRecall(L.Callback):
 
     Args:
         every_n_epochs: Number of epochs from one curve to the next; the last epoch is drawn too.
+        vocabulary: Words for what the images show, all of `labels.Vocabulary`; None speaks of radiographs.
     """
 
-    def __init__(self, every_n_epochs: int = 5) -> None:
+    def __init__(self, every_n_epochs: int = 5, vocabulary: Mapping[str, str] | None = None) -> None:
         self.every_n_epochs = every_n_epochs
+        self.terms = Vocabulary.of(vocabulary) if vocabulary else RADIOGRAPH
         self._truth: _Truth | None = None
         self._told = False
 
@@ -98,9 +110,10 @@ class PrecisionRecall(L.Callback):
         opaque = int((self._truth.kinds == OPACITY).any(axis=1).sum())
         scored = int((self._scores != _NONE).all(axis=1).sum())
         return (
-            f"No precision-recall curve of {' and '.join(missing)}: of the {len(self._truth.rows)} radiographs that "
-            f"validation scores, {opaque} hold a window that is known to be opacity (by masks or boxes), and {scored} "
-            "were scored window by window. A curve needs both what is an opacity and what is not."
+            f"No precision-recall curve of {' and '.join(f'`{name}`' for name in missing)}: of the "
+            f"{len(self._truth.rows)} {self.terms.images} that validation scores, {opaque} hold a window that is known "
+            f"to be {self.terms.anomaly} (by masks or boxes), and {scored} were scored window by window. A curve needs "
+            f"both what is {self.terms.anomaly} and what is not."
         )
 
 

@@ -18,7 +18,7 @@ from pneumo_ad.evaluation.examination import Examination
 from pneumo_ad.evaluation.subgroups import subgroup_table, subgroups
 from pneumo_ad.files import write_csv
 from pneumo_ad.inference.scorer import TRIVIAL
-from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, KINDS, NOT_KNOWN, OUTSIDE_LUNG, Vocabulary
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, KINDS, NOT_KNOWN, OUTSIDE_LUNG, RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.catalogue import (
     LEAST_IMAGES,
     LEVELS,
@@ -180,11 +180,11 @@ def confusion_of_kinds(evidence: GroundTruth, result: Examination, thresholds: T
 
     Returns:
         `confusion_of_kinds` with a row per true kind, `kind_true`, and a column per predicted kind, named as
-        `Thresholds.words`; nothing where no kind is known.
+        `Thresholds.words` of radiographs; nothing where no kind is known.
     """
     predicted = thresholds.classify(result.window["score"], result.likeliest)
     counts = confusion(evidence.kind.ravel(), predicted.ravel())[:, list(thresholds.kinds)]
-    table = pd.DataFrame(counts, columns=list(thresholds.words))
+    table = pd.DataFrame(counts, columns=[RADIOGRAPH.fill(name) for name in thresholds.words])
     table.insert(0, "kind_true", KINDS[: len(counts)])
     return {"confusion_of_kinds": table} if counts.any() else {}
 

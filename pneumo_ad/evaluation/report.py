@@ -16,6 +16,7 @@ from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
 from pneumo_ad.evaluation.summary import hint_of_matching, left_out
 from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
@@ -37,8 +38,9 @@ _DICTS = ("omitted", "thresholds", "skipped")  # of `about` in `metrics.json`
 _PATIENCE = 600  # seconds to wait for another process with the same evaluation
 
 
+# Rows below `HEADLINE`, templates likewise.
 DECISIONS = {
-    "false_alarms/image": "false alarms on unseen normal radiographs, declared {declared:.3g}",
+    "false_alarms/image": "false alarms on unseen normal {images}, declared {declared:.3g}",
     "image/sensitivity": "sensitivity at that threshold",
 }
 
@@ -78,10 +80,11 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
     kept = scoring.kept(data)
     per_image = [windows.iloc[place * len(kept) : (place + 1) * len(kept)] for place in places]
     marked_above = _marked_above(run, scoring)
-    radiographs = shown_radiographs(scoring, data, rows[places], per_image, images.iloc[places], marked_above)
+    terms, shown = run.vocabulary, images.iloc[places]
+    radiographs = shown_radiographs(scoring, data, rows[places], per_image, shown, marked_above, terms)
     about = metrics["about"]
     return Page(
-        title=f"How well anomalies are found in {len(rows):,} radiographs",
+        title=f"How well anomalies are found in {len(rows):,} {terms.images}",
         subtitle=(
             f"{len(places):,} of them are shown ({run.data_name}, subset={subset}), scored by "
             f"{score_words(about['score'])} of {type(run.module.net).__name__}: images of "
@@ -93,10 +96,11 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         radiographs=radiographs,
         thresholds=thresholds_of(about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         normals=about.get("held_out_normals"),
-        headline=headline_rows(metrics),
-        marked=marked_words(marked_above, about["unit"]),
-        notes=notes(metrics, radiographs, len(rows)),
+        headline=headline_rows(metrics, terms),
+        marked=marked_words(marked_above, about["unit"], terms),
+        notes=notes(metrics, radiographs, len(rows), terms),
         config=_config(run, about),
+        vocabulary=terms,
     )
 
 
@@ -105,58 +109,66 @@ def _marked_above(run: Run, scoring: Scoring) -> float | None:
     try:
         normal = validation_scores(run, scoring).get("score_normal_lung", np.zeros(0))
     except DataError as reason:
-        log.warning("nothing is marked on the radiographs: %s", reason)
+        log.warning("nothing is marked on the images: %s", reason)
         return None
     return float(np.quantile(normal, 0.99)) if len(normal) else None
 
 
-def headline_rows(found: dict[str, Any]) -> list[Headline]:
-    """Build rows of the table of metrics from a `metrics.json`; metrics that it lacks are left out."""
-    words = HEADLINE | {
-        key: text.format(declared=found.get("false_alarms/declared", np.nan)) for key, text in DECISIONS.items()
-    }
+def headline_rows(found: dict[str, Any], terms: Vocabulary = RADIOGRAPH) -> list[Headline]:
+    """Build rows of the table of metrics from a `metrics.json`; metrics that it lacks are left out.
+
+    Args:
+        found: Content of `metrics.json`.
+        terms: Words of the run.
+    """
+    declared = found.get("false_alarms/declared", np.nan)
+    words = {key: terms.fill(text) for key, text in (HEADLINE | DECISIONS).items()}
+    words |= {key: words[key].format(declared=declared) for key in DECISIONS}
     rows = []
     for key, metric in words.items():
         if key in found:
             best = strongest_shortcut(found, key)
-            shortcut = (strength(best.auroc), best.words) if best else ()
+            shortcut = (strength(best.auroc), terms.fill(best.words)) if best else ()
             rows.append(Headline(metric, found[key], found.get(f"{key}_low"), found.get(f"{key}_high"), *shortcut))
     return rows
 
 
-def notes(found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: int) -> list[str]:
+def notes(
+    found: dict[str, Any], radiographs: Sequence[Radiograph], evaluated: int, terms: Vocabulary = RADIOGRAPH
+) -> list[str]:
     """Write notes for the reader: choice of radiographs, whether bright means opacity, and omissions with reasons.
 
     Args:
         found: Content of `metrics.json`.
         radiographs: Radiographs that the report shows.
         evaluated: Number of radiographs that were evaluated.
+        terms: Words of the run.
     """
     lines = []
     if len(radiographs) < evaluated:
         lines.append(
-            f"{len(radiographs)} of {evaluated:,} radiographs are shown, as many of each label as there is room for, "
-            "evenly spaced by rank of score from the lowest to the highest, those with known opacities first. The "
-            "histogram counts the windows of these; the table of metrics is of all."
+            f"{len(radiographs)} of {evaluated:,} {terms.images} are shown, as many of each label as there is room "
+            f"for, evenly spaced by rank of score from the lowest to the highest, those with known {terms.anomalies} "
+            "first. The histogram counts the windows of these; the table of metrics is of all."
         )
     means = [pair for one in radiographs if (pair := contrast(one.layers))]
     if means:
         lines.append(
-            f"Does bright mean opacity? In {sum(inside > rest for inside, rest in means)} of the {len(means)} shown "
-            "radiographs with known opacities the anomaly map is on average brighter within them than in the rest of "
-            "the lung."
+            f"Does bright mean {terms.anomaly}? In {sum(inside > rest for inside, rest in means)} of the {len(means)} "
+            f"shown {terms.images} with known {terms.anomalies} the anomaly map is on average brighter within them "
+            f"than in the rest of the {terms.region}."
         )
     lines.append("Higher scores are more anomalous. Scores and maps are those of the picture as the net saw it.")
     for key, words in {
-        "images_seen_in_training": "radiographs of patients whom the run saw in training are left out",
+        "images_seen_in_training": f"{terms.images} of {terms.patients} that the run saw in training are left out",
         "images_skipped": "files could not be used",
-        "images_without_lung": "radiographs have no lung field, and so no score of their own",
+        "images_without_lung": f"{terms.images} have no {terms.field}, and so no score of their own",
         "patches_padding": "windows hold padding and are no part of any figure",
     }.items():
         if found.get(f"counts/{key}"):
             lines.append(f"{found[f'counts/{key}']:,} {words}.")
     lines += [f"Skipped: {reason}" for reason in list(found["about"]["skipped"].values())[:20]]
-    lines += [f"{hint[0].upper()}{hint[1:]}."] if (hint := hint_of_matching(found)) else []
+    lines += [f"{hint[0].upper()}{hint[1:]}."] if (hint := terms.fill(hint_of_matching(found))) else []
     return lines + [f"Left out, {words}." for words in left_out(found["about"]["omitted"])]
 
 

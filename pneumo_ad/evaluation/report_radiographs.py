@@ -14,7 +14,7 @@ from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
-from pneumo_ad.labels import KINDS, PADDING, UNKNOWN
+from pneumo_ad.labels import KINDS, PADDING, RADIOGRAPH, UNKNOWN, Vocabulary
 from pneumo_ad.lungs import WholeImage
 from pneumo_ad.report import ANOMALY_MAP, LUNG_FIELD, TRUTH, Radiograph, Windows, layers_of
 
@@ -53,6 +53,7 @@ def shown_radiographs(
     windows: Sequence[pd.DataFrame],
     images: pd.DataFrame,
     marked_above: float | None = None,
+    terms: Vocabulary = RADIOGRAPH,
 ) -> list[Radiograph]:
     """Build the radiographs of a report, with their layers and remarks.
 
@@ -63,12 +64,13 @@ def shown_radiographs(
         windows: Rows of `patches.csv`, one table per radiograph.
         images: Rows of `images.csv`, one per radiograph, every cell as text.
         marked_above: See `layers_of`.
+        terms: Words of the run, for the remarks.
     """
     shown = []
     known = data.truth.known
     maps = (one.copy() for part in scoring(data, rows, "maps", maps=True) for one in part.maps["score"])
     of_each = zip(rows.tolist(), maps, windows, images.iterrows(), strict=True)
-    for row, anomaly, table, (_, facts) in progress_bar(of_each, total=len(rows), desc="report", unit="radiograph"):
+    for row, anomaly, table, (_, facts) in progress_bar(of_each, total=len(rows), desc="report", unit="image"):
         picture = np.asarray(data.images[row])
         made = reconstructed(scoring, data.grid, picture) if data.view == "patch" else None
         lung_field = None if isinstance(data.lungs, WholeImage) else np.asarray(data.lung_fields[row]) == 1
@@ -77,12 +79,13 @@ def shown_radiographs(
         layers = layers_of(anomaly, lung_field, scoring.score.orders_outside, made, truth, marked_above)
         remarks = []
         if lung_field is not None and not lung_field.any():
-            remarks.append("no lung was found")
+            remarks.append(f"no {terms.region} was found")
         elif lung_field is not None and not facts["score"]:
-            remarks.append("no score: no window lies in the lung field")
+            remarks.append(f"no score: no window lies in the {terms.field}")
         if means := contrast(layers | {ANOMALY_MAP: anomaly}):
             inside, rest = means
-            remarks.append(f"mean of the anomaly map: {inside:.3g} in the opacity, {rest:.3g} in the rest of the lung")
+            within = f"{inside:.3g} in the {terms.anomaly}, {rest:.3g} in the rest of the {terms.region}"
+            remarks.append(f"mean of the anomaly map: {within}")
         shown.append(
             Radiograph(
                 name=facts["image"],

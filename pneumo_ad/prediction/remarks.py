@@ -61,7 +61,7 @@ def _doubts_of_chest(image: npt.NDArray[np.uint8], lung_field: npt.NDArray[np.ui
         if area < _LEAST_AREA:
             warnings.append(f"small {terms.region} area")
         if area > _MOST_AREA:
-            warnings.append("not a chest?")
+            warnings.append(f"large {terms.region} area")
         if words := _placed(lung_field):
             warnings.append(terms.fill(words))
     if looks_inverted(image):

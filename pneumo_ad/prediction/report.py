@@ -53,13 +53,13 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
     scores = np.array([np.nan if row["score"] is None else row["score"] for row in table])
     shown, gone = [], []
     marked_above = _marked_above(judge)
-    for place in progress_bar(worth_showing(scores), desc="maps of the report", unit="radiograph"):
+    for place in progress_bar(worth_showing(scores), desc="maps of the report", unit="image"):
         row = table[place]
         try:
             shown.append(_radiograph(judge, by_name[row["file"]], row, marked_above))
         except (KeyError, DataError):
             gone.append(row["file"])
-    standard, counts = judge.standard, about["counts"]
+    standard, counts, terms = judge.standard, about["counts"], judge.vocabulary
     notes = []
     if len(shown) + len(gone) < len(table):
         notes.append(
@@ -69,9 +69,9 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
     if gone:
         notes.append(f"no longer there to be shown: {named(gone)}")
     decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
-    several = f"Which of {counts['predicted']:,} radiographs look anomalous"
+    several = f"Which of {counts['predicted']:,} {terms.images} look anomalous"
     return Page(
-        title="Whether a radiograph looks anomalous" if counts["predicted"] == 1 else several,
+        title=f"Whether one {terms.image} looks anomalous" if counts["predicted"] == 1 else several,
         subtitle=(
             f"Scored by {score_words(standard.score)}: {counts['anomalous']:,} anomalous, {counts['undecided']:,} "
             f"undecided, {counts['unreadable']:,} unreadable; {decided}. Images of "
@@ -84,7 +84,8 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         thresholds=standard.thresholds,
         normals=len(standard.normals),
         map_scales={} if marked_above is None else {ANOMALY_MAP: standard.colours},
-        marked=marked_words(marked_above, standard.unit),
+        marked=marked_words(marked_above, standard.unit, terms),
+        vocabulary=terms,
         notes=notes + about["notes"],
         config="\n".join(f"{key}: {value}" for key, value in about["asked"].items()),
     )

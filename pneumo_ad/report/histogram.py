@@ -6,7 +6,7 @@ Counts are computed here, so that the cost of a brush does not depend on the num
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pneumo_ad.figures.histograms import counted_words
 from pneumo_ad.figures.style import COLOURS, NAMES, RED
-from pneumo_ad.labels import HEALTHY, KINDS, MIXED, OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.labels import HEALTHY, KINDS, MIXED, OPACITY, OUTSIDE, RADIOGRAPH, UNKNOWN, Vocabulary
 from pneumo_ad.report.page import Page, Radiograph
 
 BRUSH = "brush"
@@ -30,7 +30,7 @@ class WindowGroup:
     """Group of windows, a row of the histogram.
 
     Attributes:
-        name: Name in words.
+        name: Name in words, a template of `labels.Vocabulary.fill` until `grouped`.
         colour: Colour of the bars.
     """
 
@@ -44,15 +44,21 @@ _KINDS = {
     UNKNOWN: WindowGroup("kind not known", "#a6761d"),
 }
 _CLASSES = {
-    "normal": WindowGroup("of normal radiographs", COLOURS["normal"]),
-    "pneumonia": WindowGroup("of pneumonia radiographs", COLOURS["pneumonia"]),
-    "other": WindowGroup("of other radiographs", COLOURS["outside"]),
-    "": WindowGroup("of radiographs without a label", COLOURS["healthy"]),
+    "normal": WindowGroup("of normal {images}", COLOURS["normal"]),
+    "pneumonia": WindowGroup("of {abnormal} {images}", COLOURS["pneumonia"]),
+    "other": WindowGroup("of other {images}", COLOURS["outside"]),
+    "": WindowGroup("of {images} without a label", COLOURS["healthy"]),
 }
 
 
-def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[WindowGroup], list[npt.NDArray[np.uint8]]]:
+def grouped(
+    radiographs: Sequence[Radiograph], terms: Vocabulary = RADIOGRAPH
+) -> tuple[list[WindowGroup], list[npt.NDArray[np.uint8]]]:
     """Group windows into rows of the histogram: by true kind where any is known, else by class.
+
+    Args:
+        radiographs: Radiographs of the page.
+        terms: Words for what the images show.
 
     Returns:
         The groups that have windows, and for each radiograph (N,) uint8, the index of each window's group.
@@ -67,7 +73,9 @@ def grouped(radiographs: Sequence[Radiograph]) -> tuple[list[WindowGroup], list[
         own = [same] * len(one.windows.scores) if kinds is None else kinds.tolist()
         keys.append(np.array([order.index(key) for key in own], dtype=np.int64))
     present = np.unique(np.concatenate([*keys, np.zeros(0, dtype=np.int64)]))
-    return [named[order[place]] for place in present], [np.searchsorted(present, own).astype(np.uint8) for own in keys]
+    groups = [named[order[place]] for place in present]
+    spoken = [replace(group, name=terms.fill(group.name)) for group in groups]
+    return spoken, [np.searchsorted(present, own).astype(np.uint8) for own in keys]
 
 
 def score_edges(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ const content = JSON.parse(document.getElementById("content").textContent);
 const [axisLow, axisHigh] = content.edges;
 const step = 10 ** (Math.floor(Math.log10(axisHigh - axisLow)) - 3); // a four-digit scale is as fine as a mouse gets
 const digits = Math.max(0, -Math.round(Math.log10(step)));
+const terms = content.words; // of the field, for what the pictures show
 const byId = (id) => document.getElementById(id);
 const range = { low: null, high: null }; // null: open on that side; both null: nothing is chosen
 
@@ -45,14 +46,15 @@ function drawing(width, height, ...children) {
   return made;
 }
 
-const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+const countImages = (number) => count(number, terms.image, terms.images);
 const short = (value) => Number(value.toPrecision(4)).toString();
 const round = (value) => Number((Math.round(value / step) * step).toFixed(digits));
 
 // ---- a card for each radiograph ---------------------------------------------------------------------------------------
 
 const LAID_OVER = "anomaly map"; // the radiograph shows through it; other pictures take its place
-const MASK_CLASSES = { "lung field": "field", "opacity (truth)": "truth", marked: "marked" };
+const MASK_CLASSES = content.maskClasses;
 
 // A letter that turns the direction of writing, or none at all, would let one name pass for another: it is spelt out.
 const plain = (name) => name.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (letter) => `⟨U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
@@ -72,19 +74,19 @@ function card(one) {
   stage.style.aspectRatio = one.aspect;
   one.litWords = element("span", { className: "lit" });
   const name = element("bdi", { textContent: plain(one.name), id: `name-${one.number}` });
-  const words = element("figcaption", {}, name);
+  const caption = element("figcaption", {}, name);
   const facts = [];
   if (one.label) facts.push(one.label);
   if (one.score !== null) facts.push(`${content.scoreName} ${short(one.score)}`);
   if (one.p !== null) facts.push(`p = ${Number(one.p.toPrecision(2))} among ${content.normals === null ? "" : `${content.normals} `}held-out normals`);
   if (one.anomalous !== null) facts.push(one.anomalous ? "called anomalous" : "not called anomalous");
-  words.append(element("span", { textContent: facts.join(" · ") }));
+  caption.append(element("span", { textContent: facts.join(" · ") }));
   if (one.predicted) {
     const kinds = content.kinds.map((name, i) => `${one.predicted[i]} ${name}`);
-    words.append(element("small", { textContent: `windows, each by itself: ${kinds.join(", ")}` }));
+    caption.append(element("small", { textContent: `windows, each by itself: ${kinds.join(", ")}` }));
   }
-  words.append(...one.remarks.map((remark) => element("small", { textContent: remark })), one.litWords);
-  one.figure = element("figure", { tabIndex: -1 }, stage, words);
+  caption.append(...one.remarks.map((remark) => element("small", { textContent: remark })), one.litWords);
+  one.figure = element("figure", { tabIndex: -1 }, stage, caption);
   one.figure.setAttribute("aria-labelledby", `name-${one.number}`);
   one.item = element("li", {}, one.figure);
   one.item.dataset.number = one.number;
@@ -192,9 +194,9 @@ function choose(low, high, by) {
   byId("clear").disabled = !chosen();
   const parts = content.groups.map((name, i) => [ofGroups[i], name]).filter(([number]) => number);
   const told = chosen()
-    ? `${count(lit, "window")} of ${count(images, "radiograph")} lie ${inWords()} ${content.unit}` +
+    ? `${count(lit, "window")} of ${countImages(images)} lie ${inWords()} ${content.unit}` +
       (parts.length > 1 ? `: ${parts.map(([number, name]) => `${number.toLocaleString("en")} ${name}`).join(", ")}.` : ".")
-    : `Nothing is chosen; ${count(windows, "window")} of ${count(radiographs.length, "radiograph")} are here.`;
+    : `Nothing is chosen; ${count(windows, "window")} of ${countImages(radiographs.length)} are here.`;
   byId("counts").textContent = told;
   document.body.dataset.lit = lit;
   settled(told);
@@ -247,14 +249,14 @@ async function drawChart() {
 }
 
 function explain() {
-  const words = ["Each row is scaled to its own highest bar."];
-  if (content.beyond) words.push(`The last bar holds all ${content.beyond.toLocaleString("en")} above ${short(axisHigh)}.`);
+  const lines = ["Each row is scaled to its own highest bar."];
+  if (content.beyond) lines.push(`The last bar holds all ${content.beyond.toLocaleString("en")} above ${short(axisHigh)}.`);
   if (content.thresholds) {
     const [low, high] = content.thresholds.map(short);
-    words.push(high === undefined
-      ? `Dashed: the threshold ${low}, fitted on validation: above it opacity.`
-      : `Dashed: the thresholds ${low} and ${high}, fitted on validation: up to the first healthy lung, up to the second opacity, above it outside.`);
-    words.push("They tell each window by itself; a radiograph is called anomalous by its own score among held-out normals.");
+    lines.push(high === undefined
+      ? `Dashed: the threshold ${low}, fitted on validation: above it ${terms.anomaly}.`
+      : `Dashed: the thresholds ${low} and ${high}, fitted on validation: up to the first ${terms.healthy}, up to the second ${terms.anomaly}, above it outside.`);
+    lines.push(`They tell each window by itself; whole ${terms.images} are called anomalous by their own score among held-out normals.`);
     const ends = [null, ...content.thresholds.map(round), null];
     content.kinds.forEach((name, i) => {
       const button = element("button", { type: "button", textContent: `as ${name}` });
@@ -262,9 +264,9 @@ function explain() {
       byId("presets").append(button);
     });
   } else if (content.kinds.length) {
-    words.push("Each window is told by itself, as the kind that the net finds likeliest in it.");
+    lines.push("Each window is told by itself, as the kind that the net finds likeliest in it.");
   }
-  byId("beyond").textContent = words.join(" ");
+  byId("beyond").textContent = lines.join(" ");
   byId("range-unit").textContent = content.unit;
 }
 
@@ -287,7 +289,8 @@ function connectRange() {
 
 // ---- layers -----------------------------------------------------------------------------------------------------------
 
-const state = { picture: "radiograph", order: "high", label: "", decision: "", blend: {} };
+const PLAIN = terms.image; // the picture without another over it
+const state = { picture: PLAIN, order: "high", label: "", decision: "", blend: {} };
 
 function toggle(type, name, words, checked, changed, sample) {
   const input = element("input", { type, name, value: words, checked });
@@ -298,7 +301,7 @@ function toggle(type, name, words, checked, changed, sample) {
 function connectLayers() {
   const names = (kind) => [...new Set(radiographs.flatMap((one) => Object.keys(one[kind])))];
   if (names("pictures").includes(LAID_OVER)) state.picture = LAID_OVER;
-  for (const name of ["radiograph", ...names("pictures")]) {
+  for (const name of [PLAIN, ...names("pictures")]) {
     byId("pictures").append(toggle("radio", "picture", name, name === state.picture, () => {
       state.picture = name;
       radiographs.filter((one) => one.near).forEach(show);
@@ -338,7 +341,7 @@ function blend() {
   const over = state.picture === LAID_OVER ? Math.min(1, 2 * share) : share;
   const base = state.picture === LAID_OVER ? Math.min(1, 2 - 2 * share) : 1;
   byId("cards").style.setProperty("--over", over);
-  byId("cards").style.setProperty("--base", state.picture === "radiograph" ? 1 : base);
+  byId("cards").style.setProperty("--base", state.picture === PLAIN ? 1 : base);
   byId("blend").value = 100 * share;
   byId("blend").setAttribute("aria-valuetext", `${Math.round(100 * share)} % ${state.picture}`);
 }
@@ -348,9 +351,9 @@ if (window.matchMedia("(max-width: 60rem)").matches) byId("options").open = fals
 window.addEventListener("beforeprint", () => { byId("options").open = true; });
 
 function showView() {
-  byId("view").hidden = state.picture === "radiograph";
+  byId("view").hidden = state.picture === PLAIN;
   byId("blend-to").textContent = state.picture;
-  byId("blend").setAttribute("aria-label", `From radiograph to ${state.picture}`);
+  byId("blend").setAttribute("aria-label", `From ${PLAIN} to ${state.picture}`);
   blend();
   const scale = content.maps[state.picture];
   byId("scale").replaceChildren();
@@ -387,7 +390,7 @@ function arrange() {
   const first = arranged.find((one) => one.figure === focused) ?? arranged[0];
   if (first) first.figure.tabIndex = 0;
   if (first?.figure === focused) focused.focus({ preventScroll: true });
-  byId("shown").textContent = `${arranged.length} of ${count(radiographs.length, "radiograph")}`;
+  byId("shown").textContent = `${arranged.length} of ${countImages(radiographs.length)}`;
 }
 
 function connectBrowsing() {

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.thresholds import Thresholds
 
-# Names of layers in display order; others may be added.
+# Names of layers in display order; others may be added. `Page.layer_words` names them for the reader.
 RECONSTRUCTION = "reconstruction"
 RESIDUAL = "residual"
 ANOMALY_MAP = "anomaly map"
@@ -110,17 +111,19 @@ def layers_of(
     return {name: layer for name, layer in layers.items() if layer is not None}
 
 
-def marked_words(above: float | None, unit: str) -> str:
+def marked_words(above: float | None, unit: str, terms: Vocabulary = RADIOGRAPH) -> str:
     """Explain the contour of what is marked; empty where nothing is.
 
     Args:
         above: Value above which pixels of the map are marked: the 99 % quantile of held-out normal lung.
         unit: Unit of the score.
+        terms: Words for what the images show.
 
     >>> marked_words(2.5, "grey levels per pixel")
     'Marked: above 2.5 grey levels per pixel, where 99 % of held-out normal lung ends.'
     """
-    return "" if above is None else f"Marked: above {above:.3g} {unit}, where 99 % of held-out normal lung ends."
+    ends = f"where 99 % of held-out normal {terms.region} ends."
+    return "" if above is None else f"Marked: above {above:.3g} {unit}, {ends}"
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ class Page:
         marked: Sentence on the area that the contour `MARKED` of the radiographs encloses, or empty.
         notes: Sentences for the reader: omissions with reasons, and known limits.
         config: The run's config, as text.
+        vocabulary: Words for what the images show.
     """
 
     title: str
@@ -176,3 +180,8 @@ class Page:
     marked: str = ""
     notes: Sequence[str] = ()
     config: str = ""
+    vocabulary: Vocabulary = RADIOGRAPH
+
+    def layer_words(self, name: str) -> str:
+        """Return the name of a layer for the reader."""
+        return self.vocabulary.fill({LUNG_FIELD: "{field}", TRUTH: "{anomaly} (truth)"}.get(name, name))

@@ -22,12 +22,13 @@ import vl_convert
 
 from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.files import atomic_write
-from pneumo_ad.metrics.thresholds import Thresholds
+from pneumo_ad.labels import LABEL_WORDS
 from pneumo_ad.report.encoding import base64_of, colour_stops, coloured_map, grey_picture, outline_path
 from pneumo_ad.report.histogram import grouped, linked_histogram, score_edges
-from pneumo_ad.report.page import LUNG_FIELD, RESIDUAL, Headline, Page, Radiograph
+from pneumo_ad.report.page import LUNG_FIELD, MARKED, RESIDUAL, TRUTH, Headline, Page, Radiograph
 
 _UNITS = {RESIDUAL: "grey levels of difference"}  # units of maps other than the unit of the score
+_MASK_CLASSES = {LUNG_FIELD: "field", TRUTH: "truth", MARKED: "marked"}  # of the page's style
 _SCALE = (0.005, 0.995)  # quantiles of map values at the ends of the colour scale
 
 
@@ -43,13 +44,13 @@ def write_report(page: Page, file: Path) -> Path:
     """
     scripts = {"library": _library(), "script": _part("page.js")}
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts.values())
-    text = Template(_part("page.html")).substitute(
+    text = Template(page.vocabulary.fill(_part("page.html"))).substitute(
         scripts,
         title=html.escape(page.title),
         subtitle=html.escape(page.subtitle),
         hashes=" ".join(f"'sha256-{digest}'" for digest in hashes),
         style=_part("page.css"),
-        headline=_headline(page.headline),
+        headline=_headline(page.headline, page.vocabulary.patient),
         notes="".join(f"<li>{html.escape(note)}</li>" for note in page.notes),
         config=html.escape(page.config),
         data=embedded(content(page)),
@@ -73,7 +74,7 @@ def embedded(value: dict[str, Any]) -> str:
 
 def content(page: Page) -> dict[str, Any]:
     """Build the data of the page's script: words, numbers, pictures as data URIs, windows as typed arrays in base64."""
-    groups, of = grouped(page.radiographs)
+    groups, of = grouped(page.radiographs, page.vocabulary)
     everything = np.concatenate([*(one.windows.scores for one in page.radiographs), np.zeros(0)])
     edges = score_edges(everything)
     scales = _scales(page) | dict(page.map_scales)
@@ -82,7 +83,9 @@ def content(page: Page) -> dict[str, Any]:
         "scoreName": page.score_name,
         "unit": page.unit,
         "thresholds": page.thresholds.finite if page.thresholds is not None and page.thresholds.finite else None,
-        "kinds": page.thresholds.words if page.thresholds is not None else [],
+        "kinds": [page.vocabulary.fill(name) for name in page.thresholds.words] if page.thresholds is not None else [],
+        "words": {name: getattr(page.vocabulary, name) for name in ("image", "images", "healthy", "anomaly")},
+        "maskClasses": {page.layer_words(name): kind for name, kind in _MASK_CLASSES.items()},
         "normals": page.normals,
         "marked": page.marked,
         "groups": [group.name for group in groups],
@@ -95,8 +98,8 @@ def content(page: Page) -> dict[str, Any]:
         },
         "stops": colour_stops(),
         "radiographs": [
-            _radiograph(one, own, grids, scales, page.thresholds)
-            for one, own in zip(progress_bar(page.radiographs, desc="report", unit="radiograph"), of, strict=True)
+            _radiograph(one, own, grids, scales, page)
+            for one, own in zip(progress_bar(page.radiographs, desc="report", unit="image"), of, strict=True)
         ],
         "grids": [json.loads(grid) for grid in grids],  # in order of first use
     }
@@ -107,21 +110,21 @@ def _radiograph(
     of: np.ndarray,
     grids: dict[str, int],
     scales: dict[str, tuple[float, float]],
-    thresholds: Thresholds | None,
+    page: Page,
 ) -> dict[str, Any]:
-    windows = one.windows
+    windows, thresholds = one.windows, page.thresholds
     # Radiographs of one run share their windows: positions are stored once.
     grid = json.dumps([base64_of(windows.top, "<u2"), base64_of(windows.left, "<u2"), windows.side])
     pictures, masks = {}, {}
     for name, layer in one.layers.items():
         if layer.dtype == bool:
-            masks[name] = outline_path(layer)
+            masks[page.layer_words(name)] = outline_path(layer)
         else:
             pictures[name] = coloured_map(layer, *scales[name]) if name in scales else grey_picture(layer)
     predicted = windows.kind_predicted
     return {
         "name": one.name,
-        "label": one.label,
+        "label": page.vocabulary.fill(LABEL_WORDS.get(one.label, one.label)),
         "score": one.score,
         "p": one.p_value,
         "anomalous": one.anomalous,
@@ -161,8 +164,8 @@ def _scales(page: Page) -> dict[str, tuple[float, float]]:
     return scales
 
 
-def _headline(rows: Sequence[Headline]) -> str:
-    """Format the table of metrics as HTML; empty without rows."""
+def _headline(rows: Sequence[Headline], patient: str) -> str:
+    """Format the table of metrics as HTML, with intervals by `patient`; empty without rows."""
     if not rows:
         return ""
     cells = []
@@ -177,8 +180,8 @@ def _headline(rows: Sequence[Headline]) -> str:
         '<div class="table"><table><thead><tr><th scope="col">metric</th><th scope="col">value (95 % interval)</th>'
         '<th scope="col">best score that needs no model</th></tr></thead>'
         f"<tbody>{''.join(cells)}</tbody></table></div>"
-        "<p>Intervals are by patient. Beside each AUROC stands the best of brightness, contrast, sharpness and so on, "
-        "on the same samples, whichever way round it ranks: a score that does not beat it has found nothing.</p>"
+        f"<p>Intervals are by {patient}. Beside each AUROC stands the best of brightness, contrast, sharpness and so "
+        "on, on the same samples, whichever way round it ranks: a score that does not beat it has found nothing.</p>"
     )
 
 

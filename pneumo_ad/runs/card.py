@@ -12,19 +12,20 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from pneumo_ad.labels import SPLITS
+from pneumo_ad.labels import LABEL_WORDS, RADIOGRAPH, SPLITS, Vocabulary
 from pneumo_ad.metrics.catalogue import HEADLINE, figure_with_interval
+from pneumo_ad.runs.compose import vocabulary_of
 from pneumo_ad.runs.record import read_run_json
 
-# Rows of the card: a key of the config, and its words.
+# Rows of the card: a key of the config, and its words, templates of `Vocabulary.fill`.
 _PARTS = {
     "corruption": "corruption of the input",
     "loss": "loss",
     "score": "score",
     "threshold": "threshold rule",
-    "aggregate": "score of a radiograph",
+    "aggregate": "score of one {image}",
     "optimizer": "optimizer",
-    "lungs": "lung fields",
+    "lungs": "{field}",
     "intensity": "grey levels",
 }
 _SIZES = {"image_size": "image", "patch": "patch", "stride": "stride", "halo": "halo"}
@@ -49,19 +50,22 @@ def run_card(config: DictConfig, table: pd.DataFrame, net: nn.Module) -> str:
     run_dir = Path(config.run_dir)
     story = read_run_json(run_dir)
     trains_patches = "patch" in plain
+    terms = vocabulary_of(config) if trains_patches else RADIOGRAPH
     parameters = sum(parameter.numel() for parameter in net.parameters())
     trainer = plain["trainer"]
     rows = {
         "net": f"{_made_by(plain['net']) if 'net' in plain else type(net).__name__}, {parameters:,} parameters",
         "data": _made_by(plain["data"]),
-        **{f"radiographs, {split}": words for split in SPLITS if (words := _counts(table, split))},
+        **{f"{terms.images}, {split}": words for split in SPLITS if (words := _counts(table, split, terms))},
         "sizes in pixels": ", ".join(f"{words} {plain[key]}" for key, words in _SIZES.items() if key in plain),
-        "patches of normal lung": ", ".join(
+        f"patches of normal {terms.region}": ", ".join(
             f"{story[key]:,} in {words}"
             for key, words in (("patches_train", "training"), ("patches_val", "validation"))
             if key in story and plain.get("view") == "patch"
         ),
-        **{words: _made_by(plain[key]) for key, words in _PARTS.items() if isinstance(plain.get(key), dict)},
+        **{
+            terms.fill(words): _made_by(plain[key]) for key, words in _PARTS.items() if isinstance(plain.get(key), dict)
+        },
         "training": ", ".join(
             f"{words} {value}"
             for words, value in (
@@ -94,17 +98,22 @@ def results_card(metrics: Mapping[str, Any]) -> str:
         metrics: Content of `metrics.json`.
     """
     about = metrics["about"]
-    found = {words: figure_with_interval(metrics, key) for key, words in headline_words().items() if key in metrics}
-    left = {words: about["omitted"][key] for key, words in headline_words().items() if key in about["omitted"]}
-    lines = [f"# Measured on the {about['subset']} split", "", "In brackets the 95 % interval by patient.", ""]
+    terms = Vocabulary.kept_in(about)
+    named = headline_words(terms).items()
+    found = {words: figure_with_interval(metrics, key) for key, words in named if key in metrics}
+    left = {words: about["omitted"][key] for key, words in named if key in about["omitted"]}
+    lines = [f"# Measured on the {about['subset']} split", "", f"In brackets the 95 % interval by {terms.patient}.", ""]
     lines += _table(("metric", about["score"]), found)
     if left:
         lines += ["", "Left out:", "", *_table(("metric", "reason"), left)]
     return "\n".join(lines) + "\n"
 
 
-def headline_words() -> dict[str, str]:
+def headline_words(terms: Vocabulary = RADIOGRAPH) -> dict[str, str]:
     """Return the headline metrics in words that stand alone: key -> words.
+
+    Args:
+        terms: Words of the run.
 
     >>> headline_words()["pixel/auroc_in_lung"]
     'pixel AUROC opacity / rest, in the lung'
@@ -112,7 +121,7 @@ def headline_words() -> dict[str, str]:
     words: dict[str, str] = {}
     above = ""
     for key, text in HEADLINE.items():
-        words[key] = f"{above}, {text.strip()}" if text.startswith(" ") else text
+        words[key] = terms.fill(f"{above}, {text.strip()}" if text.startswith(" ") else text)
         above = above if text.startswith(" ") else text
     return words
 
@@ -122,10 +131,10 @@ def _table(header: tuple[str, str], rows: Mapping[str, str]) -> list[str]:
     return [f"| {name} | {value} |" for name, value in ((a, b.replace("|", "\\|")) for a, b in cells)]
 
 
-def _counts(table: pd.DataFrame, split: str) -> str:
+def _counts(table: pd.DataFrame, split: str, terms: Vocabulary) -> str:
     """Count the radiographs of a split by label."""
     counts = table.loc[table["split"] == split, "label"].value_counts().sort_index()
-    return ", ".join(f"{count:,} {label}" for label, count in counts.items())
+    return ", ".join(f"{count:,} {terms.fill(LABEL_WORDS[str(label)])}" for label, count in counts.items())
 
 
 def _made_by(node: Any) -> str:

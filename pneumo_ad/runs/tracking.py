@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from pneumo_ad import figures
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.loggers import RunLogger, TensorBoardRun
 from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.metrics_json import read_metrics
@@ -25,6 +26,13 @@ from pneumo_ad.saved import is_there, read_table
 _DECISIVE = (
     "pixel/auroc_in_lung", "patch/auroc_opacity_vs_healthy", "patch/auroc_outside_vs_healthy", "image/auroc",
 )  # fmt: skip
+# Column of `confusion_of_kinds.csv` -> words of the predicted kind, a template.
+_PREDICTED = {
+    "healthy lung": "{healthy}",
+    "opacity": "{anomaly}",
+    "not opacity": "not {anomaly}",
+    "outside": figures.NAMES["outside"],
+}
 # Hyper-parameters in TensorBoard's table of runs.
 _VARIED = ("seed", *option_names(windows=True), "batch_size", "per_epoch", "net", "corruption", "loss", "score")
 
@@ -47,6 +55,7 @@ def log_config(config: DictConfig, table: pd.DataFrame, net: nn.Module, loggers:
     params = flatten(
         {key: value for key, value in plain.items() if key not in ("run_dir", "sweep", "tune", "evaluation")}
     )
+    params = {key: value for key, value in params.items() if "vocabulary" not in key.split(".")}  # changes no result
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.log_text("card", run_card(config, table, net), 0)
@@ -75,12 +84,13 @@ def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) ->
         loggers: Loggers of the run.
     """
     metrics, step = read_metrics(run_dir), read_run_json(run_dir)["steps"]
+    terms = Vocabulary.kept_in(metrics["about"])
     # The page shows the first five, so the metrics that compare runs come first.
     keys = [*_DECISIVE, *(key for key in HEADLINE if key not in _DECISIVE)]
     log_columns(config, loggers)
-    log_metrics(loggers, {key: metrics[key] for key in keys if key in metrics}, step)
+    log_metrics(loggers, {key: metrics[key] for key in keys if key in metrics}, step, terms)
     subset = metrics["about"]["subset"]
-    confusion, curves = confusion_figure(run_dir, subset), curves_of(run_dir)
+    confusion, curves = confusion_figure(run_dir, subset, terms), curves_of(run_dir)
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.log_text("results", results_card(metrics), step)
@@ -90,36 +100,40 @@ def log_outcome(config: DictConfig, run_dir: Path, loggers: Sequence[Logger]) ->
                 logger.log_curve(f"precision_recall_{subset}/{name}", counts, step)
 
 
-def log_metrics(loggers: Sequence[Logger], metrics: Mapping[str, float], step: int) -> None:
+def log_metrics(
+    loggers: Sequence[Logger], metrics: Mapping[str, float], step: int, terms: Vocabulary = RADIOGRAPH
+) -> None:
     """Log metrics that were computed after the training.
 
     Args:
         loggers: Loggers of the run.
         metrics: Metrics by key.
         step: Last step of the training.
+        terms: Words of the run.
     """
     for logger in loggers:
         if isinstance(logger, RunLogger):
-            logger.log_outcome(metrics, headline_words(), step)
+            logger.log_outcome(metrics, headline_words(terms), step)
         else:
             logger.log_metrics(dict(metrics), step)
         logger.save()
 
 
-def confusion_figure(run_dir: Path, subset: str) -> figures.Figure | None:
+def confusion_figure(run_dir: Path, subset: str, terms: Vocabulary = RADIOGRAPH) -> figures.Figure | None:
     """Draw `confusion_of_kinds.csv` of an evaluation; None where no kind of window is known.
 
     Args:
         run_dir: Folder of the evaluation.
         subset: Split that was evaluated.
+        terms: Words of the run.
     """
     if not is_there(file := run_dir / "confusion_of_kinds.csv"):
         return None
     table = read_table(file, {"kind_true": str}, dtype=None)
     counts = table.drop(columns="kind_true")
-    true = [figures.NAMES[kind] for kind in table["kind_true"]]
+    true = [terms.fill(figures.NAMES[kind]) for kind in table["kind_true"]]
     title = f"kinds of patch, {subset} split: share of the true kind, and number"
-    predicted = [figures.NAMES.get(str(name), str(name)) for name in counts.columns]
+    predicted = [terms.fill(_PREDICTED.get(str(name), str(name))) for name in counts.columns]
     return figures.confusion_matrix(counts.to_numpy(), true, predicted, title)
 
 
