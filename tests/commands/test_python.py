@@ -1,9 +1,11 @@
 """What a researcher calls from Python: typed functions that return tables and arrays, and raise one class of errors."""
 
 import inspect
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -297,3 +299,16 @@ def test_scores_of_ones_own_tensors_do_not_depend_on_batches_and_leave_the_modul
         ConfigError, match=r"a batch is a dict with \"patch\".*got \"patch\": a tensor \(10, 8, 8\) float32"
     ):
         module.scores(patches[:, 0])
+
+
+def test_twenty_lines_of_lightning_find_what_was_planted(capsys):
+    """The block of docs/lightning.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "lightning.md").read_text()
+    block = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
+    assert len([line for line in block.splitlines() if line]) <= 20
+    assert not re.search("hydra|omegaconf|run_dir|store", block)
+    torch.manual_seed(0)
+    exec(compile(block, "docs/lightning.md", "exec"), {})
+    found = re.search(r"^AUROC ([\d.]+), validation loss ([\d.]+)$", capsys.readouterr().out, re.MULTILINE)
+    assert float(found[1]) > 0.9
+    assert float(found[2]) < 0.1
