@@ -143,9 +143,8 @@ def order_words(table: pd.DataFrame, ordered: bool = True, terms: Vocabulary = R
     above = rows.loc[[*_KINDS]]
     if above["auroc"].isna().any():
         return f"{order}; too few {terms.images} for an AUROC, and so for a verdict."
-    aurocs = (
-        f"{_words(name, terms)} {figure_with_interval(row, 'auroc')}" for name, row in above.to_dict("index").items()
-    )
+    rows_of: dict[str, dict[str, float]] = above.to_dict("index")  # type: ignore[assignment]
+    aurocs = (f"{_words(name, terms)} {figure_with_interval(row, 'auroc')}" for name, row in rows_of.items())
     return f"{order}.\nAUROC against {terms.healthy}: {', '.join(aurocs)}: {verdict}."
 
 
