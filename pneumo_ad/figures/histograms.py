@@ -75,12 +75,12 @@ def score_histogram(
     return figure
 
 
-def counted_words(windows: int, radiographs: int | None) -> str:
+def counted_words(windows: int, radiographs: int | None, noun: str = "patches") -> str:
     """Count windows and the radiographs that they come from, in a template; None where these are not known.
 
     >>> counted_words(1200, 12), counted_words(100, 1), counted_words(100, None)
     ('1,200 patches of 12 {images}', '100 patches of 1 {image} (n = 1)', '100 patches')
     """
     if radiographs is None:
-        return f"{windows:,} patches"
-    return f"{windows:,} patches of " + (f"{radiographs:,} {{images}}" if radiographs != 1 else "1 {image} (n = 1)")
+        return f"{windows:,} {noun}"
+    return f"{windows:,} {noun} of " + (f"{radiographs:,} {{images}}" if radiographs != 1 else "1 {image} (n = 1)")

@@ -15,7 +15,7 @@ from pneumo_ad.patches.placement import Placement
 
 @dataclass(frozen=True)
 class Proportions:
-    """How a fitted radiograph is drawn.
+    """Part and proportions of a fitted image at which its radiograph is drawn.
 
     Attributes:
         placement: Rectangle of the radiograph in the fitted image; the rest is padding, which is not drawn.

@@ -13,6 +13,7 @@ import altair as alt
 import numpy as np
 import numpy.typing as npt
 
+from pneumo_ad.figures.histograms import counted_words
 from pneumo_ad.figures.style import COLOURS, NAMES, RED
 from pneumo_ad.labels import HEALTHY, KINDS, MIXED, OPACITY, OUTSIDE, RADIOGRAPH, UNKNOWN, Vocabulary
 from pneumo_ad.report.page import Page, Radiograph
@@ -117,7 +118,9 @@ def linked_histogram(
             for start, end, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
             if count
         ]
-        names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{row.name}, n = {len(of_group):,}"})
+        counted = counted_words(len(of_group), sum(bool((own == number).any()) for own in of), "windows")
+        counted = page.vocabulary.fill(counted)
+        names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{row.name}: {counted}"})
     limits = [float(edges[0]), float(edges[-1])]
     x = alt.X("start:Q", title=f"{page.score_name} ({page.unit})").scale(domain=limits, nice=False, zero=False)
     y = alt.Y("floor:Q", title=None, axis=None).scale(domain=[0, max(len(groups), 1)], nice=False)

@@ -162,7 +162,7 @@ class Page:
         headline: Rows of the table of metrics; empty leaves the table out.
         map_scales: Name of layer -> values of a map at both ends of its colours; other layers are scaled by the lungs
             shown.
-        marked: What the contour `MARKED` of the radiographs encloses, in a sentence, or empty.
+        marked: Sentence on the area that the contour `MARKED` of the radiographs encloses, or empty.
         notes: Sentences for the reader: omissions with reasons, and known limits.
         config: The run's config, as text.
         vocabulary: Words for what the images show.

@@ -187,6 +187,15 @@ def test_the_histogram_counts_every_window_in_its_row(page):
         assert {bar["floor"] for bar in own} == {len(groups) - 1 - number}
 
 
+def test_a_row_of_one_radiograph_is_marked(page):
+    for number, expected in ((4, "of 2 radiographs"), (2, "of 1 radiograph (n = 1)")):
+        shown = replace(page, radiographs=page.radiographs[:number])
+        groups, of = grouped(shown.radiographs)
+        layers = linked_histogram(shown, groups, of, score_edges(np.zeros(0)))["layer"]
+        words = [row["words"] for row in layers[2]["data"]["values"]]
+        assert any(one.startswith("opacity: ") and one.endswith(f" windows {expected}") for one in words)
+
+
 def test_without_any_true_kind_rows_are_labels(page):
     from dataclasses import replace
 
