@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 # Page Custom Scalars: chapter -> chart -> tags, as regular expressions.
 _CHARTS = {
-    "Loss": {"loss in training and validation": ["train/loss_epoch", "val/loss"]},
+    "Loss": {"loss in training and validation": ["train/loss(_epoch)?$", "val/loss"]},
     "SAD": {
         "mean SAD by kind of patch": ["train/sad", "val/sad_normal_lung", "val/sad_normal", "val/sad_pneumonia"],
     },
-    "AUROC": {"AUROC on validation": ["val/auroc_.*"]},
+    "AUROC": {"AUROC on validation": ["val/auroc.*"]},
     "Dice": {"Dice of lung fields on validation": ["val/dice.*"]},
 }
 
@@ -170,7 +170,7 @@ def charts_of(logged: Iterable[str]) -> dict[str, dict[str, list[Any]]]:
         Chapter -> chart -> kind of chart and tags, as `SummaryWriter.add_custom_scalars` takes it.
 
     >>> charts_of(["val/loss"])
-    {'Loss': {'loss in training and validation': ['Multiline', ['train/loss_epoch', 'val/loss']]}}
+    {'Loss': {'loss in training and validation': ['Multiline', ['train/loss(_epoch)?$', 'val/loss']]}}
     """
     tags = list(logged)
     return {

@@ -77,7 +77,7 @@ def test_two_processes_measure_what_one_measures(sweeps):
     assert {"val/loss", "val/sad_normal_lung", "val/sad_normal", "val/sad_pneumonia"} <= set(scalars)
     for tag in scalars:
         expected = [(event.step, event.value) for event in one.Scalars(tag)]
-        assert len(expected) == 2
+        assert len(expected) == (1 if tag == "val/auroc_pixel" else 2), tag  # pixels are ranked when curves are drawn
         assert np.allclose([(event.step, event.value) for event in two.Scalars(tag)], expected, rtol=1e-6), tag
 
 
