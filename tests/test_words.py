@@ -37,7 +37,9 @@ KEY = re.compile(
     r"""`[^`\n]*`                              # code
     | [\w.+-]+=\S*                             # data.split=patient
     | \w*_\w+                                  # lung_area, normal_lung
-    | [\w.-]*/[\w./-]+                         # patch/auroc_opacity_vs_healthy, figures/lung.png
+    | [\w.-]*/[\w./-]*                         # patch/auroc_opacity_vs_healthy, figures/lung.png, opacity/
+    | \w+\.(?:pt2|onnx|png|csv|json)           # lungs.pt2
+    | columns\ [\w, ]+                        # as they are told apart in a csv
     | pneumo-ad""",
     re.VERBOSE,
 )
@@ -173,7 +175,8 @@ def test_no_word_of_radiology_is_printed_written_or_drawn(cloth):
 def test_the_words_of_cloth_are_read_instead(cloth):
     texts, _ = cloth
     for place, said in {
-        ("train", "printed"): "patch AUROC fault / sound cloth",
+        ("train", "printed"): "8 faulty, 0 other",
+        ("runs/0/report.html", "written"): "patch AUROC fault / sound cloth",
         ("train", "drawn"): "faulty picture, every window",
         ("train", "told to TensorBoard"): "pixel AUROC fault / rest, in the cloth",
         ("compare", "drawn"): "fault outlined",

@@ -15,7 +15,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.evaluation.windows import Drawn, cut, located, places_of
 from pneumo_ad.figures.net_layers import trace_layers
 from pneumo_ad.figures.patch_grid import COLUMNS, ROWS
-from pneumo_ad.labels import LABEL_WORDS, LABELS, NORMAL, PNEUMONIA, Vocabulary
+from pneumo_ad.labels import LABEL_WORDS, LABELS, NORMAL, PNEUMONIA, RADIOGRAPH, Vocabulary
 from pneumo_ad.lungs import SegmenterFields, WholeImage
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
@@ -34,7 +34,7 @@ def _of_classes(data: Radiographs, rows: Rows, most: Mapping[str, int]) -> dict[
     return {label: own[evenly_spaced(len(own), most[label])] for label, own in of_class.items() if len(own)}
 
 
-def sample_radiographs(data: Radiographs, rows: Rows, terms: Vocabulary) -> Drawn:
+def sample_radiographs(data: Radiographs, rows: Rows, terms: Vocabulary = RADIOGRAPH) -> Drawn:
     """Draw Fig. 1: radiographs of each class, evenly spaced over the rows.
 
     Args:
@@ -54,7 +54,7 @@ def sample_radiographs(data: Radiographs, rows: Rows, terms: Vocabulary) -> Draw
 
 
 def sample_patches(
-    data: Radiographs, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str, terms: Vocabulary
+    data: Radiographs, grid: PatchGrid, rows: Rows, evidence: GroundTruth, origin: str, terms: Vocabulary = RADIOGRAPH
 ) -> Drawn:
     """Draw Fig. 3 or 4: fifty windows, evenly spaced over the radiographs.
 
@@ -76,7 +76,7 @@ def sample_patches(
     return Drawn(figures.patch_grid(cut(data, grid, rows, picked), title), located(data, grid, rows, evidence, picked))
 
 
-def draw_lung_fields(data: Radiographs, rows: Rows, terms: Vocabulary) -> Drawn:
+def draw_lung_fields(data: Radiographs, rows: Rows, terms: Vocabulary = RADIOGRAPH) -> Drawn:
     """Draw Fig. 5: lung fields of some radiographs of each class, and their source.
 
     Args:

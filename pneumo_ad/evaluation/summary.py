@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pneumo_ad.files import write_text
-from pneumo_ad.labels import Vocabulary
+from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.modality import one_hump
@@ -36,7 +36,7 @@ def _beside(metrics: dict[str, float], key: str) -> str:
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
 
-def headline_table(score: str, metrics: dict[str, float], title: str, terms: Vocabulary) -> Table:
+def headline_table(score: str, metrics: dict[str, float], title: str, terms: Vocabulary = RADIOGRAPH) -> Table:
     """Build a table of the headline metrics of a run, beside scores that need no model on the same samples.
 
     Args:

@@ -11,6 +11,7 @@ import pandas as pd
 from pneumo_ad.export.card_figures import false_alarms_in_words, measured
 from pneumo_ad.export.description import ModelDescription
 from pneumo_ad.labels import LABEL_WORDS, Vocabulary
+from pneumo_ad.metrics.catalogue import HEADLINE
 from pneumo_ad.metrics.thresholds import LikeliestKinds
 
 MISSING = "not recorded in the run folder"
@@ -52,7 +53,7 @@ def model_card(model: ModelDescription, record: Record) -> str:
         "What it is": _what(model, record),
         "Data": _data(record, terms),
         "Training": _training(record),
-        "What was measured": measured(record.metrics, changes, terms),
+        "What was measured": measured(record.metrics, HEADLINE, changes, terms),
         "False alarms": false_alarms_in_words(record.metrics, normals, rate, terms),
         "Limits": _limits(record, terms),
         "Export": _export(model),

@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from pneumo_ad.labels import RADIOGRAPH, Vocabulary
-from pneumo_ad.metrics.catalogue import HEADLINE, figure_with_interval
+from pneumo_ad.metrics.catalogue import figure_with_interval
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 
 Metrics = Mapping[str, Any]
 
 
-def measured(metrics: Metrics, changes: str, terms: Vocabulary) -> str:
+def measured(metrics: Metrics, headline: Mapping[str, str], changes: str, terms: Vocabulary = RADIOGRAPH) -> str:
     """Write the evaluation in Markdown: plain words, then a table of each metric beside its shortcuts.
 
     Args:
         metrics: Content of the run's `metrics.json`.
+        headline: Labels of the metrics to show, by key, templates of `Vocabulary.fill`.
         changes: Overrides that the export was given, as Markdown; empty where there are none.
         terms: Words of the run.
     """
-    rows = [terms.fill(_row(metrics, key, words)) for key, words in HEADLINE.items() if key in metrics]
+    rows = [terms.fill(_row(metrics, key, words)) for key, words in headline.items() if key in metrics]
     if not rows:
         return "**Nothing.** The run was not evaluated (`pneumo-ad evaluate`): its performance is unknown."
     subset = metrics.get("about", {}).get("subset", "?")

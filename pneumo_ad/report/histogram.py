@@ -119,6 +119,7 @@ def linked_histogram(
             if count
         ]
         counted = counted_words(len(of_group), sum(bool((own == number).any()) for own in of), "windows")
+        counted = page.vocabulary.fill(counted)
         names.append({"at": float(edges[-1]), "y": floor + 0.95, "words": f"{row.name}: {counted}"})
     limits = [float(edges[0]), float(edges[-1])]
     x = alt.X("start:Q", title=f"{page.score_name} ({page.unit})").scale(domain=limits, nice=False, zero=False)

@@ -200,7 +200,7 @@ def _listed(names: Sequence[str], column: int) -> str:
 
 
 def _group_row(group: str, default: str | None) -> str:
-    return f"  {group}={default or 'CHOICE'}".ljust(_COLUMN) + _listed(choices(group), _COLUMN)
+    return f"  {group}={default or 'CHOICE'} ".ljust(_COLUMN) + _listed(choices(group), _COLUMN)
 
 
 def _row(key: Key) -> str:

@@ -116,7 +116,7 @@ def test_the_card_tells_what_a_reader_must_know(exported):
     run, folder, _ = exported
     card = (folder / "MODEL_CARD.md").read_text()
     for words in (
-        "**Not a medical device.**",
+        "Not a medical device",
         "drawn radiographs only",
         "Parity with the run in PyTorch",
         "Apache-2.0",

@@ -164,7 +164,7 @@ def test_a_part_is_added_from_any_folder_of_the_project_and_changes_no_file(part
     new = {path for path in after if path not in before}
     assert f"mine/conf/{GROUPS[part]}/wide_net.yaml" in new
     assert f"tests/test_{part}_wide_net.py" in new
-    assert part == "study" or "WideNet" in "".join(after[path] for path in new) or part == "source"
+    assert part in ("source", "study", "vocabulary") or "WideNet" in "".join(after[path] for path in new)
     assert f"{GROUPS[part]}=wide_net" in capfd.readouterr().out
 
 

@@ -45,7 +45,7 @@ def masks(
     test: float = 0.2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Read radiographs with masks of the same stem: a folder with images/, optionally lung/, opacity/ and index.csv.
+    """Read images with masks of the same stem: a folder with images/, optionally lung/, opacity/ and index.csv.
 
     Args:
         root: Folder with images/, or of the images themselves.
