@@ -20,7 +20,7 @@ class Metrics(dict[str, float]):
         found: Content of `metrics.json` and `shortcuts.json`, with `about`.
 
     Attributes:
-        about: What was measured how: score, thresholds, subset, options, ...
+        about: Description of the measurement: score, thresholds, subset, options, ...
         omitted: Key -> reason why the metric was left out.
 
     Raises:

@@ -97,7 +97,7 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """What training logged, a row per epoch: `epoch`, `step`, `train/loss`, `val/loss`, ...; NaN where none was.
+        """Log of the training, a row per epoch: `epoch`, `step`, `train/loss`, `val/loss`, ...; NaN where none was.
 
         Raises:
             DataError: The run was trained before 0.2.0, or in parts of which the first was.
