@@ -136,9 +136,8 @@ def on_patients(runs: list[Run], folder: str) -> pd.DataFrame:
             {"score": name, "auroc": whole.value, "low": whole.low, "high": whole.high}
             | {f"at equal {of}": value for of, value in strata.items()}
         )
-    print(
-        f"windows: {(kind == OPACITY).sum()} of opacity, {(kind == HEALTHY).sum()} of healthy lung; {len(rows)} radiographs"
-    )
+    counts = f"{(kind == OPACITY).sum()} of opacity, {(kind == HEALTHY).sum()} of healthy lung"
+    print(f"windows: {counts}; {len(rows)} radiographs")
     return pd.DataFrame(found)
 
 
