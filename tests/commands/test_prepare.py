@@ -66,8 +66,8 @@ def test_a_run_on_what_was_prepared_in_shards_is_the_run_to_the_bit(alone, rest,
 def test_what_is_there_is_left_as_it_is(alone, capfd):
     assert start("prepare", *alone, "num_shards=3", "shard=1", "lungs=segmenter") == 0
     said = capfd.readouterr().out
-    assert "shard 1 of 3: 7 radiographs: radiographs in" in said
-    assert "lung fields and grey levels in" in said
+    assert "shard 1 of 3: 7 images: images in" in said
+    assert "fields and grey levels in" in said
     assert "still to be prepared: shard=0,2" in said
     before = parts()
     assert start("prepare", *alone, "num_shards=3", "shard=1", "lungs=segmenter") == 0
