@@ -85,6 +85,9 @@ UNRUN = {
     "make": Unrun("sets up .venv from a package index, or runs these tests", "make -n"),
     "source .venv/bin/activate": Unrun("no .venv here"),
     ".venv/bin/pre-commit install": Unrun("writes into .git"),
+    "pneumo-ad train experiment=first": Unrun("of a project, whose tests are run by tests/scaffold/test_scaffold.py"),
+    "pytest": Unrun("of a project, whose tests are run by tests/scaffold/test_scaffold.py"),
+    "cd mine": Unrun("the commands after it are run in no folder"),
     "pip install": Unrun("needs a package index; that the extra exists is checked"),
     "tensorboard --logdir": Unrun(
         "a server that does not end; tests/callbacks/test_tensorboard.py starts one", "tensorboard --help"
@@ -184,7 +187,7 @@ def small(line):
         return words
     given = {word.split("=", 1)[0] for word in words}
     added = list(SMALL.get(words[1], []))
-    if words[1] == "train" and not any(word.startswith("data=") for word in words):
+    if words[1] == "train" and not any(word.startswith(("data=", "data.root=")) for word in words):
         added = [*PHANTOMS, *added]
     if words[1] == "train":
         added = [*(["net.width=4"] if "patch" in line else COARSE), *added]
