@@ -197,7 +197,7 @@ def test_thresholds_of_the_same_radiographs_stand_beside(run, undrawn):
 
 @pytest.mark.parametrize("subset", ["val", "all"])
 def test_what_clusters_are_fitted_on_is_not_clustered(run, subset):
-    with pytest.raises(ConfigError, match=f"subset={subset} holds the validation radiographs"):
+    with pytest.raises(ConfigError, match=f"subset={subset} holds the validation images"):
         cluster([f"run={run}", f"subset={subset}"])
 
 
