@@ -19,7 +19,7 @@ from pneumo_ad.classifier.module import RadiographClassifier
 from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.files import atomic_write, write_csv
-from pneumo_ad.labels import NORMAL, PNEUMONIA
+from pneumo_ad.labels import NORMAL, PNEUMONIA, RADIOGRAPH
 from pneumo_ad.metrics.classification import THRESHOLD, decision_metrics
 from pneumo_ad.metrics.metrics_json import write_metrics
 from pneumo_ad.metrics.shortcuts import shortcut_aurocs
@@ -132,7 +132,9 @@ def measure_classifier(
         "no lung was found": table.loc[no_lung, "image"].tolist(),
     }
     about = {"threshold": THRESHOLD, "paper": PAPER, "left_out_of_cam": left_out}
-    return metrics, about | {"omitted": {f"shortcut/image/{name}": reason for name, reason in omitted.items()}}
+    return metrics, about | {
+        "omitted": {f"shortcut/image/{name}": RADIOGRAPH.fill(reason) for name, reason in omitted.items()}
+    }
 
 
 def write_examination(folder: Path, found: Classified, metrics: dict[str, float], about: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def _run_findings(folder: Path) -> Iterator[Finding]:
 
     yield checked("status", ended)
     yield checked("opens", lambda: f"{opened().checkpoint.name} and its config")
-    yield checked("data", lambda: f"{len(opened().radiographs.table)} radiographs are where they were")
+    yield checked("data", lambda: f"{len(opened().radiographs.table)} images are where they were")
     yield checked("resumes", resumable)
     yield checked("predicts", judges)
 

@@ -93,7 +93,7 @@ def _make(
     place: Path,
     opening: Callable[[], AbstractContextManager[Store | None]],
     derive: Callable[[Store], None],
-    made: str = "radiographs",
+    made: str = "images",
 ) -> None:
     """Open or build a store or a shard, derive lung fields and grey levels, and print the results in a line."""
     there, started = (place / "store.json").is_file(), time.perf_counter()
@@ -105,11 +105,11 @@ def _make(
         derive(store)
         seconds = {} if there else {made: opened - started}
         if _arrays(store) != before:
-            seconds["lung fields and grey levels"] = time.perf_counter() - opened
+            seconds["fields and grey levels"] = time.perf_counter() - opened
     count, left_out = len(store), len(store.skipped)
     timings = [f"{what} in {took:.1f} s ({count / took:.1f}/s)" for what, took in seconds.items()]
     unread = f"; {left_out} cannot be read and are left out" if left_out else ""
-    print(f"{name}: {count} radiographs: {', '.join(timings) or 'was there'}{unread}", flush=True)
+    print(f"{name}: {count} images: {', '.join(timings) or 'was there'}{unread}", flush=True)
 
 
 def _arrays(store: Store) -> set[str]:

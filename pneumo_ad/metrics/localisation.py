@@ -128,7 +128,7 @@ def pointing_game(maps: Maps, truths: Truths, patients: Patients, in_lung: bool 
     hits, chance = pointing_hits(maps, truths, in_lung)
     shown = ~np.isnan(hits)
     if not shown.any():
-        raise DataError(f"no opacity in any of {len(hits)} truth masks: there is nothing to point at")
+        raise DataError(f"no anomaly in any of {len(hits)} truth masks: there is nothing to point at")
     share = share_with_interval(hits[shown], patients[shown])
     return PointingGame(*share, float(chance[shown].mean()))
 
@@ -182,7 +182,7 @@ def _found(maps: Maps, truths: Truths, limit: float, in_lung: bool) -> _Found:
             scores = values[searched & (components == region)]
             if scores.size:  # a region that no window covers can be neither found nor missed
                 curves.overlap[i] += _at_least(thresholds, scores) / scores.size
-    for amount, name in ((curves.overlap, "opacity"), (curves.alarms, "pixel other than opacity")):
+    for amount, name in ((curves.overlap, "anomaly"), (curves.alarms, "pixel without an anomaly")):
         if not amount[:, -1].any():
             raise DataError(f"no {name} in any of {len(pairs)} truth masks: per-region overlap needs both")
     return curves

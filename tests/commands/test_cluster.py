@@ -197,7 +197,7 @@ def test_thresholds_of_the_same_radiographs_stand_beside(run, undrawn):
 
 @pytest.mark.parametrize("subset", ["val", "all"])
 def test_what_clusters_are_fitted_on_is_not_clustered(run, subset):
-    with pytest.raises(ConfigError, match=f"subset={subset} holds the validation radiographs"):
+    with pytest.raises(ConfigError, match=f"subset={subset} holds the validation images"):
         cluster(run, subset=subset)
 
 
@@ -239,7 +239,7 @@ def test_a_kind_seen_in_too_few_radiographs_is_named():
     evidence = GroundTruth(np.arange(8), none, ~none, kind, np.ones((8, 10)))
     metrics, omitted, match = measure_clusters(evidence, {"some/kmeans": np.zeros(80, dtype=np.int8)})
     assert (metrics, match) == ({}, {})
-    assert "4 radiographs with opacity patches; at least 5" in omitted["some/kmeans/adjusted_rand"]
+    assert "4 {images} with {anomaly} patches; at least 5" in omitted["some/kmeans/adjusted_rand"]
 
 
 def test_a_pixel_is_painted_as_most_of_its_windows():

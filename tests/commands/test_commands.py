@@ -382,7 +382,7 @@ def test_thresholds_are_kept_while_nothing_changes(command, run, undrawn):
         ("patch=65", "a patch of 65 pixels does not fit a side of 64 pixels"),
         (
             "kept_windows=0",
-            "kept_windows=0 of the 64 windows of a radiograph are too few; the fewest that can be kept are 1",
+            "kept_windows=0 of the 64 windows of an image are too few; the fewest that can be kept are 1",
         ),
         ("eval_batch_size=0", "eval_batch_size=0 must be a whole number of windows, at least 1, or null"),
         ("kept_windows=many", "kept_windows=many must be a whole number of windows of a radiograph, or null for all"),

@@ -252,7 +252,7 @@ def test_without_masks_the_kinds_are_named_as_not_known(run, tmp_path):
     (folder,) = (run / "evaluations").glob("data=chest_xray*/paper_figures")
     index = pd.read_csv(folder / "index.csv", keep_default_na=False).set_index("figure")
     assert "classifier=train trains one" in index.loc["Fig. 2", "left_out"]
-    assert "lungs are not looked for" in index.loc["Fig. 5", "left_out"]
+    assert "lung is not looked for" in index.loc["Fig. 5", "left_out"]
     assert index.loc["Fig. 9", "files"] == "fig09_histogram"
     table = pd.read_csv(folder / "table01_kinds.csv").set_index("kind")
     unknown = table.loc["healthy lung":]
@@ -321,4 +321,4 @@ def test_a_classifier_is_trained_beside_the_run_where_that_is_asked_for(run, mon
     assert "left out: it needs a CNN: classifier=train trains one" in capsys.readouterr().out
     assert start("figures", f"run={run}", "only=2", "classifier=train") == 0
     assert asked == [run]
-    assert "a classifier is trained on the run's own radiographs, once" in caplog.text
+    assert "a classifier is trained on the run's own images, once" in caplog.text

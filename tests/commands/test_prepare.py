@@ -66,8 +66,8 @@ def test_a_run_on_what_was_prepared_in_shards_is_the_run_to_the_bit(alone, rest,
 def test_what_is_there_is_left_as_it_is(alone, capfd):
     assert start("prepare", *alone, "num_shards=3", "shard=1", "lungs=segmenter") == 0
     said = capfd.readouterr().out
-    assert "shard 1 of 3: 7 radiographs: radiographs in" in said
-    assert "lung fields and grey levels in" in said
+    assert "shard 1 of 3: 7 images: images in" in said
+    assert "fields and grey levels in" in said
     assert "still to be prepared: shard=0,2" in said
     before = parts()
     assert start("prepare", *alone, "num_shards=3", "shard=1", "lungs=segmenter") == 0
@@ -119,8 +119,8 @@ def test_a_shard_that_fails_does_not_end_the_others(alone, capfd):
         (["num_shards=3", "shard=3"], "shard=3 is out of range: num_shards=3 has shards 0 to 2; null takes all"),
         (["num_shards=3", "shard=-1"], "shard=-1 is out of range"),
         (["num_shards=3", "shard=first"], "shard=first is out of range"),
-        (["num_shards=0"], "0 shards of 21 radiographs; expected a number from 1 to 21"),
-        (["num_shards=22"], "22 shards of 21 radiographs; expected a number from 1 to 21"),
+        (["num_shards=0"], "0 shards of 21 images; expected a number from 1 to 21"),
+        (["num_shards=22"], "22 shards of 21 images; expected a number from 1 to 21"),
         (["image_size=0"], "image_size=0 must be one side or height and width in pixels"),
         (["on_error=ignore"], "on_error='ignore' is not known"),
         (["fit=crop"], "fit='crop' is not known"),

@@ -11,7 +11,7 @@ from running import start
 
 from pneumo_ad.data.sources import phantom
 from pneumo_ad.inference.predictor import Calibration, Prediction
-from pneumo_ad.labels import NORMAL
+from pneumo_ad.labels import NORMAL, RADIOGRAPH
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.opening import open_predictor
 from pneumo_ad.runs.run import load_run
@@ -31,7 +31,7 @@ def bench(monkeypatch):
 class Knowing:
     """Judges by what a function says of a radiograph's place among all: an (H, W) map."""
 
-    grid, fit, view, notes, identity = GRID, "squash", "patch", (), "knowing"
+    grid, fit, view, notes, identity, vocabulary = GRID, "squash", "patch", (), "knowing", RADIOGRAPH
 
     def __init__(self, maps, normals):
         self.maps = maps

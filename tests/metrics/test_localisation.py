@@ -218,7 +218,7 @@ ASKS = [
 @pytest.mark.parametrize("ask", ASKS)
 def test_what_has_no_truth_is_refused_by_name(ask):
     maps, truths = drawn(3)
-    with pytest.raises(DataError, match="no opacity in any of 3 truth masks"):
+    with pytest.raises(DataError, match="no anomaly in any of 3 truth masks"):
         ask(maps, [np.minimum(truth, 1) for truth in truths])
     with pytest.raises(DataError, match="3 maps and 2 truth masks"):
         ask(maps, truths[:2])
@@ -227,9 +227,9 @@ def test_what_has_no_truth_is_refused_by_name(ask):
 
 
 def test_nothing_but_opacity_has_no_false_positives():
-    with pytest.raises(DataError, match="no pixel other than opacity in any of 1 truth masks"):
+    with pytest.raises(DataError, match="no pixel without an anomaly in any of 1 truth masks"):
         per_region_overlap([np.zeros((4, 4))], [np.full((4, 4), 2)])
-    with pytest.raises(DataError, match="no pixel other than opacity"):
+    with pytest.raises(DataError, match="no pixel without an anomaly"):
         per_region_overlap([np.zeros((4, 4))], [np.triu(np.full((4, 4), 2))], in_lung=True)
 
 

@@ -93,7 +93,7 @@ def test_one_gaussian_per_cell_knows_places():
 
 def test_a_gaussian_that_saw_no_lung_says_so():
     net = FeatureGaussian(Raw(), cells=8)
-    with pytest.raises(DataError, match="saw no cell that is lung"):
+    with pytest.raises(DataError, match="saw no cell to look at"):
         net(radiographs())
 
 

@@ -17,7 +17,7 @@ from servers import orthanc
 from pneumo_ad.dicom.equipment import Equipment
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.inference.predictor import Calibration, Prediction
-from pneumo_ad.labels import OPACITY, OUTSIDE, UNKNOWN
+from pneumo_ad.labels import OPACITY, OUTSIDE, RADIOGRAPH, UNKNOWN
 from pneumo_ad.metrics.thresholds import LIKELIEST, Thresholds
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.prediction.dicom_objects import OBJECTS, DicomObjects, find_dicom
@@ -34,7 +34,7 @@ NORMALS, ONE = np.linspace(0, 0.5, 99), Thresholds(0.5)
 class Bright:
     """Takes what is displayed bright for an opacity, and the left half of the radiograph for lung."""
 
-    view, identity = "image", "bright"
+    view, identity, vocabulary = "image", "bright", RADIOGRAPH
 
     def __init__(self, fit="squash", thresholds=ONE, told="map"):
         self.grid, self.fit, self.notes, self.told = PatchGrid(SIZE, PATCH, PATCH), fit, [], told

@@ -204,7 +204,7 @@ def test_pictures_of_shards_are_not_taken_for_radiographs(command):
         (["shard=1"], "shard=1 is out of range: num_shards=1 has shards 0 to 0"),
         (["num_shards=4", "shard=first"], "shard=first is not known; expected a whole number from 0, or null"),
         (["num_shards=0"], "num_shards=0 is not known; expected a whole number, at least 1"),
-        (["num_shards=9"], f"9 shards of {COUNT + 1} radiographs; expected a number from 1 to {COUNT + 1}"),
+        (["num_shards=9"], f"9 shards of {COUNT + 1} images; expected a number from 1 to {COUNT + 1}"),
         (["num_shards=2", "shard=0", "overwrite=true"], "a shard would delete what the others wrote"),
         (["num_shards=4", "shard=9", "-m"], "shard=9 is out of range"),
         (["num_shards=4", "shard=x", "-m"], "shard=x is not known"),

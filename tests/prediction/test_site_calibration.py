@@ -12,6 +12,7 @@ from running import TINY, start
 
 from pneumo_ad.errors import DamagedError
 from pneumo_ad.inference.predictor import Calibration
+from pneumo_ad.labels import RADIOGRAPH
 from pneumo_ad.metrics.conformal import conformal_threshold, p_values
 from pneumo_ad.metrics.thresholds import Conformal, RuleOfNormals, Thresholds
 from pneumo_ad.prediction import site_calibration
@@ -68,6 +69,7 @@ class Judge:
 
     standard = Calibration("SAD", "grey levels", np.arange(50.0), 0.1, Thresholds(1, 2), (0, 1))
     identity = "judge"
+    vocabulary = RADIOGRAPH
     notes = ("no percentiles: held-out normals of the run are not at hand", "another")
 
 

@@ -48,7 +48,7 @@ def read_boxes(csv: str | Path, files: pd.DataFrame, folder: Path) -> dict[str, 
     _refuse(csv, listed[~blank & ~np.isfinite(numbers).all(axis=1)], "hold something that is not a number")
     _refuse(csv, listed[(numbers[["width", "height"]] <= 0).any(axis=1)], "have a width or height that is not above 0")
     both = set(listed.loc[blank, "image"]) & set(listed.loc[~blank, "image"])
-    _refuse(csv, listed[blank & listed["image"].isin(both)], "are blank (no opacity), while other rows give boxes,")
+    _refuse(csv, listed[blank & listed["image"].isin(both)], "are blank (no anomaly), while other rows give boxes,")
     boxes: dict[str, set[Box]] = {image: set() for image in listed["image"]}
     for image, x, y, width, height in numbers.assign(image=listed["image"])[~blank][["image", *_SIDES]].to_numpy():
         boxes[image].add((x, y, width, height))
@@ -63,7 +63,7 @@ def _refuse(csv: str | Path, rows: pd.DataFrame, what: str) -> None:
         )
         raise DataError(
             f"{csv}: {len(rows)} rows {what} where x, y, width and height in pixels were expected, or four blanks for "
-            f"no opacity: {shown}"
+            f"no anomaly: {shown}"
         )
 
 

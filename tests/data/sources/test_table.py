@@ -47,7 +47,7 @@ def test_a_missing_column_is_named(table, column):
         (lambda t: t.assign(path=[*t["path"][:2], "gone.png"]), "1 radiographs name a file in column 'path' that does"),
         (lambda t: t.assign(lung=["", "", "gone.png"]), "in column 'lung' that does not exist: b"),
         (lambda t: t.assign(opacity=["gone.png", "", ""]), "in column 'opacity' that does not exist: c"),
-        (lambda t: t.iloc[:0], "the table of radiographs is empty"),
+        (lambda t: t.iloc[:0], "the table of images is empty"),
     ],
 )
 def test_offending_rows_are_named(table, change, words):

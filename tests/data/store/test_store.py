@@ -255,7 +255,7 @@ def test_skipped_files_are_counted_and_named_and_the_rest_keeps_its_rows(table):
     opened = open_store(table, SIZE, on_error="skip")
     assert set(opened.skipped) == {table["image"][1], table["image"][4]}
     assert table["path"][1] in opened.skipped[table["image"][1]]
-    assert "1 x 1 pixels are not a radiograph" in opened.skipped[table["image"][4]]
+    assert "1 x 1 pixels are no image" in opened.skipped[table["image"][4]]
     assert opened.table["image"].tolist() == [name for name in table["image"] if name not in opened.skipped]
     assert len(opened) == len(opened.images) == len(opened.lung) == 6
     for row, name in enumerate(opened.table["image"]):
