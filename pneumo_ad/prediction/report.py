@@ -14,6 +14,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.inference.predictor import Prediction, Predictor
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.inputs import File, named
+from pneumo_ad.prediction.remarks import voiding
 from pneumo_ad.prediction.rows import Row
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.report import ANOMALY_MAP, Page, Radiograph, Windows, layers_of, marked_words
@@ -105,6 +106,7 @@ def _radiograph(judge: Predictor, file: File, row: Row, marked_above: float | No
     everywhere = score_named(judge.standard.score).orders_outside
     lung_field = field == 1 if looked_for else None
     layers = layers_of(judged.maps[0], lung_field, everywhere, made, marked_above=marked_above)
+    undecided = ["undecided, as by the next lines the score means nothing"] if voiding(row["warnings"]) else []
     return Radiograph(
         name=file.name,
         picture=decoded.placement.inner(decoded.image),
@@ -114,7 +116,7 @@ def _radiograph(judge: Predictor, file: File, row: Row, marked_above: float | No
         anomalous=row["anomalous"],
         layers={name: decoded.placement.inner(layer) for name, layer in layers.items()},  # without padding
         aspect=decoded.size[1] / decoded.size[0],
-        remarks=[words for words in row["warnings"].split("; ") if words],
+        remarks=[*undecided, *(words for words in row["warnings"].split("; ") if words)],
     )
 
 

@@ -380,7 +380,7 @@ let arranged = [];
 
 function arrange() {
   const wanted = (one) => (!state.label || one.label === state.label) &&
-    (!state.decision || one.anomalous === (state.decision === "anomalous"));
+    (!state.decision || one.anomalous === { anomalous: true, not: false, undecided: null }[state.decision]);
   const focused = document.activeElement;
   const order = [...radiographs].sort(ORDERS[state.order][1]);
   byId("cards").append(...order.map((one) => one.item));
@@ -404,7 +404,7 @@ function connectBrowsing() {
   choices("order", Object.entries(ORDERS).map(([key, [words]]) => [key, words]));
   const labels = [...new Set(radiographs.map((one) => one.label))].filter(Boolean).sort();
   choices("label", [["", "all"], ...labels.map((label) => [label, label])]);
-  choices("decision", [["", "all"], ["anomalous", "called anomalous"], ["not", "not called anomalous"]]);
+  choices("decision", [["", "all"], ["anomalous", "called anomalous"], ["not", "not called anomalous"], ["undecided", "undecided"]]);
   byId("decision-label").hidden = radiographs.every((one) => one.anomalous === null);
   byId("size").addEventListener("change", () => { byId("cards").className = byId("size").value; });
   byId("cards").addEventListener("keydown", goOn);
