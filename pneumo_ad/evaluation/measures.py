@@ -39,7 +39,7 @@ from pneumo_ad.metrics.precision_recall import counts_at_quantiles
 from pneumo_ad.metrics.ranking import Interval
 from pneumo_ad.metrics.shortcut_maps import PIXEL_SHORTCUTS, shortcut_map
 from pneumo_ad.metrics.shortcuts import Values, image_shortcuts, shortcut_aurocs
-from pneumo_ad.metrics.strata import aurocs_in_strata
+from pneumo_ad.metrics.strata import LEAST_STRATA, STRATA, aurocs_in_strata
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.runs.calibration import JUDGED, ValidationScores
 
@@ -238,9 +238,12 @@ def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found
     keys = {name: f"{prefix}image/auroc_in_strata" for name, prefix in _PREFIX.items()}
     for name, key in keys.items():
         each = aurocs_in_strata(result.image[name][labelled], evidence.pneumonia[labelled], sharpness[labelled])
-        if not each:
-            reason = f"no stratum by sharpness of the centre holds {LEAST_IMAGES} {{images}} of each class"
-            return {"counts/strata": 0}, dict.fromkeys(keys.values(), reason)
+        if len(each) < LEAST_STRATA:
+            reason = (
+                f"{LEAST_IMAGES} {{images}} of each class are in {len(each)} of {STRATA} strata by sharpness of the "
+                f"centre; at least {LEAST_STRATA} are needed"
+            )
+            return {"counts/strata": len(each)}, dict.fromkeys(keys.values(), reason)
         metrics |= {key: float(np.median(each)), "counts/strata": len(each)}
     return metrics, {}
 

@@ -1,7 +1,7 @@
 """Shortcuts of pixels: maps that need no model, at two scales that no model chooses.
 
-The scale decides how well brightness or contrast ranks pixels. At the scale of a model's own windows the yardstick would
-be another for each model of the same data.
+The scale decides how well brightness or contrast ranks pixels. At the scale of a model's own windows the yardstick
+would be another for each model of the same data.
 """
 
 from __future__ import annotations

@@ -125,9 +125,10 @@ def in_words(row: Row, standard: Calibration) -> list[str]:
     decided = f"{decision} at a false-alarm rate of {100 * standard.false_alarm_rate:g} %"
     if doubts := voiding(row["warnings"]):
         decided = f"undecided, as the score means nothing: {'; '.join(doubts)}"
-    score = f"score {row['score']:.3g}"
+    no_chance = " (not a probability)" if standard.highest == 1 else ""
+    score = f"score {row['score']:.3g}{no_chance}"
     if row["percentile"] is not None:
         decided += "" if doubts else f" (p = {row['p_value']:.2g})"
-        score += f", above {row['percentile']:.0f} % of {row['normals']} normals"
+        score += f", above {row['percentile']:.0f} % of {row['normals']} {standard.whose}"
     others = [words for words in row["warnings"].split("; ") if words and words not in doubts]
     return [decided, score, *(["; ".join(others)] if others else [])]

@@ -69,7 +69,7 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         )
     if gone:
         notes.append(f"no longer there to be shown: {named(gone)}")
-    decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
+    decided = f"{len(standard.normals)} {standard.whose}; declared false-alarm rate {standard.false_alarm_rate:g}"
     several = f"Which of {counts['predicted']:,} {terms.images} look anomalous"
     return Page(
         title=f"Whether one {terms.image} looks anomalous" if counts["predicted"] == 1 else several,
@@ -84,6 +84,7 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         radiographs=shown,
         thresholds=standard.thresholds,
         normals=len(standard.normals),
+        whose=standard.whose,
         map_scales={} if marked_above is None else {ANOMALY_MAP: standard.colours},
         marked=marked_words(marked_above, standard.unit, terms),
         vocabulary=terms,
