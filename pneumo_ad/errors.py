@@ -63,6 +63,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def counted(number: int, thing: str) -> str:
+    """Count things in words.
+
+    Args:
+        number: How many.
+        thing: Name of one, whose plural ends in s.
+
+    >>> counted(1, "file"), counted(2000, "file")
+    ('1 file', '2,000 files')
+    """
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def system_words(reason: OSError) -> str:
     """Describe an error of the operating system: the file, what is wrong, and what to do where the disk is full.
 
@@ -153,6 +166,8 @@ def _escape_records() -> None:
         return made
 
     def warning(message: Warning | str, *arguments: Any, **more: Any) -> str:
+        if type(message) is UserWarning:  # about data: no line of code explains it
+            return f"warning: {printable(str(message), lines=True)}\n"
         return printable(format_warning(message, *arguments, **more), lines=True)
 
     logging.setLogRecordFactory(record)

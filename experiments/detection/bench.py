@@ -25,7 +25,7 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.files import write_text
 from pneumo_ad.inference.predictor import Predictor
-from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NORMAL
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NORMAL, PNEUMONIA
 from pneumo_ad.lungs import AutoFields
 from pneumo_ad.metrics.catalogue import MeasuredScore, Questions, figure_with_interval, headline
 from pneumo_ad.metrics.conformal import conformal_threshold, least_normals
@@ -158,8 +158,23 @@ class Bench:
         for scorer, found in zip(("detector", "brightness"), both, strict=True):
             figures = measured(data, rows, found)
             counts = {"radiographs": len(rows), "normal": int((data.store.table["label"].iloc[rows] == NORMAL).sum())}
+            figures |= self.found(data, rows, found["scores"]) if scorer == "detector" and counts["normal"] else {}
             self.rows.append({"set": name, "by": scorer} | counts | figures)
         return both[0]["scores"]
+
+    def found(
+        self, data: Radiographs, rows: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]
+    ) -> dict[str, float]:
+        """Shares of the ill, and of the normal, that are called anomalous at the declared rate."""
+        table = data.store.table.iloc[rows]
+        called = np.array([np.nan if one is None else float(one) for one in self.judge.standard.decisions(scores)])
+        shares: dict[str, float] = {}
+        for key, label in (("sensitivity", PNEUMONIA), ("false_alarms", NORMAL)):
+            chosen = (table["label"] == label).to_numpy() & ~np.isnan(called)
+            if chosen.any():
+                patients = table["patient"].to_numpy(dtype=str)[chosen]
+                shares |= share_with_interval(called[chosen], patients).keyed(key)
+        return shares
 
     def false_alarms(self, name: str, data: Radiographs, rows: npt.NDArray[np.int64]) -> None:
         """Share of normal radiographs called anomalous at the declared rate."""
@@ -284,6 +299,7 @@ _SHOWN = {
     "pointing": "pointing",
     "pointing_chance": "its chance",
     "image/auroc": "image",
+    "sensitivity": "found at the declared rate",
     "false_alarms": "false alarms",
 }
 

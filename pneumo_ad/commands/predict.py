@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pneumo_ad.dicom.addresses import DICOMWEB, date_of, destination_words, patient_of, server_of, study_of
+from pneumo_ad.errors import counted
 from pneumo_ad.runs.arguments import (
     CALIBRATE,
     CHECKPOINT,
@@ -142,9 +143,12 @@ def _predict_shards(arguments: list[str]) -> None:
 def _predict_shard(own: Sequence[str], config: DictConfig) -> None:
     found = predict(**(COMMAND.keywords(own) | {"shard": config.shard}))
     if found.left:
-        print(f"shard {config.shard}: {found.new} files; still to be judged: shard={_listed(found.left)}", flush=True)
+        print(
+            f"shard {config.shard}: {counted(found.new, 'file')}; still to be judged: shard={_listed(found.left)}",
+            flush=True,
+        )
     else:
-        print(f"shard {config.shard}: {found.new} files; the tables of all shards are written", flush=True)
+        print(f"shard {config.shard}: {counted(found.new, 'file')}; the tables of all shards are written", flush=True)
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -155,11 +159,15 @@ def _show(found: Predicted, _: Arguments | None) -> None:
     from pneumo_ad.prediction.summary import print_prediction
 
     if found.left:
-        print(f"{found.new} files judged; still to be judged: shard={_listed(found.left)}")
+        print(f"{counted(found.new, 'file')} judged; still to be judged: shard={_listed(found.left)}")
         return
-    print_prediction(found.folder, found.story, found.new)
+    print_prediction(found)
     if unreadable := found.story["counts"]["unreadable"]:
-        print(f"{unreadable} files could not be read: {found.folder / 'failed.csv'}", file=sys.stderr, flush=True)
+        print(
+            f"{counted(unreadable, 'file')} could not be read: {found.folder / 'failed.csv'}",
+            file=sys.stderr,
+            flush=True,
+        )
     if found.report is not None:
         print(f"report: {found.report}", flush=True)  # the last line
     if unreadable:

@@ -20,6 +20,7 @@ from pneumo_ad.evaluation.summary import kept_words, write_summary
 from pneumo_ad.evaluation.tables import write_tables
 from pneumo_ad.inference.predictor import Predictor
 from pneumo_ad.inference.scorer import Scoring
+from pneumo_ad.labels import PNEUMONIA
 from pneumo_ad.metrics.metrics_json import write_metrics
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.prediction.run_predictor import RunPredictor
@@ -55,12 +56,18 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     scoring = scoring_of(run)
     calibration = _calibrate(run, scoring)
     thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
+    labels = data.store.table["label"].iloc[rows]
     seen_before = subset != "test" and not run.data_changed
     site = None
     if calibrate:
         site = find_site(calibrate, output, map(Path, data.store.table["path"].iloc[rows]))
         calibration, of_score = calibrated_by(run, site, calibration, output)
         thresholds |= {"score": of_score} if of_score is not None else {}
+    if not (labels == PNEUMONIA).any():
+        log.warning(
+            "none of the %d %s has the label pneumonia, the positive class: they get no AUROC (data.labels=)",
+            *(len(rows), run.vocabulary.images),
+        )
     log.info("scoring %d %s of %d windows each", len(rows), run.vocabulary.images, len(data.grid))
     if (kept := scoring.kept(data)) != data.grid:
         log.info("kept for patch figures: %s", kept_words(data.grid.stride, kept.stride))
@@ -68,7 +75,7 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     findings = measure_evaluation(data, result, calibration, thresholds, options.false_alarm_rate, seen_before)
     findings.explain_missing_kinds(unfitted)
     if options.matched:
-        reason = too_few(data.store.table["label"].iloc[rows])  # checked before a store is built
+        reason = too_few(labels)  # checked before a store is built
         findings.add(({}, {"image/auroc_matched": reason}) if reason else _measure_matched(run, scoring, rows))
     findings.fill(run.vocabulary)
     metrics = findings.metrics | {
@@ -100,7 +107,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
         "vocabulary": vars(run.vocabulary),
     }
     write_maps(output / "maps", _sampled_maps(data, result))
-    write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate)
+    dealt = not (run.data_changed and subset == "all")  # else nothing was trained or chosen by the split
+    write_tables(output, data, result, thresholds.get("score"), normals, options.false_alarm_rate, dealt)
     findings.write_tables(output)
     write_summary(output, metrics | {"about": about}, f"{run.config.name}: {subset}")
     write_metrics(output, metrics, about)  # written last, so that it exists only beside complete tables

@@ -11,9 +11,10 @@ from pneumo_ad.data.evenly_spaced import evenly_spaced
 from pneumo_ad.data.radiographs import Radiographs
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.inference.lung_shares import lung_shares
-from pneumo_ad.inference.scorer import TRIVIAL, Scoring, placed
+from pneumo_ad.inference.scorer import Scoring, placed
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.patches import PatchGrid
+from pneumo_ad.runs.calibration import JUDGED
 from pneumo_ad.runs.scorer import check_finite
 
 _SHOWN = 4  # radiographs of each class in a figure
@@ -59,7 +60,7 @@ def examine(scoring: Scoring, data: Radiographs, rows: npt.NDArray[np.int64]) ->
     names, numbers = scoring.names(data), data.grid.numbers_of(grid)
     window = {name: np.empty((len(rows), len(grid)), dtype=np.float32) for name in names}
     image = {name: np.empty(len(rows)) for name in names}
-    pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in ("score", *TRIVIAL)}
+    pixel: dict[str, dict[int, npt.NDArray[np.float32]]] = {name: {} for name in JUDGED}
     likeliest = np.empty((len(rows), len(grid)), dtype=np.int8) if scoring.likeliest else None
     shown = typical_places(evidence)
     maps: dict[int, npt.NDArray[np.float32]] = {}

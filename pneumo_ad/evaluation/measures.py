@@ -37,8 +37,9 @@ from pneumo_ad.metrics.modality import modality
 from pneumo_ad.metrics.oracle import best_dice, dice_of_all
 from pneumo_ad.metrics.precision_recall import counts_at_quantiles
 from pneumo_ad.metrics.ranking import Interval
+from pneumo_ad.metrics.shortcut_maps import PIXEL_SHORTCUTS, shortcut_map
 from pneumo_ad.metrics.shortcuts import Values, image_shortcuts, shortcut_aurocs
-from pneumo_ad.metrics.strata import aurocs_in_strata
+from pneumo_ad.metrics.strata import LEAST_STRATA, STRATA, aurocs_in_strata
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.runs.calibration import JUDGED, ValidationScores
 
@@ -133,6 +134,7 @@ def measure_evaluation(
         findings.add(false_alarms(result, calibration, false_alarm_rate))
     whole_radiograph = image_shortcuts(data.store.images, data.store.table, data.lung_fields, result.rows)
     findings.add(shortcuts(result, questions, whole_radiograph))
+    findings.add(shortcuts_of_pixels(data, result, questions))
     findings.add(in_strata(result, whole_radiograph["sharpness_centre"]))
     findings.add(shape_of_histogram(result))
     if "sad" in result.window:
@@ -236,18 +238,21 @@ def in_strata(result: Examination, sharpness: npt.NDArray[np.floating]) -> Found
     keys = {name: f"{prefix}image/auroc_in_strata" for name, prefix in _PREFIX.items()}
     for name, key in keys.items():
         each = aurocs_in_strata(result.image[name][labelled], evidence.pneumonia[labelled], sharpness[labelled])
-        if not each:
-            reason = f"no stratum by sharpness of the centre holds {LEAST_IMAGES} {{images}} of each class"
-            return {"counts/strata": 0}, dict.fromkeys(keys.values(), reason)
+        if len(each) < LEAST_STRATA:
+            reason = (
+                f"{LEAST_IMAGES} {{images}} of each class are in {len(each)} of {STRATA} strata by sharpness of the "
+                f"centre; at least {LEAST_STRATA} are needed"
+            )
+            return {"counts/strata": len(each)}, dict.fromkeys(keys.values(), reason)
         metrics |= {key: float(np.median(each)), "counts/strata": len(each)}
     return metrics, {}
 
 
 def shortcuts(result: Examination, questions: Questions, whole_radiograph: Values) -> Found:
-    """Compute `shortcut/<level>/<name>`: for each AUROC, AUROCs of scores that need no model.
+    """Compute `shortcut/<level>/<name>`: for AUROCs of patches and radiographs, those of scores that need no model.
 
-    Levels: `image`; `patch` and `pixel_in_lung` (opacity against healthy lung), `patch_outside`, `patch_origin` and
-    `patch_origin_in_lung` (pneumonia against normal radiographs), `pixel` (opacity against all else).
+    Levels: `image`; `patch` (opacity against healthy lung), `patch_outside`, `patch_origin` and `patch_origin_in_lung`
+    (pneumonia against normal radiographs).
 
     Args:
         result: Scores and ground truth of the radiographs.
@@ -258,9 +263,7 @@ def shortcuts(result: Examination, questions: Questions, whole_radiograph: Value
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     for name in TRIVIAL:
-        names = {question.key: f"shortcut/{LEVELS[question.key]}/{name}" for question in questions.each}
-        pixels = pixel_values(evidence, result.pixel[name])
-        found, missing = questions.aurocs({"patch": result.window[name].ravel(), "pixel": pixels}, names)
+        found, missing = questions.aurocs({"patch": result.window[name].ravel()}, _keys(questions, name))
         metrics |= found
         omitted |= missing
     seen = evidence.has_lung
@@ -270,6 +273,37 @@ def shortcuts(result: Examination, questions: Questions, whole_radiograph: Value
     for name, auroc in aurocs.items():
         metrics |= auroc.keyed(f"shortcut/image/{name}")
     return metrics, omitted | {f"shortcut/image/{name}": reason for name, reason in left_out.items()}
+
+
+def shortcuts_of_pixels(data: Radiographs, result: Examination, questions: Questions) -> Found:
+    """Compute `shortcut/<level>/<name>` of pixels, the same whatever model is measured.
+
+    Levels: `pixel_in_lung` (opacity against healthy lung) and `pixel` (opacity against all else).
+
+    Args:
+        data: Data set that holds the radiographs.
+        result: Scores and ground truth of the radiographs.
+        questions: Questions that the ground truth can answer, one for each AUROC.
+    """
+    evidence = result.evidence
+    metrics: dict[str, float] = {}
+    omitted: dict[str, str] = {}
+    for name in PIXEL_SHORTCUTS:
+        maps = {}
+        for place, truth in evidence.pixel_truth.items():
+            row = int(result.rows[place])
+            placement = data.store.placement(row)
+            maps[place] = np.full(truth.shape, np.nan, dtype=np.float32)
+            placement.inner(maps[place])[:] = shortcut_map(name, placement.inner(np.asarray(data.store.images[row])))
+        found, missing = questions.aurocs({"pixel": pixel_values(evidence, maps)}, _keys(questions, name))
+        metrics |= found
+        omitted |= missing
+    return metrics, omitted
+
+
+def _keys(questions: Questions, name: str) -> dict[str, str]:
+    """Key of each question -> key of a shortcut's answer."""
+    return {question.key: f"shortcut/{LEVELS[question.key]}/{name}" for question in questions.each}
 
 
 def shape_of_histogram(result: Examination) -> Found:

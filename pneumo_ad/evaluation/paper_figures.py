@@ -225,10 +225,11 @@ def _fig09(material: Material) -> Parts:
 def _fig10(material: Material) -> Parts:
     result, data, name, terms = material.result, material.data, material.score_name, material.run.vocabulary
     places = typical_places(result.evidence, FRAMED)
+    everywhere = material.run.module.score.orders_outside
     bounds = [*np.quantile(result.window["score"][places], QUANTILES).tolist(), float("inf")]
     ends = [f"{100 * low:.0f} – {100 * high:.0f} %" for low, high in pairwise([*QUANTILES, 1])]
     return {
-        "fig10_red_frames": frames_by_threshold(data, result, material.thresholds, name, terms),
+        "fig10_red_frames": frames_by_threshold(data, result, material.thresholds, name, terms, everywhere),
         "fig10_red_frames_by_quantile": frames(data, result, places, list(pairwise(bounds)), name, terms, ends),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +52,8 @@ def draw_evaluation(
     folder.mkdir(parents=True, exist_ok=True)
     data, name, terms = run.radiographs, score_words(type(run.module.score).__name__), run.vocabulary
     drawn = histograms(result, thresholds, f"{name} ({unit})", metrics, terms)
-    drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name, terms)
+    everywhere = run.module.score.orders_outside
+    drawn["fig10_red_frames"] = frames_by_threshold(data, result, thresholds, name, terms, everywhere)
     if isinstance(run.module, PatchAutoencoder):
         for stem, origin in RECONSTRUCTIONS.items():
             if result.evidence.origins[origin].any():
@@ -179,14 +181,19 @@ def hump_words(modality: Mapping[str, float]) -> str:
 
 
 def threshold_ranges(scores: npt.NDArray[np.floating], thresholds: Thresholds | None) -> list[tuple[float, float]]:
-    """Return ranges of scores between thresholds, or thirds of the windows where there are no thresholds."""
+    """Return ranges of scores between thresholds, or thirds of the windows without any; NaN counts in none."""
     marks = thresholds.finite if thresholds is not None else []
-    between = marks or np.quantile(scores, [1 / 3, 2 / 3]).tolist()
-    return list(pairwise([min(float(scores.min()), between[0]), *between, float("inf")]))
+    between = marks or np.nanquantile(scores, [1 / 3, 2 / 3]).tolist()
+    return list(pairwise([min(float(np.nanmin(scores)), between[0]), *between, float("inf")]))
 
 
 def frames_by_threshold(
-    data: Radiographs, result: Examination, thresholds: Thresholds | None, name: str, terms: Vocabulary
+    data: Radiographs,
+    result: Examination,
+    thresholds: Thresholds | None,
+    name: str,
+    terms: Vocabulary,
+    everywhere: bool = True,
 ) -> Drawn:
     """Draw Fig. 10: windows of typical radiographs in the ranges between thresholds, captioned by predicted kind.
 
@@ -196,8 +203,12 @@ def frames_by_threshold(
         thresholds: Thresholds of the run's score, or None where none could be fitted.
         name: Name of the score.
         terms: Words of the run.
+        everywhere: Whether the score orders what lies outside the lung; else only windows mostly in it are framed.
     """
     kinds = thresholds.words if thresholds is not None and thresholds.finite else ()
+    if not everywhere and result.evidence.in_lung.any():
+        scores = np.where(result.evidence.in_lung, result.window["score"], np.float32(np.nan))
+        result = replace(result, window=result.window | {"score": scores})
     ranges = threshold_ranges(result.window["score"], thresholds)
     places = typical_places(result.evidence, FRAMED)
     return frames(data, result, places, ranges, name, terms, [f"as {terms.fill(words)}" for words in kinds] or None)

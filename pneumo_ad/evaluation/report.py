@@ -15,6 +15,7 @@ from pneumo_ad.evaluation.evaluate import evaluate_run
 from pneumo_ad.evaluation.kept_scores import earlier_scores
 from pneumo_ad.evaluation.report_radiographs import contrast, shown_radiographs, spread_by_score
 from pneumo_ad.evaluation.summary import hint_of_matching, left_out
+from pneumo_ad.inference.predictor import HELD_OUT, normals_of
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.catalogue import HEADLINE
@@ -96,6 +97,7 @@ def page_of(run: Run, evaluated: Path, subset: str | None, most: int) -> Page:
         radiographs=radiographs,
         thresholds=thresholds_of(about["thresholds"]["score"]) if "score" in about["thresholds"] else None,
         normals=about.get("held_out_normals"),
+        whose=normals_of(about["calibrate"]) if about.get("calibrate") else HELD_OUT,
         headline=headline_rows(metrics, terms),
         marked=marked_words(marked_above, about["unit"], terms),
         notes=notes(metrics, radiographs, len(rows), terms),

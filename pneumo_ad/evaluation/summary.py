@@ -10,7 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pneumo_ad.errors import counted
 from pneumo_ad.files import write_text
+from pneumo_ad.inference.predictor import HELD_OUT, finest_step, normals_of
 from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.metrics.catalogue import HEADLINE, MEDIANS, figure_with_interval
 from pneumo_ad.metrics.metrics_json import read_metrics
@@ -23,15 +25,17 @@ SUMMARY = "summary.txt"
 # AUROCs for anomalies, finest resolution first, and what they are of.
 _DECISIVE = {
     "pixel/auroc_in_lung": "pixels in the {region}",
-    "patch/auroc_opacity_vs_healthy": "{anomaly} / {healthy}",
+    "patch/auroc_opacity_vs_healthy": "patches of {anomaly} and of {healthy}",
     "image/auroc": "{images}",
 }
 
 
 def _beside(metrics: dict[str, float], key: str) -> str:
-    """Return the line below a figure, a template: AUROC of the best shortcut, or number of strata."""
+    """Return what follows a figure, a template: AUROC of the best shortcut, number of strata, or chance."""
     if key == "image/auroc_in_strata":
         return f"\n[dim]of {metrics['counts/strata']} of {STRATA} strata[/dim]"
+    if key.startswith("pixel/pointing_game"):
+        return f" (chance {metrics[f'{key}_chance']:.3f})" if f"{key}_chance" in metrics else ""
     best = strongest_shortcut(metrics, key)
     return f"\n[dim]{strength(best.auroc):.3f} by {best.words}[/dim]" if best else ""
 
@@ -46,11 +50,14 @@ def headline_table(score: str, metrics: dict[str, float], title: str, terms: Voc
         terms: Words of the run.
     """
     brackets = f"in brackets: 95 % interval by {terms.patient}"
-    caption = f"{brackets}; under each AUROC the best shortcut's, whichever way round it ranks"
+    caption = (
+        f"{brackets}; under each AUROC the best shortcut's, whichever way round it ranks; brightness in its place: "
+        f"grey levels that become maps and scores of {terms.images} as the score does"
+    )
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("metric")
     table.add_column(score)
-    table.add_column("brightness alone", style="dim")
+    table.add_column("brightness in its place", style="dim")
     for key, words in HEADLINE.items():
         if key in metrics:
             figure = figure_with_interval(metrics, key) + terms.fill(_beside(metrics, key))
@@ -62,7 +69,9 @@ def headline_table(score: str, metrics: dict[str, float], title: str, terms: Voc
     return table
 
 
-def print_decisions(console: Console, metrics: dict[str, float], normals: int | None, terms: Vocabulary) -> None:
+def print_decisions(
+    console: Console, metrics: dict[str, float], normals: int | None, terms: Vocabulary, whose: str = HELD_OUT
+) -> None:
     """Print results of conformal decisions beside the oracle, and the modality of the histogram.
 
     Args:
@@ -70,9 +79,10 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
         metrics: Figures by key, as in `metrics.json`.
         normals: Number of held-out normal radiographs behind the decisions, or None where not known.
         terms: Words of the run.
+        whose: What these are, as "held-out normals".
     """
     if "false_alarms/image" in metrics:
-        by = f" by {normals} held-out normals" if normals else ""
+        by = f" by {normals} {whose}" if normals else ""
         line = (
             f"false alarms: declared {metrics['false_alarms/declared']:.3f}{by}, on unseen normal {terms.images} "
             f"{figure_with_interval(metrics, 'false_alarms/image')}"
@@ -82,6 +92,8 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
                 f", on patches of unseen normal {terms.region} {figure_with_interval(metrics, 'false_alarms/patch')}"
             )
         console.print(line)
+        if normals and (words := finest_step(normals, metrics["false_alarms/declared"], terms)):
+            console.print(words)
     if "image/balanced_accuracy" in metrics:
         console.print(
             f"at that threshold: sensitivity {figure_with_interval(metrics, 'image/sensitivity')}, balanced accuracy "
@@ -90,10 +102,11 @@ def print_decisions(console: Console, metrics: dict[str, float], normals: int | 
         )
     print_as_published(console, metrics)
     if "modality/dip" in metrics:
-        humps = "one hump is not refuted" if one_hump(metrics["modality/dip_p"]) else "more than one hump"
+        humps = "nothing speaks against one hump" if one_hump(metrics["modality/dip_p"]) else "more than one hump"
+        count = metrics["modality/components"]
         console.print(
-            f"histogram of windows of {terms.abnormal} {terms.images}: {humps} (dip {metrics['modality/dip']:.4f}, p = "
-            f"{metrics['modality/dip_p']:.3g}); mixture of {metrics['modality/components']:.0f} by BIC"
+            f"scores of windows of {terms.abnormal} {terms.images} (Fig. 9): {humps} (dip test, p = "
+            f"{metrics['modality/dip_p']:.3g}), best described by {counted(int(count), 'bell curve')} (BIC)"
         )
 
 
@@ -185,17 +198,25 @@ def verdict(metrics: dict[str, float]) -> str:
     Args:
         metrics: Figures of a `metrics.json`.
 
-    >>> verdict({"image/auroc": 0.43, "shortcut/image/brightness": 0.73})
-    'verdict: {images} 0.430, below higher brightness alone (0.730); why: docs/numbers.md'
+    >>> verdict({"image/auroc": 0.43, "shortcut/image/brightness": 0.73})[:64]
+    'verdict: higher brightness alone ranks {images} better (0.730) th'
     """
     for key, words in _DECISIVE.items():
         best = strongest_shortcut(metrics, key)
         if key in metrics and best is not None:
             found, alone = metrics[key], strength(best.auroc)
             low = metrics.get(f"{key}_low", found)
-            word = "below" if found <= alone else "above" if low > alone else "within the interval of"
-            why = "; why: docs/numbers.md" if word == "below" else ""
-            return f"verdict: {words} {found:.3f}, {word} {best.words} alone ({alone:.3f}){why}"
+            if found <= alone:
+                return (
+                    f"verdict: {best.words} alone ranks {words} better ({alone:.3f}) than the score ({found:.3f}), "
+                    "so this AUROC is no evidence that the {region} was looked at; why: docs/numbers.md"
+                )
+            if low <= alone:
+                return (
+                    f"verdict: the score ranks {words} ({found:.3f}) hardly better than {best.words} alone "
+                    f"({alone:.3f}), which lies within its interval"
+                )
+            return f"verdict: the score ranks {words} ({found:.3f}) better than {best.words} alone ({alone:.3f})"
     return ""
 
 
@@ -224,7 +245,8 @@ def show_evaluation(console: Console, metrics: dict[str, Any], title: str, reaso
             f"patch figures: {kept_words(strides['scored'], strides['kept'])} (kept_windows); maps and image scores "
             f"are of all {scored:,} windows"
         )
-    print_decisions(console, metrics, about.get("held_out_normals"), terms)
+    whose = normals_of(about["calibrate"]) if about.get("calibrate") else HELD_OUT
+    print_decisions(console, metrics, about.get("held_out_normals"), terms, whose)
     for key, words in (
         ("images_seen_in_training", "seen in training"),
         ("images_skipped", "skipped"),

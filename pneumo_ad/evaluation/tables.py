@@ -28,6 +28,7 @@ def write_tables(
     thresholds: Thresholds | None,
     normals: npt.NDArray[np.floating],
     false_alarm_rate: float,
+    dealt: bool = True,
 ) -> None:
     """Write `patches.csv` and `images.csv` into `output`.
 
@@ -38,9 +39,12 @@ def write_tables(
         thresholds: Thresholds of the run's score, or None where none could be fitted.
         normals: (n,) scores of held-out normal radiographs.
         false_alarm_rate: Declared false-alarm rate.
+        dealt: Whether the split of a radiograph says anything about the run; else its column is empty.
     """
     kinds = thresholds.classify(result.window["score"], result.likeliest) if thresholds is not None else None
     whole_radiographs = images(data, result, kinds, () if thresholds is None else thresholds.kinds)
+    if not dealt:
+        whole_radiographs["split"] = ""
     if len(normals):
         p = whole_radiographs["p_value"] = p_values(result.image["score"], normals)
         whole_radiographs["normals"] = len(normals)

@@ -16,6 +16,8 @@ from pneumo_ad.metrics.conformal import decisions, least_normals, p_values
 from pneumo_ad.metrics.thresholds import RuleOfNormals, Thresholds
 from pneumo_ad.patches import PatchGrid
 
+HELD_OUT = "held-out normals"
+
 Floats = npt.NDArray[np.floating]
 
 
@@ -99,6 +101,7 @@ class Calibration:
         rule: Rule that sets thresholds from windows of normal lung alone, also of another site; None where the run's
             rule needs other windows or is not known.
         highest: Upper bound of the score (`Score.highest`).
+        whose: What the normals are, in words that follow their number.
     """
 
     score: str
@@ -109,6 +112,7 @@ class Calibration:
     window_range: tuple[float, float]
     rule: RuleOfNormals | None = None
     highest: float = math.inf
+    whose: str = HELD_OUT
 
     @property
     def colours(self) -> tuple[float, float]:
@@ -147,6 +151,40 @@ class Calibration:
             f"no decisions: a false-alarm rate of {self.false_alarm_rate:g} needs {least} held-out normals and the run "
             f"has {n}, enough for false_alarm_rate={1 / (n + 1):.2g}"
         ]
+
+
+def normals_of(site: str) -> str:
+    """Words that follow the number of the normals of `calibrate=`.
+
+    Args:
+        site: Their folder, or what an output holds about it (`Site.words`).
+
+    >>> normals_of("/scans/normal (24 files, digest 0123456789ab)")
+    'normals of normal'
+    """
+    folder = site.rpartition(" (")[0] if site.endswith(")") else site
+    return f"normals of {folder.rstrip('/').rpartition('/')[2] or folder}"
+
+
+def finest_step(normals: int, rate: float, terms: Vocabulary) -> str:
+    """Say where decisions are at their finest step, by the normals that there are; else empty.
+
+    Args:
+        normals: Number of normals behind the decisions.
+        rate: Declared false-alarm rate, in (0, 1).
+        terms: Words of the predictor.
+
+    >>> finest_step(24, 0.05, Vocabulary())
+    '24 normals: at a false-alarm rate of 0.05 only a radiograph that scores above all of them is called anomalous'
+    >>> finest_step(39, 0.05, Vocabulary()) or finest_step(18, 0.05, Vocabulary())
+    ''
+    """
+    if normals < least_normals(rate) or normals >= least_normals(rate / 2):
+        return ""
+    return (
+        f"{normals} normals: at a false-alarm rate of {rate:g} only a {terms.image} that scores above all of them is "
+        "called anomalous"
+    )
 
 
 class Predictor(Protocol):

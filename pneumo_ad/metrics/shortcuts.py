@@ -244,12 +244,19 @@ def strongest_shortcut(metrics: Mapping[str, Any], key: str) -> Shortcut | None:
         key: Key of the AUROC.
     """
     level = LEVELS.get(key, "")
+    own = best_shortcut(_alone(metrics, level))
     # The origin of a patch is the class of its radiograph: shortcuts of whole images apply too.
-    levels = [level, "image"] if level.startswith("patch_origin") else [level]
-    aurocs = {
-        name.removeprefix(f"shortcut/{sample}/"): value
-        for sample in levels
+    whole = best_shortcut(_alone(metrics, "image")) if level.startswith("patch_origin") else None
+    if whole is None or (own is not None and strength(own.auroc) >= strength(whole.auroc)):
+        return own
+    return whole._replace(words=f"the {{image}}'s {whole.words}")
+
+
+def _alone(metrics: Mapping[str, Any], level: str) -> dict[str, float]:
+    """Name of each shortcut of a level -> AUROC."""
+    beginning = f"shortcut/{level}/"
+    return {
+        name.removeprefix(beginning): value
         for name, value in metrics.items()
-        if name.startswith(f"shortcut/{sample}/") and not name.endswith(("_low", "_high"))
+        if name.startswith(beginning) and not name.endswith(("_low", "_high"))
     }
-    return best_shortcut(aurocs)

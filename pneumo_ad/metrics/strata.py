@@ -8,6 +8,7 @@ from pneumo_ad.metrics.catalogue import LEAST_IMAGES
 from pneumo_ad.metrics.ranking import Scores, Truth, auroc
 
 STRATA = 5
+LEAST_STRATA = 3  # that hold both classes: a median of fewer says little
 
 
 def aurocs_in_strata(scores: Scores, truth: Truth, nuisance: Scores) -> list[float]:

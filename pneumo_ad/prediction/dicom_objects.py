@@ -164,7 +164,8 @@ class DicomObjects:
             lung_area=row["lung_area"],
             anomalous=row["anomalous"],
             comments=[
-                f"The score is {self.standard.score}; percentile and p-value among {len(normals)} normals.",
+                f"The score is {self.standard.score}; percentile and p-value among {len(normals)} "
+                f"{self.standard.whose}.",
                 *([] if decides else ["No threshold and no decision: too few normal radiographs for that rate."]),
                 *comments,
                 *(f"Warning: {words}." for words in row["warnings"].split("; ") if words),

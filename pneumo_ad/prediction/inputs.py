@@ -11,7 +11,7 @@ from typing import Literal
 
 from pneumo_ad.data.readers.radiograph import SUFFIXES, looks_like_radiograph
 from pneumo_ad.data.sources.walk import Entry, State, is_hidden, walk
-from pneumo_ad.errors import DataError, printable
+from pneumo_ad.errors import DataError, did_you_mean, printable
 from pneumo_ad.prediction.written import FOLDERS, STORY, digest_of, read_list, read_predict_json
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,8 @@ def find_files(source: Path, leave_out: Path, key: str = "input") -> list[File]:
         DataError: `source` is missing, or holds no radiograph; the message lists its contents.
     """
     if not source.exists():
-        raise DataError(f"{key}={source}: no such file or folder")
+        beside = [str(source.parent / one.name) for one in source.parent.iterdir()] if source.parent.is_dir() else []
+        raise DataError(f"{key}={source}: no such file or folder{did_you_mean(str(source), beside)}")
     if source.is_file():
         hidden: tuple[State, str] = ("hidden", "hidden") if is_hidden(source.name) else ("file", "")
         entries = [Entry(source, printable(source.name), *hidden)]

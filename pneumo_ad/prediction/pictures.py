@@ -16,6 +16,7 @@ from pneumo_ad.prediction.decoding import Decoded
 from pneumo_ad.prediction.dicom_objects import DicomObjects
 from pneumo_ad.prediction.map_files import scale_of, write_map
 from pneumo_ad.prediction.overlay import overlay, write_overlay
+from pneumo_ad.prediction.remarks import voiding
 from pneumo_ad.prediction.rows import Row, number
 
 _LONGEST = 230  # bytes of a file name; file systems allow 255, including a suffix and `.partial`
@@ -122,8 +123,12 @@ def in_words(row: Row, standard: Calibration) -> list[str]:
         return [f"no score: {row['warnings']}"]
     decision = {True: "anomalous", False: "not anomalous", None: "undecided"}[row["anomalous"]]
     decided = f"{decision} at a false-alarm rate of {100 * standard.false_alarm_rate:g} %"
-    score = f"score {row['score']:.3g}"
+    if doubts := voiding(row["warnings"]):
+        decided = f"undecided, as the score means nothing: {'; '.join(doubts)}"
+    no_chance = " (not a probability)" if standard.highest == 1 else ""
+    score = f"score {row['score']:.3g}{no_chance}"
     if row["percentile"] is not None:
-        decided += f" (p = {row['p_value']:.2g})"
-        score += f", above {row['percentile']:.0f} % of {row['normals']} normals"
-    return [decided, score, *([row["warnings"]] if row["warnings"] else [])]
+        decided += "" if doubts else f" (p = {row['p_value']:.2g})"
+        score += f", above {row['percentile']:.0f} % of {row['normals']} {standard.whose}"
+    others = [words for words in row["warnings"].split("; ") if words and words not in doubts]
+    return [decided, score, *(["; ".join(others)] if others else [])]

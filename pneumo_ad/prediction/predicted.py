@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pneumo_ad.errors import did_you_mean
+from pneumo_ad.errors import counted, did_you_mean
 from pneumo_ad.prediction.map_files import Floats, read_map
 from pneumo_ad.prediction.rows import FAILED, PREDICTIONS
 from pneumo_ad.runs.facts import as_html, as_text
@@ -77,7 +77,7 @@ class Predicted:
         counts = self.story["counts"]
         of_rate = f"at the declared false-alarm rate of {self.story['false_alarm_rate']:g}"
         return {
-            "judged": f"{counts['predicted']} files; {self.new} were read in this call",
+            "judged": f"{counted(counts['predicted'], 'file')}; {self.new} read in this call",
             "anomalous": f"{counts['anomalous']} {of_rate}, {counts['undecided']} undecided",
             "failed": f"{counts['unreadable']} unreadable, {counts['ignored']} no radiographs",
             "rests on": f"{self.story['held_out_normals']} normals",

@@ -25,6 +25,12 @@ _MOST_SHARED = 0.1  # share of the narrower lung's columns that the other shares
 _BORDER = 10 / 256  # width of the strips at the four sides
 _BLACK = 25  # mean grey level of the brightest strip: from 34 on frontal radiographs, 2 around the body on CT
 _MIDDLE = (108 / 256, 148 / 256)  # columns where the spine and the heart lie
+# Beginnings of the warnings, from here and from a DICOM header, by which the score means nothing: no frontal radiograph
+# as it was taken. Others (one lung only, small, enlarged) go with real radiographs of the ill, whose decisions stand.
+_VOIDING = (
+    *("lateral view?", "large ", "inverted?", "black all around", "in colour"),
+    *("view ", "body part ", "raw detector values"),
+)
 _LEAST_FILES = 20  # least number of files to judge their source by
 _FAR = 75  # percentile: of normals of the run's source three quarters lie above the 25th, and below the 75th
 
@@ -69,6 +75,18 @@ def _doubts_of_chest(image: npt.NDArray[np.uint8], lung_field: npt.NDArray[np.ui
     if max(strip.mean() for strip in _strips(image)) < _BLACK:
         warnings.append("black all around (CT slice?)")
     return warnings
+
+
+def voiding(warnings: str) -> list[str]:
+    """Return the warnings by which a score means nothing: such a file is left undecided.
+
+    Args:
+        warnings: Column `warnings` of a file.
+
+    >>> voiding("small lung area; lateral view?; smaller than image_size (enlarged)")
+    ['lateral view?']
+    """
+    return [words for words in warnings.split("; ") if words.startswith(_VOIDING)]
 
 
 def looks_inverted(image: npt.NDArray[np.uint8]) -> bool:

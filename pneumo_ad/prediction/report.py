@@ -14,6 +14,7 @@ from pneumo_ad.errors import DataError
 from pneumo_ad.inference.predictor import Prediction, Predictor
 from pneumo_ad.prediction.decoding import Decoded, decode
 from pneumo_ad.prediction.inputs import File, named
+from pneumo_ad.prediction.remarks import voiding
 from pneumo_ad.prediction.rows import Row
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.report import ANOMALY_MAP, Page, Radiograph, Windows, layers_of, marked_words
@@ -68,7 +69,7 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         )
     if gone:
         notes.append(f"no longer there to be shown: {named(gone)}")
-    decided = f"{len(standard.normals)} held-out normals; declared false-alarm rate {standard.false_alarm_rate:g}"
+    decided = f"{len(standard.normals)} {standard.whose}; declared false-alarm rate {standard.false_alarm_rate:g}"
     several = f"Which of {counts['predicted']:,} {terms.images} look anomalous"
     return Page(
         title=f"Whether one {terms.image} looks anomalous" if counts["predicted"] == 1 else several,
@@ -83,6 +84,7 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
         radiographs=shown,
         thresholds=standard.thresholds,
         normals=len(standard.normals),
+        whose=standard.whose,
         map_scales={} if marked_above is None else {ANOMALY_MAP: standard.colours},
         marked=marked_words(marked_above, standard.unit, terms),
         vocabulary=terms,
@@ -105,6 +107,7 @@ def _radiograph(judge: Predictor, file: File, row: Row, marked_above: float | No
     everywhere = score_named(judge.standard.score).orders_outside
     lung_field = field == 1 if looked_for else None
     layers = layers_of(judged.maps[0], lung_field, everywhere, made, marked_above=marked_above)
+    undecided = ["undecided, as by the next lines the score means nothing"] if voiding(row["warnings"]) else []
     return Radiograph(
         name=file.name,
         picture=decoded.placement.inner(decoded.image),
@@ -114,7 +117,7 @@ def _radiograph(judge: Predictor, file: File, row: Row, marked_above: float | No
         anomalous=row["anomalous"],
         layers={name: decoded.placement.inner(layer) for name, layer in layers.items()},  # without padding
         aspect=decoded.size[1] / decoded.size[0],
-        remarks=[words for words in row["warnings"].split("; ") if words],
+        remarks=[*undecided, *(words for words in row["warnings"].split("; ") if words)],
     )
 
 

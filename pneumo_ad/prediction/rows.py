@@ -14,7 +14,7 @@ from pneumo_ad.files import atomic_write
 from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.labels import HEALTHY, KINDS, OPACITY, OUTSIDE, RADIOGRAPH, Vocabulary
 from pneumo_ad.prediction.decoding import Decoded
-from pneumo_ad.prediction.remarks import remarks
+from pneumo_ad.prediction.remarks import remarks, voiding
 
 Row = dict[str, Any]
 
@@ -36,6 +36,8 @@ def rows(
 ) -> list[Row]:
     """Build rows of `predictions.csv`, without columns of pictures; None where a value is not known.
 
+    A file by whose warnings the score means nothing (`remarks.voiding`) keeps its score and gets no decision.
+
     Args:
         names: Names of the files.
         decoded: Decoded files.
@@ -54,7 +56,7 @@ def rows(
         row: Row = {"file": name, "height": read.size[0], "width": read.size[1]}
         row |= {"score": number(judged.scores[i]), "unit": standard.unit}
         row |= {"percentile": number(percentiles[i]), "p_value": number(p_values[i])}
-        row |= {"normals": len(standard.normals), "anomalous": decisions[i]}
+        row |= {"normals": len(standard.normals)}
         row["lung_area"] = float(field.mean())
         row |= {column: int((kinds == kind).sum()) if kind in predictable else None for column, kind in _KINDS.items()}
         odd = remarks(read.placement.inner(read.image), field, read.size, field.shape, terms)
@@ -63,7 +65,8 @@ def rows(
             odd.insert(0, "what the net gives is not finite")
         elif np.isnan(judged.scores[i]) and field.any():
             odd.insert(0, f"no window lies in the {terms.field}")
-        table.append(row | {"warnings": "; ".join(odd)})
+        row["warnings"] = "; ".join(odd)
+        table.append(row | {"anomalous": None if voiding(row["warnings"]) else decisions[i]})
     return table
 
 

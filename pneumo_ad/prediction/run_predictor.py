@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,9 @@ class RunPredictor:
     """
 
     def __init__(self, run: Run, calibration: ValidationScores | None = None) -> None:
-        with explained(run.folder, ConfigError), named(run.folder / CONFIG, ConfigError):
+        # What was typed may be what is wrong: then no file is named.
+        of_file = nullcontext() if run.overrides else named(run.folder / CONFIG, ConfigError)
+        with explained(run.folder, ConfigError), of_file:
             check_options(run.config)
         data = run.some_radiographs(_NO_DATA)
         self.grid, self.fit = data.grid, data.fit

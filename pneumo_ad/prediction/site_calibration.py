@@ -21,10 +21,11 @@ import numpy.typing as npt
 from pneumo_ad.data.progress import progress_bar
 from pneumo_ad.errors import DamagedError, DataError, printable
 from pneumo_ad.files import reading_threads, write_arrays
-from pneumo_ad.inference.predictor import Calibration, Predictor
+from pneumo_ad.inference.predictor import Calibration, Predictor, finest_step, normals_of
 from pneumo_ad.metrics.conformal import least_normals
 from pneumo_ad.prediction.inputs import File, find_files, named
 from pneumo_ad.prediction.pipeline import judged_ahead
+from pneumo_ad.prediction.remarks import voiding
 from pneumo_ad.prediction.written import digest_of
 from pneumo_ad.saved import check_array, is_there, read_arrays
 
@@ -148,12 +149,14 @@ def calibrated(judge: Predictor, site: Site, scores: SiteScores) -> Predictor:
         )
     other = copy(judge)
     other.standard, kinds = _standard(judge.standard, scores.images[scored], scores.windows)
+    other.standard = replace(other.standard, whose=normals_of(printable(str(site.folder))))
     other.identity = f"{judge.identity}-{site.digest}"
     about_own = "held-out normals of the run"  # such notes no longer apply
     other.notes = [
         f"percentiles, p-values and decisions rest on {scored.sum()} normal {judge.vocabulary.images} of "
         f"calibrate={printable(str(site.folder))}, {kinds}",
         *(note for note in judge.notes if note not in judge.standard.limits and about_own not in note),
+        *filter(None, [finest_step(int(scored.sum()), rate, judge.vocabulary)]),
     ]
     return other
 
@@ -183,6 +186,8 @@ def _made(judge: Predictor, files: Sequence[File], key: str) -> SiteScores:
         for group in judged_ahead(judge, files, pool):
             for _, one in group:
                 score, words = (None, one) if isinstance(one, str) else (one.row["score"], one.row["warnings"])
+                if voiding(words):  # undecided itself, so no standard for others
+                    score = None
                 images.append(np.nan if score is None else score)
                 remarks.append(words)
                 if not isinstance(one, str) and score is not None:

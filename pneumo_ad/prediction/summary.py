@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pneumo_ad.inference.predictor import HELD_OUT, normals_of
 from pneumo_ad.labels import Vocabulary
+from pneumo_ad.prediction.predicted import Predicted
+
+_NAMED = 5  # files, at most, of each list
 
 
-def print_prediction(output: Path, story: dict[str, Any], new: int) -> None:
-    """Print the counts and warnings of `predict.json`, and the output folder.
+def print_prediction(found: Predicted) -> None:
+    """Print the counts of a prediction, the most anomalous files and those with warnings, and the output folder.
 
     Args:
-        output: Output folder.
-        story: Content of `predict.json`.
-        new: Number of files scored in this call.
+        found: The prediction, finished.
     """
+    output, story, new = found.folder, found.story, found.new
     console, counts, terms = Console(highlight=False), story["counts"], Vocabulary.kept_in(story)
     table = Table(title=f"prediction: {escape(str(output))}", title_justify="left", show_header=False)
     table.add_column(style="dim")
@@ -31,11 +33,37 @@ def print_prediction(output: Path, story: dict[str, Any], new: int) -> None:
     table.add_row("anomalous", f"{counts['anomalous']:,}")
     table.add_row("undecided", f"{counts['undecided']:,}")
     table.add_row("declared false-alarm rate", f"{story['false_alarm_rate']:g}")
-    whose = "normals of calibrate=" if story["asked"].get("calibrate") else "held-out normals"
-    table.add_row(f"{whose} it rests on", f"{story['held_out_normals']:,}")
+    site = story["asked"].get("calibrate")
+    table.add_row(f"{normals_of(site) if site else HELD_OUT} it rests on", f"{story['held_out_normals']:,}")
     console.print(table)
-    for words, count in sorted(story["warnings"].items(), key=lambda item: -item[1]):
-        console.print(f"[yellow]{count:,} × {escape(words)}[/yellow]")
+    rows = found.predictions
+    if (called := rows[rows["anomalous"].fillna(False)].sort_values("score", ascending=False, kind="stable")).size:
+        console.print("the most anomalous (column score):")
+        print_named(
+            console,
+            [f"{file}: {score:.3g}" for file, score in zip(called["file"], called["score"], strict=True)],
+            "anomalous",
+        )
+    warned = rows[rows["warnings"] != ""]
+    print_named(
+        console,
+        [f"{file}: {words}" for file, words in zip(warned["file"], warned["warnings"], strict=True)],
+        "warnings",
+    )
     console.print(f"tables and pictures: {escape(str(output))}")
     if terms.warning:
         console.print(f"[dim]For research. {terms.warning}[/dim]")
+
+
+def print_named(console: Console, lines: Sequence[str], column: str) -> None:
+    """Print the first of some lines about files, and how many more there are.
+
+    Args:
+        console: Console to print to.
+        lines: A line for each file.
+        column: Column of `predictions.csv` that tells the others.
+    """
+    for line in lines[:_NAMED]:
+        console.print(f"[yellow]  {escape(line)}[/yellow]", soft_wrap=True)
+    if len(lines) > _NAMED:
+        console.print(f"[yellow]  and {len(lines) - _NAMED:,} more: column {column}[/yellow]")

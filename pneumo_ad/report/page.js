@@ -78,7 +78,7 @@ function card(one) {
   const facts = [];
   if (one.label) facts.push(one.label);
   if (one.score !== null) facts.push(`${content.scoreName} ${short(one.score)}`);
-  if (one.p !== null) facts.push(`p = ${Number(one.p.toPrecision(2))} among ${content.normals === null ? "" : `${content.normals} `}held-out normals`);
+  if (one.p !== null) facts.push(`p = ${Number(one.p.toPrecision(2))} among ${content.normals === null ? "" : `${content.normals} `}${content.whose}`);
   if (one.anomalous !== null) facts.push(one.anomalous ? "called anomalous" : "not called anomalous");
   caption.append(element("span", { textContent: facts.join(" · ") }));
   if (one.predicted) {
@@ -256,7 +256,7 @@ function explain() {
     lines.push(high === undefined
       ? `Dashed: the threshold ${low}, fitted on validation: above it ${terms.anomaly}.`
       : `Dashed: the thresholds ${low} and ${high}, fitted on validation: up to the first ${terms.healthy}, up to the second ${terms.anomaly}, above it outside.`);
-    lines.push(`They tell each window by itself; whole ${terms.images} are called anomalous by their own score among held-out normals.`);
+    lines.push(`They tell each window by itself; whole ${terms.images} are called anomalous by their own score among ${content.whose}.`);
     const ends = [null, ...content.thresholds.map(round), null];
     content.kinds.forEach((name, i) => {
       const button = element("button", { type: "button", textContent: `as ${name}` });
@@ -380,7 +380,7 @@ let arranged = [];
 
 function arrange() {
   const wanted = (one) => (!state.label || one.label === state.label) &&
-    (!state.decision || one.anomalous === (state.decision === "anomalous"));
+    (!state.decision || one.anomalous === { anomalous: true, not: false, undecided: null }[state.decision]);
   const focused = document.activeElement;
   const order = [...radiographs].sort(ORDERS[state.order][1]);
   byId("cards").append(...order.map((one) => one.item));
@@ -404,7 +404,7 @@ function connectBrowsing() {
   choices("order", Object.entries(ORDERS).map(([key, [words]]) => [key, words]));
   const labels = [...new Set(radiographs.map((one) => one.label))].filter(Boolean).sort();
   choices("label", [["", "all"], ...labels.map((label) => [label, label])]);
-  choices("decision", [["", "all"], ["anomalous", "called anomalous"], ["not", "not called anomalous"]]);
+  choices("decision", [["", "all"], ["anomalous", "called anomalous"], ["not", "not called anomalous"], ["undecided", "undecided"]]);
   byId("decision-label").hidden = radiographs.every((one) => one.anomalous === null);
   byId("size").addEventListener("change", () => { byId("cards").className = byId("size").value; });
   byId("cards").addEventListener("keydown", goOn);

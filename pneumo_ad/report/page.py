@@ -159,6 +159,7 @@ class Page:
         radiographs: Radiographs to show, in any order.
         thresholds: Thresholds between the kinds of window, or None.
         normals: Number of held-out normals behind p-values, or None where it was not recorded.
+        whose: What these normals are, in words that follow their number.
         headline: Rows of the table of metrics; empty leaves the table out.
         map_scales: Name of layer -> values of a map at both ends of its colours; other layers are scaled by the lungs
             shown.
@@ -175,6 +176,7 @@ class Page:
     radiographs: Sequence[Radiograph]
     thresholds: Thresholds | None = None
     normals: int | None = None
+    whose: str = "held-out normals"
     headline: Sequence[Headline] = ()
     map_scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     marked: str = ""

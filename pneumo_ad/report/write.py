@@ -87,6 +87,7 @@ def content(page: Page) -> dict[str, Any]:
         "words": {name: getattr(page.vocabulary, name) for name in ("image", "images", "healthy", "anomaly")},
         "maskClasses": {page.layer_words(name): kind for name, kind in _MASK_CLASSES.items()},
         "normals": page.normals,
+        "whose": page.whose,
         "marked": page.marked,
         "groups": [group.name for group in groups],
         "edges": [float(edges[0]), float(edges[-1])],

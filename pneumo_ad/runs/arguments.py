@@ -302,9 +302,12 @@ def _read(key: Key, text: str) -> Any:
 
 
 def _meant(argument: str, known: Iterable[str]) -> str:
-    """Suggest a fix: a path without a key is most often the run, a word without a value a mistyped key."""
-    if is_there(Path(expanded(argument))) and "run" in known:
-        return f"; did you mean run={argument}?"
+    """Suggest a fix: a path without a key is most often the run or the input, a word without a value a mistyped key."""
+    path, keys = Path(expanded(argument)), set(known)
+    if is_there(path) and keys & {"run", "input"}:
+        is_run = any(is_there(path / name) for name in (".hydra", "run.json", "model.json"))
+        key = "run" if "run" in keys and (is_run or "input" not in keys) else "input"
+        return f"; did you mean {key}={argument}?"
     return did_you_mean(argument, [f"{name}=..." for name in known])
 
 

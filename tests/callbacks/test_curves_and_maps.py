@@ -119,7 +119,7 @@ def test_where_validation_is_normal_alone_a_text_says_so_once(table, tmp_path):
     _, _, logger = trained(normals, tmp_path, [PrecisionRecall(every_n_epochs=1)])
     ((name, text),) = logger.texts
     assert name == "left_out/precision_recall_val"
-    assert "patch_opacity_vs_healthy and pixel" in text
+    assert "`patch_opacity_vs_healthy` and `pixel`" in text
     assert f"of the {IMAGES} radiographs that validation scores, 0 hold" in text
     assert not logger.curves
     logged = {key for _, metrics in logger.scalars for key in metrics}

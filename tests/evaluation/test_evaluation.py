@@ -27,6 +27,7 @@ from pneumo_ad.labels import UNKNOWN
 from pneumo_ad.lungs import FileFields, WholeImage
 from pneumo_ad.metrics.catalogue import LEVELS, counts
 from pneumo_ad.metrics.conformal import conformal_threshold
+from pneumo_ad.metrics.shortcut_maps import PIXEL_SHORTCUTS
 from pneumo_ad.metrics.shortcuts import lung_shortcuts
 from pneumo_ad.nets import KindUNet, UNetAutoencoder
 from pneumo_ad.scores import SAD, Brightness, OpacityChance
@@ -157,7 +158,7 @@ def test_every_auroc_has_its_shortcuts_and_they_are_those_of_their_scores(examin
             continue
         names = {name for name in findings.metrics if name.startswith(f"shortcut/{level}/")}
         assert names, key
-        if level != "image":  # the score of this run is brightness itself
+        if level.startswith("patch"):  # the score of this run is brightness itself
             assert findings.metrics[f"shortcut/{level}/brightness"] == pytest.approx(findings.metrics[key]), key
     kind = result.evidence.kind
     told = (kind == 0) | (kind == 1)
@@ -166,6 +167,25 @@ def test_every_auroc_has_its_shortcuts_and_they_are_those_of_their_scores(examin
     assert findings.omitted["shortcut/image/aspect_ratio"] == "the same for every {image}"
     assert findings.metrics["modality/dip_p"] <= 1
     assert 0.2 < findings.metrics["pixel/pro_in_lung"] <= 1  # the opacities are bright; by chance 0.15
+
+
+def test_the_yardstick_of_pixels_is_the_same_for_every_model_of_the_same_radiographs(folder):
+    found = []
+    for patch, stride, map_of, score in (
+        (8, 4, "score", SAD()),
+        (16, 16, "score", SAD()),
+        (32, 8, "residual", Brightness()),
+    ):
+        data = data_of(folder, patch=patch, stride=stride)
+        result = examine(scoring(score, map_of=map_of), data, np.arange(0, 32, 4))
+        findings = measure_evaluation(data, result, calibration(result) | calibration(result, "brightness"), {}, 0.1)
+        found.append({key: value for key, value in findings.metrics.items() if key.startswith("shortcut/pixel")})
+    assert found[0] == found[1] == found[2]
+    names = {key.rpartition("/")[2] for key in found[0] if not key.endswith(("_low", "_high"))}
+    assert names == set(PIXEL_SHORTCUTS)
+    grey = np.concatenate([np.asarray(data.store.images[row])[data.lung_fields[row] == 1] for row in result.rows])
+    opaque = np.concatenate([np.asarray(data.store.opacity[row])[data.lung_fields[row] == 1] for row in result.rows])
+    assert found[0]["shortcut/pixel_in_lung/brightness"] == pytest.approx(roc_auc_score(opaque == 1, grey))
 
 
 def test_false_alarms_are_those_above_the_conformal_threshold(examined):

@@ -1,6 +1,7 @@
 """What is told of odd radiographs."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +10,16 @@ from PIL import Image
 
 from pneumo_ad.data.fit import fit_image
 from pneumo_ad.data.phantom import draw_phantom
+from pneumo_ad.data.readers.dicom_facts import DicomFacts
 from pneumo_ad.data.readers.radiograph import read_pixels
+from pneumo_ad.inference.predictor import Calibration, Prediction
 from pneumo_ad.lungs.segmenter import LungSegmenter
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.prediction.decoding import decode
-from pneumo_ad.prediction.remarks import doubts_of_source, looks_inverted, remarks
+from pneumo_ad.patches.placement import Placement
+from pneumo_ad.prediction.decoding import Decoded, decode
+from pneumo_ad.prediction.pictures import in_words
+from pneumo_ad.prediction.remarks import doubts_of_source, looks_inverted, remarks, voiding
+from pneumo_ad.prediction.rows import rows
 
 CHEST = np.where(np.abs(np.arange(96) - 48) < 16, 200, 60).astype(np.uint8) * np.ones((96, 1), dtype=np.uint8)
 LUNGS = np.pad(lung_mask(64, 64), 16).astype(np.uint8)
@@ -71,6 +77,37 @@ def test_what_is_no_frontal_radiograph_is_told_by_name(seed, tmp_path):
     blue = np.stack([chest // 2, chest // 2, chest], axis=2)
     for name in ("photograph.png", "photograph.jpg"):
         assert told(blue, tmp_path / name) == ["in colour (photograph?)"]
+
+
+FACTS = ({"view": "LL"}, {"body_part": "HAND"}, {"intent": "FOR PROCESSING"})
+
+
+@pytest.mark.parametrize(
+    "doubts", [("in colour (photograph?)",), *(DicomFacts(modality="CR", **one).doubts for one in FACTS)]
+)
+def test_what_is_no_radiograph_as_it_was_taken_is_scored_and_not_decided(doubts):
+    images = np.stack([CHEST, CHEST, 255 - CHEST])
+    grid = PatchGrid((96, 96), 32, 32)
+    decoded = [Decoded(image, Placement(0, 0, 96, 96), (96, 96), None) for image in images]
+    decoded[1] = replace(decoded[1], doubts=doubts)
+    fields = np.stack([LUNGS.astype(np.uint8)] * 3)
+    content, scores = np.ones_like(images), np.full(3, 9.0)
+    windows = np.ones((3, len(grid)), dtype=np.float32)
+    judged = Prediction.of(fields, images.astype(np.float32), windows, scores, content, grid)
+    standard = Calibration("SAD", "", np.arange(5.0), 0.5, None, (0.0, 1.0))
+    table = rows(["chest", "other", "negative"], decoded, judged, standard)
+    assert [row["anomalous"] for row in table] == [True, None, None]
+    assert [row["score"] for row in table] == [9.0] * 3
+    assert len({row["p_value"] for row in table}) == 1
+    told = [" ".join(in_words(row, standard)) for row in table]
+    assert ["undecided" in words for words in told] == [False, True, True]
+    assert doubts[0] in told[1]
+    assert "inverted?" in told[2]
+
+
+def test_every_warning_of_a_real_radiograph_leaves_its_decision():
+    ill = "no lung found; small lung area; one lung only?; smaller than image_size (enlarged); no modality is given"
+    assert voiding(ill) == voiding("") == []
 
 
 def test_files_of_another_source_are_doubted_as_a_whole():

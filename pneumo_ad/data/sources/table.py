@@ -144,8 +144,9 @@ def map_labels(
             mend = [f'"data.labels={{{offer}}}"'] * bool(offer)
             mend += ["data.default_label=LABEL for blank cells"] * ("" in strange.index)
             raise DataError(f"{of_all}. Say what they mean, LABEL being one of the three: {', '.join(mend)}")
-        offer = offer.replace("LABEL", OTHER)
-        warnings.warn(f'{of_all}. They are taken as other, as "data.labels={{{offer}}}" says', stacklevel=3)
+        found, none = (f'"data.labels={{{offer.replace("LABEL", label)}}}"' for label in (PNEUMONIA, OTHER))
+        meant_so = f"{found} makes them the positive class, {none} says that they are not"
+        warnings.warn(f"{of_all}. They are taken as other: scored, and in no AUROC. {meant_so}", stacklevel=3)
     return words.map(lambda word: meant[word] or OTHER)
 
 
