@@ -93,6 +93,6 @@ def _without_trust(arguments: list[str]) -> list[str]:
         if argument.startswith("trust="):
             from pneumo_ad.runs.trust import trust
 
-            trust(argument.removeprefix("trust="))
-            print(f"trusted from now on: {argument.removeprefix('trust=')}")
+            if trust(argument.removeprefix("trust=")):
+                print(f"trusted from now on: {argument.removeprefix('trust=')}")
     return [argument for argument in arguments if not argument.startswith("trust=")]

@@ -15,6 +15,7 @@ from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.compose import build, build_all, change_saved, compose_config, groups_among
 from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.trust import trust
+from pneumo_ad.runs.trusted import keep
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 CHOICES = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name != "experiment")
@@ -267,6 +268,8 @@ def test_a_run_folder_says_where_its_yaml_came_from(tmp_path, monkeypatch):
     monkeypatch.setenv("PNEUMO_AD_CONFIG", str(tmp_path / "config"))
     assert saved_search_path(tmp_path) == []  # nobody trusts it
     places = ["pkg://their.conf", "file:///start/conf", "file:///far/conf"]
+    (tmp_path / "their").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("their", *places[1:]):
         trust(name)
     assert saved_search_path(tmp_path) == places
@@ -274,7 +277,7 @@ def test_a_run_folder_says_where_its_yaml_came_from(tmp_path, monkeypatch):
 
 def test_build_names_the_package_that_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setenv("PNEUMO_AD_CONFIG", str(tmp_path))
-    trust("no_such_package")
+    keep(["no_such_package"])  # it was there when it was trusted
     with pytest.raises(ConfigError, match=r"no_such_package\.Net: .*is installed"):
         build(DictConfig({"_target_": "no_such_package.Net"}))
     with pytest.raises(ConfigError, match="no_such_package"):

@@ -67,9 +67,8 @@ SHORTER = {
     "'shard=0,1' hydra/launcher=joblib": "'shard=0,1'",
     # tests/runs/test_slurm.py launches jobs
     "num_shards=64 'shard=range(0,64)' hydra/launcher=submitit_slurm hydra.launcher.partition=cpu "
-    "hydra.launcher.cpus_per_task=4 hydra.launcher.timeout_min=60 hydra.launcher.max_num_timeout=3": (
-        "num_shards=2 'shard=range(0,2)'"
-    ),
+    "hydra.launcher.account=GROUP hydra.launcher.cpus_per_task=4 hydra.launcher.mem_gb=8 "
+    "hydra.launcher.timeout_min=120 hydra.launcher.max_num_timeout=3": "num_shards=2 'shard=range(0,2)'",
 }
 
 
@@ -183,12 +182,18 @@ def in_words(text):
     return text
 
 
+def expanded(word):
+    """A word as a shell reads it: variables, and `${NAME:+WORD}`, which is WORD where NAME is set."""
+    word = re.sub(r"\$\{(\w+):\+([^}]*)\}", lambda match: match[2] if os.environ.get(match[1]) else "", word)
+    return os.path.expandvars(word)
+
+
 def small(line):
     """The words of a command line as it is run."""
     for long, short in SHORTER.items():
         line = line.replace(long, short)
     line = in_words(line)
-    words = [os.path.expandvars(word) for word in shlex.split(line)]
+    words = [expanded(word) for word in shlex.split(line)]
     if words[0] != "pneumo-ad":
         return words
     given = {word.split("=", 1)[0] for word in words}
@@ -240,6 +245,7 @@ def reader(drawn, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(drawn / "cache"))
     monkeypatch.setenv("PNEUMO_AD_DATA", str(drawn / "data"))
+    monkeypatch.setenv("PWD", str(tmp_path))
     monkeypatch.setattr(sys, "argv", sys.argv)
     yield monkeypatch
     for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
@@ -272,7 +278,9 @@ def run_line(line, reader):
             name, _, value = setting.partition("=")
             reader.setenv(name, value)
             if name == "PYTHONPATH":
-                reader.syspath_prepend(str(Path(value).resolve()))
+                for folder in reversed(value.split(os.pathsep)):
+                    assert Path(folder).is_absolute(), f"{line}: another working folder would have another {folder}"
+                    reader.syspath_prepend(folder)
     elif words[0] == "pneumo-ad":
         assert start(*words[1:]) == 0, f"{line}\nrun as: {shlex.join(words)}"
     else:
@@ -305,7 +313,7 @@ def extras():
 
 
 def extras_of(text):
-    return {name for named in re.findall(r"pneumo_ad\[([\w,]+)\]", text) for name in named.split(",")}
+    return {name for named in re.findall(r"(?:pneumo_ad|\"\.)\[([\w,]+)\]", text) for name in named.split(",")}
 
 
 def test_every_exception_is_still_needed():
@@ -341,6 +349,14 @@ def test_what_is_run_instead_can_fail():
     ):
         with pytest.raises(AssertionError, match=re.escape(line)):
             check_unrun(Unrun("a reason", instead), shlex.split(line), line)
+
+
+def test_words_are_expanded_as_a_shell_does(monkeypatch):
+    for before in ("", "there:here"):
+        monkeypatch.setenv("PYTHONPATH", before)
+        line = "$PWD/mine${PYTHONPATH:+:$PYTHONPATH}"
+        told = subprocess.run(["sh", "-c", f'printf %s "{line}"'], capture_output=True, text=True, check=True).stdout
+        assert expanded(line) == told.replace(str(Path.cwd()), os.environ["PWD"])
 
 
 def test_comments_and_continued_lines():

@@ -14,7 +14,7 @@ USAGE = """\
 pneumo-ad add net|loss|score|source|drawing|vocabulary|study NAME
 
 Writes one more part into the project that the working folder lies in (see pneumo-ad new): a class or function, its
-yaml and its test. It works as it is; change it to what you want.
+yaml and its test. It is a copy of the first one of its kind and works as it is; change it to what you want.
 
   net                  (B, 1, p, p) in [0, 1] -> Output, chosen by net=NAME
   loss                 (clean patch, Output) -> scalar, by loss=NAME
@@ -54,11 +54,12 @@ def add(arguments: str | Sequence[str] = (), **keywords: object) -> list[Path]:
 
 
 def _show(files: list[Path], given: Arguments) -> None:
-    from pneumo_ad.scaffold.parts import GROUPS
+    from pneumo_ad.scaffold.parts import command_of
+    from pneumo_ad.scaffold.record import find_project
 
     part, name = given.names
     print("\n".join(os.path.relpath(file) for file in files))
-    print(f"\nnext: pytest, and pneumo-ad train {GROUPS[part]}={name}")
+    print(f"\nnext: pytest\nthen: {command_of(given['project'] or find_project(Path.cwd()), part, name)}")
 
 
 COMMAND = Command(

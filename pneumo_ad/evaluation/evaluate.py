@@ -26,7 +26,7 @@ from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.prediction.run_predictor import RunPredictor
 from pneumo_ad.prediction.site_calibration import Site, calibrated, find_site, site_scores
 from pneumo_ad.prediction.written import CALIBRATION
-from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
+from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, tells_outside, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.evaluated_rows import chosen_rows
@@ -55,7 +55,8 @@ def evaluate_run(run: Run, output: Path, subset: str | None = None, calibrate: P
     rows, subset, seen = chosen_rows(run, subset)
     scoring = scoring_of(run)
     calibration = _calibrate(run, scoring)
-    thresholds, unfitted = fit_thresholds(calibration, run.threshold, run.module.score.orders_outside)
+    three = tells_outside(run, scoring, calibration)
+    thresholds, unfitted = fit_thresholds(calibration, run.threshold, three)
     labels = data.store.table["label"].iloc[rows]
     seen_before = subset != "test" and not run.data_changed
     site = None

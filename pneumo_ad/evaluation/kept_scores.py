@@ -51,7 +51,7 @@ def earlier_scores(folder: Path, run: Run, scoring: Scoring, rows: npt.NDArray[n
     ):
         return None
     thresholds = about.get("thresholds", {}).get("score")
-    if isinstance(thresholds, list) and (len(thresholds) == 2) != run.module.score.orders_outside:
+    if isinstance(thresholds, list) and len(thresholds) == 2 and not run.module.score.orders_outside:
         return None  # of an earlier version with three kinds for every score
     numbers = dict.fromkeys(("top", "left", "score"), float)
     windows = read_table(table, {"image": str, **numbers}, 16 * GIB, dtype={"image": str})

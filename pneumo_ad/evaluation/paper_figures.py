@@ -38,7 +38,7 @@ from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.metrics.thresholds import Thresholds
 from pneumo_ad.patches import PatchGrid
-from pneumo_ad.runs.calibration import fit_thresholds, validation_scores
+from pneumo_ad.runs.calibration import fit_thresholds, tells_outside, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.classifying import classifier_beside
 from pneumo_ad.runs.evaluated_rows import chosen_rows
@@ -157,7 +157,7 @@ class Material:
         except DataError as reason:  # the run's own data may be missing
             log.warning("no thresholds: %s", reason)
             return None
-        three = self.run.module.score.orders_outside
+        three = tells_outside(self.run, self.scoring, scores)
         return fit_thresholds(scores, self.run.threshold, three)[0].get("score")
 
 

@@ -16,6 +16,8 @@ from pneumo_ad.leaderboard.gather import natural
 from pneumo_ad.leaderboard.groups import Comparison, Replicates, known_maps, read_images
 from pneumo_ad.leaderboard.plots import LINES, Point, map_rows, metric_by_axis, score_histograms
 from pneumo_ad.metrics.catalogue import metric_words
+from pneumo_ad.metrics.metrics_json import read_metrics
+from pneumo_ad.metrics.shortcuts import strength
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.saved import GIB, read_table
 
@@ -65,7 +67,10 @@ def _metric(found: Comparison, axis: str) -> Figure | None:
     note = f"{left_out} of {len(panels)} panels left out: groups.csv has all" if left_out > 0 else ""
     if not shown:
         return None
-    return metric_by_axis(shown, _spoken(axis), metric_words(key), found.baseline(key), note, found.vocabulary)
+    best = found.shortcut(key)
+    shortcut = (strength(best.auroc), best.words) if best else None
+    words = metric_words(key)
+    return metric_by_axis(shown, _spoken(axis), words, found.baseline(key), note, found.vocabulary, shortcut)
 
 
 def _spoken(key: str) -> str:
@@ -103,6 +108,10 @@ def _histograms(found: Comparison) -> Figure | None:
         panels[_title(found, group)] = {
             kind: np.concatenate([t.get(kind, np.zeros(0)) for t in tables]) for kind in kinds
         }
+    scores = {str(read_metrics(place)["about"].get("score", "SAD")) for place in found.evaluations.values()}
+    if scores != {"SAD"}:  # the common scale of runs whose scores have scales of their own
+        own = f"SAD for all, the scale that runs share; ranked by {', '.join(sorted(scores))}, whose scale is its own"
+        note = "\n".join(filter(None, [own, note]))
     return score_histograms(panels, "SAD (grey levels per pixel)", note, found.vocabulary)
 
 

@@ -18,8 +18,10 @@ from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.labels import RADIOGRAPH, Vocabulary
 from pneumo_ad.leaderboard.gather import SweptRun, described
 from pneumo_ad.leaderboard.paired import BRIGHTNESS, PIXEL_KEYS, Paired, SamePixels, same_images, same_pixels
+from pneumo_ad.metrics.catalogue import SAME_PIXELS, metric_words
 from pneumo_ad.metrics.metrics_json import read_metrics
 from pneumo_ad.metrics.ranking import Interval
+from pneumo_ad.metrics.shortcuts import Shortcut, best_shortcut, strength, strongest_shortcut
 from pneumo_ad.runs.evaluation_options import option_names
 from pneumo_ad.runs.facts import as_html, as_text
 from pneumo_ad.runs.recipe import count_parameters, read_defaults
@@ -134,13 +136,14 @@ class Comparison:
         return self.leaderboard.reindex(columns=[*first, "difference", "difference_low", "difference_high"])
 
     def _facts(self) -> dict[str, object]:
-        brightness = self.baseline(self.sort or "")
+        brightness, best = self.baseline(self.sort or ""), self.shortcut(self.sort or "")
         return {
             "runs": f"{len(self.evaluations)} measured of {len(self.runs)}",
             "measured on": self.subset,
             "sorted by": self.sort or "nothing",
-            "reference": f"{described(self.reference.axes)} ({self.reference_is})" if self.reference else "",
+            "reference": f"{described(self.reference.axes)}, {self.reference_is}" if self.reference else "",
             "brightness": "" if np.isnan(brightness) else f"{brightness:.3f}",
+            "best without a net": self.vocabulary.fill(f"{strength(best.auroc):.3f} ({best.words})") if best else "",
             "notes": "\n".join(self.notes),
             "has": "leaderboard, rows, groups, failed, notes, folder",
         }
@@ -154,8 +157,39 @@ class Comparison:
         """Return a metric of brightness alone, measured by the finest run for all; NaN if there is none."""
         if key in self.paired:
             return self.paired[key].value.get(BRIGHTNESS, np.nan)
-        of_finest = self.rows.set_index("run").to_dict("index").get(self.finest, {})
-        return float(of_finest.get(f"brightness/{key}", np.nan))
+        return float(self._of_finest.get(f"brightness/{key}", np.nan))
+
+    def shortcut(self, key: str) -> Shortcut | None:
+        """Return the strongest score that needs no net, in either direction, as the finest run measured it.
+
+        Args:
+            key: Metric of the leaderboard.
+
+        Returns:
+            Brightness alone among them; None where the metric is no AUROC, or nothing was measured beside it.
+        """
+        alone = [strongest_shortcut(self._of_finest, key.replace(SAME_PIXELS, "pixel/"))]
+        if not np.isnan(brightness := self.baseline(key)):
+            alone.append(best_shortcut({"brightness": brightness}))
+        return max(filter(None, alone), key=lambda one: strength(one.auroc), default=None)
+
+    @property
+    def _of_finest(self) -> dict[str, Any]:
+        """Row of the finest run, without what it lacks."""
+        rows = self.rows[self.rows["run"] == self.finest] if self.finest else self.rows[:0]
+        return {str(key): value for row in rows.to_dict("records") for key, value in row.items() if pd.notna(value)}
+
+    @property
+    def measured_on(self) -> str:
+        """Number of radiographs and patients that the finest run was measured on, in words; empty if not counted."""
+        number, terms = self._of_finest, self.vocabulary
+        if "counts/images" not in number:
+            return ""
+        each = [("normal", "normal"), ("pneumonia", terms.abnormal), ("other", "other")]
+        counts = {word: int(number.get(f"counts/images_{key}", 0)) for key, word in each}
+        classes = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        patients = f" of {int(number['counts/patients'])} {terms.patients}" if "counts/patients" in number else ""
+        return f"{int(number['counts/images'])} {terms.images}{f' ({classes})' if classes else ''}{patients}"
 
 
 def measure_runs(found: Comparison, overrides: Sequence[str]) -> None:
@@ -213,7 +247,9 @@ def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
     known = known_maps(found.evaluations)
     if known and len(known) < len(measured):
         blind = ", ".join(run.name for run in measured if run.name not in known)
-        found.notes.append(f"same_pixels/... leaves out runs without {found.vocabulary.images} of known masks: {blind}")
+        found.notes.append(
+            f"on the same pixels: left out are runs without {found.vocabulary.images} of known masks: {blind}"
+        )
     if known:
         finest = min((run for run in measured if run.name in known), key=lambda run: _coarseness(run, overrides)).name
         found.pixels = same_pixels(known, finest)
@@ -225,7 +261,8 @@ def _measure_in_pairs(found: Comparison, overrides: Sequence[str]) -> None:
         most = max(len(table[table["label"].isin(["normal", "pneumonia"])]) for table in tables.values())
         if len(images) < most:
             of_all = f"{len(images)} {found.vocabulary.images} (of {most})"
-            found.notes.append(f"image/auroc is of the {of_all} that all runs score")
+            words = found.vocabulary.fill(metric_words("image/auroc"))
+            found.notes.append(f"{words} is of the {of_all} that all runs score")
 
 
 def read_images(place: Path) -> pd.DataFrame:
@@ -301,7 +338,8 @@ def choose_sort(found: Comparison, asked: str) -> str | None:
         if key in there:
             return key
         if found.evaluations:
-            found.notes.append(f"{key} is missing: {_omitted(found).get(key, 'no run has it')}")
+            words = found.vocabulary.fill(metric_words(key))
+            found.notes.append(f"missing: {words}: {_omitted(found).get(key, 'no run has it')}")
     return None
 
 
@@ -345,8 +383,9 @@ def rank(found: Comparison, reference: str, overrides: Sequence[str]) -> None:
     differing = [key for key in option_names(windows=True) if len({run.value(key) for run in found.runs}) > 1]
     if differing:
         found.notes.append(
-            f"patch/... metrics of runs that differ in {', '.join(differing)} do not compare: their patches are not "
-            f"the same pieces of {found.vocabulary.region}. same_pixels/... and image/... do"
+            f"figures of patches do not compare between runs that differ in {', '.join(differing)}: their patches are "
+            f"not the same pieces of {found.vocabulary.region}. Those of the same pixels and of "
+            f"{found.vocabulary.images} do"
         )
 
 
@@ -383,7 +422,7 @@ def _choose_reference(found: Comparison, groups: Sequence[Replicates], asked: st
     for run in measured:
         if defaults and run.config and all(_equal(key, run.config, defaults) for key in found.axes):
             return of_point[run.point], "the recipe's defaults"
-    return of_point[measured[0].point], "the first, as none is the recipe's defaults"
+    return of_point[measured[0].point], "the first of the sweep"
 
 
 def _recipe_defaults(found: Comparison) -> dict[str, Any] | None:

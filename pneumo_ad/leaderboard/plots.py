@@ -50,6 +50,7 @@ def metric_by_axis(
     brightness: float = np.nan,
     note: str = "",
     terms: Vocabulary = RADIOGRAPH,
+    shortcut: tuple[float, str] | None = None,
 ) -> Figure:
     """Plot a metric against a swept axis: a small ring per seed, a marker for their mean, a bar for its interval.
 
@@ -60,6 +61,7 @@ def metric_by_axis(
         brightness: Metric of brightness alone, drawn as a dashed line; NaN draws none.
         note: Text below the title.
         terms: Words of the runs.
+        shortcut: Metric of the strongest score that needs no net, and its name, a template; None draws none.
     """
     metric = terms.fill(metric)
     places = axis_places([point.at for point in points])
@@ -84,6 +86,9 @@ def metric_by_axis(
                 _draw_line(ax, line_points, [places[point.at] + shift for point in line_points], number, line, to_scale)
             if not np.isnan(brightness):
                 ax.axhline(brightness, color="0.35", linestyle="--", linewidth=1, label="brightness alone")
+            if shortcut:
+                name = terms.fill(f"best without a net:\n{shortcut[1]}")
+                ax.axhline(shortcut[0], color="0.35", linestyle=":", linewidth=1.4, label=name)
             angle, end = (30, "right") if sum(map(len, places)) > 28 else (0, "center")
             ax.set_xticks(list(places.values()), list(places), rotation=angle, ha=end)
             ax.set_xlim(min(places.values()) - margin, max(places.values()) + margin)

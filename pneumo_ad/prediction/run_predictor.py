@@ -20,7 +20,7 @@ from pneumo_ad.inference.reconstruct import reconstructed
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.lungs.fields import AutoFields, FileFields
 from pneumo_ad.metrics.thresholds import LikeliestKind, RuleOfNormals
-from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, validation_scores
+from pneumo_ad.runs.calibration import ValidationScores, fit_thresholds, tells_outside, validation_scores
 from pneumo_ad.runs.check_options import check_options
 from pneumo_ad.runs.checkpoints import weights_digest
 from pneumo_ad.runs.dot_hydra import CONFIG
@@ -136,7 +136,7 @@ def standard_of(run: Run, scoring: Scoring, calibration: ValidationScores) -> tu
         kinds = isinstance(run.threshold, LikeliestKind)  # kinds need no normals
         lacking = "percentiles and decisions" if kinds else "percentiles, decisions and kinds"
         notes.append(f"no {lacking}: held-out normals of the run are not at hand")
-    three = run.module.score.orders_outside
+    three = tells_outside(run, scoring, calibration)
     thresholds, unfitted = fit_thresholds(calibration, run.threshold, three)
     if calibration and "score" in unfitted:
         notes.append(f"no kinds of window: {unfitted['score']}")

@@ -51,7 +51,7 @@ def fit_thresholds(
     Args:
         scores: Result of `validation_scores`.
         rule: Threshold rule, from two sets of scores to two thresholds; `LikeliestKind` needs no scores.
-        three: Whether the run's score orders three kinds; the baseline gets the same number of thresholds.
+        three: Whether there are three kinds (`tells_outside`); the baseline gets the same number of thresholds.
 
     Returns:
         Thresholds by score, and by score the reason why they cannot be fitted.
@@ -71,6 +71,22 @@ def fit_thresholds(
             except DataError as reason:
                 missing[name] = str(reason)
     return fitted, missing
+
+
+def tells_outside(run: Run, scoring: Scoring, scores: ValidationScores) -> bool:
+    """Whether windows outside the lung are a kind of their own: the score orders them, and there are any.
+
+    Args:
+        run: The opened run.
+        scoring: Scoring of the run's windows.
+        scores: Result of `validation_scores`: where each window of each normal radiograph lies wholly inside, as with a
+            mask of everything, there is no outside.
+    """
+    if not run.module.score.orders_outside or str(run.config.lungs.get("_target_")).endswith(".WholeImage"):
+        return False
+    windows = len(windows_of(run.options).thinned(scoring.kept_windows))
+    every = len(scores.get("score_normal_images", ())) * windows
+    return not every or len(scores["score_normal_lung"]) < every
 
 
 def validation_scores(run: Run, scoring: Scoring, look: bool = False) -> ValidationScores:

@@ -205,15 +205,18 @@ def name_own(config: DictConfig, places: Iterable[str] = (), folder: Path | None
         log.info("trusted from now on, as it was typed here: %s (%s)", ", ".join(new), file_of_names())
 
 
-def trust(name: str) -> None:
+def trust(name: str) -> bool:
     """Record a name as trusted, for all runs.
 
     Args:
         name: A package of the user's own (`mine`), one object of another package by its full name
             (`torchvision.models.resnet18`), a location of yaml (`file:///folder`), or the name given in a refusal.
 
+    Returns:
+        Whether it was not trusted before.
+
     Raises:
-        ConfigError: A whole package that is not the user's own, or an empty name.
+        ConfigError: A whole package that is not the user's own or cannot be imported, or an empty name.
     """
     if not name.strip() or "\n" in name:
         raise ConfigError(f"trust={name} must name a package of your own, or in full what may be built")
@@ -222,8 +225,15 @@ def trust(name: str) -> None:
             f"trust={name}: {name} is a library, and all of it would be too much. Name one thing of it in full: "
             f"trust={name}.THING. A whole package can be named where it lies in a folder of your own"
         )
-    if name not in named():
-        keep([name])
+    if name.isidentifier() and find_spec(name) is None:
+        raise ConfigError(
+            f"trust={name}: {name} cannot be imported. Install it (pip install -e FOLDER), or put the folder that holds "
+            f"it on PYTHONPATH, as a full path"
+        )
+    if name in named():
+        return False
+    keep([name])
+    return True
 
 
 def check_package(name: str, what: str) -> None:

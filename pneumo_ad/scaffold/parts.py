@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from pneumo_ad import __version__
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.files import write_text
 from pneumo_ad.runs.arguments import choices
+from pneumo_ad.runs.trusted import extensions, is_trusted_package
 from pneumo_ad.scaffold.names import check_name, class_name
 from pneumo_ad.scaffold.record import read_record
 from pneumo_ad.scaffold.render import render
@@ -56,6 +60,26 @@ def add_part(project: Path, part: str, name: str) -> list[Path]:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, wanted[file.relative_to(project).as_posix()])
     return written
+
+
+def command_of(project: Path, part: str, name: str) -> str:
+    """Return the command that trains with a part, as it works where the project is not installed, too.
+
+    Args:
+        project: Folder of the project.
+        part: Key of `GROUPS`.
+        name: Name of the part.
+    """
+    package = read_record(project).package
+    before = ["module=drawing_detector"] if part == "drawing" else []
+    needs_data = part == "source" or (part == "study" and _own(project / package / "conf", "data"))
+    words = [*before, f"{GROUPS[part]}={name}", *(["data.root=DIR"] if needs_data else [])]
+    path = ""
+    if package not in extensions(tuple(sys.path)):  # of installed projects nothing need be said
+        if find_spec(package) is None:
+            path = f"PYTHONPATH={shlex.quote(str(project.resolve()))}${{PYTHONPATH:+:$PYTHONPATH}} "
+        words += [f"trust={package}"] if not is_trusted_package(package) else []
+    return f"{path}pneumo-ad train {' '.join(words)}"
 
 
 def context_of(package: str, kind: str, part: str = "", name: str = "", conf: Path | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pneumo_ad.scaffold.render import render
 
 # First parts by kind of project: part -> name. None is a choice of this project.
 _RADIOGRAPHS = {"source": "site", "net": "shallow", "loss": "charbonnier", "score": "brighter", "study": "first"}
-_FIRST = {"radiographs": _RADIOGRAPHS, "images": _RADIOGRAPHS | {"vocabulary": "ours"}}
+_FIRST = {"radiographs": _RADIOGRAPHS, "images": _RADIOGRAPHS | {"score": "squared", "vocabulary": "ours"}}
 
 
 def create_project(folder: Path, kind: str, package: str = "") -> list[Change]:

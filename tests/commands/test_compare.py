@@ -1,12 +1,16 @@
 """The leaderboard: on folders of fake runs with known answers, and on a tiny sweep of real ones."""
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from drawn import write_set
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from running import start
 from sklearn.metrics import roc_auc_score
@@ -15,9 +19,10 @@ from pneumo_ad.commands.compare import compare
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.leaderboard import compare as command
 from pneumo_ad.leaderboard.gather import read_sweep
+from pneumo_ad.leaderboard.groups import Comparison
 from pneumo_ad.leaderboard.paired import same_pixels
 from pneumo_ad.leaderboard.plots import Point, metric_by_axis
-from pneumo_ad.leaderboard.table import print_comparison
+from pneumo_ad.leaderboard.table import leaderboard, print_comparison
 from pneumo_ad.runs.record import update_run_json
 from pneumo_ad.runs.sampled_maps import POINTS, SampledMaps, read_maps, write_maps
 
@@ -256,13 +261,85 @@ def test_the_reference_is_that_of_the_recipes_defaults_unless_asked_for(tmp_path
     found = compare(tmp_path)
     assert (found.reference.axes, found.reference_is) == ({"patch": "32"}, "the recipe's defaults")
     assert compare(tmp_path, reference="patch=64").reference.axes == {"patch": "64"}
-    assert any("patch/... metrics" in note for note in found.notes)
+    assert any("figures of patches do not compare" in note for note in found.notes)
     for asked, words in (
         ("patch=33", "no measured group matches; the nearest: patch=32"),
         ("width=3", "width is no swept axis; the axes: patch"),
     ):
         with pytest.raises(ConfigError, match=words):
             compare(tmp_path, reference=asked)
+
+
+def with_shortcuts(folder, **aurocs):
+    """The evaluation of a run, with AUROCs of scores that need no net, and the number of its radiographs."""
+    of_images = {f"shortcut/image/{name}": value for name, value in aurocs.items()}
+    counts = {"counts/images": IMAGES, "counts/images_normal": IMAGES // 2, "counts/images_pneumonia": IMAGES // 2}
+    file = folder / "metrics.json"
+    metrics = json.loads(file.read_text()) | of_images | counts | {"counts/patients": IMAGES // 2}
+    file.write_text(json.dumps(metrics))
+
+
+@pytest.fixture
+def ranked(tmp_path):
+    """Writes runs whose scores order radiographs to a measure, beside what needs no net, and compares them."""
+    sick = np.arange(IMAGES) < IMAGES // 2
+
+    def write(signs, brightness, **aurocs):
+        for number, sign in enumerate(signs):
+            folder = write_run(tmp_path / f"net.code={number}", [f"net.code={number}"], image_scores=sign * sick)
+            with_shortcuts(folder, **aurocs)
+            images = pd.read_csv(folder / "images.csv").assign(brightness=brightness)
+            images.to_csv(folder / "images.csv", index=False)
+        return compare(tmp_path, sort="image/auroc")
+
+    return write
+
+
+@given(
+    aurocs=st.dictionaries(st.sampled_from(["sharpness", "contrast", "lung_sharpness"]), st.floats(0, 1), min_size=1),
+    brightness=st.floats(0, 1),
+)
+@settings(max_examples=30)
+def test_the_best_without_a_net_is_the_strongest_either_way_round_with_brightness_among_them(aurocs, brightness):
+    measured = {f"shortcut/image/{name}": value for name, value in aurocs.items()}
+    row = {"run": "a", "brightness/image/auroc": brightness, "shortcut/patch/contrast": 1.0} | measured
+    found = Comparison(Path(), Path(), [], {}, pd.DataFrame([row, {"run": "b"}]), finest="a")
+    best = found.shortcut("image/auroc")
+    strengths = [max(value, 1 - value) for value in (*aurocs.values(), brightness)]
+    assert max(best.auroc, 1 - best.auroc) == max(strengths)
+    assert best.words.startswith("lower" if best.auroc < 0.5 else "higher")
+    assert found.shortcut("patch/macro_f1") is None
+
+
+def test_the_leaderboard_shows_the_best_without_a_net_and_says_which_runs_beat_it(ranked, undrawn, capsys, monkeypatch):
+    found = ranked([-1, -1], np.arange(IMAGES) * 1.0, lung_sharpness=0.0167, sharpness=0.6)
+    words, page = printed(found, capsys, monkeypatch), (found.folder / "leaderboard.md").read_text()
+    for text in (words, page):
+        assert re.search(r"best without a net.* 1\.000 \(lower brightness\)", text)  # the first are the sick
+        assert "no run beats lower brightness alone (1.000); all lie below 0.5, worse than chance" in text
+        assert "12 radiographs (6 normal, 6 pneumonia) of 6 patients" in text
+        assert "image AUROC pneumonia / normal" in text
+    assert "reference: net.code=0, the first of the sweep (reference=net.code=1 takes another)" in words
+    assert "shortcut" not in words
+
+
+def test_a_shortcut_that_ranks_backwards_is_told_as_one(ranked, undrawn, capsys, monkeypatch):
+    found = ranked([1, -1, 0], np.ones(IMAGES), lung_sharpness=0.0167, sharpness=0.6)
+    words = printed(found, capsys, monkeypatch)
+    assert "0.983 (lower lung sharpness)" in words
+    assert "verdict: 1 of 3 lines beats lower lung sharpness alone (0.983), 1 of them by the whole interval" in words
+
+
+def test_names_of_columns_are_words_that_are_not_cut(sweep, undrawn, capsys, monkeypatch):
+    found = compare(sweep)
+    monkeypatch.setenv("COLUMNS", "100")
+    print_comparison(found)
+    told = capsys.readouterr().out
+    assert "…" not in told
+    head, _ = leaderboard(found)
+    assert not any(re.search("[/_]", name.replace(" / ", "")) for name in head)
+    for word in " ".join(head).split():
+        assert word in told
 
 
 def test_sorting_by_any_column_and_unknown_ones_are_refused_with_the_nearest(sweep, undrawn):
@@ -286,7 +363,8 @@ def test_without_masks_the_image_auroc_decides(tmp_path, undrawn):
     assert found.sort == "image/auroc"
     assert found.groups[0].axes == {"loss": "good"}
     assert found.groups[0].difference[0] == pytest.approx(1 - found.groups[1].summary["image/auroc"][0])
-    assert any(note.startswith(f"{IN_LUNG} is missing: no run was evaluated") for note in found.notes)
+    words = "missing: pixels in the lung, AUROC opacity / healthy lung (the same pixels for all): no run was evaluated"
+    assert any(note.startswith(words) for note in found.notes)
 
 
 def test_a_name_that_stands_for_another_radiograph_is_not_compared():

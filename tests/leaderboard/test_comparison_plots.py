@@ -18,7 +18,9 @@ POINTS = [
 
 
 def by_axis():
-    return metric_by_axis(POINTS, "net width", metric_words("pixel/auroc_in_lung"), 0.55)
+    return metric_by_axis(
+        POINTS, "net width", metric_words("pixel/auroc_in_lung"), 0.55, shortcut=(0.8, "lower sharpness")
+    )
 
 
 def histograms():
@@ -71,6 +73,15 @@ def test_the_legend_names_every_line_though_a_panel_may_lack_it():
     points = [Point("4", "net a", "loss l1", (0.5,)), Point("4", "net b", "loss mse", (0.6,))]
     (legend,) = metric_by_axis(points, "net width", "AUROC", 0.5).legends
     assert [text.get_text() for text in legend.get_texts()] == ["net a", "net b", "brightness alone"]
+
+
+def test_the_best_without_a_net_is_a_line_of_its_own():
+    figure = by_axis()
+    for axis in figure.axes:
+        if axis.get_visible():
+            (line,) = (line for line in axis.lines if "lower sharpness" in str(line.get_label()))
+            assert set(line.get_ydata()) == {0.8}
+    assert any("lower sharpness" in text.get_text() for legend in figure.legends for text in legend.get_texts())
 
 
 def test_a_group_without_interval_is_told():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -166,6 +167,30 @@ def test_a_part_is_added_from_any_folder_of_the_project_and_changes_no_file(part
     assert f"tests/test_{part}_wide_net.py" in new
     assert part in ("source", "study", "vocabulary") or "WideNet" in "".join(after[path] for path in new)
     assert f"{GROUPS[part]}=wide_net" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("part", GROUPS)
+def test_the_command_that_is_named_next_works_though_nothing_is_installed(part, mine, monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("PNEUMO_AD_CONFIG", str(tmp_path / "config"))
+    assert start("add", part, "wide_net", f"project={mine}") == 0
+    (then,) = re.findall("^then: (.*)$", capfd.readouterr().out, flags=re.MULTILINE)
+    path, program, *words = shlex.split(then)
+    name, _, place = path.partition("=")
+    assert (name, program) == ("PYTHONPATH", "pneumo-ad")
+    monkeypatch.setattr(sys, "path", [place.partition("$")[0], *sys.path])
+    assert start(*(word.replace("DIR", str(tmp_path)) for word in words), "--cfg", "job") == 0
+    asked = {"drawing": "WideNet", "net": "WideNet", "loss": "WideNet", "score": "WideNet", "source": "wide_net"}
+    assert asked.get(part, "name: ") in capfd.readouterr().out
+
+
+def test_what_was_named_next_need_not_be_trusted_twice(mine, monkeypatch, capfd, tmp_path):
+    monkeypatch.setenv("PNEUMO_AD_CONFIG", str(tmp_path / "config"))
+    monkeypatch.syspath_prepend(str(mine))
+    for said in ("trusted from now on: mine\n", ""):
+        assert start("store", "trust=mine") == 0
+        assert capfd.readouterr().out.count("trusted from now on") == (said != "")
+    assert start("add", "net", "wide", f"project={mine}") == 0
+    assert "then: pneumo-ad train net=wide\n" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -446,6 +446,8 @@ def test_of_a_library_one_thing_is_named_in_full():
         check(OmegaConf.create({"_target_": "torchvision.models.resnet18.__globals__.get"}))
     with pytest.raises(ConfigError):
         trust(" ")
+    with pytest.raises(ConfigError, match=r"trust=nowhere: nowhere cannot be imported\. Install it .* PYTHONPATH"):
+        trust("nowhere")
 
 
 def test_a_library_in_the_file_is_still_a_library(config_folder):
