@@ -32,6 +32,7 @@ from pneumo_ad.runs.checkpoints import read_checkpoint
 from pneumo_ad.runs.compose import build, build_all
 from pneumo_ad.runs.ddp import count_processes
 from pneumo_ad.runs.device import device_of
+from pneumo_ad.runs.frozen import freeze
 from pneumo_ad.runs.jobs import INTERRUPTED
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.record import timed, update_run_json
@@ -77,7 +78,9 @@ def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin, datamodule = build_data(config, Path(config.run_dir))
     with origin.explained():
-        return datamodule, build(origin.located.module)
+        module: NetModule = build(origin.located.module)
+    freeze(module, config)
+    return datamodule, module
 
 
 def prepare(config: DictConfig, datamodule: DataModule) -> None:

@@ -2,6 +2,7 @@
 
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
+from pneumo_ad.scores.excess import Excess
 from pneumo_ad.scores.judgement import Judgement
 from pneumo_ad.scores.kinds import ExpectedKind, OpacityChance
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
@@ -13,6 +14,7 @@ __all__ = [
     "SAD",
     "Brightness",
     "Contrast",
+    "Excess",
     "ExpectedKind",
     "Judgement",
     "OpacityChance",
