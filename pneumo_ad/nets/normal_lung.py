@@ -108,7 +108,7 @@ class NormalLung(nn.Module):
             for axis, side in ((0, width), (1, height))
         )
         residual, variance = (
-            _sample(part.expand(len(x), -1, -1, -1), across, down)
+            _sample(part.expand(x.shape[0], -1, -1, -1), across, down)
             for part in ((grey - mean) * spread, variance * spread.square())
         )
         return Output((x - residual).clamp(0, 1), log_variance=variance.log())
@@ -131,6 +131,6 @@ def _ends(amounts: Tensor) -> Tensor:
 
 def _sample(pictures: Tensor, across: Tensor, down: Tensor) -> Tensor:
     """Sample (B, 1, h, w) at (B, W) columns and (B, H) rows, in [-1, 1] -> (B, 1, H, W); the border goes on."""
-    shape = (len(pictures), down.shape[1], across.shape[1])
+    shape = (pictures.shape[0], down.shape[1], across.shape[1])
     at = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3)
     return F.grid_sample(pictures.float(), at, mode="bilinear", padding_mode="border", align_corners=False)

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, OmegaConf
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.past import shipped
 from pneumo_ad.runs.run_config import saved_config
 from pneumo_ad.runs.search_path import as_override, key_of, saved_search_path
-from pneumo_ad.saved import is_there
 
 RECIPE = "variance_head"
 _COMPOSED = "_frozen"  # name under which Hydra finds the config
@@ -34,10 +33,14 @@ def arguments_on_run(folder: Path, typed: Sequence[str]) -> list[str]:
         ConfigError: A run without an autoencoder of patches, another recipe, or an override that does not fit.
     """
     from pneumo_ad.runs.compose import change_saved, compose_config  # imports Lightning
+    from pneumo_ad.runs.origin import Origin
 
     if f"experiment={RECIPE}" not in typed:
         raise ConfigError(f"run={folder} is the net to freeze, of experiment={RECIPE}: give both")
-    other, places = saved_config(folder), saved_search_path(folder)
+    fixed = [one for one in typed if key_of(one) in ("net", "module") or key_of(one).startswith("net.autoencoder")]
+    if fixed:
+        raise ConfigError(f"{fixed[0]}: the net is that of run={folder}; net.width is the head's")
+    other, places = Origin(saved_config(folder), folder).located, saved_search_path(folder)
     if other.get("view") != "patch":
         raise ConfigError(f"run={folder} reconstructs no patches; experiment={RECIPE} takes runs of module=autoencoder")
     hydras = [one for one in typed if key_of(one).startswith("hydra")]
@@ -48,31 +51,9 @@ def arguments_on_run(folder: Path, typed: Sequence[str]) -> list[str]:
         OmegaConf.update(base, key, own[key], merge=False, force_add=True)
     OmegaConf.update(base, "net.autoencoder", other.net, merge=False)
     base.run = str(folder)
-    config = change_saved(base, changes, ("net.autoencoder", "run"), places)
+    config = change_saved(base, changes, (), places)
     plain: Any = OmegaConf.to_container(config)
     hydra = OmegaConf.merge(shipped("run_folders").hydra, shipped("train").hydra)
     plain |= {"run_dir": MISSING, "hydra": OmegaConf.to_container(hydra)}
     ConfigStore.instance().store(_COMPOSED, plain)
     return ["--config-name", _COMPOSED, *as_override(places), *hydras, "hydra.mode=RUN"]
-
-
-def freeze(module: Any, config: DictConfig) -> None:
-    """Give the net below a `VarianceHead` the weights of `config.run`, unless this run has weights of its own.
-
-    Args:
-        module: Module of a new run; its net is changed in place.
-        config: Composed config.
-
-    Raises:
-        DataError: No whole checkpoint of such a net in the other run.
-        DivergedError: Weights that are not finite.
-        ConfigError: A head without `run=`, whose net would be untrained.
-    """
-    from pneumo_ad.nets import VarianceHead
-    from pneumo_ad.runs.run import load_run
-
-    if is_there(Path(config.run_dir) / "checkpoints" / "last.ckpt") or not isinstance(module.net, VarianceHead):
-        return
-    if config.run is None:
-        raise ConfigError(f"net=variance_head needs a trained net: experiment={RECIPE} run=RUN")
-    module.net.autoencoder.load_state_dict(load_run(config.run).module.net.state_dict())

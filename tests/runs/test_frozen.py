@@ -67,6 +67,7 @@ def test_a_head_is_exported_with_what_is_below_it(base, here):
         (["run={base}", "experiment=paper"], "experiment=variance_head: give both"),
         (["run={base}", "experiment=variance_head", "-m"], "leave out -m"),
         (["run={base}", "experiment=variance_head", "net.widht=3"], "widht"),
+        (["run={base}", "experiment=variance_head", "net.autoencoder.latent=3"], "the net is that of run="),
         (["experiment=variance_head"], "needs a trained net: experiment=variance_head run=RUN"),
     ],
 )
