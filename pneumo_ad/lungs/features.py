@@ -1,4 +1,4 @@
-"""Features of the packaged lung segmenter: trained on chest radiographs with lung masks as the only labels."""
+"""Features and probabilities of the packaged lung segmenter, trained on radiographs with lung masks as only labels."""
 
 from __future__ import annotations
 
@@ -45,3 +45,22 @@ class SegmenterFeatures(nn.Module):
         """Return the feature maps, from the finest to the coarsest chosen level."""
         maps = encoded(standardised_squares(x), self.encoder, self.pool)
         return [maps[level] for level in self.kept]
+
+
+class SegmenterProbability(nn.Module):
+    """Probability of lung: (B, 1, H, W) radiographs in [0, 1] -> (B, 1, H, W) in [0, 1].
+
+    Args:
+        weights: Safetensors file written by `pneumo-ad train-lungs`; default: the packaged weights.
+
+    Raises:
+        DataError: See `LungSegmenter.from_file`.
+    """
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        super().__init__()
+        self.segmenter = LungSegmenter.from_file(weights or WEIGHTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return self.segmenter.probability(x)

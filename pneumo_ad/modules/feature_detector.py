@@ -1,4 +1,4 @@
-"""Training of a `FeatureGaussian` by accumulated moments, without gradients."""
+"""Training of nets by accumulated moments, without gradients."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from pneumo_ad.data.batch import patches_of
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.modules.base import NetModule
-from pneumo_ad.nets import FeatureGaussian
-from pneumo_ad.scores import Judgement, Score
+from pneumo_ad.nets import FeatureGaussian, NormalLung
+from pneumo_ad.scores import Excess, Judgement, Score
 
 
 class FeatureDetector(NetModule):
-    """Fit of a `FeatureGaussian` in one pass over the normal radiographs, without gradient descent.
+    """Fit of a `FeatureGaussian` or `NormalLung` in one pass over the normal radiographs, without gradient descent.
 
-    Needs whole radiographs (`PatchDataModule(view="image")`). Logs `val/loss`: mean distance of normal lung.
+    Needs whole radiographs (`PatchDataModule(view="image")`). Logs `val/loss`: mean score of normal lung.
 
     Args:
-        net: Net to train, a `FeatureGaussian`.
-        score: Score of input and output; default `Judgement()`.
+        net: Net to train.
+        score: Score of input and output; default `Judgement()` or `Excess()`.
 
     Raises:
-        ConfigError: Net that is not a `FeatureGaussian`.
+        ConfigError: Another net.
     """
 
     view = "image"
-    net: FeatureGaussian
+    net: FeatureGaussian | NormalLung
 
-    def __init__(self, net: FeatureGaussian, score: Score | None = None) -> None:
-        super().__init__(net, score if score is not None else Judgement())
-        if not isinstance(net, FeatureGaussian):
+    def __init__(self, net: FeatureGaussian | NormalLung, score: Score | None = None) -> None:
+        default = Excess() if isinstance(net, NormalLung) else Judgement()
+        super().__init__(net, score if score is not None else default)
+        if not isinstance(net, (FeatureGaussian, NormalLung)):
             raise ConfigError(
-                f"module=feature_detector trains net=feature_gaussian or net=feature_gaussian_lung, got "
-                f"{type(net).__name__}; module=autoencoder trains nets that reconstruct"
+                "module=feature_detector trains net=feature_gaussian, net=feature_gaussian_lung or net=normal_lung, "
+                f"got {type(net).__name__}; module=autoencoder trains nets that reconstruct"
             )
 
     def on_fit_start(self) -> None:
@@ -59,9 +60,9 @@ class FeatureDetector(NetModule):
 
     @torch.no_grad()
     def validation_step(self, batch: PatchBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log the mean distance of held-out normal lung."""
+        """Log the mean score of held-out normal lung."""
         if VAL_KINDS[dataloader_idx] == "normal_lung":
-            anomaly: Tensor = self(patches_of(batch, "lung")).anomaly
-            inside = anomaly[batch["lung"] == 1]
+            x = patches_of(batch, "lung")
+            inside = self.score.residual_map(x, self(x))[batch["lung"] == 1]
             if inside.numel():  # a batch in which no lung was found has no distance
-                self.log("val/loss", inside.mean(), prog_bar=True, add_dataloader_idx=False, batch_size=len(anomaly))
+                self.log("val/loss", inside.mean(), prog_bar=True, add_dataloader_idx=False, batch_size=len(x))

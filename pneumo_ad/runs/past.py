@@ -53,6 +53,7 @@ REPLACED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 TODAY = "<as conf/train.yaml has it>"  # for nodes that hold interpolations of other keys alone
 # New key in the config of a training -> value that reproduces the behaviour of runs without it.
 ADDED: dict[str, Any] = {
+    "run": None,
     "sweep": None,
     "tune": None,
     "logger": {},

@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pneumo_ad.errors import ConfigError, DamagedError
 from pneumo_ad.runs.arguments import choices, expanded
 from pneumo_ad.runs.check_keys import check_added
+from pneumo_ad.runs.frozen import arguments_on_run
 from pneumo_ad.runs.grammar import for_hydra
 from pneumo_ad.runs.known_keys import with_trainer_arguments
 from pneumo_ad.runs.past import check_dropped
@@ -42,6 +43,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     """Complete the arguments of a command from a recipe or a run folder.
 
     - `resume=RUN`: adds the config of that run, and its folder.
+    - `run=RUN` of `train`: adds the config of that run, with its net frozen (`frozen.arguments_on_run`).
     - A recipe with axes (`sweep:`): adds the axes that were not given, and `--multirun`.
     - A multirun: names its runs after the overrides that vary and its folder after the others, so that the same command
       finds its runs again and another command does not touch them.
@@ -51,19 +53,23 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         arguments: Arguments as typed.
 
     Raises:
-        DataError: `resume=` names no run folder.
-        ConfigError: `resume=` with `-m`, or see `arguments_of_run`; several recipes, one of which has axes; a group set
-            to null; a removed key.
+        DataError: `resume=` or `run=` names no run folder.
+        ConfigError: One of them with `-m`, or see `arguments_of_run`; several recipes, one of which has axes; a group
+            set to null; a removed key.
     """
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
     resumed = [one for one in typed if one.startswith("resume=")]
     typed = [for_hydra(one) for one in typed if one not in resumed]
+    frozen = [one for one in typed if one.startswith("run=") and config_name == "train" and not resumed]
+    if (resumed or frozen) and {"-m", "--multirun"} & set(options):
+        raise ConfigError(f"{[*resumed, *frozen][-1]} goes on with one run; leave out -m")
     if resumed:
         folder = Path(expanded(resumed[-1].removeprefix("resume=")))
-        if {"-m", "--multirun"} & set(options):
-            raise ConfigError(f"resume={folder} goes on with one run; leave out -m")
         return [*options, *arguments_of_run(config_name, folder, typed)]
+    if frozen:
+        folder = Path(expanded(frozen[-1].removeprefix("run=")))
+        return [*options, *arguments_on_run(folder, [one for one in typed if one not in frozen])]
     check_dropped(key_of(one) for one in typed)
     _refuse_no_choice(typed)
     typed = with_trainer_arguments(config_name, typed)

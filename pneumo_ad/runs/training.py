@@ -27,6 +27,7 @@ from pneumo_ad.inference.whole import check_tells_kinds
 from pneumo_ad.loggers import RunLogger
 from pneumo_ad.metrics.thresholds import LikeliestKind, Threshold
 from pneumo_ad.modules.base import NetModule
+from pneumo_ad.nets import VarianceHead
 from pneumo_ad.nets.compilation import compile_net
 from pneumo_ad.nets.finite import check_weights
 from pneumo_ad.runs.checkpoints import read_checkpoint
@@ -36,7 +37,7 @@ from pneumo_ad.runs.device import device_of
 from pneumo_ad.runs.jobs import INTERRUPTED
 from pneumo_ad.runs.origin import Origin, keep_contents
 from pneumo_ad.runs.record import timed, update_run_json
-from pneumo_ad.runs.run import HISTORY, find_checkpoint, named
+from pneumo_ad.runs.run import HISTORY, find_checkpoint, load_run, named
 from pneumo_ad.runs.split import keep_split, write_split
 from pneumo_ad.runs.tracking import log_columns, log_config
 from pneumo_ad.runs.verbosity import hush_others
@@ -74,11 +75,28 @@ def build_data(config: DictConfig, folder: Path) -> tuple[Origin, Any]:
 
 
 def build_parts(config: DictConfig) -> tuple[PatchDataModule, NetModule]:
-    """Build data module and module; the seed determines the initial weights."""
+    """Build data module and module; the seed determines the initial weights.
+
+    The net below a `VarianceHead` has those of `config.run`, unless the run has begun and has weights of its own.
+
+    Raises:
+        ConfigError: A head without `run=`, or see `build`.
+        DataError: See `load_run`.
+    """
     L.seed_everything(config.seed, workers=True, verbose=False)
     origin, datamodule = build_data(config, Path(config.run_dir))
     with origin.explained():
-        return datamodule, build(origin.located.module)
+        module: NetModule = build(origin.located.module)
+    if isinstance(module.net, VarianceHead) and not is_there(Path(config.run_dir) / "checkpoints" / "last.ckpt"):
+        _freeze(module.net, config.run)
+    return datamodule, module
+
+
+def _freeze(net: VarianceHead, run: str | None) -> None:
+    """Give the net below a head the weights of a run."""
+    if run is None:
+        raise ConfigError("net=variance_head needs a trained net: experiment=variance_head run=RUN")
+    net.autoencoder.load_state_dict(load_run(run).module.net.state_dict())
 
 
 def prepare(config: DictConfig, datamodule: DataModule) -> None:

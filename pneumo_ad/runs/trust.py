@@ -39,10 +39,11 @@ ALLOWED: dict[str, frozenset[str]] = {
     "intensity": _in("pneumo_ad.data.intensity", "AsStored LungFieldIntensity"),
     "net": _in(
         "pneumo_ad.nets",
-        "AnomalibNet BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder UNetAutoencoder "
-        "UncertaintyAutoencoder VAE",
+        "AnomalibNet BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder NormalLung "
+        "UNetAutoencoder UncertaintyAutoencoder VAE VarianceHead",
     )
-    | {"pneumo_ad.lungs.features.SegmenterFeatures", "pneumo_ad.classifier.RadiographCNN"},
+    | _in("pneumo_ad.lungs.features", "SegmenterFeatures SegmenterProbability")
+    | {"pneumo_ad.classifier.RadiographCNN"},
     "corruption": _in("pneumo_ad.corruptions", "CoarseNoise DrawnOpacity MaskCenter NoCorruption"),
     "drawing": _in(
         "pneumo_ad.drawings",
@@ -52,7 +53,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
     "score": _in(
         "pneumo_ad.scores",
-        "Brightness Contrast ExpectedKind Judgement OpacityChance SAD SADContrast SADSum Sharpness UncertaintyScore",
+        "Brightness Contrast Excess ExpectedKind Judgement OpacityChance SAD SADContrast SADSum Sharpness "
+        "UncertaintyScore",
     ),
     "threshold": _in(
         "pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture LikeliestKind MultiOtsu NormalQuantiles"

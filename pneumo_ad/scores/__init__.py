@@ -4,6 +4,7 @@ import re
 
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
+from pneumo_ad.scores.excess import Excess
 from pneumo_ad.scores.judgement import Judgement
 from pneumo_ad.scores.kinds import ExpectedKind, OpacityChance
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
@@ -15,6 +16,7 @@ __all__ = [
     "SAD",
     "Brightness",
     "Contrast",
+    "Excess",
     "ExpectedKind",
     "Judgement",
     "OpacityChance",

