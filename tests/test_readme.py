@@ -242,6 +242,9 @@ def reader(drawn, tmp_path, monkeypatch):
     """Sits in a folder that holds the run and the radiographs."""
     for name in ("small_run", "kaggle", "normals"):
         shutil.copytree(drawn / name, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "kaggle") for path in (tmp_path / "kaggle").rglob("*.*"))
+    lines = [f"{path.as_posix()},{'ok' if 'NORMAL' in path.parts else 'tb'}\n" for path in files]
+    (tmp_path / "labels.csv").write_text("image,label\n" + "".join(lines))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PNEUMO_AD_CACHE", str(drawn / "cache"))
     monkeypatch.setenv("PNEUMO_AD_DATA", str(drawn / "data"))

@@ -289,7 +289,7 @@ def shortcuts_of_pixels(data: Radiographs, result: Examination, questions: Quest
     metrics: dict[str, float] = {}
     omitted: dict[str, str] = {}
     for name in PIXEL_SHORTCUTS:
-        maps = {}
+        maps: dict[int, npt.NDArray[np.float32]] = {}
         for place, truth in evidence.pixel_truth.items():
             row = int(result.rows[place])
             placement = data.store.placement(row)

@@ -7,6 +7,7 @@ would be another for each model of the same data.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,5 +61,6 @@ def shortcut_map(name: str, image: npt.NDArray[np.uint8]) -> Map:
     return _OF[name.removesuffix("_around")](image.astype(np.float32), side)
 
 
-def _mean(values: Map, side: int) -> Map:
-    return ndimage.uniform_filter(values, side, mode="nearest") if side > 1 else values
+def _mean(values: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+    mean: npt.NDArray[Any] = ndimage.uniform_filter(values, side, mode="nearest") if side > 1 else values
+    return mean

@@ -77,7 +77,7 @@ class Predicted:
         counts = self.story["counts"]
         of_rate = f"at the declared false-alarm rate of {self.story['false_alarm_rate']:g}"
         return {
-            "judged": f"{counted(counts['predicted'], 'file')}; {self.new} read in this call",
+            "judged": f"{counted(counts['predicted'], 'file')}; {self.new} were read in this call",
             "anomalous": f"{counts['anomalous']} {of_rate}, {counts['undecided']} undecided",
             "failed": f"{counts['unreadable']} unreadable, {counts['ignored']} no radiographs",
             "rests on": f"{self.story['held_out_normals']} normals",

@@ -67,6 +67,8 @@ def page_of_files(judge: Predictor, files: Sequence[File], table: Sequence[Row],
             f"{len(shown) + len(gone)} of {len(table):,} files are shown: half of them the most anomalous, the rest "
             "evenly spaced by rank of score. The histogram counts the windows of these; predictions.csv lists all."
         )
+    if standard.highest == 1:
+        notes.append("A score is no probability, though it ends at 1: it says something beside those of normals alone.")
     if gone:
         notes.append(f"no longer there to be shown: {named(gone)}")
     decided = f"{len(standard.normals)} {standard.whose}; declared false-alarm rate {standard.false_alarm_rate:g}"

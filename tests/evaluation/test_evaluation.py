@@ -2,6 +2,7 @@
 
 import dataclasses
 from io import StringIO
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,9 @@ from pneumo_ad.evaluation.examination import examine
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.evaluation.matched import measure_matched
 from pneumo_ad.evaluation.matching import match
-from pneumo_ad.evaluation.measures import measure_evaluation
+from pneumo_ad.evaluation.measures import in_strata, measure_evaluation
 from pneumo_ad.evaluation.samples import draw_lung_fields
-from pneumo_ad.evaluation.summary import print_as_published
+from pneumo_ad.evaluation.summary import print_as_published, verdict
 from pneumo_ad.evaluation.tables import images
 from pneumo_ad.inference.scorer import Scoring
 from pneumo_ad.labels import UNKNOWN
@@ -28,7 +29,7 @@ from pneumo_ad.lungs import FileFields, WholeImage
 from pneumo_ad.metrics.catalogue import LEVELS, counts
 from pneumo_ad.metrics.conformal import conformal_threshold
 from pneumo_ad.metrics.shortcut_maps import PIXEL_SHORTCUTS
-from pneumo_ad.metrics.shortcuts import lung_shortcuts
+from pneumo_ad.metrics.shortcuts import lung_shortcuts, strongest_shortcut
 from pneumo_ad.nets import KindUNet, UNetAutoencoder
 from pneumo_ad.scores import SAD, Brightness, OpacityChance
 from pneumo_ad.scores.aggregates import Highest, Mean
@@ -186,6 +187,34 @@ def test_the_yardstick_of_pixels_is_the_same_for_every_model_of_the_same_radiogr
     grey = np.concatenate([np.asarray(data.store.images[row])[data.lung_fields[row] == 1] for row in result.rows])
     opaque = np.concatenate([np.asarray(data.store.opacity[row])[data.lung_fields[row] == 1] for row in result.rows])
     assert found[0]["shortcut/pixel_in_lung/brightness"] == pytest.approx(roc_auc_score(opaque == 1, grey))
+
+
+@pytest.mark.parametrize("both", range(6))  # strata that hold both classes
+def test_a_median_over_fewer_than_three_strata_is_left_out(both):
+    sharpness = np.arange(100.0)
+    sick = (np.arange(100) % 2 == 0) & (np.arange(100) < 20 * both)
+    evidence = SimpleNamespace(normal=~sick, pneumonia=sick, has_lung=np.ones(100, dtype=bool))
+    scores = np.random.default_rng(0).random(100)
+    result = SimpleNamespace(evidence=evidence, image={"score": scores, "brightness": scores})
+    metrics, omitted = in_strata(result, sharpness)
+    assert metrics["counts/strata"] == both
+    for key in ("image/auroc_in_strata", "brightness/image/auroc_in_strata"):
+        assert (key in metrics) == (both >= 3) != (key in omitted)
+
+
+def test_the_verdict_says_in_words_which_of_the_two_ranks_better():
+    near = {"image/auroc": 0.8, "image/auroc_low": 0.7, "shortcut/image/brightness": 0.25}
+    assert "hardly better than lower brightness alone (0.750)" in verdict(near)
+    assert "no evidence" in verdict(near | {"image/auroc": 0.74})
+    assert verdict(near | {"image/auroc_low": 0.76}).endswith("better than lower brightness alone (0.750)")
+
+
+def test_the_radiograph_s_shortcut_is_told_from_the_patch_s_own():
+    metrics = {"shortcut/patch_origin/sharpness": 0.4, "shortcut/image/sharpness": 0.05}
+    assert strongest_shortcut(metrics, "patch/auroc_pneumonia_vs_normal").words == "the {image}'s lower sharpness"
+    metrics["shortcut/patch_origin/sharpness"] = 0.01
+    assert strongest_shortcut(metrics, "patch/auroc_pneumonia_vs_normal").words == "lower sharpness"
+    assert strongest_shortcut(metrics, "image/auroc").words == "lower sharpness"
 
 
 def test_false_alarms_are_those_above_the_conformal_threshold(examined):

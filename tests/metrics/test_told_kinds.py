@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from pneumo_ad.evaluation.pictures import threshold_ranges
 from pneumo_ad.evaluation.report import page_of
 from pneumo_ad.export.description import read_description
 from pneumo_ad.export.exported_predictor import ExportedPredictor
-from pneumo_ad.inference.predictor import Calibration, Prediction
+from pneumo_ad.inference.predictor import Calibration, Prediction, normals_of
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.metrics.catalogue import GroundTruth
 from pneumo_ad.metrics.conformal import conformal_threshold
@@ -237,7 +238,10 @@ def test_words_of_an_overlay_say_of_how_many_normals():
     row = {"score": 38.5, "unit": "grey levels", "percentile": 95.12, "p_value": 0.0714, "normals": 41}
     decided, score = in_words(row | {"anomalous": False, "warnings": ""}, standard)
     assert decided == "not anomalous at a false-alarm rate of 5 % (p = 0.071)"
-    assert score == "score 38.5, above 95 % of 41 normals"
+    assert score == "score 38.5, above 95 % of 41 held-out normals"
+    of_site = replace(standard, whose=normals_of("scans/site"), highest=1.0)
+    _, score = in_words(row | {"anomalous": False, "warnings": ""}, of_site)
+    assert score == "score 38.5 (not a probability), above 95 % of 41 normals of site"
 
 
 def nan_where(bad):

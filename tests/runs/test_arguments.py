@@ -111,6 +111,14 @@ def test_a_wrong_value_is_named_with_what_is_expected(argument, words):
     assert words in str(told.value)
 
 
+def test_a_folder_without_a_key_is_the_input_unless_it_is_a_run(tmp_path):
+    keys = [Key("run", read=path), Key("input", read=path)]
+    for key, name in (("input", "scan.png"), ("run", "model.json")):
+        (tmp_path / name).touch()
+        with pytest.raises(ConfigError, match=f"did you mean {key}={tmp_path}"):
+            parse([str(tmp_path)], keys)
+
+
 def test_a_folder_without_a_key_may_be_meant_as_the_run(tmp_path):
     with pytest.raises(ConfigError, match=f"did you mean run={tmp_path}?"):
         parse([str(tmp_path)], KEYS)
