@@ -141,7 +141,10 @@ def _predict_shards(arguments: list[str]) -> None:
 
 def _predict_shard(own: Sequence[str], config: DictConfig) -> None:
     found = predict(**(COMMAND.keywords(own) | {"shard": config.shard}))
-    if found.left:
+    if not found.new:
+        why = "it is done, or there are fewer groups of at most 32 files than shards, and others have them all"
+        print(f"shard {config.shard}: no files left to judge: {why}", flush=True)
+    elif found.left:
         print(f"shard {config.shard}: {found.new} files; still to be judged: shard={_listed(found.left)}", flush=True)
     else:
         print(f"shard {config.shard}: {found.new} files; the tables of all shards are written", flush=True)
