@@ -141,13 +141,12 @@ def _predict_shards(arguments: list[str]) -> None:
 
 def _predict_shard(own: Sequence[str], config: DictConfig) -> None:
     found = predict(**(COMMAND.keywords(own) | {"shard": config.shard}))
-    if not found.new:
-        why = "it is done, or there are fewer groups of at most 32 files than shards, and others have them all"
-        print(f"shard {config.shard}: no files left to judge: {why}", flush=True)
-    elif found.left:
-        print(f"shard {config.shard}: {found.new} files; still to be judged: shard={_listed(found.left)}", flush=True)
+    few = "no files (it is done, or there are fewer groups of at most 32 files than shards: others have them all)"
+    judged = f"{found.new} files" if found.new else few
+    if found.left:
+        print(f"shard {config.shard}: {judged}; still to be judged: shard={_listed(found.left)}", flush=True)
     else:
-        print(f"shard {config.shard}: {found.new} files; the tables of all shards are written", flush=True)
+        print(f"shard {config.shard}: {judged}; the tables of all shards are written", flush=True)
 
 
 def _listed(numbers: Sequence[int]) -> str:
