@@ -142,13 +142,12 @@ def _predict_shards(arguments: list[str]) -> None:
 
 def _predict_shard(own: Sequence[str], config: DictConfig) -> None:
     found = predict(**(COMMAND.keywords(own) | {"shard": config.shard}))
+    few = "no files (it is done, or there are fewer groups of at most 32 files than shards: others have them all)"
+    judged = counted(found.new, "file") if found.new else few
     if found.left:
-        print(
-            f"shard {config.shard}: {counted(found.new, 'file')}; still to be judged: shard={_listed(found.left)}",
-            flush=True,
-        )
+        print(f"shard {config.shard}: {judged}; still to be judged: shard={_listed(found.left)}", flush=True)
     else:
-        print(f"shard {config.shard}: {counted(found.new, 'file')}; the tables of all shards are written", flush=True)
+        print(f"shard {config.shard}: {judged}; the tables of all shards are written", flush=True)
 
 
 def _listed(numbers: Sequence[int]) -> str:

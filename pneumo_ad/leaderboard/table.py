@@ -112,8 +112,8 @@ def print_comparison(found: Comparison) -> None:
     if found.pixels and found.pixels.paired:
         console.print(
             f"on the same pixels: {len(found.pixels.images)} {found.vocabulary.images} with masks, "
-            f"{found.pixels.covered:.1%} of their {found.vocabulary.region} is covered by every run; truth and brightness "
-            f"as {escape(found.pixels.finest)} sees them",
+            f"{found.pixels.covered:.1%} of their {found.vocabulary.region} is covered by every run; truth and "
+            f"brightness as {escape(found.pixels.finest)} sees them",
             soft_wrap=True,
         )
         least = min(found.pixels.covered_by.items(), key=lambda item: item[1])

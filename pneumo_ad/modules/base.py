@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pneumo_ad.data.batch import patches_of, to_unit
 from pneumo_ad.errors import DataError
-from pneumo_ad.nets.output import Output
+from pneumo_ad.nets.output import Output, check_output
 from pneumo_ad.scores import Score
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -81,12 +81,12 @@ class NetModule(L.LightningModule):
         return torch.cat(parts)
 
     def try_out(self, x: Tensor) -> None:
-        """Check that the net takes inputs of this size, (1, 1, H, W).
+        """Check that the net takes inputs of this size, (1, 1, H, W), and returns what a net is to.
 
         Raises:
-            ConfigError: Size that the net does not take; the message names sizes that it takes.
+            ConfigError: Size that the net does not take; the message names sizes that it takes. Or see `check_output`.
         """
-        self(x)
+        check_output(self(x), x, self.net)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the name of the net."""

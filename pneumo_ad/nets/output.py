@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pneumo_ad.errors import ConfigError
 
@@ -62,6 +62,30 @@ class Output(NamedTuple):
             does, net = _GIVEN[part]
             raise ConfigError(f"{by} needs a net that {does}, as net={net} does; this one does not")
         return tensor
+
+
+def check_output(output: object, x: Tensor, net: nn.Module) -> None:
+    """Check what a net returned for pictures.
+
+    Args:
+        output: What the net returned.
+        x: (B, 1, h, w) input of the net.
+        net: The net, for the message.
+
+    Raises:
+        ConfigError: Something else than an `Output`, or a part of another shape than its input.
+    """
+    name = type(net).__name__
+    if not isinstance(output, Output):
+        what = f"a {'Tensor' if isinstance(output, Tensor) else type(output).__name__}"
+        raise ConfigError(f"net {name} returned {what}; a net returns Output(reconstruction) (pneumo_ad.nets.Output)")
+    for part, channels in (("reconstruction", 1), ("log_variance", 1), ("anomaly", 1), ("kinds", 3)):
+        value, expected = getattr(output, part), (len(x), channels, *x.shape[-2:])
+        if value is None and part != "reconstruction":
+            continue
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if shape != expected:
+            raise ConfigError(f"net {name} returned an Output whose {part} is {shape}, expected {expected}")
 
 
 # Optional parts: what a net that provides the part does, and one such net.

@@ -254,8 +254,8 @@ function explain() {
   if (content.thresholds) {
     const [low, high] = content.thresholds.map(short);
     lines.push(high === undefined
-      ? `Dashed: the threshold ${low}, fitted on validation: above it ${terms.anomaly}.`
-      : `Dashed: the thresholds ${low} and ${high}, fitted on validation: up to the first ${terms.healthy}, up to the second ${terms.anomaly}, above it outside.`);
+      ? `Dashed: the threshold ${low}, fitted on validation. Above the line: ${terms.anomaly}.`
+      : `Dashed: the thresholds ${low} and ${high}, fitted on validation. Below the first line: ${terms.healthy}; between the lines: ${terms.anomaly}; above the second: outside.`);
     lines.push(`They tell each window by itself; whole ${terms.images} are called anomalous by their own score among ${content.whose}.`);
     const ends = [null, ...content.thresholds.map(round), null];
     content.kinds.forEach((name, i) => {

@@ -118,6 +118,8 @@ def _words(
     override: str, key: str, has: Mapping[str, Any], config_name: str, keys: Sequence[Key], extends: bool
 ) -> str:
     above, node = key.rpartition(".")[0], has.get(key.rpartition(".")[0])
+    if above == "hydra.launcher" and (words := _of_launcher(override, key.rpartition(".")[2], node or {})):
+        return words
     arguments = arguments_of(node.get("_target_")) if isinstance(node, dict) and extends else set()
     more = {f"{above}.{one}" for one in arguments if f"{above}.{one}" not in has}
     elsewhere = keys_of_choices(config_name) if config_name and not override.startswith("~") else {}
@@ -135,6 +137,27 @@ def _words(
         return f"{override} is not known; {above} has {_listed(node)}"
     listed = " ".join(f"{one.name}={one.shows}" for one in keys)
     return f"{override} is not known; " + ("--help lists the keys" if config_name else f"expected {listed}")
+
+
+def _of_launcher(override: str, name: str, chosen: Mapping[str, Any]) -> str:
+    """Name the launcher that has a key which the chosen one lacks, in its spelling; empty if the chosen one has it."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    files = [file for file in store.list("hydra/launcher") if file.endswith(".yaml")]
+    of_each = {file.removesuffix(".yaml"): {*store.load(f"hydra/launcher/{file}").node} for file in files}
+    known = dict.fromkeys(key for keys in of_each.values() for key in sorted(keys) if not key.startswith("_"))
+    found = name if name in known else nearest(name, known)
+    if found in chosen:
+        return ""
+    # Of several, that of a cluster.
+    having = max((launcher for launcher, keys in of_each.items() if found in keys), default="")
+    if not having:
+        return (
+            f"{override} is not known; launchers that are installed: {', '.join(sorted(of_each))} (hydra/launcher=NAME)"
+        )
+    spelt = "" if found == name else f", where it is hydra.launcher.{found}={override.partition('=')[2]}"
+    return f"{override} needs hydra/launcher={having}{spelt}"
 
 
 def refusal(

@@ -61,7 +61,8 @@ def hydra_words(reason: Exception) -> str:
     words = " ".join(line.strip() for line in str(reason).partition("\nConfig search path")[0].splitlines())
     if options := getattr(reason, "options", None):  # of a group
         group, _, name = str(getattr(reason, "missing_cfg_file", "")).rpartition("/")
-        near = did_you_mean(name, options).replace("mean ", f"mean {group}=")
+        part = next((one for one in sorted(options) if name in one.split("_")), name)  # slurm: submitit_slurm
+        near = did_you_mean(part, options).replace("mean ", f"mean {group}=")
         return f"{group}={name} is not known{f'{near} There' if near else '; there'} are {', '.join(sorted(options))}"
     if words.startswith("Ambiguous value for argument"):
         override = words.split("'")[1]

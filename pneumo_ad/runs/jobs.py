@@ -63,6 +63,8 @@ def run_job(config: DictConfig, work: Work) -> None:
                 print(f"finished already: {os.path.relpath(folder)}", flush=True)
                 return
             config.run_dir = str(folder)
+            if swept:
+                print(f"{folder.name}: begins", flush=True)
             try:
                 with recorded(folder):
                     work(config)

@@ -309,8 +309,13 @@ def find_checkpoint(folder: Path, checkpoint: str = "best") -> Path:
         return last
     if not is_there(path):
         files = (file for suffix in SUFFIXES for file in folder.glob(f"checkpoints/*{suffix}"))
-        there = ", ".join(sorted(file.stem for file in files)) or "none: did the training finish?"
-        raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there}")
+        there = ", ".join(sorted(file.stem for file in files))
+        if not there and checkpoint in ("best", "last"):
+            raise DataError(
+                f"{folder} holds no checkpoint: its training was stopped before the first epoch ended; pneumo-ad train "
+                f"resume={folder} goes on"
+            )
+        raise DataError(f"{folder}: no checkpoint {checkpoint!r}; there are: {there or 'none'}")
     return path
 
 

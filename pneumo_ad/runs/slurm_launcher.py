@@ -103,9 +103,10 @@ def take_over() -> list[str]:
 
 
 def _asked(*command: str, **options: Any) -> tuple[bool, str]:
-    """Whether a command of SLURM succeeds; with what it prints, or why it fails, on one line."""
+    """Whether a command of SLURM succeeds; with what it prints, or the last line of why it fails."""
     done = subprocess.run(command, capture_output=True, text=True, **options)
-    return not done.returncode, done.stdout if not done.returncode else in_a_line(RuntimeError(done.stderr))
+    last = in_a_line(RuntimeError(done.stderr.strip().rpartition("\n")[2]))
+    return not done.returncode, last if done.returncode else done.stdout
 
 
 def _check_cluster(launcher: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ No heavy imports.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import time
 from collections import Counter
@@ -188,12 +189,19 @@ class SweepReport(Callback):
         self._show = show
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Record the time, to recognise failures of earlier commands.
+        """Print what is about to be run, and record the time, to recognise failures of earlier commands.
 
         Args:
             config: The composed config.
         """
         self._began = time.time() - 2  # the clock of a file system may lag
+        parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        axes = [one for one in parsed if one.is_sweep_override()]
+        number = math.prod(len(list(one.sweep_string_iterator())) for one in axes)
+        runs = f"{number} run{'s' if number > 1 else ''}"
+        print(
+            f"{runs} in {config.hydra.sweep.dir}; each writes {config.hydra.job.name}.log into its folder", flush=True
+        )
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the report.

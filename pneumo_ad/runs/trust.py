@@ -229,8 +229,8 @@ def trust(name: str) -> bool:
         )
     if name.isidentifier() and find_spec(name) is None:
         raise ConfigError(
-            f"trust={name}: {name} cannot be imported. Install it (pip install -e FOLDER), or put the folder that holds "
-            f"it on PYTHONPATH, as a full path"
+            f"trust={name}: {name} cannot be imported. Install it (pip install -e FOLDER), or put the folder that "
+            "holds it on PYTHONPATH, as a full path"
         )
     if name in named():
         return False

@@ -424,9 +424,12 @@ def test_no_run_and_no_run_folder_and_no_checkpoint(command, run, tmp_path):
         file.unlink()
     said = command("evaluate", f"run={run}")
     assert said.status == 2
-    assert "no checkpoint 'best'; there are: none: did the training finish?" in said.err
+    assert (
+        f"holds no checkpoint: its training was stopped before the first epoch ended; pneumo-ad train resume={run}"
+        in said.err
+    )
     assert "Traceback" not in said.err
-    with pytest.raises(DataError, match="no checkpoint 'best'"):
+    with pytest.raises(DataError, match="holds no checkpoint"):
         runs.load_run(run)
     with pytest.raises(ConfigError, match="net cannot change"):
         runs.load_run(run, ["net=autoencoder"])

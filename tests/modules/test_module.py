@@ -11,6 +11,7 @@ from pneumo_ad.callbacks import SADHistograms
 from pneumo_ad.corruptions import CoarseNoise
 from pneumo_ad.data import VAL_KINDS, PatchDataModule, sources
 from pneumo_ad.data.batch import to_unit
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.loggers import TensorBoardRun
 from pneumo_ad.losses import DiceLoss, L1Loss, MSELoss
 from pneumo_ad.lungs import FileFields
@@ -256,3 +257,35 @@ def test_histograms_count_every_patch_of_every_epoch(table):
         assert (np.diff(limits) > 0).all()
         below = np.array([(sad <= limit).sum() for limit in limits])
         assert np.abs(np.cumsum(fields["bucket_counts"]) - below).max() <= 1
+
+
+class Returns(torch.nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.answer = answer
+
+    def forward(self, x):
+        return self.answer(self.weight * x)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda x: x, "net Returns returned a Tensor; a net returns Output"),
+        (lambda x: (x, x), "net Returns returned a tuple; a net returns Output"),
+        (lambda x: {"reconstruction": x}, "net Returns returned a dict; a net returns Output"),
+        (lambda x: None, "net Returns returned a NoneType; a net returns Output"),
+        (lambda x: Output(x[..., 1:]), r"reconstruction is \(1, 1, 8, 7\), expected \(1, 1, 8, 8\)"),
+        (lambda x: Output(x.squeeze(1)), r"reconstruction is \(1, 8, 8\), expected \(1, 1, 8, 8\)"),
+        (lambda x: Output(None), r"reconstruction is NoneType, expected \(1, 1, 8, 8\)"),
+        (lambda x: Output(x, log_variance=x[:, :, :1]), r"log_variance is \(1, 1, 1, 8\)"),
+        (lambda x: Output(x, kinds=x), r"kinds is \(1, 1, 8, 8\), expected \(1, 3, 8, 8\)"),
+    ],
+    ids=["tensor", "tuple", "dict", "nothing", "cut", "flat", "none", "variance", "kinds"],
+)
+def test_what_a_net_returns_is_looked_at_before_it_is_trained(answer, said):
+    module = PatchAutoencoder(Returns(answer), L1Loss(), torch.optim.SGD)
+    with pytest.raises(ConfigError, match=said):
+        module.try_out(torch.zeros(1, 1, 8, 8))
+    PatchAutoencoder(Returns(Output), L1Loss(), torch.optim.SGD).try_out(torch.zeros(1, 1, 8, 8))

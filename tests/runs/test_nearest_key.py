@@ -231,3 +231,30 @@ def test_a_lung_field_of_another_size_is_refused():
     segmentation = LungSegmentation(LungSegmenter(4, 1, 8), torch.optim.Adam, 1)
     with pytest.raises(ConfigError, match=r'"lung": a tensor \(2, 1, 4, 4\) float32$'):
         segmentation.training_step({"patch": X, "lung": X[..., ::2, ::2]}, 0)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("hydra.launcher.partition=gpu", "hydra.launcher.partition=gpu needs hydra/launcher=submitit_slurm"),
+        (
+            "hydra.launcher.partion=gpu",
+            "hydra.launcher.partion=gpu needs hydra/launcher=submitit_slurm, where it is hydra.launcher.partition=gpu",
+        ),
+        ("hydra.launcher.n_jobs=2", "hydra.launcher.n_jobs=2 needs hydra/launcher=joblib"),
+    ],
+)
+def test_a_key_of_another_launcher_names_that_launcher(override, said):
+    assert refusal("train", override) == said
+    launcher = said.partition("needs ")[2].partition(",")[0]
+    spelt = said.rpartition("where it is ")[2] if "where it is" in said else override
+    assert compose_config("train", [launcher, spelt], hydra_too=True)
+
+
+def test_a_misspelt_key_of_the_chosen_launcher_leads_to_its_spelling():
+    told = refusal("train", "hydra/launcher=submitit_slurm", "hydra.launcher.partion=gpu")
+    assert told.endswith("did you mean hydra.launcher.partition=gpu?")
+
+
+def test_a_part_of_the_name_of_a_choice_leads_to_it():
+    assert "did you mean hydra/launcher=submitit_slurm?" in refusal("train", "hydra/launcher=slurm")

@@ -67,7 +67,11 @@ def test_a_sweep_says_a_line_a_job_and_ends_with_its_leaderboard(capfd, monkeypa
     sweep = ["train", "-m", *EVALUATED, "seed=0,1", "hydra.sweep.dir=sweep"]
     assert start(*sweep) == 0
     said, noted = capfd.readouterr()
-    jobs = [line for line in said.splitlines() if line.startswith("seed=")]
+    first, *lines = said.splitlines()
+    assert first == "2 runs in sweep; each writes train.log into its folder"
+    assert all((Path("sweep") / name / "train.log").is_file() for name in ("seed=0", "seed=1"))
+    assert [line for line in lines if line.endswith(": begins")] == ["seed=0: begins", "seed=1: begins"]
+    jobs = [line for line in lines if line.startswith("seed=") and not line.endswith(": begins")]
     assert [line.partition(",")[0].rpartition(" in ")[0] for line in jobs] == ["seed=0: finished", "seed=1: finished"]
     assert all("pixel/auroc_in_lung 0." in line for line in jobs)
     assert (

@@ -68,8 +68,9 @@ def test_a_training_without_validation_is_warned_of(overrides, said, caplog):
 def test_the_last_checkpoint_stands_in_for_a_best_that_was_never_written(tmp_path, caplog):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    with pytest.raises(DataError, match="none: did the training finish"):
-        find_checkpoint(tmp_path)
+    for name in ("best", "last"):
+        with pytest.raises(DataError, match=f"holds no checkpoint: .* pneumo-ad train resume={tmp_path} goes on"):
+            find_checkpoint(tmp_path, name)
     (folder / "last.ckpt").touch()
     assert find_checkpoint(tmp_path) == folder / "last.ckpt"
     assert "no best checkpoint" in caplog.text
