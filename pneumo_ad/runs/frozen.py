@@ -17,8 +17,8 @@ from pneumo_ad.runs.search_path import as_override, key_of, saved_search_path
 RECIPE = "variance_head"
 _COMPOSED = "_frozen"  # name under which Hydra finds the config
 # Keys of the recipe; all others are those of the other run.
-_OWN = ("name", "sweep", "tune", "net", "loss", "score", "corruption", "optimizer", "module")
-_OWN += ("trainer", "callbacks", "logger")
+_OF_THE_NET = ("net", "loss", "score", "corruption", "optimizer", "module")
+_OWN = ("name", "sweep", "tune", *_OF_THE_NET, "trainer", "callbacks", "logger")
 
 
 def arguments_on_run(folder: Path, typed: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from scipy import ndimage
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.nets import Output
 from pneumo_ad.runs.compose import build, compose_config
-from pneumo_ad.scores import SAD, Brightness, Contrast, SADContrast, SADSum, Score, Sharpness, UncertaintyScore
+from pneumo_ad.scores import SAD, Brightness, Contrast, Excess, SADContrast, SADSum, Score, Sharpness, UncertaintyScore
 
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 JUDGED = {
@@ -180,3 +180,13 @@ def test_uncertainty_names_the_net_it_needs():
     x, y = pairs()
     with pytest.raises(ConfigError, match="a log-variance, as net=uncertainty_autoencoder does; this one does not"):
         UncertaintyScore().score(x, Output(y))
+    with pytest.raises(ConfigError, match="score=excess needs a net that predicts a log-variance"):
+        Excess().score(x, Output(y))
+
+
+def test_the_excess_is_the_root_of_the_uncertainty_where_brighter_and_nothing_where_darker():
+    x, y = pairs()
+    log_variance = torch.randn(x.shape, generator=torch.Generator().manual_seed(2)) - 4
+    excess, squared = (score.residual_map(x, Output(y, log_variance)) for score in (Excess(), UncertaintyScore()))
+    assert (excess[x <= y] == 0).all()
+    assert torch.allclose(excess[x > y].square(), squared[x > y], rtol=1e-4)
