@@ -60,7 +60,7 @@ def listen(arguments: str | Sequence[str] = (), **keywords: object) -> Predicted
 def _show(found: Predicted, _: Arguments) -> None:
     from pneumo_ad.prediction.summary import print_prediction
 
-    print_prediction(found.folder, found.story, found.new)
+    print_prediction(found)
 
 
 def _port(text: str) -> int:
