@@ -22,9 +22,10 @@ def opacity_mask(height, width):
 
 
 def radiograph(seed, height=96, width=80, sick=False):
-    """Dark, textured lungs in a bright body; sick ones have a bright disc."""
+    """Dark, textured lungs in a bright body with a spine (else it looks inverted); sick ones have a bright disc."""
     rng = np.random.default_rng(seed)
-    picture = np.where(lung_mask(height, width), 80.0, 170.0) + 40 * opacity_mask(height, width) * sick
+    spine = np.abs((np.arange(width) + 0.5) / width - 0.5) < 0.04
+    picture = np.where(lung_mask(height, width), 80.0, 170.0) + 40 * opacity_mask(height, width) * sick + 80 * spine
     coarse = rng.normal(0, 12, (height // 8 + 1, width // 8 + 1)).astype(np.float32)
     texture = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
     return np.clip(picture + texture + rng.normal(0, 4, (height, width)), 0, 255).astype(np.uint8)

@@ -26,9 +26,9 @@ _BORDER = 10 / 256  # width of the strips at the four sides
 _BLACK = 25  # mean grey level of the brightest strip: from 34 on frontal radiographs, 2 around the body on CT
 _MIDDLE = (108 / 256, 148 / 256)  # columns where the spine and the heart lie
 # Beginnings of the warnings, from here and from a DICOM header, by which the score means nothing: no frontal radiograph
-# as it was taken. Others (one lung only, small, enlarged) go with real radiographs of the ill, whose decisions stand.
+# as it was taken. Others (one lung only, small, large, enlarged) go with real radiographs too, whose decisions stand.
 _VOIDING = (
-    *("lateral view?", "large ", "inverted?", "black all around", "in colour"),
+    *("lateral view?", "inverted?", "black all around", "in colour"),
     *("view ", "body part ", "raw detector values"),
 )
 _LEAST_FILES = 20  # least number of files to judge their source by

@@ -25,7 +25,6 @@ from pneumo_ad.inference.predictor import Calibration, Predictor, finest_step, n
 from pneumo_ad.metrics.conformal import least_normals
 from pneumo_ad.prediction.inputs import File, find_files, named
 from pneumo_ad.prediction.pipeline import judged_ahead
-from pneumo_ad.prediction.remarks import voiding
 from pneumo_ad.prediction.written import digest_of
 from pneumo_ad.saved import check_array, is_there, read_arrays
 
@@ -186,8 +185,6 @@ def _made(judge: Predictor, files: Sequence[File], key: str) -> SiteScores:
         for group in judged_ahead(judge, files, pool):
             for _, one in group:
                 score, words = (None, one) if isinstance(one, str) else (one.row["score"], one.row["warnings"])
-                if voiding(words):  # undecided itself, so no standard for others
-                    score = None
                 images.append(np.nan if score is None else score)
                 remarks.append(words)
                 if not isinstance(one, str) and score is not None:
