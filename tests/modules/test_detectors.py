@@ -118,6 +118,7 @@ def test_exposure_keeps_the_range_and_depends_on_the_generator_alone():
     ("recipe", "options"),
     [
         ("feature_gaussian", ["net=feature_gaussian_lung", "net.cells=8", "trainer.max_epochs=1", "per_epoch=null"]),
+        ("normal_lung", ["net.cells=8", "trainer.max_epochs=1", "per_epoch=null"]),
         ("opacity_detector", ["net.width=4", "net.depth=2", "module.warm_start=false", "per_epoch=8"]),
     ],
 )
