@@ -39,7 +39,7 @@ def score_named(name: str) -> type[Score]:
 
 
 def score_words(name: str) -> str:
-    """Return the name of a score class in words; what a net gives as a chance is a score for the reader, no probability.
+    """Return the name of a score class in words; the chance that a net gives is a score for the reader, no probability.
 
     >>> score_words("OpacityChance"), score_words("SADContrast"), score_words("SAD")
     ('opacity score', 'SAD contrast', 'SAD')
