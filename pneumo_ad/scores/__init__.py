@@ -41,10 +41,10 @@ def score_named(name: str) -> type[Score]:
 
 
 def score_words(name: str) -> str:
-    """Return the name of a score class in words.
+    """Return the name of a score class in words; the chance that a net gives is a score for the reader, no probability.
 
     >>> score_words("OpacityChance"), score_words("SADContrast"), score_words("SAD")
-    ('opacity chance', 'SAD contrast', 'SAD')
+    ('opacity score', 'SAD contrast', 'SAD')
     """
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+", name)
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+", name.replace("Chance", "Score"))
     return " ".join(word if word.isupper() else word.lower() for word in words)

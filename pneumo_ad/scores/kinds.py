@@ -29,7 +29,7 @@ class OpacityChance(Score):
     [0.3, 0.525, 0.75]
     """
 
-    unit = "opacity score"  # of a net that saw drawings: no probability of disease
+    unit = "out of 1"  # of a net that saw drawings: no probability of disease
     orders_outside = False  # regions outside score no higher than opacity
     highest = 1.0
 

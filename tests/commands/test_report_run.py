@@ -200,7 +200,7 @@ def test_a_net_of_whole_radiographs_has_a_report_without_reconstructions(tmp_pat
     assert start("train", *TINY, *DETECTOR, f"hydra.run.dir={run}") == 0
     assert start("report", f"run={run}", "images=4") == 0
     page = held(run / "report.html")
-    assert page["unit"] == "opacity score"
+    assert page["unit"] == "out of 1"
     assert all(set(one["pictures"]) == {"anomaly map"} for one in page["radiographs"])
 
 
