@@ -58,7 +58,8 @@ def composed(config_name: str, overrides: Sequence[str], places: Sequence[str]) 
     from pneumo_ad.runs.search_path import as_override
 
     where = [*as_override(places), *(one for one in overrides if one.startswith("hydra.searchpath="))]
-    chosen = [one for one in overrides if one.startswith("+") or one.partition("=")[0] in groups_of(config_name)]
+    groups = groups_of(config_name)
+    chosen = [one for one in overrides if one.startswith(("+", "hydra/")) or one.partition("=")[0] in groups]
     GlobalHydra.instance().clear()
     with initialize_config_module("pneumo_ad.conf", version_base="1.3"):
         try:

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,10 @@ from pneumo_ad.nets import UNetAutoencoder
 from pneumo_ad.nets.output import Output
 from pneumo_ad.prediction.pictures import in_words
 from pneumo_ad.prediction.run_predictor import RunPredictor
+from pneumo_ad.runs.calibration import tells_outside
+from pneumo_ad.runs.check_options import windows_of
 from pneumo_ad.runs.compose import build, compose_config
+from pneumo_ad.runs.evaluation_options import EvaluationOptions
 from pneumo_ad.runs.run import load_run
 from pneumo_ad.scores import Score
 
@@ -49,6 +53,22 @@ def test_every_score_says_whether_outside_lies_above_opacities(name):
 def test_a_score_of_somebodys_own_tells_three_kinds_as_before():
     own = type("Own", (Score,), {"unit": "", "residual_map": lambda self, x, output: x})
     assert own().orders_outside
+
+
+@pytest.mark.parametrize("short_of_all", [0, 1, 7])
+@pytest.mark.parametrize("normals", [1, 5])
+def test_outside_is_a_kind_where_the_score_orders_it_and_windows_lie_there(short_of_all, normals):
+    def told(*overrides, kept=None):
+        config = compose_config("train", [*TINY, *overrides])
+        options = EvaluationOptions.of(config)
+        run = SimpleNamespace(module=SimpleNamespace(score=build(config.score)), config=config, options=options)
+        windows = normals * len(windows_of(options).thinned(kept)) - short_of_all
+        scores = {"score_normal_images": np.zeros(normals), "score_normal_lung": np.zeros(windows)}
+        return tells_outside(run, SimpleNamespace(kept_windows=kept), scores)
+
+    assert told("score=sad") == told("score=sad", kept=30) == (short_of_all > 0)
+    assert not told("score=brightness")
+    assert not told("score=sad", "lungs=none")
 
 
 NORMAL = np.random.default_rng(0).gamma(4, size=400)
