@@ -56,7 +56,7 @@ class ProgressLines:
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the items, and count them."""
-        for row in self._rows or ():
+        for row in () if self._rows is None else self._rows:
             yield row
             self.update()
 

@@ -252,8 +252,8 @@ def show_evaluation(console: Console, metrics: dict[str, Any], title: str, reaso
         ("images_skipped", "skipped"),
         ("images_without_lung", f"without {terms.region}"),
     ):
-        if metrics.get(f"counts/{key}"):
-            console.print(f"[yellow]{metrics[f'counts/{key}']} {terms.images} {words}[/yellow]")
+        if count := metrics.get(f"counts/{key}"):
+            console.print(f"[yellow]{count} {terms.image if count == 1 else terms.images} {words}[/yellow]")
     if reasons:
         print_left_out(console, about["omitted"])
     elif omitted := left_out(about["omitted"]):

@@ -163,7 +163,7 @@ def test_the_classifier_beside_a_run_has_its_split_and_size_and_is_trained_once(
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("data.pneumonia=0", "no pneumonia radiograph"),
+        ("data.pneumonia=0", "no image of label=pneumonia"),
         ("image_size=4", "the least is 8 x 8"),
         ("trainer.devices=2", "trainer.devices=1"),
         ("batch_size=0", "batch_size=0"),

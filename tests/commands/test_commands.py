@@ -262,7 +262,7 @@ def test_patients_seen_in_training_are_left_out_of_other_data_and_counted(comman
     metrics = metrics_of(Path("out"))
     assert metrics["counts/images_seen_in_training"] == 2
     assert metrics["counts/images"] == 11
-    assert "2 images seen in training" in said.out
+    assert "2 radiographs seen in training" in said.out
 
 
 def test_relative_scores_are_shares_of_the_radiographs_own_quantile(command, run, undrawn):
@@ -385,7 +385,7 @@ def test_thresholds_are_kept_while_nothing_changes(command, run, undrawn):
             "kept_windows=0 of the 64 windows of an image are too few; the fewest that can be kept are 1",
         ),
         ("eval_batch_size=0", "eval_batch_size=0 must be a whole number of windows, at least 1, or null"),
-        ("kept_windows=many", "kept_windows=many must be a whole number of windows of a radiograph, or null for all"),
+        ("kept_windows=many", "kept_windows=many must be a whole number of windows of an image, or null for all"),
         ("compile=maybe", "compile=maybe is not known; expected true or false"),
         ("data=chest_xray", "root"),
     ],
@@ -461,7 +461,7 @@ MISTAKES = {
     "score": (["score=sad_contrast", "score.floor=0"], "floor=0 must be positive"),
     "phantoms": (["data.normal=-1"], "counts must be >= 0"),
     "truncated": (["data=masks", "data.root=truncated"], "on_error=skip leaves them out"),
-    "one class": ([*ALL_SICK, "lungs=none"], "no normal radiograph in the train split; there are"),
+    "one class": ([*ALL_SICK, "lungs=none"], "no image of label=normal in the train split; there are"),
     "precision": (["trainer.precision=half"], "half"),
     "gpu": (["trainer=gpu"], "trainer=gpu needs a CUDA device and none was found"),
 }
@@ -519,7 +519,7 @@ def test_train_on_radiographs_in_the_layout_of_kaggle_with_bad_files_left_out(co
     assert list(about["about"]["skipped"]) == ["train/IM-0000-0001"]
     assert "opacity pixels" in about["about"]["omitted"]["pixel/auroc"]
     assert "image/auroc" in about
-    assert "1 images skipped" in said.out
+    assert "1 radiograph skipped" in said.out
 
 
 def test_train_with_augmentation_and_early_stopping(command):

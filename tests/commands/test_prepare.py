@@ -71,7 +71,7 @@ def test_what_is_there_is_left_as_it_is(alone, capfd):
     assert "still to be prepared: shard=0,2" in said
     before = parts()
     assert start("prepare", *alone, "num_shards=3", "shard=1", "lungs=segmenter") == 0
-    assert "shard 1 of 3: 7 radiographs: was there" in capfd.readouterr().out
+    assert "shard 1 of 3: 7 images: was there" in capfd.readouterr().out
     assert parts() == before
     assert start("prepare", *alone, "num_shards=3", "lungs=segmenter", "intensity=lung_field") == 0
     said = capfd.readouterr().out.splitlines()
@@ -84,7 +84,7 @@ def test_what_is_there_is_left_as_it_is(alone, capfd):
     assert sum("intensity" in name for name in after) == 1
     for words in (["num_shards=3"], ["num_shards=3", "shard=1"], []):
         assert start("prepare", *alone, *words, "lungs=segmenter", "intensity=lung_field") == 0
-        assert "21 radiographs: was there" in capfd.readouterr().out
+        assert "21 images: was there" in capfd.readouterr().out
     assert stores() == after
     assert parts() == {}
 

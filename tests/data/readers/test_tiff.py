@@ -240,7 +240,7 @@ def pages(*kinds):
         (["thumbnail", "picture"], 1, ""),
         (["old thumbnail", "thumbnail", "picture"], 2, ""),
         (["thumbnail"], 0, ""),  # there is nothing else in it
-        (["picture", "picture"], None, "holds 2 pages; expected one radiograph a file"),
+        (["picture", "picture"], None, "holds 2 pages; expected one image a file"),
         (["thumbnail", "picture", "picture"], None, "holds 2 pages"),
         (["picture", "mask"], None, "holds 2 pages"),
         (["thumbnail", "thumbnail"], None, r"holds 2 thumbnails \(NewSubfileType 1\) and nothing else"),

@@ -201,7 +201,7 @@ def test_unknown_names_are_counted_and_the_nearest_is_named(root):
         ("p005,1,inf,3,4", "hold something that is not a number"),
         ("p005,1,2,0,4", r"have a width or height that is not above 0 .* line 3 \(p005: x=1, y=2, width=0, height=4\)"),
         ("p005,1,2,3,-4", "have a width or height that is not above 0 .*height=-4"),
-        ("p004,,,,", r"boxes\.csv: 1 rows are blank \(no opacity\), while other rows give boxes, .* line 3 \(p004: "),
+        ("p004,,,,", r"boxes\.csv: 1 rows are blank \(no anomaly\), while other rows give boxes, .* line 3 \(p004: "),
     ],
 )
 def test_rows_that_are_no_boxes_are_refused_by_line_and_name(root, row, words):

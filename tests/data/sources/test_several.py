@@ -47,7 +47,7 @@ def test_a_column_of_one_source_alone_is_empty_in_the_others(sources):
 
 def test_a_source_without_normals_is_refused_by_name(sources):
     ill = sources["there"][sources["there"]["label"] != NORMAL]
-    with pytest.raises(DataError, match=r"data\.sources\.there holds no normal radiograph.*: 4 pneumonia"):
+    with pytest.raises(DataError, match=r"data\.sources\.there holds no normal image.*: 4 pneumonia"):
         several({"here": sources["here"], "there": ill})
     with pytest.raises(ConfigError, match=r"data\.sources is empty"):
         several({})

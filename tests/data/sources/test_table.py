@@ -40,11 +40,11 @@ def test_a_missing_column_is_named(table, column):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.assign(image=["a", "a", "b"]), "2 radiographs share their name with another: a, a"),
+        (lambda t: t.assign(image=["a", "a", "b"]), "2 images share their name with another: a, a"),
         (lambda t: t.assign(label=["normal", "sick", "other"]), "have a label that is none of"),
         (lambda t: t.assign(split=["train", "valid", "test"]), "have a split that is none of"),
         (lambda t: t.assign(patient="x", split=["train", "val", "val"]), "belong to a patient who is in two splits"),
-        (lambda t: t.assign(path=[*t["path"][:2], "gone.png"]), "1 radiographs name a file in column 'path' that does"),
+        (lambda t: t.assign(path=[*t["path"][:2], "gone.png"]), "1 images name a file in column 'path' that does"),
         (lambda t: t.assign(lung=["", "", "gone.png"]), "in column 'lung' that does not exist: b"),
         (lambda t: t.assign(opacity=["gone.png", "", ""]), "in column 'opacity' that does not exist: c"),
         (lambda t: t.iloc[:0], "the table of images is empty"),

@@ -59,7 +59,7 @@ def bytes_of(folder):
 def test_a_table_is_cut_into_stretches_of_about_one_length(rows, shards):
     table = pd.DataFrame({"image": [f"{i:03d}" for i in range(rows)]})
     if shards > rows:
-        with pytest.raises(ConfigError, match=f"{shards} shards of {rows} radiographs; .* from 1 to {rows}"):
+        with pytest.raises(ConfigError, match=f"{shards} shards of {rows} images; .* from 1 to {rows}"):
             split_table(table, shards)
         return
     parts = split_table(table, shards)
