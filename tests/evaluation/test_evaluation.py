@@ -405,7 +405,7 @@ def test_radiographs_that_were_seen_tell_nothing_of_false_alarms(examined):
     both = calibration(result) | calibration(result, "brightness")
     findings = measure_evaluation(data, result, both, {}, 0.1, seen_before=True)
     assert not [key for key in findings.metrics if key.startswith("false_alarms/")]
-    assert "saw these radiographs" in findings.omitted["image/sensitivity"]
+    assert "saw these {images}" in findings.omitted["image/sensitivity"]
     blind = measure_evaluation(data, result, {}, {}, 0.1)
     assert "not at hand" in blind.omitted["false_alarms/image"]
     blind.explain_missing_kinds({"score": "validation burnt"})
