@@ -65,10 +65,10 @@ class Output(NamedTuple):
 
 
 def check_output(output: object, x: Tensor, net: nn.Module) -> None:
-    """Check what a net returned for pictures.
+    """Check the return value of a net for pictures.
 
     Args:
-        output: What the net returned.
+        output: Return value of the net.
         x: (B, 1, h, w) input of the net.
         net: The net, for the message.
 
