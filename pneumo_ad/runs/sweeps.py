@@ -61,8 +61,8 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
     typed = [one for one in arguments if ("=" in one or one.startswith("~")) and not one.startswith("-")]
     options = [one for one in arguments if one not in typed]
     resumed = [one for one in typed if one.startswith("resume=")]
-    typed = [for_hydra(one) for one in typed if one not in resumed]
     frozen = [one for one in typed if one.startswith("run=") and config_name == "train" and not resumed]
+    typed = [for_hydra(one) for one in typed if one not in (*resumed, *frozen)]
     if (resumed or frozen) and {"-m", "--multirun"} & set(options):
         raise ConfigError(f"{[*resumed, *frozen][-1]} goes on with one run; leave out -m")
     if resumed:
@@ -70,7 +70,7 @@ def complete(config_name: str, arguments: Sequence[str]) -> list[str]:
         return [*options, *arguments_of_run(config_name, folder, typed)]
     if frozen:
         folder = Path(expanded(frozen[-1].removeprefix("run=")))
-        return [*options, *arguments_on_run(folder, [one for one in typed if one not in frozen])]
+        return [*options, *arguments_on_run(folder, typed)]
     check_dropped(key_of(one) for one in typed)
     _refuse_no_choice(typed)
     typed = with_trainer_arguments(config_name, typed)
