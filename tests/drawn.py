@@ -21,10 +21,10 @@ def opacity_mask(height, width):
     return (((x / width - 0.26) / 0.16) ** 2 + ((y / height - 0.5) / 0.2) ** 2 < 1) & lung_mask(height, width)
 
 
-def radiograph(seed, height=96, width=80, sick=False):
-    """Dark, textured lungs in a bright body with a spine (else it looks inverted); sick ones have a bright disc."""
+def radiograph(seed, height=96, width=80, sick=False, spine=True):
+    """Dark, textured lungs in a bright body; sick ones have a bright disc. Without a spine it looks inverted."""
     rng = np.random.default_rng(seed)
-    spine = np.abs((np.arange(width) + 0.5) / width - 0.5) < 0.04
+    spine = spine & (np.abs((np.arange(width) + 0.5) / width - 0.5) < 0.04)
     picture = np.where(lung_mask(height, width), 80.0, 170.0) + 40 * opacity_mask(height, width) * sick + 80 * spine
     coarse = rng.normal(0, 12, (height // 8 + 1, width // 8 + 1)).astype(np.float32)
     texture = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
