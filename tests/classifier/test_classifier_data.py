@@ -63,7 +63,10 @@ def test_a_class_whose_files_cannot_be_read_is_refused_by_name(table):
     for path in lost["path"]:
         Path(path).write_bytes(b"nothing")
     data = RadiographDataModule(table, 32, on_error="skip")
-    with pytest.warns(UserWarning, match="were skipped"), pytest.raises(DataError, match=r"no image of label=normal in the val split"):
+    with (
+        pytest.warns(UserWarning, match="were skipped"),
+        pytest.raises(DataError, match=r"no image of label=normal in the val split"),
+    ):
         data.prepare_data()
 
 
