@@ -648,7 +648,9 @@ def test_two_processes_do_not_write_one_evaluation(command, run, monkeypatch):
         said = command("evaluate", f"run={run}")
         assert said.status == 2
         assert f"{run}: another process is at this run" in said.err
-    monkeypatch.setattr("pneumo_ad.evaluation.evaluate.evaluate_run", lambda run, output, *_: output)
+    monkeypatch.setattr(
+        "pneumo_ad.evaluation.evaluate.evaluate_run", lambda run, output, *_: (output / "metrics.json").write_text("{}")
+    )
     monkeypatch.setattr("pneumo_ad.evaluation.summary.print_evaluation", lambda *arguments: None)
     Path("out").mkdir()
     with FileLock(run / ".lock"):

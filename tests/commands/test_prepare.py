@@ -77,7 +77,7 @@ def test_what_is_there_is_left_as_it_is(alone, capfd):
     said = capfd.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said if line.startswith("shard")] == [f"shard {i} of 3" for i in range(3)]
     assert re.search(
-        r"store \w+: 21 radiographs: shards joined in [\d.]+ s \([\d.]+/s\)$", "\n".join(said)
+        r"store \w+: 21 images: shards joined in [\d.]+ s \([\d.]+/s\)$", "\n".join(said)
     )  # all was joined
     assert parts() == {}
     after = stores()

@@ -123,7 +123,7 @@ def test_maps_are_kept_of_a_bounded_number_of_radiographs_of_each_label(folder, 
             assert all(np.array_equal(found, full.pixel[name][i], equal_nan=True) for i, found in maps.items())
         found = counts(result.evidence)
         assert (found["counts/images_with_truth"], found["counts/images_in_pixel_metrics"]) == (32, len(maps))
-        assert f"use {len(maps)} of the 32 radiographs" in caplog.text
+        assert f"use {len(maps)} of the 32 images" in caplog.text
         assert np.array_equal(result.evidence.kind, full.evidence.kind)
         kept.append(set(maps))
     assert kept[1] < kept[0]

@@ -25,6 +25,7 @@ from pneumo_ad.export.archive import checked
 from pneumo_ad.export.card_figures import measured, plain_words
 from pneumo_ad.export.description import read_description
 from pneumo_ad.export.exported_predictor import ExportedPredictor
+from pneumo_ad.labels import RADIOGRAPH
 from pneumo_ad.metrics.catalogue import HEADLINE, LEVELS
 from pneumo_ad.metrics.shortcuts import strength, strongest_shortcut
 from pneumo_ad.prediction.run_predictor import RunPredictor
@@ -201,7 +202,7 @@ def test_the_shortcut_of_the_card_is_the_console_s(key):
     metrics |= {f"shortcut/{level}/sharpness": 0.3 for level in LEVELS.values()} | {"shortcut/image/aspect": 0.1}
     metrics |= {"shortcut/patch_origin/contrast": 0.25, "shortcut/pixel/brightness": 0.05}
     told = strongest_shortcut(metrics, key)
-    words = f"{strength(told.auroc):.3f} by {told.words}"
+    words = f"{strength(told.auroc):.3f} by {RADIOGRAPH.fill(told.words)}"
     assert words in measured(metrics, HEADLINE | {key: key}, "")
     console = Console(width=300, record=True, file=StringIO())
     console.print(headline_table("SAD", metrics, ""))
@@ -276,7 +277,7 @@ def test_without_its_data_a_run_is_compared_on_drawn_radiographs(patches, tmp_pa
     (run / "split.csv").write_text("\n".join([*split, "gone,gone,normal,test"]) + "\n")
     folder = export_run(run, format="torch_export", output=tmp_path / "model")
     about = json.loads((folder / "model.json").read_text())
-    assert about["parity"]["source"] == "drawn radiographs"
+    assert about["parity"]["source"] == "drawn images"
     assert about["parity"]["holds"]
     assert "1 images are gone" in caplog.text
     assert "held-out normals of the run are not at hand" in about["notes"][0]
