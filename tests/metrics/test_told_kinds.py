@@ -340,5 +340,5 @@ def test_a_graph_whose_lung_probability_is_not_finite_is_named(detector, monkeyp
     assert start("export", f"run={detector}", "output=model", "format=torch_export") == 0
     judge = ExportedPredictor("model")
     judge.graphs["lungs"] = lambda image: [np.full_like(image, np.nan)]
-    with pytest.raises(DivergedError, match=r"model.lungs\.pt2: the probability that it gives"):
+    with pytest.raises(DivergedError, match=r"model.lungs\.pt2: the probability of the lung that it gives"):
         judge(np.zeros((1, 64, 64), np.uint8), np.ones((1, 64, 64), np.uint8))
