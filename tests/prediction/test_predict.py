@@ -392,7 +392,7 @@ def test_the_path_of_the_report_is_the_last_line(run, monkeypatch, tmp_path, cap
         assert start("predict", f"run={run}", f"input={tmp_path / 'in'}", f"output={out}", "report=true") == 3
     said = capsys.readouterr().out.splitlines()
     assert said[-1] == f"report: {out / 'report.html'}"
-    assert any("1 files could not be read" in line for line in said)
+    assert any("1 file could not be read" in line for line in said)
     assert not any("%|" in line for line in said), "no bar without a terminal"
     page = (out / "report.html").read_text()
     assert "<title>Whether a radiograph looks anomalous</title>" in page

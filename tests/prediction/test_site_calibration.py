@@ -158,7 +158,7 @@ def test_other_normals_are_noticed(command, tmp_path):
         (
             lambda site: (site.parent / "empty").mkdir(),
             {"calibrate": "empty"},
-            "calibrate=empty: no radiograph found; it holds not",
+            "calibrate=empty: no image found; it holds not",
         ),
         (lambda site: None, {"false_alarm_rate": 0.1}, "rate of 0.1 needs at least 9 normal radiographs; there are 5"),
         (
