@@ -395,7 +395,7 @@ def test_the_path_of_the_report_is_the_last_line(run, monkeypatch, tmp_path, cap
     assert any("1 file could not be read" in line for line in said)
     assert not any("%|" in line for line in said), "no bar without a terminal"
     page = (out / "report.html").read_text()
-    assert "<title>Whether a radiograph looks anomalous</title>" in page
+    assert "<title>Whether one radiograph looks anomalous</title>" in page
     assert '"marked":"Marked: above' in page
 
 

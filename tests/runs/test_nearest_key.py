@@ -71,7 +71,7 @@ def test_a_synonym_leads_to_nothing_that_a_command_lacks(name):
 @pytest.mark.parametrize("name", ["train", "prepare"])
 def test_a_misspelt_key_finds_the_key(name):
     known = keys_of(name)
-    for key in (one for one in known if "." not in one and one != "hydra"):
+    for key in (one for one in known if "." not in one and one not in ("hydra", "run_dir")):  # run is the first part
         middle = len(key) // 2
         wrong = {key + key[-1], key[:middle] + key[middle] + key[middle:]}
         if len(key) > 3:
