@@ -54,7 +54,7 @@ class Vocabulary:
         region: Part of an image that is looked at, said after "the".
         field: Mask of the region.
         healthy: Region without an anomaly.
-        anomaly: What is looked for.
+        anomaly: Anomaly that is looked for.
         anomalies: Several of them.
         warning: Sentence on the use of a model; may be empty.
         limits: Sentences for a model card on what such images and anomalies are; may be empty.

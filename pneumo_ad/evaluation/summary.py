@@ -79,7 +79,7 @@ def print_decisions(
         metrics: Figures by key, as in `metrics.json`.
         normals: Number of held-out normal radiographs behind the decisions, or None where not known.
         terms: Words of the run.
-        whose: What these are, as "held-out normals".
+        whose: Name of these normals, as "held-out normals".
     """
     if "false_alarms/image" in metrics:
         by = f" by {normals} {whose}" if normals else ""

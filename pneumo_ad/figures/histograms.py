@@ -76,7 +76,12 @@ def score_histogram(
 
 
 def counted_words(windows: int, radiographs: int | None, noun: str = "patches") -> str:
-    """Count windows and the radiographs that they come from, in a template; None where these are not known.
+    """Count windows and the radiographs that they come from, in a template.
+
+    Args:
+        windows: Number of windows.
+        radiographs: Number of radiographs; None where it is not known.
+        noun: Name of several windows.
 
     >>> counted_words(1200, 12), counted_words(100, 1), counted_words(100, None)
     ('1,200 patches of 12 {images}', '100 patches of 1 {image} (n = 1)', '100 patches')

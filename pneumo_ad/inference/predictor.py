@@ -101,7 +101,7 @@ class Calibration:
         rule: Rule that sets thresholds from windows of normal lung alone, also of another site; None where the run's
             rule needs other windows or is not known.
         highest: Upper bound of the score (`Score.highest`).
-        whose: What the normals are, in words that follow their number.
+        whose: Name of the normals, which follows their number.
     """
 
     score: str

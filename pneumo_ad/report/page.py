@@ -159,7 +159,7 @@ class Page:
         radiographs: Radiographs to show, in any order.
         thresholds: Thresholds between the kinds of window, or None.
         normals: Number of held-out normals behind p-values, or None where it was not recorded.
-        whose: What these normals are, in words that follow their number.
+        whose: Name of these normals, which follows their number.
         headline: Rows of the table of metrics; empty leaves the table out.
         map_scales: Name of layer -> values of a map at both ends of its colours; other layers are scaled by the lungs
             shown.
