@@ -340,7 +340,7 @@ def groups_of(config_name: str) -> dict[str, str | None]:
         config_name: Name of a config of `pneumo_ad.conf`; it is read, not composed.
 
     >>> groups_of("audit")
-    {'data': 'phantom', 'lungs': None}
+    {'data': 'phantom', 'vocabulary': 'radiograph', 'lungs': None}
     """
     chosen = [pair for entry in read_yaml(config_name)["defaults"] if isinstance(entry, dict) for pair in entry.items()]
     own = {group: ",".join(one) if isinstance(one, list) else one for group, one in chosen if choices(group)}
