@@ -120,7 +120,7 @@ def test_weights_of_another_net_are_named(here, tmp_path, weights):
     assert str(reason.value).count(str(file)) == 1
 
 
-UNREAD = ("confusion_of_kinds.csv", "precision_recall.csv", "subgroups.csv", "example.py")
+UNREAD = ("confusion_of_kinds.csv", "history.csv", "precision_recall.csv", "subgroups.csv", "example.py")
 
 
 def test_what_is_no_file_of_this_project_is_named_in_every_place(made, here, tmp_path, caplog):

@@ -97,7 +97,7 @@ def test_what_ships_is_on_the_list_of_its_group(file):
     [
         ("net", nets, {"Output", "UNet"}),
         ("loss", losses, {"dice_loss", "uncertainty_loss"}),
-        ("score", scores, {"Score", "score_named"}),
+        ("score", scores, {"Score", "score_named", "score_words"}),
         ("corruption", corruptions, {"Corruption"}),
         ("lungs", lungs, {"LungFields"}),
         ("data", sources, set()),
