@@ -7,8 +7,25 @@ from pathlib import Path
 import lightning as L
 import pandas as pd
 
+from pneumo_ad.errors import DamagedError
 from pneumo_ad.files import write_csv
-from pneumo_ad.saved import is_there, read_table
+from pneumo_ad.saved import in_a_line, is_there, read_table
+
+
+def read_history(file: Path) -> pd.DataFrame:
+    """Read what `History` wrote: a row per epoch, float columns; NaN where a metric was not logged.
+
+    Args:
+        file: The csv file.
+
+    Raises:
+        DamagedError: See `read_table`; a cell that is no number.
+    """
+    table = read_table(file, {"epoch": float, "step": float})
+    try:
+        return table.apply(pd.to_numeric)
+    except ValueError as reason:
+        raise DamagedError(f"{file}: damaged, or not what this project writes ({in_a_line(reason)})") from reason
 
 
 class History(L.Callback):
@@ -29,7 +46,7 @@ class History(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Read the epochs before the checkpoint."""
         if is_there(self._file):
-            table = read_table(self._file, {"epoch": float, "step": float}).apply(pd.to_numeric)
+            table = read_history(self._file)
             kept = table[table["epoch"] <= trainer.current_epoch]
             self._rows = [{str(key): value for key, value in row.items()} for row in kept.to_dict("records")]
 

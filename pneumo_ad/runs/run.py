@@ -36,7 +36,7 @@ from pneumo_ad.runs.search_path import saved_search_path
 from pneumo_ad.runs.shipped import check_shipped, place_of_results
 from pneumo_ad.runs.split import keep_split
 from pneumo_ad.runs.sweeps import folder_name
-from pneumo_ad.saved import in_a_line, is_there, read_table
+from pneumo_ad.saved import in_a_line, is_there
 
 log = logging.getLogger(__name__)
 
@@ -100,12 +100,13 @@ class Run:
         """Log of the training, a row per epoch: `epoch`, `step`, `train/loss`, `val/loss`, ...; NaN where none was.
 
         Raises:
-            DataError: The run was trained before 0.2.0, or in parts of which the first was.
+            DataError: The run was trained before 0.2.0, or in parts of which the first was; or see `read_history`.
         """
+        from pneumo_ad.callbacks.history import read_history  # beside callbacks that draw
+
         if not is_there(file := self.folder / HISTORY):
             raise DataError(f"{file}: not there; runs keep their history since 0.2.0, earlier ones in their loggers")
-        table = read_table(file, {"epoch": float, "step": float})
-        return table.apply(pd.to_numeric)
+        return read_history(file)
 
     @property
     def changes(self) -> list[str]:

@@ -54,6 +54,7 @@ def open_run(folder):
     read_run_json(folder)
     read_overrides(folder)
     run = load_run(folder)
+    assert len(run.history)
     RunPredictor(run)
     earlier_scores(folder, run, scoring_of(run), chosen_rows(run)[0])
     check_evaluated(folder)
@@ -120,7 +121,7 @@ def test_weights_of_another_net_are_named(here, tmp_path, weights):
     assert str(reason.value).count(str(file)) == 1
 
 
-UNREAD = ("confusion_of_kinds.csv", "history.csv", "precision_recall.csv", "subgroups.csv", "example.py")
+UNREAD = ("confusion_of_kinds.csv", "precision_recall.csv", "subgroups.csv", "example.py")
 
 
 def test_what_is_no_file_of_this_project_is_named_in_every_place(made, here, tmp_path, caplog):
