@@ -569,9 +569,12 @@ def test_arrow_keys_go_through_the_radiographs(opened):
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "End", "Home", "ArrowDown"):
         opened.tab.keyboard.press(key)
         walked.append(here())
-    slider = opened.tab.locator("#view").bounding_box()
-    seen = opened.tab.locator("#cards figure:focus").bounding_box()
-    assert seen["y"] >= slider["y"] + slider["height"], "the slider does not hide it"
+
+    def below_slider():
+        slider = opened.tab.locator("#view").bounding_box()
+        return opened.tab.locator("#cards figure:focus").bounding_box()["y"] >= slider["y"] + slider["height"]
+
+    assert eventually(below_slider), "the slider does not hide it, once the page has scrolled"
     assert walked[:6] == [names[0], names[1], names[2], names[1], names[-1], names[0]]
     assert names.index(walked[6]) > 1, "a row further down"
     assert opened.tab.locator("#cards figure[tabindex='0']").count() == 1, "one stop for the Tab key"
