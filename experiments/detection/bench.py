@@ -25,7 +25,7 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.evaluation.ground_truth import gather_ground_truth
 from pneumo_ad.files import write_text
 from pneumo_ad.inference.predictor import Predictor
-from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NORMAL, PNEUMONIA
+from pneumo_ad.labels import HEALTHY_LUNG, IN_OPACITY, NORMAL, OTHER, PNEUMONIA
 from pneumo_ad.lungs import AutoFields
 from pneumo_ad.metrics.catalogue import MeasuredScore, Questions, figure_with_interval, headline
 from pneumo_ad.metrics.conformal import conformal_threshold, least_normals
@@ -153,7 +153,13 @@ class Bench:
         return rows[~names.isin(self.trained).to_numpy()]
 
     def measure(self, name: str, data: Radiographs, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Two rows of the table, of the detector and of brightness; returns (I,) the detector's scores."""
+        """Two rows of the table, of the detector and of brightness; returns (I,) the detector's scores.
+
+        Raises:
+            DataError: No radiograph is left.
+        """
+        if not len(rows):
+            raise DataError(f"{name}: none is left, the detector was trained or validated on all of them")
         both = found_by(self.judge, data, rows)
         for scorer, found in zip(("detector", "brightness"), both, strict=True):
             figures = measured(data, rows, found)
@@ -218,8 +224,10 @@ def main(arguments: list[str]) -> None:
     split, missing = read_split(run), []
     if split is None:
         missing.append(f"{run} does not tell which radiographs it was trained on: those are among the normals here")
-        split = pd.DataFrame({"image": [], "split": []}, dtype=str)
-    seen = split[split["split"].isin(("train", "val"))]["image"].str.rpartition("/")[2]
+        split = pd.DataFrame({"image": [], "label": [], "split": []}, dtype=str)
+    learnt = (split["split"] == "train") & (split["label"] == NORMAL)  # nothing else trains
+    chosen = (split["split"] == "val") & (split["label"] != OTHER)  # epochs and thresholds
+    seen = split[learnt | chosen]["image"].str.rpartition("/")[2]
     bench = Bench(open_predictor(run), set(seen))
     data = Path(os.environ.get("PNEUMO_AD_DATA", "/nonexistent"))
     wanted = given["only"].split(",") if "only" in given else list(SETS)

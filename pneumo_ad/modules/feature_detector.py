@@ -9,18 +9,19 @@ from pneumo_ad.data.batch import patches_of
 from pneumo_ad.data.datasets import VAL_KINDS, PatchBatch
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.modules.base import NetModule
-from pneumo_ad.nets import FeatureGaussian, NormalLung
-from pneumo_ad.scores import Excess, Judgement, Score
+from pneumo_ad.nets import AlignedGaussian, FeatureGaussian, NormalLung
+from pneumo_ad.scores import Excess, Judgement, JudgementInLung, Score
 
 
 class FeatureDetector(NetModule):
-    """Fit of a `FeatureGaussian` or `NormalLung` in one pass over the normal radiographs, without gradient descent.
+    """Fit of a `FeatureGaussian`, `AlignedGaussian` or `NormalLung`: one pass over the normals, no gradient descent.
 
     Needs whole radiographs (`PatchDataModule(view="image")`). Logs `val/loss`: mean score of normal lung.
 
     Args:
         net: Net to train.
-        score: Score of input and output; default `Judgement()` or `Excess()`.
+        score: Score of input and output; default `Judgement()`, of an `AlignedGaussian` `JudgementInLung()`, of a
+            `NormalLung` `Excess()`.
 
     Raises:
         ConfigError: Another net.
@@ -30,11 +31,12 @@ class FeatureDetector(NetModule):
     net: FeatureGaussian | NormalLung
 
     def __init__(self, net: FeatureGaussian | NormalLung, score: Score | None = None) -> None:
-        default = Excess() if isinstance(net, NormalLung) else Judgement()
-        super().__init__(net, score if score is not None else default)
+        known = {NormalLung: Excess, AlignedGaussian: JudgementInLung}
+        super().__init__(net, score if score is not None else known.get(type(net), Judgement)())
         if not isinstance(net, (FeatureGaussian, NormalLung)):
             raise ConfigError(
-                "module=feature_detector trains net=feature_gaussian, net=feature_gaussian_lung or net=normal_lung, "
+                "module=feature_detector trains net=feature_gaussian, net=feature_gaussian_lung, "
+                "net=aligned_gaussian or net=normal_lung, "
                 f"got {type(net).__name__}; module=autoencoder trains nets that reconstruct"
             )
 

@@ -1,5 +1,6 @@
 """Net architectures, one per file: (B, 1, p, p) in [0, 1] -> `Output`."""
 
+from pneumo_ad.nets.aligned_gaussian import AlignedGaussian
 from pneumo_ad.nets.anomalib_net import AnomalibNet
 from pneumo_ad.nets.bottleneck_autoencoder import BottleneckAutoencoder
 from pneumo_ad.nets.feature_gaussian import FeatureGaussian
@@ -15,6 +16,7 @@ from pneumo_ad.nets.variance_head import VarianceHead
 
 __all__ = [
     "VAE",
+    "AlignedGaussian",
     "AnomalibNet",
     "BottleneckAutoencoder",
     "FeatureGaussian",

@@ -9,8 +9,6 @@ from torch.nn import functional as F
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.nets.output import Output
 
-_LEAST_LUNG = 0.9  # least share of a cell inside the lung field for its features to count as lung
-
 
 class FeatureGaussian(nn.Module):
     """Mahalanobis distance of features to normal lung; (B, 1, H, W) radiographs in [0, 1] -> `Output` with an anomaly.
@@ -30,6 +28,7 @@ class FeatureGaussian(nn.Module):
         ConfigError: Shrinkage outside (0, 1], or `cells` below 1.
     """
 
+    least_lung = 0.9  # share of a cell inside the lung field for its features to count as lung
     count: Tensor
     total: Tensor
     products: Tensor
@@ -78,15 +77,23 @@ class FeatureGaussian(nn.Module):
             x: (B, 1, H, W) normal radiographs in [0, 1].
             lung: (B, 1, H, W) lung fields, 0 or 1.
         """
+        self.add(self.describe(x), lung)
+
+    def add(self, described: Tensor, lung: Tensor) -> None:
+        """Add features, (B, cells, cells, C), of cells inside the lung fields, (B, 1, h, w), to the moments."""
         self.forget()
-        described = self.describe(x).flatten(1, 2).double()  # (B, cells ** 2, C)
-        inside = (F.adaptive_avg_pool2d(lung.float(), (self.cells, self.cells)) >= _LEAST_LUNG).flatten(1).double()
+        described = described.flatten(1, 2).double()  # (B, cells ** 2, C)
+        inside = (F.adaptive_avg_pool2d(lung.float(), (self.cells, self.cells)) >= self.least_lung).flatten(1).double()
         if self.pooled:
             described, inside = described.flatten(0, 1)[:, None], inside.reshape(-1, 1)
         weighted = described * inside[..., None]
         self.count += inside.sum(0)
         self.total += weighted.sum(0)
         self.products += torch.einsum("ngc,ngd->gcd", weighted, described)
+
+    def moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return count (G,), sum (G, C) and sum of products (G, C, C) of the observed features."""
+        return self.count, self.total, self.products
 
     def gaussian(self) -> tuple[Tensor, Tensor]:
         """Compute mean (G, C) and Cholesky factor (G, C, C) of the inverse covariance; sparse cells use those of all.
@@ -95,11 +102,12 @@ class FeatureGaussian(nn.Module):
             DataError: No observed lung.
         """
         if not self.count.sum() > 1:
-            raise DataError("feature_gaussian saw no cell to look at: train it on normal images with fields (lungs=)")
-        seen = (self.count > self.total.shape[1])[:, None]
-        count = torch.where(seen[:, 0], self.count, self.count.sum())
-        total = torch.where(seen, self.total, self.total.sum(0))
-        products = torch.where(seen[..., None], self.products, self.products.sum(0))
+            raise DataError("no cell of lung was seen: train the net on normal images with fields (lungs=)")
+        count, total, products = self.moments()
+        seen = (count > total.shape[1])[:, None]
+        count = torch.where(seen[:, 0], count, self.count.sum())
+        total = torch.where(seen, total, self.total.sum(0))
+        products = torch.where(seen[..., None], products, self.products.sum(0))
         mean = total / count[:, None]
         covariance = products / count[:, None, None] - mean[:, :, None] * mean[:, None, :]
         spread = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
@@ -107,15 +115,20 @@ class FeatureGaussian(nn.Module):
         shrunk = (1 - self.shrinkage) * covariance + self.shrinkage * equal
         return mean, torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(shrunk)))
 
+    def found(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the Gaussian of the current moments, see `gaussian`, computed once."""
+        if self._found is None or self._found[0].device != device:
+            self._found = self.gaussian()
+        return self._found
+
     def forward(self, x: Tensor) -> Output:
         """See the class; the reconstruction is `x`. The distance is the root mean square over the whitened features."""
-        if self._found is None or self._found[0].device != x.device:
-            self._found = self.gaussian()
-        mean, factor = self._found
-        described = self.describe(x).flatten(1, 2).double()
-        if self.pooled:
-            white = (described - mean) @ factor[0]
-        else:
-            white = torch.einsum("bgc,gcd->bgd", described - mean, factor)
-        distance = white.square().mean(-1).sqrt().reshape(-1, 1, self.cells, self.cells).float()
+        distance = self.whiten(self.describe(x)).square().mean(-1).sqrt()
+        distance = distance.reshape(-1, 1, self.cells, self.cells).float()
         return Output(x, anomaly=F.interpolate(distance, x.shape[-2:], mode="bilinear", align_corners=False))
+
+    def whiten(self, described: Tensor) -> Tensor:
+        """Express features in standard deviations of normal lung, (B, cells, cells, C) -> (B, cells ** 2, C)."""
+        mean, factor = self.found(described.device)
+        centred = described.flatten(1, 2).double() - mean
+        return centred @ factor[0] if self.pooled else torch.einsum("bgc,gcd->bgd", centred, factor)

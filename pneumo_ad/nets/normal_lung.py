@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pneumo_ad.errors import ConfigError
+from pneumo_ad.nets.lung_box import LungBox
 from pneumo_ad.nets.output import Output
 
 _SAMPLES = 4  # per cell and axis
-_TAIL = 0.01  # share of the lungs' area beyond each side of their box, so that specks do not move it
-_MARGIN = 0.1  # added on each side, as a share of the box's side
 _LEAST = 1e-3  # lower bound on a spread
 
 
@@ -52,29 +51,17 @@ class NormalLung(nn.Module):
         self.segmentation.eval()
         return self
 
-    def boxes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Find the box around the lungs; that of a radiograph without lungs is all of it.
-
-        Args:
-            x: (B, 1, H, W) radiographs in [0, 1].
-
-        Returns:
-            Centre and half of the sides, (B, 2) each, across before down, where the radiograph reaches from -1 to 1.
-        """
-        lung = (self.segmentation(x) > 0.5).float()
-        ends = torch.stack([_ends(lung.sum(dim=(1, side))) for side in (2, 3)], dim=1)  # (B, axis, end)
-        centre, half = ends.mean(dim=2), (ends[..., 1] - ends[..., 0]) / 2
-        return centre, half * (1 + 2 * _MARGIN)
+    def box(self, x: Tensor) -> LungBox:
+        """Find the box around the lungs of (B, 1, H, W) radiographs in [0, 1]."""
+        return LungBox.around(self.segmentation(x) > 0.5)
 
     def describe(self, x: Tensor) -> Tensor:
         """Compute the standardised grey of each cell, (B, 1, H, W) -> (B, 1, cells, cells)."""
-        return self._cells(x, *self.boxes(x))[0]
+        return self._cells(x, self.box(x))[0]
 
-    def _cells(self, x: Tensor, centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+    def _cells(self, x: Tensor, box: LungBox) -> tuple[Tensor, Tensor]:
         """Standardised grey of each cell, and (B, 1, 1, 1) the standard deviation by which it was divided."""
-        fine = _centres(self.cells * _SAMPLES, x)
-        across, down = (centre[:, axis, None] + half[:, axis, None] * fine for axis in (0, 1))
-        grey = F.avg_pool2d(_sample(x, across, down), _SAMPLES)
+        grey = F.avg_pool2d(box.cut(x, self.cells * _SAMPLES), _SAMPLES)
         spread = grey.std(dim=(2, 3), keepdim=True, correction=0).clamp_min(_LEAST)
         return (grey - grey.mean(dim=(2, 3), keepdim=True)) / spread, spread
 
@@ -99,38 +86,11 @@ class NormalLung(nn.Module):
 
     def forward(self, x: Tensor) -> Output:
         """See the class."""
-        centre, half = self.boxes(x)
-        grey, spread = self._cells(x, centre, half)
+        box = self.box(x)
+        grey, spread = self._cells(x, box)
         mean, variance = self.moments()
-        height, width = x.shape[-2:]
-        across, down = (
-            (_centres(side, x) - centre[:, axis, None]) / half[:, axis, None]
-            for axis, side in ((0, width), (1, height))
-        )
         residual, variance = (
-            _sample(part.expand(x.shape[0], -1, -1, -1), across, down)
+            box.put_back(part.expand(x.shape[0], -1, -1, -1), (x.shape[2], x.shape[3]))
             for part in ((grey - mean) * spread, variance * spread.square())
         )
         return Output((x - residual).clamp(0, 1), log_variance=variance.log())
-
-
-def _centres(number: int, like: Tensor) -> Tensor:
-    """(number,) centres of equal parts of the range from -1 to 1."""
-    return (torch.arange(number, device=like.device, dtype=torch.float32) + 0.5) * (2 / number) - 1
-
-
-def _ends(amounts: Tensor) -> Tensor:
-    """(B, n) lung pixels along an axis -> (B, 2) ends of all but the tails, in the range from -1 to 1."""
-    share = amounts.cumsum(dim=1) / amounts.sum(dim=1, keepdim=True).clamp_min(1)
-    number = amounts.shape[1]
-    first, last = (share < _TAIL).sum(dim=1), (share < 1 - _TAIL).sum(dim=1) + 1
-    empty = amounts.sum(dim=1) == 0
-    ends = torch.stack([torch.where(empty, 0, first), torch.where(empty, number, last)], dim=1)
-    return ends * (2 / number) - 1
-
-
-def _sample(pictures: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Sample (B, 1, h, w) at (B, W) columns and (B, H) rows, in [-1, 1] -> (B, 1, H, W); the border goes on."""
-    shape = (pictures.shape[0], down.shape[1], across.shape[1])
-    at = torch.stack([across[:, None, :].expand(shape), down[:, :, None].expand(shape)], dim=3)
-    return F.grid_sample(pictures.float(), at, mode="bilinear", padding_mode="border", align_corners=False)

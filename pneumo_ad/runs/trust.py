@@ -39,7 +39,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "intensity": _in("pneumo_ad.data.intensity", "AsStored LungFieldIntensity"),
     "net": _in(
         "pneumo_ad.nets",
-        "AnomalibNet BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder NormalLung "
+        "AlignedGaussian AnomalibNet BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder "
+        "NormalLung "
         "UNetAutoencoder UncertaintyAutoencoder VAE VarianceHead",
     )
     | _in("pneumo_ad.lungs.features", "SegmenterFeatures SegmenterProbability")
@@ -53,8 +54,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "loss": _in("pneumo_ad.losses", "DiceLoss L1Loss MSELoss SSIMLoss UncertaintyLoss"),
     "score": _in(
         "pneumo_ad.scores",
-        "Brightness Contrast Excess ExpectedKind Judgement OpacityChance SAD SADContrast SADSum Sharpness "
-        "UncertaintyScore",
+        "Brightness Contrast Excess ExpectedKind Judgement JudgementInLung OpacityChance SAD SADContrast SADSum "
+        "Sharpness UncertaintyScore",
     ),
     "threshold": _in(
         "pneumo_ad.metrics.thresholds", "Conformal Fixed GaussianMixture LikeliestKind MultiOtsu NormalQuantiles"

@@ -5,7 +5,7 @@ import re
 from pneumo_ad.scores.brightness import Brightness
 from pneumo_ad.scores.contrast import Contrast
 from pneumo_ad.scores.excess import Excess
-from pneumo_ad.scores.judgement import Judgement
+from pneumo_ad.scores.judgement import Judgement, JudgementInLung
 from pneumo_ad.scores.kinds import ExpectedKind, OpacityChance
 from pneumo_ad.scores.sad import SAD, SADContrast, SADSum
 from pneumo_ad.scores.score import Score
@@ -19,6 +19,7 @@ __all__ = [
     "Excess",
     "ExpectedKind",
     "Judgement",
+    "JudgementInLung",
     "OpacityChance",
     "SADContrast",
     "SADSum",

@@ -16,6 +16,7 @@ class Judgement(Score):
     """
 
     unit = "the net's own"
+    option = "score=judgement"
 
     def residual_map(self, x: Tensor, output: Output) -> Tensor:
         """Return the net's anomaly map, (B, 1, p, p).
@@ -23,4 +24,11 @@ class Judgement(Score):
         Raises:
             ConfigError: Net without an anomaly map.
         """
-        return output.needed("anomaly", by="score=judgement")
+        return output.needed("anomaly", by=self.option)
+
+
+class JudgementInLung(Judgement):
+    """Anomaly map of a net that compares lung with lung: it says nothing of what lies outside (`AlignedGaussian`)."""
+
+    option = "score=judgement_in_lung"
+    orders_outside = False

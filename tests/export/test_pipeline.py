@@ -18,7 +18,7 @@ from pneumo_ad.inference.lung_shares import lung_shares
 from pneumo_ad.inference.predictor import Calibration
 from pneumo_ad.inference.radiographs import Loaded
 from pneumo_ad.inference.scorer import Scoring
-from pneumo_ad.nets import Output, UNetAutoencoder
+from pneumo_ad.nets import FeatureGaussian, KindUNet, NormalLung, Output, UNetAutoencoder
 from pneumo_ad.patches import PatchGrid
 from pneumo_ad.runs.compose import build, compose_config
 from pneumo_ad.scores import SAD
@@ -40,7 +40,7 @@ def config_of(group, name):
 
 @functools.cache
 def net_of(name):
-    if name == "feature_gaussian":
+    if name in ("aligned_gaussian", "feature_gaussian"):
         pytest.importorskip("efficientnet_lite_pytorch")
     torch.manual_seed(0)
     config = config_of("net", name)
@@ -52,7 +52,7 @@ def net_of(name):
 
 
 def view_of(net):
-    return "image" if type(net).__name__ in ("FeatureGaussian", "KindUNet", "NormalLung") else "patch"
+    return "image" if isinstance(net, (FeatureGaussian, KindUNet, NormalLung)) else "patch"
 
 
 @functools.cache

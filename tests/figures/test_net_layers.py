@@ -12,7 +12,7 @@ from pneumo_ad.runs.compose import build, compose_config
 NETS = ["unet", "autoencoder", "bottleneck_autoencoder", "memory_autoencoder", "uncertainty_autoencoder", "vae"]
 NETS += ["variance_head"]
 JUDGES = ["kind_unet"]
-GAUSSIANS = ["feature_gaussian", "feature_gaussian_lung", "normal_lung"]  # they must have observed lung first
+GAUSSIANS = ["aligned_gaussian", "feature_gaussian", "feature_gaussian_lung", "normal_lung"]  # must have observed lung
 
 
 def parameters(net):
@@ -64,7 +64,7 @@ def test_layers_hold_every_parameter_and_every_net_is_drawn(name):
 
 @pytest.mark.parametrize("name", GAUSSIANS)
 def test_a_gaussian_of_features_is_drawn_by_its_features(name):
-    if name == "feature_gaussian":
+    if name in ("aligned_gaussian", "feature_gaussian"):
         pytest.importorskip("efficientnet_lite_pytorch")
     net = build(compose_config("train", [f"net={name}"]).net)
     net.observe(torch.rand(4, 1, 64, 64), torch.ones(4, 1, 64, 64))

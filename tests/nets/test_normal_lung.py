@@ -3,36 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from drawn import SIDE, DarkIsLung, chest
 
 from pneumo_ad.errors import ConfigError
 from pneumo_ad.lungs.features import SegmenterProbability
 from pneumo_ad.nets import NormalLung
 from pneumo_ad.scores import SAD, Excess, UncertaintyScore
 
-SIDE = 64
-
-
-class Blue(nn.Module):
-    """Lung is where the picture is darker than 0.5: known without a segmenter, and moves with the picture."""
-
-    def forward(self, x):
-        return (x < 0.5).float()
-
-
-def chest(n=30, seed=0, top=12, left=8, height=40, width=44):
-    """Bright bodies with a dark box of lung, brighter downwards, in which patients differ."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.full((n, 1, SIDE, SIDE), 0.8)
-    waves = torch.randn((n, 1, 6, 6), generator=generator)
-    waves = nn.functional.interpolate(waves, (height, width), mode="bilinear")
-    grey = torch.linspace(0.2, 0.35, height)[:, None] + 0.02 * waves
-    x[..., top : top + height, left : left + width] = grey
-    return x
-
 
 def fitted(x, cells=8):
-    net = NormalLung(Blue(), cells)
+    net = NormalLung(DarkIsLung(), cells)
     for part in x.split(7):  # in batches
         net.observe(part, x.new_ones(part.shape))
     return net.eval()
@@ -50,18 +30,18 @@ def test_moments_are_those_of_numpy_and_held_out_normals_err_as_much_as_predicte
 
 
 def test_the_box_is_that_of_the_lungs_and_of_all_where_there_are_none():
-    net = NormalLung(Blue())
-    centre, half = net.boxes(chest(1))
+    net = NormalLung(DarkIsLung())
+    centre, half = net.box(chest(1))
     corner = (centre - half / 1.2 + 1) / 2 * SIDE
     torch.testing.assert_close(corner, torch.tensor([[8.0, 12.0]]), atol=1e-3, rtol=0)
     torch.testing.assert_close(half / 1.2 * SIDE, torch.tensor([[44.0, 40.0]]), atol=1e-3, rtol=0)
-    centre, half = net.boxes(torch.ones(1, 1, SIDE, SIDE))
+    centre, half = net.box(torch.ones(1, 1, SIDE, SIDE))
     torch.testing.assert_close(centre, torch.zeros(1, 2))
     torch.testing.assert_close(half / 1.2, torch.ones(1, 2))
 
 
 def test_neither_exposure_nor_where_the_patient_stands_changes_a_cell():
-    net = NormalLung(Blue(), cells=8)
+    net = NormalLung(DarkIsLung(), cells=8)
     x = chest(3)
     torch.testing.assert_close(net.describe(0.1 + 0.6 * x), net.describe(x), atol=1e-4, rtol=0)
     moved = chest(3, top=16, left=12)  # by 4 pixels each way
@@ -112,4 +92,4 @@ def test_weights_travel_and_the_segmenter_stays_as_it_is():
 
 def test_options_are_checked():
     with pytest.raises(ConfigError, match="cells=0"):
-        NormalLung(Blue(), cells=0)
+        NormalLung(DarkIsLung(), cells=0)

@@ -14,6 +14,7 @@ from pneumo_ad.scores import SAD, Brightness, Contrast, Excess, SADContrast, SAD
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
 JUDGED = {
     "judgement",
+    "judgement_in_lung",
     "opacity_chance",
     "opacity_in_lung",
     "expected_kind",
