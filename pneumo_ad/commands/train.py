@@ -120,8 +120,8 @@ def start_run(folder: Place, overrides: Overrides = (), search_path: Sequence[st
     Args:
         folder: Run folder to create or continue.
         overrides: Overrides as on the command line, for example `["net=unet", "patch=16", "trainer.max_epochs=2"]`, or
-            `{"net": "unet", "patch": 16}`. A recipe with axes runs once, with its defaults; loop over folders and
-            overrides for a sweep.
+            `{"net": "unet", "patch": 16}`; `run` is the run whose net is frozen. A recipe with axes runs once, with its
+            defaults; loop over folders and overrides for a sweep.
         search_path: Further locations of yaml: `pkg://their_package.conf`, `file:///folder`.
         show: Whether the evaluation is printed.
 
@@ -139,6 +139,7 @@ def start_run(folder: Place, overrides: Overrides = (), search_path: Sequence[st
     from omegaconf import OmegaConf
 
     from pneumo_ad.runs.compose import compose_job
+    from pneumo_ad.runs.frozen import store_config
     from pneumo_ad.runs.jobs import lock
     from pneumo_ad.runs.record import keep_recipe, read_run_json, recorded
     from pneumo_ad.runs.run import load_run
@@ -147,7 +148,13 @@ def start_run(folder: Place, overrides: Overrides = (), search_path: Sequence[st
     hydras = [one for one in given if one.lstrip("+~").startswith("hydra")]
     if hydras:
         raise ConfigError(f"{hydras[0]}: start_run takes the folder and search_path as arguments of its own")
-    config, hydra = compose_job("train", given, search_path)
+    on = [one for one in given if one.startswith("run=")]
+    if on:
+        rest = [one for one in given if one not in on]
+        name, places = store_config(path(on[-1].removeprefix("run=")), rest, search_path)
+        config, hydra = compose_job(name, (), places)
+    else:
+        config, hydra = compose_job("train", given, search_path)
     OmegaConf.update(hydra, "hydra.runtime.output_dir", str(place.absolute()))  # the command line gets it from Hydra
     with lock(place):
         keep_recipe(place, config, given, hydra)

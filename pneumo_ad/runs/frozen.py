@@ -22,11 +22,27 @@ _OWN = ("name", "sweep", "tune", *_OF_THE_NET, "trainer", "callbacks", "logger")
 
 
 def arguments_on_run(folder: Path, typed: Sequence[str]) -> list[str]:
-    """Return the arguments with which Hydra starts a run on the net of another, with its data and windows.
+    """Return the arguments with which Hydra starts a run on the net of another, see `store_config`.
 
     Args:
         folder: Folder of the other run.
         typed: Overrides beside `run=`, in Hydra's grammar.
+    """
+    hydras = [one for one in typed if key_of(one).startswith("hydra")]
+    name, places = store_config(folder, [one for one in typed if one not in hydras])
+    return ["--config-name", name, *as_override(places), *hydras, "hydra.mode=RUN"]
+
+
+def store_config(folder: Path, typed: Sequence[str], search_path: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """Store the config of a run on the net of another, with its data and windows, where Hydra finds it.
+
+    Args:
+        folder: Folder of the other run.
+        typed: Overrides beside `run=`, in Hydra's grammar.
+        search_path: Locations of yaml besides those of the other run.
+
+    Returns:
+        Name of the config, and its search path.
 
     Raises:
         DataError: Not a run folder.
@@ -40,11 +56,11 @@ def arguments_on_run(folder: Path, typed: Sequence[str]) -> list[str]:
     fixed = [one for one in typed if key_of(one) in ("net", "module") or key_of(one).startswith("net.autoencoder")]
     if fixed:
         raise ConfigError(f"{fixed[0]}: the net is that of run={folder}; net.width is the head's")
-    other, places = Origin(saved_config(folder), folder).located, saved_search_path(folder)
+    other = Origin(saved_config(folder), folder).located
+    places = [*saved_search_path(folder), *search_path]
     if other.get("view") != "patch":
         raise ConfigError(f"run={folder} reconstructs no patches; experiment={RECIPE} takes runs of module=autoencoder")
-    hydras = [one for one in typed if key_of(one).startswith("hydra")]
-    changes = [one for one in typed if one not in hydras and one != f"experiment={RECIPE}"]
+    changes = [one for one in typed if one != f"experiment={RECIPE}"]
     own = compose_config("train", [f"experiment={RECIPE}"])
     base = other.copy()
     for key in _OWN:
@@ -56,4 +72,4 @@ def arguments_on_run(folder: Path, typed: Sequence[str]) -> list[str]:
     hydra = OmegaConf.merge(shipped("run_folders").hydra, shipped("train").hydra)
     plain |= {"run_dir": MISSING, "hydra": OmegaConf.to_container(hydra)}
     ConfigStore.instance().store(_COMPOSED, plain)
-    return ["--config-name", _COMPOSED, *as_override(places), *hydras, "hydra.mode=RUN"]
+    return _COMPOSED, places

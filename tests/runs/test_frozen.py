@@ -11,6 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from running import TINY, start, weights
 
+from pneumo_ad import start_run
+from pneumo_ad.errors import ConfigError
 from pneumo_ad.runs.run import load_run
 
 FEW = [one for one in TINY if not one.startswith("callbacks=")]
@@ -84,3 +86,12 @@ def test_radiographs_as_a_whole_are_no_patches(base, here, capsys):
     OmegaConf.save(config, "whole/.hydra/config.yaml")
     assert start("train", "run=whole", "experiment=variance_head") != 0
     assert "reconstructs no patches" in capsys.readouterr().err
+
+
+def test_a_head_from_python_is_that_of_the_command_line(base, here):
+    run = start_run("python", [*HEAD, f"run={base / 'base'}"])
+    assert weights("python") == weights(base / "head")
+    assert run.config.net.autoencoder == load_run(base / "base").config.net
+    assert start_run("python", [*HEAD, f"run={base / 'base'}"]).history.equals(run.history)  # opened, not trained
+    with pytest.raises(ConfigError, match="experiment=variance_head: give both"):
+        start_run("other", {"run": base / "base"})
