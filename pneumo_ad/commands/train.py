@@ -34,8 +34,7 @@ Keys in common use, with their defaults; --cfg job prints all, conf/README.md ex
   image_size=256         side, or [height,width], of fitted radiographs in pixels
   patch=32 stride=20     side of a patch, and pixels from one window to the next
   net.width=32           channels of the first level; each net has further keys
-  trainer.max_epochs=10  epochs of training
-  optimizer.lr=0.001     learning rate
+  trainer.max_epochs=10  epochs of training; optimizer.lr=0.001 is the learning rate
   batch_size=64 seed=0   training patches in a batch; seed of weights, batches and corruption
   evaluate=test          split measured after training: test, val, train or all; null for none
 """

@@ -80,7 +80,12 @@ class FeatureGaussian(nn.Module):
         self.add(self.describe(x), lung)
 
     def add(self, described: Tensor, lung: Tensor) -> None:
-        """Add features, (B, cells, cells, C), of cells inside the lung fields, (B, 1, h, w), to the moments."""
+        """Add the features of cells inside lung fields to the moments.
+
+        Args:
+            described: (B, cells, cells, C) features.
+            lung: (B, 1, h, w) lung fields, 0 or 1, of the same extent.
+        """
         self.forget()
         described = described.flatten(1, 2).double()  # (B, cells ** 2, C)
         inside = (F.adaptive_avg_pool2d(lung.float(), (self.cells, self.cells)) >= self.least_lung).flatten(1).double()

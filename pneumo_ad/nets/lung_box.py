@@ -39,7 +39,15 @@ class LungBox(NamedTuple):
         return cls(ends.mean(dim=2), (ends[..., 1] - ends[..., 0]) / 2 * (1 + 2 * _MARGIN))
 
     def cut(self, pictures: Tensor, side: int) -> Tensor:
-        """Sample what lies in the box, (B, C, H, W) -> (B, C, side, side); beyond the radiograph its border goes on."""
+        """Sample what lies in the box; beyond the radiograph its border goes on.
+
+        Args:
+            pictures: (B, C, H, W) radiographs or masks.
+            side: Pixels along each side of the result.
+
+        Returns:
+            (B, C, side, side) pictures.
+        """
         fine = _centres(side, pictures)
         across, down = (self.centre[:, axis, None] + self.half[:, axis, None] * fine for axis in (0, 1))
         return _sample(pictures, across, down)

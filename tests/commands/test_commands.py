@@ -488,7 +488,7 @@ def test_a_mistake_of_the_users_ends_with_2_and_its_name(command, tmp_path, name
     ("override", "words"),
     [
         ("patchh=8", "patchh=8 is not known; did you mean patch=8?"),
-        ("net=resnet", "net=resnet is not known; did you mean net=unet? There are anomalib, autoencoder, "),
+        ("net=resnet", "net=resnet is not known; did you mean net=unet? There are aligned_gaussian, "),
         ("net.widht=4", "net.widht=4 is not known; did you mean net.width=4?"),
         ("nett=unet", "nett=unet is not known; did you mean net=unet?"),
         ("patch", "patch is not known; expected KEY=VALUE"),

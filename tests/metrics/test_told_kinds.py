@@ -41,7 +41,7 @@ from pneumo_ad.scores import Score
 
 pytestmark = pytest.mark.usefixtures("here")
 CONF = Path(next(iter(pneumo_ad.conf.__path__)))
-UNORDERED = {"brightness", "contrast", "sharpness", "opacity_chance", "opacity_in_lung", "excess"}
+UNORDERED = {"brightness", "contrast", "sharpness", "opacity_chance", "opacity_in_lung", "excess", "judgement_in_lung"}
 REASON = "the score does not order what lies outside the lung; windows are told as opacity or not"
 
 
