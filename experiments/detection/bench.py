@@ -257,8 +257,9 @@ def _tuberculosis(bench: Bench, data: Path) -> None:
     rows = bench.unseen(radiographs, radiographs.rows(None))
     bench.measure("shenzhen_tb, normals not trained on", radiographs, rows)
     of_segmenter = radiographs.store.table["image"].iloc[rows].isin(_segmenter_saw(data)).to_numpy()
-    bench.measure("of these, the lung segmenter was trained or validated on", radiographs, rows[of_segmenter])
-    bench.measure("of these, the lung segmenter never saw", radiographs, rows[~of_segmenter])
+    for part, chosen in (("was trained or validated on", of_segmenter), ("never saw", ~of_segmenter)):
+        if chosen.any():
+            bench.measure(f"of these, the lung segmenter {part}", radiographs, rows[chosen])
 
 
 def _segmenter_saw(data: Path) -> set[str]:

@@ -135,6 +135,7 @@ def start_run(folder: Place, overrides: Overrides = (), search_path: Sequence[st
     Example:
         `run = start_run("runs/first", ["patch=16", "trainer.max_epochs=2"])`
     """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
     from pneumo_ad.runs.compose import compose_job
@@ -150,7 +151,8 @@ def start_run(folder: Place, overrides: Overrides = (), search_path: Sequence[st
     on = [one for one in given if one.startswith("run=")]
     if on:
         rest = [one for one in given if one not in on]
-        name, places = store_config(path(on[-1].removeprefix("run=")), rest, search_path)
+        other = str(OverridesParser.create().parse_override(on[-1]).value())  # without the quotes of Hydra's grammar
+        name, places = store_config(path(other), rest, search_path)
         config, hydra = compose_job(name, (), places)
     else:
         config, hydra = compose_job("train", given, search_path)

@@ -31,8 +31,9 @@ class FeatureDetector(NetModule):
     net: FeatureGaussian | NormalLung
 
     def __init__(self, net: FeatureGaussian | NormalLung, score: Score | None = None) -> None:
-        known = {NormalLung: Excess, AlignedGaussian: JudgementInLung}
-        super().__init__(net, score if score is not None else known.get(type(net), Judgement)())
+        of_lung = Excess() if isinstance(net, NormalLung) else JudgementInLung()
+        default = of_lung if isinstance(net, (NormalLung, AlignedGaussian)) else Judgement()
+        super().__init__(net, score if score is not None else default)
         if not isinstance(net, (FeatureGaussian, NormalLung)):
             raise ConfigError(
                 "module=feature_detector trains net=feature_gaussian, net=feature_gaussian_lung, "

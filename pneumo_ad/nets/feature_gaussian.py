@@ -42,7 +42,7 @@ class FeatureGaussian(nn.Module):
         self.pooled = pooled
         self.shrinkage = shrinkage
         groups, channels = 1 if pooled else cells**2, int(features.channels)  # type: ignore[arg-type]
-        self._found: tuple[Tensor, Tensor] | None = None  # cached Gaussian of the current moments
+        self._fitted: tuple[Tensor, Tensor] | None = None  # cached Gaussian of the current moments
         self.register_load_state_dict_post_hook(lambda module, keys: module.forget())
         self.register_buffer("count", torch.zeros(groups, dtype=torch.float64))
         self.register_buffer("total", torch.zeros(groups, channels, dtype=torch.float64))
@@ -56,7 +56,7 @@ class FeatureGaussian(nn.Module):
 
     def forget(self) -> None:
         """Drop the cached Gaussian after a change of the moments."""
-        self._found = None
+        self._fitted = None
 
     def describe(self, x: Tensor) -> Tensor:
         """Compute features per cell, (B, 1, H, W) -> (B, cells, cells, C)."""
@@ -107,7 +107,7 @@ class FeatureGaussian(nn.Module):
             DataError: No observed lung.
         """
         if not self.count.sum() > 1:
-            raise DataError("no cell of lung was seen: train the net on normal images with fields (lungs=)")
+            raise DataError("no cell of lung was seen: train the net on normal images with lung fields (lungs=)")
         count, total, products = self.moments()
         seen = (count > total.shape[1])[:, None]
         count = torch.where(seen[:, 0], count, self.count.sum())
@@ -120,11 +120,11 @@ class FeatureGaussian(nn.Module):
         shrunk = (1 - self.shrinkage) * covariance + self.shrinkage * equal
         return mean, torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(shrunk)))
 
-    def found(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def fitted(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the Gaussian of the current moments, see `gaussian`, computed once."""
-        if self._found is None or self._found[0].device != device:
-            self._found = self.gaussian()
-        return self._found
+        if self._fitted is None or self._fitted[0].device != device:
+            self._fitted = self.gaussian()
+        return self._fitted
 
     def forward(self, x: Tensor) -> Output:
         """See the class; the reconstruction is `x`. The distance is the root mean square over the whitened features."""
@@ -134,6 +134,6 @@ class FeatureGaussian(nn.Module):
 
     def whiten(self, described: Tensor) -> Tensor:
         """Express features in standard deviations of normal lung, (B, cells, cells, C) -> (B, cells ** 2, C)."""
-        mean, factor = self.found(described.device)
+        mean, factor = self.fitted(described.device)
         centred = described.flatten(1, 2).double() - mean
         return centred @ factor[0] if self.pooled else torch.einsum("bgc,gcd->bgd", centred, factor)

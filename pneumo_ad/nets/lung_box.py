@@ -39,7 +39,9 @@ class LungBox(NamedTuple):
         return cls(ends.mean(dim=2), (ends[..., 1] - ends[..., 0]) / 2 * (1 + 2 * _MARGIN))
 
     def cut(self, pictures: Tensor, side: int) -> Tensor:
-        """Sample what lies in the box; beyond the radiograph its border goes on.
+        """Sample what lies in the box, bilinearly; beyond the radiograph its border goes on.
+
+        Where the box has more pixels than the result, some are passed over.
 
         Args:
             pictures: (B, C, H, W) radiographs or masks.

@@ -65,7 +65,7 @@ def read_split(folder: Path) -> pd.DataFrame | None:
     file = folder / "split.csv"
     if not is_there(file):
         return None
-    table = read_table(file, dict.fromkeys(("image", "patient", "split"), str))
+    table = read_table(file, dict.fromkeys(("image", "patient", "label", "split"), str))
     double = table["image"][table["image"].duplicated()]
     if len(double):
         raise DamagedError(f"{file}: {double.iloc[0]} stands twice")

@@ -40,8 +40,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "net": _in(
         "pneumo_ad.nets",
         "AlignedGaussian AnomalibNet BottleneckAutoencoder FeatureGaussian KindUNet LiteFeatures MemoryAutoencoder "
-        "NormalLung "
-        "UNetAutoencoder UncertaintyAutoencoder VAE VarianceHead",
+        "NormalLung UNetAutoencoder UncertaintyAutoencoder VAE VarianceHead",
     )
     | _in("pneumo_ad.lungs.features", "SegmenterFeatures SegmenterProbability")
     | {"pneumo_ad.classifier.RadiographCNN"},

@@ -60,10 +60,10 @@ def test_the_score_is_the_matched_filter_of_numpy():
     covariance = np.cov(described.T, bias=True)
     covariance = 0.99 * covariance + 0.01 * np.trace(covariance) / 3 * np.eye(3)
     inverse = np.linalg.inv(covariance)
-    way = (net.shift[4 * CELLS + 3] / net.radiographs).numpy()
+    way = net.shift[4 * CELLS + 3].numpy()
     offset = net.describe(seen).double().numpy()[:, 4, 3] - described.mean(axis=0)
     expected = offset @ inverse @ way / np.sqrt(way @ inverse @ way)
-    box = net._box(seen)
+    box = net.box(seen)
     found = box.cut(net(seen).anomaly, 16 * CELLS)[:, 0, 16 * 4 + 8, 16 * 3 + 8]
     np.testing.assert_allclose(found, expected, atol=0.15)
 
@@ -102,10 +102,18 @@ def test_radiographs_without_a_lung_field_are_left_out_and_one_is_needed():
     x = chest(20)
     net = fitted(x)
     net.observe(chest(5, seed=9), torch.zeros(5, 1, SIDE, SIDE))
-    assert net.radiographs.item() == 20
     torch.testing.assert_close(net.gaussian(), fitted(x).gaussian())
+    torch.testing.assert_close(net.shift, fitted(x).shift)
     with pytest.raises(DataError, match="no cell of lung was seen"):
         net_of()(x)
+
+
+def test_a_direction_that_was_not_measured_is_not_read():
+    net = fitted(chest(20), haze=0)
+    net.haze = 0.5
+    net.forget()
+    with pytest.raises(DataError, match="fitted with haze=0"):
+        net(chest(1))
 
 
 def test_weights_travel_and_what_it_is_made_of_stays_as_it_is():

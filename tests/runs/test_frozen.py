@@ -89,7 +89,8 @@ def test_radiographs_as_a_whole_are_no_patches(base, here, capsys):
 
 
 def test_a_head_from_python_is_that_of_the_command_line(base, here):
-    run = start_run("python", [*HEAD, f"run={base / 'base'}"])
+    shutil.copytree(base / "base", "net=unet")  # as the runs of a sweep are named
+    run = start_run("python", [*HEAD, "run=net=unet"])
     assert weights("python") == weights(base / "head")
     assert run.config.net.autoencoder == load_run(base / "base").config.net
     assert start_run("python", [*HEAD, f"run={base / 'base'}"]).history.equals(run.history)  # opened, not trained
