@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -133,12 +134,12 @@ def one_hump(p: float) -> bool:
 def mixture_bics(values: Scores, most: int = 4, seed: int = 0) -> dict[int, float]:
     """Compute the Bayesian information criterion (Schwarz 1978) of mixtures of 1 to `most` Gaussians; lower is better.
 
-    Fitted to the logarithm of the scores, as `threshold=mixture` does: scores are positive with a long right tail,
-    which would otherwise take up components. At most 5,000 order statistics at even ranks are fitted: a criterion that
+    Fitted to the logarithm of positive scores, as `threshold=mixture` does: their long right tail would otherwise take
+    up components. At most 5,000 order statistics at even ranks are fitted: a criterion that
     grows with the number of values would otherwise buy a component for every ripple of 150,000 overlapping windows.
 
     Args:
-        values: Scores, any shape; values below 1e-6 count as 1e-6.
+        values: Scores, any shape; see `unskewed`.
         most: Largest number of components.
         seed: Seed of the k-means start.
 
@@ -148,14 +149,26 @@ def mixture_bics(values: Scores, most: int = 4, seed: int = 0) -> dict[int, floa
     Raises:
         DataError: Fewer than 30 values, all equal, or some not finite.
     """
-    logs = log_scores(_even_ranks(_ordered(values), _FITTED))[:, None]
-    most = min(most, len(np.unique(logs)))  # k-means cannot start from fewer points than components
-    return {n: float(GaussianMixture(n, random_state=seed, n_init=3).fit(logs).bic(logs)) for n in range(1, most + 1)}
+    scaled = unskewed(_even_ranks(_ordered(values), _FITTED))[0][:, None]
+    most = min(most, len(np.unique(scaled)))  # k-means cannot start from fewer points than components
+    return {
+        n: float(GaussianMixture(n, random_state=seed, n_init=3).fit(scaled).bic(scaled)) for n in range(1, most + 1)
+    }
 
 
-def log_scores(scores: Scores) -> npt.NDArray[np.float64]:
-    """Return the natural logarithm of scores, clipped below at 1e-6; the same shape."""
-    return np.log(np.maximum(scores, 1e-6))
+def unskewed(scores: Scores) -> tuple[npt.NDArray[np.float64], Callable[[Any], Any]]:
+    """Return scores on the scale on which they are divided, the same shape, and the function back from it.
+
+    Positive scores have a long right tail: the natural logarithm, clipped below at 1e-6. Scores of either sign
+    (`score=judgement_in_lung`) have no logarithm and stay as they are.
+
+    >>> values, back = unskewed(np.array([1.0, 100.0]))
+    >>> back(values.mean()).round(6).item(), unskewed(np.array([-1.0, 2.0]))[0].tolist()
+    (10.0, [-1.0, 2.0])
+    """
+    if np.min(scores) < 0:
+        return np.asarray(scores, dtype=np.float64), np.asarray
+    return np.log(np.maximum(scores, 1e-6)), np.exp
 
 
 def _ordered(values: Scores) -> npt.NDArray[np.float64]:

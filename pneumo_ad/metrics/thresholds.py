@@ -19,7 +19,7 @@ from sklearn.mixture import GaussianMixture as _Mixture
 from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.labels import HEALTHY, OPACITY, OUTSIDE
 from pneumo_ad.metrics.conformal import _ROUNDING, conformal_threshold, least_normals
-from pneumo_ad.metrics.modality import log_scores
+from pneumo_ad.metrics.modality import unskewed
 from pneumo_ad.metrics.ranking import Scores
 
 Kinds = npt.NDArray[np.int8]
@@ -229,7 +229,7 @@ class LikeliestKind:
 class MultiOtsu(_Cuts):
     """Classes of least within-class variance (Otsu 1979; Liao et al. 2001) of the scores of pneumonia patches.
 
-    Computed on the logarithm: scores are positive with a long right tail, which would otherwise become a class.
+    Computed on the logarithm of positive scores: their long right tail would otherwise become a class (`unskewed`).
 
     Args:
         bins: Number of bins of the histogram.
@@ -243,16 +243,16 @@ class MultiOtsu(_Cuts):
         self.bins = bins
 
     def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
-        scores = log_scores(_check(pneumonia, kinds, "abnormal"))
+        scores, back = unskewed(_check(pneumonia, kinds, "abnormal"))
         try:
             centres = threshold_multiotsu(scores, classes=kinds, nbins=self.bins)
         except ValueError as reason:
             raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} abnormal scores ({reason})") from reason
-        return np.exp(centres + np.ptp(scores) / self.bins / 2).tolist()  # upper edge of the last bin below each cut
+        return back(centres + np.ptp(scores) / self.bins / 2).tolist()  # upper edge of the last bin below each cut
 
 
 class GaussianMixture(_Cuts):
-    """Mixture of Gaussians on the logarithm of the scores of pneumonia patches, cut where the likelier one changes.
+    """Mixture of Gaussians on the scores of pneumonia patches (`unskewed`), cut where the likelier one changes.
 
     At least 30 scores are needed.
 
@@ -264,7 +264,7 @@ class GaussianMixture(_Cuts):
         self.seed = seed
 
     def _cuts(self, normal_lung: Scores, pneumonia: Scores, kinds: int) -> list[float]:
-        scores = log_scores(_check(pneumonia, 30, "abnormal"))
+        scores, back = unskewed(_check(pneumonia, 30, "abnormal"))
         if len(np.unique(scores)) < kinds:
             few = f"(fewer than {kinds} different ones)"
             raise DataError(f"no {_WORDS[kinds]} classes in {len(scores)} abnormal scores {few}")
@@ -276,7 +276,7 @@ class GaussianMixture(_Cuts):
             grid = np.linspace(means[below], means[above], 1001)
             posterior = mixture.predict_proba(grid[:, None])[:, order]
             cuts.append(grid[int(np.argmax(posterior[:, above] >= posterior[:, below]))])
-        return np.exp(cuts).tolist()
+        return back(cuts).tolist()
 
 
 class NormalQuantiles(_Cuts):

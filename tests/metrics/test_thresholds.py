@@ -60,6 +60,16 @@ def test_the_mixture_cuts_where_two_gaussians_are_equally_likely():
     assert (low, high) == pytest.approx((1.0, 3.5), abs=0.06)
 
 
+@pytest.mark.parametrize("rule", [MultiOtsu(), GaussianMixture()])
+def test_scores_of_either_sign_are_divided_where_they_part(rule):
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(mode, 0.3, 2000) for mode in (-3, 0, 4)])
+    cuts = rule.fit(np.ones(1), scores)
+    ordered = np.sort(scores)
+    assert ordered[1999] < cuts.low < ordered[2000]
+    assert ordered[3999] < cuts.high < ordered[4000]
+
+
 def test_quantiles_look_at_normal_lung_alone():
     normal = np.linspace(0, 1, 1001)
     thresholds = NormalQuantiles(0.9, 0.99).fit(normal, np.full(5, np.nan))
