@@ -61,9 +61,15 @@ def draw_evaluation(
     for stem, one in drawn.items():
         figures.save(one.figure, folder / f"{stem}.png")
     shown = pictures_of(data, result.rows[list(result.maps)], terms)
+    drawn_maps = list(result.maps.values())
+    if not everywhere:  # what such a score says outside the lung would fill the scale
+        fields = (np.asarray(data.lung_fields[row]) == 1 for row in result.rows[list(result.maps)])
+        drawn_maps = [
+            np.where(field, one, np.nan) if field.any() else one for field, one in zip(fields, drawn_maps, strict=True)
+        ]
     maps = figures.anomaly_maps(
         shown.images,
-        list(result.maps.values()),
+        drawn_maps,
         shown.names,
         f"{name}\n({unit})",
         shown.opacities,
