@@ -11,6 +11,7 @@ from pneumo_ad.errors import ConfigError, DataError
 from pneumo_ad.nets.feature_gaussian import FeatureGaussian
 from pneumo_ad.nets.lung_box import LungBox
 from pneumo_ad.nets.output import Output
+from pneumo_ad.nets.standardise import standardise
 
 _SIDE = 256  # of the lungs' box, in pixels
 _GREY, _SPREAD = 0.35, 0.12  # mean and standard deviation of its grey: 0 and 1 are 2.9 and 5.4 of these away
@@ -143,6 +144,4 @@ class AlignedGaussian(FeatureGaussian):
 
 def _standardised(x: Tensor, box: LungBox) -> Tensor:
     """(B, 1, H, W) radiographs -> (B, 1, 256, 256) grey of their box, of one mean and standard deviation."""
-    grey = box.cut(x, _SIDE)
-    spread = grey.std(dim=(2, 3), keepdim=True, correction=0).clamp_min(1e-3)
-    return _GREY + _SPREAD * (grey - grey.mean(dim=(2, 3), keepdim=True)) / spread
+    return _GREY + _SPREAD * standardise(box.cut(x, _SIDE))
